@@ -1,0 +1,3 @@
+"""The package manager for NVIDIA Triton Inference Server."""
+
+__version__ = "0.1.0"

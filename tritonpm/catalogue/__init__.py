@@ -1,0 +1,1 @@
+"""What we know and promised: SQLite, blobs, locks, journal. Knows no Triton."""

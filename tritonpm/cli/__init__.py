@@ -1,0 +1,1 @@
+"""Click commands: parse, call the manager, print. No decision of its own."""

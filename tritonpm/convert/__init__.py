@@ -1,0 +1,1 @@
+"""From one artefact to another, and the proof that the answers stayed."""

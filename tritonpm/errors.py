@@ -1,0 +1,92 @@
+"""Everything that a user can cause, and nothing else.
+
+    TritonpmError                 what went wrong, where, what to do; exit code 1
+    ├── UsageError                the command or its options make no sense together; exit code 2
+    ├── PackageError              what was handed in is refused; nothing was written
+    │   ├── ManifestError         package.yaml breaks the schema; carries every error with its path
+    │   └── UnsafeError           hostile or dangerous content (traversal, bomb, code)
+    ├── RuleError                 a setting breaks a rule
+    ├── RenderError               the repository that was asked for cannot be rendered (wiring, template)
+    ├── NameTakenError            the name belongs to another package
+    ├── NotFoundError             no such package, stage, file or workspace
+    ├── BusyError                 another tritonpm holds the lock, or the package is in use
+    ├── StorageError              disk full, read-only, corrupt
+    └── ServerError               Triton is absent, refused, or did not do what it said
+        └── InferenceError        the server answered a request with an error
+
+Any other exception is a bug of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class TritonpmError(Exception):
+    """One sentence: `what` happened, `where` (a file, a stage, an option), what to `do` about it."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", do: str = "") -> None:
+        super().__init__(what)
+        self.what, self.where, self.do = what, where, do
+
+    def __str__(self) -> str:
+        sentence = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{sentence}; {self.do}" if self.do else sentence
+
+
+class UsageError(TritonpmError):
+    """The command or its options make no sense together."""
+
+    exit_code = 2
+
+
+class PackageError(TritonpmError):
+    """What was handed in is refused; nothing was written."""
+
+
+class ManifestError(PackageError):
+    """`package.yaml` breaks the schema; `problems` are (path in the manifest, sentence), every one of them."""
+
+    def __init__(self, problems: list[tuple[str, str]], *, where: str = "package.yaml") -> None:
+        self.problems = problems
+        super().__init__(
+            "; ".join(f"{path or '(top level)'}: {sentence}" for path, sentence in problems),
+            where=where,
+            do="correct the manifest (`tritonpm schema` prints what it may hold)",
+        )
+
+
+class UnsafeError(PackageError):
+    """Hostile or dangerous content: traversal, links, bombs, code that was not asked for."""
+
+
+class RuleError(TritonpmError):
+    """A setting breaks a rule; the sentence is the rule's own."""
+
+
+class RenderError(TritonpmError):
+    """The repository that was asked for cannot be rendered."""
+
+
+class NameTakenError(TritonpmError):
+    """The name belongs to another package."""
+
+
+class NotFoundError(TritonpmError):
+    """No such package, stage, file or workspace."""
+
+
+class BusyError(TritonpmError):
+    """Another tritonpm holds the lock, or the package is in use."""
+
+
+class StorageError(TritonpmError):
+    """The disk is full, read-only or holds something else than it should."""
+
+
+class ServerError(TritonpmError):
+    """Triton is absent, refused, or did not do what it said."""
+
+
+class InferenceError(ServerError):
+    """The server answered an inference request with an error."""

@@ -1,0 +1,1 @@
+"""Reading what came in: archives, the manifest, signatures by format. Knows nothing of Triton's serving."""

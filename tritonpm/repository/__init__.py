@@ -1,0 +1,1 @@
+"""Package + Settings + Target → ModelConfig and files; lint; publish. Pure but for publish."""

@@ -1,0 +1,1 @@
+"""What may be chosen: the rules and their sentences. Pure."""

@@ -1,0 +1,1 @@
+"""Talking to a Triton server, and running the embedded one. Knows no catalogue."""
