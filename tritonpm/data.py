@@ -213,7 +213,7 @@ class Target:
 class BatchAxis:
     """What is known of a stage's batch axis: `proved` by running, only `declared`, or `none`.
 
-    `artefact` is the digest of the rewritten model (a static batch of 1 made dynamic), None where the model runs as it is.
+    `artefact` is the digest of the rewritten model (a static batch of 1 made dynamic); None: the model runs as it is.
     """
 
     kind: str  # proved | declared | none
