@@ -8,7 +8,7 @@ Source: Triton's `extension_model_configuration` and `protocol` documents.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 Dim = int | str
@@ -188,6 +188,13 @@ class Settings:
     accelerators: tuple[str, ...] = ()  # e.g. tensorrt, openvino: onnxruntime's execution accelerators
     parameters: Mapping[str, str] = field(default_factory=dict)
     stages: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # a stage's own settings over these
+
+    def for_stage(self, name: str) -> Settings:
+        """The settings in force for one stage: the package's with the stage's own laid over them."""
+        own = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in self.stages.get(name, {}).items()
+        }
+        return replace(self, stages={}, **own)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

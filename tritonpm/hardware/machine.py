@@ -1,0 +1,50 @@
+"""What this machine can serve with."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from tritonpm.data import Gpu, Target
+
+
+def cores() -> int:
+    """The logical cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpus() -> tuple[tuple[Gpu, ...], str]:
+    """The GPUs as NVML reports them, and why there are none ("" where there are).
+
+    Source: NVML API reference, device queries.
+    """
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return (), f"no NVIDIA driver found ({error})"
+    try:
+        found = tuple(_gpu(index) for index in range(pynvml.nvmlDeviceGetCount()))
+    except pynvml.NVMLError as error:
+        return (), f"NVML cannot read the GPUs ({error})"
+    finally:
+        pynvml.nvmlShutdown()
+    return found, "" if found else "the NVIDIA driver reports no GPU"
+
+
+def _gpu(index: int) -> Gpu:
+    import pynvml
+
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    name = pynvml.nvmlDeviceGetName(handle)
+    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    text = name if isinstance(name, str) else name.decode()
+    return Gpu(index, text, f"{major}.{minor}", int(memory.total), int(memory.free))
+
+
+@cache
+def target() -> Target:
+    """This machine as a target: what the embedded server would serve with."""
+    return Target(cores(), gpus()[0])
