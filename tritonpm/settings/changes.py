@@ -1,4 +1,4 @@
-"""From loosely typed changes (a manifest's `serving`, a command line) to `Settings`; types are checked here, rules elsewhere."""
+"""From loosely typed changes (a manifest, a command line) to `Settings`; types are checked here, rules elsewhere."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def stage_changed(settings: Settings, stage: str, changes: Mapping[str, object])
 
 
 def defaults(package: Package, axes: Mapping[str, BatchAxis], device: str) -> Settings:
-    """The settings a package starts with: ours, then what its exporter suggests; a batch only where there is an axis."""
+    """The settings a package starts with: ours, then what its exporter suggests; batched only where there is an axis."""
     settings = changed(Settings(), {"device": device})
     if not any(batchable(package, name, axis) for name, axis in axes.items()):
         settings = changed(settings, {"max_batch_size": 1})

@@ -1,0 +1,94 @@
+"""Every rule has a case that breaks it and one that does not, and says its sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tritonpm.data import BatchAxis, Format, Package, Settings, Signature, Stage, Target, Task, Tensor
+from tritonpm.errors import RuleError
+from tritonpm.settings import RULES, broken, changed, defaults, require, stage_changed
+
+TARGET = Target(cores=2)
+PROVED = BatchAxis("proved", "batch 3 equals three times batch 1")
+NONE = BatchAxis("none", "its output 'boxes' has no batch axis")
+
+
+def package(task: Task = Task.OTHER, form: Format = Format.ONNX, **serving: object) -> Package:
+    x = Tensor("x", "FP32", ("batch", 4))
+    stage = Stage("model", task, form, "model.onnx", ("model.onnx",), Signature((x,), (x,)), serving=serving)
+    return Package("p", "1", "hand", "", (stage,), (), "sha256:0")
+
+
+# rule → (settings that break it, what the sentence must hold, task, format, batch axis)
+BREAKING = {
+    "mode": (Settings(mode="fast"), "'fast'", Task.OTHER, Format.ONNX, PROVED),
+    "device": (Settings(device="tpu"), "'tpu'", Task.OTHER, Format.ONNX, PROVED),
+    "batch-size-range": (Settings(max_batch_size=129), "1 to 128", Task.OTHER, Format.ONNX, PROVED),
+    "instance-segmentation-batch": (
+        Settings(max_batch_size=2), "must be 1", Task.INSTANCE_SEGMENTATION, Format.ONNX, PROVED,
+    ),
+    "batch-axis": (Settings(max_batch_size=2), "'boxes'", Task.OTHER, Format.ONNX, NONE),
+    "shared-instances": (Settings(instances=2), "one instance", Task.OTHER, Format.ONNX, PROVED),
+    "instances-range": (Settings(mode="performance", instances=0), "1 to 64", Task.OTHER, Format.ONNX, PROVED),
+    "gpus-need-gpu": (Settings(gpus=(0,)), "device is cpu", Task.OTHER, Format.ONNX, PROVED),
+    "gpu-index": (Settings(device="gpu", gpus=(0, 0)), "repeated", Task.OTHER, Format.ONNX, PROVED),
+    "backend-of-format": (Settings(backend="tensorrt"), "cannot serve onnx", Task.OTHER, Format.ONNX, PROVED),
+    "openvino-cpu": (Settings(device="gpu"), "CPU only", Task.OTHER, Format.OPENVINO, PROVED),
+    "plan-gpu": (Settings(), "GPU only", Task.OTHER, Format.TENSORRT, PROVED),
+    "preferred-batch": (Settings(preferred_batch_sizes=(9,)), "(9,)", Task.OTHER, Format.ONNX, PROVED),
+    "queue-delay": (Settings(queue_delay_us=-1), "-1", Task.OTHER, Format.ONNX, PROVED),
+    "version-policy": (Settings(version_policy="newest"), "newest", Task.OTHER, Format.ONNX, PROVED),
+    "rate-limiter": (Settings(rate_limiter={"r": -1}), "negative", Task.OTHER, Format.ONNX, PROVED),
+    "cuda-graphs-gpu": (Settings(cuda_graphs=True), "GPU only", Task.OTHER, Format.ONNX, PROVED),
+}  # fmt: skip
+
+
+def test_every_rule_has_a_breaking_case() -> None:
+    assert set(BREAKING) == {rule.name for rule in RULES}
+
+
+@pytest.mark.parametrize("name", BREAKING)
+def test_broken_rule_says_its_sentence(name: str) -> None:
+    settings, words, task, form, axis = BREAKING[name]
+    found = {
+        rule.name: rule.explain(case) for rule, case in broken(package(task, form), settings, {"model": axis}, TARGET)
+    }
+    assert words in found[name]
+    with pytest.raises(RuleError):
+        require(package(task, form), settings, {"model": axis}, TARGET)
+
+
+def test_defaults_break_no_rule() -> None:
+    for task in Task:
+        for axis in (PROVED, NONE):
+            handed_in = package(task)
+            settings = defaults(handed_in, {"model": axis}, "cpu")
+            require(handed_in, settings, {"model": axis}, TARGET)
+            assert settings.max_batch_size == (1 if axis is NONE or task is Task.INSTANCE_SEGMENTATION else 8)
+
+
+@pytest.mark.parametrize("policy", ["latest:1", "latest:3", "all", "specific:1", "specific:1,3"])
+def test_version_policies_of_triton_are_accepted(policy: str) -> None:
+    require(package(), Settings(version_policy=policy), {"model": PROVED}, TARGET)
+
+
+def test_changes_are_typed_and_named() -> None:
+    assert changed(Settings(), {"gpus": [0, 1]}).gpus == (0, 1)
+    with pytest.raises(RuleError, match="no setting 'colour'"):
+        changed(Settings(), {"colour": "red"})
+    with pytest.raises(RuleError, match="Expected `int`"):
+        changed(Settings(), {"max_batch_size": "many"})
+
+
+def test_suggested_settings_of_the_exporter_come_before_ours() -> None:
+    assert defaults(package(max_batch_size=4), {"model": PROVED}, "cpu").max_batch_size == 4
+
+
+def test_a_stage_has_settings_of_its_own() -> None:
+    settings = stage_changed(Settings(), "detect", {"max_batch_size": 2, "gpus": [0]})
+    assert settings.for_stage("detect") == replace(Settings(), max_batch_size=2, gpus=(0,))
+    assert settings.for_stage("classify") == Settings()
+    with pytest.raises(RuleError, match="no stage 'nothing'"):
+        require(package(), stage_changed(Settings(), "nothing", {"priority": 1}), {"model": PROVED}, TARGET)

@@ -1,0 +1,194 @@
+"""What every command shares: the group that finds commands lazily, the common options, and the one sink for output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+from tritonpm import __version__
+
+if TYPE_CHECKING:
+    from tritonpm.manager import Manager
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Where each command lives: its module is imported only when it is run or its help is asked for.
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "tritonpm.cli.workspace": ("init", "schema", "doctor", "completion"),
+    "tritonpm.cli.packages": ("import", "list", "show", "inspect", "set", "rename", "remove", "export"),
+    "tritonpm.cli.repository": ("render", "lint"),
+    "tritonpm.cli.server": ("serve", "stop", "load", "unload", "status", "infer", "logs"),
+}
+MODULE_OF = {name: module for module, names in COMMANDS.items() for name in names}
+
+
+@dataclass
+class App:
+    """The choices that hold for the whole run of a command."""
+
+    workspace: Path | None = None
+    server: str | None = None
+    output: str = "table"
+    debug: bool = False
+
+    def manager(self) -> Manager:
+        """The manager of the workspace that was named, or of the one around the current folder."""
+        from tritonpm.manager import Manager
+
+        return Manager.open(self.workspace, server=self.server, progress=self.progress, waiting=self.advise)
+
+    def emit(self, kind: str, data: object, text: Callable[[], None]) -> None:
+        """Print a result: `data` in the versioned envelope for json and yaml, else what `text` prints."""
+        if self.output == "table":
+            text()
+            return
+        from tritonpm.cli.output import envelope
+
+        click.echo(envelope(kind, data, self.output))
+
+    def say(self, sentence: str) -> None:
+        """What was done, for a person: standard output, and nothing where json or yaml was asked for."""
+        if self.output == "table":
+            click.echo(sentence)
+
+    def advise(self, sentence: str) -> None:
+        """A hint for a person: standard error."""
+        click.echo(sentence, err=True)
+
+    def fail(self, sentence: str, code: int) -> int:
+        """Say why it failed, on standard error, and hand back the exit code."""
+        click.secho("Error: ", fg="red", bold=True, nl=False, err=True, color=None if _colours(sys.stderr) else False)
+        click.echo(sentence, err=True)
+        return code
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """Show that something long is going on; the callback takes (done, total), total 0 where it is not known."""
+        if not (sys.stdout.isatty() and sys.stderr.isatty()):
+            yield lambda done, total: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+            task = bars.add_task(what, total=None)
+            yield lambda done, total: bars.update(task, completed=done, total=total or None)
+
+
+def _colours(stream: Any) -> bool:
+    import os
+
+    return "NO_COLOR" not in os.environ and stream.isatty()
+
+
+def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def store(context: click.Context, _: click.Parameter, value: Any) -> None:
+        if value:
+            setattr(context.ensure_object(App), name, value)
+
+    return store
+
+
+def _common() -> list[click.Parameter]:
+    """The options that every command takes, before or after its name."""
+    return [
+        click.Option(
+            ["-w", "--workspace"],
+            type=click.Path(path_type=Path),
+            envvar="TRITONPM_WORKSPACE",
+            expose_value=False,
+            callback=_remember("workspace"),
+            help="The workspace's folder [default: the one around the current folder; TRITONPM_WORKSPACE].",
+        ),
+        click.Option(
+            ["--debug"],
+            is_flag=True,
+            expose_value=False,
+            callback=_remember("debug"),
+            help="Show a traceback where something fails.",
+        ),
+    ]
+
+
+class Command(click.RichCommand):
+    """A command with the common options and, below its help, its examples."""
+
+    def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(_common())
+        if examples:
+            lines = "\n".join(line.strip() for line in examples.strip().splitlines())
+            self.epilog = f"Examples:\n\n\b\n{lines}"
+
+
+class Group(click.RichGroup):
+    """Finds a command's module by its name, so that `tritonpm list` imports nothing that only `serve` needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order in which a newcomer meets them."""
+        return list(MODULE_OF)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        module = MODULE_OF.get(cmd_name)
+        if module is None:
+            return None
+        found = getattr(import_module(module), f"{cmd_name}_command")
+        return found if isinstance(found, click.Command) else None
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="tritonpm %(version)s")
+def cli() -> None:
+    """The package manager for NVIDIA Triton Inference Server.
+
+    A package goes in, a Triton model repository comes out, a real Triton serves it.
+    """
+
+
+cli.params.extend(_common())
+
+
+def command(name: str, *, examples: str = "") -> Callable[[Callable[..., Any]], click.Command]:
+    """Declare a command of the CLI, with examples for its help."""
+    return click.command(name, cls=Command, examples=examples)
+
+
+def reading(function: F) -> F:
+    """Add `-o table|json|yaml` to a command that reads."""
+    option = click.option(
+        "-o",
+        "--output",
+        "output_format",
+        type=click.Choice(["table", "json", "yaml"]),
+        default="table",
+        show_default=True,
+        expose_value=False,
+        callback=_remember("output"),
+        help="How the answer is printed.",
+    )
+    return option(function)
+
+
+def on_a_server(function: F) -> F:
+    """Add `--server URL` to a command that talks to Triton."""
+    option = click.option(
+        "--server",
+        envvar="TRITON_URL",
+        expose_value=False,
+        callback=_remember("server"),
+        metavar="URL",
+        help="A Triton that somebody else runs [default: this workspace's own; TRITON_URL].",
+    )
+    return option(function)
+
+
+pass_app = click.make_pass_decorator(App)

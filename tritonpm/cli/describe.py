@@ -1,0 +1,66 @@
+"""A package in words, for a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from tritonpm.cli.output import facts, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tritonpm.data import Shape, Tensor
+    from tritonpm.views import Inspection, PackageDetails, StageView
+
+
+def describe_package(view: PackageDetails) -> None:
+    """Print everything that `show` knows."""
+    facts(
+        (
+            ("name", view.name),
+            ("type", view.type),
+            ("version", view.version),
+            ("exporter", view.exporter),
+            ("status", f"{view.status}: {view.reason}" if view.reason else view.status),
+            ("mode", f"{view.mode}, {view.instances} instance{'s' * (view.instances != 1)}"),
+            ("device", view.device),
+            ("max batch size", view.max_batch_size),
+            ("precision", view.precision),
+            ("used by", ", ".join(view.used_by) or "nobody"),
+            ("revision", f"{view.revision or 'none yet'}{' (settings have changed since)' if view.pending else ''}"),
+            ("digest", view.digest),
+        )
+    )
+    click.echo()
+    _stages(view.stages_in_detail)
+    for note in view.notes:
+        click.echo(f"\nNote: {note}")
+
+
+def describe_stages(found: Inspection) -> None:
+    """Print what `inspect` found."""
+    facts((("name", found.name), ("type", found.type), ("version", found.version), ("digest", found.digest)))
+    click.echo()
+    _stages(found.stages)
+
+
+def _stages(stages: Iterable[StageView]) -> None:
+    rows = []
+    for stage in stages:
+        heading = f"{stage.name} ({stage.task}, {stage.format})"
+        for kind, tensors in (("input", stage.inputs), ("output", stage.outputs)):
+            for tensor in tensors:
+                rows.append((heading, kind, *_tensor(tensor), stage.batch_axis if heading else ""))
+                heading = ""
+    table(("STAGE", "", "TENSOR", "TYPE", "SHAPE", "LAYOUT", "BATCH AXIS"), rows)
+
+
+def _tensor(tensor: Tensor) -> tuple[str, str, str, str]:
+    return tensor.name + (" (optional)" if tensor.optional else ""), tensor.dtype, shape(tensor.shape), tensor.layout
+
+
+def shape(value: Shape | None) -> str:
+    """A shape for a person: `batch x 3 x 224 x 224`."""
+    return "any" if value is None else " x ".join(str(d) for d in value) or "scalar"

@@ -1,0 +1,48 @@
+"""How results are printed: the versioned envelope, and tables for people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+API_VERSION = "tritonpm/v1"
+
+
+def envelope(kind: str, data: object, form: str) -> str:
+    """`data` (frozen dataclasses, mappings, sequences) as `{"apiVersion", "kind", "data"}` in JSON or YAML."""
+    import msgspec
+
+    plain = msgspec.to_builtins({"apiVersion": API_VERSION, "kind": kind, "data": data})
+    if form == "json":
+        return msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
+    import yaml
+
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).rstrip()
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; as wide as it needs to be where standard output is no terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    listing = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        listing.add_column(column, overflow="fold")
+    for row in rows:
+        listing.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    _console().print(listing)
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print names and values, one pair a line."""
+    listed = [(name, "" if value is None else str(value)) for name, value in pairs]
+    width = max((len(name) for name, _ in listed), default=0)
+    for name, value in listed:
+        sys.stdout.write(f"{name:<{width}}  {value}".rstrip() + "\n")
+
+
+def _console() -> Console:  # type: ignore[name-defined]  # noqa: F821
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=400, no_color=True, soft_wrap=True)

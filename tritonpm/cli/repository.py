@@ -1,0 +1,49 @@
+"""Commands on repositories that need no server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.errors import TritonpmError
+
+
+@command("render", examples="tritonpm render bolts --output /srv/models")
+@click.argument("name", metavar="NAME")
+@click.option("--output", "folder", type=click.Path(path_type=Path), required=True, help="The repository's folder.")
+@reading
+@pass_app
+def render_command(app: App, name: str, folder: Path) -> None:
+    """Write a package's model repository into a folder; no server is needed."""
+    view = app.manager().render(name, folder)
+    app.emit("Rendering", view, lambda: click.echo(f"Wrote {', '.join(view.models)} to {folder}."))
+    for note in view.notes:
+        app.advise(f"Note: {note}")
+
+
+@command("lint", examples="tritonpm lint model_repository\ntritonpm lint model_repository/densenet_onnx")
+@click.argument("folder", type=click.Path(path_type=Path))
+@reading
+@pass_app
+def lint_command(app: App, folder: Path) -> None:
+    """Say what Triton would say of a repository or a model folder, without a server."""
+    from tritonpm.manager import lint
+
+    findings = lint(folder)
+
+    def text() -> None:
+        for f in findings:
+            place = f"{f.file}:{f.line}" if f.line else f.file
+            click.echo(f"{place}: {f.level}: {f.sentence} [{f.rule}]")
+
+    app.emit("LintReport", findings, text)
+    errors = sum(f.level == "error" for f in findings)
+    if errors:
+        raise TritonpmError(
+            f"Triton would not load it: {errors} error{'s' * (errors > 1)}",
+            where=str(folder),
+            do="correct what is listed above",
+        )
+    app.say(f"{folder}: Triton would load it.")

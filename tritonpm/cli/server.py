@@ -1,0 +1,131 @@
+"""Commands on a running Triton."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+
+NAME = click.argument("name", metavar="NAME")
+PROTOCOL = click.option("--protocol", type=click.Choice(["http", "grpc"]), default="http", show_default=True)
+
+
+@command("serve", examples="tritonpm serve --detach\ntritonpm serve --http-port 8000 --grpc-port 8001")
+@click.option("--detach", is_flag=True, help="Return when it is ready; `tritonpm stop` ends it.")
+@click.option("--tritonserver", type=click.Path(path_type=Path), help="The server's binary [TRITONPM_TRITONSERVER].")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to bind to.")
+@click.option("--http-port", type=int, help="[default: a free one, from 8000 up]")
+@click.option("--grpc-port", type=int, help="[default: a free one, from 8001 up]")
+@click.option("--metrics-port", type=int, help="[default: a free one, from 8002 up]")
+@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to wait until it is live.")
+@reading
+@pass_app
+def serve_command(app: App, detach: bool, tritonserver: Path | None, timeout: float, **address: object) -> None:
+    """Start this workspace's Triton, and load what was loaded before."""
+    manager = app.manager()
+    view = manager.serve(tritonserver, detach=detach, timeout=timeout, **address)
+    app.emit("Server", view, lambda: _describe_server(app, view, detach))
+    for name, reason in manager.load_wanted():
+        app.advise(f"{name} could not be loaded: {reason}" if reason else f"Loaded {name}.")
+    if not detach:
+        manager.wait()
+
+
+def _describe_server(app: App, view: object, detach: bool) -> None:
+    from tritonpm.cli.output import facts
+    from tritonpm.views import ServerView
+
+    if isinstance(view, ServerView):
+        click.echo(f"Triton {view.version} is live (pid {view.pid}).")
+        facts((("http", view.http), ("grpc", view.grpc), ("metrics", view.metrics), ("log", view.log)))
+    app.advise("`tritonpm stop` ends it." if detach else "Ctrl-C ends it.")
+
+
+@command("stop", examples="tritonpm stop")
+@click.option("--timeout", type=float, default=30.0, show_default=True, help="Seconds for requests in flight.")
+@pass_app
+def stop_command(app: App, timeout: float) -> None:
+    """Stop this workspace's Triton; requests in flight are finished first."""
+    app.say("Stopped." if app.manager().stop(timeout) else "No server was running.")
+
+
+@command("load", examples="tritonpm load bolts\ntritonpm load bolts --server 127.0.0.1:8000")
+@NAME
+@click.option("--no-probe", is_flag=True, help="Do not run an inference before calling it loaded.")
+@click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds until it must be ready.")
+@on_a_server
+@reading
+@pass_app
+def load_command(app: App, name: str, no_probe: bool, timeout: float) -> None:
+    """Publish a package and load it; a probe inference proves that it answers."""
+    view = app.manager().load(name, probe=not no_probe, timeout=timeout)
+    app.emit("LoadResult", view, lambda: click.echo(f"Loaded {name}, revision {view.revision}: {view.probe}."))
+
+
+@command("unload", examples="tritonpm unload bolts")
+@NAME
+@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds until it must be gone.")
+@on_a_server
+@pass_app
+def unload_command(app: App, name: str, timeout: float) -> None:
+    """Unload a package from the server; it stays in the workspace."""
+    app.manager().unload(name, timeout=timeout)
+    app.say(f"Unloaded {name}.")
+
+
+@command("status", examples="tritonpm status\ntritonpm status -o json")
+@on_a_server
+@reading
+@pass_app
+def status_command(app: App) -> None:
+    """Show the server and what it has loaded, beside what the workspace says."""
+    from tritonpm.cli.output import facts, table
+
+    view = app.manager().status()
+
+    def text() -> None:
+        facts((("server", view.server), ("state", view.state), ("version", view.version)))
+        if view.models:
+            click.echo()
+            columns = ("MODEL", "VERSION", "STATE", "PACKAGE", "STATUS", "INFERENCES", "FAILED", "REASON")
+            table(
+                columns,
+                (
+                    (m.name, m.version, m.state, m.package, m.status, m.inferences, m.failures, m.reason)
+                    for m in view.models
+                ),
+            )
+
+    app.emit("Status", view, text)
+
+
+@command("infer", examples="tritonpm infer bolts --input in.npz --output out.npz --protocol grpc")
+@NAME
+@click.option("--input", "inputs", type=click.Path(path_type=Path), help="An .npz of input tensors by name [default: a sample].")
+@click.option("--output", "outputs", type=click.Path(path_type=Path), help="Write the answer there as .npz.")
+@click.option("--version", default="", help="A version of the model [default: the server's choice].")
+@PROTOCOL
+@on_a_server
+@pass_app
+def infer_command(
+    app: App, name: str, inputs: Path | None, outputs: Path | None, version: str, protocol: str
+) -> None:
+    """Send one inference request and print or keep the answer."""
+    from tritonpm.cli.output import table
+
+    answer = app.manager().infer(name, inputs, outputs, protocol=protocol, version=version)
+    table(("OUTPUT", "TYPE", "SHAPE", "VALUES"), ((t.name, t.dtype, t.shape, t.values) for t in answer.tensors))
+    if outputs:
+        app.advise(f"Wrote {outputs}.")
+
+
+@command("logs", examples="tritonpm logs --follow")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing what comes.")
+@click.option("-n", "--lines", type=int, default=50, show_default=True, help="How many of the last lines.")
+@pass_app
+def logs_command(app: App, follow: bool, lines: int) -> None:
+    """Print the server's log."""
+    for line in app.manager().logs(lines, follow=follow):
+        click.echo(line)

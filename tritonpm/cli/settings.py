@@ -1,0 +1,106 @@
+"""The options that choose settings: one row each, shared by `import` and `set`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import rich_click as click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Numbers(click.ParamType):
+    """A comma-separated list of whole numbers."""
+
+    name = "N,N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """`"0,1"` as (0, 1); an empty text is ()."""
+        try:
+            return tuple(int(part) for part in str(value).split(",") if part)
+        except ValueError:
+            self.fail(f"{value!r} is not a list of whole numbers such as 0,1", param, ctx)
+
+
+class Words(click.ParamType):
+    """A comma-separated list of words."""
+
+    name = "A,B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """`"a,b"` as ("a", "b"); an empty text is ()."""
+        return tuple(part for part in str(value).split(",") if part)
+
+
+class Pair(click.ParamType):
+    """KEY=VALUE."""
+
+    name = "KEY=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """`"a=b"` as ("a", "b")."""
+        if isinstance(value, tuple):
+            return value
+        key, equals, text = str(value).partition("=")
+        if not key or not equals:
+            self.fail(f"{value!r} is not of the form KEY=VALUE", param, ctx)
+        return key, text
+
+
+class Counts(Pair):
+    """RESOURCE=COUNT."""
+
+    name = "RESOURCE=N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """`"r=2"` as ("r", 2)."""
+        key, text = super().convert(value, param, ctx)
+        try:
+            return key, int(text)
+        except ValueError:
+            self.fail(f"{text!r} is not a whole number", param, ctx)
+
+
+OPTIONS = (
+    click.option("--mode", type=click.Choice(["shared", "performance"]), help="One instance, or several."),
+    click.option("--instances", type=int, help="How many, in performance mode [default: from the cores or GPUs]."),
+    click.option("--device", type=click.Choice(["cpu", "gpu"]), help="What it runs on."),
+    click.option("--gpus", type=Numbers(), help="Which GPUs [default: all]."),
+    click.option("--group-per-gpu/--one-group", default=None, help="An instance group entry of its own for each GPU."),
+    click.option("--max-batch-size", type=int, help="The most that Triton may batch, 1 to 128."),
+    click.option("--backend", help="Another backend than the model format's own, e.g. openvino for ONNX."),
+    click.option("--dynamic-batching/--no-dynamic-batching", default=None, help="Let Triton join requests."),
+    click.option("--preferred-batch-sizes", type=Numbers(), help="Batch sizes that the batcher aims at."),
+    click.option("--queue-delay-us", type=int, help="How long the batcher may wait for more, in µs."),
+    click.option("--version-policy", help="latest:N, all or specific:1,3."),
+    click.option("--warmup/--no-warmup", default=None, help="Run the model once before the first request."),
+    click.option("--response-cache/--no-response-cache", default=None, help="Answer repeated requests from a cache."),
+    click.option("--rate-limiter", type=Counts(), multiple=True, help="A rate limiter resource (repeatable)."),
+    click.option("--priority", type=int, help="Of the rate limiter."),
+    click.option("--cuda-graphs/--no-cuda-graphs", default=None, help="Replay CUDA graphs (GPU)."),
+    click.option("--accelerators", type=Words(), help="ONNX Runtime's execution accelerators, e.g. tensorrt."),
+    click.option("--parameter", "parameters", type=Pair(), multiple=True, help="A backend parameter (repeatable)."),
+)
+
+
+def setting_options(function: F) -> F:
+    """Add every setting's option; the command gets those that were given as `changes`."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        changes = {name: kwargs.pop(name) for name in NAMES}
+        given = {name: value for name, value in changes.items() if value is not None and value != ()}
+        given.update({name: dict(given[name]) for name in ("rate_limiter", "parameters") if name in given})
+        return function(*args, changes=given, **kwargs)
+
+    wrapped: Any = call
+    before = len(getattr(wrapped, "__click_params__", ()))
+    for option in reversed(OPTIONS):
+        wrapped = option(wrapped)
+    NAMES.update(param.name for param in wrapped.__click_params__[before:])
+    return wrapped  # type: ignore[no-any-return]
+
+
+NAMES: set[str] = set()

@@ -1,0 +1,60 @@
+"""Commands on the workspace and on tritonpm itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.errors import TritonpmError
+
+
+@command("init", examples="tritonpm init\ntritonpm init lines/line-3")
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@pass_app
+def init_command(app: App, folder: Path | None) -> None:
+    """Make a workspace: the catalogue and model_repository/."""
+    from tritonpm.manager import init
+
+    root, fresh = init(folder or app.workspace or Path.cwd())
+    app.say(f"Made a workspace in {root}." if fresh else f"{root} already is a workspace; nothing was changed.")
+
+
+@command("schema", examples="tritonpm schema > package.schema.json")
+def schema_command() -> None:
+    """Print the JSON Schema of package.yaml."""
+    import json
+
+    from tritonpm.package import manifest_schema
+
+    click.echo(json.dumps(manifest_schema(), indent=2, ensure_ascii=False))
+
+
+@command("doctor", examples="tritonpm doctor")
+@reading
+@pass_app
+def doctor_command(app: App) -> None:
+    """Say what this machine has, what is missing and how to get it."""
+    from tritonpm.cli.output import table
+    from tritonpm.manager import doctor
+
+    checks = doctor()
+    rows = (("ok" if c.ok else "missing" if c.needed else "-", c.name, c.found or c.remedy) for c in checks)
+    app.emit("Doctor", checks, lambda: table(("", "CHECK", "FOUND, OR WHAT TO DO"), rows))
+    if any(c.needed and not c.ok for c in checks):
+        raise TritonpmError("something needed is missing", do="see the list above")
+
+
+@command("completion", examples='eval "$(tritonpm completion bash)"\ntritonpm completion fish | source')
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion_command(shell: str) -> None:
+    """Print the shell's completion script."""
+    from click.shell_completion import get_completion_class
+
+    from tritonpm.cli.app import cli
+
+    found = get_completion_class(shell)
+    if found is None:
+        raise click.UsageError(f"there is no completion for {shell}")
+    click.echo(found(cli, {}, "tritonpm", "_TRITONPM_COMPLETE").source())
