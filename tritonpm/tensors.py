@@ -1,0 +1,130 @@
+"""Tensors as numpy arrays: dtypes, .npz files, plausible inputs, and the comparison of two answers.
+
+BF16 travels as float32 arrays (as tritonclient does) and BYTES as object arrays of bytes.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tritonpm.data import Shape, Tensor
+from tritonpm.errors import PackageError
+
+Array = NDArray[Any]
+
+_NUMPY = {
+    "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
+    "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
+    "FP16": np.float16, "FP32": np.float32, "FP64": np.float64, "BF16": np.float32, "BYTES": np.object_,
+}  # fmt: skip
+_TRITON = {np.dtype(kind): name for name, kind in _NUMPY.items() if name != "BF16"}
+_MOST_BYTES = 4 << 30  # of all the arrays of one .npz
+_DYNAMIC_SIZE = 4  # what a dynamic dimension becomes in a synthesized input
+
+
+def numpy_dtype(dtype: str) -> np.dtype[Any]:
+    """The numpy dtype that carries a Triton dtype. Raises KeyError for a name that is none."""
+    return np.dtype(_NUMPY[dtype])
+
+
+def triton_dtype(dtype: np.dtype[Any]) -> str:
+    """The Triton dtype of an array; text of any kind is BYTES. Raises KeyError where Triton has none."""
+    return "BYTES" if dtype.kind in "SUO" else _TRITON[np.dtype(dtype)]
+
+
+def load_npz(path: Path) -> dict[str, Array]:
+    """The arrays of an .npz by name, text as object arrays of bytes; nothing is unpickled.
+
+    Raises PackageError where the file is none, holds objects, or would unpack to more than 4 GiB.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _MOST_BYTES:
+                raise PackageError("its arrays unpack to more than 4 GiB", where=str(path), do="split it")
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: _from_file(arrays[name]) for name in arrays.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, SyntaxError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise PackageError(f"is no readable .npz ({reason})", where=str(path), do="write it with numpy.savez") from None
+
+
+def save_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays by name; the same arrays give the same bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(arrays):
+            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            with archive.open(member, "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, _to_file(np.asarray(arrays[name])), allow_pickle=False)
+
+
+def _from_file(array: Array) -> Array:
+    if array.dtype.kind == "U":
+        array = np.char.encode(array, "utf-8")
+    return array.astype(np.object_) if array.dtype.kind == "S" else array
+
+
+def _to_file(array: Array) -> Array:
+    if array.dtype != np.object_:
+        return array
+    return np.array([v if isinstance(v, bytes) else str(v).encode() for v in array.ravel()], dtype="S").reshape(
+        array.shape
+    )
+
+
+def synthesize(tensors: Sequence[Tensor], *, batch: int | None = None, seed: int = 0) -> dict[str, Array]:
+    """Plausible inputs: small sizes for dynamic dimensions (one size for one name), `batch` rows where it is given."""
+    random = np.random.default_rng(seed)
+    sizes: dict[str, int] = {}
+    return {t.name: _filled(random, t.dtype, _sized(t.shape or (), batch, sizes)) for t in tensors if not t.optional}
+
+
+def _sized(shape: Shape, batch: int | None, sizes: dict[str, int]) -> tuple[int, ...]:
+    sized = [d if isinstance(d, int) else sizes.setdefault(d, _DYNAMIC_SIZE) for d in shape]
+    if batch is not None and sized:
+        sized[0] = batch
+    elif shape and not isinstance(shape[0], int):
+        sized[0] = 1
+    return tuple(sized)
+
+
+def _filled(random: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> Array:
+    kind = numpy_dtype(dtype)
+    if kind.kind == "f":
+        return np.asarray(random.random(shape), dtype=kind)
+    if kind.kind == "O":
+        return np.array([b"text %d" % i for i in range(int(np.prod(shape)))], dtype=np.object_).reshape(shape)
+    return np.asarray(random.integers(0, 2, shape), dtype=kind)
+
+
+def compare(expected: Mapping[str, Array], actual: Mapping[str, Array], *, rtol: float, atol: float) -> str:
+    """ "" where every expected tensor is there and equal within |a-b| <= atol + rtol*|expected|, else one sentence."""
+    for name, want in expected.items():
+        if name not in actual:
+            return f"output {name!r} is missing"
+        got = np.asarray(actual[name])
+        want = np.asarray(want)
+        if triton_dtype(got.dtype) != triton_dtype(want.dtype):
+            return f"output {name!r} is {triton_dtype(got.dtype)}, expected {triton_dtype(want.dtype)}"
+        if got.shape != want.shape:
+            return f"output {name!r} has shape {list(got.shape)}, expected {list(want.shape)}"
+        if difference := _difference(name, want, got, rtol, atol):
+            return difference
+    return ""
+
+
+def _difference(name: str, want: Array, got: Array, rtol: float, atol: float) -> str:
+    if want.dtype.kind == "f":
+        equal = np.isclose(got.astype(np.float64), want.astype(np.float64), rtol=rtol, atol=atol, equal_nan=True)
+    else:
+        equal = np.asarray(got == want)
+    if equal.all():
+        return ""
+    place = tuple(int(i) for i in np.argwhere(~equal)[0]) if equal.ndim else ()
+    where = f"{name!r} at {list(place)}" if place else repr(name)
+    return f"output {where} is {got[place]!s}, expected {want[place]!s} ({int((~equal).sum())} of {equal.size} differ)"
