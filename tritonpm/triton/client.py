@@ -1,0 +1,258 @@
+"""One client for a Triton server: the same behaviour over HTTP and gRPC, by tritonclient.
+
+A 200 from `load` is no proof (docs/components.md), so `load_and_wait` reads back what the server then says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tritonpm.data import Signature, Tensor
+from tritonpm.errors import InferenceError, NotFoundError, ServerError
+from tritonpm.tensors import Array, numpy_dtype
+
+PROTOCOLS = ("http", "grpc")
+_SCHEMES = {"http": ("http", False), "https": ("http", True), "grpc": ("grpc", False), "grpcs": ("grpc", True)}
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """A line of the repository index: `state` is READY, UNAVAILABLE, LOADING, UNLOADING or "" (never loaded)."""
+
+    name: str
+    version: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a version of a model has done so far."""
+
+    name: str
+    version: str
+    inferences: int
+    executions: int
+    successes: int
+    failures: int
+    last_inference_ms: int  # Unix time in milliseconds, 0 for never
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Paths of PEM files; `verify` False accepts any certificate (HTTP only)."""
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    verify: bool = True
+
+
+def address(url: str, protocol: str | None = None) -> tuple[str, str, bool]:
+    """(protocol, host:port, TLS) of `host:port`, `http://…`, `https://…`, `grpc://…` or `grpcs://…`."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return protocol or "http", url.rstrip("/"), False
+    if scheme not in _SCHEMES:
+        raise ServerError(f"{scheme}:// is no protocol of Triton", where=url, do="use http, https, grpc or grpcs")
+    known, secure = _SCHEMES[scheme]
+    return known, rest.rstrip("/"), secure
+
+
+class Client:
+    """A connection to one server. `timeout` is in seconds and holds for every call."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        protocol: str | None = None,
+        timeout: float = 30.0,
+        headers: Mapping[str, str] | None = None,
+        tls: Tls | None = None,
+    ) -> None:
+        self.protocol, self.where, secure = address(url, protocol)
+        self.timeout, self.headers = timeout, dict(headers or {})
+        self._client = (_http if self.protocol == "http" else _grpc)(
+            self.where, timeout, tls or (Tls() if secure else None)
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def live(self) -> bool:
+        """Whether the server answers at all."""
+        try:
+            return bool(self._call("is_server_live"))
+        except ServerError:
+            return False
+
+    def ready(self, name: str, version: str = "") -> bool:
+        """Whether the model can be asked."""
+        return bool(self._call("is_model_ready", name, version))
+
+    def load(self, name: str) -> None:
+        """Ask for a load, or a reload of what changed. Raises ServerError with Triton's reason."""
+        self._call("load_model", name, limit=None)
+
+    def unload(self, name: str, *, dependents: bool = False) -> None:
+        """Ask for an unload; `dependents` are an ensemble's members."""
+        self._call("unload_model", name, unload_dependents=dependents, limit=None)
+
+    def index(self) -> list[ModelState]:
+        """Every model and version that the server's repository has or had."""
+        answer = self._call("get_model_repository_index", as_json=True)
+        models = answer.get("models", []) if isinstance(answer, dict) else answer
+        keys = ("name", "version", "state", "reason")
+        return [ModelState(*(str(model.get(key, "")) for key in keys)) for model in models]
+
+    def config(self, name: str, version: str = "") -> dict[str, Any]:
+        """The model's configuration as the server completed it."""
+        answer: dict[str, Any] = self._call("get_model_config", name, version, as_json=True)
+        return answer.get("config", answer)  # type: ignore[no-any-return]
+
+    def metadata(self, name: str, version: str = "") -> Signature:
+        """The model's tensors as clients see them, batch axis included."""
+        answer = self._call("get_model_metadata", name, version, as_json=True)
+        inputs, outputs = (tuple(_tensor(t) for t in answer.get(key, ())) for key in ("inputs", "outputs"))
+        return Signature(inputs, outputs)
+
+    def server_version(self) -> str:
+        """The server's version."""
+        return str(self._call("get_server_metadata", as_json=True).get("version", ""))
+
+    def statistics(self, name: str = "") -> list[Statistics]:
+        """What every loaded version of the model, or of all models, has done so far."""
+        answer = self._call("get_inference_statistics", name, as_json=True)
+        return [_statistics(entry) for entry in answer.get("model_stats", ())]
+
+    def infer(
+        self, name: str, inputs: Mapping[str, Array], *, outputs: Sequence[str] | None = None, version: str = ""
+    ) -> dict[str, Array]:
+        """One inference; the outputs that were asked for, or all of them. Raises InferenceError with Triton's reason."""
+        import tritonclient.grpc as grpc
+        import tritonclient.http as http
+
+        module = http if self.protocol == "http" else grpc
+        signature = self.metadata(name, version)
+        dtypes = {tensor.name: tensor.dtype for tensor in signature.inputs}
+        sent = []
+        for tensor, array in inputs.items():
+            if tensor not in dtypes:
+                known = ", ".join(dtypes)
+                raise InferenceError(f"there is no input {tensor!r}", where=name, do=f"name one of {known}")
+            sent.append(module.InferInput(tensor, list(array.shape), dtypes[tensor]))
+            sent[-1].set_data_from_numpy(array.astype(numpy_dtype(dtypes[tensor]), copy=False))
+        wanted = [module.InferRequestedOutput(o) for o in outputs or [tensor.name for tensor in signature.outputs]]
+        with _plain(self.where, name, InferenceError):
+            answer = self._client.infer(name, sent, version, wanted, headers=self.headers)
+        return {output.name(): answer.as_numpy(output.name()) for output in wanted}
+
+    def load_and_wait(self, name: str, *, timeout: float = 300.0) -> ModelState:
+        """Load, then read back: the model is ready, and nothing in the index says otherwise. Raises ServerError."""
+        self.load(name)
+        deadline = time.monotonic() + timeout
+        while True:
+            states = [state for state in self.index() if state.name == name]
+            ready = [state for state in states if state.state == "READY"]
+            if ready and self.ready(name):
+                return ready[-1]
+            if not any(state.state in ("LOADING", "UNLOADING") for state in states) or time.monotonic() > deadline:
+                reason = (
+                    "; ".join(state.reason for state in states if state.reason) or "it is not in the server's index"
+                )
+                raise ServerError(f"{name} is not ready: {reason}", where=self.where, do="see `tritonpm logs`")
+            time.sleep(0.05)
+
+    def unload_and_wait(self, name: str, *, dependents: bool = False, timeout: float = 60.0) -> None:
+        """Unload, then wait until no version is left. Raises ServerError at the deadline."""
+        self.unload(name, dependents=dependents)
+        deadline = time.monotonic() + timeout
+        while any(state.name == name and state.state in ("READY", "UNLOADING") for state in self.index()):
+            if time.monotonic() > deadline:
+                raise ServerError(
+                    f"{name} was not unloaded within {timeout:g} s", where=self.where, do="see `tritonpm status`"
+                )
+            time.sleep(0.05)
+
+    def _call(
+        self, method: str, *arguments: Any, as_json: bool = False, limit: float | None = 0, **options: Any
+    ) -> Any:
+        if self.protocol == "grpc":
+            if as_json:
+                options["as_json"] = True
+            if limit is not None:
+                options["client_timeout"] = self.timeout
+        with _plain(self.where, str(arguments[0]) if arguments else "", ServerError):
+            return getattr(self._client, method)(*arguments, headers=self.headers, **options)
+
+
+def _http(where: str, timeout: float, tls: Tls | None) -> Any:
+    import tritonclient.http as http
+
+    options: dict[str, Any] = {}
+    if tls:
+        options = {"ssl": True, "insecure": not tls.verify}
+        names = {"ca_certs": tls.ca, "certfile": tls.certificate, "keyfile": tls.key}
+        options["ssl_options"] = {name: value for name, value in names.items() if value}
+    return http.InferenceServerClient(
+        where, connection_timeout=min(timeout, 10.0), network_timeout=max(timeout, 600.0), **options
+    )
+
+
+def _grpc(where: str, timeout: float, tls: Tls | None) -> Any:
+    import tritonclient.grpc as grpc
+
+    if tls is None:
+        return grpc.InferenceServerClient(where)
+    return grpc.InferenceServerClient(
+        where, ssl=True, root_certificates=tls.ca, private_key=tls.key, certificate_chain=tls.certificate
+    )
+
+
+@contextmanager
+def _plain(where: str, model: str, kind: type[ServerError]) -> Iterator[None]:
+    """Turn what tritonclient and its transports raise into one sentence."""
+    from tritonclient.utils import InferenceServerException
+
+    try:
+        yield
+    except InferenceServerException as error:
+        message = " ".join(str(error.message()).split())
+        status = str(error.status() or "")
+        if "UNAVAILABLE" in status and "onnect" in message:
+            raise ServerError(f"no Triton answers ({message})", where=where, do="start one, or check the URL") from None
+        if "unknown model" in message:
+            raise NotFoundError(message, where=where, do="load it first with `tritonpm load`") from None
+        raise kind(message.rstrip("."), where=f"{where}, model {model}" if model else where) from None
+    except (ConnectionError, TimeoutError, OSError) as error:
+        raise ServerError(f"no Triton answers ({error})", where=where, do="start one, or check the URL") from None
+
+
+def _tensor(entry: Mapping[str, Any]) -> Tensor:
+    shape = tuple(int(d) if int(d) >= 0 else "?" for d in entry.get("shape", ()))
+    return Tensor(str(entry["name"]), str(entry["datatype"]), shape)
+
+
+def _statistics(entry: Mapping[str, Any]) -> Statistics:
+    figures = entry.get("inference_stats", {})
+    counts = [int(figures.get(key, {}).get("count", 0)) for key in ("success", "fail")]
+    return Statistics(
+        str(entry["name"]),
+        str(entry.get("version", "")),
+        int(entry.get("inference_count", 0)),
+        int(entry.get("execution_count", 0)),
+        *counts,
+        int(entry.get("last_inference", 0)),
+    )

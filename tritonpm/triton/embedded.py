@@ -1,0 +1,335 @@
+"""Running a tritonserver as a process of ours: one for each state folder, explicit model control, loopback by default."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import hashlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from tritonpm.errors import BusyError, ServerError
+from tritonpm.triton.installation import Installation, environment, find, prepare_backends
+
+__all__ = ["Installation", "Server", "find", "reasons", "running", "start", "stop"]
+
+EXIT_TIMEOUT = 20  # seconds that tritonserver gives requests in flight at SIGTERM
+CACHE_BYTES = 64 << 20  # of the local response cache, which packages may use
+LOG_KEPT = 8 << 20  # bytes of log after which a start moves it aside
+_ATTEMPTS = 5  # how often free ports are chosen again when somebody takes one in between
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: addresses as host:port, the process, its log, and the prefix of its shared memory regions."""
+
+    pid: int
+    created: float  # the process's start time: a pid alone may be used again
+    http: str
+    grpc: str
+    metrics: str
+    log: str
+    version: str
+    source: str
+    regions: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether that very process still runs."""
+        with suppress(psutil.Error):
+            process = psutil.Process(self.pid)
+            return abs(process.create_time() - self.created) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        return False
+
+
+def running(state: Path) -> Server | None:
+    """The server of this state folder, or None."""
+    import msgspec
+
+    try:
+        server = msgspec.json.decode((state / "server.json").read_bytes(), type=Server)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+    return server if server.alive else None
+
+
+def start(
+    installation: Installation,
+    repository: Path,
+    state: Path,
+    *,
+    host: str = "127.0.0.1",
+    http_port: int | None = None,
+    grpc_port: int | None = None,
+    metrics_port: int | None = None,
+    log: Path | None = None,
+    detach: bool = False,
+    gpu: bool = False,
+    arguments: Sequence[str] = (),
+    timeout: float = 60.0,
+) -> Server:
+    """Start a server on `repository` and wait until it is live; a port that is None becomes a free one.
+
+    In the foreground it ends with the thread that started it; detached it stays. Raises BusyError where one runs on this
+    state folder already, ServerError where a port is taken or the server ends or is not live in `timeout` seconds.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    log = log or state / "triton.log"
+    with _only_one(state) as held:
+        sweep(state)
+        backends = prepare_backends(installation, state / "backends")
+        _rotate(log)
+        wanted = {"http": http_port, "grpc": grpc_port, "metrics": metrics_port}
+        for attempt in range(_ATTEMPTS):
+            ports = _choose(host, wanted)
+            command = _command(installation, repository, backends, host, ports, state, gpu, arguments)
+            offset = log.stat().st_size if log.exists() else 0
+            process = _spawn(command, installation, log, held, detach)
+            try:
+                _wait_live(process, host, ports["http"], timeout, log, offset)
+            except _PortTaken:
+                if attempt + 1 == _ATTEMPTS:
+                    raise ServerError(
+                        "the free ports that were chosen are taken again and again", do="name ports"
+                    ) from None
+                continue
+            except BaseException:
+                _end_group(process.pid, 1.0)
+                sweep(state)
+                raise
+            server = Server(
+                process.pid,
+                psutil.Process(process.pid).create_time(),
+                *(f"{host}:{ports[name]}" for name in ("http", "grpc", "metrics")),
+                str(log),
+                installation.version,
+                installation.source,
+                region_prefix(state),
+            )
+            _remember(state, server)
+            return server
+    raise AssertionError("unreachable")
+
+
+def stop(server: Server, state: Path, *, timeout: float = EXIT_TIMEOUT + 10.0) -> None:
+    """End the server: TERM, wait for requests in flight, KILL at the deadline; its stubs and regions go with it."""
+    _end_group(server.pid, timeout)
+    sweep(state)
+    (state / "server.json").unlink(missing_ok=True)
+
+
+def region_prefix(state: Path) -> str:
+    """The prefix of this state folder's regions in /dev/shm, so that only our own leftovers are ever cleaned."""
+    return "tritonpm_" + hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:12] + "_"
+
+
+def sweep(state: Path) -> None:
+    """Clean what a killed server of this state folder left: orphaned stubs, then their shared memory regions."""
+    if running(state):
+        return
+    prefix = region_prefix(state)
+    for process in psutil.process_iter(["name", "cmdline"]):
+        command = process.info["cmdline"] or ()
+        if "triton_python_backend_stub" in (process.info["name"] or "") + "".join(command[:1]) and any(
+            prefix in part for part in command
+        ):
+            with suppress(psutil.Error):
+                process.kill()
+                process.wait(5)
+    for region in Path("/dev/shm").glob(f"{prefix}*"):
+        region.unlink(missing_ok=True)
+
+
+def reasons(log: Path, model: str, *, offset: int = 0) -> list[str]:
+    """What the log says, from byte `offset` on, of errors with this model; the newest last."""
+    found = []
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        lines.seek(offset)
+        for line in lines:
+            entry = re.match(r"[EW]\d{4} [\d:.]+ \d+ (?:[\w.]+:\d+\] )?(.*)", line)
+            if entry and model in entry[1]:
+                found.append(entry[1].strip().strip('"'))
+    return found
+
+
+@contextmanager
+def _only_one(state: Path) -> Iterator[int]:
+    """Hold the state folder's lock; the server inherits the descriptor, so the lock lasts exactly as long as it does."""
+    descriptor = os.open(state / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + 2
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                server = running(state)
+                if server is None and time.monotonic() < deadline:
+                    sweep(state)  # stubs of a killed server hold the lock until they are gone
+                    time.sleep(0.1)
+                    continue
+                who = f" (pid {server.pid}, {server.http})" if server else ""
+                raise BusyError(
+                    f"a server already runs for this workspace{who}", do="use it, or end it with `tritonpm stop`"
+                ) from None
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _choose(host: str, wanted: dict[str, int | None]) -> dict[str, int]:
+    """Ports by name: the wanted ones, which must be free, and free ones for the rest."""
+    open_sockets, ports = [], {}
+    try:
+        for name, port in wanted.items():
+            listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            open_sockets.append(listener)
+            try:
+                listener.bind((host, port or 0))
+            except OSError as error:
+                raise ServerError(
+                    f"cannot bind to {host}:{port} ({error.strerror})",
+                    where=f"--{name}-port",
+                    do="choose another port or address, or leave the option out",
+                ) from None
+            ports[name] = listener.getsockname()[1]
+    finally:
+        for listener in open_sockets:
+            listener.close()
+    return ports
+
+
+def _command(
+    installation: Installation,
+    repository: Path,
+    backends: Path,
+    host: str,
+    ports: dict[str, int],
+    state: Path,
+    gpu: bool,
+    arguments: Sequence[str],
+) -> list[str]:
+    command = [
+        str(installation.binary),
+        f"--model-repository={repository}",
+        "--model-control-mode=explicit",
+        f"--backend-directory={backends}",
+        f"--exit-timeout-secs={EXIT_TIMEOUT}",
+        f"--http-address={host}",
+        f"--http-port={ports['http']}",
+        f"--grpc-address={host}",
+        f"--grpc-port={ports['grpc']}",
+        f"--metrics-address={host}",
+        f"--metrics-port={ports['metrics']}",
+        "--rate-limit=execution_count",
+    ]
+    if installation.caches:
+        command += [f"--cache-directory={installation.caches}", f"--cache-config=local,size={CACHE_BYTES}"]
+    if not gpu:
+        command.append("--allow-gpu-metrics=false")
+    ours = ("python", *(path.name for path in backends.iterdir() if (path / "model.py").is_file()))
+    command += [f"--backend-config={name},shm-region-prefix-name={region_prefix(state)}" for name in ours]
+    return [*command, *arguments]
+
+
+def _spawn(
+    command: list[str], installation: Installation, log: Path, held: int, detach: bool
+) -> subprocess.Popen[bytes]:
+    libc = None if detach else ctypes.CDLL(None)
+
+    def die_with_parent() -> None:
+        if libc is not None:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment(installation),
+            start_new_session=True,  # a group of its own: Ctrl-C reaches us first, and a KILL reaches the stubs too
+            pass_fds=(held,),
+            preexec_fn=die_with_parent,  # noqa: PLW1509
+        )
+
+
+class _PortTaken(Exception):  # noqa: N818
+    """Somebody took a chosen port between our look and the server's."""
+
+
+def _wait_live(process: subprocess.Popen[bytes], host: str, port: int, timeout: float, log: Path, offset: int) -> None:
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            said = _last_words(log, offset)
+            if "address already in use" in said.lower() or "Socket" in said:
+                raise _PortTaken
+            raise ServerError(
+                f"tritonserver ended at its start with code {process.returncode}: {said}", do=f"the whole log is {log}"
+            )
+        if _live(host, port):
+            return
+        time.sleep(0.05)
+    raise ServerError(f"tritonserver was not live after {timeout:g} s", do=f"look into {log}, or give --timeout")
+
+
+def _live(host: str, port: int) -> bool:
+    from http.client import HTTPConnection, HTTPException
+
+    connection = HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/v2/health/live")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _last_words(log: Path, offset: int) -> str:
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        lines.seek(offset)
+        said = [line.strip() for line in lines if line.strip()]
+    errors = [line for line in said if line.startswith("E") or "error" in line.lower()]
+    return (errors or said or ["it said nothing"])[-1]
+
+
+def _end_group(pid: int, timeout: float) -> None:
+    """TERM the server, and at the deadline, or once it is gone, KILL what is left of its process group."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        process.terminate()
+        try:
+            process.wait(timeout)
+        except psutil.TimeoutExpired:
+            pass
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(pid).wait(10)
+
+
+def _rotate(log: Path) -> None:
+    if log.exists() and log.stat().st_size > LOG_KEPT:
+        log.replace(log.with_suffix(".old.log"))
+
+
+def _remember(state: Path, server: Server) -> None:
+    import msgspec
+
+    aside = state / "server.json.new"
+    aside.write_bytes(msgspec.json.format(msgspec.json.encode(asdict(server))))
+    aside.replace(state / "server.json")
