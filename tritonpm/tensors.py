@@ -1,6 +1,6 @@
 """Tensors as numpy arrays: dtypes, .npz files, plausible inputs, and the comparison of two answers.
 
-BF16 travels as float32 arrays (as tritonclient does) and BYTES as object arrays of bytes.
+BF16 is ml_dtypes.bfloat16 (as tritonclient has it since 26.06) and BYTES object arrays of bytes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,9 +22,9 @@ Array = NDArray[Any]
 _NUMPY = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
     "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
-    "FP16": np.float16, "FP32": np.float32, "FP64": np.float64, "BF16": np.float32, "BYTES": np.object_,
+    "FP16": np.float16, "FP32": np.float32, "FP64": np.float64, "BF16": ml_dtypes.bfloat16, "BYTES": np.object_,
 }  # fmt: skip
-_TRITON = {np.dtype(kind): name for name, kind in _NUMPY.items() if name != "BF16"}
+_TRITON = {np.dtype(kind): name for name, kind in _NUMPY.items()}
 _MOST_BYTES = 4 << 30  # of all the arrays of one .npz
 _DYNAMIC_SIZE = 4  # what a dynamic dimension becomes in a synthesized input
 
@@ -95,8 +96,8 @@ def _sized(shape: Shape, batch: int | None, sizes: dict[str, int]) -> tuple[int,
 
 def _filled(random: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> Array:
     kind = numpy_dtype(dtype)
-    if kind.kind == "f":
-        return np.asarray(random.random(shape), dtype=kind)
+    if kind.kind in "fV":
+        return np.asarray(random.random(shape)).astype(kind)
     if kind.kind == "O":
         return np.array([b"text %d" % i for i in range(int(np.prod(shape)))], dtype=np.object_).reshape(shape)
     return np.asarray(random.integers(0, 2, shape), dtype=kind)
@@ -119,7 +120,7 @@ def compare(expected: Mapping[str, Array], actual: Mapping[str, Array], *, rtol:
 
 
 def _difference(name: str, want: Array, got: Array, rtol: float, atol: float) -> str:
-    if want.dtype.kind == "f":
+    if want.dtype.kind in "fV":
         equal = np.isclose(got.astype(np.float64), want.astype(np.float64), rtol=rtol, atol=atol, equal_nan=True)
     else:
         equal = np.asarray(got == want)

@@ -28,6 +28,7 @@ CACHE_BYTES = 64 << 20  # of the local response cache, which packages may use
 LOG_KEPT = 8 << 20  # bytes of log after which a start moves it aside
 _ATTEMPTS = 5  # how often free ports are chosen again when somebody takes one in between
 _PR_SET_PDEATHSIG = 1
+_LINK = "repository"
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,14 @@ def start(
     with _only_one(state) as held:
         sweep(state)
         backends = prepare_backends(installation, state / "backends")
+        _link_repository(state, repository)
         _rotate(log)
         wanted = {"http": http_port, "grpc": grpc_port, "metrics": metrics_port}
         for attempt in range(_ATTEMPTS):
             ports = _choose(host, wanted)
-            command = _command(installation, repository, backends, host, ports, state, gpu, arguments)
+            command = _command(installation, backends, host, ports, state, gpu, arguments)
             offset = log.stat().st_size if log.exists() else 0
-            process = _spawn(command, installation, log, held, detach)
+            process = _spawn(command, installation, state, log, held, detach)
             try:
                 _wait_live(process, host, ports["http"], timeout, log, offset)
             except _PortTaken:
@@ -213,7 +215,6 @@ def _choose(host: str, wanted: dict[str, int | None]) -> dict[str, int]:
 
 def _command(
     installation: Installation,
-    repository: Path,
     backends: Path,
     host: str,
     ports: dict[str, int],
@@ -223,9 +224,9 @@ def _command(
 ) -> list[str]:
     command = [
         str(installation.binary),
-        f"--model-repository={repository}",
+        f"--model-repository={_LINK}",
         "--model-control-mode=explicit",
-        f"--backend-directory={backends}",
+        f"--backend-directory={backends.name}",
         f"--exit-timeout-secs={EXIT_TIMEOUT}",
         f"--http-address={host}",
         f"--http-port={ports['http']}",
@@ -244,8 +245,19 @@ def _command(
     return [*command, *arguments]
 
 
+def _link_repository(state: Path, repository: Path) -> None:
+    """Make the repository reachable from the state folder by a relative path.
+
+    The Python backend starts its stubs through a shell without quoting: a blank in a path would hang every load. So the
+    server runs in the state folder and is given relative paths only.
+    """
+    link = state / _LINK
+    link.unlink(missing_ok=True)
+    link.symlink_to(repository.resolve(), target_is_directory=True)
+
+
 def _spawn(
-    command: list[str], installation: Installation, log: Path, held: int, detach: bool
+    command: list[str], installation: Installation, state: Path, log: Path, held: int, detach: bool
 ) -> subprocess.Popen[bytes]:
     libc = None if detach else ctypes.CDLL(None)
 
@@ -260,6 +272,7 @@ def _spawn(
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment(installation),
+            cwd=state,
             start_new_session=True,  # a group of its own: Ctrl-C reaches us first, and a KILL reaches the stubs too
             pass_fds=(held,),
             preexec_fn=die_with_parent,  # noqa: PLW1509
@@ -312,10 +325,8 @@ def _end_group(pid: int, timeout: float) -> None:
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         process.terminate()
-        try:
+        with suppress(psutil.TimeoutExpired):
             process.wait(timeout)
-        except psutil.TimeoutExpired:
-            pass
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     with suppress(psutil.NoSuchProcess):

@@ -114,5 +114,6 @@ def prepare_backends(installation: Installation, folder: Path) -> Path:
     ours = Path(__file__).parent.parent / "backends"
     for backend in sorted(path for path in ours.iterdir() if (path / "model.py").is_file()):
         if not (folder / backend.name).exists():
-            shutil.copytree(backend, folder / backend.name, ignore=shutil.ignore_patterns("__pycache__"))
+            copied = shutil.copytree(backend, folder / backend.name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copy2(ours / "joined.py", copied)
     return folder
