@@ -3,61 +3,11 @@
 Copied beside each backend's model.py when a server is prepared; imports nothing of tritonpm.
 """
 
-import ctypes
 import json
 from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-
-_BFLOAT, _UINT = 4, 1  # DLPack's type codes
-
-
-class _DLTensor(ctypes.Structure):
-    """The head of DLPack's DLTensor, as far as the type code. Source: dlpack.h."""
-
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("device_type", ctypes.c_int32),
-        ("device_id", ctypes.c_int32),
-        ("ndim", ctypes.c_int32),
-        ("code", ctypes.c_uint8),
-        ("bits", ctypes.c_uint8),
-        ("lanes", ctypes.c_uint16),
-    )
-
-
-_pointer = ctypes.pythonapi.PyCapsule_GetPointer
-_pointer.restype, _pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-
-
-class _Capsule:
-    """A DLPack capsule whose type code is replaced: numpy has no bfloat16, so its bits travel as uint16."""
-
-    def __init__(self, capsule, code):
-        self.capsule = capsule
-        ctypes.cast(_pointer(capsule, b"dltensor"), ctypes.POINTER(_DLTensor)).contents.code = code
-
-    def __dlpack__(self, **_):
-        return self.capsule
-
-    def __dlpack_device__(self):
-        return (1, 0)
-
-
-def array_of(tensor, dtype):
-    """A request's tensor as numpy without a copy; BF16 as its bits in uint16, BYTES as objects."""
-    if dtype == "TYPE_BF16":
-        return np.from_dlpack(_Capsule(tensor.to_dlpack(), _UINT))
-    return tensor.as_numpy()
-
-
-def tensor_of(name, array, dtype):
-    """An output tensor; `array` holds the bits in uint16 where the config says BF16."""
-    if dtype == "TYPE_BF16":
-        capsule = _Capsule(np.ascontiguousarray(array).__dlpack__(), _BFLOAT)
-        return pb_utils.Tensor.from_dlpack(name, capsule.capsule)
-    return pb_utils.Tensor(name, np.asarray(array))
 
 
 class Model:
@@ -108,6 +58,10 @@ class Model:
             if name not in known:
                 raise pb_utils.TritonModelException(
                     f"model '{self.name}': {kind} '{name}' is not in the model file, which has {', '.join(known)}"
+                )
+            if tensor["data_type"] == "TYPE_BF16":  # numpy has no such type, and the stub's DLPack way crashes (2.51)
+                raise pb_utils.TritonModelException(
+                    f"model '{self.name}': {kind} '{name}' is BF16, which only the native backend can serve"
                 )
             dtype, dims = known[name]
             if tensor["data_type"] != dtype:
@@ -181,9 +135,11 @@ def execute(model, requests, run):
     responses = [None] * len(requests)
     groups = {}
     for index, request in enumerate(requests):
-        arrays = {t.name(): array_of(t, model.inputs[t.name()]["data_type"]) for t in request.inputs()}
+        arrays = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
         key = (
-            tuple((name, array.shape[1:]) for name, array in sorted(arrays.items())) if model.max_batch_size > 0 else index
+            tuple((name, array.shape[1:]) for name, array in sorted(arrays.items()))
+            if model.max_batch_size > 0
+            else index
         )
         groups.setdefault(key, []).append((index, request, arrays))
     for group in groups.values():
@@ -220,9 +176,7 @@ def _joined(model, group, run):
         inputs = {name: np.concatenate([arrays[name] for _, _, arrays in group]) for name in group[0][2]}
         answers = _split(run(inputs, names), sizes)
     return [
-        pb_utils.InferenceResponse(
-            [tensor_of(name, answer[name], model.outputs[name]["data_type"]) for name in names if name in asked]
-        )
+        pb_utils.InferenceResponse([pb_utils.Tensor(name, np.asarray(answer[name])) for name in names if name in asked])
         for answer, asked in zip(answers, wanted)
     ]
 

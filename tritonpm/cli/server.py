@@ -103,15 +103,15 @@ def status_command(app: App) -> None:
 
 @command("infer", examples="tritonpm infer bolts --input in.npz --output out.npz --protocol grpc")
 @NAME
-@click.option("--input", "inputs", type=click.Path(path_type=Path), help="An .npz of input tensors by name [default: a sample].")
+@click.option(
+    "--input", "inputs", type=click.Path(path_type=Path), help="An .npz of input tensors by name [default: a sample]."
+)
 @click.option("--output", "outputs", type=click.Path(path_type=Path), help="Write the answer there as .npz.")
 @click.option("--version", default="", help="A version of the model [default: the server's choice].")
 @PROTOCOL
 @on_a_server
 @pass_app
-def infer_command(
-    app: App, name: str, inputs: Path | None, outputs: Path | None, version: str, protocol: str
-) -> None:
+def infer_command(app: App, name: str, inputs: Path | None, outputs: Path | None, version: str, protocol: str) -> None:
     """Send one inference request and print or keep the answer."""
     from tritonpm.cli.output import table
 

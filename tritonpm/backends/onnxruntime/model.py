@@ -1,6 +1,5 @@
 """Triton's `onnxruntime` backend as a Python-based one: the same name, config and parameters, where the native is absent."""
 
-import ctypes
 import os
 
 import numpy as np
@@ -14,7 +13,6 @@ _DTYPES = {
     "int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64",
     "float16": "FP16", "float": "FP32", "double": "FP64", "bfloat16": "BF16", "string": "STRING",
 }  # fmt: skip
-_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 
 
 def _dtype(node):
@@ -34,7 +32,9 @@ def _options(model):
     options.log_severity_level = 3
     cores = len(os.sched_getaffinity(0))
     # Instances share the cores instead of each taking all of them.
-    options.intra_op_num_threads = int(model.parameter("intra_op_thread_count", "0")) or max(1, cores // model.instances)
+    options.intra_op_num_threads = int(model.parameter("intra_op_thread_count", "0")) or max(
+        1, cores // model.instances
+    )
     options.inter_op_num_threads = int(model.parameter("inter_op_thread_count", "0"))
     if model.parameter("execution_mode") == "1":
         options.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
@@ -74,7 +74,10 @@ class TritonPythonModel:
     def initialize(self, args):
         """Load the model; refuse a config that contradicts it."""
         self.model = Model.of(args)
-        if args["model_instance_kind"] == "GPU" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        if (
+            args["model_instance_kind"] == "GPU"
+            and "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
+        ):
             raise pb_utils.TritonModelException("this server's onnxruntime has no GPU support; use KIND_CPU")
         providers = ["CPUExecutionProvider"]
         if args["model_instance_kind"] == "GPU":
@@ -90,9 +93,7 @@ class TritonPythonModel:
         missing = [name for name in inputs if name not in self.model.inputs]
         if missing:
             raise pb_utils.TritonModelException(f"the config does not name the model's input '{missing[0]}'")
-        dtypes = {**self.model.inputs, **self.model.outputs}
         self.scalars = {n.name for n in (*inputs.values(), *outputs.values()) if self._is_scalar(n)}
-        self.bfloat = any(tensor["data_type"] == "TYPE_BF16" for tensor in dtypes.values())
 
     def _is_scalar(self, node):
         return node.name in {**self.model.inputs, **self.model.outputs} and self.model.is_scalar(node.name, _dims(node))
@@ -108,25 +109,6 @@ class TritonPythonModel:
                 inputs[name] = decoded(array)
             if name in self.scalars:
                 inputs[name] = inputs[name].reshape(())
-        answers = self._run_values(inputs, names) if self.bfloat else self.session.run(names, inputs)
+        answers = self.session.run(names, inputs)
         outputs = {n: encoded(a) if a.dtype.kind in "OU" else a for n, a in zip(names, map(np.asarray, answers))}
         return {n: a.reshape(1) if n in self.scalars else a for n, a in outputs.items()}
-
-    def _run_values(self, inputs, names):
-        """The same with OrtValues: numpy has no bfloat16."""
-        make = onnxruntime.OrtValue
-        values = {
-            name: make.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(array), _BFLOAT16)
-            if self.model.inputs[name]["data_type"] == "TYPE_BF16"
-            else make.ortvalue_from_numpy(array)
-            for name, array in inputs.items()
-        }
-        answers = self.session.run_with_ort_values(names, values)
-        return [self._array(name, value) for name, value in zip(names, answers)]
-
-    def _array(self, name, value):
-        if self.model.outputs[name]["data_type"] != "TYPE_BF16":
-            return value.numpy()
-        shape = tuple(value.shape())
-        raw = (ctypes.c_uint16 * int(np.prod(shape))).from_address(value.data_ptr())
-        return np.frombuffer(raw, dtype=np.uint16).reshape(shape).copy()

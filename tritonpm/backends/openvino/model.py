@@ -14,7 +14,13 @@ _DTYPES = {
     "f16": "FP16", "f32": "FP32", "f64": "FP64", "bf16": "BF16", "string": "STRING",
 }  # fmt: skip
 # Parameters of the native backend that are OpenVINO's own properties.
-_PROPERTIES = ("PERFORMANCE_HINT", "NUM_STREAMS", "INFERENCE_NUM_THREADS", "INFERENCE_PRECISION_HINT", "CPU_BIND_THREAD")
+_PROPERTIES = (
+    "PERFORMANCE_HINT",
+    "NUM_STREAMS",
+    "INFERENCE_NUM_THREADS",
+    "INFERENCE_PRECISION_HINT",
+    "CPU_BIND_THREAD",
+)
 
 
 def _dtype(port):
@@ -69,7 +75,9 @@ class TritonPythonModel:
         core = ov.Core()
         read = core.read_model(str(self.model.file(DEFAULT_FILE)))
         for kind, ports in (("input", read.inputs), ("output", read.outputs)):
-            self.model.check(kind, {name: (_dtype(p), _dims(p)) for p in ports for name in (p.get_names() or {_name(p)})})
+            self.model.check(
+                kind, {name: (_dtype(p), _dims(p)) for p in ports for name in (p.get_names() or {_name(p)})}
+            )
         self._layouts(read)
         device = self.model.parameter("TARGET_DEVICE", "CPU")
         self.compiled = core.compile_model(read, device, _properties(self.model))
@@ -99,15 +107,10 @@ class TritonPythonModel:
     def _tensor(self, name, array):
         if array.dtype == np.object_:
             return ov.Tensor(np.array(decoded(array).tolist(), dtype=np.str_).reshape(array.shape))
-        array = np.ascontiguousarray(array)
-        if self.model.inputs[name]["data_type"] == "TYPE_BF16":
-            return ov.Tensor(array, array.shape, ov.Type.bf16)
-        return ov.Tensor(array, shared_memory=True)
+        return ov.Tensor(np.ascontiguousarray(array), shared_memory=True)
 
     def _array(self, name):
         tensor = self.request.get_tensor(self.ports[name])
         if tensor.element_type == ov.Type.string:
             return encoded(np.asarray(tensor.str_data))
-        if tensor.element_type == ov.Type.bf16:
-            return np.array(tensor.data).view(np.uint16)
         return tensor.data  # Triton copies it into the response before the next request runs
