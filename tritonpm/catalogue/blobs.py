@@ -1,0 +1,104 @@
+"""Model files by content: a blob's name is its digest, it is written once, and it is checked before it is trusted."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from tritonpm.catalogue.workspace import Workspace
+from tritonpm.errors import StorageError
+
+_CHUNK = 1 << 20
+
+
+def digest_of(path: Path) -> str:
+    """`sha256:<hex>` of a file."""
+    with path.open("rb") as stream:
+        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}" if _FAST else _slow_digest(path)
+
+
+_FAST = hasattr(hashlib, "file_digest")  # Python 3.11
+
+
+def _slow_digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for chunk in iter(lambda: stream.read(_CHUNK), b""):
+            digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}"
+
+
+class Blobs:
+    """The blobs of one workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace, self.root = workspace, workspace.blobs / "sha256"
+
+    def path(self, digest: str) -> Path:
+        """Where a blob lies. Raises StorageError where it does not."""
+        place = self._place(digest)
+        if not place.is_file():
+            raise StorageError(f"the blob {digest} is missing", where=str(self.root), do="import its package again")
+        return place
+
+    def put(self, path: Path, digest: str, *, move: bool = False) -> None:
+        """Keep a file whose digest was taken from these very bytes; one that is there already is kept. Raises StorageError."""
+        place = self._place(digest)
+        if place.is_file():
+            return
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with self.workspace.scratch("blob") as folder:
+                aside = folder / "blob"
+                if move:
+                    path.replace(aside)
+                else:
+                    shutil.copyfile(path, aside)
+                aside.chmod(0o444)
+                sync(aside)
+                aside.replace(place)
+            sync(place.parent)
+        except OSError as error:
+            raise storage_error(error, self.root) from None
+
+    def verify(self, digest: str) -> None:
+        """Read a blob and compare. Raises StorageError where its bits have changed."""
+        if digest_of(self.path(digest)) != digest:
+            raise StorageError(
+                f"the blob {digest} has changed on the disk", where=str(self.root), do="import its package again"
+            )
+
+    def collect(self, referenced: Iterable[str]) -> int:
+        """Delete the blobs that nobody refers to; how many."""
+        kept = {self._place(digest) for digest in referenced}
+        loose = [path for path in self.root.glob("*/*") if path not in kept]
+        for path in loose:
+            path.unlink(missing_ok=True)
+        return len(loose)
+
+    def _place(self, digest: str) -> Path:
+        name = digest.removeprefix("sha256:")
+        return self.root / name[:2] / name
+
+
+def sync(path: Path) -> None:
+    """Force a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def storage_error(error: OSError, where: Path) -> StorageError:
+    """The sentence for a failed write."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return StorageError(
+        "the disk is full" if full else f"cannot be written ({error.strerror})",
+        where=str(where),
+        do="make room and try again" if full else "check the disk and its permissions",
+    )

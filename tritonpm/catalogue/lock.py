@@ -1,0 +1,57 @@
+"""One change at a time in a workspace."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tritonpm.catalogue.workspace import Workspace
+from tritonpm.errors import BusyError, StorageError
+
+WAIT = 60.0  # seconds that a change waits for another
+
+
+@contextmanager
+def lock(
+    workspace: Workspace, what: str, *, wait: float = WAIT, waiting: Callable[[str], None] = lambda sentence: None
+) -> Iterator[None]:
+    """Hold the workspace's lock; the kernel frees it with the process. Raises BusyError naming its owner."""
+    from filelock import FileLock, Timeout
+
+    held = FileLock(workspace.lock)
+    owner = workspace.lock.with_name("lock.owner")
+    try:
+        try:
+            held.acquire(timeout=0.2)
+        except Timeout:
+            waiting(f"Waiting for {_who(owner)} …")
+            try:
+                held.acquire(timeout=wait)
+            except Timeout:
+                raise BusyError(
+                    f"{_who(owner)} holds the workspace since {wait:.0f} s",
+                    where=str(workspace.root),
+                    do="wait for it, or end it",
+                ) from None
+        owner.write_text(json.dumps({"pid": os.getpid(), "what": what, "started": time.time()}))
+    except OSError as error:
+        raise StorageError(
+            f"cannot be locked ({error.strerror})", where=str(workspace.root), do="check the disk"
+        ) from None
+    try:
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        held.release()
+
+
+def _who(owner: os.PathLike[str]) -> str:
+    try:
+        with open(owner, encoding="utf-8") as stream:  # noqa: PTH123
+            told = json.load(stream)
+        return f"`tritonpm {told['what']}` (pid {told['pid']})"
+    except (OSError, ValueError, KeyError):
+        return "another tritonpm"

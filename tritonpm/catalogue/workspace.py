@@ -1,0 +1,113 @@
+"""Where everything of a workspace lies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tritonpm.errors import NotFoundError, StorageError
+
+_STATE = ".tritonpm"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace's folder and the places in it."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        """What tritonpm keeps for itself."""
+        return self.root / _STATE
+
+    @property
+    def database(self) -> Path:
+        """The catalogue."""
+        return self.state / "catalogue.sqlite"
+
+    @property
+    def blobs(self) -> Path:
+        """Model files by content."""
+        return self.state / "blobs"
+
+    @property
+    def records(self) -> Path:
+        """One JSON for each package, from which a lost catalogue is rebuilt."""
+        return self.state / "records"
+
+    @property
+    def staging(self) -> Path:
+        """Where files are made before they are renamed into place: the repository's file system, outside its root."""
+        return self.state / "staging"
+
+    @property
+    def server(self) -> Path:
+        """The state of the server that we run."""
+        return self.state / "server"
+
+    @property
+    def lock(self) -> Path:
+        """What a change holds."""
+        return self.state / "lock"
+
+    @property
+    def repository(self) -> Path:
+        """What Triton reads."""
+        return self.root / "model_repository"
+
+    @property
+    def templates(self) -> Path:
+        """The workspace's own templates, which need not exist."""
+        return self.root / "templates"
+
+    @property
+    def exists(self) -> bool:
+        """Whether this is a workspace."""
+        return self.state.is_dir()
+
+    @contextmanager
+    def scratch(self, what: str) -> Iterator[Path]:
+        """A fresh folder in staging, gone at the end whatever happens; its name tells whose it is."""
+        self.staging.mkdir(exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{what}-{os.getpid()}-", dir=self.staging))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Delete what killed processes left in staging."""
+        for folder in self.staging.glob("*-*-*") if self.staging.is_dir() else ():
+            owner = folder.name.rsplit("-", 2)[1]
+            if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def create(root: Path) -> Workspace:
+    """Make a workspace in `root`; one that exists is left as it is. Raises StorageError."""
+    workspace = Workspace(root)
+    try:
+        for folder in (workspace.state, workspace.blobs, workspace.records, workspace.staging, workspace.repository):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"cannot be written ({error.strerror})", where=str(root), do="choose another folder"
+        ) from None
+    return workspace
+
+
+def find(start: Path | None = None) -> Workspace:
+    """The workspace named by `start`, or the nearest one around the current folder. Raises NotFoundError."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here,) if start else (here, *here.parents):
+        if Workspace(folder).exists:
+            return Workspace(folder)
+    raise NotFoundError("is no workspace", where=str(here), do="make one with `tritonpm init`, or name one with -w")
