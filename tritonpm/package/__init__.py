@@ -1,1 +1,70 @@
 """Reading what came in: archives, the manifest, signatures by format. Knows nothing of Triton's serving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tritonpm.package.limits import Limits
+from tritonpm.package.staging import Progress, silent
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from tritonpm.data import File, Format, Package, Signature
+
+__all__ = ["Limits", "export", "inspect", "manifest_schema", "read", "read_signature"]
+
+
+def read(
+    source: Path,
+    staging: Path,
+    *,
+    name: str | None = None,
+    allow_code: bool = False,
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
+    progress: Progress = silent,
+) -> Package:
+    """Copy or unpack `source` into `staging` (an empty folder that the caller owns and deletes), check it, describe it.
+
+    `source` is a .zip or folder with package.yaml, a bare model file, or a Triton model folder; the package's files
+    lie at staging/<path>. `progress` is called with (path, bytes done, bytes in all).
+    Raises NotFoundError, PackageError (ManifestError, UnsafeError), StorageError, UsageError (no valid `name`).
+    """
+    from tritonpm.package.reader import assemble
+    from tritonpm.package.tree import stage
+
+    return assemble(stage(source, staging, limits, progress), name, allow_code, limits)
+
+
+def inspect(path: Path) -> Package:
+    """Describe a file, zip or folder; nothing is kept. Raises what `read` does."""
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="tritonpm-inspect-") as staging:
+        return read(path, Path(staging), allow_code=True)
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The JSON Schema of package.yaml."""
+    from tritonpm.package.manifest import schema
+
+    return schema()
+
+
+def export(package: Package, open_file: Callable[[File], BinaryIO], destination: Path) -> None:
+    """Write `package` as a .zip that `read` reads back as the same package; the same package gives the same bytes.
+
+    `open_file` opens a file's content for reading. Raises StorageError.
+    """
+    from tritonpm.package.exporter import write
+
+    write(package, open_file, destination)
+
+
+def read_signature(path: Path, format: Format | None = None) -> tuple[Format, Signature]:
+    """The format and tensors of a model file. Raises PackageError, also where the format does not tell its tensors."""
+    from tritonpm.package.signature import read_signature
+
+    return read_signature(path, format)

@@ -1,0 +1,34 @@
+"""How much of anything is read before it is refused; hostile input costs no more than this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what is handed in. Sizes in bytes; every one can be raised by the caller."""
+
+    total: int = 256 * GIB  # of all files, unpacked
+    ratio: int = 200  # unpacked to packed, once more than `ratio_floor` is unpacked
+    ratio_floor: int = 256 * MIB
+    entries: int = 10_000  # files and folders
+    path: int = 512  # of one path, as UTF-8
+    component: int = 240  # of one path component, as UTF-8
+    depth: int = 16  # folders above a file
+    manifest: int = 4 * MIB  # package.yaml
+    nesting: int = 16  # of lists and mappings in package.yaml
+    config: int = 1 * MIB  # config.pbtxt
+    labels: int = 4 * MIB  # a labels file
+    graph: int = 64 * MIB  # of a model without its weights
+
+
+def human(size: float) -> str:
+    """A size for a sentence: 3 bytes, 1.5 MiB."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < KIB:
+            return f"{size:.4g} {unit}"
+        size /= KIB
+    return f"{size:.4g} GiB"

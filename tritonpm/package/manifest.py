@@ -1,0 +1,273 @@
+"""package.yaml: what it may say, and every way in which it does not."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+
+from tritonpm.data import DTYPES, Package, Sample, Settings, Signature, Stage, Task, Tensor
+from tritonpm.errors import ManifestError
+from tritonpm.package.document import load
+from tritonpm.package.limits import Limits
+from tritonpm.package.paths import NAME_PATTERN, problem
+
+FILE = "package.yaml"
+DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
+_TEXT = 200  # characters of a version or an exporter's name
+
+
+def _path(value: str) -> str:
+    if reason := problem(value, Limits()):
+        raise ValueError(f"{value!r} {reason}")
+    return value
+
+
+def _task(value: Any) -> Any:
+    return re.sub(r"[\s_-]+", "-", value.strip().lower()) if isinstance(value, str) else value
+
+
+def _task_spellings(schema: dict[str, Any]) -> None:
+    words = [task.value for task in Task]
+    schema.clear()
+    schema.update(
+        {
+            "description": "What the stage does; words may also be separated by spaces or underscores.",
+            "enum": [*words, *(w.replace("-", s) for s in " _" for w in words if "-" in w)],
+        }
+    )
+
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Text = Annotated[str, Field(min_length=1, max_length=_TEXT, pattern=r"^[^\x00-\x1f\x7f]*$")]
+TensorName = Annotated[str, Field(min_length=1, max_length=1024)]
+Path = Annotated[
+    str, Field(min_length=1, description="A file of the package, relative, with '/'."), AfterValidator(_path)
+]
+TaskWord = Annotated[Task, BeforeValidator(_task), Field(json_schema_extra=_task_spellings)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ExporterEntry(_Strict):
+    """The tool that wrote the package."""
+
+    name: Text
+    version: Text = ""
+
+
+class SampleEntry(_Strict):
+    """A recorded inference: .npz files whose arrays are named for tensors."""
+
+    inputs: Path
+    outputs: Path | None = None
+
+
+class TensorEntry(_Strict):
+    """One tensor of a model whose file does not tell."""
+
+    name: TensorName
+    dtype: Literal[DTYPES]  # type: ignore[valid-type]
+    shape: Annotated[
+        list[Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=64)]],
+        Field(max_length=32, description="Sizes, and names (or '?') of dynamic dimensions; the batch axis included."),
+    ]
+    optional: bool = False
+
+
+class SignatureEntry(_Strict):
+    """The tensors of a TensorRT plan or PyTorch model, in the model's order."""
+
+    inputs: Annotated[list[TensorEntry], Field(min_length=1)]
+    outputs: Annotated[list[TensorEntry], Field(min_length=1)]
+
+
+def _not_negative(value: Any) -> Any:
+    found = [value]
+    while found:
+        each = found.pop()
+        if isinstance(each, (list, tuple)):
+            found += each
+        elif isinstance(each, dict):
+            found += each.values()
+        elif isinstance(each, (int, float)) and each < 0:
+            raise ValueError(f"{each} is negative")
+    return value
+
+
+def _serving() -> type[BaseModel]:
+    hints = get_type_hints(Settings)
+    names = [field.name for field in fields(Settings) if field.name != "stages"]
+    model: type[BaseModel] = create_model(  # type: ignore[call-overload]
+        "Serving",
+        __base__=_Strict,
+        __doc__="Settings that the exporter suggests; whoever imports the package may change each of them.",
+        **{name: (Annotated[hints[name], AfterValidator(_not_negative)], None) for name in names},
+    )
+    return model
+
+
+Serving = _serving()
+
+
+class StageEntry(_Strict):
+    """One model: a file, or a folder in Triton's layout."""
+
+    name: Name
+    task: TaskWord = Task.OTHER
+    model: Path | None = Field(None, description="The model file: .onnx, .xml (its .bin beside it), .plan, .pt, .pt2.")
+    folder: str | None = Field(
+        None, description="Instead of a model file: a folder in Triton's layout ('.': this one)."
+    )
+    signature: SignatureEntry | None = Field(
+        None, description="For models whose file does not tell (.plan, .pt, .pt2)."
+    )
+    labels: Path | Annotated[list[Text], Field(min_length=1)] | None = Field(
+        None, description="Class names: a file with one a line, or the names themselves."
+    )
+    inputs: dict[TensorName, Annotated[str, Field(min_length=1, max_length=1024)]] = Field(
+        default_factory=dict, description="Where an input comes from: 'stage.output', or an input of the package."
+    )
+    serving: Serving = Field(default_factory=Serving)  # type: ignore[valid-type]
+    samples: list[SampleEntry] = Field(default_factory=list)
+
+
+class Manifest(_Strict):
+    """A package: one stage (single), or several in series (cascade)."""
+
+    schema_version: Literal[1] = Field(alias="schema", description="The version of this format.")
+    name: Name
+    version: Text
+    exporter: ExporterEntry | None = None
+    stages: Annotated[list[StageEntry], Field(min_length=1, max_length=64)]
+    samples: list[SampleEntry] = Field(default_factory=list, description="Of the package as a whole.")
+    files: dict[str, Annotated[str, Field(pattern=DIGEST_PATTERN)]] | None = Field(
+        None, description="Every file but package.yaml with its digest, 'sha256:' and 64 hex digits."
+    )
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of package.yaml."""
+    body = Manifest.model_json_schema(by_alias=True)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://tritonpm.invalid/package.schema.json",
+        **body,
+        "title": "tritonpm package",
+    }
+
+
+def parse(raw: bytes, where: str, limits: Limits) -> Manifest:
+    """The manifest in these bytes. Raises ManifestError with every problem and its path."""
+    document = load(raw, where, limits)
+    if isinstance(document, dict) and isinstance(document.get("schema"), int) and document["schema"] > 1:
+        raise ManifestError([("schema", f"{document['schema']} is newer than 1, update tritonpm")], where=where)
+    try:
+        manifest = Manifest.model_validate_json(json.dumps(document))
+    except ValidationError as error:
+        raise ManifestError(_problems(error), where=where) from None
+    if problems := list(_beyond_schema(manifest)):
+        raise ManifestError(problems, where=where)
+    return manifest
+
+
+def _beyond_schema(manifest: Manifest) -> Any:
+    seen: set[str] = set()
+    for index, stage in enumerate(manifest.stages):
+        if stage.name in seen:
+            yield f"stages[{index}].name", f"{stage.name!r} is there twice"
+        seen.add(stage.name)
+        if (stage.model is None) == (stage.folder is None):
+            yield f"stages[{index}]", "needs either `model` or `folder`"
+        if stage.folder not in (None, ".") and (reason := problem(str(stage.folder), Limits())):
+            yield f"stages[{index}].folder", f"{stage.folder!r} {reason}"
+
+
+_SENTENCES = {
+    "extra_forbidden": "there is no such field",
+    "missing": "is missing",
+    "string_type": "must be text (put it in quotes)",
+    "string_pattern_mismatch": "{input!r} does not match {pattern}",
+}
+
+
+def _problems(error: ValidationError) -> list[tuple[str, str]]:
+    problems: dict[str, str] = {}
+    for each in error.errors(include_url=False):
+        sentence = _SENTENCES.get(each["type"], each["msg"].removeprefix("Value error, "))
+        sentence = (
+            sentence.format(input=each["input"], **each.get("ctx", {})) if each["type"] in _SENTENCES else sentence
+        )
+        problems.setdefault(_loc(each["loc"]), sentence)
+    return list(problems.items())
+
+
+def _loc(loc: tuple[int | str, ...]) -> str:
+    """stages[1].model; what pydantic adds for the branches of a union is left out."""
+    path = ""
+    for part in loc:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif not re.search(r"[\[(]", part):
+            path += f".{part}" if path else part
+    return path
+
+
+def of(package: Package, *, named: bool = True) -> dict[str, Any]:
+    """The canonical manifest of a package: what `export` writes and, without the name, what the digest is over."""
+    exporter = {"name": package.exporter, "version": package.exporter_version}
+    return {
+        "schema": 1,
+        **({"name": package.name} if named else {}),
+        "version": package.version,
+        **({"exporter": {k: v for k, v in exporter.items() if v}} if package.exporter else {}),
+        "stages": [_stage(stage) for stage in package.stages],
+        **({"samples": _samples(package.samples)} if package.samples else {}),
+        "files": {file.path: file.digest for file in package.files},
+    }
+
+
+def _stage(stage: Stage) -> dict[str, Any]:
+    from tritonpm.package.signature import SPEAKING
+
+    adopted = stage.config is not None or stage.model == ""
+    optional = {
+        "signature": None if adopted or stage.format in SPEAKING else _signature(stage.signature),
+        "labels": stage.labels,
+        "inputs": dict(stage.bindings),
+        "serving": {key: list(v) if isinstance(v, tuple) else v for key, v in stage.serving.items()},
+        "samples": _samples(stage.samples),
+    }
+    return {
+        "name": stage.name,
+        "task": stage.task.value,
+        **({"folder": stage.root or "."} if adopted else {"model": stage.model}),
+        **{key: value for key, value in optional.items() if value},
+    }
+
+
+def _samples(samples: tuple[Sample, ...]) -> list[dict[str, str]]:
+    return [{"inputs": s.inputs, **({"outputs": s.outputs} if s.outputs else {})} for s in samples]
+
+
+def _signature(signature: Signature) -> dict[str, Any]:
+    return {"inputs": [_tensor(t) for t in signature.inputs], "outputs": [_tensor(t) for t in signature.outputs]}
+
+
+def _tensor(tensor: Tensor) -> dict[str, Any]:
+    entry = {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape or ())}
+    return {**entry, "optional": True} if tensor.optional else entry
+
+
+def declared(entry: SignatureEntry) -> Signature:
+    """The signature that a manifest gives for a model whose file does not tell."""
+
+    def tensors(entries: list[TensorEntry]) -> tuple[Tensor, ...]:
+        return tuple(Tensor(e.name, e.dtype, tuple(e.shape), e.optional) for e in entries)
+
+    return Signature(tensors(entry.inputs), tensors(entry.outputs))

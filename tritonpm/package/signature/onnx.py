@@ -1,0 +1,191 @@
+"""The tensors of an ONNX model, and the files outside it that its weights lie in.
+
+Source: onnx.proto and ONNX's ExternalData document; what Triton's onnxruntime backend serves of it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tritonpm.data import DTYPES, Dim, Shape, Signature, Tensor
+from tritonpm.errors import PackageError, UnsafeError
+from tritonpm.package.labels import from_metadata
+from tritonpm.package.limits import Limits
+from tritonpm.package.paths import problem
+from tritonpm.package.signature.wire import skim
+
+_TYPES = {
+    "FLOAT": "FP32", "DOUBLE": "FP64", "FLOAT16": "FP16", "BFLOAT16": "BF16", "STRING": "BYTES",
+    **{name: name for name in DTYPES if name not in ("FP32", "FP64", "FP16", "BF16", "BYTES")},
+}  # fmt: skip
+_DOMAINS = {
+    "", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training",
+    "com.microsoft", "com.microsoft.nchwc", "com.microsoft.experimental", "com.ms.internal.nhwc",
+}  # fmt: skip
+
+
+def read(path: Path, where: str, limits: Limits) -> tuple[Signature, tuple[str, ...]]:
+    """The signature, and the external files it needs as paths relative to the model's folder.
+
+    Raises PackageError for a file that is no ONNX model or that the runtime cannot serve, UnsafeError for external data
+    outside the model's folder.
+    """
+    model = _skimmed(path, where, limits)
+    if not model.HasField("graph") or not model.ir_version or not model.opset_import:
+        raise PackageError("is no ONNX model, or is cut off", where=where, do="export or copy it again")
+    _check_versions(model, where)
+    _check_domains(model, where)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    weights |= {sparse.values.name for sparse in model.graph.sparse_initializer}
+    inputs = tuple(_tensor(value, "input", where) for value in model.graph.input if value.name not in weights)
+    outputs = tuple(_tensor(value, "output", where) for value in model.graph.output)
+    if not outputs:
+        raise PackageError("has no outputs", where=where, do="export it with its outputs")
+    labels = from_metadata({entry.key: entry.value for entry in model.metadata_props})
+    return Signature(inputs, outputs, labels), _external_files(model, path.parent, where, limits)
+
+
+def _skimmed(path: Path, where: str, limits: Limits) -> Any:
+    from google.protobuf.message import DecodeError
+    from onnx import ModelProto
+
+    with path.open("rb") as stream:
+        if os.fstat(stream.fileno()).st_size == 0:
+            raise PackageError("is empty", where=where, do="copy it again")
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            small = skim(data, where, limits)
+    try:
+        return ModelProto.FromString(small)
+    except DecodeError:
+        raise PackageError("is no ONNX model, or is cut off", where=where, do="export or copy it again") from None
+
+
+def _check_versions(model: Any, where: str) -> None:
+    from onnx.helper import VERSION_TABLE
+
+    _, ir, onnx, ml, *_ = VERSION_TABLE[-1]
+    newest = {"": onnx, "ai.onnx": onnx, "ai.onnx.ml": ml}
+    if model.ir_version > ir:
+        raise PackageError(
+            f"has IR version {model.ir_version}, newer than {ir}", where=where, do="export it for an older one"
+        )
+    for opset in model.opset_import:
+        if opset.version > newest.get(opset.domain, opset.version):
+            raise PackageError(
+                f"has opset {opset.version} of {opset.domain or 'ai.onnx'}, newer than {newest[opset.domain]}",
+                where=where,
+                do="export it for an older one",
+            )
+
+
+def _check_domains(model: Any, where: str) -> None:
+    known = _DOMAINS | {function.domain for function in model.functions}
+    for node in _nodes(model):
+        if node.domain not in known:
+            raise PackageError(
+                f"uses the operator {node.op_type!r} of the unknown domain {node.domain!r}",
+                where=where,
+                do="export it without custom operators",
+            )
+
+
+def _nodes(model: Any) -> Iterator[Any]:
+    """Every node of the graph, its subgraphs and the model's functions."""
+    waiting = [model.graph, *model.functions]
+    while waiting:
+        for node in waiting.pop().node:
+            yield node
+            for attribute in node.attribute:
+                waiting += [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+
+
+def _tensor(value: Any, side: str, where: str) -> Tensor:
+    from onnx import TensorProto
+
+    kind = value.type.WhichOneof("value")
+    if not value.name or not value.name.isprintable():
+        raise PackageError(f"has an {side} without a printable name", where=where, do="name it and export it again")
+    if kind != "tensor_type":
+        what = (kind or "unknown").removesuffix("_type").replace("_", " ")
+        raise PackageError(f"its {side} {value.name!r} is of {what} type, and Triton takes only tensors", where=where,
+                           do="export it with tensors")  # fmt: skip
+    element = value.type.tensor_type.elem_type
+    name = TensorProto.DataType.Name(element) if element in TensorProto.DataType.values() else str(element)
+    if name not in _TYPES:
+        raise PackageError(f"its {side} {value.name!r} is {name}, which Triton has no type for", where=where,
+                           do="cast it in the model")  # fmt: skip
+    return Tensor(value.name, _TYPES[name], _shape(value.type.tensor_type))
+
+
+def _shape(tensor_type: Any) -> Shape | None:
+    if not tensor_type.HasField("shape"):
+        return None
+    return tuple(_dim(dim) for dim in tensor_type.shape.dim)
+
+
+def _dim(dim: Any) -> Dim:
+    if dim.WhichOneof("value") == "dim_value" and dim.dim_value >= 0:
+        return int(dim.dim_value)
+    name = str(dim.dim_param)
+    return name if name and name.isprintable() and len(name) <= 64 else "?"
+
+
+def _external_files(model: Any, folder: Path, where: str, limits: Limits) -> tuple[str, ...]:
+    """The external data files, each checked to be a plain file under `folder` that is long enough."""
+    sizes: dict[str, int] = {}
+    for tensor in _tensors(model):
+        if tensor.data_location != tensor.EXTERNAL and not tensor.external_data:
+            continue
+        facts = {entry.key: entry.value for entry in tensor.external_data}
+        location = facts.get("location", "")
+        if location not in sizes:
+            sizes[location] = _external_size(location, tensor.name, folder, where, limits)
+        _check_range(facts, tensor.name, sizes[location], location, where)
+    return tuple(sorted(sizes))
+
+
+def _external_size(location: str, name: str, folder: Path, where: str, limits: Limits) -> int:
+    reason = problem(location, limits)
+    file = folder / location
+    if reason or any((folder / part).is_symlink() for part in (location, *map(str, PurePosixPath(location).parents))):
+        raise UnsafeError(
+            f"the external data of {name!r}, {location!r}, {reason or 'is reached through a link'}",
+            where=where,
+            do="save the model with its data beside it",
+        )
+    if not file.is_file():
+        raise PackageError(f"the external data of {name!r}, {location!r}, is not there", where=where,
+                           do="hand in the model with its data beside it")  # fmt: skip
+    return file.stat().st_size
+
+
+def _check_range(facts: dict[str, str], name: str, size: int, location: str, where: str) -> None:
+    numbers = [facts.get("offset") or "0", facts.get("length") or "0"]
+    if not all(n.isascii() and n.isdigit() and len(n) < 20 for n in numbers) or sum(map(int, numbers)) > size:
+        raise PackageError(
+            f"the external data of {name!r} ends past the end of {location!r}",
+            where=where,
+            do="copy the model with all its data again",
+        )
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    """Every tensor that may have external data: initializers and attributes, dense and sparse, at every level."""
+    yield from _of_graph(model.graph)
+    for node in _nodes(model):
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _of_graph(graph)
+
+
+def _of_graph(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)

@@ -1,0 +1,121 @@
+"""The small part of an ONNX file: everything but the weights, found by walking the protobuf wire format.
+
+A multi-gigabyte model is mapped, never read: of each message only the fields named in `_KEEP` are copied, nested
+messages of `_INSIDE` are walked, and everything else (payloads above all) is stepped over by its length.
+Source: the protobuf encoding document; field numbers from onnx.proto.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from dataclasses import dataclass
+
+from tritonpm.errors import PackageError, UnsafeError
+from tritonpm.package.limits import Limits
+
+_INSIDE = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {},
+}
+_KEEP = {
+    "model": {1, 2, 8, 14},  # ir_version, producer_name, opset_import, metadata_props
+    "graph": {11, 12},  # input, output
+    "function": {1, 9, 10},  # name, opset_import, domain
+    "node": {4, 7},  # op_type, domain
+    "attribute": {1, 20},  # name, type
+    "sparse": set(),
+    "tensor": {1, 2, 8, 13, 14},  # dims, data_type, name, external_data, data_location
+}
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_FIXED = {_FIXED64: 8, _FIXED32: 4}
+_DEPTH = 100  # protobuf's own limit
+_STEPS = 30_000_000  # fields walked over: minutes, not hours
+# Runs of unpacked floats (field 7) and ints (field 8) in an attribute: a forest of decision trees has millions of them.
+_RUN = re.compile(rb"(?:\x3d[\s\S]{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f])+")
+
+
+@dataclass
+class _Walk:
+    data: mmap.mmap
+    where: str
+    kept: int  # bytes that may still be kept
+    steps: int = _STEPS
+
+    def broken(self) -> PackageError:
+        return PackageError("is no ONNX model, or is cut off", where=self.where, do="export or copy it again")
+
+    def varint(self, at: int, end: int) -> tuple[int, int]:
+        """(value, where it ends)"""
+        value = shift = 0
+        while at < end and shift < 70:
+            byte = self.data[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value, at
+            shift += 7
+        raise self.broken()
+
+    def message(self, at: int, end: int, kind: str, depth: int) -> bytes:
+        """The message between `at` and `end` without what is not kept."""
+        if depth > _DEPTH:
+            raise UnsafeError(f"is nested more than {_DEPTH} deep", where=self.where, do="export it again")
+        inside, keep, parts = _INSIDE[kind], _KEEP[kind], []
+        while at < end:
+            if kind == "attribute" and (run := _RUN.match(self.data, at, end)):
+                at = run.end()
+                continue
+            start = at
+            tag, at = self.varint(at, end)
+            body, at = self._field(tag & 7, at, end)
+            number = tag >> 3
+            if number in inside and tag & 7 == _BYTES:
+                small = self.message(body, at, inside[number], depth + 1)
+                parts += [self.data[start : start + 1] if tag < 0x80 else _encoded(tag), _encoded(len(small)), small]
+            elif number in keep:
+                self._spend(at - start)
+                parts.append(self.data[start:at])
+        return b"".join(parts)
+
+    def _field(self, wire: int, at: int, end: int) -> tuple[int, int]:
+        """(where the field's body begins, where it ends)"""
+        self.steps -= 1
+        if self.steps < 0:
+            raise UnsafeError("has too many parts to be looked through", where=self.where, do="export it again")
+        if wire == _VARINT:
+            return at, self.varint(at, end)[1]
+        if wire == _BYTES:
+            length, at = self.varint(at, end)
+        elif wire in _FIXED:
+            length = _FIXED[wire]
+        else:
+            raise self.broken()
+        if length > end - at:
+            raise self.broken()
+        return at, at + length
+
+    def _spend(self, size: int) -> None:
+        self.kept -= size
+        if self.kept < 0:
+            raise UnsafeError("has a graph too large to be read, even without its weights", where=self.where,
+                              do="export it again")  # fmt: skip
+
+
+def _encoded(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def skim(data: mmap.mmap, where: str, limits: Limits) -> bytes:
+    """A serialized ModelProto with the graph's shape and without its weights. Raises PackageError, UnsafeError."""
+    return _Walk(data, where, limits.graph).message(0, len(data), "model", 0)

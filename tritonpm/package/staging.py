@@ -1,0 +1,191 @@
+"""The staging folder: what was handed in, copied once, hashed as it is written; all that follows reads the copy."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from tritonpm.data import File
+from tritonpm.errors import NotFoundError, PackageError, StorageError, UnsafeError
+from tritonpm.package.limits import MIB, Limits, human
+from tritonpm.package.paths import Paths
+
+Progress = Callable[[str, int, int], None]
+CHUNK = MIB
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def silent(path: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass
+class Staging:
+    """The files of one package while they are copied into `root`; `where` names their source in sentences."""
+
+    root: Path
+    where: str
+    limits: Limits
+    progress: Progress = silent
+    total: int = 0  # bytes to come, where known beforehand
+    done: int = 0
+    files: dict[str, File] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.paths = Paths(self.where, self.limits)
+
+    def expect(self, total: int) -> None:
+        """Check that `total` bytes may be unpacked and have room. Raises UnsafeError, StorageError."""
+        self._bounded(total)
+        free = shutil.disk_usage(self.root).free
+        if total > free:
+            raise StorageError(
+                f"{self.where} needs {human(total)} and {human(free)} are free", where=str(self.root), do="make room"
+            )
+        self.total = total
+
+    def folder(self, path: str) -> None:
+        """Make a folder whose path was claimed."""
+        with _storing(self.root / path):
+            (self.root / path).mkdir(parents=True, exist_ok=True)
+
+    def write(self, path: str, chunks: Iterable[bytes]) -> File:
+        """Write a file whose path was claimed, in chunks; what is hashed is what was written."""
+        target = self.root / path
+        digest, size = hashlib.sha256(), 0
+        with _storing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            out = target.open("xb")
+        with out:
+            for chunk in chunks:
+                self._bounded(self.done + len(chunk))
+                with _storing(target):
+                    out.write(chunk)
+                digest.update(chunk)
+                size += len(chunk)
+                self.done += len(chunk)
+                self.progress(path, self.done, max(self.total, self.done))
+            with _storing(target):
+                out.flush()
+        self.files[path] = File(path, f"sha256:{digest.hexdigest()}", size)
+        return self.files[path]
+
+    def _bounded(self, total: int) -> None:
+        if total > self.limits.total:
+            raise UnsafeError(
+                f"unpacks to more than {human(self.limits.total)}", where=self.where, do="hand in less at a time"
+            )
+
+
+def stage_file(source: Path, path: str, staging: Staging) -> File:
+    """Copy one file to `path`. Raises PackageError where it cannot be read or is no plain file."""
+    staging.paths.add(path)
+    with opened(source, staging.where) as stream:
+        return staging.write(path, chunked(stream, staging.where))
+
+
+def stage_folder(source: Path, staging: Staging) -> None:
+    """Copy a folder with all that it holds; links, FIFOs, sockets and devices are refused, wherever they point."""
+    found: list[tuple[str, int]] = []
+    with _reading(str(source)):
+        top = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _list(top, "", staging, found)
+        staging.expect(sum(size for _, size in found))
+        for path, _ in found:
+            with _opened_at(top, path, staging.where) as stream:
+                staging.write(path, chunked(stream, staging.where))
+    finally:
+        os.close(top)
+
+
+def _list(folder: int, prefix: str, staging: Staging, found: list[tuple[str, int]]) -> None:
+    """Claim everything in the open folder, depth first; `Paths` bounds the depth and the number."""
+    names = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            path = prefix + entry.name
+            staging.paths.add(path, folder=stat.S_ISDIR(status.st_mode))
+            check_mode(path, status.st_mode, staging.where)
+            names.append((entry.name, status))
+    for name, status in sorted(names, key=lambda pair: pair[0]):
+        if not stat.S_ISDIR(status.st_mode):
+            found.append((prefix + name, status.st_size))
+            continue
+        staging.folder(prefix + name)
+        with _reading(f"{staging.where}: {prefix + name!r}"):
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            _list(inner, f"{prefix}{name}/", staging, found)
+        finally:
+            os.close(inner)
+
+
+def check_mode(path: str, mode: int, where: str) -> None:
+    """Refuse what is neither a plain file nor a folder, and files that run as somebody else. Raises UnsafeError."""
+    if kind := _KINDS.get(stat.S_IFMT(mode)):
+        raise UnsafeError(f"{path!r} is {kind}", where=where, do="put a plain file in its place")
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise UnsafeError(f"{path!r} is no plain file", where=where, do="put a plain file in its place")
+    if not stat.S_ISDIR(mode) and mode & (stat.S_ISUID | stat.S_ISGID):
+        raise UnsafeError(f"{path!r} has its setuid or setgid bit set", where=where, do="clear it (chmod ug-s)")
+
+
+@contextmanager
+def opened(source: Path, where: str) -> Iterator[BinaryIO]:
+    """A plain file open for reading; never a link, and a FIFO does not block. Raises PackageError, NotFoundError."""
+    with _opened_at(None, str(source), where) as stream:
+        yield stream
+
+
+@contextmanager
+def _opened_at(folder: int | None, path: str, where: str) -> Iterator[BinaryIO]:
+    with _reading(f"{where}: {path!r}" if folder is not None else path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    with open(descriptor, "rb") as stream:  # noqa: PTH123 (a descriptor, not a path)
+        check_mode(path, os.fstat(descriptor).st_mode, where)
+        yield stream
+
+
+def chunked(stream: BinaryIO, where: str) -> Iterator[bytes]:
+    """The rest of a stream in pieces of at most `CHUNK` bytes."""
+    while True:
+        with _reading(where):
+            chunk = stream.read(CHUNK)
+        if not chunk:
+            return
+        yield chunk
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise NotFoundError("there is no such file", where=what, do="check the path") from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UnsafeError("is a symbolic link", where=what, do="put a plain file in its place") from None
+        raise PackageError(f"cannot be read ({error.strerror})", where=what, do="check the file") from None
+
+
+@contextmanager
+def _storing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        do = "make room" if error.errno in _FULL else "check the file system"
+        raise StorageError(f"cannot be written ({error.strerror})", where=str(target), do=do) from None
