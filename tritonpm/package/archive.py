@@ -86,7 +86,7 @@ def _common_folder(entries: list[Entry]) -> str:
 
 def _directory(stream: BinaryIO, size: int, where: str, limits: Limits) -> tuple[list[Entry], int]:
     """The entries and where the central directory begins."""
-    count, length, offset = _end_of_directory(stream, size, where)
+    count, length, offset = end_of_directory(stream, size, where)
     if count > limits.entries or length > limits.entries * 2 * KIB:
         raise UnsafeError(f"holds more than {limits.entries} files and folders", where=where, do="hand in fewer")
     stream.seek(offset)
@@ -100,7 +100,7 @@ def _directory(stream: BinaryIO, size: int, where: str, limits: Limits) -> tuple
     return entries, offset
 
 
-def _end_of_directory(stream: BinaryIO, size: int, where: str) -> tuple[int, int, int]:
+def end_of_directory(stream: BinaryIO, size: int, where: str) -> tuple[int, int, int]:
     """(number of entries, length and offset of the central directory) from the end records."""
     tail_at = max(0, size - _END.size - _FULL16)
     stream.seek(tail_at)

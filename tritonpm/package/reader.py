@@ -7,14 +7,21 @@ import json
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from tritonpm.data import Package, Sample, Stage
+from tritonpm.data import File, Package, Sample, Signature, Stage
 from tritonpm.errors import ManifestError, PackageError, UsageError
 from tritonpm.package import manifest as manifests
-from tritonpm.package.limits import Limits
+from tritonpm.package.adopted import adopt, holds_repository, looks_adopted, name_of, newest_model
+from tritonpm.package.code import RUNNING_FORMATS, allow, code_in_parameters
+from tritonpm.package.labels import read_labels
+from tritonpm.package.limits import Limits, human
 from tritonpm.package.manifest import Manifest, SampleEntry, StageEntry
 from tritonpm.package.paths import NAME_RULE, is_name, name_from
+from tritonpm.package.samples import check as check_sample
 from tritonpm.package.signature import format_of, inspect_model
 from tritonpm.package.tree import Tree
+
+_INFERRED_STAGE = "model"
+_INFERRED_VERSION = "0"
 
 
 def assemble(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> Package:
@@ -24,9 +31,8 @@ def assemble(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> 
     if manifests.FILE in tree.files:
         manifest = _manifest(tree, limits)
     else:
-        manifest = _inferred(tree, name)
-    files = tuple(file for path, file in sorted(tree.files.items()) if path != manifests.FILE)
-    stages = tuple(_stage(entry, tree, limits) for entry in manifest.stages)
+        manifest = _inferred(tree, name, allow_code, limits)
+    stages = tuple(_stage(entry, tree, allow_code, limits) for entry in manifest.stages)
     exporter = manifest.exporter
     package = Package(
         name=name or manifest.name,
@@ -34,9 +40,9 @@ def assemble(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> 
         exporter=exporter.name if exporter else "",
         exporter_version=exporter.version if exporter else "",
         stages=stages,
-        files=files,
+        files=tuple(file for path, file in sorted(tree.files.items()) if path != manifests.FILE),
         digest="",
-        samples=_samples(manifest.samples),
+        samples=_samples(manifest.samples, tree, None),
     )
     return replace(package, digest=digest(package))
 
@@ -48,38 +54,128 @@ def digest(package: Package) -> str:
 
 
 def _manifest(tree: Tree, limits: Limits) -> Manifest:
+    where = f"{tree.where}: {manifests.FILE}"
     if tree.files[manifests.FILE].size > limits.manifest:
-        raise ManifestError([("", f"is longer than {limits.manifest} bytes")])
-    manifest = manifests.parse((tree.root / manifests.FILE).read_bytes(), f"{tree.where}: {manifests.FILE}", limits)
+        raise ManifestError([("", f"is longer than {human(limits.manifest)}")], where=where)
+    manifest = manifests.parse((tree.root / manifests.FILE).read_bytes(), where, limits)
+    files = {path: file for path, file in tree.files.items() if path != manifests.FILE}
+    problems = [*_absent(manifest, files), *_differing(manifest, files)]
+    if problems:
+        raise ManifestError(problems, where=where)
     return manifest
 
 
-def _inferred(tree: Tree, name: str | None) -> Manifest:
+def _absent(manifest: Manifest, files: dict[str, File]) -> list[tuple[str, str]]:
+    """The paths in the manifest that the package does not hold."""
+    named: list[tuple[str, str | None]] = []
+    for index, stage in enumerate(manifest.stages):
+        labels = stage.labels if isinstance(stage.labels, str) else None
+        named += [(f"stages[{index}].model", stage.model), (f"stages[{index}].labels", labels)]
+        named += _sample_paths(f"stages[{index}].samples", stage.samples)
+    named += _sample_paths("samples", manifest.samples)
+    return [(place, f"{path!r} is not in the package") for place, path in named if path and path not in files]
+
+
+def _sample_paths(place: str, samples: list[SampleEntry]) -> list[tuple[str, str | None]]:
+    return [(f"{place}[{i}].{side}", getattr(s, side)) for i, s in enumerate(samples) for side in ("inputs", "outputs")]
+
+
+def _differing(manifest: Manifest, files: dict[str, File]) -> list[tuple[str, str]]:
+    """Where `files` is given, it must be exactly what the package holds."""
+    if manifest.files is None:
+        return []
+    told = manifest.files
+    missing = [(f"files.{path}", f"{path!r} is not in the package") for path in told if path not in files]
+    unlisted = [("files", f"{path!r} is in the package and not listed") for path in files if path not in told]
+    wrong = [
+        (f"files.{path}", f"{path!r} is {files[path].digest} in the package")
+        for path in told
+        if path in files and files[path].digest != told[path]
+    ]
+    return [*missing, *unlisted, *wrong]
+
+
+def _inferred(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> Manifest:
+    """The manifest that a bare model or a Triton model folder would have."""
+    stage = {"name": _INFERRED_STAGE, "task": "other"}
     models = [path for path in tree.files if format_of(path) and "/" not in path]
-    if len(models) != 1:
-        raise PackageError("holds neither package.yaml nor a model", where=tree.where, do="add a package.yaml")
-    name = name or name_from(tree.stem)
-    entry = StageEntry(name="model", model=models[0])
-    return Manifest(schema=1, name=name, version="0", stages=[entry])
+    if looks_adopted(tree):
+        own = name_of(tree) or tree.stem
+        named = name or (own if is_name(own) else "")
+        kept = tree.root / "config.pbtxt"
+        stage |= {"folder": "."} if kept.is_file() else {"model": newest_model(tree, "", allow_code, limits)}
+    elif holds_repository(tree):
+        raise PackageError("is a whole model repository", where=tree.where, do="import its model folders one by one")
+    elif len(models) == 1:
+        named = name or name_from(tree.stem)
+        stage |= {"model": models[0]}
+    else:
+        raise PackageError("holds neither package.yaml, nor one model, nor a Triton model folder", where=tree.where,
+                           do="add a package.yaml")  # fmt: skip
+    if not named:
+        raise PackageError(f"{tree.stem!r} is no package name", where=tree.where, do=f"give --name: {NAME_RULE}")
+    document = {"schema": 1, "name": named, "version": _INFERRED_VERSION, "stages": [stage]}
+    return Manifest.model_validate_json(json.dumps(document))
 
 
-def _stage(entry: StageEntry, tree: Tree, limits: Limits) -> Stage:
-    assert entry.model
-    path = PurePosixPath(entry.model)
-    model = inspect_model(tree.root / path, f"{tree.where}: {path}", limits)
-    assert model.signature
-    return Stage(
-        name=entry.name,
-        task=entry.task,
-        format=model.format,
-        model=entry.model,
-        files=tuple(sorted(str(path.parent / file) for file in model.files)),
-        signature=model.signature,
+def _stage(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> Stage:
+    serving = entry.serving.model_dump(exclude_unset=True)
+    for reason in code_in_parameters(serving.get("parameters", ())):
+        allow(f"suggests the {reason}, which is code,", f"{tree.where}: stage {entry.name}", allow_code)
+    stage = _adopted(entry, tree, allow_code, limits) if entry.folder else _modelled(entry, tree, allow_code, limits)
+    labels = _labels(entry, tree, limits)
+    told = read_labels(tree.root / labels, f"{tree.where}: {labels}", limits) if labels else stage.signature.labels
+    return replace(
+        stage,
+        signature=replace(stage.signature, labels=told),
+        labels=labels,
         bindings=tuple(sorted(entry.inputs.items())),
-        serving=entry.serving.model_dump(exclude_unset=True),
-        samples=_samples(entry.samples),
+        serving=serving,
+        samples=_samples(entry.samples, tree, stage.signature),
     )
 
 
-def _samples(entries: list[SampleEntry]) -> tuple[Sample, ...]:
+def _adopted(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> Stage:
+    root = "" if entry.folder == "." else f"{entry.folder}/"
+    found = adopt(tree, root, allow_code, limits)
+    return Stage(
+        entry.name, entry.task, found.format, found.model, found.files, found.signature,
+        config=found.config, root=root.removesuffix("/"),
+    )  # fmt: skip
+
+
+def _modelled(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> Stage:
+    path = PurePosixPath(str(entry.model))
+    where = f"{tree.where}: {path}"
+    model = inspect_model(tree.root / path, where, limits)
+    allow(RUNNING_FORMATS.get(model.format, ""), where, allow_code)
+    signature = _signature(entry, model.signature, where)
+    files = tuple(sorted(str(path.parent / file) for file in model.files))
+    return Stage(entry.name, entry.task, model.format, str(path), files, signature)
+
+
+def _signature(entry: StageEntry, read: Signature | None, where: str) -> Signature:
+    if read is None and entry.signature is None:
+        raise PackageError(
+            "does not tell its tensors", where=where, do="give them as `signature` of its stage in a package.yaml"
+        )
+    if read is not None and entry.signature is not None:
+        raise PackageError("tells its tensors itself", where=where, do="remove `signature` from its stage")
+    return read or manifests.declared(entry.signature)  # type: ignore[arg-type]
+
+
+def _labels(entry: StageEntry, tree: Tree, limits: Limits) -> str | None:
+    """The stage's labels file; names given in the manifest itself become one, so that they travel as every other."""
+    if not isinstance(entry.labels, list):
+        return entry.labels
+    path = f"labels/{entry.name}.txt"
+    tree.add(path, "".join(f"{label}\n" for label in entry.labels).encode())
+    return path
+
+
+def _samples(entries: list[SampleEntry], tree: Tree, signature: Signature | None) -> tuple[Sample, ...]:
+    for entry in entries:
+        check_sample(tree.root, entry.inputs, signature.inputs if signature else None, tree.where)
+        if entry.outputs:
+            check_sample(tree.root, entry.outputs, signature.outputs if signature else None, tree.where)
     return tuple(Sample(entry.inputs, entry.outputs) for entry in entries)

@@ -10,7 +10,8 @@ from tritonpm.errors import NotFoundError, PackageError
 from tritonpm.package.archive import is_zip, stage_archive
 from tritonpm.package.limits import Limits
 from tritonpm.package.signature import format_of
-from tritonpm.package.staging import Progress, Staging, opened, stage_file, stage_folder
+from tritonpm.package.signature.onnx import external_files
+from tritonpm.package.staging import Progress, Staging, digest_of, opened, stage_file, stage_folder
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,15 @@ class Tree:
     folders: frozenset[str]
     folder: str
     stem: str
+
+    def add(self, path: str, content: bytes) -> None:
+        """Put a file of ours into the tree. Raises PackageError where the package has one of that name."""
+        if (self.root / path).exists():
+            if self.files[path].digest == digest_of(content):
+                return
+            raise PackageError(f"{path!r} is in the way of the stage's own labels", where=self.where, do="rename it")
+        staging = Staging(self.root, self.where, Limits())
+        self.files[path] = staging.write(path, [content])
 
 
 def stage(source: Path, root: Path, limits: Limits, progress: Progress) -> Tree:
@@ -52,5 +62,10 @@ def _stage_bare(source: Path, staging: Staging) -> None:
     main = f"model{source.suffix.lower()}"
     staging.expect(source.stat().st_size)
     stage_file(source, main, staging)
+    where = f"{staging.where}: {main}"
     if format is Format.OPENVINO and source.with_suffix(".bin").is_file():
         stage_file(source.with_suffix(".bin"), "model.bin", staging)
+    elif format is Format.ONNX and staging.files[main].size:
+        for path, size in external_files(staging.root / main, source.parent, where, staging.limits).items():
+            staging.expect(staging.done + size)
+            stage_file(source.parent / path, path, staging)

@@ -35,15 +35,22 @@ def format_of(path: str) -> Format | None:
 
 def inspect_model(path: Path, where: str, limits: Limits, format: Format | None = None) -> Model:
     """Read the model at `path`. Raises PackageError, UnsafeError."""
-    format = format or format_of(path.name)
-    if format is Format.ONNX:
-        from tritonpm.package.signature import onnx
+    from tritonpm.package.signature import onnx, openvino, tensorrt, torch
 
-        signature, external = onnx.read(path, where, limits)
-        return Model(format, signature, (path.name, *external))
-    raise PackageError(
-        "is no model that tritonpm knows", where=where, do=f"hand in one of {', '.join(sorted(SUFFIXES))}"
-    )
+    format = format or format_of(path.name)
+    if path.stat().st_size == 0:
+        raise PackageError("is empty", where=where, do="copy it again")
+    if format in SPEAKING:
+        signature, others = (onnx if format is Format.ONNX else openvino).read(path, where, limits)
+        return Model(format, signature, (path.name, *others))
+    if format is Format.TENSORRT:
+        tensorrt.check(path, where)
+    elif format in (Format.TORCHSCRIPT, Format.TORCH_EXPORT):
+        torch.check(path, format, where, limits)
+    else:
+        known = ", ".join(sorted(SUFFIXES))
+        raise PackageError("is no model that tritonpm knows", where=where, do=f"hand in one of {known}")
+    return Model(format, None, (path.name,))
 
 
 def read_signature(path: Path, format: Format | None = None, limits: Limits = Limits()) -> tuple[Format, Signature]:  # noqa: B008

@@ -6,7 +6,6 @@ Source: onnx.proto and ONNX's ExternalData document; what Triton's onnxruntime b
 from __future__ import annotations
 
 import mmap
-import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -45,19 +44,22 @@ def read(path: Path, where: str, limits: Limits) -> tuple[Signature, tuple[str, 
     outputs = tuple(_tensor(value, "output", where) for value in model.graph.output)
     if not outputs:
         raise PackageError("has no outputs", where=where, do="export it with its outputs")
+    external = tuple(sorted(_external_files(model, path.parent, where, limits)))
     labels = from_metadata({entry.key: entry.value for entry in model.metadata_props})
-    return Signature(inputs, outputs, labels), _external_files(model, path.parent, where, limits)
+    return Signature(inputs, outputs, labels), external
+
+
+def external_files(path: Path, folder: Path, where: str, limits: Limits) -> dict[str, int]:
+    """The external files of a model as paths relative to `folder`, where they lie, and their sizes."""
+    return _external_files(_skimmed(path, where, limits), folder, where, limits)
 
 
 def _skimmed(path: Path, where: str, limits: Limits) -> Any:
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
-    with path.open("rb") as stream:
-        if os.fstat(stream.fileno()).st_size == 0:
-            raise PackageError("is empty", where=where, do="copy it again")
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            small = skim(data, where, limits)
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        small = skim(data, where, limits)
     try:
         return ModelProto.FromString(small)
     except DecodeError:
@@ -134,8 +136,8 @@ def _dim(dim: Any) -> Dim:
     return name if name and name.isprintable() and len(name) <= 64 else "?"
 
 
-def _external_files(model: Any, folder: Path, where: str, limits: Limits) -> tuple[str, ...]:
-    """The external data files, each checked to be a plain file under `folder` that is long enough."""
+def _external_files(model: Any, folder: Path, where: str, limits: Limits) -> dict[str, int]:
+    """The external data files and their sizes, each checked to be a plain file under `folder` that is long enough."""
     sizes: dict[str, int] = {}
     for tensor in _tensors(model):
         if tensor.data_location != tensor.EXTERNAL and not tensor.external_data:
@@ -145,7 +147,7 @@ def _external_files(model: Any, folder: Path, where: str, limits: Limits) -> tup
         if location not in sizes:
             sizes[location] = _external_size(location, tensor.name, folder, where, limits)
         _check_range(facts, tensor.name, sizes[location], location, where)
-    return tuple(sorted(sizes))
+    return sizes
 
 
 def _external_size(location: str, name: str, folder: Path, where: str, limits: Limits) -> int:

@@ -1,0 +1,157 @@
+"""The config.pbtxt of an adopted Triton model folder: read, checked, and what it says of the model's tensors.
+
+Source: Triton's ModelConfig protobuf and its `model_configuration` document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+from tritonpm.data import Format, Shape, Signature, Tensor, protocol_dtype
+from tritonpm.errors import PackageError, UnsafeError
+from tritonpm.package.code import code_in_parameters
+from tritonpm.package.limits import Limits
+from tritonpm.package.paths import problem
+
+FILE = "config.pbtxt"
+_FORMATS = {
+    "onnxruntime": Format.ONNX, "onnxruntime_onnx": Format.ONNX, "openvino": Format.OPENVINO,
+    "tensorrt": Format.TENSORRT, "tensorrt_plan": Format.TENSORRT,
+    "pytorch": Format.TORCHSCRIPT, "pytorch_libtorch": Format.TORCHSCRIPT, "torch_aoti": Format.TORCH_EXPORT,
+}  # fmt: skip
+
+
+def parse(raw: bytes, where: str) -> Any:
+    """The ModelConfig in these bytes. Raises PackageError with line and column."""
+    from google.protobuf.text_format import Parse, ParseError
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+    try:
+        config = Parse(raw.decode("utf-8"), ModelConfig())
+    except UnicodeDecodeError:
+        raise PackageError("is not UTF-8", where=where, do="save it as UTF-8") from None
+    except ParseError as error:
+        raise PackageError(f"is no model configuration ({error})", where=where, do="correct it") from None
+    _check(config, where)
+    return config
+
+
+def _check(config: Any, where: str) -> None:
+    if config.platform == "ensemble" or config.HasField("ensemble_scheduling"):
+        raise PackageError("is an ensemble, whose members are not in its folder", where=where,
+                           do="make a package.yaml with one stage a member")  # fmt: skip
+    name = config.name
+    if name and (name in (".", "..") or "/" in name or not name.isprintable() or not name.strip()):
+        raise UnsafeError(f"names the model {name!r}, which is no name", where=where, do="correct it")
+    counts = [config.max_batch_size, *(group.count for group in config.instance_group)]
+    if any(count < 0 for count in counts) or any(size < 1 for size in config.dynamic_batching.preferred_batch_size):
+        raise PackageError("holds a negative count or batch size", where=where, do="correct it")
+    for tensor in (*config.input, *config.output):
+        for sizes in (tensor.dims, tensor.reshape.shape):
+            if any(size == 0 or size < -1 for size in sizes) or prod(size for size in sizes if size > 0) >= 1 << 63:
+                raise PackageError(f"gives {tensor.name!r} dims that are 0, below -1 or too large", where=where,
+                                   do="correct it")  # fmt: skip
+
+
+def check_files(config: Any, root: str, files: set[str], where: str, limits: Limits) -> None:
+    """Every file that the config names must lie in the model's folder. Raises UnsafeError, PackageError."""
+    for kind, path, must_exist in _files(config):
+        if reason := problem(path, limits):
+            raise UnsafeError(f"its {kind} {path!r} {reason}", where=where, do="keep it in the model's folder")
+        if must_exist and root + path not in files:
+            raise PackageError(f"its {kind} {path!r} is not there", where=where, do="add the file")
+
+
+def _files(config: Any) -> Iterator[tuple[str, str, bool]]:
+    """(what it is, its path in the model's folder, whether it must be there)"""
+    if config.default_model_filename:
+        yield "model file", config.default_model_filename, False
+    yield from (("model file", path, False) for path in config.cc_model_filenames.values())
+    for tensor in config.output:
+        if tensor.label_filename:
+            yield "label file", tensor.label_filename, True
+    for warmup in config.model_warmup:
+        for tensor in warmup.inputs.values():
+            if tensor.input_data_file:
+                yield "warmup file", f"warmup/{tensor.input_data_file}", True
+    for state in config.sequence_batching.state:
+        for initial in state.initial_state:
+            if initial.data_file:
+                yield "initial state file", f"initial_state/{initial.data_file}", True
+
+
+def code_in(config: Any) -> list[str]:
+    """What in the config makes Triton run code that the model folder, or somebody else, brings."""
+    found = [f"backend {config.backend}"] if config.backend == "python" else []
+    found += [f"runtime {config.runtime}"] if config.runtime else []
+    found += [f"repository agent {agent.name}" for agent in config.model_repository_agents.agents]
+    found += [f"op_library_filename {name}" for name in config.model_operations.op_library_filename]
+    return found + code_in_parameters(config.parameters)
+
+
+def format_of(config: Any) -> Format | None:
+    """The format that the config's backend serves; None where it leaves that to Triton."""
+    backend = config.backend or config.platform
+    return _FORMATS.get(backend, Format.OTHER) if backend else None
+
+
+def signature(config: Any, side_model: Signature | None, format: Format, where: str) -> Signature:
+    """The tensors as clients see them; checked against the model's own where its file tells them.
+
+    Raises PackageError where the two differ, or where neither tells.
+    """
+    sides = []
+    for side in ("input", "output"):
+        entries = getattr(config, side)
+        own = getattr(side_model, f"{side}s") if side_model else ()
+        if not entries and not own:
+            raise PackageError(f"names no {side}, and the model file does not tell", where=where, do="add them")
+        if entries and side_model:
+            _agree(config, side, entries, own, format, where)
+        sides.append(tuple(_tensor(entry, config.max_batch_size > 0) for entry in entries) or own)
+    return Signature(*sides, labels=side_model.labels if side_model else ())
+
+
+def _tensor(entry: Any, batched: bool) -> Tensor:
+    from tritonclient.grpc.model_config_pb2 import DataType, ModelInput
+
+    name = DataType.Name(entry.data_type)
+    layout = {ModelInput.FORMAT_NHWC: "NHWC", ModelInput.FORMAT_NCHW: "NCHW"}.get(getattr(entry, "format", None), "")
+    optional = getattr(entry, "optional", False)
+    return Tensor(entry.name, protocol_dtype(name), _shape(entry.dims, batched), optional, layout)
+
+
+def _shape(sizes: Any, batched: bool) -> Shape:
+    return (*(["batch"] if batched else []), *("?" if size < 0 else int(size) for size in sizes))
+
+
+def _agree(config: Any, side: str, entries: Any, own: tuple[Tensor, ...], format: Format, where: str) -> None:
+    known = {tensor.name: tensor for tensor in own}
+    batched = config.max_batch_size > 0
+    for entry in entries:
+        tensor = _tensor(entry, batched)
+        if entry.name not in known:
+            raise _differs(side, entry.name, f"the model has {', '.join(sorted(known))}", where)
+        model = known[entry.name]
+        if tensor.dtype != model.dtype:
+            raise _differs(side, entry.name, f"is {tensor.dtype} here and {model.dtype} in the model", where)
+        told = _shape(entry.reshape.shape if entry.HasField("reshape") else entry.dims, batched)
+        if not _fits(told, model.shape, skip_first=batched and format is Format.OPENVINO):
+            raise _differs(side, entry.name, f"is {list(told)} here and {list(model.shape or ())} in the model", where)
+    missing = set(known) - {entry.name for entry in entries}
+    if side == "input" and missing:
+        raise _differs(side, min(missing), "is in the model and not here", where)
+
+
+def _differs(side: str, name: str, how: str, where: str) -> PackageError:
+    return PackageError(f"its {side} {name!r} differs from the model's: {how}", where=where, do="correct it")
+
+
+def _fits(told: Shape, model: Shape | None, *, skip_first: bool) -> bool:
+    """Whether Triton would accept these dims: a fixed size of the model must be told exactly, a dynamic one is free."""
+    if model is None:
+        return True
+    pairs = list(zip(told, model, strict=False))[1 if skip_first else 0 :]
+    return len(told) == len(model) and all(isinstance(size, str) or size == here for here, size in pairs)

@@ -1,0 +1,164 @@
+"""The tensors of an OpenVINO model (IR): the .xml is read element by element, the .bin only measured.
+
+Names are those that OpenVINO addresses the tensors by: of several, the first in the alphabet (`get_any_name`).
+Source: OpenVINO's IR format document; Triton's openvino backend.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tritonpm.data import DTYPES, Shape, Signature, Tensor
+from tritonpm.errors import PackageError, UnsafeError
+from tritonpm.package.labels import KEYS, parsed
+from tritonpm.package.limits import Limits, human
+
+_TYPES = {"STRING": "BYTES", "BOOL": "BOOL", "BOOLEAN": "BOOL"} | {
+    (name.replace("UINT", "U").replace("INT", "I")): name for name in DTYPES if name not in ("BYTES", "BOOL")
+}
+_VERSIONS = ("10", "11")
+_AGAIN = "convert or copy it again"
+
+
+@dataclass
+class _Net:
+    """What has been seen of the model so far."""
+
+    where: str
+    inputs: list[Tensor] = field(default_factory=list)
+    results: list[tuple[str, str, Any]] = field(default_factory=list)  # layer id, names, its input port
+    names: dict[tuple[str, str], str] = field(default_factory=dict)  # (layer id, port id) → names
+    sources: dict[str, tuple[str, str]] = field(default_factory=dict)  # layer id → what feeds it
+    labels: tuple[str, ...] = ()
+    weights: int = 0  # bytes of the .bin that are referred to
+
+
+def read(path: Path, where: str, limits: Limits) -> tuple[Signature, tuple[str, ...]]:
+    """The signature, and the .bin's name where there is one. Raises PackageError, UnsafeError."""
+    size = path.stat().st_size
+    if size > limits.graph:
+        raise UnsafeError(f"is longer than {human(limits.graph)}", where=where, do=_AGAIN)
+    net = _Net(where)
+    for depth, element in _elements(path, where):
+        _take(net, depth, element)
+    if not net.results:
+        raise PackageError("has no outputs", where=where, do=_AGAIN)
+    weights = path.with_suffix(".bin")
+    has_weights = weights.is_file()
+    if net.weights and not has_weights:
+        raise PackageError(f"needs {weights.name} beside it", where=where, do="hand in both files")
+    if has_weights and net.weights > weights.stat().st_size:
+        raise PackageError(f"has weights past the end of {weights.name}", where=where, do="copy both files again")
+    ranked = all(tensor.shape is not None for tensor in net.inputs)
+    outputs = tuple(_output(net, *result, ranked) for result in net.results)
+    return Signature(tuple(net.inputs), outputs, net.labels), (weights.name,) if has_weights else ()
+
+
+def _elements(path: Path, where: str) -> Iterator[tuple[int, Any]]:
+    """Each element as it ends, with its depth (the root has 0); the large ones are emptied afterwards."""
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import ParseError, iterparse
+
+    depth = 0
+    try:
+        for event, element in iterparse(path, events=("start", "end"), forbid_dtd=True):
+            if event == "start":
+                if depth == 0 and (element.tag != "net" or element.get("version") not in _VERSIONS):
+                    raise PackageError("is no OpenVINO model of IR version 10 or 11", where=where, do=_AGAIN)
+                depth += 1
+                continue
+            depth -= 1
+            yield depth, element
+            if element.tag in ("layer", "edge"):
+                element.clear()
+    except ParseError:
+        raise PackageError("is no OpenVINO model, or is cut off", where=where, do=_AGAIN) from None
+    except DefusedXmlException:
+        raise UnsafeError("defines XML entities or a document type", where=where, do=_AGAIN) from None
+
+
+def _take(net: _Net, depth: int, element: Any) -> None:
+    if element.tag == "layer":
+        _check_layer(net, element)
+        if depth == 2:  # not inside the body of a loop or branch
+            _take_layer(net, element)
+    elif element.tag == "edge" and depth == 2:
+        net.sources[element.get("to-layer", "")] = (element.get("from-layer", ""), element.get("from-port", ""))
+    elif element.tag in KEYS and (text := element.get("value")) and not net.labels:
+        net.labels = parsed(text) if re.search(r"[,\[{]", text) else parsed("\n".join(text.split()))
+
+
+def _check_layer(net: _Net, layer: Any) -> None:
+    version = layer.get("version", "opset1")
+    if not re.fullmatch(r"opset\d+", version):
+        raise PackageError(
+            f"uses the operator {layer.get('type')!r} of the unknown domain {version!r}",
+            where=net.where,
+            do="export it without custom operators",
+        )
+    data = layer.find("data")
+    if layer.get("type") == "Const" and data is not None:
+        numbers = [data.get("offset", "0"), data.get("size", "0")]
+        if not all(re.fullmatch(r"\d{1,19}", number, re.ASCII) for number in numbers):
+            raise PackageError("has weights at no place in its .bin", where=net.where, do=_AGAIN)
+        if int(numbers[1]):
+            net.weights = max(net.weights, sum(map(int, numbers)))
+
+
+def _take_layer(net: _Net, layer: Any) -> None:
+    number, kind = layer.get("id", ""), layer.get("type")
+    for port in layer.findall("output/port"):
+        if names := port.get("names"):
+            net.names[number, port.get("id", "")] = names
+    if kind == "Parameter":
+        port = layer.find("output/port")
+        data = layer.find("data")
+        dynamic_rank = data is not None and data.get("shape") == "..."
+        name = _name(net, "input", port.get("names", "") if port is not None else "", layer.get("name", ""))
+        net.inputs.append(_tensor(net, "input", name, port, None if dynamic_rank else _dims(port)))
+    elif kind == "Result":
+        port = layer.find("input/port")
+        kept = None if port is None else _copied(port)
+        net.results.append((number, layer.get("output_names", ""), kept))
+
+
+def _copied(port: Any) -> Any:
+    from copy import deepcopy
+
+    return deepcopy(port)  # the layer is emptied before its edges are read
+
+
+def _output(net: _Net, layer: str, names: str, port: Any, ranked: bool) -> Tensor:
+    names = names or net.names.get(net.sources.get(layer, ("", "")), "")
+    shape = _dims(port)
+    return _tensor(
+        net, "output", _name(net, "output", names, f"layer {layer}"), port, shape if shape or ranked else None
+    )
+
+
+def _name(net: _Net, side: str, names: str, layer: str) -> str:
+    """The first of a port's names; a comma inside a name is written with a backslash."""
+    found = sorted(name.replace("\\,", ",") for name in re.split(r"(?<!\\),", names) if name)
+    if not found or not found[0].isprintable():
+        raise PackageError(f"its {side} {layer!r} has no tensor name", where=net.where, do="name it in the conversion")
+    return found[0]
+
+
+def _dims(port: Any) -> Shape:
+    if port is None:
+        return ()
+    sizes = [int(dim.text or "-1") for dim in port.findall("dim")]
+    return tuple("?" if size < 0 else size for size in sizes)
+
+
+def _tensor(net: _Net, side: str, name: str, port: Any, shape: Shape | None) -> Tensor:
+    precision = "" if port is None else port.get("precision", "")
+    if precision not in _TYPES:
+        raise PackageError(f"its {side} {name!r} is {precision or 'untyped'}, which Triton has no type for",
+                           where=net.where, do="cast it in the model")  # fmt: skip
+    layout = next((a.get("layout", "") for a in port.iter("attribute") if a.get("name") == "layout"), "")
+    return Tensor(name, _TYPES[precision], shape, layout=re.sub(r"[\[\],]", "", layout))
