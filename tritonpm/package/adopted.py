@@ -14,6 +14,7 @@ from typing import Any
 from tritonpm.data import Format, Signature
 from tritonpm.errors import PackageError, UnsafeError
 from tritonpm.package import config as configs
+from tritonpm.package import manifest as manifests
 from tritonpm.package.code import allow, code_in_file
 from tritonpm.package.limits import Limits, human
 from tritonpm.package.signature import SPEAKING, format_of, inspect_model
@@ -86,9 +87,8 @@ def adopt(tree: Tree, root: str, allow_code: bool, limits: Limits) -> Adopted:
         own = _inspected(tree, model, format, limits)
     format = format or format_of(model) or Format.OTHER
     signature = configs.signature(config, own, format, where)
-    files = tuple(
-        sorted(p for p in tree.files if p.startswith(root) and p not in (root + configs.FILE, "package.yaml"))
-    )
+    apart = (root + configs.FILE, manifests.FILE)
+    files = tuple(sorted(path for path in tree.files if path.startswith(root) and path not in apart))
     return Adopted(format, model, files, signature, root + configs.FILE)
 
 

@@ -1,7 +1,7 @@
 """What runs code when Triton loads it: refused unless whoever imports it says that they trust where it comes from.
 
-Source: Triton's documents on repository agents, custom operations, batch strategies and the Python backend; NVIDIA calls
-TensorRT engines executable artefacts, and PyTorch's security policy says the same of its programs.
+Source: Triton's documents on repository agents, custom operations, batch strategies and the Python backend; NVIDIA
+calls TensorRT engines executable artefacts, and PyTorch's security policy says the same of its programs.
 """
 
 from __future__ import annotations

@@ -97,21 +97,21 @@ def format_of(config: Any) -> Format | None:
     return _FORMATS.get(backend, Format.OTHER) if backend else None
 
 
-def signature(config: Any, side_model: Signature | None, format: Format, where: str) -> Signature:
+def signature(config: Any, own_signature: Signature | None, format: Format, where: str) -> Signature:
     """The tensors as clients see them; checked against the model's own where its file tells them.
 
     Raises PackageError where the two differ, or where neither tells.
     """
-    sides = []
+    sides: list[tuple[Tensor, ...]] = []
     for side in ("input", "output"):
         entries = getattr(config, side)
-        own = getattr(side_model, f"{side}s") if side_model else ()
+        own = getattr(own_signature, f"{side}s") if own_signature else ()
         if not entries and not own:
             raise PackageError(f"names no {side}, and the model file does not tell", where=where, do="add them")
-        if entries and side_model:
+        if entries and own_signature:
             _agree(config, side, entries, own, format, where)
         sides.append(tuple(_tensor(entry, config.max_batch_size > 0) for entry in entries) or own)
-    return Signature(*sides, labels=side_model.labels if side_model else ())
+    return Signature(sides[0], sides[1], own_signature.labels if own_signature else ())
 
 
 def _tensor(entry: Any, batched: bool) -> Tensor:

@@ -112,7 +112,7 @@ def _serving() -> type[BaseModel]:
     return model
 
 
-Serving = _serving()
+Serving: Any = _serving()
 
 
 class StageEntry(_Strict):
@@ -133,7 +133,7 @@ class StageEntry(_Strict):
     inputs: dict[TensorName, Annotated[str, Field(min_length=1, max_length=1024)]] = Field(
         default_factory=dict, description="Where an input comes from: 'stage.output', or an input of the package."
     )
-    serving: Serving = Field(default_factory=Serving)  # type: ignore[valid-type]
+    serving: Serving = Field(default_factory=lambda: Serving())
     samples: list[SampleEntry] = Field(default_factory=list)
 
 
@@ -170,7 +170,7 @@ def parse(raw: bytes, where: str, limits: Limits) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(json.dumps(document))
     except ValidationError as error:
-        raise ManifestError(_problems(error), where=where) from None
+        raise ManifestError(_problems(error, document), where=where) from None
     if problems := list(_beyond_schema(manifest)):
         raise ManifestError(problems, where=where)
     return manifest
@@ -196,25 +196,25 @@ _SENTENCES = {
 }
 
 
-def _problems(error: ValidationError) -> list[tuple[str, str]]:
+def _problems(error: ValidationError, document: Any) -> list[tuple[str, str]]:
     problems: dict[str, str] = {}
     for each in error.errors(include_url=False):
         sentence = _SENTENCES.get(each["type"], each["msg"].removeprefix("Value error, "))
         sentence = (
             sentence.format(input=each["input"], **each.get("ctx", {})) if each["type"] in _SENTENCES else sentence
         )
-        problems.setdefault(_loc(each["loc"]), sentence)
+        problems.setdefault(_loc(each["loc"], document), sentence)
     return list(problems.items())
 
 
-def _loc(loc: tuple[int | str, ...]) -> str:
-    """stages[1].model; what pydantic adds for the branches of a union is left out."""
-    path = ""
-    for part in loc:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        elif not re.search(r"[\[(]", part):
-            path += f".{part}" if path else part
+def _loc(loc: tuple[int | str, ...], document: Any) -> str:
+    """stages[1].model; what pydantic adds for the branches of a union, and is not in the document, is left out."""
+    path, value = "", document
+    for index, part in enumerate(loc):
+        if isinstance(part, int) and isinstance(value, list):
+            path, value = f"{path}[{part}]", value[part] if part < len(value) else None
+        elif isinstance(value, dict) and (part in value or index == len(loc) - 1):
+            path, value = f"{path}.{part}" if path else str(part), value.get(part)
     return path
 
 

@@ -28,10 +28,8 @@ def assemble(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> 
     """The package that the tree holds. Raises PackageError and its kinds."""
     if name is not None and not is_name(name):
         raise UsageError(f"{name!r} is no package name", do=f"use {NAME_RULE}")
-    if manifests.FILE in tree.files:
-        manifest = _manifest(tree, limits)
-    else:
-        manifest = _inferred(tree, name, allow_code, limits)
+    own = manifests.FILE in tree.files
+    manifest = _manifest(tree, limits) if own else _inferred(tree, name, allow_code, limits)
     stages = tuple(_stage(entry, tree, allow_code, limits) for entry in manifest.stages)
     exporter = manifest.exporter
     package = Package(

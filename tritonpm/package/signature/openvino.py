@@ -134,10 +134,8 @@ def _copied(port: Any) -> Any:
 
 def _output(net: _Net, layer: str, names: str, port: Any, ranked: bool) -> Tensor:
     names = names or net.names.get(net.sources.get(layer, ("", "")), "")
-    shape = _dims(port)
-    return _tensor(
-        net, "output", _name(net, "output", names, f"layer {layer}"), port, shape if shape or ranked else None
-    )
+    shape = _dims(port) or (() if ranked else None)  # the .xml writes a scalar and an unknown rank alike
+    return _tensor(net, "output", _name(net, "output", names, f"layer {layer}"), port, shape)
 
 
 def _name(net: _Net, side: str, names: str, layer: str) -> str:
