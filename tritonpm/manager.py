@@ -6,22 +6,21 @@ journal the intent, change the catalogue, make the disk agree, close the intent.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.catalogue import Blobs, Catalogue, Record, Workspace
-from tritonpm.data import BatchAxis, Package, Revision, Settings, Stage
-from tritonpm.errors import BusyError, NotFoundError, StorageError, UsageError
-from tritonpm.views import Inspection, PackageDetails, PackageView, Rendering, StageView
+from tritonpm import views
+from tritonpm.catalogue import Blobs, Catalogue, Record, Workspace, create, find, lock
+from tritonpm.data import BatchAxis, File, Package, Revision, Settings
+from tritonpm.errors import BusyError, PackageError, UsageError
 
 if TYPE_CHECKING:
     from tritonpm.data import Finding
 
+PROOF = "batch-1"  # the version of the batch axis' proof: what an older one found is proved again
 Report = Callable[[int, int], None]
 Progress = Callable[[str], AbstractContextManager[Report]]
 
@@ -33,16 +32,32 @@ def quiet(_: str) -> AbstractContextManager[Report]:
 
 def init(folder: Path) -> tuple[Path, bool]:
     """Make a workspace in `folder`; the flag says whether there was none yet."""
-    from tritonpm.catalogue import create
-
     fresh = not Workspace(folder.resolve()).exists
     workspace = create(folder.resolve())
     Catalogue.open(workspace).close()
     return workspace.root, fresh
 
 
+def inspect(path: Path, *, allow_code: bool = False) -> views.Inspection:
+    """What a file or folder holds, nothing kept. Raises PackageError."""
+    import tempfile
+
+    from tritonpm.package import read
+
+    with tempfile.TemporaryDirectory(prefix="tritonpm-inspect-") as staging:
+        return views.inspection(read(path, Path(staging), allow_code=allow_code))
+
+
+def lint(folder: Path) -> list[Finding]:
+    """What Triton would say of a repository, or of one model folder."""
+    from tritonpm.repository import lint as linting
+
+    is_model = any((folder / name).exists() for name in ("config.pbtxt", "1"))
+    return linting.lint_model(folder) if is_model else linting.lint(folder)
+
+
 class Manager:
-    """The packages of one workspace and the server that serves them."""
+    """The packages of one workspace."""
 
     def __init__(
         self,
@@ -55,11 +70,16 @@ class Manager:
         self.workspace, self.url, self.progress, self.waiting = workspace, server, progress, waiting
 
     @classmethod
-    def open(cls, root: Path | None = None, **options: object) -> Manager:
+    def open(
+        cls,
+        root: Path | None = None,
+        *,
+        server: str | None = None,
+        progress: Progress = quiet,
+        waiting: Callable[[str], None] = lambda sentence: None,
+    ) -> Manager:
         """The manager of the workspace at `root`, or of the one around the current folder. Raises NotFoundError."""
-        from tritonpm.catalogue import find
-
-        return cls(find(root), **options)  # type: ignore[arg-type]
+        return cls(find(root), server=server, progress=progress, waiting=waiting)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -74,8 +94,252 @@ class Manager:
     @contextmanager
     def changing(self, what: str) -> Iterator[None]:
         """Hold the workspace's lock, with what a crash left over finished first. Raises BusyError."""
-        from tritonpm.catalogue import lock
-
         with lock(self.workspace, what, waiting=self.waiting):
-            recover(self)
+            self.recover()
             yield
+
+    # Packages
+
+    def packages(self) -> list[views.PackageView]:
+        """Every package, by name."""
+        return [views.listed(entry) for entry in self.catalogue.packages()]
+
+    def show(self, name: str) -> views.PackageDetails:
+        """Everything about one package. Raises NotFoundError."""
+        return self._details(self.catalogue.get(name))
+
+    def import_package(
+        self,
+        source: Path,
+        *,
+        name: str | None = None,
+        allow_code: bool = False,
+        changes: Mapping[str, object] | None = None,
+    ) -> views.PackageDetails:
+        """Bring a package in: read, refuse or keep. Raises PackageError, RuleError, NameTakenError."""
+        from tritonpm import settings as choices
+        from tritonpm.hardware import target
+        from tritonpm.package import read
+
+        if name is not None:
+            self.catalogue.require_free(name)
+        with self.workspace.scratch("import") as staging:
+            with self.progress(f"Reading {source.name}") as report:
+                package = read(source, staging, name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b))
+            self.catalogue.require_free(package.name, package.digest)
+
+            def place(file: File) -> Path:
+                return staging / file.path
+
+            axes = self._axes(package, place)
+            chosen = choices.defaults(package, axes, "gpu" if target().gpus else "cpu")
+            chosen = choices.changed(self._adopted(package, chosen, place), changes or {})
+            self._render(package, chosen, axes, place)
+            with self.changing(f"import {package.name}"):
+                self.catalogue.require_free(package.name, package.digest)
+                for file in package.files:
+                    self.blobs.put(staging / file.path, file.digest, move=True)
+                self.catalogue.add(package, chosen, views.summary(package, chosen))
+        return self.show(package.name)
+
+    def change(self, name: str, changes: Mapping[str, object], *, stage: str | None = None) -> views.PackageDetails:
+        """Change a package's settings, or one stage's. Raises RuleError, NotFoundError."""
+        from tritonpm.settings import changed, stage_changed
+
+        with self.changing(f"set {name}"):
+            record = self.catalogue.get(name)
+            before = record.settings
+            after = changed(before, changes) if stage is None else stage_changed(before, stage, changes)
+            self._render(record.package, after)
+            self.catalogue.set_settings(name, after, views.summary(record.package, after))
+        return self.show(name)
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a package another name. Raises NameTakenError; BusyError while it is loaded."""
+        from tritonpm.package.paths import NAME_RULE, is_name
+
+        if not is_name(new_name):
+            raise UsageError(f"{new_name!r} is no package name", do=NAME_RULE)
+        with self.changing(f"rename {name}"):
+            self._require_unloaded(name)
+            self.catalogue.require_free(new_name)
+            models = self._models(name)
+            with self.catalogue.intent("rename", models):
+                self.catalogue.rename(name, new_name)
+                self._settle(models)
+
+    def remove(self, name: str) -> None:
+        """Forget a package, what was published of it, and its files. Raises BusyError while it is loaded."""
+        with self.changing(f"remove {name}"):
+            self._require_unloaded(name)
+            models = self._models(name)
+            with self.catalogue.intent("remove", models):
+                self.catalogue.remove(name)
+                self._settle(models)
+            self.blobs.collect(self.catalogue.referenced_blobs())
+
+    def export(self, name: str, destination: Path, *, force: bool = False) -> Path:
+        """Write a package as a .zip. Raises PackageError where the file exists."""
+        from tritonpm.package import export
+
+        package = self.catalogue.get(name).package
+        if destination.exists() and not force:
+            raise PackageError(
+                "it exists already", where=str(destination), do="choose another --output, or use --force"
+            )
+
+        def open_file(file: File):  # type: ignore[no-untyped-def]
+            return self.blobs.path(file.digest).open("rb")
+
+        with self.progress(f"Writing {destination.name}"):
+            aside = destination.with_name(f".{destination.name}.new")
+            try:
+                export(package, open_file, aside)
+                aside.replace(destination)
+            finally:
+                aside.unlink(missing_ok=True)
+        return destination
+
+    # Repositories
+
+    def render(self, name: str, folder: Path) -> views.Rendering:
+        """Write a package's repository into a folder of the user's; the files are copies."""
+        from tritonpm.repository.publish import publish
+
+        record = self.catalogue.get(name)
+        revision = self._render(record.package, record.settings)
+        folder.mkdir(parents=True, exist_ok=True)
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix=".tritonpm-", dir=folder.parent) as staging:
+            publish(revision, folder, Path(staging), self.blobs.path, link=False)
+        return views.rendering(record.package.name, revision)
+
+    def publish(self, name: str) -> Revision:
+        """Bring what the settings ask for into the workspace's repository; nothing where it is there already."""
+        record = self.catalogue.get(name)
+        revision = self._render(record.package, record.settings)
+        current = self.catalogue.revision(name)
+        models = tuple(model.name for model in revision.models)
+        if current is None or current.digest != revision.digest:
+            with self.catalogue.intent("publish", models):
+                self.catalogue.add_revision(name, revision)
+                self._settle(models)
+        elif missing := tuple(model for model in models if not (self.workspace.repository / model).is_dir()):
+            self._settle(missing)
+        if record.status in ("imported", "failed"):
+            self.catalogue.set_status(name, "ready")
+        return revision
+
+    def recover(self) -> None:
+        """Finish what a killed process began: the folders it was changing are made to agree with the catalogue."""
+        self.workspace.sweep()
+        for intent, _, models in self.catalogue.open_intents():
+            self._settle(models)
+            self.catalogue.close_intent(intent)
+
+    def tidy(self, name: str) -> None:
+        """Withdraw members of earlier revisions that the package's current one does not need."""
+        old = tuple(sorted(self.catalogue.models_ever(name) - set(self._models(name))))
+        there = tuple(model for model in old if (self.workspace.repository / model).is_dir())
+        if there:
+            with self.catalogue.intent("tidy", there):
+                self._settle(there)
+
+    # What the use cases share
+
+    def _settle(self, models: tuple[str, ...]) -> None:
+        """Make the folders of `models` what the catalogue's current revisions say: there, whole, or not there."""
+        from tritonpm.repository.publish import publish, withdraw
+
+        wanted = {model.name: revision for revision in self.catalogue.published() for model in revision.models}
+        revisions = {revision.name: revision for name in models if (revision := wanted.get(name))}
+        with self.workspace.scratch("publish") as staging:
+            for revision in revisions.values():
+                touched = tuple(model for model in revision.models if model.name in models)
+                publish(
+                    Revision(revision.name, revision.digest, touched),
+                    self.workspace.repository,
+                    staging,
+                    self.blobs.path,
+                )
+            withdraw([name for name in models if name not in wanted], self.workspace.repository, staging)
+
+    def _models(self, name: str) -> tuple[str, ...]:
+        revision = self.catalogue.revision(name)
+        return tuple(model.name for model in revision.models) if revision else ()
+
+    def _require_unloaded(self, name: str) -> None:
+        from tritonpm.serving import Serving
+
+        self.catalogue.get(name)
+        if Serving(self).is_loaded(name):
+            raise BusyError(f"{name} is loaded", do=f"`tritonpm unload {name}` first")
+
+    def _blob(self, file: File) -> Path:
+        return self.blobs.path(file.digest)
+
+    def _axes(self, package: Package, place: Callable[[File], Path]) -> dict[str, BatchAxis]:
+        """What is known of each stage's batch axis; proved once for each content."""
+        from tritonpm.convert.batch import prove
+
+        axes = {}
+        for stage in package.stages:
+            content = package.file(stage.model).digest if stage.model else package.digest
+            key = f"{content} {PROOF} {stage.format.value} {'adopted' if stage.config else ''}"
+            axis = self.catalogue.axis(key)
+            if axis is None or (axis.artefact and not self.blobs.has(axis.artefact)):
+                with self.progress(f"Proving the batch axis of {stage.name}"), self.workspace.scratch("axis") as folder:
+                    files = {file.path: place(file) for file in package.files}
+                    axis, rewritten = prove(package, stage, files, folder)
+                    if rewritten and axis.artefact:
+                        self.blobs.put(rewritten, axis.artefact, move=True)
+                self.catalogue.put_axis(key, axis)
+            axes[stage.name] = axis
+        return axes
+
+    def _configs(self, package: Package, place: Callable[[File], Path]) -> dict[str, str]:
+        """The config.pbtxt of each adopted stage."""
+        return {
+            stage.name: place(package.file(stage.config)).read_text(encoding="utf-8")
+            for stage in package.stages
+            if stage.config
+        }
+
+    def _adopted(self, package: Package, settings: Settings, place: Callable[[File], Path]) -> Settings:
+        """The settings that an adopted folder's own config says."""
+        from tritonpm.repository.adopt import settings_of
+        from tritonpm.repository.config import parse
+        from tritonpm.settings import changed
+
+        for stage, text in self._configs(package, place).items():
+            settings = changed(settings, settings_of(parse(text, f"{stage}/config.pbtxt")))
+        return settings
+
+    def _render(
+        self,
+        package: Package,
+        settings: Settings,
+        axes: Mapping[str, BatchAxis] | None = None,
+        place: Callable[[File], Path] | None = None,
+    ) -> Revision:
+        from tritonpm.hardware import target
+        from tritonpm.repository.render import render
+        from tritonpm.settings import require
+
+        place = place or self._blob
+        axes = axes or self._axes(package, place)
+        require(package, settings, axes, target())
+        configs = self._configs(package, place)
+        return render(package, settings, target(), axes, configs=configs, templates=self.workspace.templates)
+
+    def _details(self, record: Record) -> views.PackageDetails:
+        from tritonpm.hardware import target
+        from tritonpm.repository.config import instances
+
+        axes = self._axes(record.package, self._blob)
+        revision = self._render(record.package, record.settings, axes)
+        current = self.catalogue.revision(record.package.name)
+        pending = current is not None and current.digest != revision.digest
+        count = instances(record.settings, target(), record.package)
+        return views.details(record, axes, revision, instances=count, pending=pending)

@@ -61,7 +61,7 @@ def save_npz(path: Path, arrays: Mapping[str, Array]) -> None:
         for name in sorted(arrays):
             member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             with archive.open(member, "w", force_zip64=True) as stream:
-                np.lib.format.write_array(stream, _to_file(np.asarray(arrays[name])), allow_pickle=False)
+                np.save(stream, _to_file(np.asarray(arrays[name])), allow_pickle=False)
 
 
 def _from_file(array: Array) -> Array:

@@ -5,9 +5,11 @@ The keys are documented in docs/json.md and stay stable within an API version.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tritonpm.data import Settings, Tensor
+from tritonpm.catalogue import Entry, Record, Summary
+from tritonpm.data import BatchAxis, Package, Revision, Settings, Tensor
 
 
 @dataclass(frozen=True)
@@ -147,3 +149,74 @@ class Check:
     found: str
     remedy: str = ""
     needed: bool = True
+
+
+def summary(package: Package, settings: Settings) -> Summary:
+    """What a list shows of a package with these settings."""
+    kinds = " + ".join(stage.task.value.replace("-", " ") for stage in package.stages)
+    stages = tuple(stage.name for stage in package.stages)
+    batch = min(settings.for_stage(name).max_batch_size for name in stages)
+    return Summary(kinds, stages, settings.mode, settings.device, batch, precision(package))
+
+
+def precision(package: Package) -> str:
+    """The precision that the models came in: of their first floating-point tensor, FP32 where there is none."""
+    tensors = [t for s in package.stages for t in (*s.signature.inputs, *s.signature.outputs)]
+    return next((t.dtype for t in tensors if t.dtype in ("FP16", "BF16", "FP32", "FP64")), "FP32")
+
+
+def listed(entry: Entry) -> PackageView:
+    """A row of the catalogue."""
+    s = entry.summary
+    return PackageView(
+        entry.name, s.type, s.stages, s.mode, s.device, s.max_batch_size, s.precision,
+        entry.status, (), entry.revision, entry.digest, entry.reason,
+    )  # fmt: skip
+
+
+def details(
+    record: Record, axes: Mapping[str, BatchAxis], revision: Revision, *, instances: int, pending: bool
+) -> PackageDetails:
+    """Everything about a package."""
+    p, s = record.package, record.summary
+    return PackageDetails(
+        p.name, s.type, s.stages, s.mode, s.device, s.max_batch_size, s.precision,
+        record.status, (), record.revision, p.digest, record.reason,
+        version=p.version,
+        exporter=f"{p.exporter} {p.exporter_version}".strip(),
+        instances=instances,
+        pending=pending,
+        stages_in_detail=tuple(stage_view(p, stage.name, axes[stage.name]) for stage in p.stages),
+        settings=record.settings,
+        notes=tuple(note for model in revision.models for note in model.notes),
+    )  # fmt: skip
+
+
+def stage_view(package: Package, name: str, axis: BatchAxis | None) -> StageView:
+    """One stage; without a proof its batch axis is what the file declares."""
+    stage = package.stage(name)
+    signature = (axis.signature if axis else None) or stage.signature
+    said = "declared" if stage.signature.dynamic_batch else "not declared"
+    return StageView(
+        name,
+        stage.task.value,
+        stage.format.value,
+        signature.inputs,
+        signature.outputs,
+        axis.kind if axis else said,
+        axis.reason if axis else "",
+        len(stage.signature.labels),
+    )
+
+
+def inspection(package: Package) -> Inspection:
+    """What was read."""
+    kinds = " + ".join(stage.task.value.replace("-", " ") for stage in package.stages)
+    stages = tuple(stage_view(package, stage.name, None) for stage in package.stages)
+    return Inspection(package.name, kinds, package.version, package.digest, stages)
+
+
+def rendering(name: str, revision: Revision) -> Rendering:
+    """What a revision holds."""
+    notes = tuple(note for model in revision.models for note in model.notes)
+    return Rendering(name, revision.digest[:16], tuple(model.name for model in revision.models), notes)

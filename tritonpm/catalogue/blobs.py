@@ -17,14 +17,6 @@ _CHUNK = 1 << 20
 
 def digest_of(path: Path) -> str:
     """`sha256:<hex>` of a file."""
-    with path.open("rb") as stream:
-        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}" if _FAST else _slow_digest(path)
-
-
-_FAST = hasattr(hashlib, "file_digest")  # Python 3.11
-
-
-def _slow_digest(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         for chunk in iter(lambda: stream.read(_CHUNK), b""):
@@ -45,8 +37,12 @@ class Blobs:
             raise StorageError(f"the blob {digest} is missing", where=str(self.root), do="import its package again")
         return place
 
+    def has(self, digest: str) -> bool:
+        """Whether the blob is there."""
+        return self._place(digest).is_file()
+
     def put(self, path: Path, digest: str, *, move: bool = False) -> None:
-        """Keep a file whose digest was taken from these very bytes; one that is there already is kept. Raises StorageError."""
+        """Keep a file whose digest was taken from these very bytes, once. Raises StorageError."""
         place = self._place(digest)
         if place.is_file():
             return

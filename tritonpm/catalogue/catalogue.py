@@ -130,9 +130,9 @@ class Catalogue:
             near = difflib.get_close_matches(name, [n for (n,) in self._all("SELECT name FROM packages")], 1)
             hint = f"did you mean {near[0]!r}?" if near else "`tritonpm list` shows the packages"
             raise NotFoundError(f"there is no package {name!r}", where=str(self._workspace.root), do=hint)
-        package, settings, summary = (
-            msgspec.json.decode(row[i], type=kind) for i, kind in enumerate((Package, Settings, Summary))
-        )
+        package = msgspec.json.decode(row[0], type=Package)
+        settings = msgspec.json.decode(row[1], type=Settings)
+        summary = msgspec.json.decode(row[2], type=Summary)
         return Record(package, settings, summary, row[3], row[4], bool(row[5]), row[6])
 
     def require_free(self, name: str, digest: str = "") -> None:
@@ -158,6 +158,11 @@ class Catalogue:
             name,
         )
         return msgspec.json.decode(row[0], type=Revision) if row else None
+
+    def models_ever(self, name: str) -> set[str]:
+        """The model folders of all revisions of a package, current or not."""
+        rows = self._all("SELECT revision FROM revisions WHERE package = ?", name)
+        return {model.name for (row,) in rows for model in msgspec.json.decode(row, type=Revision).models}
 
     def published(self) -> Iterator[Revision]:
         """The current revision of every package that has one."""

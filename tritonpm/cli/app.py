@@ -16,6 +16,7 @@ from tritonpm import __version__
 
 if TYPE_CHECKING:
     from tritonpm.manager import Manager
+    from tritonpm.serving import Serving
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,6 +44,12 @@ class App:
         from tritonpm.manager import Manager
 
         return Manager.open(self.workspace, server=self.server, progress=self.progress, waiting=self.advise)
+
+    def serving(self) -> Serving:
+        """The server side of that manager."""
+        from tritonpm.serving import Serving
+
+        return Serving(self.manager())
 
     def emit(self, kind: str, data: object, text: Callable[[], None]) -> None:
         """Print a result: `data` in the versioned envelope for json and yaml, else what `text` prints."""
@@ -166,8 +173,8 @@ def reading(function: F) -> F:
     """Add `-o table|json|yaml` to a command that reads."""
     option = click.option(
         "-o",
-        "--output",
-        "output_format",
+        "--format",
+        "output",
         type=click.Choice(["table", "json", "yaml"]),
         default="table",
         show_default=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
@@ -22,15 +23,15 @@ PROTOCOL = click.option("--protocol", type=click.Choice(["http", "grpc"]), defau
 @click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to wait until it is live.")
 @reading
 @pass_app
-def serve_command(app: App, detach: bool, tritonserver: Path | None, timeout: float, **address: object) -> None:
+def serve_command(app: App, detach: bool, tritonserver: Path | None, timeout: float, **address: Any) -> None:
     """Start this workspace's Triton, and load what was loaded before."""
-    manager = app.manager()
-    view = manager.serve(tritonserver, detach=detach, timeout=timeout, **address)
+    serving = app.serving()
+    view = serving.serve(tritonserver, detach=detach, timeout=timeout, **address)
     app.emit("Server", view, lambda: _describe_server(app, view, detach))
-    for name, reason in manager.load_wanted():
+    for name, reason in serving.load_wanted():
         app.advise(f"{name} could not be loaded: {reason}" if reason else f"Loaded {name}.")
     if not detach:
-        manager.wait()
+        serving.wait()
 
 
 def _describe_server(app: App, view: object, detach: bool) -> None:
@@ -48,7 +49,7 @@ def _describe_server(app: App, view: object, detach: bool) -> None:
 @pass_app
 def stop_command(app: App, timeout: float) -> None:
     """Stop this workspace's Triton; requests in flight are finished first."""
-    app.say("Stopped." if app.manager().stop(timeout) else "No server was running.")
+    app.say("Stopped." if app.serving().stop(timeout) else "No server was running.")
 
 
 @command("load", examples="tritonpm load bolts\ntritonpm load bolts --server 127.0.0.1:8000")
@@ -60,7 +61,7 @@ def stop_command(app: App, timeout: float) -> None:
 @pass_app
 def load_command(app: App, name: str, no_probe: bool, timeout: float) -> None:
     """Publish a package and load it; a probe inference proves that it answers."""
-    view = app.manager().load(name, probe=not no_probe, timeout=timeout)
+    view = app.serving().load(name, probe=not no_probe, timeout=timeout)
     app.emit("LoadResult", view, lambda: click.echo(f"Loaded {name}, revision {view.revision}: {view.probe}."))
 
 
@@ -71,7 +72,7 @@ def load_command(app: App, name: str, no_probe: bool, timeout: float) -> None:
 @pass_app
 def unload_command(app: App, name: str, timeout: float) -> None:
     """Unload a package from the server; it stays in the workspace."""
-    app.manager().unload(name, timeout=timeout)
+    app.serving().unload(name, timeout=timeout)
     app.say(f"Unloaded {name}.")
 
 
@@ -83,7 +84,7 @@ def status_command(app: App) -> None:
     """Show the server and what it has loaded, beside what the workspace says."""
     from tritonpm.cli.output import facts, table
 
-    view = app.manager().status()
+    view = app.serving().status()
 
     def text() -> None:
         facts((("server", view.server), ("state", view.state), ("version", view.version)))
@@ -115,7 +116,7 @@ def infer_command(app: App, name: str, inputs: Path | None, outputs: Path | None
     """Send one inference request and print or keep the answer."""
     from tritonpm.cli.output import table
 
-    answer = app.manager().infer(name, inputs, outputs, protocol=protocol, version=version)
+    answer = app.serving().infer(name, inputs, outputs, protocol=protocol, version=version)
     table(("OUTPUT", "TYPE", "SHAPE", "VALUES"), ((t.name, t.dtype, t.shape, t.values) for t in answer.tensors))
     if outputs:
         app.advise(f"Wrote {outputs}.")
@@ -127,5 +128,5 @@ def infer_command(app: App, name: str, inputs: Path | None, outputs: Path | None
 @pass_app
 def logs_command(app: App, follow: bool, lines: int) -> None:
     """Print the server's log."""
-    for line in app.manager().logs(lines, follow=follow):
+    for line in app.serving().logs(lines, follow=follow):
         click.echo(line)

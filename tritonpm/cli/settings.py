@@ -11,7 +11,7 @@ import rich_click as click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType[Any]):
     """A comma-separated list of whole numbers."""
 
     name = "N,N"
@@ -24,7 +24,7 @@ class Numbers(click.ParamType):
             self.fail(f"{value!r} is not a list of whole numbers such as 0,1", param, ctx)
 
 
-class Words(click.ParamType):
+class Words(click.ParamType[Any]):
     """A comma-separated list of words."""
 
     name = "A,B"
@@ -34,7 +34,7 @@ class Words(click.ParamType):
         return tuple(part for part in str(value).split(",") if part)
 
 
-class Pair(click.ParamType):
+class Pair(click.ParamType[Any]):
     """KEY=VALUE."""
 
     name = "KEY=VALUE"

@@ -247,12 +247,13 @@ def _tensor(entry: Mapping[str, Any]) -> Tensor:
 
 def _statistics(entry: Mapping[str, Any]) -> Statistics:
     figures = entry.get("inference_stats", {})
-    counts = [int(figures.get(key, {}).get("count", 0)) for key in ("success", "fail")]
+    succeeded, failed = (int(figures.get(key, {}).get("count", 0)) for key in ("success", "fail"))
     return Statistics(
         str(entry["name"]),
         str(entry.get("version", "")),
         int(entry.get("inference_count", 0)),
         int(entry.get("execution_count", 0)),
-        *counts,
+        succeeded,
+        failed,
         int(entry.get("last_inference", 0)),
     )

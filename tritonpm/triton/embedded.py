@@ -113,7 +113,9 @@ def start(
             server = Server(
                 process.pid,
                 psutil.Process(process.pid).create_time(),
-                *(f"{host}:{ports[name]}" for name in ("http", "grpc", "metrics")),
+                f"{host}:{ports['http']}",
+                f"{host}:{ports['grpc']}",
+                f"{host}:{ports['metrics']}",
                 str(log),
                 installation.version,
                 installation.source,

@@ -1,0 +1,74 @@
+"""A Triton model folder as it came: its config is the base; settings that differ from what it says are laid over it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tritonpm.data import Settings
+from tritonpm.repository.config import messages
+
+
+def settings_of(config: Any) -> dict[str, object]:
+    """What a ModelConfig says of our settings, as changes to the defaults."""
+    said: dict[str, object] = {"max_batch_size": max(1, config.max_batch_size), "warmup": bool(config.model_warmup)}
+    kinds = messages().ModelInstanceGroup
+    if config.instance_group:
+        count = sum(group.count or 1 for group in config.instance_group)
+        said["mode"] = "performance" if count > 1 else "shared"
+        said["instances"] = config.instance_group[0].count or 1 if count > 1 else None
+        gpu = any(group.kind == kinds.KIND_GPU for group in config.instance_group)
+        said["device"] = "gpu" if gpu else "cpu"
+        said["gpus"] = (
+            tuple(sorted({number for group in config.instance_group for number in group.gpus})) if gpu else ()
+        )
+        said["group_per_gpu"] = gpu and len(config.instance_group) > 1
+    batching = config.dynamic_batching
+    said["dynamic_batching"] = config.HasField("dynamic_batching")
+    said["preferred_batch_sizes"] = tuple(batching.preferred_batch_size)
+    said["queue_delay_us"] = int(batching.max_queue_delay_microseconds)
+    said["response_cache"] = config.response_cache.enable
+    policy = config.version_policy
+    if policy.HasField("all"):
+        said["version_policy"] = "all"
+    elif policy.HasField("specific"):
+        said["version_policy"] = "specific:" + ",".join(str(number) for number in policy.specific.versions)
+    elif policy.HasField("latest"):
+        said["version_policy"] = f"latest:{policy.latest.num_versions or 1}"
+    return said
+
+
+def adapt(config: Any, settings: Settings) -> Any:
+    """The adopted config with what the user changed since laid over it; everything else stays as it was."""
+    adapted = messages().ModelConfig()
+    adapted.CopyFrom(config)
+    before = settings_of(config)
+    changed = {key for key, value in before.items() if value != getattr(settings, key)}
+    if changed & {"mode", "instances", "device", "gpus", "group_per_gpu"} or not config.instance_group:
+        _regroup(adapted, settings)
+    if "max_batch_size" in changed and config.max_batch_size > 0:
+        adapted.max_batch_size = settings.max_batch_size
+    if changed & {"dynamic_batching", "preferred_batch_sizes", "queue_delay_us"}:
+        adapted.ClearField("dynamic_batching")
+        if settings.dynamic_batching and adapted.max_batch_size > 0:
+            adapted.dynamic_batching.SetInParent()
+            adapted.dynamic_batching.preferred_batch_size.extend(settings.preferred_batch_sizes)
+            adapted.dynamic_batching.max_queue_delay_microseconds = settings.queue_delay_us
+    if "response_cache" in changed:
+        adapted.response_cache.enable = settings.response_cache
+    if "warmup" in changed and not settings.warmup:
+        adapted.ClearField("model_warmup")
+    for key, value in sorted(settings.parameters.items()):
+        adapted.parameters[key].string_value = value
+    return adapted
+
+
+def _regroup(config: Any, settings: Settings) -> None:
+    kinds = messages().ModelInstanceGroup
+    if config.HasField("ensemble_scheduling"):
+        return
+    config.ClearField("instance_group")
+    kind = kinds.KIND_GPU if settings.device == "gpu" else kinds.KIND_CPU
+    count = settings.instances or 1
+    lists = [(gpu,) for gpu in settings.gpus] if settings.group_per_gpu else [settings.gpus]
+    for gpus in lists:
+        config.instance_group.append(kinds(count=count, kind=kind, gpus=gpus))

@@ -1,0 +1,156 @@
+"""How the stages of a cascade hang together: every input finds its source, every edge its dtype and shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tritonpm.data import Package, Stage, Tensor
+from tritonpm.errors import RenderError
+from tritonpm.repository.config import compatible
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A stage's input and where it comes from: a stage's output, or (stage "") an input of the package."""
+
+    stage: str
+    tensor: str
+    source_stage: str
+    source_tensor: str
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """All edges, the package's own inputs, and its outputs as (public name, stage, tensor)."""
+
+    edges: tuple[Edge, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[tuple[str, str, Tensor], ...]
+
+
+def wire(package: Package) -> Wiring:
+    """Join the stages: by binding, by name, then a single output to a single input. Raises RenderError naming the edge."""
+    inputs: dict[str, Tensor] = {}
+    edges: list[Edge] = []
+    for index, stage in enumerate(package.stages):
+        earlier = package.stages[:index]
+        bound = dict(stage.bindings)
+        for unknown in set(bound) - {tensor.name for tensor in stage.signature.inputs}:
+            raise _refused(package, f"stage {stage.name} has no input {unknown!r}", "correct its bindings")
+        for tensor in stage.signature.inputs:
+            source = _source(package, stage, tensor, bound.get(tensor.name), earlier, inputs)
+            if source is None:
+                if tensor.optional:
+                    continue
+                raise _dangling(package, stage, tensor, earlier)
+            edges.append(Edge(stage.name, tensor.name, *source))
+            _check(package, edges[-1], tensor, inputs)
+        if earlier and not any(edge.source_stage for edge in edges if edge.stage == stage.name):
+            raise _refused(
+                package,
+                f"stage {stage.name} takes nothing from an earlier stage",
+                "bind one of its inputs to an output",
+            )
+    return Wiring(tuple(edges), tuple(inputs.values()), _outputs(package, edges, inputs))
+
+
+def _source(
+    package: Package,
+    stage: Stage,
+    tensor: Tensor,
+    binding: str | None,
+    earlier: tuple[Stage, ...],
+    inputs: dict[str, Tensor],
+) -> tuple[str, str] | None:
+    if binding is not None:
+        return _bound(package, stage, tensor, binding, earlier, inputs)
+    for source in reversed(earlier):
+        if any(output.name == tensor.name for output in source.signature.outputs):
+            return source.name, tensor.name
+    if earlier and tensor.name not in inputs:
+        outputs, ours = earlier[-1].signature.outputs, stage.signature.inputs
+        fits = len(outputs) == len(ours) == 1 and outputs[0].dtype == tensor.dtype
+        return (earlier[-1].name, outputs[0].name) if fits and compatible(outputs[0].shape, tensor.shape) else None
+    return "", inputs.setdefault(tensor.name, tensor).name
+
+
+def _bound(
+    package: Package, stage: Stage, tensor: Tensor, binding: str, earlier: tuple[Stage, ...], inputs: dict[str, Tensor]
+) -> tuple[str, str]:
+    name, dot, output = binding.partition(".")
+    known = {other.name for other in package.stages}
+    if not dot or name not in known:
+        return "", inputs.setdefault(binding, Tensor(binding, tensor.dtype, tensor.shape)).name
+    if name not in {other.name for other in earlier}:
+        later = "itself" if name == stage.name else f"the later stage {name}"
+        raise _refused(
+            package,
+            f"input {tensor.name!r} of stage {stage.name} is bound to {later}: that is a cycle",
+            "bind it to an earlier one",
+        )
+    if output not in {tensor.name for tensor in package.stage(name).signature.outputs}:
+        has = ", ".join(tensor.name for tensor in package.stage(name).signature.outputs)
+        raise _refused(
+            package,
+            f"input {tensor.name!r} of stage {stage.name} is bound to {binding!r}, but stage {name} has only {has}",
+            "correct the binding",
+        )
+    return name, output
+
+
+def _check(package: Package, edge: Edge, tensor: Tensor, inputs: dict[str, Tensor]) -> None:
+    if edge.source_stage:
+        outputs = package.stage(edge.source_stage).signature.outputs
+        source = next(output for output in outputs if output.name == edge.source_tensor)
+        what = f"{edge.source_stage}.{edge.source_tensor}"
+    else:
+        source, what = inputs[edge.source_tensor], f"the package's input {edge.source_tensor}"
+    into = f"{edge.stage}.{edge.tensor}"
+    if source.dtype != tensor.dtype:
+        raise _refused(
+            package, f"{what} is {source.dtype}, but {into} takes {tensor.dtype}", "convert it in one of the models"
+        )
+    if not compatible(source.shape, tensor.shape):
+        raise _refused(
+            package,
+            f"{what} has shape {_said(source)}, but {into} takes {_said(tensor)}",
+            "export the models with shapes that fit",
+        )
+
+
+def _outputs(package: Package, edges: list[Edge], inputs: dict[str, Tensor]) -> tuple[tuple[str, str, Tensor], ...]:
+    """What nobody consumes is the package's own output, and so is every output of the last stage."""
+    consumed = {(edge.source_stage, edge.source_tensor) for edge in edges}
+    last = package.stages[-1].name
+    free = [
+        (stage.name, tensor)
+        for stage in package.stages
+        for tensor in stage.signature.outputs
+        if stage.name == last or (stage.name, tensor.name) not in consumed
+    ]
+    names = [tensor.name for _, tensor in free]
+    return tuple(
+        (
+            tensor.name if names.count(tensor.name) == 1 and tensor.name not in inputs else f"{stage}.{tensor.name}",
+            stage,
+            tensor,
+        )
+        for stage, tensor in free
+    )
+
+
+def _dangling(package: Package, stage: Stage, tensor: Tensor, earlier: tuple[Stage, ...]) -> RenderError:
+    offered = ", ".join(f"{s.name}.{t.name} ({t.dtype} {_said(t)})" for s in earlier for t in s.signature.outputs)
+    return _refused(
+        package,
+        f"input {tensor.name!r} ({tensor.dtype} {_said(tensor)}) of stage {stage.name} is fed by nothing; there is {offered}",
+        f"add `inputs: {{{tensor.name}: STAGE.OUTPUT}}` to the stage",
+    )
+
+
+def _said(tensor: Tensor) -> str:
+    return "any" if tensor.shape is None else "[" + ", ".join(str(d) for d in tensor.shape) + "]"
+
+
+def _refused(package: Package, what: str, do: str) -> RenderError:
+    return RenderError(what, where=package.name, do=do)

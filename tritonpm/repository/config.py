@@ -1,0 +1,241 @@
+"""Triton's ModelConfig of one stage: what its signature, its settings and the target ask for.
+
+Source: Triton's model configuration document; what native backends refuse or run slowly is in docs/generated-config.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tritonpm.data import BatchAxis, Format, Package, Settings, Shape, Stage, Target, Task, Tensor, config_dtype, dims
+from tritonpm.errors import PackageError, RenderError
+
+REVISION = "tritonpm_revision"  # the parameter that ties a server's answer to a revision
+_GIB = 1 << 30
+_MOST_DEFAULT_INSTANCES = 8
+
+# What serves a format, the file it looks for in a version folder, and the name of its thread-count parameter.
+_BACKENDS = {
+    Format.ONNX: "onnxruntime",
+    Format.OPENVINO: "openvino",
+    Format.TENSORRT: "tensorrt",
+    Format.TORCHSCRIPT: "pytorch",
+    Format.TORCH_EXPORT: "pytorch",
+}
+DEFAULT_FILES = {
+    "onnxruntime": "model.onnx",
+    "openvino": "model.xml",
+    "tensorrt": "model.plan",
+    "pytorch": "model.pt",
+    "python": "model.py",
+}
+_THREADS = {"onnxruntime": "intra_op_thread_count", "openvino": "INFERENCE_NUM_THREADS"}
+
+
+def messages() -> Any:
+    """Triton's ModelConfig messages, as tritonclient carries them."""
+    from tritonclient.grpc import model_config_pb2
+
+    return model_config_pb2
+
+
+def parse(text: str, where: str) -> Any:
+    """A config.pbtxt as a ModelConfig. Raises PackageError with the line."""
+    from google.protobuf import text_format
+
+    try:
+        return text_format.Parse(text, messages().ModelConfig())
+    except text_format.ParseError as error:
+        raise PackageError(f"is no model configuration ({error})", where=where, do="correct that line") from None
+
+
+@dataclass(frozen=True)
+class Member:
+    """A stage's model to be: its configuration, and what was decided for the user."""
+
+    config: Any
+    file: str  # the model file's name in the version folder
+    notes: tuple[str, ...] = field(default=())
+
+
+def backend_of(stage: Stage, settings: Settings) -> str:
+    """The backend that will serve a stage."""
+    return settings.backend or _BACKENDS[stage.format]
+
+
+def member(package: Package, stage: Stage, settings: Settings, target: Target, axis: BatchAxis, name: str) -> Member:
+    """The configuration of one stage, named `name`. Raises RenderError where Triton has no way to say it."""
+    backend = backend_of(stage, settings)
+    notes: list[str] = []
+    signature = axis.signature or stage.signature
+    config = messages().ModelConfig(name=name, backend=backend)
+    if backend == "pytorch":
+        config.platform = "pytorch_libtorch"
+    batch = _batch(stage, settings, axis, backend, notes)
+    config.max_batch_size = batch
+    for tensors, add in ((signature.inputs, config.input.add), (signature.outputs, config.output.add)):
+        for tensor in tensors:
+            _describe(add(), tensor, batch > 0, f"{package.name}, stage {stage.name}")
+    _labels(config, stage, axis)
+    _groups(config, stage, settings, target, backend, package, notes)
+    _batching(config, settings)
+    _policies(config, settings)
+    if settings.warmup:
+        _warm_up(config, settings, signature.inputs, axis, notes)
+    file = _file(config, stage, backend)
+    return Member(config, file, tuple(notes))
+
+
+def _batch(stage: Stage, settings: Settings, axis: BatchAxis, backend: str, notes: list[str]) -> int:
+    if axis.kind == "none":
+        notes.append(f"stage {stage.name} is not batched: {axis.reason}")
+        return 0
+    if backend == "openvino":
+        notes.append(
+            f"stage {stage.name} has max_batch_size 0 and a batch dimension of its own: with more, Triton's openvino "
+            "backend refuses every batch that is not full"
+        )
+        return 0
+    return settings.max_batch_size
+
+
+def _describe(entry: Any, tensor: Tensor, batched: bool, where: str) -> None:
+    """Fill a ModelInput or ModelOutput. Triton has no empty dims: a scalar is one element, reshaped away."""
+    if tensor.shape is None:
+        raise RenderError(
+            f"tensor {tensor.name!r} has no rank, which Triton must be told", where=where, do="export it with a shape"
+        )
+    if 0 in tensor.shape:
+        raise RenderError(
+            f"tensor {tensor.name!r} has a dimension of size 0, which Triton cannot say",
+            where=where,
+            do="export it anew",
+        )
+    entry.name, entry.data_type = tensor.name, messages().DataType.Value(config_dtype(tensor.dtype))
+    sizes = dims(tensor.shape[1:] if batched else tensor.shape)
+    entry.dims.extend(sizes or (1,))
+    if not sizes:
+        entry.reshape.SetInParent()
+    if tensor.optional:
+        entry.optional = True
+
+
+def _labels(config: Any, stage: Stage, axis: BatchAxis) -> None:
+    """Name the label file on the output that it belongs to: the one whose last dimension counts the labels."""
+    count = len(stage.signature.labels)
+    if not stage.labels or stage.task is not Task.IMAGE_CLASSIFICATION:
+        return
+    fitting = [output for output in config.output if output.dims and output.dims[-1] in (count, -1)]
+    if fitting or len(config.output) == 1:
+        (fitting or config.output)[0].label_filename = "labels.txt"
+
+
+def instances(settings: Settings, target: Target, package: Package) -> int:
+    """How many instances: 1 in shared mode, else what was chosen, else one for each core or what fits the GPU's memory."""
+    if settings.mode == "shared":
+        return 1
+    if settings.instances:
+        return settings.instances
+    if settings.device == "gpu":
+        size = 4 * sum(file.size for file in package.files) + _GIB
+        free = min((gpu.memory_free for gpu in _used_gpus(settings, target)), default=2 * size)
+        return max(1, min(_MOST_DEFAULT_INSTANCES, free // size))
+    return max(1, min(_MOST_DEFAULT_INSTANCES, target.cores))
+
+
+def _used_gpus(settings: Settings, target: Target) -> list[Any]:
+    return [gpu for gpu in target.gpus if not settings.gpus or gpu.index in settings.gpus]
+
+
+def _groups(
+    config: Any, stage: Stage, settings: Settings, target: Target, backend: str, package: Package, notes: list[str]
+) -> None:
+    groups = messages().ModelInstanceGroup
+    count = instances(settings, target, package)
+    if settings.device == "gpu":
+        listed = settings.gpus or tuple(gpu.index for gpu in target.gpus)
+        lists: Iterable[tuple[int, ...]] = [(gpu,) for gpu in listed] if settings.group_per_gpu else [settings.gpus]
+        for gpus in lists:
+            config.instance_group.append(groups(count=count, kind=groups.KIND_GPU, gpus=gpus))
+    else:
+        config.instance_group.append(groups(count=count, kind=groups.KIND_CPU))
+        threads = _THREADS.get(backend)
+        if settings.mode == "performance" and threads and threads not in settings.parameters:
+            share = max(1, target.cores // count)
+            config.parameters[threads].string_value = str(share)
+            notes.append(f"stage {stage.name}: {count} instances share {target.cores} cores, {share} threads each")
+    for group in config.instance_group:
+        for resource, needed in sorted(settings.rate_limiter.items()):
+            group.rate_limiter.resources.add(name=resource, count=needed)
+        if settings.priority:
+            group.rate_limiter.priority = settings.priority
+
+
+def _batching(config: Any, settings: Settings) -> None:
+    if config.max_batch_size > 1 and settings.dynamic_batching:
+        config.dynamic_batching.SetInParent()
+        config.dynamic_batching.preferred_batch_size.extend(settings.preferred_batch_sizes)
+        config.dynamic_batching.max_queue_delay_microseconds = settings.queue_delay_us
+
+
+def _policies(config: Any, settings: Settings) -> None:
+    kind, _, rest = settings.version_policy.partition(":")
+    if kind == "all":
+        config.version_policy.all.SetInParent()
+    elif kind == "specific":
+        config.version_policy.specific.versions.extend(int(number) for number in rest.split(","))
+    elif rest != "1":
+        config.version_policy.latest.num_versions = int(rest)
+    if settings.response_cache:
+        config.response_cache.enable = True
+    if settings.cuda_graphs:
+        config.optimization.cuda.graphs = True
+    accelerators = config.optimization.execution_accelerators
+    for accelerator in settings.accelerators:
+        listed = (
+            accelerators.gpu_execution_accelerator
+            if settings.device == "gpu"
+            else accelerators.cpu_execution_accelerator
+        )
+        listed.add(name=accelerator)
+    for key, value in sorted(settings.parameters.items()):
+        config.parameters[key].string_value = value
+
+
+def _warm_up(config: Any, settings: Settings, inputs: tuple[Tensor, ...], axis: BatchAxis, notes: list[str]) -> None:
+    """One run at batch 1 and one at the full batch, where plausible data can be made: fixed sizes, floating point."""
+    own_axis = config.max_batch_size == 0 and axis.kind != "none"
+    shapes = [
+        tensor.shape[1:] if axis.kind != "none" else tensor.shape for tensor in inputs if tensor.shape is not None
+    ]
+    if not all(t.dtype in ("FP16", "FP32", "FP64") for t in inputs) or any(-1 in dims(shape) for shape in shapes):
+        notes.append("no warm-up: it needs inputs of floating point and fixed size")
+        return
+    batches = sorted({1, settings.max_batch_size}) if axis.kind != "none" else [1]
+    for batch in batches:
+        sample = config.model_warmup.add(name=f"batch_{batch}", batch_size=batch if config.max_batch_size else 1)
+        for entry, shape in zip(config.input, shapes, strict=True):
+            value = sample.inputs[entry.name]
+            value.data_type, value.random_data = entry.data_type, True
+            value.dims.extend(((batch,) if own_axis else ()) + (dims(shape) or (() if own_axis else (1,))))
+
+
+def _file(config: Any, stage: Stage, backend: str) -> str:
+    """The model file's name in the version folder: the backend's default, unless the format has another ending."""
+    default = DEFAULT_FILES.get(backend, stage.model.rsplit("/", 1)[-1])
+    ending = "." + stage.model.rsplit(".", 1)[-1]
+    if stage.format is Format.TORCH_EXPORT or not default.endswith(ending):
+        ending = {Format.ONNX: ".onnx", Format.OPENVINO: ".xml", Format.TENSORRT: ".plan"}.get(stage.format, ending)
+    file = default if default.endswith(ending) else f"model{ending}"
+    if file != default and not (backend == "pytorch" and ending == ".pt"):
+        config.default_model_filename = file
+    return file
+
+
+def compatible(one: Shape | None, other: Shape | None) -> bool:
+    """Whether a tensor of one shape may be handed to a tensor of the other: -1 fits everything."""
+    if one is None or other is None:
+        return True
+    return len(one) == len(other) and all(a == b or -1 in (a, b) for a, b in zip(dims(one), dims(other), strict=True))

@@ -1,0 +1,286 @@
+"""The use cases that need a server: serve, load with a probe, unload, status, infer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tritonpm import views
+from tritonpm.errors import InferenceError, NotFoundError, PackageError, ServerError, TritonpmError
+from tritonpm.repository.config import REVISION
+from tritonpm.tensors import Array, compare, load_npz, save_npz, synthesize
+from tritonpm.triton import embedded
+from tritonpm.triton.client import Client
+
+if TYPE_CHECKING:
+    from tritonpm.catalogue import Record
+    from tritonpm.data import Revision, Sample
+    from tritonpm.manager import Manager
+
+# How far an answer may lie from the expected one: runtimes reorder FP32 sums, which costs the last three digits or so.
+RTOL, ATOL = 1e-3, 1e-4
+
+
+class Serving:
+    """The server of a manager's workspace: the one that it runs, or the one that `--server` names."""
+
+    def __init__(self, manager: Manager) -> None:
+        self.manager, self.state = manager, manager.workspace.server
+
+    @cached_property
+    def server(self) -> embedded.Server | None:
+        """The server that this workspace runs."""
+        return embedded.running(self.state)
+
+    @contextmanager
+    def client(self, protocol: str = "http", *, timeout: float = 30.0) -> Iterator[Client]:
+        """A connection. Raises ServerError where there is no server to connect to."""
+        url = self.manager.url
+        if url is None:
+            if self.server is None:
+                raise ServerError("no server runs for this workspace", do="start one with `tritonpm serve --detach`")
+            url = self.server.http if protocol == "http" else self.server.grpc
+        with Client(url, protocol=protocol, timeout=timeout) as client:
+            yield client
+
+    # The server
+
+    def serve(self, tritonserver: Path | None, *, detach: bool, timeout: float, **address: object) -> views.ServerView:
+        """Start the server. Raises ServerError, BusyError."""
+        from tritonpm.hardware import target
+
+        with self.manager.changing("serve"):
+            for record in self.manager.catalogue.packages():
+                if record.status == "loaded":  # of a server that is gone
+                    self.manager.catalogue.set_status(record.name, "ready")
+        with self.manager.progress("Starting Triton"):
+            server = embedded.start(
+                embedded.find(tritonserver),
+                self.manager.workspace.repository,
+                self.state,
+                detach=detach,
+                timeout=timeout,
+                gpu=bool(target().gpus),
+                **address,  # type: ignore[arg-type]
+            )
+        self.__dict__["server"] = server
+        return views.ServerView(server.version, server.pid, server.http, server.grpc, server.metrics, server.log)
+
+    def load_wanted(self) -> Iterator[tuple[str, str]]:
+        """Load what was loaded when the last server ended: (name, why not)."""
+        for name in self.manager.catalogue.wanted():
+            try:
+                self.load(name)
+            except TritonpmError as error:
+                yield name, str(error)
+            else:
+                yield name, ""
+
+    def wait(self) -> None:
+        """Stay with the server until it ends or we are interrupted, then end it."""
+        import signal
+
+        def interrupt(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, interrupt)
+        server = self.server
+        try:
+            while server and server.alive:
+                time.sleep(0.2)
+        except KeyboardInterrupt:
+            pass
+        else:
+            raise ServerError("tritonserver has ended", do="see `tritonpm logs`")
+        finally:
+            if server:
+                embedded.stop(server, self.state)
+
+    def stop(self, timeout: float) -> bool:
+        """End the server; whether there was one."""
+        server = embedded.running(self.state)
+        if server is None:
+            embedded.sweep(self.state)
+            return False
+        with self.manager.progress("Stopping Triton"):
+            embedded.stop(server, self.state, timeout=timeout)
+        return True
+
+    def logs(self, lines: int, *, follow: bool) -> Iterator[str]:
+        """The last lines of the server's log, and with `follow` what comes after them."""
+        log = Path(self.server.log) if self.server else self.state / "triton.log"
+        if not log.is_file():
+            raise NotFoundError("there is no log yet", where=str(log), do="start a server with `tritonpm serve`")
+        with log.open(encoding="utf-8", errors="replace") as stream:
+            yield from (line.rstrip("\n") for line in stream.readlines()[-lines:])
+            while follow:
+                if line := stream.readline():
+                    yield line.rstrip("\n")
+                else:
+                    time.sleep(0.2)
+
+    # Models
+
+    def is_loaded(self, name: str) -> bool:
+        """Whether the server has the package's model; False where no server runs."""
+        if self.manager.url is None and self.server is None:
+            return False
+        with self.client() as client:
+            return client.ready(name)
+
+    def load(self, name: str, *, probe: bool = True, timeout: float = 300.0) -> views.Loaded:
+        """Publish, load, read back, and prove by an inference. Raises ServerError; the package is then failed."""
+        manager = self.manager
+        with self.client(timeout=timeout) as client, manager.changing(f"load {name}"):
+            if not client.live():
+                raise ServerError("no Triton answers", where=client.where, do="start one, or check the URL")
+            revision = manager.publish(name)
+            offset = self._log_size()
+            try:
+                with manager.progress(f"Loading {name}"):
+                    client.load_and_wait(name, timeout=timeout)
+                    self._require_revision(client, revision)
+                    proved = self._probe(client, manager.catalogue.get(name)) if probe else "not probed"
+            except TritonpmError as error:
+                reason = self._reason(error, name, offset)
+                manager.catalogue.set_status(name, "failed", reason)
+                raise ServerError(f"{name} could not be loaded: {reason}", do="see `tritonpm logs`") from None
+            manager.catalogue.set_status(name, "loaded", wanted=True)
+            self._unload_old(client, name)
+            manager.tidy(name)
+            number = manager.catalogue.get(name).revision
+        return views.Loaded(name, number or 0, proved)
+
+    def unload(self, name: str, *, timeout: float = 60.0) -> None:
+        """Unload a package and its members. Raises ServerError, NotFoundError."""
+        manager = self.manager
+        with self.client() as client, manager.changing(f"unload {name}"):
+            record = manager.catalogue.get(name)
+            with manager.progress(f"Unloading {name}"):
+                client.unload_and_wait(name, dependents=record.package.cascade, timeout=timeout)
+            manager.catalogue.set_status(name, "ready" if record.revision else "imported", wanted=False)
+
+    def status(self) -> views.StatusView:
+        """The server's side and the workspace's."""
+        if self.manager.url is None and self.server is None:
+            return views.StatusView("none", "stopped", "", ())
+        with self.client() as client:
+            if not client.live():
+                return views.StatusView(client.where, "not live", "", ())
+            owners = {m.name: r.name for r in self.manager.catalogue.published() for m in r.models}
+            statuses = {entry.name: entry.status for entry in self.manager.catalogue.packages()}
+            counted = {(s.name, s.version): s for s in client.statistics()}
+            models = []
+            for model in client.index():
+                owner, count = owners.get(model.name, ""), counted.get((model.name, model.version))
+                done = (count.inferences, count.failures) if count else (0, 0)
+                models.append(
+                    views.ModelView(
+                        model.name, model.version, model.state or "NOT LOADED", model.reason, owner,
+                        statuses.get(owner, ""), *done,
+                    )
+                )  # fmt: skip
+            return views.StatusView(client.where, "live", client.server_version(), tuple(models))
+
+    def infer(
+        self, name: str, inputs: Path | None, outputs: Path | None, *, protocol: str = "http", version: str = ""
+    ) -> views.Answer:
+        """One inference with the arrays of an .npz, or with the package's sample. Raises InferenceError."""
+        with self.client(protocol) as client:
+            arrays = load_npz(inputs) if inputs else self._sample(name)
+            answer = client.infer(name, arrays, version=version)
+        if outputs:
+            save_npz(outputs, answer)
+        return views.Answer(tuple(_view(tensor, array) for tensor, array in answer.items()))
+
+    # Proving
+
+    def _sample(self, name: str) -> dict[str, Array]:
+        record = self.manager.catalogue.get(name)
+        samples = samples_of(record)
+        if not samples:
+            raise PackageError(f"{name} has no sample", do="give --input FILE.npz")
+        return self._arrays(record, samples[0].inputs)
+
+    def _arrays(self, record: Record, path: str) -> dict[str, Array]:
+        return load_npz(self.manager.blobs.path(record.package.file(path).digest))
+
+    def _probe(self, client: Client, record: Record) -> str:
+        """Infer with every sample and compare; without samples, with a synthesized input. Raises ServerError."""
+        name = record.package.name
+        samples = samples_of(record)
+        for sample in samples:
+            answer = client.infer(name, self._arrays(record, sample.inputs))
+            _require_finite(answer)
+            expected = self._arrays(record, sample.outputs) if sample.outputs else {}
+            if difference := compare(expected, answer, rtol=RTOL, atol=ATOL):
+                raise ServerError(f"its answer to the sample {sample.inputs} is wrong: {difference}")
+        if samples:
+            compared = sum(sample.outputs is not None for sample in samples)
+            return f"answered {len(samples)} samples, {compared} as expected"
+        signature = client.metadata(name)
+        batch = 1 if client.config(name).get("max_batch_size") else None
+        _require_finite(client.infer(name, synthesize(signature.inputs, batch=batch)))
+        return "answered a synthesized input; the package has no samples to compare with"
+
+    def _require_revision(self, client: Client, revision: Revision) -> None:
+        """The server answers for the revision that was published, not for an older one. Raises ServerError."""
+        wanted = next(file.text or "" for file in revision.models[-1].files if file.path == "config.pbtxt")
+        said = client.config(revision.name).get("parameters", {}).get(REVISION, {}).get("string_value", "")
+        if not said or said not in wanted:
+            raise ServerError(
+                "the server serves another revision than the one that was published",
+                where=client.where,
+                do="check that it reads this workspace's model_repository",
+            )
+
+    def _unload_old(self, client: Client, name: str) -> None:
+        """Members of earlier revisions go once nothing needs them."""
+        manager = self.manager
+        current = manager.catalogue.revision(name)
+        keep = {model.name for model in current.models} if current else set()
+        old = manager.catalogue.models_ever(name) - keep
+        for state in client.index():
+            if state.name in old and state.state == "READY":
+                client.unload_and_wait(state.name)
+
+    def _log_size(self) -> int:
+        return Path(self.server.log).stat().st_size if self.server else 0
+
+    def _reason(self, error: TritonpmError, name: str, offset: int) -> str:
+        """Where Triton says only that it failed to poll, its log says why."""
+        if "failed to poll" in error.what and self.server:
+            if said := embedded.reasons(Path(self.server.log), name, offset=offset):
+                return said[-1]
+        return error.what
+
+
+def samples_of(record: Record) -> tuple[Sample, ...]:
+    """The samples of the package as a whole; a single package's are its stage's."""
+    package = record.package
+    return package.samples or (() if package.cascade else package.stages[0].samples)
+
+
+def _require_finite(answer: dict[str, Array]) -> None:
+    for name, array in answer.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InferenceError(f"output {name!r} holds NaN or infinity")
+
+
+def _view(name: str, array: Array) -> views.TensorView:
+    from tritonpm.tensors import triton_dtype
+
+    flat = array.ravel()
+    shown = " ".join(f"{v:.4g}" if array.dtype.kind == "f" else _text(v) for v in flat[:10])
+    more = " …" if flat.size > 10 else ""
+    return views.TensorView(name, triton_dtype(array.dtype), " x ".join(map(str, array.shape)), shown + more)
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
