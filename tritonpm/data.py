@@ -265,3 +265,14 @@ class Finding:
     file: str
     line: int
     sentence: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One of doctor's checks: what was found, or how to get it."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+    needed: bool = True

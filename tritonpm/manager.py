@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm import views
 from tritonpm.catalogue import Blobs, Catalogue, Record, Workspace, create, find, lock
-from tritonpm.data import BatchAxis, File, Package, Revision, Settings
+from tritonpm.data import BatchAxis, Check, File, Package, Revision, Settings
 from tritonpm.errors import BusyError, PackageError, UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +46,13 @@ def inspect(path: Path, *, allow_code: bool = False) -> views.Inspection:
 
     with tempfile.TemporaryDirectory(prefix="tritonpm-inspect-") as staging:
         return views.inspection(read(path, Path(staging), allow_code=allow_code))
+
+
+def doctor() -> list[Check]:
+    """What this machine has and lacks."""
+    from tritonpm.hardware.doctor import checks
+
+    return checks()
 
 
 def lint(folder: Path) -> list[Finding]:

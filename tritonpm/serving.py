@@ -67,6 +67,7 @@ class Serving:
                 detach=detach,
                 timeout=timeout,
                 gpu=bool(target().gpus),
+                standard_ports=True,
                 **address,  # type: ignore[arg-type]
             )
         self.__dict__["server"] = server
@@ -255,10 +256,9 @@ class Serving:
 
     def _reason(self, error: TritonpmError, name: str, offset: int) -> str:
         """Where Triton says only that it failed to poll, its log says why."""
-        if "failed to poll" in error.what and self.server:
-            if said := embedded.reasons(Path(self.server.log), name, offset=offset):
-                return said[-1]
-        return error.what
+        polled = "failed to poll" in error.what and self.server
+        said = embedded.reasons(Path(self.server.log), name, offset=offset) if polled and self.server else []
+        return said[-1] if said else error.what
 
 
 def samples_of(record: Record) -> tuple[Sample, ...]:

@@ -140,17 +140,6 @@ class Answer:
     tensors: tuple[TensorView, ...]
 
 
-@dataclass(frozen=True)
-class Check:
-    """One of doctor's checks: what was found, or how to get it."""
-
-    name: str
-    ok: bool
-    found: str
-    remedy: str = ""
-    needed: bool = True
-
-
 def summary(package: Package, settings: Settings) -> Summary:
     """What a list shows of a package with these settings."""
     kinds = " + ".join(stage.task.value.replace("-", " ") for stage in package.stages)

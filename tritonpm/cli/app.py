@@ -129,11 +129,9 @@ class Command(click.RichCommand):
     """A command with the common options and, below its help, its examples."""
 
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        lines = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
+        super().__init__(*args, epilog=f"\b\nExamples:\n{lines}" if lines else None, **kwargs)
         self.params.extend(_common())
-        if examples:
-            lines = "\n".join(line.strip() for line in examples.strip().splitlines())
-            self.epilog = f"Examples:\n\n\b\n{lines}"
 
 
 class Group(click.RichGroup):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 API_VERSION = "tritonpm/v1"
 
@@ -22,7 +26,6 @@ def envelope(kind: str, data: object, form: str) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; as wide as it needs to be where standard output is no terminal."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -31,7 +34,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         listing.add_column(column, overflow="fold")
     for row in rows:
         listing.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    _console().print(listing)
+    console = _console()
+    with console.capture() as printed:
+        console.print(listing)
+    sys.stdout.writelines(line.rstrip() + "\n" for line in printed.get().splitlines())
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
@@ -42,7 +48,7 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
         sys.stdout.write(f"{name:<{width}}  {value}".rstrip() + "\n")
 
 
-def _console() -> Console:  # type: ignore[name-defined]  # noqa: F821
+def _console() -> Console:
     from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=400, no_color=True, soft_wrap=True)

@@ -17,13 +17,13 @@ PROTOCOL = click.option("--protocol", type=click.Choice(["http", "grpc"]), defau
 @click.option("--detach", is_flag=True, help="Return when it is ready; `tritonpm stop` ends it.")
 @click.option("--tritonserver", type=click.Path(path_type=Path), help="The server's binary [TRITONPM_TRITONSERVER].")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to bind to.")
-@click.option("--http-port", type=int, help="[default: a free one, from 8000 up]")
-@click.option("--grpc-port", type=int, help="[default: a free one, from 8001 up]")
-@click.option("--metrics-port", type=int, help="[default: a free one, from 8002 up]")
+@click.option("--http-port", type=int, help="[default: 8000, or a free one]")
+@click.option("--grpc-port", type=int, help="[default: 8001, or a free one]")
+@click.option("--metrics-port", type=int, help="[default: 8002, or a free one]")
 @click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to wait until it is live.")
 @reading
 @pass_app
-def serve_command(app: App, detach: bool, tritonserver: Path | None, timeout: float, **address: Any) -> None:
+def serve_command(app: App, /, detach: bool, tritonserver: Path | None, timeout: float, **address: Any) -> None:
     """Start this workspace's Triton, and load what was loaded before."""
     serving = app.serving()
     view = serving.serve(tritonserver, detach=detach, timeout=timeout, **address)

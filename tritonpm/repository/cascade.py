@@ -29,7 +29,7 @@ class Wiring:
 
 
 def wire(package: Package) -> Wiring:
-    """Join the stages: by binding, by name, then a single output to a single input. Raises RenderError naming the edge."""
+    """Join the stages: by binding, by name, then one output to one input. Raises RenderError naming the edge."""
     inputs: dict[str, Tensor] = {}
     edges: list[Edge] = []
     for index, stage in enumerate(package.stages):
@@ -143,7 +143,8 @@ def _dangling(package: Package, stage: Stage, tensor: Tensor, earlier: tuple[Sta
     offered = ", ".join(f"{s.name}.{t.name} ({t.dtype} {_said(t)})" for s in earlier for t in s.signature.outputs)
     return _refused(
         package,
-        f"input {tensor.name!r} ({tensor.dtype} {_said(tensor)}) of stage {stage.name} is fed by nothing; there is {offered}",
+        f"input {tensor.name!r} ({tensor.dtype} {_said(tensor)}) of stage {stage.name} is fed by nothing "
+        f"(there is {offered})",
         f"add `inputs: {{{tensor.name}: STAGE.OUTPUT}}` to the stage",
     )
 

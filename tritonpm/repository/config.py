@@ -133,7 +133,7 @@ def _labels(config: Any, stage: Stage, axis: BatchAxis) -> None:
 
 
 def instances(settings: Settings, target: Target, package: Package) -> int:
-    """How many instances: 1 in shared mode, else what was chosen, else one for each core or what fits the GPU's memory."""
+    """How many: 1 in shared mode, else what was chosen, else one for each core or what fits the GPU's memory."""
     if settings.mode == "shared":
         return 1
     if settings.instances:

@@ -1,4 +1,4 @@
-"""A revision into a folder that Triton reads: written and synced aside, then renamed in, members before the ensemble."""
+"""A revision into a folder that Triton reads: written and synced aside, then renamed in, the ensemble last."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ BlobPath = Callable[[str], Path]
 
 
 def publish(revision: Revision, root: Path, staging: Path, blob_path: BlobPath, *, link: bool = True) -> None:
-    """Put every model of a revision into `root`, each in one rename; `staging` is an empty folder on the same file system.
+    """Put every model of a revision into `root`, each in one rename.
 
-    With `link` model files are hard links to the (read-only) blobs. Raises StorageError; what was there before stays.
+    `staging` is an empty folder on the same file system. With `link` model files are hard links to the (read-only) blobs. Raises StorageError; what was there before stays.
     """
     for model in revision.models:
         _require_ours(root / model.name)

@@ -1,4 +1,4 @@
-"""Package × Settings × Target → the immutable revision: every model folder with its files, members before the ensemble."""
+"""Package × Settings × Target → the immutable revision: every model folder and its files, the ensemble last."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def render(
     configs: Mapping[str, str] | None = None,
     templates: Path | None = None,
 ) -> Revision:
-    """The repository of a package. `configs` are the texts of adopted stages' config.pbtxt by stage. Raises RenderError."""
+    """The repository of a package; `configs` are the adopted stages' config.pbtxt, by stage. Raises RenderError."""
     look = _Look(package, settings, target, axes, configs or {}, templates)
     if not package.cascade:
         model = look.stage(package.stages[0], package.name)

@@ -1,4 +1,4 @@
-"""config.pbtxt through Jinja2, read back and compared: a template can never publish a config that says something else."""
+"""config.pbtxt through Jinja2, read back and compared: a template can never publish something else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TEMPLATE = "config.pbtxt.j2"
 
 
 def config_text(config: Any, package: Package, notes: tuple[str, ...], own: Path | None) -> str:
-    """The text of a config by the workspace's template, or ours. Raises RenderError where it does not say the config."""
+    """The text of a config by the workspace's template, or ours. Raises RenderError where it says something else."""
     from google.protobuf import text_format
     from jinja2 import TemplateError
 
@@ -54,7 +54,7 @@ def _field(config: Any, descriptor: Any) -> str:
             getattr(alone, descriptor.name).CopyFrom(value)
     else:
         setattr(alone, descriptor.name, value)
-    return str(text_format.MessageToString(alone, as_utf8=True)).rstrip()
+    return str(text_format.MessageToString(alone, as_utf8=True, use_short_repeated_primitives=True)).rstrip()
 
 
 @cache

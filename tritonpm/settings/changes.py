@@ -33,7 +33,7 @@ def stage_changed(settings: Settings, stage: str, changes: Mapping[str, object])
 
 
 def defaults(package: Package, axes: Mapping[str, BatchAxis], device: str) -> Settings:
-    """The settings a package starts with: ours, then what its exporter suggests; batched only where there is an axis."""
+    """The settings a package starts with: ours, then its exporter's; batched only where there is an axis."""
     settings = changed(Settings(), {"device": device})
     if not any(batchable(package, name, axis) for name, axis in axes.items()):
         settings = changed(settings, {"max_batch_size": 1})

@@ -140,7 +140,7 @@ class Client:
     def infer(
         self, name: str, inputs: Mapping[str, Array], *, outputs: Sequence[str] | None = None, version: str = ""
     ) -> dict[str, Array]:
-        """One inference; the outputs that were asked for, or all of them. Raises InferenceError with Triton's reason."""
+        """One inference: the outputs asked for, or all of them. Raises InferenceError with Triton's reason."""
         import tritonclient.grpc as grpc
         import tritonclient.http as http
 

@@ -1,4 +1,4 @@
-"""Running a tritonserver as a process of ours: one for each state folder, explicit model control, loopback by default."""
+"""Running a tritonserver of our own: one for each state folder, explicit model control, loopback by default."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ LOG_KEPT = 8 << 20  # bytes of log after which a start moves it aside
 _ATTEMPTS = 5  # how often free ports are chosen again when somebody takes one in between
 _PR_SET_PDEATHSIG = 1
 _LINK = "repository"
+_PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # Triton's own
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def start(
     http_port: int | None = None,
     grpc_port: int | None = None,
     metrics_port: int | None = None,
+    standard_ports: bool = False,
     log: Path | None = None,
     detach: bool = False,
     gpu: bool = False,
@@ -82,8 +84,9 @@ def start(
 ) -> Server:
     """Start a server on `repository` and wait until it is live; a port that is None becomes a free one.
 
-    In the foreground it ends with the thread that started it; detached it stays. Raises BusyError where one runs on this
-    state folder already, ServerError where a port is taken or the server ends or is not live in `timeout` seconds.
+    With `standard_ports` Triton's usual ports are taken where they are free. In the foreground the server ends with the
+    thread that started it; detached it stays. Raises BusyError where one runs on this state folder already, ServerError
+    where a port is taken, or the server ends or is not live in `timeout` seconds.
     """
     state.mkdir(parents=True, exist_ok=True)
     log = log or state / "triton.log"
@@ -94,7 +97,7 @@ def start(
         _rotate(log)
         wanted = {"http": http_port, "grpc": grpc_port, "metrics": metrics_port}
         for attempt in range(_ATTEMPTS):
-            ports = _choose(host, wanted)
+            ports = _choose(host, wanted, standard_ports)
             command = _command(installation, backends, host, ports, state, gpu, arguments)
             offset = log.stat().st_size if log.exists() else 0
             process = _spawn(command, installation, state, log, held, detach)
@@ -169,7 +172,7 @@ def reasons(log: Path, model: str, *, offset: int = 0) -> list[str]:
 
 @contextmanager
 def _only_one(state: Path) -> Iterator[int]:
-    """Hold the state folder's lock; the server inherits the descriptor, so the lock lasts exactly as long as it does."""
+    """Hold the state folder's lock; the server inherits the descriptor, so the lock lasts as long as it does."""
     descriptor = os.open(state / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         deadline = time.monotonic() + 2
@@ -192,8 +195,20 @@ def _only_one(state: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _choose(host: str, wanted: dict[str, int | None]) -> dict[str, int]:
+def _free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _choose(host: str, wanted: dict[str, int | None], standard: bool) -> dict[str, int]:
     """Ports by name: the wanted ones, which must be free, and free ones for the rest."""
+    if standard:
+        wanted = {n: port or (_PORTS[n] if _free(host, _PORTS[n]) else None) for n, port in wanted.items()}
     open_sockets, ports = [], {}
     try:
         for name, port in wanted.items():
@@ -277,7 +292,7 @@ def _spawn(
             cwd=state,
             start_new_session=True,  # a group of its own: Ctrl-C reaches us first, and a KILL reaches the stubs too
             pass_fds=(held,),
-            preexec_fn=die_with_parent,  # noqa: PLW1509
+            preexec_fn=die_with_parent,
         )
 
 

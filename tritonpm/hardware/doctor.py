@@ -1,0 +1,63 @@
+"""What this machine has for tritonpm, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import metadata
+
+from tritonpm.data import Check
+from tritonpm.hardware.machine import cores, gpus
+
+
+def checks() -> list[Check]:
+    """Every check, in the order in which a newcomer needs them."""
+    return [_python(), _server(), *map(_package, _PACKAGES), _memory(), _gpu()]
+
+
+# package, what it is for, how to get it, whether serving here needs it
+_PACKAGES = (
+    ("onnxruntime", "the embedded server's onnxruntime backend", 'pip install "tritonpm[server]"', True),
+    ("openvino", "the embedded server's openvino backend", 'pip install "tritonpm[server]"', True),
+    ("tensorrt", "TensorRT engines", 'pip install "tritonpm[tensorrt]" (downloads from NVIDIA\'s index)', False),
+    ("tritonserver", "Triton's in-process API", "Python 3.12 and glibc 2.39 or later", False),
+)
+
+
+def _python() -> Check:
+    found = f"{platform.python_version()} ({sys.executable})"
+    return Check("Python", sys.version_info >= (3, 10), found, "install Python 3.10 or later")
+
+
+def _server() -> Check:
+    from tritonpm.errors import ServerError
+    from tritonpm.triton.installation import find
+
+    try:
+        server = find()
+    except ServerError as error:
+        return Check("tritonserver", False, "", str(error))
+    version = f" {server.version}" if server.version else ""
+    return Check("tritonserver", True, f"{server.source}{version} ({server.binary})")
+
+
+def _package(row: tuple[str, str, str, bool]) -> Check:
+    name, purpose, remedy, needed = row
+    try:
+        return Check(name, True, f"{metadata.version(name)}, for {purpose}", needed=needed)
+    except metadata.PackageNotFoundError:
+        return Check(name, False, "", f"for {purpose}: {remedy}", needed=needed)
+
+
+def _memory() -> Check:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    free, total = memory.available / 2**30, memory.total / 2**30
+    return Check("CPU and memory", True, f"{cores()} cores, {free:.1f} of {total:.1f} GiB free")
+
+
+def _gpu() -> Check:
+    found, why = gpus()
+    listed = ", ".join(f"{gpu.name} ({gpu.memory_free / 2**30:.1f} GiB free)" for gpu in found)
+    return Check("GPU", bool(found), listed, f"{why}: models run on the CPU", needed=False)
