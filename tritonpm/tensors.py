@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from tritonpm.data import Shape, Tensor
+from tritonpm.data import Dim, Shape, Tensor
 from tritonpm.errors import PackageError
 
 Array = NDArray[Any]
@@ -78,19 +78,24 @@ def _to_file(array: Array) -> Array:
     )
 
 
-def synthesize(tensors: Sequence[Tensor], *, batch: int | None = None, seed: int = 0) -> dict[str, Array]:
-    """Plausible inputs: small sizes for dynamic dimensions (one size for one name), `batch` rows where it is given."""
+def synthesize(
+    tensors: Sequence[Tensor], *, batch: int | None = None, seed: int = 0, size: int = _DYNAMIC_SIZE
+) -> dict[str, Array]:
+    """Plausible inputs for the tensors that are not optional: FP in [0, 1), integers 0 or 1, short texts.
+
+    The first dimension is `batch` where that is given, and 1 where it is dynamic; any other dynamic dimension is
+    `size`, and a dimension of the same name as the first one's follows it.
+    """
     random = np.random.default_rng(seed)
-    sizes: dict[str, int] = {}
-    return {t.name: _filled(random, t.dtype, _sized(t.shape or (), batch, sizes)) for t in tensors if not t.optional}
+    wanted = [t for t in tensors if not t.optional]
+    first = {t.shape[0]: batch or 1 for t in wanted if t.shape and t.shape[0] != "?"}
+    return {t.name: _filled(random, t.dtype, _sized(t.shape or (), batch, first, size)) for t in wanted}
 
 
-def _sized(shape: Shape, batch: int | None, sizes: dict[str, int]) -> tuple[int, ...]:
-    sized = [d if isinstance(d, int) else sizes.setdefault(d, _DYNAMIC_SIZE) for d in shape]
-    if batch is not None and sized:
-        sized[0] = batch
-    elif shape and not isinstance(shape[0], int):
-        sized[0] = 1
+def _sized(shape: Shape, batch: int | None, named: Mapping[Dim, int], size: int) -> tuple[int, ...]:
+    sized = [d if isinstance(d, int) else named.get(d, size) for d in shape]
+    if sized and (batch is not None or not isinstance(shape[0], int)):
+        sized[0] = batch or 1
     return tuple(sized)
 
 

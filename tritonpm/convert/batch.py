@@ -1,0 +1,112 @@
+"""The batch axis of a stage: proved by running it, never believed.
+
+A model is batchable where its answer to k rows at once equals, row by row, its answers to each row alone. A model with
+a static batch of 1 is rewritten first and held to the same proof, and its batch of 1 to the original.
+The model is parsed, rewritten and run in a process of its own, with a deadline and a memory limit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from tritonpm.convert import sandbox
+from tritonpm.data import BatchAxis, Format, Signature, Stage, Tensor
+
+PROOF = "1"  # the version of the proof: a change in what is rewritten or proved is a new one
+RUNNABLE = (Format.ONNX, Format.OPENVINO)
+ROWS = 3  # batch k of the proof
+LARGEST = 2 << 30  # bytes of a model's files that are worth loading a few times only to know its batch axis
+DEADLINE = 180.0  # seconds
+
+
+def prove(
+    stage: Stage, files: Mapping[str, Path], samples: Sequence[Path], workdir: Path
+) -> tuple[BatchAxis, Path | None]:
+    """What is known of a stage's batch axis and, where the model was rewritten for it, the new main file in `workdir`.
+
+    `files` says where the stage's files lie, by package path; `samples` are .npz files of inputs (else they are made
+    up); `workdir` is an empty folder of the caller's. Never raises for what a model does: that is a `reason`.
+    """
+    signature = stage.signature
+    dynamic, static = signature.dynamic_batch, signature.static_batch_one
+    if not (dynamic or static):
+        return BatchAxis("none", _no_axis(signature)), None
+    if stage.config is not None:
+        return BatchAxis("declared" if dynamic else "none", "its own config.pbtxt says how it batches"), None
+    if stage.format not in RUNNABLE:
+        return _unproved(dynamic, f"a {stage.format.value} model cannot be run here to prove it"), None
+    if sum(files[path].stat().st_size for path in stage.files) > LARGEST:
+        return _unproved(dynamic, f"the model is larger than {LARGEST >> 30} GiB, so it was not run to prove it"), None
+    return _tried(stage, files, samples, workdir)
+
+
+def _tried(
+    stage: Stage, files: Mapping[str, Path], samples: Sequence[Path], workdir: Path
+) -> tuple[BatchAxis, Path | None]:
+    model = _laid_out(stage, files, workdir / "model")
+    request = {
+        "format": stage.format.value,
+        "model": str(model),
+        "inputs": [[t.name, t.dtype, t.shape, t.optional] for t in stage.signature.inputs],
+        "rewrite": not stage.signature.dynamic_batch,
+        "samples": [str(path) for path in samples],
+        "rows": ROWS,
+    }
+    answer = sandbox.run("tritonpm.convert.trial", request, workdir, deadline=DEADLINE)
+    if answer["verdict"] == "unrun":
+        return _unproved(stage.signature.dynamic_batch, answer["reason"]), None
+    if answer["verdict"] == "refuted":
+        return BatchAxis("none", answer["reason"]), None
+    if stage.signature.dynamic_batch:
+        return BatchAxis("proved", answer["reason"]), None
+    rewritten = Path(answer["rewritten"])
+    digest = "sha256:" + hashlib.sha256(rewritten.read_bytes()).hexdigest()
+    return BatchAxis("proved", answer["reason"], digest, batched(stage.signature)), rewritten
+
+
+def batched(signature: Signature) -> Signature:
+    """The signature with its first dimensions dynamic, of one name."""
+
+    def free(tensor: Tensor) -> Tensor:
+        return replace(tensor, shape=("batch", *(tensor.shape or ())[1:]))
+
+    return replace(signature, inputs=tuple(map(free, signature.inputs)), outputs=tuple(map(free, signature.outputs)))
+
+
+def _unproved(dynamic: bool, reason: str) -> BatchAxis:
+    if dynamic:
+        return BatchAxis("declared", f"every input and output has a dynamic first dimension; {reason}")
+    return BatchAxis("none", f"the model has a static batch of 1; {reason}")
+
+
+def _no_axis(signature: Signature) -> str:
+    """Which tensor it is that has no batch axis."""
+    if not signature.inputs or not signature.outputs:
+        return "a model without inputs or outputs has no batch axis"
+    for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
+        for tensor in tensors:
+            if tensor.shape is None:
+                return f"the model does not tell the rank of its {kind} {tensor.name!r}"
+            if not tensor.shape:
+                return f"{kind} {tensor.name!r} is a scalar"
+            if isinstance(tensor.shape[0], int) and tensor.shape[0] != 1:
+                return f"{kind} {tensor.name!r} has a fixed first dimension of {tensor.shape[0]}"
+    shown = ", ".join(f"{t.name!r} {t.shape[0]}" for t in (*signature.inputs, *signature.outputs) if t.shape)
+    return f"the inputs and outputs do not share their first dimension ({shown})"
+
+
+def _laid_out(stage: Stage, files: Mapping[str, Path], folder: Path) -> Path:
+    """The stage's files side by side as in the package (blobs are not); hard links, since runtimes refuse symlinks."""
+    for path in stage.files:
+        place = folder / PurePosixPath(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(files[path], place)
+        except OSError:
+            shutil.copyfile(files[path], place)
+    return folder / PurePosixPath(stage.model)

@@ -1,0 +1,82 @@
+"""A model file as a function from arrays to arrays, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tritonpm.data import Format
+from tritonpm.tensors import Array
+
+Run = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+
+class NotRunnableError(Exception):
+    """The runtime is not installed, or does not load the model."""
+
+
+class StatefulError(NotRunnableError):
+    """The model remembers earlier requests."""
+
+
+def load(format: Format, path: Path) -> Run:
+    """The model as a function. Raises NotRunnableError."""
+    runtime = "onnxruntime" if format is Format.ONNX else "openvino"
+    try:
+        return _onnxruntime(path) if format is Format.ONNX else _openvino(path)
+    except ImportError:
+        raise NotRunnableError(f"{runtime} is not installed, so it was not run to prove it") from None
+    except (RuntimeError, ValueError) as error:
+        raise NotRunnableError(f"{runtime} does not load it ({sentence(error)})") from None
+
+
+def sentence(error: Exception) -> str:
+    """The first line of what a runtime says, cut to a readable length."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines and lines[0].startswith("Exception from") else (lines or [type(error).__name__])[0])[
+        :200
+    ]
+
+
+def _onnxruntime(path: Path) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [node.name for node in session.get_outputs()]
+
+    def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        answers = session.run(names, {name: _text(array) for name, array in inputs.items()})
+        return {name: np.asarray(answer) for name, answer in zip(names, answers, strict=True)}
+
+    return run
+
+
+def _openvino(path: Path) -> Run:
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(str(path))
+    if model.get_sinks():
+        raise StatefulError("it keeps a state between requests")
+    # Full precision: on some CPUs the plugin would choose BF16, and rows would differ by more than their order.
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    names = [output.get_any_name() for output in compiled.outputs]
+
+    def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        answers = compiled(dict(inputs), share_inputs=False)
+        return {name: np.array(answers[index]) for index, name in enumerate(names)}
+
+    return run
+
+
+def _text(array: Array) -> Array:
+    """Objects of bytes as the text that onnxruntime takes."""
+    if array.dtype != np.object_:
+        return array
+    text = [value.decode() if isinstance(value, bytes) else str(value) for value in array.ravel()]
+    return np.array(text, dtype=np.object_).reshape(array.shape)
