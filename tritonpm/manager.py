@@ -20,7 +20,6 @@ from tritonpm.errors import BusyError, PackageError, UsageError
 if TYPE_CHECKING:
     from tritonpm.data import Finding
 
-PROOF = "batch-1"  # the version of the batch axis' proof: what an older one found is proved again
 Report = Callable[[int, int], None]
 Progress = Callable[[str], AbstractContextManager[Report]]
 
@@ -288,7 +287,7 @@ class Manager:
 
     def _axes(self, package: Package, place: Callable[[File], Path]) -> dict[str, BatchAxis]:
         """What is known of each stage's batch axis; proved once for each content."""
-        from tritonpm.convert.batch import prove
+        from tritonpm.convert.batch import PROOF, prove
 
         axes = {}
         for stage in package.stages:
@@ -297,8 +296,9 @@ class Manager:
             axis = self.catalogue.axis(key)
             if axis is None or (axis.artefact and not self.blobs.has(axis.artefact)):
                 with self.progress(f"Proving the batch axis of {stage.name}"), self.workspace.scratch("axis") as folder:
-                    files = {file.path: place(file) for file in package.files}
-                    axis, rewritten = prove(package, stage, files, folder)
+                    files = {path: place(package.file(path)) for path in stage.files}
+                    samples = [place(package.file(sample.inputs)) for sample in stage.samples]
+                    axis, rewritten = prove(stage, files, samples, folder)
                     if rewritten and axis.artefact:
                         self.blobs.put(rewritten, axis.artefact, move=True)
                 self.catalogue.put_axis(key, axis)

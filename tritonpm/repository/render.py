@@ -11,7 +11,16 @@ from typing import Any
 import msgspec
 
 from tritonpm.data import (
-    BatchAxis, Package, RenderedModel, RepositoryFile, Revision, Settings, Stage, Target, config_dtype, dims,
+    BatchAxis,
+    Package,
+    RenderedModel,
+    RepositoryFile,
+    Revision,
+    Settings,
+    Stage,
+    Target,
+    config_dtype,
+    dims,
 )  # fmt: skip
 from tritonpm.repository.adopt import adapt
 from tritonpm.repository.cascade import Wiring, wire

@@ -154,7 +154,7 @@ def sweep(state: Path) -> None:
             with suppress(psutil.Error):
                 process.kill()
                 process.wait(5)
-    for region in Path("/dev/shm").glob(f"{prefix}*"):
+    for region in Path("/dev/shm").glob(f"{prefix}*"):  # noqa: S108
         region.unlink(missing_ok=True)
 
 

@@ -115,5 +115,6 @@ def prepare_backends(installation: Installation, folder: Path) -> Path:
     for backend in sorted(path for path in ours.iterdir() if (path / "model.py").is_file()):
         if not (folder / backend.name).exists():
             copied = shutil.copytree(backend, folder / backend.name, ignore=shutil.ignore_patterns("__pycache__"))
-            shutil.copy2(ours / "joined.py", copied)
+            for shared in ours.glob("*.py"):
+                shutil.copy2(shared, copied)
     return folder
