@@ -62,16 +62,16 @@ def stage_archive(stream: BinaryIO, staging: Staging) -> str:
     entries, end = _directory(stream, size, staging.where, staging.limits)
     _check_sizes(entries, size, staging)
     folder = _common_folder(entries)
-    targets = {entry.offset: entry.path[len(folder) + 1 :] if folder else entry.path for entry in entries}
-    for entry in entries:
-        if path := targets[entry.offset]:
+    inside = [(entry, entry.path[len(folder) + 1 :] if folder else entry.path) for entry in entries]
+    for entry, path in inside:
+        if path:
             staging.paths.add(path, folder=entry.folder)
     starts = _check_layout(stream, entries, end, staging.where)
-    for entry in entries:
+    for entry, path in inside:
         if entry.folder:
-            staging.folder(targets[entry.offset])
+            staging.folder(path)
         else:
-            staging.write(targets[entry.offset], _unpacked(stream, entry, starts[entry.offset], staging.where))
+            staging.write(path, _unpacked(stream, entry, starts[entry.offset], staging.where))
     return folder
 
 

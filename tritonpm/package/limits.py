@@ -23,6 +23,7 @@ class Limits:
     config: int = 1 * MIB  # config.pbtxt
     labels: int = 4 * MIB  # a labels file
     graph: int = 64 * MIB  # of a model without its weights
+    graph_parts: int = 30_000_000  # protobuf fields walked over: minutes, not hours
 
 
 def human(size: float) -> str:

@@ -29,6 +29,7 @@ class _Net:
     """What has been seen of the model so far."""
 
     where: str
+    version: str = ""
     inputs: list[Tensor] = field(default_factory=list)
     results: list[tuple[str, str, Any]] = field(default_factory=list)  # layer id, names, its input port
     names: dict[tuple[str, str], str] = field(default_factory=dict)  # (layer id, port id) → names
@@ -43,32 +44,34 @@ def read(path: Path, where: str, limits: Limits) -> tuple[Signature, tuple[str, 
     if size > limits.graph:
         raise UnsafeError(f"is longer than {human(limits.graph)}", where=where, do=_AGAIN)
     net = _Net(where)
-    for depth, element in _elements(path, where):
+    for depth, element in _elements(path, net):
         _take(net, depth, element)
     if not net.results:
         raise PackageError("has no outputs", where=where, do=_AGAIN)
     weights = path.with_suffix(".bin")
     has_weights = weights.is_file()
     if net.weights and not has_weights:
-        raise PackageError(f"needs {weights.name} beside it", where=where, do="hand in both files")
+        raise PackageError("needs its .bin beside it", where=where, do="hand in both files")
     if has_weights and net.weights > weights.stat().st_size:
-        raise PackageError(f"has weights past the end of {weights.name}", where=where, do="copy both files again")
+        raise PackageError("has weights past the end of its .bin", where=where, do="copy both files again")
     ranked = all(tensor.shape is not None for tensor in net.inputs)
     outputs = tuple(_output(net, *result, ranked) for result in net.results)
     return Signature(tuple(net.inputs), outputs, net.labels), (weights.name,) if has_weights else ()
 
 
-def _elements(path: Path, where: str) -> Iterator[tuple[int, Any]]:
+def _elements(path: Path, net: _Net) -> Iterator[tuple[int, Any]]:
     """Each element as it ends, with its depth (the root has 0); the large ones are emptied afterwards."""
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import ParseError, iterparse
 
-    depth = 0
+    depth, where = 0, net.where
     try:
         for event, element in iterparse(path, events=("start", "end"), forbid_dtd=True):
             if event == "start":
-                if depth == 0 and (element.tag != "net" or element.get("version") not in _VERSIONS):
-                    raise PackageError("is no OpenVINO model of IR version 10 or 11", where=where, do=_AGAIN)
+                if depth == 0:
+                    net.version = element.get("version", "")
+                    if element.tag != "net" or net.version not in _VERSIONS:
+                        raise PackageError("is no OpenVINO model of IR version 10 or 11", where=where, do=_AGAIN)
                 depth += 1
                 continue
             depth -= 1
@@ -110,15 +113,17 @@ def _check_layer(net: _Net, layer: Any) -> None:
 
 
 def _take_layer(net: _Net, layer: Any) -> None:
-    number, kind = layer.get("id", ""), layer.get("type")
-    for port in layer.findall("output/port"):
-        if names := port.get("names"):
+    number, kind, own = layer.get("id", ""), layer.get("type"), layer.get("name", "")
+    ports = layer.findall("output/port")
+    for index, port in enumerate(ports):
+        plain = own if len(ports) == 1 else f"{own}.{index}"  # how IR version 10 names a layer's outputs
+        if names := port.get("names") or (plain if net.version == "10" else ""):
             net.names[number, port.get("id", "")] = names
     if kind == "Parameter":
-        port = layer.find("output/port")
+        port = ports[0] if ports else None
         data = layer.find("data")
         dynamic_rank = data is not None and data.get("shape") == "..."
-        name = _name(net, "input", port.get("names", "") if port is not None else "", layer.get("name", ""))
+        name = _name(net, "input", net.names.get((number, port.get("id", "")), "") if port is not None else "", own)
         net.inputs.append(_tensor(net, "input", name, port, None if dynamic_rank else _dims(port)))
     elif kind == "Result":
         port = layer.find("input/port")

@@ -35,7 +35,6 @@ _KEEP = {
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 _DEPTH = 100  # protobuf's own limit
-_STEPS = 30_000_000  # fields walked over: minutes, not hours
 # Runs of unpacked floats (field 7) and ints (field 8) in an attribute: a forest of decision trees has millions of them.
 _RUN = re.compile(rb"(?:\x3d[\s\S]{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f])+")
 
@@ -45,7 +44,7 @@ class _Walk:
     data: mmap.mmap
     where: str
     kept: int  # bytes that may still be kept
-    steps: int = _STEPS
+    steps: int  # fields that may still be walked over
 
     def broken(self) -> PackageError:
         return PackageError("is no ONNX model, or is cut off", where=self.where, do="export or copy it again")
@@ -118,4 +117,4 @@ def _encoded(value: int) -> bytes:
 
 def skim(data: mmap.mmap, where: str, limits: Limits) -> bytes:
     """A serialized ModelProto with the graph's shape and without its weights. Raises PackageError, UnsafeError."""
-    return _Walk(data, where, limits.graph).message(0, len(data), "model", 0)
+    return _Walk(data, where, limits.graph, limits.graph_parts).message(0, len(data), "model", 0)
