@@ -2,14 +2,15 @@
 
     .venv/bin/python benchmarks/serving.py [--seconds 4] [--pairs 7]
 
-Raw and served windows alternate, so a neighbour that takes the machine for a while hits both; each ratio is taken between
-a served window and the raw windows before and after it, and the median ratio counts. The model is the light ResNet-50 of
-the onnx package, made batchable and given random weights; every served answer is compared with the raw one first.
+Raw and served windows alternate, so a neighbour that takes the machine for a while hits both; each ratio is taken
+between a served window and the raw windows before and after it, and the median ratio counts. The model is the light
+ResNet-50 of the onnx package, made batchable and given random weights; served answers are compared with raw ones first.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
 import statistics
@@ -300,7 +301,7 @@ def measure(row: Row, seconds: float, pairs: int) -> Result:
     for _ in range(pairs):
         served.append(row.served(seconds))
         raw.append(row.raw(seconds))
-    around = [(before + after) / 2 for before, after in zip(raw, raw[1:], strict=False)]
+    around = [(before + after) / 2 for before, after in itertools.pairwise(raw)]
     ratios = tuple(s / r if row.higher_is_better else r / s for s, r in zip(served, around, strict=True))
     return Result(row, statistics.median(raw), statistics.median(served), ratios)
 
@@ -359,8 +360,8 @@ def report(results: list[Result], seconds: float, pairs: int) -> str:
     lines = [
         "# Serving against the bare runtime",
         "",
-        f"{_machine()}; ResNet-50 in {PRECISION}, {pairs} windows of {seconds:g} s a side in turn, medians. The ratio is",
-        "served/raw for throughput and raw/served for latency: 100 % means that the server costs nothing.",
+        f"{_machine()}; ResNet-50 in {PRECISION}, {pairs} windows of {seconds:g} s a side in turn, medians.",
+        "The ratio is served/raw for throughput and raw/served for latency: 100 % means that the server costs nothing.",
         "",
         "| Backend and measure | Client | Raw | Served | Ratio | Spread | Target |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
@@ -378,10 +379,8 @@ def report(results: list[Result], seconds: float, pairs: int) -> str:
 def _machine() -> str:
     from importlib.metadata import version
 
-    model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.machine(),
-    )
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if "model name" in line), platform.machine())
     packages = ", ".join(f"{name} {version(name)}" for name in ("openvino", "onnxruntime", "tritonclient"))
     return (
         f"{len(os.sched_getaffinity(0))} cores of {model}, Python {platform.python_version()}, "

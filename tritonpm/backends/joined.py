@@ -1,206 +1,204 @@
-"""What both Python-based backends share: the config's tensors, joining requests into one call, splitting the answer.
+"""Joining the requests that Triton hands over into one call of the runtime, and splitting its answer.
 
 Copied beside each backend's model.py when a server is prepared; imports nothing of tritonpm.
 """
 
-import json
-from pathlib import Path
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from described import Model
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[Any]]
+Run = Callable[
+    [Arrays, list[str]], Arrays
+]  # inputs and the outputs wanted → outputs, good until its thread's next call
+Batch = list[tuple[Any, Arrays]]  # requests with their inputs
 
 
-class Model:
-    """The model that Triton asks this process to serve: its config, file and tensors."""
+def execute(model: Model, requests: Sequence[Any], run: Run) -> list[Any]:
+    """A response for each request, with one call of `run` for all the requests that fit together."""
+    batches = _fitting(model, requests)
+    responses: dict[Any, Any] = {}
+    for batch in batches:
+        responses.update(_answered(model, batch, run, keep=len(batches) > 1))
+    return [responses[request] for request in requests]
 
-    def __init__(self, config, folder, version):
-        self.config, self.name = config, config["name"]
-        self.max_batch_size = config.get("max_batch_size", 0)
-        self.inputs = {tensor["name"]: tensor for tensor in config["input"]}
-        self.outputs = {tensor["name"]: tensor for tensor in config["output"]}
-        self.folder, self.version = Path(folder), version
 
-    @classmethod
-    def of(cls, arguments):
-        """From what Triton hands to `initialize`."""
-        return cls(json.loads(arguments["model_config"]), arguments["model_repository"], arguments["model_version"])
+class Streams:
+    """Batches side by side in one instance: Triton gets the instance back while one of `count` streams is free.
 
-    def file(self, default):
-        """The model file, or the sentence why there is none."""
-        path = self.folder / self.version / (self.config.get("default_model_filename") or default)
-        if path.is_dir() and (path / default).is_file():  # a folder holding the model and its external data
-            path = path / default
-        if not path.is_file():
-            raise pb_utils.TritonModelException(f"model file {path} does not exist")
-        return path
+    The Python backend takes a response whenever its sender sends it, also after `execute` has returned.
+    """
 
-    def parameter(self, name, default=None):
-        """A `parameters` entry as text."""
-        found = self.config.get("parameters", {}).get(name)
-        return default if found is None else found["string_value"]
+    def __init__(self, count: int) -> None:
+        from concurrent.futures import ThreadPoolExecutor
 
-    @property
-    def instances(self):
-        """How many instances the config asks for."""
-        return sum(group.get("count", 1) for group in self.config.get("instance_group", ())) or 1
+        self.pool, self.free = ThreadPoolExecutor(count), threading.Semaphore(count)
 
-    def is_scalar(self, name, dims):
-        """Whether the file has a scalar where the completed config could only say one element."""
-        tensor = self.inputs.get(name) or self.outputs[name]
-        return dims == [] and [int(d) for d in tensor["dims"]] == [1] and "reshape" not in tensor
-
-    def check(self, kind, known):
-        """Refuse a config that names tensors or dtypes, or has a rank, that the file does not have.
-
-        `known` maps names to (config dtype, dims with -1 or None where the rank is unknown).
-        """
-        for name, tensor in (self.inputs if kind == "input" else self.outputs).items():
-            if name not in known:
-                raise pb_utils.TritonModelException(
-                    f"model '{self.name}': {kind} '{name}' is not in the model file, which has {', '.join(known)}"
-                )
-            if tensor["data_type"] == "TYPE_BF16":  # numpy has no such type, and the stub's DLPack way crashes (2.51)
-                raise pb_utils.TritonModelException(
-                    f"model '{self.name}': {kind} '{name}' is BF16, which only the native backend can serve"
-                )
-            dtype, dims = known[name]
-            if tensor["data_type"] != dtype:
-                raise pb_utils.TritonModelException(
-                    f"model '{self.name}': {kind} '{name}' is {dtype} in the model file, {tensor['data_type']} in the config"
-                )
-            if dims is not None:
-                self._check_dims(kind, name, tensor, dims)
-
-    def _check_dims(self, kind, name, tensor, dims):
-        if self.is_scalar(name, dims):
+    def execute(self, model: Model, requests: Sequence[Any], run: Run) -> None:
+        """As the function of this name, but `run` is called by several threads, and answers are sent, not returned."""
+        for batch in _fitting(model, requests):
+            self.free.acquire()
+            self.pool.submit(self._send, model, batch, run)
+        with self.free:
             return
-        reshape = tensor.get("reshape")
-        said = [int(d) for d in (reshape["shape"] if reshape else tensor["dims"])]
-        full = [-1, *said] if self.max_batch_size > 0 else said
-        agree = len(full) == len(dims) and all(a == b or -1 in (a, b) for a, b in zip(full, dims))
-        if agree and self.max_batch_size > 0 and dims[0] != -1:
-            raise pb_utils.TritonModelException(
-                f"model '{self.name}': {kind} '{name}' has a fixed first dimension of {dims[0]} in the model file, "
-                "so max_batch_size must be 0"
-            )
-        if not agree:
-            raise pb_utils.TritonModelException(
-                f"model '{self.name}': {kind} '{name}' has shape {list(dims)} in the model file, {full} in the config"
-            )
 
-
-def complete(config, inputs, outputs, batch_default=4):
-    """Fill what a config leaves open, as the native backends do: tensors, and a batch size where all share a batch axis.
-
-    `inputs` and `outputs` are (name, config dtype, dims, optional).
-    """
-    given = config.as_dict()
-    said = {tensor["name"] for tensor in (*given["input"], *given["output"])}
-    shapes = [dims for _, _, dims, _ in (*inputs, *outputs)]
-    batched = all(dims and dims[0] == -1 for dims in shapes)
-    if given["max_batch_size"] == 0 and batched and not said:
-        config.set_max_batch_size(batch_default)
-        config.set_dynamic_batching()
-    skip = 1 if config.as_dict()["max_batch_size"] > 0 else 0
-    for add, tensors, present in (
-        (config.add_input, inputs, given["input"]),
-        (config.add_output, outputs, given["output"]),
-    ):
-        if present:
-            continue
-        for name, dtype, dims, optional in tensors:
-            if dims is None:
-                raise pb_utils.TritonModelException(f"tensor '{name}' has no rank in the model file; give it dims")
-            entry = {"name": name, "data_type": dtype, "dims": list(dims[skip:])}
-            if optional:
-                entry["optional"] = True
-            if not entry["dims"]:  # Triton has no empty dims, and a completed config no reshape: see `is_scalar`
-                entry["dims"] = [1]
-            add(entry)
-    return config
-
-
-def model_path():
-    """The model's file or folder while the config is completed: Triton hands it to this process on its command line."""
-    return Path(Path("/proc/self/cmdline").read_bytes().split(b"\0")[1].decode())
-
-
-def execute(model, requests, run):
-    """One call for all the requests that fit together; each answered for itself.
-
-    `run(inputs, outputs)` takes arrays by name and the names wanted, and returns arrays by name. Requests are joined
-    where Triton batches (max_batch_size > 0) and all but the first dimension agree. If a joined call fails, each of its
-    requests is tried alone, so that a bad one fails alone.
-    """
-    responses = [None] * len(requests)
-    groups = {}
-    for index, request in enumerate(requests):
-        arrays = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
-        key = (
-            tuple((name, array.shape[1:]) for name, array in sorted(arrays.items()))
-            if model.max_batch_size > 0
-            else index
-        )
-        groups.setdefault(key, []).append((index, request, arrays))
-    for group in groups.values():
+    def _send(self, model: Model, batch: Batch, run: Run) -> None:
         try:
-            answers = _joined(model, group, run)
-        except Exception as error:
-            if len(group) == 1:
-                responses[group[0][0]] = _failure(error)
-                continue
-            answers = [_alone(model, member, run) for member in group]
-        for (index, _, _), answer in zip(group, answers):
-            responses[index] = answer
+            for request, response in _answered(model, batch, run, keep=False).items():
+                request.get_response_sender().send(response, pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        finally:
+            self.free.release()
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self.pool.shutdown()
+
+
+def _fitting(model: Model, requests: Sequence[Any]) -> list[Batch]:
+    """The requests in batches that one call can take: the same inputs, alike in all but the first dimension."""
+    batches: dict[Any, Batch] = {}
+    for request in requests:
+        arrays = {tensor.name(): _array(tensor) for tensor in request.inputs()}
+        shapes = tuple((name, array.shape[1:]) for name, array in sorted(arrays.items()))
+        batches.setdefault(shapes if model.max_batch_size > 0 else request, []).append((request, arrays))
+    return list(batches.values())
+
+
+def _answered(model: Model, batch: Batch, run: Run, *, keep: bool) -> dict[Any, Any]:
+    """Responses by request. If the joined call fails, each request is tried alone, so that a bad one fails alone."""
+    try:
+        return _joined(model, batch, run, keep=keep)
+    except Exception as error:  # whatever the runtime raises is these requests' answer, not the end of the process
+        if len(batch) == 1:
+            sentence = " ".join(str(error).split()) or type(error).__name__
+            return {batch[0][0]: pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence))}
+    responses: dict[Any, Any] = {}
+    for member in batch:
+        responses.update(_answered(model, [member], run, keep=True))
     return responses
 
 
-def _alone(model, member, run):
-    try:
-        return _joined(model, [member], run)[0]
-    except Exception as error:
-        return _failure(error)
+def _joined(model: Model, batch: Batch, run: Run, *, keep: bool) -> dict[Any, Any]:
+    wanted = {request: set(request.requested_output_names()) for request, _ in batch}
+    names = [name for name in model.outputs if any(name in asked for asked in wanted.values())]
+    inputs = dict(batch[0][1])
+    if len(batch) > 1:
+        inputs = {name: np.concatenate([arrays[name] for _, arrays in batch]) for name in inputs}
+    for name in model.scalars & inputs.keys():
+        inputs[name] = inputs[name].reshape(())
+    outputs = run(inputs, names)
+    for name in model.scalars & outputs.keys():
+        outputs[name] = outputs[name].reshape(model.said(name))
+    if keep:
+        outputs = {name: array.copy() for name, array in outputs.items()}
+    responses = {}
+    for (request, _), part in zip(batch, _split(outputs, batch), strict=True):
+        asked = [name for name in names if name in wanted[request]]
+        tensors = [_tensor(name, part[name], model.outputs[name]["data_type"]) for name in asked]
+        responses[request] = pb_utils.InferenceResponse(tensors)
+    return responses
 
 
-def _failure(error):
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
-
-
-def _joined(model, group, run):
-    wanted = [request.requested_output_names() for _, request, _ in group]
-    names = [name for name in model.outputs if any(name in asked for asked in wanted)]
-    if len(group) == 1:
-        answers = [run(group[0][2], names)]
-    else:
-        sizes = [next(iter(arrays.values())).shape[0] for _, _, arrays in group]
-        inputs = {name: np.concatenate([arrays[name] for _, _, arrays in group]) for name in group[0][2]}
-        answers = _split(run(inputs, names), sizes)
-    return [
-        pb_utils.InferenceResponse([pb_utils.Tensor(name, np.asarray(answer[name])) for name in names if name in asked])
-        for answer, asked in zip(answers, wanted)
-    ]
-
-
-def _split(outputs, sizes):
-    ends = np.cumsum(sizes)
+def _split(outputs: Arrays, batch: Batch) -> list[Arrays]:
+    """Each request's rows of the outputs, as views."""
+    if len(batch) == 1:
+        return [outputs]
+    ends = np.cumsum([len(next(iter(arrays.values()))) for _, arrays in batch])
     for name, array in outputs.items():
-        if array.ndim == 0 or array.shape[0] != ends[-1]:
+        if array.shape[:1] != (ends[-1],):
             raise ValueError(f"output '{name}' has shape {list(array.shape)} for a batch of {ends[-1]}")
-    starts = (0, *ends[:-1])
-    return [{name: array[a:b] for name, array in outputs.items()} for a, b in zip(starts, ends)]
+    return [{n: a[start:end] for n, a in outputs.items()} for start, end in zip((0, *ends[:-1]), ends, strict=True)]
 
 
-def encoded(array):
-    """Strings as a runtime gives them, as the objects of bytes that Triton sends."""
-    flat = [value.encode() if isinstance(value, str) else bytes(value) for value in array.ravel()]
-    out = np.empty(len(flat), dtype=np.object_)
-    out[:] = flat
-    return out.reshape(array.shape)
+def encoded(array: NDArray[Any]) -> NDArray[np.object_]:
+    """Text as a runtime gives it, as the objects of bytes that Triton sends."""
+    return _mapped(array, lambda value: value.encode() if isinstance(value, str) else bytes(value))
 
 
-def decoded(array):
+def decoded(array: NDArray[Any], name: str) -> NDArray[np.object_]:
     """Triton's objects of bytes as the text that a runtime takes."""
-    flat = [value.decode() if isinstance(value, bytes) else str(value) for value in array.ravel()]
-    out = np.empty(len(flat), dtype=np.object_)
-    out[:] = flat
-    return out.reshape(array.shape)
+    try:
+        return _mapped(array, bytes.decode)
+    except UnicodeDecodeError:
+        raise ValueError(f"input '{name}' holds bytes that are no UTF-8 text") from None
+
+
+def _mapped(array: NDArray[Any], function: Callable[[Any], object]) -> NDArray[np.object_]:
+    mapped = np.empty(array.size, dtype=np.object_)
+    mapped[:] = [function(value) for value in array.ravel()]
+    return mapped.reshape(array.shape)
+
+
+class _Managed(ctypes.Structure):
+    """DLPack's DLManagedTensor. Source: dlpack.h."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("device_type", ctypes.c_int32),
+        ("device_id", ctypes.c_int32),
+        ("ndim", ctypes.c_int32),
+        ("code", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        ("lanes", ctypes.c_uint16),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.c_void_p),
+        ("byte_offset", ctypes.c_uint64),
+        ("context", ctypes.c_void_p),
+        ("deleter", ctypes.c_void_p),
+    )
+
+
+_CPU, _BFLOAT = 1, 4  # DLPack's codes
+_c, _python = ctypes.CDLL(None), ctypes.pythonapi
+_c.malloc.restype, _c.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+_python.PyCapsule_GetPointer.restype = ctypes.c_void_p
+_python.PyCapsule_GetPointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
+_python.PyCapsule_New.restype = ctypes.py_object
+_python.PyCapsule_New.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+
+
+def _array(tensor: Any) -> NDArray[Any]:
+    """A request's tensor as numpy, without a copy; BF16, which numpy lacks, as a copy of its bits in uint16."""
+    array = tensor.as_numpy()
+    if array is not None:
+        return array  # type: ignore[no-any-return]
+    capsule = tensor.to_dlpack()
+    managed = _Managed.from_address(_python.PyCapsule_GetPointer(capsule, b"dltensor"))
+    return bits(managed.data, managed.shape[: managed.ndim])
+
+
+def bits(address: int, shape: Sequence[int]) -> NDArray[np.uint16]:
+    """A copy of the 16-bit elements that lie at an address."""
+    flat: NDArray[np.uint16] = np.ctypeslib.as_array((ctypes.c_uint16 * int(np.prod(shape))).from_address(address))
+    return flat.reshape(shape).copy()
+
+
+def _tensor(name: str, array: NDArray[Any], dtype: str) -> Any:
+    """An output tensor; `array` holds the bits in uint16 where the config says BF16.
+
+    A BF16 tensor, its shape and its bits are one block for C's `free`: Triton may drop a tensor on a thread that does
+    not hold Python's lock, where a capsule of numpy's would crash.
+    """
+    if dtype != "TYPE_BF16":
+        return pb_utils.Tensor(name, array)
+    array = np.ascontiguousarray(array)
+    shape_at = ctypes.sizeof(_Managed)
+    data_at = shape_at + 8 * array.ndim
+    block = _c.malloc(data_at + array.nbytes)
+    (ctypes.c_int64 * array.ndim).from_address(block + shape_at)[:] = list(array.shape)
+    ctypes.memmove(block + data_at, array.ctypes.data, array.nbytes)
+    ctypes.memset(block, 0, shape_at)
+    managed = _Managed.from_address(block)
+    managed.data, managed.device_type, managed.ndim = block + data_at, _CPU, array.ndim
+    managed.code, managed.bits, managed.lanes = _BFLOAT, 16, 1
+    managed.shape = ctypes.cast(block + shape_at, ctypes.POINTER(ctypes.c_int64))
+    managed.deleter = ctypes.cast(_c.free, ctypes.c_void_p).value
+    return pb_utils.Tensor.from_dlpack(name, _python.PyCapsule_New(block, b"dltensor", None))

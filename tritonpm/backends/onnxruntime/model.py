@@ -1,114 +1,152 @@
-"""Triton's `onnxruntime` backend as a Python-based one: the same name, config and parameters, where the native is absent."""
+"""Triton's `onnxruntime` backend as a Python-based one, for a server without the native: same config and parameters."""
+
+from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import onnxruntime
-import triton_python_backend_utils as pb_utils
-from joined import Model, complete, decoded, encoded, execute, model_path
+import onnxruntime as ort
+from described import Dims, Model, complete
+from joined import Arrays, bits, decoded, encoded, execute
+from numpy.typing import NDArray
 
 DEFAULT_FILE = "model.onnx"
-_DTYPES = {
-    "bool": "BOOL", "uint8": "UINT8", "uint16": "UINT16", "uint32": "UINT32", "uint64": "UINT64",
-    "int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64",
-    "float16": "FP16", "float": "FP32", "double": "FP64", "bfloat16": "BF16", "string": "STRING",
+_TYPES = {
+    "bool": "TYPE_BOOL", "uint8": "TYPE_UINT8", "uint16": "TYPE_UINT16", "uint32": "TYPE_UINT32",
+    "uint64": "TYPE_UINT64", "int8": "TYPE_INT8", "int16": "TYPE_INT16", "int32": "TYPE_INT32", "int64": "TYPE_INT64",
+    "float16": "TYPE_FP16", "float": "TYPE_FP32", "double": "TYPE_FP64", "bfloat16": "TYPE_BF16",
+    "string": "TYPE_STRING",
 }  # fmt: skip
-
-
-def _dtype(node):
-    name = node.type.removeprefix("tensor(").removesuffix(")")
-    if name not in _DTYPES:
-        raise pb_utils.TritonModelException(f"tensor '{node.name}' is a {node.type}, which Triton has no type for")
-    return f"TYPE_{_DTYPES[name]}"
-
-
-def _dims(node):
-    return [d if isinstance(d, int) and d >= 0 else -1 for d in node.shape]
-
-
-def _options(model):
-    """Session options from the config: the native backend's parameters and `optimization { graph { level } }`."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    cores = len(os.sched_getaffinity(0))
-    # Instances share the cores instead of each taking all of them.
-    options.intra_op_num_threads = int(model.parameter("intra_op_thread_count", "0")) or max(
-        1, cores // model.instances
-    )
-    options.inter_op_num_threads = int(model.parameter("inter_op_thread_count", "0"))
-    if model.parameter("execution_mode") == "1":
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
-    for name in ("enable_mem_arena", "enable_mem_pattern"):
-        if model.parameter(name) == "0":
-            setattr(options, name.replace("mem_arena", "cpu_mem_arena"), False)
-    level = model.config.get("optimization", {}).get("graph", {}).get("level", 0)
-    if level:
-        kinds = onnxruntime.GraphOptimizationLevel
-        options.graph_optimization_level = kinds.ORT_ENABLE_BASIC if level < 0 else kinds.ORT_ENABLE_EXTENDED
-    for name in model.config.get("parameters", {}):
-        if name.startswith("session."):
-            options.add_session_config_entry(name, model.parameter(name))
-    return options
+_LEVELS = {-1: "ORT_ENABLE_BASIC", 0: "ORT_ENABLE_ALL", 1: "ORT_ENABLE_EXTENDED", 2: "ORT_DISABLE_ALL"}
+_SHRINKAGE = "memory.enable_memory_arena_shrinkage"
+_ACCELERATORS = ("openvino", "tensorrt", "cuda")  # of the native backend: faster ways to the same answer
+_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 
 
 class TritonPythonModel:
     """What Triton's Python backend asks for."""
 
     @staticmethod
-    def auto_complete_config(auto_complete_model_config):
+    def auto_complete_config(auto_complete_model_config: Any) -> Any:
         """Fill inputs, outputs and batching from the file where the config leaves them open."""
-        given = auto_complete_model_config.as_dict()
-        if given["input"] and given["output"]:
+        model = Model.incomplete(auto_complete_model_config)
+        if model.inputs and model.outputs:
             return auto_complete_model_config
-        path = model_path()
-        if not path.is_file():
-            raise pb_utils.TritonModelException(f"model file {path} does not exist")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        inputs = [(node.name, _dtype(node), _dims(node), False) for node in session.get_inputs()]
-        outputs = [(node.name, _dtype(node), _dims(node), False) for node in session.get_outputs()]
-        return complete(auto_complete_model_config, inputs, outputs)
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = _session(model, options, ["CPUExecutionProvider"])
+        inputs, outputs = (
+            [(node.name, _dtype(model, node), _dims(node)) for node in nodes]
+            for nodes in (session.get_inputs(), session.get_outputs())
+        )
+        batches = all(dims[:1] == [-1] for _, _, dims in (*inputs, *outputs))
+        if not batches and model.max_batch_size:
+            model.refuse("the model file takes no batches, so max_batch_size must be 0")
+        return complete(auto_complete_model_config, inputs, outputs, batches=batches)
 
-    def initialize(self, args):
+    def initialize(self, args: Mapping[str, str]) -> None:
         """Load the model; refuse a config that contradicts it."""
-        self.model = Model.of(args)
-        if (
-            args["model_instance_kind"] == "GPU"
-            and "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
-        ):
-            raise pb_utils.TritonModelException("this server's onnxruntime has no GPU support; use KIND_CPU")
-        providers = ["CPUExecutionProvider"]
-        if args["model_instance_kind"] == "GPU":
-            providers.insert(0, ("CUDAExecutionProvider", {"device_id": args["model_instance_device_id"]}))
-        path = self.model.file(DEFAULT_FILE)
-        self.session = onnxruntime.InferenceSession(str(path), _options(self.model), providers=providers)
-        inputs = {node.name: node for node in self.session.get_inputs()}
-        optional = {node.name: node for node in self.session.get_overridable_initializers()}
-        outputs = {node.name: node for node in self.session.get_outputs()}
-        # ONNX Runtime writes a scalar and an unknown rank alike, so an empty shape proves nothing.
-        for kind, nodes in (("input", {**optional, **inputs}), ("output", outputs)):
-            self.model.check(kind, {name: (_dtype(node), _dims(node) or None) for name, node in nodes.items()})
-        missing = [name for name in inputs if name not in self.model.inputs]
-        if missing:
-            raise pb_utils.TritonModelException(f"the config does not name the model's input '{missing[0]}'")
-        self.scalars = {n.name for n in (*inputs.values(), *outputs.values()) if self._is_scalar(n)}
+        self.model = model = Model.served(args)
+        self.session = _session(model, _options(model), _providers(model, args))
+        inputs, overridable, outputs = (
+            {node.name: (_dtype(model, node), _dims(node)) for node in nodes}
+            for nodes in (
+                self.session.get_inputs(),
+                self.session.get_overridable_initializers(),
+                self.session.get_outputs(),
+            )
+        )
+        model.check({**overridable, **inputs}, outputs, optional=overridable, outputs_agree=int.__eq__)
+        self.run_options = ort.RunOptions()
+        if model.parameter(_SHRINKAGE):
+            self.run_options.add_run_config_entry(_SHRINKAGE, model.parameter(_SHRINKAGE))
+        tensors = (*model.inputs.values(), *model.outputs.values())
+        self.bfloat16 = any(tensor["data_type"] == "TYPE_BF16" for tensor in tensors)
 
-    def _is_scalar(self, node):
-        return node.name in {**self.model.inputs, **self.model.outputs} and self.model.is_scalar(node.name, _dims(node))
-
-    def execute(self, requests):
+    def execute(self, requests: Sequence[Any]) -> Any:
         """Answer the requests that Triton hands over together."""
         return execute(self.model, requests, self.run)
 
-    def run(self, inputs, names):
+    def run(self, inputs: Arrays, names: list[str]) -> Arrays:
         """One call of ONNX Runtime."""
-        for name, array in inputs.items():
-            if array.dtype == np.object_:
-                inputs[name] = decoded(array)
-            if name in self.scalars:
-                inputs[name] = inputs[name].reshape(())
-        answers = self.session.run(names, inputs)
-        outputs = {n: encoded(a) if a.dtype.kind in "OU" else a for n, a in zip(names, map(np.asarray, answers))}
-        return {n: a.reshape(1) if n in self.scalars else a for n, a in outputs.items()}
+        inputs = {n: decoded(array, n) if array.dtype == np.object_ else array for n, array in inputs.items()}
+        if self.bfloat16:
+            values = {name: self._value(name, array) for name, array in inputs.items()}
+            outputs = map(self._numpy, names, self.session.run_with_ort_values(names, values, self.run_options))
+        else:
+            outputs = map(np.asarray, self.session.run(names, inputs, self.run_options))
+        return {n: encoded(a) if a.dtype.kind in "OU" else a for n, a in zip(names, outputs, strict=True)}
+
+    def _value(self, name: str, array: NDArray[Any]) -> ort.OrtValue:
+        if self.model.inputs[name]["data_type"] == "TYPE_BF16":
+            return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(array), _BFLOAT16)
+        return ort.OrtValue.ortvalue_from_numpy(array)
+
+    def _numpy(self, name: str, value: ort.OrtValue) -> NDArray[Any]:
+        bfloat16 = self.model.outputs[name]["data_type"] == "TYPE_BF16"
+        return np.asarray(bits(value.data_ptr(), value.shape()) if bfloat16 else value.numpy())
+
+
+def _session(model: Model, options: ort.SessionOptions, providers: list[Any]) -> ort.InferenceSession:
+    path = model.file(DEFAULT_FILE)
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # onnxruntime's exceptions have no common base
+        model.refuse(f"ONNX Runtime cannot load {path.name}: {error}")
+
+
+def _dtype(model: Model, node: ort.NodeArg) -> str:
+    name = node.type.removeprefix("tensor(").removesuffix(")")
+    if name not in _TYPES:
+        model.refuse(f"tensor '{node.name}' is a {node.type}, which Triton has no type for")
+    return _TYPES[name]
+
+
+def _dims(node: ort.NodeArg) -> Dims:
+    """The dimensions; ONNX Runtime tells a scalar and an unknown rank alike, and so does the native backend."""
+    return [size if isinstance(size, int) and size >= 0 else -1 for size in node.shape]
+
+
+def _options(model: Model) -> ort.SessionOptions:
+    """What the config says of the session: `parameters` and `optimization { graph { level } }`."""
+    options = ort.SessionOptions()
+    if mode := model.number("execution_mode"):
+        if mode > 1:
+            model.refuse(f"parameter execution_mode is '{mode}', expected 0 (sequential) or 1 (parallel)")
+        options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
+    options.intra_op_num_threads = model.number("intra_op_thread_count") or _threads(model)
+    options.inter_op_num_threads = model.number("inter_op_thread_count")
+    options.enable_cpu_mem_arena = model.switch("enable_mem_arena", default=True)
+    options.enable_mem_pattern = model.switch("enable_mem_pattern", default=True)
+    optimization = model.config.get("optimization", {})
+    level = optimization.get("graph", {}).get("level", 0)
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS.get(level, _LEVELS[0]))
+    for name in model.config.get("parameters", {}):
+        if name.startswith("session."):
+            options.add_session_config_entry(name, model.parameter(name))
+    if model.config.get("model_operations", {}).get("op_library_filename"):
+        model.refuse("op_library_filename would run a library's code, which is not done here")
+    for accelerators in optimization.get("execution_accelerators", {}).values():
+        for accelerator in accelerators:
+            if accelerator["name"] not in _ACCELERATORS:
+                model.refuse(f"there is no execution accelerator '{accelerator['name']}'")
+    return options
+
+
+def _threads(model: Model) -> int:
+    """0 leaves it to ONNX Runtime: every core. Several instances are several processes, which share them."""
+    cores = len(os.sched_getaffinity(0))
+    share = model.share(cores)
+    return 0 if share == cores else share
+
+
+def _providers(model: Model, args: Mapping[str, str]) -> list[Any]:
+    cpu, cuda = "CPUExecutionProvider", "CUDAExecutionProvider"
+    if args["model_instance_kind"] != "GPU":
+        return [cpu]
+    if cuda not in ort.get_available_providers():
+        model.refuse("this Python's onnxruntime has no GPU support; use KIND_CPU, or install onnxruntime-gpu")
+    return [(cuda, {"device_id": args["model_instance_device_id"]}), cpu]

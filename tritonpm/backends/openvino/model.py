@@ -1,116 +1,209 @@
-"""Triton's `openvino` backend as a Python-based one: the same name, config and parameters, where the native is absent."""
+"""Triton's `openvino` backend as a Python-based one, for a server without the native: same config and parameters."""
+
+from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import openvino as ov
-import triton_python_backend_utils as pb_utils
-from joined import Model, complete, decoded, encoded, execute, model_path
+from described import Dims, Model, complete
+from joined import Arrays, Streams, execute
+from numpy.typing import NDArray
+from openvino.preprocess import PrePostProcessor
 
 DEFAULT_FILE = "model.xml"
-_DTYPES = {
-    "boolean": "BOOL", "u8": "UINT8", "u16": "UINT16", "u32": "UINT32", "u64": "UINT64",
-    "i8": "INT8", "i16": "INT16", "i32": "INT32", "i64": "INT64",
-    "f16": "FP16", "f32": "FP32", "f64": "FP64", "bf16": "BF16", "string": "STRING",
+_TYPES = {
+    "boolean": "TYPE_BOOL", "u8": "TYPE_UINT8", "u16": "TYPE_UINT16", "u32": "TYPE_UINT32", "u64": "TYPE_UINT64",
+    "i8": "TYPE_INT8", "i16": "TYPE_INT16", "i32": "TYPE_INT32", "i64": "TYPE_INT64",
+    "f16": "TYPE_FP16", "f32": "TYPE_FP32", "f64": "TYPE_FP64", "bf16": "TYPE_BF16", "string": "TYPE_STRING",
 }  # fmt: skip
-# Parameters of the native backend that are OpenVINO's own properties.
-_PROPERTIES = (
-    "PERFORMANCE_HINT",
-    "NUM_STREAMS",
-    "INFERENCE_NUM_THREADS",
-    "INFERENCE_PRECISION_HINT",
-    "CPU_BIND_THREAD",
-)
-
-
-def _dtype(port):
-    name = port.get_element_type().get_type_name()
-    if name not in _DTYPES:
-        raise pb_utils.TritonModelException(f"tensor '{port.any_name}' is {name}, which Triton has no type for")
-    return f"TYPE_{_DTYPES[name]}"
-
-
-def _dims(port):
-    shape = port.get_partial_shape()
-    return None if shape.rank.is_dynamic else [d.get_length() if d.is_static else -1 for d in shape]
-
-
-def _name(port):
-    return port.get_any_name() if port.get_names() else port.get_node().get_friendly_name()
-
-
-def _properties(model):
-    """OpenVINO's properties from the config; instances share the cores instead of each taking all of them."""
-    found = {name: model.parameter(name) for name in _PROPERTIES if model.parameter(name)}
-    found.setdefault("PERFORMANCE_HINT", "LATENCY")
-    if "NUM_STREAMS" not in found and "INFERENCE_NUM_THREADS" not in found:
-        found["INFERENCE_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // model.instances))
-    return found
+_ELEMENTS = {dtype: getattr(ov.Type, name) for name, dtype in _TYPES.items()}
 
 
 class TritonPythonModel:
     """What Triton's Python backend asks for."""
 
     @staticmethod
-    def auto_complete_config(auto_complete_model_config):
+    def auto_complete_config(auto_complete_model_config: Any) -> Any:
         """Fill inputs, outputs and batching from the file where the config leaves them open."""
-        given = auto_complete_model_config.as_dict()
-        if given["input"] and given["output"]:
-            return auto_complete_model_config
-        path = model_path()
-        if not path.is_file():
-            raise pb_utils.TritonModelException(f"model file {path} does not exist")
-        read = ov.Core().read_model(str(path))
-        inputs = [(_name(port), _dtype(port), _dims(port), False) for port in read.inputs]
-        outputs = [(_name(port), _dtype(port), _dims(port), False) for port in read.outputs]
-        return complete(auto_complete_model_config, inputs, outputs)
+        model = Model.incomplete(auto_complete_model_config)
+        read = _read(ov.Core(), model)
+        inputs, outputs = (
+            [(_names(port)[0], _dtype(model, port), _dims(port)) for port in ports]
+            for ports in (read.inputs, read.outputs)
+        )
+        batches = all(ov.layout_helpers.has_batch(port.node.layout) for port in (*read.inputs, *read.outputs))
+        return complete(auto_complete_model_config, inputs, outputs, batches=batches)
 
-    def initialize(self, args):
+    def initialize(self, args: Mapping[str, str]) -> None:
         """Load the model; refuse a config that contradicts it."""
-        self.model = Model.of(args)
+        self.model = model = Model.served(args)
         if args["model_instance_kind"] == "GPU":
-            raise pb_utils.TritonModelException("the openvino backend runs on KIND_CPU or KIND_AUTO only")
-        if self.model.parameter("CPU_EXTENSION_PATH"):
-            raise pb_utils.TritonModelException("CPU_EXTENSION_PATH would load code; it is not supported here")
-        core = ov.Core()
-        read = core.read_model(str(self.model.file(DEFAULT_FILE)))
-        for kind, ports in (("input", read.inputs), ("output", read.outputs)):
-            self.model.check(
-                kind, {name: (_dtype(p), _dims(p)) for p in ports for name in (p.get_names() or {_name(p)})}
+            model.refuse(
+                "the openvino backend has no KIND_GPU; use KIND_CPU, or KIND_AUTO with parameter TARGET_DEVICE"
             )
-        self._layouts(read)
-        device = self.model.parameter("TARGET_DEVICE", "CPU")
-        self.compiled = core.compile_model(read, device, _properties(self.model))
-        self.request = self.compiled.create_infer_request()
-        self.ports = {name: port for port in self.compiled.outputs for name in (port.get_names() or {_name(port)})}
-        self.inputs = {name: port for port in self.compiled.inputs for name in (port.get_names() or {_name(port)})}
-        self.padding = self.model.parameter("ENABLE_BATCH_PADDING") == "YES"
+        if model.parameter("CPU_EXTENSION_PATH"):
+            model.refuse("parameter CPU_EXTENSION_PATH would run a library's code, which is not done here")
+        core = ov.Core()
+        read = _read(core, model)
+        _convert(model, read)
+        _reshape(model, read)
+        model.check(
+            _described(model, read.inputs),
+            _described(model, read.outputs),
+            outputs_agree=lambda file, said: file in (-1, said),
+        )
+        self.compiled = _compile(core, model, read)
+        self.ports = {name: port for port in (*self.compiled.inputs, *self.compiled.outputs) for name in _names(port)}
+        self.threads = threading.local()
+        streams = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self.streams = Streams(streams) if streams > 1 else None
 
-    def _layouts(self, read):
-        """RESHAPE_IO_LAYERS: take the config's dims for dimensions that the file leaves dynamic."""
-        if self.model.parameter("RESHAPE_IO_LAYERS") != "YES":
-            return
-        first = [self.model.max_batch_size] if self.model.max_batch_size > 0 else []
-        read.reshape({name: [*first, *map(int, tensor["dims"])] for name, tensor in self.model.inputs.items()})
-
-    def execute(self, requests):
+    def execute(self, requests: Sequence[Any]) -> Any:
         """Answer the requests that Triton hands over together."""
+        if self.streams:
+            return self.streams.execute(self.model, requests, self.run)
         return execute(self.model, requests, self.run)
 
-    def run(self, inputs, names):
-        """One call of OpenVINO, on the request's own memory."""
+    def finalize(self) -> None:
+        """Wait for what is under way."""
+        if self.streams:
+            self.streams.close()
+
+    def run(self, inputs: Arrays, names: list[str]) -> Arrays:
+        """One call of OpenVINO on this thread's infer request: on the arrays' own memory, answered in the request's."""
+        if not hasattr(self.threads, "request"):
+            self.threads.request = self.compiled.create_infer_request()
+        request = self.threads.request
+        self.threads.inputs = inputs  # a model that hands an input through answers in the input's memory
         for name, array in inputs.items():
-            self.request.set_tensor(self.inputs[name], self._tensor(name, array))
-        self.request.infer()
-        return {name: self._array(name) for name in names}
+            request.set_tensor(self.ports[name], _tensor(array, self.model.inputs[name]["data_type"]))
+        request.infer(share_outputs=True, decode_strings=False)
+        return {name: _array(request.get_tensor(self.ports[name])) for name in names}
 
-    def _tensor(self, name, array):
-        if array.dtype == np.object_:
-            return ov.Tensor(np.array(decoded(array).tolist(), dtype=np.str_).reshape(array.shape))
-        return ov.Tensor(np.ascontiguousarray(array), shared_memory=True)
 
-    def _array(self, name):
-        tensor = self.request.get_tensor(self.ports[name])
-        if tensor.element_type == ov.Type.string:
-            return encoded(np.asarray(tensor.str_data))
-        return tensor.data  # Triton copies it into the response before the next request runs
+def _read(core: ov.Core, model: Model) -> ov.Model:
+    path = model.file(DEFAULT_FILE)
+    try:
+        return core.read_model(str(path))
+    except RuntimeError as error:
+        model.refuse(f"OpenVINO cannot read {path.name}: {_last_line(error)}")
+
+
+def _last_line(error: RuntimeError) -> str:
+    """OpenVINO's messages start with places in its source and end with what is wrong."""
+    return [line for line in str(error).splitlines() if line.strip()][-1].strip()
+
+
+def _names(port: Any) -> list[str]:
+    return sorted(port.get_names()) or [port.get_node().get_friendly_name()]
+
+
+def _dtype(model: Model, port: Any) -> str:
+    name = port.get_element_type().get_type_name()
+    if name not in _TYPES:
+        model.refuse(f"tensor '{_names(port)[0]}' is {name}, which Triton has no type for")
+    return _TYPES[name]
+
+
+def _dims(port: Any) -> Dims | None:
+    shape = port.get_partial_shape()
+    return None if shape.rank.is_dynamic else [size.get_length() if size.is_static else -1 for size in shape]
+
+
+def _described(model: Model, ports: Sequence[Any]) -> dict[str, tuple[str, Dims | None]]:
+    """Every tensor under the name that the config uses, where it uses one of its names."""
+    tensors = {**model.inputs, **model.outputs}
+    names = [next((name for name in _names(port) if name in tensors), _names(port)[0]) for port in ports]
+    return {name: (_dtype(model, port), _dims(port)) for name, port in zip(names, ports, strict=True)}
+
+
+def _convert(model: Model, read: ov.Model) -> None:
+    """Have OpenVINO convert where the config says another numeric type than the file, as the native backend does."""
+    steps = PrePostProcessor(read)
+    for ports, tensors, side in (
+        (read.inputs, model.inputs, steps.input),
+        (read.outputs, model.outputs, steps.output),
+    ):
+        for index, port in enumerate(ports):
+            wanted = next((tensors[name]["data_type"] for name in _names(port) if name in tensors), "TYPE_STRING")
+            if "TYPE_STRING" not in (wanted, _dtype(model, port)) and wanted in _ELEMENTS:
+                side(index).tensor().set_element_type(_ELEMENTS[wanted])
+    steps.build()
+
+
+def _reshape(model: Model, read: ov.Model) -> None:
+    """RESHAPE_IO_LAYERS takes the config's dims; max_batch_size makes a fixed first dimension a batch axis."""
+    batched = model.max_batch_size > 0
+    if model.switch("RESHAPE_IO_LAYERS", default=False):
+        shapes = {
+            port: ov.PartialShape([*(_dims(port) or [-1])[:batched], *model.said(name)])
+            for port in read.inputs
+            for name in _names(port)
+            if name in model.inputs
+        }
+        _rewrite(model, lambda: read.reshape(shapes), "OpenVINO cannot give the model the config's dims")
+    if batched and any(dims and dims[0] != -1 for dims in map(_dims, read.inputs)):
+        for port in read.inputs:
+            port.node.layout = ov.Layout("N...")
+        _rewrite(
+            model,
+            lambda: ov.set_batch(read, -1),
+            "OpenVINO cannot give the model a batch axis, set max_batch_size to 0",
+        )
+
+
+def _rewrite(model: Model, change: Callable[[], object], failure: str) -> None:
+    try:
+        change()
+    except RuntimeError as error:
+        model.refuse(f"{failure}: {_last_line(error)}")
+
+
+def _compile(core: ov.Core, model: Model, read: ov.Model) -> ov.CompiledModel:
+    device = model.parameter("TARGET_DEVICE") or "CPU"
+    properties = _properties(model) if device == "CPU" else {}
+    try:
+        return core.compile_model(read, device, properties)
+    except RuntimeError as error:
+        model.refuse(f"OpenVINO cannot compile the model for {device}: {_last_line(error)}")
+
+
+def _properties(model: Model) -> dict[str, Any]:
+    """OpenVINO's properties from the parameters. Instances are processes here, so each gets its share of the cores."""
+    cores = len(os.sched_getaffinity(0))
+    threads = model.share(model.number("INFERENCE_NUM_THREADS") or cores)
+    properties: dict[str, Any] = {
+        "PERFORMANCE_HINT": model.parameter("PERFORMANCE_HINT").upper() or "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+    }
+    if threads < cores:  # pinned, the threads of every process would sit on the same first cores
+        properties["ENABLE_CPU_PINNING"] = False
+    if streams := model.parameter("NUM_STREAMS").upper():
+        properties["NUM_STREAMS"] = str(model.share(int(streams))) if streams.isdecimal() else streams
+    if compilation := model.number("COMPILATION_NUM_THREADS"):
+        properties["COMPILATION_NUM_THREADS"] = compilation
+    if precision := model.parameter("INFERENCE_PRECISION_HINT"):
+        properties["INFERENCE_PRECISION_HINT"] = precision
+    if model.switch("HINT_BF16", default=False):
+        properties["INFERENCE_PRECISION_HINT"] = "bf16"
+    return properties
+
+
+def _tensor(array: NDArray[Any], dtype: str) -> ov.Tensor:
+    if dtype == "TYPE_STRING":
+        return ov.Tensor(array.astype(np.bytes_))
+    if dtype == "TYPE_BF16":
+        return ov.Tensor(array, array.shape, ov.Type.bf16)
+    return ov.Tensor(array, shared_memory=True)
+
+
+def _array(tensor: ov.Tensor) -> NDArray[Any]:
+    if tensor.element_type == ov.Type.string:
+        return np.asarray(tensor.bytes_data.astype(np.object_))
+    if tensor.element_type == ov.Type.bf16:
+        return np.asarray(tensor.data.view(np.uint16))
+    return np.asarray(tensor.data)
