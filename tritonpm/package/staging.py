@@ -98,7 +98,7 @@ def stage_file(source: Path, path: str, staging: Staging) -> File:
     """Copy one file to `path`. Raises PackageError where it cannot be read or is no plain file."""
     staging.paths.add(path)
     with opened(source, staging.where) as stream:
-        return staging.write(path, chunked(stream, staging.where))
+        return staging.write(path, _whole(stream, f"{staging.where}: {path!r}"))
 
 
 def stage_folder(source: Path, staging: Staging) -> None:
@@ -111,7 +111,7 @@ def stage_folder(source: Path, staging: Staging) -> None:
         staging.expect(sum(size for _, size in found))
         for path, _ in found:
             with _opened_at(top, path, staging.where) as stream:
-                staging.write(path, chunked(stream, staging.where))
+                staging.write(path, _whole(stream, f"{staging.where}: {path!r}"))
     finally:
         os.close(top)
 
@@ -165,11 +165,15 @@ def _opened_at(folder: int | None, path: str, where: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-def chunked(stream: BinaryIO, where: str) -> Iterator[bytes]:
-    """The rest of a stream in pieces of at most `CHUNK` bytes."""
+def _whole(stream: BinaryIO, where: str) -> Iterator[bytes]:
+    """An open file in pieces of at most `CHUNK` bytes; one that grows or shrinks meanwhile is not followed for ever."""
+    left = os.fstat(stream.fileno()).st_size
     while True:
         with _reading(where):
-            chunk = stream.read(CHUNK)
+            chunk = stream.read(min(CHUNK, left + 1))
+        left -= len(chunk)
+        if left < 0 or (left and not chunk):
+            raise PackageError("changed its size while it was read", where=where, do="import it when it is complete")
         if not chunk:
             return
         yield chunk
