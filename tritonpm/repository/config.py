@@ -102,7 +102,10 @@ def _batch(stage: Stage, settings: Settings, axis: BatchAxis, backend: str, note
 
 
 def _describe(entry: Any, tensor: Tensor, batched: bool, where: str) -> None:
-    """Fill a ModelInput or ModelOutput. Triton has no empty dims: a scalar is one element, reshaped away."""
+    """Fill a ModelInput or ModelOutput. Triton has no empty dims: what a batch has one of each is reshaped to [batch].
+
+    Without batching it refuses an empty reshape: there its backends take one element for the model's scalar.
+    """
     if tensor.shape is None:
         raise RenderError(
             f"tensor {tensor.name!r} has no rank, which Triton must be told", where=where, do="export it with a shape"
@@ -116,7 +119,7 @@ def _describe(entry: Any, tensor: Tensor, batched: bool, where: str) -> None:
     entry.name, entry.data_type = tensor.name, messages().DataType.Value(config_dtype(tensor.dtype))
     sizes = dims(tensor.shape[1:] if batched else tensor.shape)
     entry.dims.extend(sizes or (1,))
-    if not sizes:
+    if not sizes and batched:
         entry.reshape.SetInParent()
     if tensor.optional:
         entry.optional = True
