@@ -51,7 +51,7 @@ def serving(scratch: Path | None = None) -> Iterator[Serving]:
         init(root)
         server = Serving(Manager.open(root))
         # Servers that start at the same time would all take the usual ports for free.
-        server.serve(None, detach=True, timeout=120, **_free_ports())
+        server.serve(None, detach=False, timeout=120, **_free_ports())
         try:
             yield server
         finally:
@@ -101,8 +101,8 @@ def _served(server: Serving, case: onnx_cases.Case) -> Iterator[list[dict[str, A
 
 
 def _sent(array: Any) -> Any:
-    """Text as bytes, and nothing but arrays."""
-    array = np.asarray(array)
+    """As Triton carries it: text as bytes, a scalar as one element."""
+    array = np.atleast_1d(array)
     if array.dtype.kind not in "OSU":
         return array
     flat = [value if isinstance(value, bytes) else str(value).encode() for value in array.ravel()]

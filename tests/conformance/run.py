@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import signal
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -17,11 +18,11 @@ import onnx_cases
 ROOT = Path(__file__).parents[2]
 LOG = ROOT / "build/conformance.jsonl"
 PAGE = ROOT / "docs/conformance.md"
-SILENCE = 600.0  # seconds without a verdict after which the run is given up
 
 
 def work(names: list[str], verdicts: Any) -> None:
     """One process with one server: its share of the cases."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped and its folder removed
     with harness.serving() as server:
         for name in names:
             verdicts.put(harness.run(server, name).to_dict())
@@ -34,11 +35,25 @@ def go_on(names: list[str], jobs: int, log: Path) -> bool:
     workers = [context.Process(target=work, args=(names[job::jobs], verdicts), daemon=True) for job in range(jobs)]
     for worker in workers:
         worker.start()
+    try:
+        done = _collect(verdicts, workers, len(names), log)
+    except BaseException:
+        for worker in workers:
+            worker.terminate()
+        raise
+    finally:
+        for worker in workers:
+            worker.join(60)
+    return done == len(names)
+
+
+def _collect(verdicts: Any, workers: list[Any], total: int, log: Path) -> int:
+    """Write verdicts to the log as they come; how many came before all workers ended."""
     done = 0
     with log.open("a") as lines:
-        while done < len(names) and (any(w.is_alive() for w in workers) or not verdicts.empty()):
+        while done < total and (any(w.is_alive() for w in workers) or not verdicts.empty()):
             try:
-                verdict = verdicts.get(timeout=SILENCE if all(w.is_alive() for w in workers) else 5)
+                verdict = verdicts.get(timeout=5)
             except Empty:
                 continue
             done += 1
@@ -47,10 +62,8 @@ def go_on(names: list[str], jobs: int, log: Path) -> bool:
             if verdict["verdict"] == "wrong" or verdict["by"] == "nobody":
                 print(f"{verdict['name']}: {verdict['verdict']}: {verdict['reason']}", flush=True)
             elif done % 100 == 0:
-                print(f"{done} of {len(names)}", flush=True)
-    for worker in workers:
-        worker.join(60)
-    return done == len(names)
+                print(f"{done} of {total}", flush=True)
+    return done
 
 
 def read(log: Path, names: list[str]) -> dict[str, dict[str, str]]:
@@ -100,6 +113,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=3, help="servers side by side (default: %(default)s)")
     parser.add_argument("--fresh", action="store_true", help="forget the log of an earlier run")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     LOG.parent.mkdir(exist_ok=True)
     if arguments.fresh:
         LOG.unlink(missing_ok=True)
