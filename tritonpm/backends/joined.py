@@ -66,7 +66,7 @@ def _fitting(model: Model, requests: Sequence[Any]) -> list[Batch]:
     """The requests in batches that one call can take: the same inputs, alike in all but the first dimension."""
     batches: dict[Any, Batch] = {}
     for request in requests:
-        arrays = {tensor.name(): _array(tensor) for tensor in request.inputs()}
+        arrays = {tensor.name(): _array(tensor, model) for tensor in request.inputs()}
         shapes = tuple((name, array.shape[1:]) for name, array in sorted(arrays.items()))
         batches.setdefault(shapes if model.max_batch_size > 0 else request, []).append((request, arrays))
     return list(batches.values())
@@ -165,11 +165,10 @@ _python.PyCapsule_New.restype = ctypes.py_object
 _python.PyCapsule_New.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
 
 
-def _array(tensor: Any) -> NDArray[Any]:
+def _array(tensor: Any, model: Model) -> NDArray[Any]:
     """A request's tensor as numpy, without a copy; BF16, which numpy lacks, as a copy of its bits in uint16."""
-    array = tensor.as_numpy()
-    if array is not None:
-        return array  # type: ignore[no-any-return]
+    if model.inputs.get(tensor.name(), {}).get("data_type") != "TYPE_BF16":
+        return np.asarray(tensor.as_numpy())
     capsule = tensor.to_dlpack()
     managed = _Managed.from_address(_python.PyCapsule_GetPointer(capsule, b"dltensor"))
     return bits(managed.data, managed.shape[: managed.ndim])

@@ -62,8 +62,10 @@ class TritonPythonModel:
         self.run_options = ort.RunOptions()
         if model.parameter(_SHRINKAGE):
             self.run_options.add_run_config_entry(_SHRINKAGE, model.parameter(_SHRINKAGE))
-        tensors = (*model.inputs.values(), *model.outputs.values())
-        self.bfloat16 = any(tensor["data_type"] == "TYPE_BF16" for tensor in tensors)
+        types = {tensor["data_type"] for tensor in (*model.inputs.values(), *model.outputs.values())}
+        self.bfloat16 = "TYPE_BF16" in types
+        if self.bfloat16 and "TYPE_STRING" in types:  # OrtValues, which alone carry BF16, take no text from Python
+            model.refuse("BF16 and text in one model are served by the native backend only")
 
     def execute(self, requests: Sequence[Any]) -> Any:
         """Answer the requests that Triton hands over together."""
