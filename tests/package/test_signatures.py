@@ -1,0 +1,157 @@
+"""Signatures against the runtimes' own: what onnxruntime and OpenVINO say of a model is what was read of its file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from builders import IR, MODEL, external, folder, model, value
+from onnx import TensorProto, helper
+
+from tritonpm.data import Format, Tensor, dims
+from tritonpm.package import read_signature
+from tritonpm.package.labels import from_metadata
+
+LIGHT = sorted(Path(onnx.__file__).parent.glob("backend/test/data/light/*.onnx"))
+TYPES = {
+    "tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": "FP16", "tensor(int64)": "INT64",
+    "tensor(int32)": "INT32", "tensor(string)": "BYTES", "tensor(bool)": "BOOL", "tensor(uint8)": "UINT8",
+}  # fmt: skip
+
+
+def written(tmp_path: Path, made: onnx.ModelProto) -> Path:
+    return folder(tmp_path, {"m.onnx": made.SerializeToString()}) / "m.onnx"
+
+
+@pytest.mark.parametrize("path", LIGHT, ids=[path.stem for path in LIGHT])
+def test_real_networks_read_as_onnxruntime_reads_them(path: Path) -> None:
+    format, signature = read_signature(path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert format is Format.ONNX
+    for own, theirs in ((signature.inputs, session.get_inputs()), (signature.outputs, session.get_outputs())):
+        assert [(t.name, t.dtype, t.shape) for t in own] == [(t.name, TYPES[t.type], tuple(t.shape)) for t in theirs]
+
+
+def test_there_are_real_networks() -> None:
+    assert len(LIGHT) >= 9
+
+
+def test_dimensions_keep_their_names(tmp_path: Path) -> None:
+    shapes: list[Any] = [("batch", 3, "h", None), (), None, (0, 2)]
+    made = model(inputs=[value(f"i{n}", shape) for n, shape in enumerate(shapes)])
+    read = read_signature(written(tmp_path, made))[1].inputs
+    assert [tensor.shape for tensor in read] == [("batch", 3, "h", "?"), (), None, (0, 2)]
+    assert dims(read[0].shape or ()) == (-1, 3, -1, -1)
+
+
+def test_every_type_that_triton_knows(tmp_path: Path) -> None:
+    kinds = {
+        "FLOAT": "FP32", "DOUBLE": "FP64", "FLOAT16": "FP16", "BFLOAT16": "BF16", "STRING": "BYTES", "BOOL": "BOOL",
+        "INT8": "INT8", "INT16": "INT16", "INT32": "INT32", "INT64": "INT64",
+        "UINT8": "UINT8", "UINT16": "UINT16", "UINT32": "UINT32", "UINT64": "UINT64",
+    }  # fmt: skip
+    made = model(inputs=[value(name, (1,), TensorProto.DataType.Value(name)) for name in kinds])
+    read = read_signature(written(tmp_path, made))[1].inputs
+    assert {tensor.name: tensor.dtype for tensor in read} == kinds
+
+
+def test_weights_among_the_inputs_are_no_inputs(tmp_path: Path) -> None:
+    made = model(inputs=[value("x"), value("w", (3,))], ir_version=3, opset_imports=[helper.make_opsetid("", 8)])
+    assert [tensor.name for tensor in read_signature(written(tmp_path, made))[1].inputs] == ["x"]
+
+
+@pytest.mark.parametrize(
+    "text", ["{0: 'cat', 1: 'dog'}", '["cat", "dog"]', "cat,dog", "cat\ndog\n", '{"1": "dog", "0": "cat"}']
+)
+def test_labels_of_the_metadata(text: str, tmp_path: Path) -> None:
+    made = model()
+    made.metadata_props.add(key="names", value=text)
+    assert read_signature(written(tmp_path, made))[1].labels == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1, [2]", "(" * 100_000, "{'a': 'b', 3: 'c'}", "[]", "a,,b", "7", "a,\x00b"]
+)
+def test_labels_that_are_none(text: str) -> None:
+    assert from_metadata({"names": text}) == ()
+
+
+def test_a_models_own_functions_are_no_unknown_domain(tmp_path: Path) -> None:
+    function = helper.make_function(
+        "mine", "F", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])], [helper.make_opsetid("", 17)]
+    )
+    made = model(nodes=[helper.make_node("F", ["x"], ["y"], domain="mine")], functions=[function])
+    made.opset_import.add(domain="mine", version=1)
+    assert read_signature(written(tmp_path, made))[0] is Format.ONNX
+
+
+def test_external_data_beside_the_model_is_accepted(tmp_path: Path) -> None:
+    made = external("w.bin", offset="4", length="12")
+    folder(tmp_path, {"w.bin": bytes(16)})
+    assert read_signature(written(tmp_path, made))[1].outputs == (Tensor("y", "FP32", ("batch", 3)),)
+
+
+def test_the_walk_keeps_what_onnx_reads(tmp_path: Path) -> None:
+    large = model(
+        initializer=[helper.make_tensor("w", TensorProto.FLOAT, [3], np.ones(3, np.float32).tobytes(), raw=True)]
+    )
+    assert (
+        read_signature(written(tmp_path, large))[1] == read_signature(folder(tmp_path, {"n.onnx": MODEL}) / "n.onnx")[1]
+    )
+
+
+def as_openvino_sees(path: Path) -> list[tuple[str, int | None]]:
+    import openvino
+
+    read = openvino.Core().read_model(path)
+    return [
+        (min(t.names), t.partial_shape.rank.get_length() if t.partial_shape.rank.is_static else None)
+        for t in (*read.inputs, *read.outputs)
+    ]
+
+
+def test_ir_reads_as_openvino_reads_it(tmp_path: Path) -> None:
+    import openvino
+    from openvino import opset13
+
+    node = opset13.parameter([-1, 3, -1, 224], np.float32, name="image")
+    node.output(0).set_names({"zeta", "alpha", "with,comma"})
+    node.set_layout(openvino.Layout("NCHW"))
+    relu = opset13.relu(node)
+    relu.output(0).set_names({"out"})
+    total = opset13.reduce_sum(relu, opset13.constant(np.array([0, 1, 2, 3])), keep_dims=False)
+    network = openvino.Model([relu, total, relu], [node], "net")
+    network.set_rt_info("cat wild_dog", ["model_info", "labels"])
+    path = tmp_path / "net.xml"
+    openvino.save_model(network, path)
+    format, signature = read_signature(path)
+    read = [*signature.inputs, *signature.outputs]
+    assert format is Format.OPENVINO
+    assert [(t.name, None if t.shape is None else len(t.shape)) for t in read] == as_openvino_sees(path)
+    assert signature.inputs == (Tensor("alpha", "FP32", ("?", 3, "?", 224), layout="NCHW"),)
+    assert signature.labels == ("cat", "wild_dog")
+
+
+@pytest.mark.parametrize("version", ["10", "11"])
+def test_both_versions_of_ir(version: str, tmp_path: Path) -> None:
+    text = IR.replace('version="11"', f'version="{version}"')
+    if version == "10":
+        text = text.replace(' names="x"', "").replace(' names="y"', "").replace('name="add"', 'name="y"')
+    path = folder(tmp_path, {"n.xml": text, "n.bin": bytes(12)}) / "n.xml"
+    signature = read_signature(path)[1]
+    assert [t.name for t in (*signature.inputs, *signature.outputs)] == ["x", "y"]
+
+
+def test_an_unknown_rank_stays_unknown(tmp_path: Path) -> None:
+    import openvino
+    from openvino import opset13
+
+    node = opset13.parameter(openvino.PartialShape.dynamic(), np.int64, name="x")
+    openvino.save_model(openvino.Model([opset13.relu(node)], [node]), tmp_path / "d.xml")
+    signature = read_signature(tmp_path / "d.xml")[1]
+    assert signature.inputs == (Tensor("x", "INT64", None),)
+    assert signature.outputs[0].shape is None
