@@ -56,10 +56,12 @@ def doctor() -> list[Check]:
 
 def lint(folder: Path) -> list[Finding]:
     """What Triton would say of a repository, or of one model folder."""
+    from tritonpm.package import read_signature
     from tritonpm.repository import lint as linting
 
     is_model = any((folder / name).exists() for name in ("config.pbtxt", "1"))
-    return linting.lint_model(folder) if is_model else linting.lint(folder)
+    look = linting.lint_model if is_model else linting.lint
+    return look(folder, lambda path: read_signature(path)[1])
 
 
 class Manager:

@@ -19,7 +19,7 @@ BlobPath = Callable[[str], Path]
 def publish(revision: Revision, root: Path, staging: Path, blob_path: BlobPath, *, link: bool = True) -> None:
     """Put every model of a revision into `root`, each in one rename.
 
-    `staging` is an empty folder on the same file system. With `link` model files are hard links to the (read-only) blobs.
+    `staging` is an empty folder on the same file system. With `link` model files are hard links to the read-only blobs.
     Raises StorageError; what was there before stays.
     """
     for model in revision.models:

@@ -100,7 +100,9 @@ GOOD = {
     "cache": BASE + "response_cache { enable: true }",
     "reshape-same": swapped("dims: [ 4 ] }\noutput", "dims: [ 2, 2 ] reshape { shape: [ 4 ] } }\noutput"),
     "priority-levels": BASE + "dynamic_batching { priority_levels: 2 default_priority_level: 1 }",
-    "rate-limiter": swapped("kind: KIND_CPU", 'kind: KIND_CPU rate_limiter { resources { name: "r" count: 1 } priority: 1 }'),
+    "rate-limiter": swapped(
+        "kind: KIND_CPU", 'kind: KIND_CPU rate_limiter { resources { name: "r" count: 1 } priority: 1 }'
+    ),
     "wildcard-dims": swapped("dims: [ 4 ]", "dims: [ -1 ]"),
     "no-tensors": 'name: "m"\nbackend: "onnxruntime"\ninstance_group { count: 1 kind: KIND_CPU }\n',
     "platform-only": swapped('backend: "onnxruntime"', 'platform: "onnxruntime_onnx"'),

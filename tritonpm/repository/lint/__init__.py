@@ -1,0 +1,91 @@
+"""What Triton would say of a repository, without a server.
+
+An error is what a tritonserver 2.51 refuses, or what crashes or wedges it; a warning loads, and is a trap elsewhere.
+docs/lint.md lists the rules and how often their verdict agreed with the real server's.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from tritonpm.data import Finding
+from tritonpm.errors import NotFoundError
+from tritonpm.repository.lint import advice, contents, ensemble
+from tritonpm.repository.lint.contents import ReadSignature
+from tritonpm.repository.lint.folder import ModelFolder, read
+from tritonpm.repository.lint.model import CHECKS
+
+__all__ = ["lint", "lint_model", "loadable"]
+
+
+def lint(root: Path, read_signature: ReadSignature | None = None) -> list[Finding]:
+    """Every finding in a repository; with `read_signature` the model files are held against their configs.
+
+    Raises NotFoundError where there is no folder.
+    """
+    models, findings = _models(root)
+    for model in models.values():
+        findings += _findings(model, models, read_signature)
+    return findings
+
+
+def lint_model(folder: Path, read_signature: ReadSignature | None = None) -> list[Finding]:
+    """Every finding in one model folder; an ensemble's members are looked for beside it."""
+    models, _ = _models(folder.resolve().parent)
+    model = models.get(folder.resolve().name) or read(folder)
+    return list(_findings(model, models, read_signature))
+
+
+def loadable(root: Path, name: str, read_signature: ReadSignature | None = None) -> list[Finding]:
+    """The errors that would keep a server from loading model `name`: its own and, for an ensemble, its members'."""
+    models, _ = _models(root)
+    reached, waiting = set(), [name]
+    while waiting:
+        current = waiting.pop()
+        if current in models and current not in reached:
+            reached.add(current)
+            config = models[current].config
+            waiting += [step.model_name for step in config.ensemble_scheduling.step] if config is not None else []
+    if name not in models:
+        return [Finding("error", "absent", str(root / name), 0, f"there is no model {name!r}")]
+    found = (finding for each in sorted(reached) for finding in _findings(models[each], models, read_signature))
+    return [finding for finding in found if finding.level == "error"]
+
+
+def _models(root: Path) -> tuple[dict[str, ModelFolder], list[Finding]]:
+    """The model folders of a repository, and what else lies in it."""
+    if not root.is_dir():
+        raise NotFoundError("there is no such folder", where=str(root), do="name a repository or a model folder")
+    models, findings = {}, []
+    for entry in sorted(root.iterdir()):
+        mode = entry.lstat().st_mode
+        if stat.S_ISLNK(mode) and not entry.is_dir():
+            findings.append(Finding("error", "link", str(entry), 0, "is a link to itself, to a file or to nothing"))
+        elif stat.S_ISLNK(mode) and root.resolve().is_relative_to(entry.resolve()):
+            findings.append(Finding("error", "link", str(entry), 0, "is a link to a folder above: Triton hangs on it"))
+        elif entry.is_dir():
+            models[entry.name] = read(entry)
+    return models, findings
+
+
+def _findings(
+    model: ModelFolder, models: dict[str, ModelFolder], read_signature: ReadSignature | None
+) -> Iterator[Finding]:
+    yield from model.problems
+    if model.config is None:
+        return
+    for rule, check in CHECKS:
+        if model.ensemble and rule in ("backend", "model-file"):
+            continue
+        for place, sentence in check(model):
+            yield model.finding("error", rule, place, sentence)
+    if read_signature is not None:
+        for rule, (place, sentence) in contents.problems(model, read_signature):
+            yield model.finding("error", rule, place, sentence)
+    if model.ensemble:
+        for rule, (place, sentence) in ensemble.problems(model, models):
+            yield model.finding("error", rule, place, sentence)
+    for rule, (place, sentence) in advice.problems(model):
+        yield model.finding("warning", rule, place, sentence)

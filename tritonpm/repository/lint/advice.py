@@ -1,0 +1,49 @@
+"""What loads, and yet is a trap on the container's native backends, or runs code: warnings, not errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tritonpm.repository.config import messages
+from tritonpm.repository.lint.folder import ModelFolder
+from tritonpm.repository.lint.model import Problem, backend_of
+
+
+def problems(model: ModelFolder) -> Iterator[tuple[str, Problem]]:
+    """(rule, (field path, sentence)) of what works here and hurts there."""
+    config = model.config
+    backend = backend_of(config)
+    padded = (
+        config.parameters["ENABLE_BATCH_PADDING"].string_value if "ENABLE_BATCH_PADDING" in config.parameters else ""
+    )
+    if backend == "openvino" and config.max_batch_size > 0 and padded != "YES":
+        sentence = (
+            "the native openvino backend refuses every batch that is not full; use max_batch_size 0 and a dim of -1"
+        )
+        yield "openvino-batch", ("max_batch_size", sentence)
+    kinds = messages().ModelInstanceGroup
+    for number, group in enumerate(config.instance_group):
+        if backend == "openvino" and group.kind == kinds.KIND_GPU:
+            yield (
+                "openvino-gpu",
+                (f"instance_group[{number}]", "the native openvino backend takes KIND_CPU and KIND_AUTO only"),
+            )
+        if group.kind == kinds.KIND_GPU:
+            yield "needs-gpu", (f"instance_group[{number}]", "a server without a GPU refuses KIND_GPU")
+        if group.count < 0:
+            yield "negative-count", (f"instance_group[{number}]", f"count is {group.count}, which Triton takes as 1")
+    for kind, tensors in (("input", config.input), ("output", config.output)):
+        names = [tensor.name for tensor in tensors]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield "tensor-twice", (f"{kind}[{names.index(name)}]", f"the {kind} {name!r} stands twice")
+    for field, value in (
+        ("runtime", config.runtime),
+        ("op_library_filename", config.model_operations.op_library_filename),
+        ("model_repository_agents", config.model_repository_agents.agents),
+    ):
+        if value:
+            yield "code", (field, f"{field} makes Triton run code of the model")
+    if "EXECUTION_ENV_PATH" in config.parameters:
+        yield "code", ("parameters", "EXECUTION_ENV_PATH makes Triton run another Python")
+    for place in sorted((*model.path.rglob("*.so"), *model.path.glob("*/model.py"))):
+        yield "code", ("", f"{place.relative_to(model.path)} is code that Triton runs on load")

@@ -1,0 +1,243 @@
+"""What Triton refuses in one model's config: each rule a small function with its sentences.
+
+Source: Triton's model configuration document, and what a real tritonserver 2.51 answered (docs/lint.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tritonpm.repository.config import DEFAULT_FILES, messages
+from tritonpm.repository.lint.folder import ModelFolder
+
+Problem = tuple[str, str]  # (path of the field, sentence)
+Check = Callable[[ModelFolder], Iterator[Problem]]
+
+PLATFORMS = {
+    "onnxruntime_onnx": "onnxruntime",
+    "tensorrt_plan": "tensorrt",
+    "pytorch_libtorch": "pytorch",
+    "tensorflow_graphdef": "tensorflow",
+    "tensorflow_savedmodel": "tensorflow",
+    "ensemble": "",
+}
+BACKENDS = (
+    "onnxruntime", "openvino", "tensorrt", "pytorch", "tensorflow", "python", "dali", "fil", "vllm", "tensorrtllm",
+    "identity", "repeat", "square",
+)  # fmt: skip
+
+
+def backend_of(config: Any) -> str:
+    """The backend that Triton takes."""
+    return config.backend or PLATFORMS.get(config.platform, "")
+
+
+def _name(model: ModelFolder) -> Iterator[Problem]:
+    if model.config.name not in ("", model.name):
+        yield "name", f"it names the model {model.config.name!r}, but the folder is {model.name!r}"
+
+
+def _backend(model: ModelFolder) -> Iterator[Problem]:
+    config = model.config
+    if config.backend and config.backend not in BACKENDS and not _own_library(model):
+        yield "backend", f"no backend {config.backend!r} comes with Triton; it brings {', '.join(BACKENDS)}"
+    elif config.platform and config.platform not in PLATFORMS and not config.backend:
+        yield "platform", f"the platform {config.platform!r} is none that Triton knows"
+    elif not config.platform and not config.backend and not _inferred(model):
+        yield "", "neither backend nor platform is given, and no model file tells which it is"
+
+
+def _own_library(model: ModelFolder) -> bool:
+    return any(model.path.rglob(f"libtriton_{model.config.backend}.so"))
+
+
+def _inferred(model: ModelFolder) -> bool:
+    file = model.config.default_model_filename
+    names = (file,) if file else tuple(DEFAULT_FILES.values())
+    return any((model.path / str(version) / name).exists() for version in model.versions for name in names)
+
+
+def _versions(model: ModelFolder) -> Iterator[Problem]:
+    policy = model.config.version_policy
+    if not model.versions:
+        yield "", "there is no version folder (1, 2, …)"
+    elif policy.HasField("specific") and not set(policy.specific.versions) & set(model.versions):
+        listed = ", ".join(map(str, policy.specific.versions)) or "none"
+        yield "version_policy", f"it serves the versions {listed}, of which none is there"
+    if policy.HasField("latest") and policy.latest.num_versions == 0:
+        yield "version_policy.latest", "num_versions is 0, so nothing is served"
+
+
+def served_versions(model: ModelFolder) -> tuple[int, ...]:
+    """The versions that the policy picks."""
+    policy = model.config.version_policy
+    if policy.HasField("all"):
+        return model.versions
+    if policy.HasField("specific"):
+        return tuple(sorted(set(policy.specific.versions) & set(model.versions)))
+    return tuple(sorted(model.versions))[-(policy.latest.num_versions if policy.HasField("latest") else 1) :]
+
+
+def _files(model: ModelFolder) -> Iterator[Problem]:
+    config = model.config
+    backend = backend_of(config)
+    name = config.default_model_filename or DEFAULT_FILES.get(backend, "")
+    if backend not in DEFAULT_FILES or not name:
+        return
+    for version in served_versions(model):
+        place = model.path / str(version) / name
+        if not place.exists():
+            yield "default_model_filename", f"the model file {version}/{name} is missing"
+
+
+def _labels(model: ModelFolder) -> Iterator[Problem]:
+    for number, output in enumerate(model.config.output):
+        if not output.label_filename:
+            continue
+        place = model.path / output.label_filename
+        if not place.resolve().is_relative_to(model.path.resolve()):
+            yield (
+                f"output[{number}].label_filename",
+                f"the label file {output.label_filename!r} is outside the model folder",
+            )
+        elif not place.is_file():
+            yield f"output[{number}].label_filename", f"the label file {output.label_filename!r} is missing"
+
+
+def _batch(model: ModelFolder) -> Iterator[Problem]:
+    config = model.config
+    if config.max_batch_size < 0:
+        yield "max_batch_size", f"max_batch_size is {config.max_batch_size}, and cannot be negative"
+    for field, sizes in (
+        ("dynamic_batching", config.dynamic_batching.preferred_batch_size),
+        ("sequence_batching.oldest", config.sequence_batching.oldest.preferred_batch_size),
+    ):
+        for size in sizes:
+            if size <= 0:
+                yield field, f"the preferred batch size {size} is not positive"
+            elif size > config.max_batch_size:
+                yield field, f"the preferred batch size {size} is more than max_batch_size, {config.max_batch_size}"
+    batching = config.dynamic_batching
+    level, levels = batching.default_priority_level, batching.priority_levels
+    if levels and not 1 <= level <= levels:
+        yield "dynamic_batching", f"the default priority level {level} is not between 1 and {levels}"
+
+
+def _tensors(model: ModelFolder) -> Iterator[Problem]:
+    for kind, tensors in (("input", model.config.input), ("output", model.config.output)):
+        for number, tensor in enumerate(tensors):
+            for problem in _tensor(tensor, kind):
+                yield f"{kind}[{number}]", problem
+            if tensor.is_shape_tensor and backend_of(model.config) != "tensorrt":
+                yield f"{kind}[{number}].is_shape_tensor", "only TensorRT has shape tensors"
+
+
+def _tensor(tensor: Any, kind: str) -> Iterator[str]:
+    said = f"the {kind} {tensor.name!r}"
+    if not tensor.name:
+        yield f"an {kind} has no name"
+    if tensor.data_type == 0:
+        yield f"{said} has no data_type"
+    if not tensor.dims:
+        yield f"{said} has no dims"
+    for size in tensor.dims:
+        if size < 1 and size != -1:
+            yield f"{said} has the dimension {size}: it must be 1 or more, or -1"
+    if tensor.HasField("reshape"):
+        yield from _reshape(tensor, said)
+
+
+def _reshape(tensor: Any, said: str) -> Iterator[str]:
+    sizes = [list(tensor.dims), list(tensor.reshape.shape)]
+    if any(size < 1 and size != -1 for size in sizes[1]):
+        yield f"{said} has a reshape dimension that is neither 1 or more nor -1"
+    elif [s.count(-1) for s in sizes].count(0) != 2 and sizes[0].count(-1) != sizes[1].count(-1):
+        yield f"{said} has {sizes[0].count(-1)} variable dimensions, but {sizes[1].count(-1)} after its reshape"
+    elif _segments(sizes[0]) != _segments(sizes[1]):
+        yield f"{said} has another number of elements after its reshape"
+
+
+def _segments(sizes: list[int]) -> list[int]:
+    """The products of the fixed dimensions between variable ones, which a reshape must keep."""
+    products = [1]
+    for size in sizes:
+        if size == -1:
+            products.append(1)
+        else:
+            products[-1] *= size
+    return products
+
+
+def _formats(model: ModelFolder) -> Iterator[Problem]:
+    for number, tensor in enumerate(model.config.input):
+        batched = model.config.max_batch_size > 0
+        if tensor.format in (1, 2) and len(tensor.dims) != 3:  # FORMAT_NHWC, FORMAT_NCHW
+            dimensions = "3 dims" if batched else "3 dims (the batch dimension not counted)"
+            yield f"input[{number}].format", f"the input {tensor.name!r} has an image format, which needs {dimensions}"
+        if tensor.allow_ragged_batch and model.ensemble:
+            yield f"input[{number}].allow_ragged_batch", "an ensemble takes no ragged batch"
+
+
+def _groups(model: ModelFolder) -> Iterator[Problem]:
+    kinds = messages().ModelInstanceGroup
+    for number, group in enumerate(model.config.instance_group):
+        place = f"instance_group[{number}]"
+        if group.profile and backend_of(model.config) != "tensorrt":
+            yield f"{place}.profile", "only TensorRT has profiles"
+        if group.kind == kinds.KIND_CPU and group.gpus:
+            yield f"{place}.gpus", "gpus are listed, but the kind is KIND_CPU"
+        for resource in group.rate_limiter.resources:
+            if not resource.name:
+                yield f"{place}.rate_limiter", "a rate limiter resource has no name"
+
+
+def _warm_ups(model: ModelFolder) -> Iterator[Problem]:
+    config = model.config
+    inputs = {tensor.name: tensor for tensor in config.input}
+    for number, sample in enumerate(config.model_warmup):
+        place = f"model_warmup[{number}]"
+        if sample.batch_size > max(1, config.max_batch_size):
+            yield f"{place}.batch_size", f"its batch size {sample.batch_size} is more than max_batch_size"
+        for name, value in sorted(sample.inputs.items()):
+            if inputs and name not in inputs:
+                yield f"{place}.inputs", f"the model has no input {name!r}"
+            if name in inputs and value.data_type != inputs[name].data_type:
+                yield f"{place}.inputs", f"the data of {name!r} has another data_type than the input"
+            if not value.WhichOneof("input_data_type"):
+                yield f"{place}.inputs", f"the input {name!r} has no data (zero_data, random_data or input_data_file)"
+            if value.input_data_file and not (model.path / "warmup" / value.input_data_file).is_file():
+                yield f"{place}.inputs", f"the data file warmup/{value.input_data_file} is missing"
+        for name in sorted(set(inputs) - set(sample.inputs)):
+            if not inputs[name].optional:
+                yield place, f"the input {name!r} has no data"
+
+
+def _sequences(model: ModelFolder) -> Iterator[Problem]:
+    if not model.config.HasField("sequence_batching"):
+        return
+    for number, control in enumerate(model.config.sequence_batching.control_input):
+        if not control.name:
+            yield f"sequence_batching.control_input[{number}]", "a control input has no name"
+
+
+def _cache(model: ModelFolder) -> Iterator[Problem]:
+    config = model.config
+    if config.response_cache.enable and config.model_transaction_policy.decoupled:
+        yield "response_cache", "a decoupled model cannot use the response cache"
+
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("name", _name),
+    ("backend", _backend),
+    ("versions", _versions),
+    ("model-file", _files),
+    ("labels", _labels),
+    ("batcher", _batch),
+    ("tensors", _tensors),
+    ("formats", _formats),
+    ("instance-group", _groups),
+    ("warm-up", _warm_ups),
+    ("sequences", _sequences),
+    ("response-cache", _cache),
+)
