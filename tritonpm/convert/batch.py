@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from tritonpm.convert import sandbox
 from tritonpm.data import BatchAxis, Format, Signature, Stage, Tensor
 
-PROOF = "1"  # the version of the proof: a change in what is rewritten or proved is a new one
+PROOF = "2"  # the version of the proof: a change in what is rewritten or proved is a new one
 RUNNABLE = (Format.ONNX, Format.OPENVINO)
 ROWS = 3  # batch k of the proof
 LARGEST = 2 << 30  # bytes of a model's files that are worth loading a few times only to know its batch axis
@@ -36,6 +36,8 @@ def prove(
     dynamic, static = signature.dynamic_batch, signature.static_batch_one
     if not (dynamic or static):
         return BatchAxis("none", _no_axis(signature)), None
+    if static and (single := _single(signature)):
+        return BatchAxis("none", f"{single} has shape [1], for which Triton would want [1, 1] if it batched"), None
     if stage.config is not None:
         return BatchAxis("declared" if dynamic else "none", "its own config.pbtxt says how it batches"), None
     if stage.format not in RUNNABLE:
@@ -82,6 +84,12 @@ def _unproved(dynamic: bool, reason: str) -> BatchAxis:
     if dynamic:
         return BatchAxis("declared", f"every input and output has a dynamic first dimension; {reason}")
     return BatchAxis("none", f"the model has a static batch of 1; {reason}")
+
+
+def _single(signature: Signature) -> str:
+    """A tensor that is nothing but its batch of 1: clients could not go on sending it as it is."""
+    kinds = (("input", signature.inputs), ("output", signature.outputs))
+    return next((f"{kind} {t.name!r}" for kind, tensors in kinds for t in tensors if len(t.shape or ()) == 1), "")
 
 
 def _no_axis(signature: Signature) -> str:

@@ -173,7 +173,9 @@ def _rewrite_openvino(source: Path, target: Path) -> None:
         if data is None or first != "1":
             raise NotRewritableError("its parameters have no static shapes in the .xml")
         data.set("shape", ",".join(["?", *rest]))
-        for dimension in layer.iterfind("output/port/dim[1]"):
+    # What lies between is inferred when the model is read; these two are what tells its signature.
+    for ports in ("layer[@type='Parameter']/output", "layer[@type='Result']/input"):
+        for dimension in tree.iterfind(f"layers/{ports}/port/dim[1]"):
             dimension.text = "-1"
     tree.write(target, encoding="utf-8", xml_declaration=True)
     weights = source.with_suffix(".bin")

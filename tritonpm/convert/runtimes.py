@@ -18,22 +18,36 @@ class NotRunnableError(Exception):
     """The runtime is not installed, or does not load the model."""
 
 
-class StatefulError(NotRunnableError):
-    """The model remembers earlier requests."""
+class StatefulError(Exception):
+    """The model remembers earlier requests, so its rows cannot be told apart."""
+
+
+class RunFailedError(Exception):
+    """The model does not answer these inputs."""
 
 
 def load(format: Format, path: Path) -> Run:
-    """The model as a function. Raises NotRunnableError."""
+    """The model as a function, which raises RunFailedError. Raises NotRunnableError, StatefulError."""
     runtime = "onnxruntime" if format is Format.ONNX else "openvino"
     try:
-        return _onnxruntime(path) if format is Format.ONNX else _openvino(path)
+        model = _onnxruntime(path) if format is Format.ONNX else _openvino(path)
     except ImportError:
         raise NotRunnableError(f"{runtime} is not installed, so it was not run to prove it") from None
-    except (RuntimeError, ValueError) as error:
-        raise NotRunnableError(f"{runtime} does not load it ({sentence(error)})") from None
+    except StatefulError:
+        raise
+    except Exception as error:  # the runtimes' own exceptions share no base
+        raise NotRunnableError(f"{runtime} does not load it ({_sentence(error)})") from None
+
+    def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        try:
+            return model(inputs)
+        except Exception as error:
+            raise RunFailedError(_sentence(error)) from None
+
+    return run
 
 
-def sentence(error: Exception) -> str:
+def _sentence(error: Exception) -> str:
     """The first line of what a runtime says, cut to a readable length."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines and lines[0].startswith("Exception from") else (lines or [type(error).__name__])[0])[

@@ -28,10 +28,8 @@ def attempt(request: dict[str, Any]) -> dict[str, Any]:
         return {**_proved(rows, "its static batch of 1 was made dynamic: "), "rewritten": str(rewritten)}
     except (runtimes.NotRunnableError, verify.NoInputsError, PackageError) as error:
         return {"verdict": "unrun", "reason": str(error)}
-    except (verify.RefutedError, rewrite.NotRewritableError) as error:
+    except (verify.RefutedError, rewrite.NotRewritableError, runtimes.StatefulError) as error:
         return {"verdict": "refuted", "reason": str(error)}
-    except MemoryError:
-        return {"verdict": "unrun", "reason": f"running it needs more than {sandbox.MEMORY >> 30} GiB of memory"}
 
 
 def _proved(rows: int, prefix: str) -> dict[str, Any]:

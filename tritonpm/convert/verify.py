@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tritonpm.convert.runtimes import Run, sentence
+from tritonpm.convert.runtimes import Run, RunFailedError
 from tritonpm.data import Tensor
 from tritonpm.tensors import Array, compare, synthesize
 
@@ -28,15 +28,15 @@ class NoInputsError(Exception):
 
 def runnable_rows(run: Run, inputs: Sequence[Tensor], samples: Sequence[Row], count: int) -> list[Row]:
     """`count` different rows that the model answers one by one: the samples', or made up. Raises NoInputsError."""
-    failure: Exception = ValueError("it was not run")
+    failure = RunFailedError("it has no inputs")
     for rows in [_sampled(samples, count)] if samples else [_made_up(inputs, count, size) for size in SIZES]:
         try:
             run(rows[0])
             return rows
-        except (RuntimeError, ValueError) as error:
+        except RunFailedError as error:
             failure = error
     kind = "its samples" if samples else "made-up inputs"
-    raise NoInputsError(f"it does not run with {kind} ({sentence(failure)})")
+    raise NoInputsError(f"it does not run with {kind} ({failure})")
 
 
 def _made_up(inputs: Sequence[Tensor], count: int, size: int) -> list[Row]:
@@ -73,8 +73,8 @@ def require_rows(original: Run, batchable: Run, rows: Sequence[Row]) -> None:
 def _run(run: Run, inputs: Row, batch: int) -> Row:
     try:
         return run(inputs)
-    except (RuntimeError, ValueError) as error:
-        raise RefutedError(f"it does not run with a batch of {batch} ({sentence(error)})") from None
+    except RunFailedError as error:
+        raise RefutedError(f"it does not run with a batch of {batch} ({error})") from None
 
 
 def _apart(expected: Row, actual: Row) -> str:
