@@ -198,9 +198,17 @@ class Serving:
             answer = client.infer(name, arrays, version=version)
         if outputs:
             save_npz(outputs, answer)
-        return views.Answer(tuple(_view(tensor, array) for tensor, array in answer.items()))
+        labels = self._labels(name)
+        return views.Answer(tuple(_view(tensor, array, labels) for tensor, array in answer.items()))
 
     # Proving
+
+    def _labels(self, name: str) -> tuple[str, ...]:
+        """The labels of a package's last stage; none where the server has a model that the workspace does not know."""
+        try:
+            return self.manager.catalogue.get(name).package.stages[-1].signature.labels
+        except NotFoundError:
+            return ()
 
     def _sample(self, name: str) -> dict[str, Array]:
         record = self.manager.catalogue.get(name)
@@ -273,13 +281,15 @@ def _require_finite(answer: dict[str, Array]) -> None:
             raise InferenceError(f"output {name!r} holds NaN or infinity")
 
 
-def _view(name: str, array: Array) -> views.TensorView:
+def _view(name: str, array: Array, labels: tuple[str, ...]) -> views.TensorView:
     from tritonpm.tensors import triton_dtype
 
     flat = array.ravel()
-    shown = " ".join(f"{v:.4g}" if array.dtype.kind == "f" else _text(v) for v in flat[:10])
-    more = " …" if flat.size > 10 else ""
-    return views.TensorView(name, triton_dtype(array.dtype), " x ".join(map(str, array.shape)), shown + more)
+    shown = " ".join(f"{v:.3g}" if array.dtype.kind == "f" else _text(v) for v in flat[:5])
+    more = " …" if flat.size > 5 else ""
+    scores = labels and array.dtype.kind == "f" and array.ndim == 2 and array.shape[1] == len(labels)
+    likeliest = ", ".join(labels[best] for best in array.argmax(axis=1)) if scores else ""
+    return views.TensorView(name, triton_dtype(array.dtype), " x ".join(map(str, array.shape)), shown + more, likeliest)
 
 
 def _text(value: object) -> str:

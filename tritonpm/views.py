@@ -125,12 +125,13 @@ class StatusView:
 
 @dataclass(frozen=True)
 class TensorView:
-    """One tensor of an answer; `values` are the first few, for a person."""
+    """One tensor of an answer; `values` are the first few, for a person, `labels` the likeliest class of each row."""
 
     name: str
     dtype: str
     shape: str
     values: str
+    labels: str = ""
 
 
 @dataclass(frozen=True)

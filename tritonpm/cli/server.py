@@ -117,7 +117,8 @@ def infer_command(app: App, name: str, inputs: Path | None, outputs: Path | None
     from tritonpm.cli.output import table
 
     answer = app.serving().infer(name, inputs, outputs, protocol=protocol, version=version)
-    table(("OUTPUT", "TYPE", "SHAPE", "VALUES"), ((t.name, t.dtype, t.shape, t.values) for t in answer.tensors))
+    rows = ((t.name, t.dtype, t.shape, t.values, t.labels) for t in answer.tensors)
+    table(("OUTPUT", "TYPE", "SHAPE", "VALUES", "CLASSES"), rows)
     if outputs:
         app.advise(f"Wrote {outputs}.")
 

@@ -138,12 +138,12 @@ def test_any_bytes_are_answered(tmp_path_factory: pytest.TempPathFactory, config
 @pytest.mark.server
 def test_verdicts_agree_with_the_real_server() -> None:
     """A sample: those that the server refuses before it starts a process are quick."""
-    chosen = [c for c in cases.catalogue() if c.id.startswith(("broken-", "layout-"))][::2]
-    chosen += [c for c in cases.catalogue() if c.id.startswith("ensemble-")][1::4]
+    chosen = [c for c in cases.catalogue() if c.id.startswith(("broken-", "layout-"))][::4]
+    chosen += [c for c in cases.catalogue() if c.id.startswith("ensemble-")][1::5]
     chosen += [c for c in cases.catalogue() if c.id in ("good-plain", "good-reshape-same", "good-sequence")]
     with a_server() as (repository, client):
         asked = [v for v in verdicts(chosen, repository, client) if not v.case.startswith("broken-group-gpu-")]
-    assert len(asked) > 40
+    assert len(asked) > 25
     assert [v for v in asked if not v.agree] == []
 
 

@@ -22,6 +22,7 @@ _TYPES = {"STRING": "BYTES", "BOOL": "BOOL", "BOOLEAN": "BOOL"} | {
 }
 _VERSIONS = ("10", "11")
 _AGAIN = "convert or copy it again"
+_DEPTH, _ALIVE = 100, 200_000  # elements one in another, and elements of a layer that has not ended
 
 
 @dataclass
@@ -60,28 +61,42 @@ def read(path: Path, where: str, limits: Limits) -> tuple[Signature, tuple[str, 
 
 
 def _elements(path: Path, net: _Net) -> Iterator[tuple[int, Any]]:
-    """Each element as it ends, with its depth (the root has 0); the large ones are emptied afterwards."""
+    """Each element as it ends, with its depth (the root has 0); what was seen is dropped, but inside a layer."""
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import ParseError, iterparse
 
-    depth, where = 0, net.where
+    where, waste = net.where, UnsafeError("has too many parts to be looked through", where=net.where, do=_AGAIN)
+    opened: list[tuple[Any, int]] = []  # the elements we are in, and how many were alive before each
+    alive = layers = 0
     try:
         for event, element in iterparse(path, events=("start", "end"), forbid_dtd=True):
             if event == "start":
-                if depth == 0:
-                    net.version = element.get("version", "")
-                    if element.tag != "net" or net.version not in _VERSIONS:
-                        raise PackageError("is no OpenVINO model of IR version 10 or 11", where=where, do=_AGAIN)
-                depth += 1
+                if not opened:
+                    _check_root(net, element)
+                opened.append((element, alive))
+                alive += 1
+                layers += element.tag == "layer"
+                if len(opened) > _DEPTH or alive > _ALIVE:
+                    raise waste
                 continue
-            depth -= 1
-            yield depth, element
-            if element.tag in ("layer", "edge"):
+            _, before = opened.pop()
+            yield len(opened), element
+            layers -= element.tag == "layer"
+            if element.tag == "layer" or not layers:
                 element.clear()
+                alive = before
+                if opened:
+                    opened[-1][0].remove(element)
     except ParseError:
         raise PackageError("is no OpenVINO model, or is cut off", where=where, do=_AGAIN) from None
     except DefusedXmlException:
         raise UnsafeError("defines XML entities or a document type", where=where, do=_AGAIN) from None
+
+
+def _check_root(net: _Net, root: Any) -> None:
+    net.version = root.get("version", "")
+    if root.tag != "net" or net.version not in _VERSIONS:
+        raise PackageError("is no OpenVINO model of IR version 10 or 11", where=net.where, do=_AGAIN)
 
 
 def _take(net: _Net, depth: int, element: Any) -> None:
@@ -154,8 +169,8 @@ def _name(net: _Net, side: str, names: str, layer: str) -> str:
 def _dims(port: Any) -> Shape:
     if port is None:
         return ()
-    sizes = [int(dim.text or "-1") for dim in port.findall("dim")]
-    return tuple("?" if size < 0 else size for size in sizes)
+    sizes = [(dim.text or "").strip() for dim in port.findall("dim")]
+    return tuple(int(size) if re.fullmatch(r"\d{1,18}", size, re.ASCII) else "?" for size in sizes)
 
 
 def _tensor(net: _Net, side: str, name: str, port: Any, shape: Shape | None) -> Tensor:
