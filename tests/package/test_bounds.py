@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders import CONFIG, bomb, folder, model, package, raw_entry, raw_zip, triton
+from builders import CONFIG, IR, bomb, folder, model, package, raw_entry, raw_zip, triton
 
 MIB = 1 << 20
 READ = """
@@ -139,11 +139,28 @@ def test_a_manifest_nested_without_end(content: str, tmp_path: Path) -> None:
     assert grown < 64 * MIB
 
 
-def test_deeply_nested_xml(tmp_path: Path) -> None:
-    text = '<net name="n" version="11">' + "<a>" * 1_000_000
-    outcome, grown = measured(folder(tmp_path, {"n.xml": text}) / "n.xml", tmp_path / "s")
-    assert outcome.startswith(("PackageError", "UnsafeError"))
-    assert grown < 512 * MIB
+XML = {
+    "nested": "<a>" * 1_000_000,
+    "wide-in-a-layer": '<layers><layer type="Add">' + "<port/>" * 4_000_000,
+    "attribute": '<a b="' + "x" * (60 * MIB) + '"/>',
+}
+
+
+@pytest.mark.parametrize("text", XML.values(), ids=XML)
+def test_xml_without_end(text: str, tmp_path: Path) -> None:
+    source = folder(tmp_path, {"n.xml": '<net name="n" version="11">' + text}) / "n.xml"
+    outcome, grown = measured(source, tmp_path / "s", "signature")
+    assert "has too many parts" in outcome or "is cut off" in outcome
+    assert grown < 256 * MIB
+
+
+def test_xml_with_millions_of_elements_is_not_kept(tmp_path: Path) -> None:
+    text = '<net name="n" version="11">' + "<a/>" * 4_000_000 + IR.split('version="11">', 1)[1]
+    outcome, grown = measured(
+        folder(tmp_path, {"n.xml": text, "n.bin": bytes(12)}) / "n.xml", tmp_path / "s", "signature"
+    )
+    assert outcome == "openvino"
+    assert grown < 48 * MIB
 
 
 def test_a_forest_with_millions_of_numbers(tmp_path: Path) -> None:

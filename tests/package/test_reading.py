@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
+import zipfile
 from hashlib import sha256
 from pathlib import Path
 
@@ -169,6 +171,39 @@ def test_an_adopted_folder_is_kept_as_it_is(tmp_path: Path) -> None:
 def test_a_triton_zip_without_its_own_folder_takes_the_name_of_its_config(tmp_path: Path) -> None:
     content = zipped([("config.pbtxt", (CONFIG + ' name: "resnet"').encode()), ("1/model.onnx", MODEL)])
     assert inspect(folder(tmp_path, {"x.zip": content}) / "x.zip").name == "resnet"
+
+
+class Unseekable(io.RawIOBase):
+    """A pipe: zipfile then writes sizes behind the data."""
+
+    def __init__(self, path: Path) -> None:
+        self.target = path.open("wb")
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        return self.target.write(data)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        self.target.close()
+        super().close()
+
+
+@pytest.mark.parametrize("piped", [False, True], ids=["seekable", "piped"])
+@pytest.mark.parametrize("wide", [False, True], ids=["zip32", "zip64"])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
+def test_zips_as_ordinary_tools_write_them(method: int, wide: bool, piped: bool, tmp_path: Path) -> None:
+    path = tmp_path / "b.zip"
+    target = Unseekable(path) if piped else path.open("wb")
+    with target as out, zipfile.ZipFile(out, "w", method) as archive:  # type: ignore[arg-type]
+        archive.comment = b"written by hand"
+        for name, content in (("package.yaml", MANIFEST.encode()), ("m.onnx", MODEL)):
+            entry = zipfile.ZipInfo(name)
+            entry.compress_type = method
+            with archive.open(entry, "w", force_zip64=wide) as member:
+                member.write(content)
+    assert inspect(path).digest == inspect(package(tmp_path)).digest
 
 
 def test_code_is_read_where_it_is_allowed(tmp_path: Path) -> None:
