@@ -5,7 +5,9 @@ BF16 is ml_dtypes.bfloat16 (as tritonclient has it since 26.06) and BYTES object
 
 from __future__ import annotations
 
+import math
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,34 +50,53 @@ def load_npz(path: Path) -> dict[str, Array]:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > _MOST_BYTES:
                 raise PackageError("its arrays unpack to more than 4 GiB", where=str(path), do="split it")
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: _from_file(arrays[name]) for name in arrays.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, SyntaxError) as error:
+            return {m.filename.removesuffix(".npy"): _from_file(_read(archive, m)) for m in archive.infolist()}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PackageError(f"is no readable .npz ({reason})", where=str(path), do="write it with numpy.savez") from None
 
 
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+    """One array. Unlike numpy's own reader it allocates nothing that a header only promises. Raises ValueError."""
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in readers:
+            raise ValueError(f"{member.filename} has version {version} of the .npy format")
+        shape, fortran, dtype = readers[version](stream)  # type: ignore[no-untyped-call]
+        if dtype.hasobject or dtype.names:
+            raise ValueError(f"{member.filename} holds objects, not numbers or text")
+        if math.prod(shape) * dtype.itemsize != member.file_size - stream.tell():
+            raise ValueError(f"{member.filename} is not as long as its header says")
+        array = np.frombuffer(bytearray(stream.read()), dtype) if math.prod(shape) else np.empty(0, dtype)
+        return array.reshape(shape, order="F" if fortran else "C")
+
+
 def save_npz(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write arrays by name; the same arrays give the same bytes."""
+    """Write arrays by name; the same arrays give the same bytes. Raises PackageError for text that .npz cannot hold."""
+    stored = {name: _to_file(name, np.asarray(arrays[name])) for name in sorted(arrays)}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(arrays):
+        for name, array in stored.items():
             member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             with archive.open(member, "w", force_zip64=True) as stream:
-                np.save(stream, _to_file(np.asarray(arrays[name])), allow_pickle=False)
+                np.lib.format.write_array(stream, array, allow_pickle=False)  # type: ignore[no-untyped-call]
 
 
 def _from_file(array: Array) -> Array:
+    if array.dtype == np.dtype("V2"):  # how numpy writes BF16, which is none of its own types
+        return array.view(numpy_dtype("BF16"))
     if array.dtype.kind == "U":
         array = np.char.encode(array, "utf-8")
     return array.astype(np.object_) if array.dtype.kind == "S" else array
 
 
-def _to_file(array: Array) -> Array:
+def _to_file(name: str, array: Array) -> Array:
     if array.dtype != np.object_:
         return array
-    return np.array([v if isinstance(v, bytes) else str(v).encode() for v in array.ravel()], dtype="S").reshape(
-        array.shape
-    )
+    text = [value if isinstance(value, bytes) else str(value).encode() for value in array.ravel()]
+    if any(value.endswith(b"\0") for value in text):
+        raise PackageError(f"text of {name!r} ends in NUL, which .npz cannot hold", do="leave this tensor out")
+    return np.array(text, dtype="S").reshape(array.shape)
 
 
 def synthesize(
