@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tritonpm.data import DTYPES, Shape, Signature, Tensor
 from tritonpm.errors import PackageError, UnsafeError
 from tritonpm.package.labels import KEYS, parsed
-from tritonpm.package.limits import Limits, human
+from tritonpm.package.limits import MIB, Limits, human
 
 _TYPES = {"STRING": "BYTES", "BOOL": "BOOL", "BOOLEAN": "BOOL"} | {
     (name.replace("UINT", "U").replace("INT", "I")): name for name in DTYPES if name not in ("BYTES", "BOOL")
@@ -45,8 +45,9 @@ def read(path: Path, where: str, limits: Limits) -> tuple[Signature, tuple[str, 
     if size > limits.graph:
         raise UnsafeError(f"is longer than {human(limits.graph)}", where=where, do=_AGAIN)
     net = _Net(where)
-    for depth, element in _elements(path, net):
-        _take(net, depth, element)
+    with path.open("rb") as stream:
+        for depth, element in _elements(stream, net):
+            _take(net, depth, element)
     if not net.results:
         raise PackageError("has no outputs", where=where, do=_AGAIN)
     weights = path.with_suffix(".bin")
@@ -60,7 +61,7 @@ def read(path: Path, where: str, limits: Limits) -> tuple[Signature, tuple[str, 
     return Signature(tuple(net.inputs), outputs, net.labels), (weights.name,) if has_weights else ()
 
 
-def _elements(path: Path, net: _Net) -> Iterator[tuple[int, Any]]:
+def _elements(stream: BinaryIO, net: _Net) -> Iterator[tuple[int, Any]]:
     """Each element as it ends, with its depth (the root has 0); what was seen is dropped, but inside a layer."""
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import ParseError, iterparse
@@ -69,7 +70,7 @@ def _elements(path: Path, net: _Net) -> Iterator[tuple[int, Any]]:
     opened: list[tuple[Any, int]] = []  # the elements we are in, and how many were alive before each
     alive = layers = 0
     try:
-        for event, element in iterparse(path, events=("start", "end"), forbid_dtd=True):
+        for event, element in iterparse(_Large(stream), events=("start", "end"), forbid_dtd=True):
             if event == "start":
                 if not opened:
                     _check_root(net, element)
@@ -91,6 +92,16 @@ def _elements(path: Path, net: _Net) -> Iterator[tuple[int, Any]]:
         raise PackageError("is no OpenVINO model, or is cut off", where=where, do=_AGAIN) from None
     except DefusedXmlException:
         raise UnsafeError("defines XML entities or a document type", where=where, do=_AGAIN) from None
+
+
+class _Large:
+    """A stream read in large pieces: expat looks through an unfinished token again with every piece it is given."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+
+    def read(self, _: int = 0) -> bytes:
+        return self.stream.read(MIB)
 
 
 def _check_root(net: _Net, root: Any) -> None:
