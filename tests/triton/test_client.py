@@ -1,0 +1,90 @@
+"""The client: the same over HTTP and gRPC, and one sentence for what goes wrong."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.conftest import Running
+from tests.repository.lint.cases import ensemble, model
+from tritonpm.errors import InferenceError, NotFoundError, ServerError
+from tritonpm.triton.client import Client, address
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture(params=["http", "grpc"])
+def client(request: pytest.FixtureRequest, running: Running) -> Client:
+    protocol = request.param
+    found = Client(running.server.http if protocol == "http" else running.server.grpc, protocol=protocol)
+    request.addfinalizer(found.close)
+    return found
+
+
+def test_life_of_a_model(client: Client, running: Running) -> None:
+    if not (running.repository / "m").exists():
+        model(running.repository)
+    assert client.live()
+    assert client.server_version() == "2.51.0"
+    assert client.load_and_wait("m").state == "READY"
+    assert client.ready("m")
+    assert [s.name for s in client.index()].count("m") == 1
+    assert client.config("m")["name"] == "m"
+    signature = client.metadata("m")
+    assert [(t.name, t.dtype, t.shape) for t in signature.inputs] == [("x", "FP32", ("?", 4))]
+    array = np.arange(8, dtype=np.float32).reshape(2, 4)
+    assert np.array_equal(client.infer("m", {"x": array})["y"], -array)
+    assert next(s for s in client.statistics("m")).inferences == 2
+    with pytest.raises(InferenceError, match="no input 'z'"):
+        client.infer("m", {"z": array})
+    with pytest.raises(InferenceError, match="expected"):
+        client.infer("m", {"x": array[:, :3]})
+    client.unload_and_wait("m")
+    assert not client.ready("m")
+
+
+def test_an_ensemble_brings_its_members_and_takes_them_away(client: Client, running: Running) -> None:
+    if not (running.repository / "e").exists():
+        shutil.rmtree(running.repository / "m", ignore_errors=True)
+        ensemble(running.repository)
+    client.load_and_wait("e")
+    array = np.ones((3, 4), np.float32)
+    assert np.array_equal(client.infer("e", {"in": array})["out"], array)
+    client.unload_and_wait("e", dependents=True)
+    assert not any(state.state == "READY" for state in client.index())
+
+
+def test_unknown_models_are_not_found(client: Client) -> None:
+    with pytest.raises(ServerError, match="nothing"):
+        client.load("nothing")
+    with pytest.raises(NotFoundError, match="tritonpm load"):
+        client.metadata("nothing")
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_nobody_there_is_one_sentence(protocol: str) -> None:
+    with Client("127.0.0.1:1", protocol=protocol, timeout=2) as client:
+        assert not client.live()
+        with pytest.raises(ServerError, match="no Triton answers"):
+            client.index()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("host:8000", ("http", "host:8000", False)),
+        ("http://host:8000/", ("http", "host:8000", False)),
+        ("https://host", ("http", "host", True)),
+        ("grpc://host:8001", ("grpc", "host:8001", False)),
+        ("grpcs://host:8001", ("grpc", "host:8001", True)),
+    ],
+)
+def test_addresses(url: str, expected: tuple[str, str, bool]) -> None:
+    assert address(url) == expected
+
+
+def test_other_schemes_are_refused() -> None:
+    with pytest.raises(ServerError, match="ftp"):
+        address("ftp://host")
