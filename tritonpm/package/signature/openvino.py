@@ -83,11 +83,11 @@ def _elements(stream: BinaryIO, net: _Net) -> Iterator[tuple[int, Any]]:
             _, before = opened.pop()
             yield len(opened), element
             layers -= element.tag == "layer"
-            if element.tag == "layer" or not layers:
+            around = opened[-1][0] if opened else element
+            if not layers or (element.tag == "layer" and around.tag != "layer"):
                 element.clear()
+                del around[:]  # those parsed ahead too: their events keep them
                 alive = before
-                if opened:
-                    opened[-1][0].remove(element)
     except ParseError:
         raise PackageError("is no OpenVINO model, or is cut off", where=where, do=_AGAIN) from None
     except DefusedXmlException:
