@@ -1,0 +1,216 @@
+"""Every command as a user types it, on the real server; what it prints and with which exit code it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.repository.lint.cases import BASE, MODEL, model
+from tritonpm.cli.app import MODULE_OF
+from tritonpm.tensors import load_npz, save_npz
+
+TRITONPM = [sys.executable, "-m", "tritonpm.cli.main"]
+MANIFEST = """
+schema: 1
+name: bolts
+version: "1.2"
+exporter: {name: hand, version: "3"}
+stages:
+  - {name: invert, model: model.onnx, task: image classification, labels: [a, b, c, d],
+     samples: [{inputs: in.npz, outputs: out.npz}]}
+"""
+
+
+def run(*arguments: object, workspace: Path | None = None, code: int = 0, **variables: str) -> str:
+    """Standard output of a command that must end with `code`; with another code it is standard error."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("TRITON", "NO_COLOR"))} | variables
+    if workspace:
+        environment["TRITONPM_WORKSPACE"] = str(workspace)
+    ended = subprocess.run(
+        [*TRITONPM, *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=120, check=False
+    )
+    assert ended.returncode == code, ended.stderr + ended.stdout
+    assert "Traceback" not in ended.stderr
+    if code:
+        assert ended.stderr.count("\n") == 1, ended.stderr
+        assert ended.stderr.startswith("Error: ")
+    return ended.stderr if code else ended.stdout
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package folder with a sample."""
+    folder = tmp_path / "package"
+    folder.mkdir()
+    (folder / "package.yaml").write_text(MANIFEST)
+    (folder / "model.onnx").write_bytes(MODEL)
+    array = np.arange(8, dtype=np.float32).reshape(2, 4)
+    save_npz(folder / "in.npz", {"x": array})
+    save_npz(folder / "out.npz", {"y": -array})
+    return folder
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Path]:
+    """A workspace in a path with a blank; its server is stopped at the end."""
+    root = tmp_path / "a workspace"
+    run("init", root)
+    yield root
+    subprocess.run([*TRITONPM, "stop", "-w", root], capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("command", ["", *MODULE_OF])
+def test_every_help_has_examples(command: str) -> None:
+    text = run(*command.split(), "--help")
+    assert "Usage: tritonpm" in text
+    assert not command or f"tritonpm {command}" in text.split("Examples:")[1]
+
+
+def test_version_imports_nothing_heavy() -> None:
+    code = "import sys; sys.argv = ['tritonpm', '--version']\nfrom tritonpm.cli.main import main\ntry: main()\nexcept SystemExit: print(sorted({'click','rich','numpy','onnx','pydantic'} & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines()[1] == "[]"
+
+
+def test_listing_imports_nothing_heavy(workspace: Path) -> None:
+    code = f"import sys; sys.argv = ['tritonpm', 'list', '-w', {str(workspace)!r}]\nfrom tritonpm.cli.main import main\ntry: main()\nexcept SystemExit: print(sorted({{'numpy','onnx','pydantic','tritonclient','grpc','openvino'}} & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines()[-1] == "[]"
+
+
+@pytest.mark.server
+def test_the_whole_way(package: Path, workspace: Path, tmp_path: Path) -> None:
+    assert "Imported bolts" in run("import", package, workspace=workspace)
+    run("set", "bolts", "--mode", "performance", "--instances", 2, "--max-batch-size", 16, workspace=workspace)
+    listed = json.loads(run("list", "-o", "json", workspace=workspace))
+    assert listed["apiVersion"] == "tritonpm/v1"
+    row = listed["data"][0]
+    keys = "name type stages mode device max_batch_size precision status used_by revision digest"
+    assert set(keys.split()) <= set(row)
+    assert (row["mode"], row["max_batch_size"], row["status"], row["revision"]) == ("performance", 16, "imported", None)
+    assert "live" in run("serve", "--detach", workspace=workspace)
+    assert "answered 1 samples, 1 as expected" in run("load", "bolts", workspace=workspace)
+    for protocol in ("http", "grpc"):
+        out = tmp_path / f"{protocol}.npz"
+        said = run(
+            "infer",
+            "bolts",
+            "--input",
+            package / "in.npz",
+            "--output",
+            out,
+            "--protocol",
+            protocol,
+            workspace=workspace,
+        )
+        assert "2 x 4" in said
+        assert np.array_equal(load_npz(out)["y"], load_npz(package / "out.npz")["y"])
+    status = yaml.safe_load(run("status", "-o", "yaml", workspace=workspace))["data"]
+    assert [(m["name"], m["state"], m["status"]) for m in status["models"]] == [("bolts", "READY", "loaded")]
+    url = status["server"]
+    assert "bolts" in run("status", "--server", url, workspace=workspace)
+    assert "is loaded" in run("remove", "bolts", workspace=workspace, code=1)
+    assert "is loaded" in run("rename", "bolts", "nuts", workspace=workspace, code=1)
+    assert "already runs" in run("serve", "--detach", workspace=workspace, code=1)
+    run("unload", "bolts", workspace=workspace)
+    run("rename", "bolts", "nuts", workspace=workspace)
+    assert not (workspace / "model_repository/bolts").exists()
+    run("load", "nuts", workspace=workspace)
+    run("stop", workspace=workspace)
+    assert "Loaded nuts" in _serve_again(workspace)
+    run("unload", "nuts", workspace=workspace)
+    run("stop", workspace=workspace)
+    run("remove", "nuts", workspace=workspace)
+    assert json.loads(run("list", "-o", "json", workspace=workspace))["data"] == []
+    assert list((workspace / "model_repository").iterdir()) == []
+    assert list((workspace / ".tritonpm/blobs").rglob("*/??/*")) == []
+
+
+def _serve_again(workspace: Path) -> str:
+    """What a second `serve` says: it loads what was loaded before."""
+    command = [*TRITONPM, "serve", "--detach", "-w", str(workspace)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stderr
+
+
+def test_render_export_and_import_again(package: Path, workspace: Path, tmp_path: Path) -> None:
+    run("import", package, workspace=workspace)
+    run("render", "bolts", "--output", tmp_path / "out", workspace=workspace)
+    first = {p.relative_to(tmp_path): p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    run("render", "bolts", "--output", tmp_path / "out", workspace=workspace)
+    assert first == {p.relative_to(tmp_path): p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert "Triton would load it" in run("lint", tmp_path / "out")
+    run("export", "bolts", "--output", tmp_path / "bolts.zip", workspace=workspace)
+    assert "exists already" in run("export", "bolts", "--output", tmp_path / "bolts.zip", workspace=workspace, code=1)
+    other = tmp_path / "other"
+    run("init", other)
+    run("import", tmp_path / "bolts.zip", workspace=other)
+    digests = [
+        json.loads(run("show", "bolts", "-o", "json", workspace=w))["data"]["digest"] for w in (workspace, other)
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_what_is_refused_is_one_sentence(package: Path, workspace: Path, tmp_path: Path) -> None:
+    run("import", package, workspace=workspace)
+    assert "the name 'bolts' is taken" in run("import", package, workspace=workspace, code=1)
+    assert "the same content" in run("import", package, "--name", "again", workspace=workspace, code=1)
+    assert "did you mean 'bolts'" in run("show", "bolt", workspace=workspace, code=1)
+    assert "1 to 128" in run("set", "bolts", "--max-batch-size", 500, workspace=workspace, code=1)
+    assert "one instance" in run("set", "bolts", "--instances", 3, workspace=workspace, code=1)
+    assert "nothing to change" in run("set", "bolts", workspace=workspace, code=2)
+    assert "No such command" in run("frobnicate", code=2)
+    assert "no such file" in run("import", tmp_path / "nothing.zip", workspace=workspace, code=1).lower()
+    assert "tritonpm init" in run("list", "-w", tmp_path, code=1)
+    assert "tritonpm serve" in run("load", "bolts", workspace=workspace, code=1)
+    model(tmp_path / "bad", BASE + "wrong: 1")
+    ended = subprocess.run([*TRITONPM, "lint", str(tmp_path / "bad")], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "config.pbtxt:7: error:" in ended.stdout
+
+
+def test_debug_shows_the_traceback(workspace: Path) -> None:
+    command = [*TRITONPM, "show", "nothing", "--debug", "-w", str(workspace)]
+    assert "Traceback" in subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
+@pytest.mark.parametrize("form", ["table", "json", "yaml"])
+def test_every_reading_command_has_every_form(package: Path, workspace: Path, tmp_path: Path, form: str) -> None:
+    read = {
+        "json": json.loads,
+        "yaml": yaml.safe_load,
+        "table": lambda text: {"apiVersion": "tritonpm/v1"} if text else {},
+    }
+    run("import", package, "-o", form, workspace=workspace)
+    commands = (
+        ("list",), ("show", "bolts"), ("inspect", package / "model.onnx"), ("status",), ("set", "bolts", "--priority", 1),
+        ("render", "bolts", "--output", tmp_path / "out"), ("lint", tmp_path / "out"), ("doctor",),
+    )  # fmt: skip
+    for command in commands:
+        said = run(*command, "-o", form, workspace=workspace)
+        assert read[form](said)["apiVersion"] == "tritonpm/v1"
+        assert "\x1b" not in said
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str) -> None:
+    assert "_TRITONPM_COMPLETE" in run("completion", shell)
+
+
+def test_completion_knows_the_commands() -> None:
+    said = subprocess.run(
+        TRITONPM, capture_output=True, text=True, check=False,
+        env={**os.environ, "_TRITONPM_COMPLETE": "bash_complete", "COMP_WORDS": "tritonpm unl", "COMP_CWORD": "1"},
+    ).stdout  # fmt: skip
+    assert "unload" in said
+
+
+def test_schema_is_json() -> None:
+    assert json.loads(run("schema"))["properties"]["stages"]
