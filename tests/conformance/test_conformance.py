@@ -1,0 +1,82 @@
+"""A diverse sample of `script/conformance`, on the real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import harness
+import onnx_cases
+import pytest
+import run
+
+from tritonpm.serving import Serving
+
+PASS = (
+    "light/light_squeezenet",  # old IR, weights among the inputs, static batch of 1 made dynamic
+    "light/light_shufflenet",  # reshapes in the middle that repeat the batch
+    "simple/test_sign_model",
+    "simple/test_expand_shape_model1",
+    "simple/test_sequence_model6",  # a scalar output
+    "pytorch-converted/test_Conv2d",
+    "pytorch-operator/test_operator_view",  # shape [1]
+    "node/test_add_uint8",
+    "node/test_clip_default_int8_inbounds",
+    "node/test_reduce_mean_default_axes_keepdims_random",
+    "node/test_gather_0",
+    "node/test_if",
+    "node/test_isnan",  # bool
+    "node/test_lstm_defaults",
+    "node/test_max_float64",
+    "node/test_nonzero_example",  # a shape that depends on the values
+    "node/test_split_equal_parts_1d_opset18",  # several outputs
+    "node/test_string_concat_utf8",
+    "node/test_string_concat_zero_dimensional",  # scalars in and out
+    "node/test_where_long_example",
+)
+REFUSED = {
+    "node/test_sequence_insert_at_back": "triton",
+    "node/test_reduce_sum_empty_set": "triton",
+    "node/test_bernoulli": "runtime",
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Serving]:
+    with harness.serving() as started:
+        yield started
+
+
+@pytest.mark.server
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_sample_of_onnx_cases_is_served_right(server: Serving) -> None:
+    verdicts = [harness.run(server, name) for name in PASS]
+    assert [v for v in verdicts if v.verdict != "passed"] == []
+    assert server.manager.packages() == []
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_says_who_forces_it(server: Serving, name: str) -> None:
+    verdict = harness.run(server, name)
+    assert (verdict.verdict, verdict.by) == ("refused", REFUSED[name]), verdict
+
+
+def test_the_page_lists_every_refusal_and_the_log_is_gone_on_from(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text(
+        '{"name": "node/a", "verdict": "wrong", "by": "", "reason": "first"}\n'
+        '{"name": "node/a", "verdict": "passed", "by": "", "reason": ""}\n'
+        '{"name": "node/b", "verdict": "refused", "by": "triton", "reason": "a | b"}\n'
+    )
+    verdicts = run.read(log, ["node/a", "node/b", "node/c"])
+    assert run.summary(verdicts) == "1 passed, 1 refused with a reason, 0 wrong"
+    assert "| node/b | a \\| b |" in run.page(verdicts, 3)
+    assert "(2 of 3 cases)" in run.page(verdicts, 3)
+
+
+def test_every_kind_of_case_is_there() -> None:
+    names = onnx_cases.names()
+    assert {name.partition("/")[0] for name in names} == {"light", "node", *onnx_cases.FOLDERS}
+    assert set(PASS) | set(REFUSED) <= set(names)
