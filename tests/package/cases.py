@@ -511,6 +511,13 @@ onnx_file("sequence", PackageError, "its output 'y' is of sequence type", model(
     outputs=[helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)]))  # fmt: skip
 onnx_file("complex", PackageError, "its input 'x' is COMPLEX64, which Triton has no type for",
           model(inputs=[value("x", kind=TensorProto.COMPLEX64)]))  # fmt: skip
+onnx_file(
+    "name-not-utf8",
+    PackageError,
+    "has an input without a printable name",
+    MODEL.replace(b"Z\x18\n\x01x", b"Z\x18\n\x01\x80"),
+)
+onnx_file("location-not-utf8", UnsafeError, "undecodable", external("QQ").SerializeToString().replace(b"QQ", b"Q\x80"))
 onnx_file("unnamed", PackageError, "has an input without a printable name", model(inputs=[value("")]))
 
 

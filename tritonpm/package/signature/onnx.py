@@ -45,7 +45,7 @@ def read(path: Path, where: str, limits: Limits) -> tuple[Signature, tuple[str, 
     if not outputs:
         raise PackageError("has no outputs", where=where, do="export it with its outputs")
     external = tuple(sorted(_external_files(model, path.parent, where, limits)))
-    labels = from_metadata({entry.key: entry.value for entry in model.metadata_props})
+    labels = from_metadata({_text(entry.key): _text(entry.value) for entry in model.metadata_props})
     return Signature(inputs, outputs, labels), external
 
 
@@ -109,7 +109,7 @@ def _tensor(value: Any, side: str, where: str) -> Tensor:
     from onnx import TensorProto
 
     kind = value.type.WhichOneof("value")
-    if not value.name or not value.name.isprintable():
+    if not value.name or not _text(value.name).isprintable():
         raise PackageError(f"has an {side} without a printable name", where=where, do="name it and export it again")
     if kind != "tensor_type":
         what = (kind or "unknown").removesuffix("_type").replace("_", " ")
@@ -123,6 +123,11 @@ def _tensor(value: Any, side: str, where: str) -> Tensor:
     return Tensor(value.name, _TYPES[name], _shape(value.type.tensor_type))
 
 
+def _text(value: str | bytes) -> str:
+    """A string of the model; one that is no UTF-8 comes as bytes, and becomes unprintable text."""
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+
+
 def _shape(tensor_type: Any) -> Shape | None:
     if not tensor_type.HasField("shape"):
         return None
@@ -132,7 +137,7 @@ def _shape(tensor_type: Any) -> Shape | None:
 def _dim(dim: Any) -> Dim:
     if dim.WhichOneof("value") == "dim_value" and dim.dim_value >= 0:
         return int(dim.dim_value)
-    name = str(dim.dim_param)
+    name = _text(dim.dim_param)
     return name if name and name.isprintable() and len(name) <= 64 else "?"
 
 
@@ -142,7 +147,7 @@ def _external_files(model: Any, folder: Path, where: str, limits: Limits) -> dic
     for tensor in _tensors(model):
         if tensor.data_location != tensor.EXTERNAL and not tensor.external_data:
             continue
-        facts = {entry.key: entry.value for entry in tensor.external_data}
+        facts = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
         location = facts.get("location", "")
         if location not in sizes:
             sizes[location] = _external_size(location, tensor.name, folder, where, limits)
