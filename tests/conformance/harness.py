@@ -135,12 +135,17 @@ def _refused(case: onnx_cases.Case, reason: str) -> Verdict:
     try:
         _bare(case)
     except Exception as error:
-        said = " ".join(str(error).split())[:200]
-        return Verdict(case.name, "refused", "runtime", said)
+        return Verdict(case.name, "refused", "runtime", _plain(error))
     for pattern, why in TRITON:
         if re.search(pattern, reason):
             return Verdict(case.name, "refused", "triton", f"{why}: {reason}")
     return Verdict(case.name, "refused", "nobody", reason)
+
+
+def _plain(error: Exception) -> str:
+    """What onnxruntime says, without where in its source it says it."""
+    said = re.sub(r"/onnxruntime_src/\S+ .*?\) (?=[A-Z\[])", "", " ".join(str(error).split()))
+    return said.removeprefix("[ONNXRuntimeError] : ")[:200]
 
 
 def _bare(case: onnx_cases.Case) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -52,14 +52,19 @@ def load(name: str) -> Case:
         _require_tensors(model)
         sets = list(_light(name, model) if kind == "light" else _stored(DATA / name))
     inputs, outputs = _inputs(model), [value.name for value in model.graph.output]
-    # An array may be absent where a test leaves out an optional input.
     return Case(
         name,
         model,
-        tuple((dict(zip(inputs, given, strict=False)), dict(zip(outputs, want, strict=False))) for given, want in sets),
+        tuple((_named(inputs, given), _named(outputs, want)) for given, want in sets),
         rtol,
         atol,
     )
+
+
+def _named(names: list[str], values: Sequence[Any]) -> dict[str, Any]:
+    """Values by name: numpy's scalars and ONNX's own tensors as arrays."""
+    arrays = [numpy_helper.to_array(v) if isinstance(v, TensorProto) else np.asarray(v) for v in values]
+    return dict(zip(names, arrays, strict=True))
 
 
 @cache
