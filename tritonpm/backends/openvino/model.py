@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -52,12 +53,15 @@ class TritonPythonModel:
         _convert(model, read)
         _reshape(model, read)
         model.check(
-            _described(model, read.inputs),
-            _described(model, read.outputs),
+            _described(model, read.inputs, model.inputs),
+            _described(model, read.outputs, model.outputs),
             outputs_agree=lambda file, said: file in (-1, said),
         )
         self.compiled = _compile(core, model, read)
-        self.ports = {name: port for port in (*self.compiled.inputs, *self.compiled.outputs) for name in _names(port)}
+        self.inputs, self.outputs = (
+            {name: port for port in ports for name in _names(port)}
+            for ports in (self.compiled.inputs, self.compiled.outputs)
+        )
         self.threads = threading.local()
         streams = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self.streams = Streams(streams) if streams > 1 else None
@@ -80,9 +84,12 @@ class TritonPythonModel:
         request = self.threads.request
         self.threads.inputs = inputs  # a model that hands an input through answers in the input's memory
         for name, array in inputs.items():
-            request.set_tensor(self.ports[name], _tensor(array, self.model.inputs[name]["data_type"]))
-        request.infer(share_outputs=True, decode_strings=False)
-        return {name: _array(request.get_tensor(self.ports[name])) for name in names}
+            request.set_tensor(self.inputs[name], _tensor(array, self.model.inputs[name]["data_type"]))
+        try:
+            request.infer(share_outputs=True, decode_strings=False)
+        except RuntimeError as error:
+            raise ValueError(_plain(error)) from None
+        return {name: _array(request.get_tensor(self.outputs[name])) for name in names}
 
 
 def _read(core: ov.Core, model: Model) -> ov.Model:
@@ -90,12 +97,12 @@ def _read(core: ov.Core, model: Model) -> ov.Model:
     try:
         return core.read_model(str(path))
     except RuntimeError as error:
-        model.refuse(f"OpenVINO cannot read {path.name}: {_last_line(error)}")
+        model.refuse(f"OpenVINO cannot read {path.name}: {_plain(error)}")
 
 
-def _last_line(error: RuntimeError) -> str:
-    """OpenVINO's messages start with places in its source and end with what is wrong."""
-    return [line for line in str(error).splitlines() if line.strip()][-1].strip()
+def _plain(error: RuntimeError) -> str:
+    """OpenVINO's message without the places in its source that it starts with."""
+    return " ".join(re.sub(r"(Exception from|Check .* failed at) \S+:\d+:", "", str(error)).split())
 
 
 def _names(port: Any) -> list[str]:
@@ -114,9 +121,8 @@ def _dims(port: Any) -> Dims | None:
     return None if shape.rank.is_dynamic else [size.get_length() if size.is_static else -1 for size in shape]
 
 
-def _described(model: Model, ports: Sequence[Any]) -> dict[str, tuple[str, Dims | None]]:
+def _described(model: Model, ports: Sequence[Any], tensors: Mapping[str, Any]) -> dict[str, tuple[str, Dims | None]]:
     """Every tensor under the name that the config uses, where it uses one of its names."""
-    tensors = {**model.inputs, **model.outputs}
     names = [next((name for name in _names(port) if name in tensors), _names(port)[0]) for port in ports]
     return {name: (_dtype(model, port), _dims(port)) for name, port in zip(names, ports, strict=True)}
 
@@ -160,7 +166,7 @@ def _rewrite(model: Model, change: Callable[[], object], failure: str) -> None:
     try:
         change()
     except RuntimeError as error:
-        model.refuse(f"{failure}: {_last_line(error)}")
+        model.refuse(f"{failure}: {_plain(error)}")
 
 
 def _compile(core: ov.Core, model: Model, read: ov.Model) -> ov.CompiledModel:
@@ -169,7 +175,7 @@ def _compile(core: ov.Core, model: Model, read: ov.Model) -> ov.CompiledModel:
     try:
         return core.compile_model(read, device, properties)
     except RuntimeError as error:
-        model.refuse(f"OpenVINO cannot compile the model for {device}: {_last_line(error)}")
+        model.refuse(f"OpenVINO cannot compile the model for {device}: {_plain(error)}")
 
 
 def _properties(model: Model) -> dict[str, Any]:
@@ -184,8 +190,6 @@ def _properties(model: Model) -> dict[str, Any]:
         properties["ENABLE_CPU_PINNING"] = False
     if streams := model.parameter("NUM_STREAMS").upper():
         properties["NUM_STREAMS"] = str(model.share(int(streams))) if streams.isdecimal() else streams
-    if compilation := model.number("COMPILATION_NUM_THREADS"):
-        properties["COMPILATION_NUM_THREADS"] = compilation
     if precision := model.parameter("INFERENCE_PRECISION_HINT"):
         properties["INFERENCE_PRECISION_HINT"] = precision
     if model.switch("HINT_BF16", default=False):
