@@ -1,0 +1,77 @@
+"""How stages are joined, and what is refused with stage and tensor named."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.repository.packages import package, stage
+from tritonpm.errors import RenderError
+from tritonpm.repository.cascade import wire
+
+
+def test_single_output_joins_single_input() -> None:
+    wiring = wire(
+        package(stage("a", {"x": ("b", 4)}, {"y": ("b", 4)}), stage("c", {"in": ("b", 4)}, {"out": ("b", 2)}))
+    )
+    assert [(e.stage, e.tensor, e.source_stage, e.source_tensor) for e in wiring.edges] == [
+        ("a", "x", "", "x"),
+        ("c", "in", "a", "y"),
+    ]
+    assert [t.name for t in wiring.inputs] == ["x"]
+    assert [(name, where) for name, where, _ in wiring.outputs] == [("out", "c")]
+
+
+def test_a_name_goes_before_the_position_and_reaches_back() -> None:
+    first = stage("a", {"x": ("b", 4)}, {"y": ("b", 4), "size": ("b", 2)})
+    wiring = wire(
+        package(
+            first,
+            stage("b", {"y": ("b", 4)}, {"z": ("b", 4)}),
+            stage("c", {"size": ("b", 2), "z": ("b", 4)}, {"o": ("b",)}),
+        )
+    )
+    edges = {(e.stage, e.tensor): (e.source_stage, e.source_tensor) for e in wiring.edges}
+    assert edges["c", "size"] == ("a", "size")
+    assert edges["c", "z"] == ("b", "z")
+
+
+def test_bindings_say_otherwise_and_may_take_the_packages_input() -> None:
+    second = stage("b", {"image": ("b", 4), "mask": ("b", 4)}, {"z": ("b", 4)}, bindings={"image": "x", "mask": "a.y"})
+    wiring = wire(package(stage("a", {"x": ("b", 4)}, {"y": ("b", 4)}), second))
+    edges = {(e.stage, e.tensor): (e.source_stage, e.source_tensor) for e in wiring.edges}
+    assert edges["b", "image"] == ("", "x")
+    assert edges["b", "mask"] == ("a", "y")
+
+
+def test_outputs_that_nobody_takes_are_the_packages() -> None:
+    first = stage("a", {"x": ("b", 4)}, {"y": ("b", 4), "score": ("b", 1)})
+    wiring = wire(package(first, stage("b", {"y": ("b", 4)}, {"score": ("b", 1)})))
+    assert [name for name, _, _ in wiring.outputs] == ["a.score", "b.score"]
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        (
+            stage("b", {"in": ("b", 5)}, {"o": ("b",)}),
+            r"input 'in' \(FP32 \[b, 5\]\) of stage b is fed by nothing .*a.y",
+        ),
+        (stage("b", {"y": ("b", 5)}, {"o": ("b",)}), r"a.y has shape \[b, 4\], but b.y takes \[b, 5\]"),
+        (stage("b", {"y": ("b", 4)}, {"o": ("b",)}, dtype="INT64"), "a.y is FP32, but b.y takes INT64"),
+        (stage("b", {"i": ("b", 4)}, {"o": ("b",)}, bindings={"i": "a.q"}), "stage a has only y"),
+        (stage("b", {"i": ("b", 4)}, {"o": ("b",)}, bindings={"i": "b.o"}), "itself: that is a cycle"),
+        (stage("b", {"i": ("b", 4)}, {"o": ("b",)}, bindings={"j": "a.y"}), "stage b has no input 'j'"),
+        (stage("b", {"i": ("b", 4)}, {"o": ("b",)}, bindings={"i": "x"}), "takes nothing from an earlier stage"),
+        (stage("b", {"i": ("b", 4), "j": ("b", 4)}, {"o": ("b",)}), "fed by nothing"),
+    ],
+    ids=["shape", "named-shape", "dtype", "no-output", "itself", "no-input", "not-joined", "two-inputs"],
+)
+def test_refusals_name_the_edge(second: object, words: str) -> None:
+    with pytest.raises(RenderError, match=words):
+        wire(package(stage("a", {"x": ("b", 4)}, {"y": ("b", 4)}), second))  # type: ignore[arg-type]
+
+
+def test_a_later_stage_is_a_cycle() -> None:
+    first = stage("a", {"x": ("b", 4)}, {"y": ("b", 4)}, bindings={"x": "b.o"})
+    with pytest.raises(RenderError, match="the later stage b: that is a cycle"):
+        wire(package(first, stage("b", {"y": ("b", 4)}, {"o": ("b", 4)})))

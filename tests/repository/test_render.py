@@ -1,0 +1,195 @@
+"""What is rendered: the config that was asked for, readable, stable, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+
+from tests.repository.packages import NONE, PROVED, TARGET, package, stage
+from tritonpm.data import DTYPES, Format, Gpu, Package, Settings, Target, Task
+from tritonpm.errors import RenderError
+from tritonpm.repository.config import REVISION, messages, parse
+from tritonpm.repository.render import render
+
+IMAGE = {"image": ("batch", 3, 8, 8)}
+SCORES = {"scores": ("batch", 4)}
+GPUS = Target(4, (Gpu(0, "NVIDIA L4", "8.9", 24 << 30, 20 << 30), Gpu(1, "NVIDIA L4", "8.9", 24 << 30, 20 << 30)))
+
+
+def config(handed_in: Package, settings: Settings = Settings(), target: Target = TARGET, axis: Any = PROVED) -> Any:  # noqa: B008
+    """The config of a single package's model, parsed back."""
+    (model,) = render(handed_in, settings, target, {"s": axis}).models
+    return parse(next(f.text or "" for f in model.files if f.path == "config.pbtxt"), "config.pbtxt")
+
+
+def single(**options: Any) -> Package:
+    return package(stage("s", IMAGE, SCORES, **options))
+
+
+def test_defaults() -> None:
+    said = config(single())
+    assert (said.name, said.backend, said.max_batch_size) == ("bolts", "onnxruntime", 8)
+    assert list(said.input[0].dims) == [3, 8, 8]
+    assert [(g.count, g.kind) for g in said.instance_group] == [(1, messages().ModelInstanceGroup.KIND_CPU)]
+    assert said.HasField("dynamic_batching")
+    assert [w.batch_size for w in said.model_warmup] == [1, 8]
+    for field in ("version_policy", "response_cache", "optimization"):
+        assert not said.HasField(field), field
+
+
+def test_performance_mode_shares_the_cores() -> None:
+    said = config(single(), Settings(mode="performance", instances=2))
+    assert said.instance_group[0].count == 2
+    assert said.parameters["intra_op_thread_count"].string_value == "2"
+    assert config(single(), Settings(mode="performance")).instance_group[0].count == TARGET.cores
+
+
+def test_gpus() -> None:
+    kinds = messages().ModelInstanceGroup
+    said = config(single(), Settings(device="gpu", gpus=(0, 1)), GPUS)
+    assert [(g.kind, list(g.gpus)) for g in said.instance_group] == [(kinds.KIND_GPU, [0, 1])]
+    said = config(single(), Settings(device="gpu", group_per_gpu=True), GPUS)
+    assert [list(g.gpus) for g in said.instance_group] == [[0], [1]]
+    (model,) = render(single(), Settings(), GPUS, {"s": PROVED}).models
+    assert {f.path for f in model.files if f.path.startswith("configs/")} == {
+        "configs/cpu.pbtxt",
+        "configs/nvidia-l4.pbtxt",
+    }
+
+
+def test_no_batch_axis_is_said_with_its_reason() -> None:
+    (model,) = render(single(), Settings(), TARGET, {"s": NONE}).models
+    text = next(f.text or "" for f in model.files if f.path == "config.pbtxt")
+    assert parse(text, "").max_batch_size == 0
+    assert "is a scalar" in text
+
+
+def test_openvino_keeps_its_batch_dimension() -> None:
+    said = config(single(form=Format.OPENVINO))
+    assert said.max_batch_size == 0
+    assert list(said.input[0].dims) == [-1, 3, 8, 8]
+    assert not said.HasField("dynamic_batching")
+    onnx = config(single(), Settings(backend="openvino"))
+    assert onnx.default_model_filename == "model.onnx"
+
+
+def test_openvino_weights_are_named_as_the_model() -> None:
+    (model,) = render(single(form=Format.OPENVINO), Settings(), TARGET, {"s": PROVED}).models
+    assert {f.path for f in model.files if f.blob} == {"1/model.xml", "1/model.bin"}
+
+
+def test_a_scalar_is_one_element_reshaped_away() -> None:
+    said = config(package(stage("s", {"x": ("b",)}, {"y": ("b",)})))
+    assert list(said.input[0].dims) == [1]
+    assert said.input[0].HasField("reshape")
+    assert list(said.input[0].reshape.shape) == []
+
+
+def test_labels_belong_to_the_output_that_they_count() -> None:
+    handed_in = package(
+        stage(
+            "s", IMAGE, {"features": ("b", 9), "scores": ("b", 2)}, task=Task.IMAGE_CLASSIFICATION, labels=("ok", "nok")
+        )
+    )
+    said = config(handed_in)
+    assert [output.label_filename for output in said.output] == ["", "labels.txt"]
+
+
+def test_every_setting_is_written() -> None:
+    settings = Settings(
+        max_batch_size=16, preferred_batch_sizes=(4, 8), queue_delay_us=100, version_policy="specific:1,3", warmup=False,
+        response_cache=True, rate_limiter={"r": 2}, priority=3, parameters={"session.x": "1"}, accelerators=("openvino",),
+    )  # fmt: skip
+    said = config(single(), settings)
+    assert list(said.dynamic_batching.preferred_batch_size) == [4, 8]
+    assert said.dynamic_batching.max_queue_delay_microseconds == 100
+    assert list(said.version_policy.specific.versions) == [1, 3]
+    assert not said.model_warmup
+    assert said.response_cache.enable
+    limiter = said.instance_group[0].rate_limiter
+    assert (limiter.resources[0].name, limiter.resources[0].count, limiter.priority) == ("r", 2, 3)
+    assert said.parameters["session.x"].string_value == "1"
+    assert said.optimization.execution_accelerators.cpu_execution_accelerator[0].name == "openvino"
+
+
+def test_a_cascade() -> None:
+    handed_in = package(stage("a", {"x": ("b", 4)}, {"y": ("b", 4)}), stage("c", {"in": ("b", 4)}, {"out": ("b", 2)}))
+    axes = {"a": PROVED, "c": PROVED}
+    revision = render(handed_in, Settings(stages={"c": {"max_batch_size": 2}}), TARGET, axes)
+    first, second, ensemble = revision.models
+    assert first.name.startswith("bolts.a.")
+    assert len(first.name.split(".")[-1]) == 8
+    said = parse(next(f.text or "" for f in ensemble.files if f.path == "config.pbtxt"), "")
+    assert (said.name, said.platform, said.max_batch_size) == ("bolts", "ensemble", 2)
+    assert [step.model_name for step in said.ensemble_scheduling.step] == [first.name, second.name]
+    assert not said.instance_group
+    for model in (first, second):  # the config names the folder that it lies in
+        assert parse(next(f.text or "" for f in model.files if f.path == "config.pbtxt"), "").name == model.name
+    other = render(handed_in, Settings(stages={"c": {"max_batch_size": 4}}), TARGET, axes)
+    assert other.models[0].name == first.name  # an unchanged member keeps its name
+    assert other.models[1].name != second.name  # a changed one never takes the old one's
+
+
+def test_ranks_that_triton_must_know() -> None:
+    handed_in = package(stage("s", {"x": ("b", 4)}, {"y": None}))  # type: ignore[dict-item]
+    with pytest.raises(RenderError, match="'y' has no rank"):
+        render(handed_in, Settings(), TARGET, {"s": NONE})
+
+
+def test_a_template_of_the_workspace_is_taken_and_cannot_lie(tmp_path: Path) -> None:
+    (tmp_path / "config.pbtxt.j2").write_text("# ours\n{% for text in fields.values() %}\n{{ text }}\n{% endfor %}\n")
+    (model,) = render(single(), Settings(), TARGET, {"s": PROVED}, templates=tmp_path).models
+    assert any((f.text or "").startswith("# ours") for f in model.files)
+    for lie, words in (
+        ("{{ fields.name }}\nbackend: 'python'", "backend.*input|input"),
+        ("nonsense {", "no model configuration"),
+        ("{{ fields.nothing }}", "cannot be rendered"),
+    ):
+        (tmp_path / "config.pbtxt.j2").write_text(lie)
+        with pytest.raises(RenderError, match=words):
+            render(single(), Settings(priority=1), TARGET, {"s": PROVED}, templates=tmp_path)
+
+
+tensors = st.dictionaries(
+    st.text(min_size=1, max_size=12).filter(str.strip),
+    st.lists(st.integers(1, 9) | st.sampled_from(["?", "h", "w"]), max_size=3).map(lambda d: ("batch", *d)),
+    min_size=1,
+    max_size=3,
+)
+choices = st.builds(
+    Settings,
+    mode=st.sampled_from(["shared", "performance"]),
+    max_batch_size=st.integers(1, 128),
+    queue_delay_us=st.integers(0, 10**6),
+    warmup=st.booleans(),
+    response_cache=st.booleans(),
+    dynamic_batching=st.booleans(),
+    version_policy=st.sampled_from(["latest:1", "latest:4", "all", "specific:1,2"]),
+    parameters=st.dictionaries(st.text(max_size=8), st.text(max_size=20), max_size=3),
+)
+
+
+@hypothesis(max_examples=60, deadline=None)
+@given(tensors, tensors, st.sampled_from(DTYPES), choices, st.sampled_from([PROVED, NONE]))
+def test_whatever_is_asked_for_is_what_stands_there(
+    inputs: Any, outputs: Any, dtype: str, settings: Settings, axis: Any
+) -> None:
+    handed_in = package(stage("s", inputs, outputs, dtype=dtype))
+    revision = render(handed_in, settings, TARGET, {"s": axis})
+    assert revision == render(handed_in, settings, TARGET, {"s": axis})
+    said = config(handed_in, settings, axis=axis)
+    assert said.max_batch_size == (settings.max_batch_size if axis is PROVED else 0)
+    assert [tensor.name for tensor in said.input] == list(inputs)
+    skip = 1 if axis is PROVED else 0
+    for entry, shape in zip(said.input, inputs.values(), strict=True):
+        assert list(entry.dims) == ([d if isinstance(d, int) else -1 for d in shape[skip:]] or [1])
+    for key, value in settings.parameters.items():
+        assert said.parameters[key].string_value == value
+    assert said.parameters[REVISION].string_value
+    assert replace(settings, max_batch_size=1) == settings or config(handed_in, settings, axis=axis) == said
