@@ -15,7 +15,7 @@ from tritonclient.utils import np_to_triton_dtype
 
 from tritonpm.data import DTYPES, Tensor
 from tritonpm.errors import PackageError
-from tritonpm.tensors import compare, load_npz, numpy_dtype, save_npz, synthesize, triton_dtype
+from tritonpm.tensors import as_served, compare, guesses, load_npz, numpy_dtype, save_npz, synthesize, triton_dtype
 
 NAMES = st.text(st.characters(categories=("L", "N"), include_characters="_:./-"), min_size=1, max_size=20)
 STORED = st.sampled_from([d for d in DTYPES if d not in ("BYTES", "BF16")]).map(numpy_dtype)
@@ -146,6 +146,23 @@ def test_made_up_inputs_depend_on_the_seed_alone() -> None:
 def test_made_up_inputs_have_every_dtype(dtype: str) -> None:
     (made,) = synthesize((Tensor("x", dtype, (2, 2)),)).values()
     assert triton_dtype(made.dtype) == dtype
+
+
+def test_guesses_grow_with_the_dynamic_dimensions_and_stay_small() -> None:
+    def shapes(*shape: int | str) -> list[tuple[int, ...]]:
+        return [made["x"].shape for made in guesses((Tensor("x", "UINT8", shape),))]
+
+    assert shapes("n", 3, "h", "w") == [(1, 3, 4, 4), (1, 3, 32, 32), (1, 3, 224, 224)]
+    assert shapes("n", 3) == [(1, 3)]
+    assert shapes("n", "a", "b", "c", "d") == [(1, 4, 4, 4, 4), (1, 32, 32, 32, 32)]
+
+
+def test_single_values_in_the_shape_that_triton_has() -> None:
+    tensors = (Tensor("scalar", "FP32", (1,)), Tensor("label", "INT64", ("?", 1)), Tensor("x", "FP32", ("?", 4)))
+    given = {"scalar": np.zeros(()), "label": np.zeros(3), "x": np.zeros((3, 4)), "other": np.zeros(3)}
+    shapes = {name: array.shape for name, array in as_served(given, tensors).items()}
+    assert shapes == {"scalar": (1,), "label": (3, 1), "x": (3, 4), "other": (3,)}
+    assert {n: a.shape for n, a in as_served(as_served(given, tensors), tensors).items()} == shapes
 
 
 @given(ARRAYS)

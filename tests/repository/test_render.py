@@ -22,7 +22,7 @@ SCORES = {"scores": ("batch", 4)}
 GPUS = Target(4, (Gpu(0, "NVIDIA L4", "8.9", 24 << 30, 20 << 30), Gpu(1, "NVIDIA L4", "8.9", 24 << 30, 20 << 30)))
 
 
-def config(handed_in: Package, settings: Settings = Settings(), target: Target = TARGET, axis: Any = PROVED) -> Any:  # noqa: B008
+def config(handed_in: Package, settings: Settings = Settings(), target: Target = TARGET, axis: Any = PROVED) -> Any:
     """The config of a single package's model, parsed back."""
     (model,) = render(handed_in, settings, target, {"s": axis}).models
     return parse(next(f.text or "" for f in model.files if f.path == "config.pbtxt"), "config.pbtxt")

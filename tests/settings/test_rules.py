@@ -41,6 +41,13 @@ BREAKING = {
     "queue-delay": (Settings(queue_delay_us=-1), "-1", Task.OTHER, Format.ONNX, PROVED),
     "version-policy": (Settings(version_policy="newest"), "newest", Task.OTHER, Format.ONNX, PROVED),
     "rate-limiter": (Settings(rate_limiter={"r": -1}), "negative", Task.OTHER, Format.ONNX, PROVED),
+    "code-parameters": (
+        Settings(parameters={"execution_env_path": "x"}),
+        "load code",
+        Task.OTHER,
+        Format.ONNX,
+        PROVED,
+    ),
     "cuda-graphs-gpu": (Settings(cuda_graphs=True), "GPU only", Task.OTHER, Format.ONNX, PROVED),
 }  # fmt: skip
 

@@ -129,9 +129,13 @@ class Command(click.RichCommand):
     """A command with the common options and, below its help, its examples."""
 
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
-        lines = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
-        super().__init__(*args, epilog=f"\b\nExamples:\n{lines}" if lines else None, **kwargs)
+        super().__init__(*args, **kwargs)
         self.params.extend(_common())
+        self.examples = [line.strip() for line in examples.strip().splitlines()]
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples, one a line, as they are typed."""
+        formatter.write("Examples:\n\n" + "".join(f"  {line}\n" for line in self.examples))
 
 
 class Group(click.RichGroup):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-from tritonpm.data import Format
+from tritonpm.data import CODE_PARAMETERS, Format
 from tritonpm.errors import UnsafeError
 from tritonpm.package.signature.tensorrt import MAGIC
 
@@ -18,7 +18,7 @@ RUNNING_FORMATS = {
     Format.TORCHSCRIPT: "is TorchScript, which is a program",
     Format.TORCH_EXPORT: "is a PyTorch export, which is a program",
 }
-_PARAMETERS = {"EXECUTION_ENV_PATH", "TRITON_BATCH_STRATEGY_PATH", "CPU_EXTENSION_PATH"}
+
 _STUB = "triton_python_backend_stub"
 
 
@@ -34,7 +34,7 @@ def code_in_file(path: str, start: bytes) -> str:
 
 def code_in_parameters(parameters: Mapping[str, object] | Iterable[str]) -> list[str]:
     """The parameters that make Triton load code."""
-    return sorted(f"parameter {name}" for name in parameters if name.upper() in _PARAMETERS)
+    return sorted(f"parameter {name}" for name in parameters if name.upper() in CODE_PARAMETERS)
 
 
 def allow(reason: str, where: str, allow_code: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tritonpm.data import BatchAxis, Format, Package, Settings, Stage, Target, Task
+from tritonpm.data import CODE_PARAMETERS, BatchAxis, Format, Package, Settings, Stage, Target, Task
 from tritonpm.errors import RuleError
 
 MOST_BATCH = 128
@@ -162,6 +162,12 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.settings.priority < 0 or any(count < 0 for count in c.settings.rate_limiter.values()),
         "the rate limiter's counts and priority cannot be negative",
         "use 0 or more",
+    ),
+    Rule(
+        "code-parameters",
+        lambda c: any(name.upper() in CODE_PARAMETERS for name in c.settings.parameters) and c.stage.config is None,
+        "the parameters {s.parameters} would make the server load code",
+        "leave them out; an adopted model folder that needs them is imported with --allow-code",
     ),
     Rule(
         "cuda-graphs-gpu",
