@@ -14,13 +14,13 @@ import numpy as np
 from tritonpm import views
 from tritonpm.errors import InferenceError, NotFoundError, PackageError, ServerError, TritonpmError
 from tritonpm.repository.config import REVISION
-from tritonpm.tensors import Array, compare, load_npz, save_npz, synthesize
+from tritonpm.tensors import Array, as_served, compare, guesses, load_npz, save_npz
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
-    from tritonpm.data import Revision, Sample
+    from tritonpm.data import Revision, Sample, Signature
     from tritonpm.manager import Manager
 
 # How far an answer may lie from the expected one: runtimes reorder FP32 sums, which costs the last three digits or so.
@@ -195,6 +195,7 @@ class Serving:
         """One inference with the arrays of an .npz, or with the package's sample. Raises InferenceError."""
         with self.client(protocol) as client:
             arrays = load_npz(inputs) if inputs else self._sample(name)
+            arrays = as_served(arrays, client.metadata(name, version).inputs)
             answer = client.infer(name, arrays, version=version)
         if outputs:
             save_npz(outputs, answer)
@@ -223,19 +224,18 @@ class Serving:
     def _probe(self, client: Client, record: Record) -> str:
         """Infer with every sample and compare; without samples, with a synthesized input. Raises ServerError."""
         name = record.package.name
-        samples = samples_of(record)
+        samples, signature = samples_of(record), client.metadata(name)
         for sample in samples:
-            answer = client.infer(name, self._arrays(record, sample.inputs))
+            answer = client.infer(name, as_served(self._arrays(record, sample.inputs), signature.inputs))
             _require_finite(answer)
-            expected = self._arrays(record, sample.outputs) if sample.outputs else {}
+            expected = as_served(self._arrays(record, sample.outputs) if sample.outputs else {}, signature.outputs)
             if difference := compare(expected, answer, rtol=RTOL, atol=ATOL):
                 raise ServerError(f"its answer to the sample {sample.inputs} is wrong: {difference}")
         if samples:
             compared = sum(sample.outputs is not None for sample in samples)
             return f"answered {len(samples)} samples, {compared} as expected"
-        signature = client.metadata(name)
         batch = 1 if client.config(name).get("max_batch_size") else None
-        _require_finite(client.infer(name, synthesize(signature.inputs, batch=batch)))
+        _require_finite(_guessed(client, name, signature, batch))
         return "answered a synthesized input; the package has no samples to compare with"
 
     def _require_revision(self, client: Client, revision: Revision) -> None:
@@ -273,6 +273,19 @@ def samples_of(record: Record) -> tuple[Sample, ...]:
     """The samples of the package as a whole; a single package's are its stage's."""
     package = record.package
     return package.samples or (() if package.cascade else package.stages[0].samples)
+
+
+def _guessed(client: Client, name: str, signature: Signature, batch: int | None) -> dict[str, Array]:
+    """The answer to the first made-up input that the model takes. Raises InferenceError."""
+    refusal = ""
+    for inputs in guesses(signature.inputs, batch=batch):
+        try:
+            return client.infer(name, inputs)
+        except InferenceError as error:
+            refusal = error.what
+    raise InferenceError(
+        f"it takes none of the made-up inputs (a sample in the package helps, or --no-probe): {refusal}"
+    )
 
 
 def _require_finite(answer: dict[str, Array]) -> None:

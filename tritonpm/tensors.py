@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ _NUMPY = {
 _TRITON = {np.dtype(kind): name for name, kind in _NUMPY.items()}
 _MOST_BYTES = 4 << 30  # of all the arrays of one .npz
 _DYNAMIC_SIZE = 4  # what a dynamic dimension becomes in a synthesized input
+_LARGER_SIZES = (32, 224)  # what else is worth a try
+_MOST_ELEMENTS = 1 << 26  # of a guessed input
 
 
 def numpy_dtype(dtype: str) -> np.dtype[Any]:
@@ -111,6 +113,27 @@ def synthesize(
     wanted = [t for t in tensors if not t.optional]
     first = {t.shape[0]: batch or 1 for t in wanted if t.shape and t.shape[0] != "?"}
     return {t.name: _filled(random, t.dtype, _sized(t.shape or (), batch, first, size)) for t in wanted}
+
+
+def guesses(tensors: Sequence[Tensor], *, batch: int | None = None, seed: int = 0) -> Iterator[dict[str, Array]]:
+    """Synthesized inputs, with ever larger dynamic dimensions: a model with convolutions refuses small ones."""
+    tried: list[int] = []
+    for size in (_DYNAMIC_SIZE, *_LARGER_SIZES):
+        elements = sum(math.prod(_sized(t.shape or (), batch, {}, size)) for t in tensors)
+        if not tried or (elements not in tried and elements <= _MOST_ELEMENTS):
+            tried.append(elements)
+            yield synthesize(tensors, batch=batch, seed=seed, size=size)
+
+
+def as_served(arrays: Mapping[str, Array], tensors: Sequence[Tensor]) -> dict[str, Array]:
+    """Arrays in the shapes that Triton has for `tensors`.
+
+    It has no empty dims: a model's scalar is [1] there, and one value a row, [n], is [n, 1].
+    """
+    single = {t.name: len(t.shape) for t in tensors if t.shape and len(t.shape) <= 2 and t.shape[-1] == 1}
+    return {
+        name: array[..., np.newaxis] if array.ndim + 1 == single.get(name) else array for name, array in arrays.items()
+    }
 
 
 def _sized(shape: Shape, batch: int | None, named: Mapping[Dim, int], size: int) -> tuple[int, ...]:

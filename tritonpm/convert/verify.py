@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from tritonpm.convert.runtimes import Run, RunFailedError
 from tritonpm.data import Tensor
-from tritonpm.tensors import Array, compare, synthesize
+from tritonpm.tensors import Array, compare, guesses
 
 Row = dict[str, Array]  # inputs with a first dimension of 1
 
 # How far rows may be apart, relative to the largest value of the tensor: kernels add up in another order for another
 # batch, which costs a few units in the last place a layer; a row that influences another is off by far more.
 TOLERANCE = {"d": 1e-9, "f": 1e-4, "e": 1e-2}
-SIZES = (4, 32, 224)  # what dynamic dimensions other than the batch are tried with
 
 
 class RefutedError(Exception):
@@ -29,7 +28,7 @@ class NoInputsError(Exception):
 def runnable_rows(run: Run, inputs: Sequence[Tensor], samples: Sequence[Row], count: int) -> list[Row]:
     """`count` different rows that the model answers one by one: the samples', or made up. Raises NoInputsError."""
     failure = RunFailedError("it has no inputs")
-    for rows in [_sampled(samples, count)] if samples else [_made_up(inputs, count, size) for size in SIZES]:
+    for rows in [_sampled(samples, count)] if samples else _made_up(inputs, count):
         try:
             run(rows[0])
             return rows
@@ -39,8 +38,8 @@ def runnable_rows(run: Run, inputs: Sequence[Tensor], samples: Sequence[Row], co
     raise NoInputsError(f"it does not run with {kind} ({failure})")
 
 
-def _made_up(inputs: Sequence[Tensor], count: int, size: int) -> list[Row]:
-    return [synthesize(inputs, batch=1, seed=seed, size=size) for seed in range(count)]
+def _made_up(inputs: Sequence[Tensor], count: int) -> Iterator[list[Row]]:
+    return map(list, zip(*(guesses(inputs, batch=1, seed=seed) for seed in range(count)), strict=True))
 
 
 def _sampled(samples: Sequence[Row], count: int) -> list[Row]:
