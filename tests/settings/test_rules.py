@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tritonpm.data import BatchAxis, Format, Package, Settings, Signature, Stage, Target, Task, Tensor
 from tritonpm.errors import RuleError
 from tritonpm.settings import RULES, broken, changed, defaults, require, stage_changed
+from tritonpm.settings.page import page
 
 TARGET = Target(cores=2)
 PROVED = BatchAxis("proved", "batch 3 equals three times batch 1")
@@ -99,3 +101,7 @@ def test_a_stage_has_settings_of_its_own() -> None:
     assert settings.for_stage("classify") == Settings()
     with pytest.raises(RuleError, match="no stage 'nothing'"):
         require(package(), stage_changed(Settings(), "nothing", {"priority": 1}), {"model": PROVED}, TARGET)
+
+
+def test_the_page_is_of_the_table() -> None:
+    assert (Path(__file__).parents[2] / "docs/rules.md").read_text(encoding="utf-8") == page()
