@@ -221,7 +221,7 @@ def _warm_up(config: Any, settings: Settings, inputs: tuple[Tensor, ...], axis: 
         sample = config.model_warmup.add(name=f"batch_{batch}", batch_size=batch if config.max_batch_size else 1)
         for entry, shape in zip(config.input, shapes, strict=True):
             value = sample.inputs[entry.name]
-            value.data_type, value.random_data = entry.data_type, True
+            value.data_type, value.zero_data = entry.data_type, True  # random_data is random bytes: NaN, huge
             value.dims.extend(((batch,) if own_axis else ()) + (dims(shape) or (() if own_axis else (1,))))
 
 
