@@ -67,8 +67,7 @@ class Serving:
                 detach=detach,
                 timeout=timeout,
                 gpu=bool(target().gpus),
-                standard_ports=True,
-                **address,  # type: ignore[arg-type]
+                **{"standard_ports": True, **address},  # type: ignore[arg-type]
             )
         self.__dict__["server"] = server
         return views.ServerView(server.version, server.pid, server.http, server.grpc, server.metrics, server.log)

@@ -45,8 +45,7 @@ def _field(config: Any, descriptor: Any) -> str:
     alone = messages().ModelConfig()
     value = getattr(config, descriptor.name)
     if descriptor.message_type is not None and descriptor.message_type.GetOptions().map_entry:
-        for key in value:
-            getattr(alone, descriptor.name)[key].CopyFrom(value[key])
+        getattr(alone, descriptor.name).MergeFrom(value)
     elif hasattr(value, "extend"):
         getattr(alone, descriptor.name).extend(value)
     elif descriptor.message_type is not None:
