@@ -132,13 +132,13 @@ def _judged(case: onnx_cases.Case, answers: list[list[dict[str, Any]]]) -> Verdi
 
 def _refused(case: onnx_cases.Case, reason: str) -> Verdict:
     """Whether somebody else than us forces the refusal."""
+    for pattern, why in TRITON:
+        if re.search(pattern, reason):
+            return Verdict(case.name, "refused", "triton", f"{why}: {reason}")
     try:
         _bare(case)
     except Exception as error:
         return Verdict(case.name, "refused", "runtime", _plain(error))
-    for pattern, why in TRITON:
-        if re.search(pattern, reason):
-            return Verdict(case.name, "refused", "triton", f"{why}: {reason}")
     return Verdict(case.name, "refused", "nobody", reason)
 
 

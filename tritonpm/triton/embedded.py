@@ -313,7 +313,7 @@ def _wait_live(process: subprocess.Popen[bytes], host: str, port: int, timeout: 
             raise ServerError(
                 f"tritonserver ended at its start with code {process.returncode}: {said}", do=f"the whole log is {log}"
             )
-        if _live(host, port):
+        if _live(host, port) and _listens(process.pid, port):
             return
         time.sleep(0.05)
     raise ServerError(f"tritonserver was not live after {timeout:g} s", do=f"look into {log}, or give --timeout")
@@ -330,6 +330,17 @@ def _live(host: str, port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Whether it is our server that answers there, and not one that took the port a moment before."""
+    with suppress(psutil.Error):
+        ours = psutil.Process(pid)
+        for process in (ours, *ours.children(recursive=True)):
+            for connection in process.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                    return True
+    return False
 
 
 def _last_words(log: Path, offset: int) -> str:
