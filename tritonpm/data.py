@@ -49,6 +49,16 @@ class Format(str, Enum):
     OTHER = "other"  # only in an adopted Triton folder: its config names the backend
 
 
+# The backends that can serve a format; the first is the format's own.
+BACKENDS: Mapping[Format, tuple[str, ...]] = {
+    Format.ONNX: ("onnxruntime", "openvino"),
+    Format.OPENVINO: ("openvino",),
+    Format.TENSORRT: ("tensorrt",),
+    Format.TORCHSCRIPT: ("pytorch",),
+    Format.TORCH_EXPORT: ("pytorch",),
+}
+
+
 class Task(str, Enum):
     """What a stage does; instance segmentation has rules of its own."""
 

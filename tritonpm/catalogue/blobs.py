@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from tritonpm.catalogue.workspace import Workspace
+from tritonpm.disk import storage_error, sync
 from tritonpm.errors import StorageError
 
 _CHUNK = 1 << 20
@@ -79,22 +78,3 @@ class Blobs:
     def _place(self, digest: str) -> Path:
         name = digest.removeprefix("sha256:")
         return self.root / name[:2] / name
-
-
-def sync(path: Path) -> None:
-    """Force a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def storage_error(error: OSError, where: Path) -> StorageError:
-    """The sentence for a failed write."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return StorageError(
-        "the disk is full" if full else f"cannot be written ({error.strerror})",
-        where=str(where),
-        do="make room and try again" if full else "check the disk and its permissions",
-    )

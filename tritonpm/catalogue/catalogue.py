@@ -17,9 +17,9 @@ from typing import Any
 
 import msgspec
 
-from tritonpm.catalogue.blobs import storage_error
 from tritonpm.catalogue.workspace import Workspace
 from tritonpm.data import BatchAxis, Package, Revision, Settings
+from tritonpm.disk import storage_error
 from tritonpm.errors import BusyError, NameTakenError, NotFoundError, StorageError
 
 BUSY = 30.0  # seconds that a statement waits for another process's transaction

@@ -9,21 +9,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tritonpm.data import BatchAxis, Format, Package, Settings, Shape, Stage, Target, Task, Tensor, config_dtype, dims
+from tritonpm.data import (
+    BACKENDS,
+    BatchAxis,
+    Format,
+    Package,
+    Settings,
+    Shape,
+    Stage,
+    Target,
+    Task,
+    Tensor,
+    config_dtype,
+    dims,
+)
 from tritonpm.errors import PackageError, RenderError
 
 REVISION = "tritonpm_revision"  # the parameter that ties a server's answer to a revision
 _GIB = 1 << 30
 _MOST_DEFAULT_INSTANCES = 8
 
-# What serves a format, the file it looks for in a version folder, and the name of its thread-count parameter.
-_BACKENDS = {
-    Format.ONNX: "onnxruntime",
-    Format.OPENVINO: "openvino",
-    Format.TENSORRT: "tensorrt",
-    Format.TORCHSCRIPT: "pytorch",
-    Format.TORCH_EXPORT: "pytorch",
-}
+# The file that a backend looks for in a version folder, and the name of its thread-count parameter.
 DEFAULT_FILES = {
     "onnxruntime": "model.onnx",
     "openvino": "model.xml",
@@ -62,7 +68,7 @@ class Member:
 
 def backend_of(stage: Stage, settings: Settings) -> str:
     """The backend that will serve a stage."""
-    return settings.backend or _BACKENDS[stage.format]
+    return settings.backend or BACKENDS[stage.format][0]
 
 
 def member(package: Package, stage: Stage, settings: Settings, target: Target, axis: BatchAxis, name: str) -> Member:

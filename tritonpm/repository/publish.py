@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tritonpm.data import RenderedModel, RepositoryFile, Revision
+from tritonpm.disk import storage_error, sync
 from tritonpm.errors import StorageError
 from tritonpm.repository.config import REVISION
 
@@ -27,11 +28,9 @@ def publish(revision: Revision, root: Path, staging: Path, blob_path: BlobPath, 
     try:
         for model in revision.models:
             _put(_staged(model, staging / model.name, blob_path, link), root / model.name, staging)
-        _sync(root)
+        sync(root)
     except OSError as error:
-        raise StorageError(
-            f"cannot be written ({error.strerror})", where=str(root), do="make room or check its permissions"
-        ) from None
+        raise storage_error(error, root) from None
 
 
 def withdraw(names: Iterable[str], root: Path, staging: Path) -> None:
@@ -41,7 +40,7 @@ def withdraw(names: Iterable[str], root: Path, staging: Path) -> None:
             _require_ours(root / name)
             (root / name).rename(staging / f"{name}.withdrawn")
             shutil.rmtree(staging / f"{name}.withdrawn")
-    _sync(root)
+    sync(root)
 
 
 def is_ours(folder: Path) -> bool:
@@ -60,9 +59,9 @@ def _staged(model: RenderedModel, folder: Path, blob_path: BlobPath, link: bool)
         place = folder / file.path
         place.parent.mkdir(parents=True, exist_ok=True)
         _write(file, place, blob_path, link)
-        _sync(place)
+        sync(place)
     for inner in sorted({path.parent for path in folder.rglob("*")} | {folder}, reverse=True):
-        _sync(inner)
+        sync(inner)
     return folder
 
 
@@ -92,11 +91,3 @@ def _put(made: Path, place: Path, staging: Path) -> None:
 def _exchange(one: Path, other: Path) -> bool:
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
     return rename is not None and rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

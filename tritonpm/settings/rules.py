@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tritonpm.data import CODE_PARAMETERS, BatchAxis, Format, Package, Settings, Stage, Target, Task
+from tritonpm.data import BACKENDS, CODE_PARAMETERS, BatchAxis, Format, Package, Settings, Stage, Target, Task
 from tritonpm.errors import RuleError
 
 MOST_BATCH = 128
 MOST_INSTANCES = 64
-
-# The backends that can serve a format; the first is the format's own.
-BACKENDS: dict[Format, tuple[str, ...]] = {
-    Format.ONNX: ("onnxruntime", "openvino"),
-    Format.OPENVINO: ("openvino",),
-    Format.TENSORRT: ("tensorrt",),
-    Format.TORCHSCRIPT: ("pytorch",),
-    Format.TORCH_EXPORT: ("pytorch",),
-}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,28 @@
+"""Files that survive a power cut, and the sentence where they cannot be written."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from tritonpm.errors import StorageError
+
+
+def sync(path: Path) -> None:
+    """Force a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def storage_error(error: OSError, where: Path) -> StorageError:
+    """The sentence for a failed write."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return StorageError(
+        "the disk is full" if full else f"cannot be written ({error.strerror})",
+        where=str(where),
+        do="make room and try again" if full else "check the disk and its permissions",
+    )
