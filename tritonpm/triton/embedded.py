@@ -96,37 +96,44 @@ def start(
         _link_repository(state, repository)
         _rotate(log)
         wanted = {"http": http_port, "grpc": grpc_port, "metrics": metrics_port}
-        for attempt in range(_ATTEMPTS):
+        for _ in range(_ATTEMPTS):
             ports = _choose(host, wanted, standard_ports)
             command = _command(installation, backends, host, ports, state, gpu, arguments)
-            offset = log.stat().st_size if log.exists() else 0
-            process = _spawn(command, installation, state, log, held, detach)
-            try:
-                _wait_live(process, host, ports["http"], timeout, log, offset)
-            except _PortTaken:
-                if attempt + 1 == _ATTEMPTS:
-                    raise ServerError(
-                        "the free ports that were chosen are taken again and again", do="name ports"
-                    ) from None
-                continue
-            except BaseException:
-                _end_group(process.pid, 1.0)
-                sweep(state)
-                raise
-            server = Server(
-                process.pid,
-                psutil.Process(process.pid).create_time(),
-                f"{host}:{ports['http']}",
-                f"{host}:{ports['grpc']}",
-                f"{host}:{ports['metrics']}",
-                str(log),
-                installation.version,
-                installation.source,
-                region_prefix(state),
-            )
-            _remember(state, server)
-            return server
-    raise AssertionError("unreachable")
+            with suppress(_PortTaken):
+                pid = _started(command, installation, state, log, held, detach, ports, timeout)
+                server = _server(pid, host, ports, log, installation, state)
+                _remember(state, server)
+                return server
+    raise ServerError("the free ports that were chosen are taken again and again", do="name the ports")
+
+
+def _server(pid: int, host: str, ports: dict[str, int], log: Path, installation: Installation, state: Path) -> Server:
+    http, grpc, metrics = (f"{host}:{ports[name]}" for name in ("http", "grpc", "metrics"))
+    created = psutil.Process(pid).create_time()
+    prefix = region_prefix(state)
+    return Server(pid, created, http, grpc, metrics, str(log), installation.version, installation.source, prefix)
+
+
+def _started(
+    command: list[str],
+    installation: Installation,
+    state: Path,
+    log: Path,
+    held: int,
+    detach: bool,
+    ports: dict[str, int],
+    timeout: float,
+) -> int:
+    """The pid of a server that is live; whatever goes wrong, no process is left. Raises _PortTaken, ServerError."""
+    offset = log.stat().st_size if log.exists() else 0
+    process = _spawn(command, installation, state, log, held, detach)
+    try:
+        _wait_live(process, ports, timeout, log, offset)
+    except BaseException:
+        _end_group(process.pid, 1.0)
+        sweep(state)
+        raise
+    return process.pid
 
 
 def stop(server: Server, state: Path, *, timeout: float = EXIT_TIMEOUT + 10.0) -> None:
@@ -303,26 +310,36 @@ class _PortTaken(Exception):  # noqa: N818
     """Somebody took a chosen port between our look and the server's."""
 
 
-def _wait_live(process: subprocess.Popen[bytes], host: str, port: int, timeout: float, log: Path, offset: int) -> None:
+def _wait_live(process: subprocess.Popen[bytes], ports: dict[str, int], timeout: float, log: Path, offset: int) -> None:
+    """Until this very process listens on all its ports and says that it is live."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if process.poll() is not None:
             said = _last_words(log, offset)
-            if "address already in use" in said.lower() or "Socket" in said:
+            if "already in use" in said.lower():
                 raise _PortTaken
             raise ServerError(
                 f"tritonserver ended at its start with code {process.returncode}: {said}", do=f"the whole log is {log}"
             )
-        if _live(host, port) and _listens(process.pid, port):
+        addresses = _listening(process.pid)
+        if set(ports.values()) <= set(addresses) and _live(addresses[ports["http"]], ports["http"]):
             return
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise ServerError(f"tritonserver was not live after {timeout:g} s", do=f"look into {log}, or give --timeout")
+
+
+def _listening(pid: int) -> dict[int, str]:
+    """The ports that a process listens on, with the address of each."""
+    with suppress(psutil.Error):
+        connections = psutil.Process(pid).net_connections("tcp")
+        return {c.laddr.port: c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+    return {}
 
 
 def _live(host: str, port: int) -> bool:
     from http.client import HTTPConnection, HTTPException
 
-    connection = HTTPConnection(host, port, timeout=2)
+    connection = HTTPConnection("127.0.0.1" if host == "0.0.0.0" else host, port, timeout=2)  # noqa: S104
     try:
         connection.request("GET", "/v2/health/live")
         return connection.getresponse().status == 200
@@ -330,17 +347,6 @@ def _live(host: str, port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _listens(pid: int, port: int) -> bool:
-    """Whether it is our server that answers there, and not one that took the port a moment before."""
-    with suppress(psutil.Error):
-        ours = psutil.Process(pid)
-        for process in (ours, *ours.children(recursive=True)):
-            for connection in process.net_connections("tcp"):
-                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
-                    return True
-    return False
 
 
 def _last_words(log: Path, offset: int) -> str:
