@@ -193,3 +193,18 @@ def test_whatever_is_asked_for_is_what_stands_there(
         assert said.parameters[key].string_value == value
     assert said.parameters[REVISION].string_value
     assert replace(settings, max_batch_size=1) == settings or config(handed_in, settings, axis=axis) == said
+
+
+@pytest.mark.parametrize(
+    ("inputs", "dtype", "axis", "warmed"),
+    [
+        ({"x": (2, 3)}, "FP32", NONE, True),
+        ({"x": ("b", 3)}, "FP16", PROVED, True),
+        ({"x": (2, 3), "scales": (4,)}, "FP32", NONE, False),
+        ({"x": (2, 3), "ratio": ()}, "FP32", NONE, False),
+        ({"x": (2, 3)}, "INT64", NONE, False),
+        ({"x": ("b", "width")}, "FP32", PROVED, False),
+    ],
+)
+def test_a_warm_up_only_where_zeros_are_plausible(inputs: Any, dtype: str, axis: Any, warmed: bool) -> None:
+    assert bool(config(package(stage("s", inputs, {"y": (2, 3)}, dtype=dtype)), axis=axis).model_warmup) == warmed

@@ -214,13 +214,19 @@ def _policies(config: Any, settings: Settings) -> None:
 
 
 def _warm_up(config: Any, settings: Settings, inputs: tuple[Tensor, ...], axis: BatchAxis, notes: list[str]) -> None:
-    """One run at batch 1 and one at the full batch, where plausible data can be made: fixed sizes, floating point."""
+    """One run at batch 1 and one at the full batch, where zeros are plausible: floating point of fixed size, no knobs.
+
+    A model that refuses its warm-up does not load at all, so an input of rank 0 or 1 without a batch axis (a ratio, a list
+    of scales), for which zero may be no value, means none.
+    """
     own_axis = config.max_batch_size == 0 and axis.kind != "none"
     shapes = [
         tensor.shape[1:] if axis.kind != "none" else tensor.shape for tensor in inputs if tensor.shape is not None
     ]
-    if not all(t.dtype in ("FP16", "FP32", "FP64") for t in inputs) or any(-1 in dims(shape) for shape in shapes):
-        notes.append("no warm-up: it needs inputs of floating point and fixed size")
+    plausible = all(t.dtype in ("FP16", "FP32", "FP64") for t in inputs)
+    knobs = axis.kind == "none" and any(len(shape) < 2 for shape in shapes)
+    if not plausible or knobs or any(-1 in dims(shape) for shape in shapes):
+        notes.append("no warm-up: it needs inputs of floating point and fixed size, not single numbers or lists")
         return
     batches = sorted({1, settings.max_batch_size}) if axis.kind != "none" else [1]
     for batch in batches:
