@@ -101,7 +101,8 @@ def resnet50() -> Any:
 def _weights(name: str, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
     if len(shape) > 1:
         return random.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape).astype(np.float32)
-    return np.full(shape, 1 if name.endswith(("_riv_0", "_s_0")) else 0, dtype=np.float32)
+    value = {"riv": 1.0, "s": 0.5}.get(name.split("_")[-2], 0.0)  # variance, and a scale that keeps the sums in range
+    return np.full(shape, value, dtype=np.float32)
 
 
 def repository(root: Path) -> tuple[Path, Path]:

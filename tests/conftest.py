@@ -30,3 +30,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield Running(server, root / "models", root / "state")
     finally:
         embedded.stop(server, root / "state", timeout=15)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast ones first: those that need a server come last."""
+    items.sort(key=lambda item: item.get_closest_marker("server") is not None)

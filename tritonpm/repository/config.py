@@ -216,8 +216,8 @@ def _policies(config: Any, settings: Settings) -> None:
 def _warm_up(config: Any, settings: Settings, inputs: tuple[Tensor, ...], axis: BatchAxis, notes: list[str]) -> None:
     """One run at batch 1 and one at the full batch, where zeros are plausible: floating point of fixed size, no knobs.
 
-    A model that refuses its warm-up does not load at all, so an input of rank 0 or 1 without a batch axis (a ratio, a list
-    of scales), for which zero may be no value, means none.
+    A model that refuses its warm-up does not load at all, so an input of rank 0 or 1 without a batch axis (a ratio,
+    scales), for which zero may be no value, means none.
     """
     own_axis = config.max_batch_size == 0 and axis.kind != "none"
     shapes = [
