@@ -224,6 +224,8 @@ def _grpc(where: str, timeout: float, tls: Tls | None) -> Any:
 @contextmanager
 def _plain(where: str, model: str, kind: type[ServerError]) -> Iterator[None]:
     """Turn what tritonclient and its transports raise into one sentence."""
+    from http.client import HTTPException
+
     from tritonclient.utils import InferenceServerException
 
     try:
@@ -236,7 +238,7 @@ def _plain(where: str, model: str, kind: type[ServerError]) -> Iterator[None]:
         if "unknown model" in message:
             raise NotFoundError(message, where=where, do="load it first with `tritonpm load`") from None
         raise kind(message.rstrip("."), where=f"{where}, model {model}" if model else where) from None
-    except (ConnectionError, TimeoutError, OSError) as error:
+    except (OSError, HTTPException) as error:  # of sockets, and of a server that went away in the middle
         raise ServerError(f"no Triton answers ({error})", where=where, do="start one, or check the URL") from None
 
 

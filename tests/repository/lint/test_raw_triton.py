@@ -1,0 +1,58 @@
+"""What ends a raw tritonserver, seen on the real one: lint and import must refuse it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.repository.lint import cases
+from tritonpm.errors import PackageError, TritonpmError
+from tritonpm.package import read
+from tritonpm.repository.lint import loadable
+from tritonpm.triton import embedded
+from tritonpm.triton.client import Client
+
+pytestmark = pytest.mark.server
+
+
+def survives(root: Path, name: str) -> bool:
+    """Whether a server still runs after it was asked to load `name`."""
+    server = embedded.start(embedded.find(), root / "models", root / "state")
+    try:
+        with Client(server.http) as client:
+            with suppress(TritonpmError):
+                client.load(name)
+        deadline = time.monotonic() + 5
+        while server.alive and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return server.alive
+    finally:
+        embedded.stop(server, root / "state", timeout=5)
+
+
+def huge_version(models: Path) -> str:
+    cases.model(models, versions=(str(2**63),))
+    return "m"
+
+
+def reaches_a_cycle(models: Path) -> str:
+    next(case for case in cases.catalogue() if case.id == "members-circle").build(models)
+    (models / "top/1").mkdir(parents=True)
+    top = cases.ENSEMBLE.replace('name: "e"', 'name: "top"').replace('model_name: "m2"', 'model_name: "e"')
+    (models / "top/config.pbtxt").write_text(top)
+    return "top"
+
+
+@pytest.mark.parametrize("build", [huge_version, reaches_a_cycle])
+def test_what_ends_a_raw_triton_is_an_error_here(tmp_path: Path, build: Callable[[Path], str]) -> None:
+    (tmp_path / "models").mkdir()
+    name = build(tmp_path / "models")
+    assert loadable(tmp_path / "models", name)
+    (tmp_path / "staging").mkdir()
+    with pytest.raises(PackageError):
+        read(tmp_path / "models" / name, tmp_path / "staging")
+    assert not survives(tmp_path, name)
