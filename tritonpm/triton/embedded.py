@@ -354,7 +354,9 @@ def _last_words(log: Path, offset: int) -> str:
         lines.seek(offset)
         said = [line.strip() for line in lines if line.strip()]
     errors = [line for line in said if line.startswith("E") or "error" in line.lower()]
-    return (errors or said or ["it said nothing"])[-1]
+    # After an error of main.cc the server shuts down, and may say more, or abort, on its way.
+    final = [line for line in errors if "main.cc" in line]
+    return (final or errors or said or ["it said nothing"])[-1]
 
 
 def _end_group(pid: int, timeout: float) -> None:
