@@ -39,14 +39,14 @@ class Serving:
         return embedded.running(self.state)
 
     @contextmanager
-    def client(self, protocol: str = "http", *, timeout: float = 30.0) -> Iterator[Client]:
+    def client(self, protocol: str = "http", *, load_timeout: float = 600.0) -> Iterator[Client]:
         """A connection. Raises ServerError where there is no server to connect to."""
         url = self.manager.url
         if url is None:
             if self.server is None:
                 raise ServerError("no server runs for this workspace", do="start one with `tritonpm serve --detach`")
             url = self.server.http if protocol == "http" else self.server.grpc
-        with Client(url, protocol=protocol, timeout=timeout) as client:
+        with Client(url, protocol=protocol, load_timeout=load_timeout) as client:
             yield client
 
     # The server
@@ -137,7 +137,7 @@ class Serving:
     def load(self, name: str, *, probe: bool = True, timeout: float = 300.0) -> views.Loaded:
         """Publish, load, read back, and prove by an inference. Raises ServerError; the package is then failed."""
         manager = self.manager
-        with self.client(timeout=timeout) as client, manager.changing(f"load {name}"):
+        with self.client(load_timeout=timeout) as client, manager.changing(f"load {name}"):
             if not client.live():
                 raise ServerError("no Triton answers", where=client.where, do="start one, or check the URL")
             revision = manager.publish(name)

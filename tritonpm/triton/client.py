@@ -64,7 +64,7 @@ def address(url: str, protocol: str | None = None) -> tuple[str, str, bool]:
 
 
 class Client:
-    """A connection to one server. `timeout` is in seconds and holds for every call."""
+    """A connection to one server. `timeout` (seconds) holds for every call but load and unload."""
 
     def __init__(
         self,
@@ -72,14 +72,16 @@ class Client:
         *,
         protocol: str | None = None,
         timeout: float = 30.0,
+        load_timeout: float = 600.0,
         headers: Mapping[str, str] | None = None,
         tls: Tls | None = None,
     ) -> None:
         self.protocol, self.where, secure = address(url, protocol)
-        self.timeout, self.headers = timeout, dict(headers or {})
-        self._client = (_http if self.protocol == "http" else _grpc)(
-            self.where, timeout, tls or (Tls() if secure else None)
-        )
+        self.timeout, self.load_timeout, self.headers = timeout, load_timeout, dict(headers or {})
+        tls = tls or (Tls() if secure else None)
+        # tritonclient's HTTP has one time limit for a connection, its gRPC one for each call.
+        self._client = _grpc(self.where, tls) if self.protocol == "grpc" else _http(self.where, timeout, tls)
+        self._loader = self._client if self.protocol == "grpc" else _http(self.where, load_timeout, tls)
 
     def __enter__(self) -> Client:
         return self
@@ -90,6 +92,7 @@ class Client:
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+        self._loader.close()
 
     def live(self) -> bool:
         """Whether the server answers at all."""
@@ -104,11 +107,11 @@ class Client:
 
     def load(self, name: str) -> None:
         """Ask for a load, or a reload of what changed. Raises ServerError with Triton's reason."""
-        self._call("load_model", name, limit=None)
+        self._call("load_model", name, loading=True)
 
     def unload(self, name: str, *, dependents: bool = False) -> None:
         """Ask for an unload; `dependents` are an ensemble's members."""
-        self._call("unload_model", name, unload_dependents=dependents, limit=None)
+        self._call("unload_model", name, unload_dependents=dependents, loading=True)
 
     def index(self) -> list[ModelState]:
         """Every model and version that the server's repository has or had."""
@@ -156,7 +159,8 @@ class Client:
             sent[-1].set_data_from_numpy(array.astype(numpy_dtype(dtypes[tensor]), copy=False))
         wanted = [module.InferRequestedOutput(o) for o in outputs or [tensor.name for tensor in signature.outputs]]
         with _plain(self.where, name, InferenceError):
-            answer = self._client.infer(name, sent, version, wanted, headers=self.headers)
+            limit = {"client_timeout": self.timeout} if self.protocol == "grpc" else {}
+            answer = self._client.infer(name, sent, version, wanted, headers=self.headers, **limit)
         return {output.name(): answer.as_numpy(output.name()) for output in wanted}
 
     def load_and_wait(self, name: str, *, timeout: float = 300.0) -> ModelState:
@@ -186,16 +190,15 @@ class Client:
                 )
             time.sleep(0.05)
 
-    def _call(
-        self, method: str, *arguments: Any, as_json: bool = False, limit: float | None = 0, **options: Any
-    ) -> Any:
+    def _call(self, method: str, *arguments: Any, as_json: bool = False, loading: bool = False, **options: Any) -> Any:
         if self.protocol == "grpc":
             if as_json:
                 options["as_json"] = True
-            if limit is not None:
-                options["client_timeout"] = self.timeout
+            options["client_timeout"] = self.load_timeout if loading else self.timeout
         with _plain(self.where, str(arguments[0]) if arguments else "", ServerError):
-            return getattr(self._client, method)(*arguments, headers=self.headers, **options)
+            return getattr(self._loader if loading else self._client, method)(
+                *arguments, headers=self.headers, **options
+            )
 
 
 def _http(where: str, timeout: float, tls: Tls | None) -> Any:
@@ -206,12 +209,11 @@ def _http(where: str, timeout: float, tls: Tls | None) -> Any:
         options = {"ssl": True, "insecure": not tls.verify}
         names = {"ca_certs": tls.ca, "certfile": tls.certificate, "keyfile": tls.key}
         options["ssl_options"] = {name: value for name, value in names.items() if value}
-    return http.InferenceServerClient(
-        where, connection_timeout=min(timeout, 10.0), network_timeout=max(timeout, 600.0), **options
-    )
+    limits = {"connection_timeout": min(timeout, 10.0), "network_timeout": timeout}
+    return http.InferenceServerClient(where, **limits, **options)
 
 
-def _grpc(where: str, timeout: float, tls: Tls | None) -> Any:
+def _grpc(where: str, tls: Tls | None) -> Any:
     import tritonclient.grpc as grpc
 
     if tls is None:

@@ -23,9 +23,8 @@ def survives(root: Path, name: str) -> bool:
     """Whether a server still runs after it was asked to load `name`."""
     server = embedded.start(embedded.find(), root / "models", root / "state")
     try:
-        with Client(server.http) as client:
-            with suppress(TritonpmError):
-                client.load(name)
+        with Client(server.http) as client, suppress(TritonpmError):
+            client.load(name)
         deadline = time.monotonic() + 5
         while server.alive and time.monotonic() < deadline:
             time.sleep(0.05)
