@@ -93,7 +93,7 @@ def _served(server: Serving, case: onnx_cases.Case) -> Iterator[list[dict[str, A
         # The cases bring their own inputs: made-up ones (the probe) say nothing more.
         server.load("case", probe=False, timeout=120)
         for protocol in ("http", "grpc"):
-            with server.client(protocol, timeout=120) as client:
+            with server.client(protocol) as client:
                 yield [client.infer("case", {n: _sent(a) for n, a in given.items()}) for given, _ in case.sets]
     finally:
         server.unload("case")
