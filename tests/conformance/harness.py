@@ -69,6 +69,11 @@ def _free_ports() -> dict[str, int]:
             each.close()
 
 
+def alive(server: Serving) -> bool:
+    """Whether the server is still there."""
+    return server.server is not None and server.server.alive
+
+
 def run(server: Serving, name: str) -> Verdict:
     """Import the case's model, load it, infer over both protocols, compare, and leave nothing behind."""
     try:
@@ -78,6 +83,8 @@ def run(server: Serving, name: str) -> Verdict:
     try:
         answers = list(_served(server, case))
     except TritonpmError as error:
+        if not alive(server):
+            return Verdict(name, "wrong", reason=f"the server died: {error}")
         return _refused(case, re.sub(r"\S*/conformance-\w+/\S*/", "", str(error)))
     return _judged(case, answers)
 

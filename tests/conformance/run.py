@@ -23,9 +23,11 @@ PAGE = ROOT / "docs/conformance.md"
 def work(names: list[str], verdicts: Any) -> None:
     """One process with one server: its share of the cases."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped and its folder removed
-    with harness.serving() as server:
-        for name in names:
-            verdicts.put(harness.run(server, name).to_dict())
+    left = list(names)
+    while left:
+        with harness.serving() as server:
+            while left and harness.alive(server):
+                verdicts.put(harness.run(server, left.pop(0)).to_dict())
 
 
 def go_on(names: list[str], jobs: int, log: Path) -> bool:
