@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm import views
-from tritonpm.catalogue import Blobs, Catalogue, Record, Workspace, create, find, lock
+from tritonpm.catalogue import Blobs, Catalogue, Record, Workspace, create, find, lock, rebuild
 from tritonpm.data import BatchAxis, Check, File, Package, Revision, Settings
 from tritonpm.errors import BusyError, PackageError, UsageError
 
@@ -238,6 +238,11 @@ class Manager:
         if record.status in ("imported", "failed"):
             self.catalogue.set_status(name, "ready")
         return revision
+
+    def rebuild(self) -> list[str]:
+        """Make a corrupt catalogue anew from its records; the packages that it then knows."""
+        with lock(self.workspace, "doctor", waiting=self.waiting):
+            return rebuild(self.workspace)
 
     def recover(self) -> None:
         """Finish what a killed process began: the folders it was changing are made to agree with the catalogue."""

@@ -31,11 +31,16 @@ def schema_command() -> None:
     click.echo(json.dumps(manifest_schema(), indent=2, ensure_ascii=False))
 
 
-@command("doctor", examples="tritonpm doctor")
+@command("doctor", examples="tritonpm doctor\ntritonpm doctor --rebuild-catalogue")
+@click.option("--rebuild-catalogue", is_flag=True, help="Make a corrupt catalogue anew from the packages' records.")
 @reading
 @pass_app
-def doctor_command(app: App) -> None:
+def doctor_command(app: App, rebuild_catalogue: bool) -> None:
     """Say what this machine has, what is missing and how to get it."""
+    if rebuild_catalogue:
+        names = app.manager().rebuild()
+        app.say(f"Rebuilt the catalogue with {len(names)} packages; publish them again with `tritonpm load`.")
+        return
     from tritonpm.cli.output import table
     from tritonpm.manager import doctor
 
