@@ -20,6 +20,7 @@ from tritonpm.triton.client import Client
 
 # Whether these load is a matter of the machine: lint says so in a warning.
 OF_THE_MACHINE = {"broken-group-gpu-none", "broken-group-gpu-99"}
+DIED = "the server died of it"
 PAGE = Path(__file__).parents[3] / "docs/lint.md"
 START, END = "<!-- agreement -->", "<!-- /agreement -->"
 
@@ -62,16 +63,17 @@ def verdicts(cases: Iterable[Case], repository: Path, client: Client) -> Iterato
 
 
 def _loaded(client: Client, model: str) -> str:
+    said = ""
     try:
         client.load_and_wait(model, timeout=60)
     except TritonpmError as error:
-        return error.what
-    else:
-        return ""
-    finally:
-        for state in client.index():
-            if state.state == "READY":
-                client.unload_and_wait(state.name, dependents=True)
+        said = error.what
+    if not client.live():
+        return DIED
+    for state in client.index():
+        if state.state == "READY":
+            client.unload_and_wait(state.name, dependents=True)
+    return said
 
 
 def main() -> None:
@@ -81,12 +83,15 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=1)
     chosen = options.parse_args()
     cases = [case for case in catalogue() if case.id not in OF_THE_MACHINE] + combined(chosen.random, chosen.seed)
-    found = []
-    with a_server() as (repository, client):
-        for verdict in verdicts(cases, repository, client):
-            found.append(verdict)
-            if not verdict.agree:
-                print(f"{verdict.case}\n  server: {verdict.server or 'loads'}\n  lint:   {verdict.lint or 'loads'}")
+    found: list[Verdict] = []
+    while len(found) < len(cases):  # a case that ends the server costs a new one
+        with a_server() as (repository, client):
+            for verdict in verdicts(cases[len(found) :], repository, client):
+                found.append(verdict)
+                if not verdict.agree:
+                    print(f"{verdict.case}\n  server: {verdict.server or 'loads'}\n  lint:   {verdict.lint or 'loads'}")
+                if verdict.server == DIED:
+                    break
     agreed = sum(verdict.agree for verdict in found)
     good = sum(not verdict.server for verdict in found)
     line = f"{len(found)} repositories ({good} that load, {len(found) - good} that do not): {agreed} agree, {len(found) - agreed} disagree"
