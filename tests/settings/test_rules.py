@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,12 +71,20 @@ def test_broken_rule_says_its_sentence(name: str) -> None:
 
 
 def test_defaults_break_no_rule() -> None:
-    for task in Task:
-        for axis in (PROVED, NONE):
-            handed_in = package(task)
-            settings = defaults(handed_in, {"model": axis}, "cpu")
-            require(handed_in, settings, {"model": axis}, TARGET)
-            assert settings.max_batch_size == (1 if axis is NONE or task is Task.INSTANCE_SEGMENTATION else 8)
+    everything = itertools.product(Task, Format, (PROVED, NONE), ("cpu", "gpu"))
+    for task, form, axis, device in everything:
+        handed_in = package(task, form)
+        settings = defaults(handed_in, {"model": axis}, device)
+        require(handed_in, settings, {"model": axis}, TARGET)
+        assert settings.max_batch_size == (1 if axis is NONE or task is Task.INSTANCE_SEGMENTATION else 8)
+
+
+def test_stages_of_a_cascade_run_where_their_format_can() -> None:
+    one, other = package(form=Format.OPENVINO).stages[0], package(form=Format.TENSORRT).stages[0]
+    both = replace(package(), stages=(replace(one, name="a"), replace(other, name="b")))
+    settings = defaults(both, {"a": PROVED, "b": PROVED}, "gpu")
+    assert [settings.for_stage(name).device for name in ("a", "b")] == ["cpu", "gpu"]
+    require(both, settings, {"a": PROVED, "b": PROVED}, TARGET)
 
 
 @pytest.mark.parametrize("policy", ["latest:1", "latest:3", "all", "specific:1", "specific:1,3"])

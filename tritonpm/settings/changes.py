@@ -7,10 +7,11 @@ from dataclasses import asdict, fields
 
 import msgspec
 
-from tritonpm.data import BatchAxis, Package, Settings, Task
+from tritonpm.data import BatchAxis, Format, Package, Settings, Task
 from tritonpm.errors import RuleError
 
 NAMES = tuple(field.name for field in fields(Settings))
+_ONLY_ON = {Format.OPENVINO: "cpu", Format.TENSORRT: "gpu"}  # formats whose backend knows one device
 OF_A_STAGE = tuple(name for name in NAMES if name != "stages")
 
 
@@ -41,6 +42,8 @@ def defaults(package: Package, axes: Mapping[str, BatchAxis], device: str) -> Se
         suggested = dict(stage.serving)
         if not batchable(package, stage.name, axes[stage.name]):
             suggested.setdefault("max_batch_size", 1)
+        if stage.format in _ONLY_ON and _ONLY_ON[stage.format] != device:
+            suggested.setdefault("device", _ONLY_ON[stage.format])
         where = f"package.yaml: stages.{stage.name}.serving"
         if not package.cascade:
             settings = changed(settings, suggested, where=where)
