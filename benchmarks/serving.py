@@ -1,6 +1,6 @@
 """What serving costs: our Python-based backends on the embedded Triton against the bare runtimes, on ResNet-50.
 
-    .venv/bin/python benchmarks/serving.py [--seconds 3] [--pairs 7]
+    .venv/bin/python benchmarks/serving.py [--seconds 1.5] [--pairs 15]
 
 Raw and served windows alternate, so a neighbour that takes the machine for a while hits both; each ratio is taken
 between a served window and the raw windows before and after it, and the median ratio counts. The model is the light
@@ -392,8 +392,8 @@ def _machine() -> str:
 def main() -> int:
     """Measure, print and write the report; 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of one window")
-    parser.add_argument("--pairs", type=int, default=7, help="windows a side")
+    parser.add_argument("--seconds", type=float, default=1.5, help="length of one window")
+    parser.add_argument("--pairs", type=int, default=15, help="windows a side")
     parser.add_argument("--only", default="", help="measure only what has this in its name or client")
     options = parser.parse_args()
     results = []

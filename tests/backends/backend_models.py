@@ -71,7 +71,7 @@ def config(
     more: str = "",
     **parameters: str,
 ) -> str:
-    """A config.pbtxt; tensors are (dtype, dims), `delay_us` makes a dynamic batcher that waits to join requests."""
+    """A config.pbtxt; tensors are (dtype, dims), `delay_us` makes a dynamic batcher that waits for a full batch."""
     lines = [f'backend: "{backend}"', f"max_batch_size: {batch}"]
     for key, tensors in (("input", inputs or {}), ("output", outputs or {})):
         for name, (dtype, dims) in tensors.items():

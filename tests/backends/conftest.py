@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -71,10 +72,15 @@ class Triton:
         with ThreadPoolExecutor(len(requests)) as pool:
             return list(pool.map(one, requests))
 
-    def counts(self, name: str) -> tuple[int, int]:
-        """Inferences and executions so far."""
-        [statistics] = self.client.statistics(name)
-        return statistics.inferences, statistics.executions
+    def executions(self, name: str, inferences: int) -> int:
+        """The calls that so many inferences took. Triton counts a request a little after it has answered it."""
+        deadline = time.monotonic() + 10
+        while True:
+            [statistics] = self.client.statistics(name)
+            if statistics.inferences >= inferences or time.monotonic() > deadline:
+                assert statistics.inferences == inferences
+                return statistics.executions
+            time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

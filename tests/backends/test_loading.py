@@ -298,6 +298,15 @@ REFUSALS = {
         xy("onnxruntime", batch=4, more='model_operations { op_library_filename: "x.so" }'),
         "would run a library's code",
     ),
+    "state": (
+        one("Neg"),
+        xy(
+            "onnxruntime",
+            batch=4,
+            more="sequence_batching { state { input_name: 'a' output_name: 'b' data_type: TYPE_FP32 dims: [1] } }",
+        ),
+        "implicit state is kept by the native backends only",
+    ),
     "accelerator": (
         one("Neg"),
         xy(

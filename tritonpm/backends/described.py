@@ -76,6 +76,11 @@ class Model:
         instances: int = sum(group.get("count", 1) for group in self.config.get("instance_group", ()))
         return max(1, count // max(1, instances))
 
+    def dtype(self, name: str) -> str:
+        """A tensor's config dtype, "" for a control that Triton fills in."""
+        tensor: dict[str, str] = self.inputs.get(name) or self.outputs.get(name) or {}
+        return tensor.get("data_type", "")
+
     def said(self, name: str) -> Dims:
         """A tensor's dims in the config as the backend sees them, that is after `reshape`."""
         return _said(self.inputs.get(name) or self.outputs[name])
@@ -101,8 +106,9 @@ class Model:
                 self.refuse(f"input '{name}' is optional in the config, but the model file needs it")
         for name, tensor in self.outputs.items():
             self._check("output", name, tensor, outputs, outputs_agree)
+        given = {*self.inputs, *optional, *self._controls()}
         for name in inputs:
-            if name not in self.inputs and name not in optional and name not in self._controls():
+            if name not in given:
                 self.refuse(f"the config leaves out the input '{name}' of the model file")
 
     def _check(

@@ -102,7 +102,7 @@ def _joined(model: Model, batch: Batch, run: Run, *, keep: bool) -> dict[Any, An
     responses = {}
     for (request, _), part in zip(batch, _split(outputs, batch), strict=True):
         asked = [name for name in names if name in wanted[request]]
-        tensors = [_tensor(name, part[name], model.outputs[name]["data_type"]) for name in asked]
+        tensors = [_tensor(name, part[name], model.dtype(name)) for name in asked]
         responses[request] = pb_utils.InferenceResponse(tensors)
     return responses
 
@@ -167,7 +167,7 @@ _python.PyCapsule_New.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_voi
 
 def _array(tensor: Any, model: Model) -> NDArray[Any]:
     """A request's tensor as numpy, without a copy; BF16, which numpy lacks, as a copy of its bits in uint16."""
-    if model.inputs.get(tensor.name(), {}).get("data_type") != "TYPE_BF16":
+    if model.dtype(tensor.name()) != "TYPE_BF16":
         return np.asarray(tensor.as_numpy())
     capsule = tensor.to_dlpack()
     managed = _Managed.from_address(_python.PyCapsule_GetPointer(capsule, b"dltensor"))

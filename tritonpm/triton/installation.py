@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import sysconfig
+from ctypes.util import find_library
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -72,6 +73,7 @@ def _carried() -> Installation:
     stub = root / "python_backend_stubs" / f"{sys.version_info[0]}.{sys.version_info[1]}" / "triton_python_backend_stub"
     if not (root / "bin/tritonserver").is_file() or not stub.is_file():
         raise ServerError(f"{CARRIER} has no server for this Python", where=str(package), do=advice)
+    require_libpython()
     version = metadata.version(CARRIER)
     return Installation(
         root / "bin/tritonserver",
@@ -84,12 +86,32 @@ def _carried() -> Installation:
     )
 
 
+def _libpython() -> tuple[str, Path]:
+    """The shared library of this Python, and the folder where its build says that it lies."""
+    name = f"libpython{sys.version_info[0]}.{sys.version_info[1]}"
+    return name, Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib")
+
+
+def require_libpython() -> None:
+    """The Python backend's stub needs it; without it the stub ends at once and every load would hang."""
+    name, folder = _libpython()
+    if not any(folder.glob(f"{name}.so*")) and not find_library(name.removeprefix("lib")):
+        raise ServerError(
+            f"this Python has no {name}.so, which Triton's Python backend needs",
+            where=sys.executable,
+            do=f"install it (Debian: apt-get install {name}), or use a Python that was built with --enable-shared",
+        )
+
+
 def environment(installation: Installation) -> dict[str, str]:
     """The environment a server runs in: this one, with its libraries, this Python's programs and packages added."""
     added = dict(os.environ)
     scripts, packages = sysconfig.get_path("scripts"), sysconfig.get_path("purelib")
     _prepend(added, "PATH", scripts)
     _prepend(added, "PYTHONPATH", packages)
+    name, folder = _libpython()
+    if any(folder.glob(f"{name}.so*")):
+        _prepend(added, "LD_LIBRARY_PATH", str(folder))
     if installation.libraries:
         _prepend(added, "LD_LIBRARY_PATH", str(installation.libraries))
     return added

@@ -82,12 +82,12 @@ class TritonPythonModel:
         return {n: encoded(a) if a.dtype.kind in "OU" else a for n, a in zip(names, outputs, strict=True)}
 
     def _value(self, name: str, array: NDArray[Any]) -> ort.OrtValue:
-        if self.model.inputs[name]["data_type"] == "TYPE_BF16":
+        if self.model.dtype(name) == "TYPE_BF16":
             return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(array), _BFLOAT16)
         return ort.OrtValue.ortvalue_from_numpy(array)
 
     def _numpy(self, name: str, value: ort.OrtValue) -> NDArray[Any]:
-        bfloat16 = self.model.outputs[name]["data_type"] == "TYPE_BF16"
+        bfloat16 = self.model.dtype(name) == "TYPE_BF16"
         return np.asarray(bits(value.data_ptr(), value.shape()) if bfloat16 else value.numpy())
 
 

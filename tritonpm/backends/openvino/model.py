@@ -84,7 +84,7 @@ class TritonPythonModel:
         request = self.threads.request
         self.threads.inputs = inputs  # a model that hands an input through answers in the input's memory
         for name, array in inputs.items():
-            request.set_tensor(self.inputs[name], _tensor(array, self.model.inputs[name]["data_type"]))
+            request.set_tensor(self.inputs[name], _tensor(array, self.model.dtype(name)))
         try:
             request.infer(share_outputs=True, decode_strings=False)
         except RuntimeError as error:
