@@ -170,7 +170,7 @@ class Client:
         while True:
             states = [state for state in self.index() if state.name == name]
             ready = [state for state in states if state.state == "READY"]
-            if ready and self.ready(name):
+            if ready and self.ready(name, ready[-1].version):
                 return ready[-1]
             if not any(state.state in ("LOADING", "UNLOADING") for state in states) or time.monotonic() > deadline:
                 reason = (

@@ -168,13 +168,14 @@ def sweep(state: Path) -> None:
 def reasons(log: Path, model: str, *, offset: int = 0) -> list[str]:
     """What the log says, from byte `offset` on, of errors with this model; the newest last."""
     found, detail = [], ""
+    named = re.compile(rf"(?<![\w.-]){re.escape(model)}(?![\w-])")
     with log.open(encoding="utf-8", errors="replace") as lines:
         lines.seek(offset)
         for line in lines:
             if line.startswith("[libprotobuf ERROR"):  # the line before the one that names the model
                 detail = ": " + line.partition("ModelConfig: ")[2].strip()
             entry = re.match(r"[EW]\d{4} [\d:.]+ \d+ (?:[\w.]+:\d+\] )?(.*)", line)
-            if entry and model in entry[1]:
+            if entry and named.search(entry[1]):
                 found.append(entry[1].strip().strip('"') + detail)
                 detail = ""
     return found

@@ -172,6 +172,7 @@ BROKEN = {
     "sequence-oldest": BASE + "sequence_batching { oldest { max_candidate_sequences: 0 } }",
     "sequence-oldest-preferred": BASE
     + "sequence_batching { oldest { max_candidate_sequences: 4 preferred_batch_size: [ 99 ] } }",
+    "cache-sequence": BASE + "response_cache { enable: true } sequence_batching { }",
     "cache-decoupled": BASE + "response_cache { enable: true } model_transaction_policy { decoupled: true }",
     "ensemble-platform": swapped('backend: "onnxruntime"', 'platform: "ensemble"'),
     "optional-output": swapped("dims: [ 4 ] }\ninstance", "dims: [ 4 ] optional: true }\ninstance"),

@@ -20,6 +20,7 @@ from tritonpm.triton.client import Client
 
 # Whether these load is a matter of the machine: lint says so in a warning.
 OF_THE_MACHINE = {"broken-group-gpu-none", "broken-group-gpu-99"}
+POISONOUS = {"layout-version-negative"}  # the server takes -1 for 2^64 - 1, and the name is never ready again
 DIED = "the server died of it"
 PAGE = Path(__file__).parents[3] / "docs/lint.md"
 START, END = "<!-- agreement -->", "<!-- /agreement -->"
@@ -90,7 +91,7 @@ def main() -> None:
                 found.append(verdict)
                 if not verdict.agree:
                     print(f"{verdict.case}\n  server: {verdict.server or 'loads'}\n  lint:   {verdict.lint or 'loads'}")
-                if verdict.server == DIED:
+                if verdict.server == DIED or verdict.case in POISONOUS:
                     break
     agreed = sum(verdict.agree for verdict in found)
     good = sum(not verdict.server for verdict in found)

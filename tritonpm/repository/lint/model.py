@@ -225,6 +225,8 @@ def _cache(model: ModelFolder) -> Iterator[Problem]:
     config = model.config
     if config.response_cache.enable and config.model_transaction_policy.decoupled:
         yield "response_cache", "a decoupled model cannot use the response cache"
+    if config.response_cache.enable and config.HasField("sequence_batching"):
+        yield "response_cache", "a model with sequence batching cannot use the response cache"
 
 
 CHECKS: tuple[tuple[str, Check], ...] = (
