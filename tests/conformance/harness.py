@@ -24,7 +24,7 @@ from tritonpm.tensors import compare
 TRITON = (
     (r"which Triton has no type for|type .* that Triton|no Triton type|dtype", "Triton has no such data type"),
     (r"only the native backend can serve", "BF16 needs the container's native backend"),
-    (r"which Triton cannot say", "Triton's config cannot say it"),
+    (r"which Triton cannot say", "Triton's config has no size 0, and its native backend takes no other for it"),
     (r"sequence|optional|map\b|sparse", "Triton's protocol carries tensors only"),
 )
 
