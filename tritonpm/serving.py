@@ -232,7 +232,8 @@ class Serving:
                 raise ServerError(f"its answer to the sample {sample.inputs} is wrong: {difference}")
         if samples:
             compared = sum(sample.outputs is not None for sample in samples)
-            return f"answered {len(samples)} samples, {compared} as expected"
+            plural = "s" if len(samples) > 1 else ""
+            return f"answered {len(samples)} sample{plural}, {compared} as expected"
         batch = 1 if client.config(name).get("max_batch_size") else None
         _require_finite(_guessed(client, name, signature, batch))
         return "answered a synthesized input; the package has no samples to compare with"

@@ -97,7 +97,7 @@ def test_the_whole_way(package: Path, workspace: Path, tmp_path: Path) -> None:
     assert set(keys.split()) <= set(row)
     assert (row["mode"], row["max_batch_size"], row["status"], row["revision"]) == ("performance", 16, "imported", None)
     assert "live" in run("serve", "--detach", workspace=workspace)
-    assert "answered 1 samples, 1 as expected" in run("load", "bolts", workspace=workspace)
+    assert "answered 1 sample, 1 as expected" in run("load", "bolts", workspace=workspace)
     for protocol in ("http", "grpc"):
         out = tmp_path / f"{protocol}.npz"
         said = run(
