@@ -113,6 +113,8 @@ def test_the_whole_way(package: Path, workspace: Path, tmp_path: Path) -> None:
         )
         assert "2 x 4" in said
         assert np.array_equal(load_npz(out)["y"], load_npz(package / "out.npz")["y"])
+    answer = json.loads(run("infer", "bolts", "-o", "json", workspace=workspace))["data"]["tensors"][0]
+    assert (answer["name"], answer["labels"]) == ("y", "a, a")
     status = yaml.safe_load(run("status", "-o", "yaml", workspace=workspace))["data"]
     assert [(m["name"], m["state"], m["status"]) for m in status["models"]] == [("bolts", "READY", "loaded")]
     url = status["server"]

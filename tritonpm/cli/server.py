@@ -111,6 +111,7 @@ def status_command(app: App) -> None:
 @click.option("--version", default="", help="A version of the model [default: the server's choice].")
 @PROTOCOL
 @on_a_server
+@reading
 @pass_app
 def infer_command(app: App, name: str, inputs: Path | None, outputs: Path | None, version: str, protocol: str) -> None:
     """Send one inference request and print or keep the answer."""
@@ -118,7 +119,7 @@ def infer_command(app: App, name: str, inputs: Path | None, outputs: Path | None
 
     answer = app.serving().infer(name, inputs, outputs, protocol=protocol, version=version)
     rows = ((t.name, t.dtype, t.shape, t.values, t.labels) for t in answer.tensors)
-    table(("OUTPUT", "TYPE", "SHAPE", "VALUES", "CLASSES"), rows)
+    app.emit("Answer", answer, lambda: table(("OUTPUT", "TYPE", "SHAPE", "VALUES", "CLASSES"), rows))
     if outputs:
         app.advise(f"Wrote {outputs}.")
 
