@@ -181,6 +181,33 @@ def test_dynamic_sizes_are_tried_until_the_model_runs(tmp_path: Path) -> None:
     assert proved(model)[0].kind == "proved"
 
 
+@pytest.mark.parametrize(
+    ("graph", "shape", "kind"),
+    [
+        ("g (float[N,4] x) => (float[N,M] y) { y = Abs(x) }", ("N", 4), "proved"),
+        ("g (float[2,4] x) => (float[A,B] y) { y = Abs(x) }", (2, 4), "none"),
+        ("g (float[N,4] x) => (float[N,M] y) { y = Compress<axis=1>(x, c) }", ("N", "M"), "proved"),
+    ],
+)
+def test_outputs_have_the_shape_that_the_native_backend_infers(
+    tmp_path: Path, graph: str, shape: tuple[object, ...], kind: str
+) -> None:
+    weights = {"c": np.array([True, False, True, False])} if "Compress" in graph else {}
+    model = write(tmp_path, graph, **weights)
+    axis, _ = proved(model)
+    assert (axis.kind, (axis.signature or read_signature(model)[1]).outputs[0].shape) == (kind, shape)
+
+
+def test_an_output_without_a_shape_gets_the_inferred_one(tmp_path: Path) -> None:
+    model = write(tmp_path, "g (float[N,4] x) => (float[N,4] y) { y = Abs(x) }")
+    proto = onnx.load(model)
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    onnx.save(proto, model)
+    axis, _ = proved(model)
+    assert axis.kind == "proved" and axis.signature
+    assert axis.signature.outputs[0].shape == ("N", 4)
+
+
 def ir(folder: Path, model: openvino.Model) -> Path:
     openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
     return folder / "model.xml"

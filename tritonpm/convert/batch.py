@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from tritonpm.convert import sandbox
 from tritonpm.data import BatchAxis, Format, Signature, Stage, Tensor
 
-PROOF = "2"  # the version of the proof: a change in what is rewritten or proved is a new one
+PROOF = "3"  # the version of the proof: a change in what is rewritten or proved is a new one
 RUNNABLE = (Format.ONNX, Format.OPENVINO)
 ROWS = 3  # batch k of the proof
 LARGEST = 2 << 30  # bytes of a model's files that are worth loading a few times only to know its batch axis
@@ -32,6 +32,19 @@ def prove(
     `files` says where the stage's files lie, by package path; `samples` are .npz files of inputs (else they are made
     up); `workdir` is an empty folder of the caller's. Never raises for what a model does: that is a `reason`.
     """
+    size = sum(files[path].stat().st_size for path in stage.files)
+    runnable = stage.config is None and stage.format in RUNNABLE and size <= LARGEST
+    model = _laid_out(stage, files, workdir / "model") if runnable else None
+    told = stage.signature
+    if model and stage.format is Format.ONNX and _vague(told):
+        stage = replace(stage, signature=_described(stage, model, workdir))
+    axis, rewritten = _judged(stage, model, samples, workdir)
+    if stage.signature != told and axis.signature is None:
+        axis = replace(axis, signature=stage.signature)
+    return axis, rewritten
+
+
+def _judged(stage: Stage, model: Path | None, samples: Sequence[Path], workdir: Path) -> tuple[BatchAxis, Path | None]:
     signature = stage.signature
     dynamic, static = signature.dynamic_batch, signature.static_batch_one
     if not (dynamic or static):
@@ -42,15 +55,12 @@ def prove(
         return BatchAxis("declared" if dynamic else "none", "its own config.pbtxt says how it batches"), None
     if stage.format not in RUNNABLE:
         return _unproved(dynamic, f"a {stage.format.value} model cannot be run here to prove it"), None
-    if sum(files[path].stat().st_size for path in stage.files) > LARGEST:
+    if model is None:
         return _unproved(dynamic, f"the model is larger than {LARGEST >> 30} GiB, so it was not run to prove it"), None
-    return _tried(stage, files, samples, workdir)
+    return _tried(stage, model, samples, workdir)
 
 
-def _tried(
-    stage: Stage, files: Mapping[str, Path], samples: Sequence[Path], workdir: Path
-) -> tuple[BatchAxis, Path | None]:
-    model = _laid_out(stage, files, workdir / "model")
+def _tried(stage: Stage, model: Path, samples: Sequence[Path], workdir: Path) -> tuple[BatchAxis, Path | None]:
     request = {
         "format": stage.format.value,
         "model": str(model),
@@ -69,6 +79,33 @@ def _tried(
     rewritten = Path(answer["rewritten"])
     digest = "sha256:" + hashlib.sha256(rewritten.read_bytes()).hexdigest()
     return BatchAxis("proved", answer["reason"], digest, batched(stage.signature)), rewritten
+
+
+def _vague(signature: Signature) -> bool:
+    """Whether the file leaves open more of its outputs' shapes than the batch."""
+    first = 1 if signature.dynamic_batch else 0
+    return any(t.shape is None or any(isinstance(d, str) for d in t.shape[first:]) for t in signature.outputs)
+
+
+def _described(stage: Stage, model: Path, workdir: Path) -> Signature:
+    """The signature with what onnxruntime infers of the outputs' shapes.
+
+    The native backend compares config.pbtxt with what onnxruntime infers, not with the file, and for outputs exactly:
+    a -1 where onnxruntime knows the size is refused (`CompareDimsSupported` of triton's onnxruntime_backend).
+    """
+    request = {"format": stage.format.value, "model": str(model), "describe": True}
+    answer = sandbox.run("tritonpm.convert.trial", request, workdir, deadline=DEADLINE)
+    inferred: dict[str, list[int | str]] = answer.get("outputs", {})
+
+    def exact(tensor: Tensor) -> Tensor:
+        found, told = inferred.get(tensor.name) or (), tensor.shape
+        if told is None:
+            return replace(tensor, shape=tuple(found)) if found else tensor  # it tells a scalar and no rank alike
+        if len(found) != len(told):
+            return tensor
+        return replace(tensor, shape=tuple(f if isinstance(f, int) else t for f, t in zip(found, told, strict=True)))
+
+    return replace(stage.signature, outputs=tuple(map(exact, stage.signature.outputs)))
 
 
 def batched(signature: Signature) -> Signature:

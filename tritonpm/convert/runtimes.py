@@ -47,6 +47,20 @@ def load(format: Format, path: Path) -> Run:
     return run
 
 
+def output_shapes(path: Path) -> dict[str, list[int | str]]:
+    """The outputs' shapes as onnxruntime infers them; [] where it does not know the rank, or there is a scalar.
+
+    Raises NotRunnableError.
+    """
+    try:
+        session = _session(path)
+    except ImportError:
+        raise NotRunnableError("onnxruntime is not installed") from None
+    except Exception as error:
+        raise NotRunnableError(f"onnxruntime does not load it ({_sentence(error)})") from None
+    return {node.name: [d if isinstance(d, (int, str)) else "?" for d in node.shape] for node in session.get_outputs()}
+
+
 def _sentence(error: Exception) -> str:
     """The first line of what a runtime says, cut to a readable length."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -55,12 +69,16 @@ def _sentence(error: Exception) -> str:
     ]
 
 
-def _onnxruntime(path: Path) -> Run:
+def _session(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _onnxruntime(path: Path) -> Run:
+    session = _session(path)
     names = [node.name for node in session.get_outputs()]
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
