@@ -239,7 +239,7 @@ class BatchAxis:
     kind: str  # proved | declared | none
     reason: str  # one sentence, for the config's comment and for `show`
     artefact: str | None = None
-    signature: Signature | None = None  # of the rewritten model
+    signature: Signature | None = None  # of the rewritten model, or with output shapes that the file leaves open
 
 
 @dataclass(frozen=True)
