@@ -5,6 +5,7 @@ A 200 from `load` is no proof (docs/components.md), so `load_and_wait` reads bac
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -233,7 +234,8 @@ def _plain(where: str, model: str, kind: type[ServerError]) -> Iterator[None]:
     try:
         yield
     except InferenceServerException as error:
-        message = " ".join(str(error.message()).split())
+        # A Python-based backend's reason ends before the places in its source.
+        message = " ".join(re.sub(r"\n\nAt:\n(?:  \S.*\n?)*", " ", str(error.message())).split())
         status = str(error.status() or "")
         if "UNAVAILABLE" in status and "onnect" in message:
             raise ServerError(f"no Triton answers ({message})", where=where, do="start one, or check the URL") from None

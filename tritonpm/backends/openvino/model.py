@@ -185,13 +185,13 @@ def _properties(model: Model) -> dict[str, Any]:
     properties: dict[str, Any] = {
         "PERFORMANCE_HINT": model.parameter("PERFORMANCE_HINT").upper() or "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
+        # OpenVINO's own default is bf16 where the CPU has it: twice as fast, and off by up to a few per cent.
+        "INFERENCE_PRECISION_HINT": model.parameter("INFERENCE_PRECISION_HINT") or "f32",
     }
     if threads < cores:  # pinned, the threads of every process would sit on the same first cores
         properties["ENABLE_CPU_PINNING"] = False
     if streams := model.parameter("NUM_STREAMS").upper():
         properties["NUM_STREAMS"] = str(model.share(int(streams))) if streams.isdecimal() else streams
-    if precision := model.parameter("INFERENCE_PRECISION_HINT"):
-        properties["INFERENCE_PRECISION_HINT"] = precision
     if model.switch("HINT_BF16", default=False):
         properties["INFERENCE_PRECISION_HINT"] = "bf16"
     return properties

@@ -144,7 +144,7 @@ def _wiring(model: ModelFolder, models: Models) -> Iterator[tuple[str, Problem]]
 
 
 def _batches(config: Any, member: Any, place: str, name: str) -> Iterator[tuple[str, Problem]]:
-    if config.max_batch_size > member.max_batch_size:
+    if config.max_batch_size > member.max_batch_size > 0:  # one without batching must have the dimension itself
         sentence = (
             f"max_batch_size is {config.max_batch_size}, but its member {name} takes {member.max_batch_size} at most"
         )
