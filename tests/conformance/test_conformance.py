@@ -22,7 +22,7 @@ PASS = (
     "pytorch-operator/test_operator_view",  # shape [1]
     "node/test_add_uint8",
     "node/test_clip_default_int8_inbounds",
-    "node/test_reduce_mean_default_axes_keepdims_random",
+    "node/test_reduce_mean_keepdims_random",
     "node/test_gather_0",
     "node/test_if",
     "node/test_isnan",  # bool
