@@ -22,7 +22,7 @@ from tritonpm.tensors import save_npz
 def package(folder: Path, name: str = "p", *, expected: float = -1.0, weights: bytes = MODEL) -> Path:
     """A package of y = -x with a sample whose expected output is `expected` times the input."""
     folder.mkdir()
-    text = f"schema: 1\nname: {name}\nversion: \"1\"\nstages:\n  - {{name: s, model: m.onnx, samples: [{{inputs: i.npz, outputs: o.npz}}]}}\n"
+    text = f'schema: 1\nname: {name}\nversion: "1"\nstages:\n  - {{name: s, model: m.onnx, samples: [{{inputs: i.npz, outputs: o.npz}}]}}\n'
     (folder / "package.yaml").write_text(text)
     (folder / "m.onnx").write_bytes(weights)
     array = np.arange(1, 9, dtype=np.float32).reshape(2, 4)
