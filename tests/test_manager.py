@@ -133,6 +133,8 @@ def test_a_wrong_answer_does_not_go_live(serving: Serving, tmp_path: Path) -> No
         serving.load("wrong")
     assert manager.show("wrong").status == "failed"
     assert "expected 2.0" in manager.show("wrong").reason
+    with serving.client() as client:
+        assert not client.ready("wrong")
     manager.import_package(package(tmp_path / "b", "nan", weights=logarithm()))
     with pytest.raises(ServerError, match="NaN"):
         serving.load("nan")
@@ -155,6 +157,24 @@ def test_revisions_change_only_with_what_is_served(serving: Serving, tmp_path: P
     serving.unload("p")
     manager.remove("p")
     assert state(manager) == set()
+
+
+@pytest.mark.server
+def test_what_served_before_serves_on_after_a_failed_load(serving: Serving, tmp_path: Path) -> None:
+    manager = serving.manager
+    manager.import_package(package(tmp_path / "a"))
+    serving.load("p")
+    manager.change("p", {"max_batch_size": 2, "parameters": {"intra_op_thread_count": "many"}})
+    with pytest.raises(ServerError, match=r"p could not be loaded: .*intra_op_thread_count"):
+        serving.load("p")
+    view = manager.show("p")
+    assert (view.status, view.pending) == ("failed", True)
+    with serving.client() as client:
+        assert client.ready("p")
+        assert client.config("p")["max_batch_size"] == 8
+    manager.change("p", {"parameters": {}})
+    serving.load("p")
+    assert manager.show("p").status == "loaded"
 
 
 @pytest.mark.server

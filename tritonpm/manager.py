@@ -230,14 +230,19 @@ class Manager:
         current = self.catalogue.revision(name)
         models = tuple(model.name for model in revision.models)
         if current is None or current.digest != revision.digest:
-            with self.catalogue.intent("publish", models):
-                self.catalogue.add_revision(name, revision)
-                self._settle(models)
+            self.restore(name, revision)
         elif missing := tuple(model for model in models if not (self.workspace.repository / model).is_dir()):
             self._settle(missing)
         if record.status in ("imported", "failed"):
             self.catalogue.set_status(name, "ready")
         return revision
+
+    def restore(self, name: str, revision: Revision) -> None:
+        """Make `revision` the package's current one, in the catalogue and in the repository."""
+        models = tuple(model.name for model in revision.models)
+        with self.catalogue.intent("publish", models):
+            self.catalogue.add_revision(name, revision)
+            self._settle(models)
 
     def rebuild(self) -> list[str]:
         """Make a corrupt catalogue anew from its records; the packages that it then knows."""

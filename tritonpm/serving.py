@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,11 +135,15 @@ class Serving:
             return client.ready(name)
 
     def load(self, name: str, *, probe: bool = True, timeout: float = 300.0) -> views.Loaded:
-        """Publish, load, read back, and prove by an inference. Raises ServerError; the package is then failed."""
+        """Publish, load, read back, and prove by an inference.
+
+        Raises ServerError; the package is then failed, and what served before serves again.
+        """
         manager = self.manager
         with self.client(load_timeout=timeout) as client, manager.changing(f"load {name}"):
             if not client.live():
                 raise ServerError("no Triton answers", where=client.where, do="start one, or check the URL")
+            before = manager.catalogue.revision(name) if client.ready(name) else None
             revision = manager.publish(name)
             offset = self._log_size()
             try:
@@ -149,6 +153,8 @@ class Serving:
                     proved = self._probe(client, manager.catalogue.get(name)) if probe else "not probed"
             except TritonpmError as error:
                 reason = self._reason(error, name, offset)
+                with suppress(TritonpmError):  # the first error is the one to tell
+                    self._take_back(client, name, before)
                 manager.catalogue.set_status(name, "failed", reason)
                 raise ServerError(f"{name} could not be loaded: {reason}", do="see `tritonpm logs`") from None
             manager.catalogue.set_status(name, "loaded", wanted=True)
@@ -248,6 +254,14 @@ class Serving:
                 where=client.where,
                 do="check that it reads this workspace's model_repository",
             )
+
+    def _take_back(self, client: Client, name: str, before: Revision | None) -> None:
+        """What did not prove itself does not stay: the revision that served before comes back, or nothing serves."""
+        if before is None:
+            client.unload_and_wait(name, dependents=self.manager.catalogue.get(name).package.cascade)
+        else:
+            self.manager.restore(name, before)
+            client.load_and_wait(name)
 
     def _unload_old(self, client: Client, name: str) -> None:
         """Members of earlier revisions go once nothing needs them."""
