@@ -12,6 +12,8 @@ import pytest
 from backend_models import config, every_dtype, model, one, xy
 from onnx import TensorProto, helper
 
+from tritonpm.errors import InferenceError
+
 pytestmark = pytest.mark.server
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -190,10 +192,12 @@ def test_instances_are_processes_that_share_the_cores(triton, backend):
 
 def test_streams_answer_side_by_side(triton):
     """Two streams of one instance: every answer is its request's own, and a bad request fails alone."""
+    nodes = [helper.make_node("Reshape", ["x", "rows"], ["r"]), helper.make_node("MatMul", ["r", "weights"], ["y"])]
     product = model(
-        [helper.make_node("MatMul", ["x", "weights"], ["y"])],
+        nodes,
         {"x": (TensorProto.FLOAT, ["batch", "n"])},
         {"y": (TensorProto.FLOAT, ["batch", 256])},
+        rows=np.array([-1, 256]),
         weights=np.ones((256, 256), np.float32),
     )
     text = xy("openvino", [-1], [256], batch=4, delay_us=1000, PERFORMANCE_HINT="THROUGHPUT", NUM_STREAMS="2")
@@ -204,7 +208,7 @@ def test_streams_answer_side_by_side(triton):
         if value % 7:
             np.testing.assert_array_equal(answer["y"], np.full((1, 256), value * 256))
         else:
-            assert "could not create a primitive descriptor" in str(answer)
+            assert isinstance(answer, InferenceError)
             assert "Exception from" not in str(answer)
     triton.client.unload_and_wait("streams")
 
