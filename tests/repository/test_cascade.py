@@ -75,3 +75,33 @@ def test_a_later_stage_is_a_cycle() -> None:
     first = stage("a", {"x": ("b", 4)}, {"y": ("b", 4)}, bindings={"x": "b.o"})
     with pytest.raises(RenderError, match="the later stage b: that is a cycle"):
         wire(package(first, stage("b", {"y": ("b", 4)}, {"o": ("b", 4)})))
+
+
+def test_models_that_all_call_their_input_alike_are_joined() -> None:
+    stages = [stage(name, {"input": ("b", 4)}, {"output": ("b", 4)}) for name in ("a", "b")]
+    wiring = wire(package(*stages))
+    assert [(e.stage, e.source_stage, e.source_tensor) for e in wiring.edges] == [
+        ("a", "", "input"),
+        ("b", "a", "output"),
+    ]
+
+
+def test_a_tensor_within_never_has_an_inputs_name() -> None:
+    wiring = wire(
+        package(stage("a", {"a.y": ("b", 4)}, {"y": ("b", 4)}), stage("c", {"in": ("b", 4)}, {"out": ("b",)}))
+    )
+    assert wiring.names["a", "y"] != "a.y"
+    names = [tensor.name for tensor in wiring.inputs] + list(wiring.names.values())
+    assert len(names) == len(set(names))
+
+
+def test_a_binding_to_a_stage_that_is_not_there_is_no_new_input() -> None:
+    second = stage("b", {"y": ("b", 4), "z": ("b", 4)}, {"o": ("b",)}, bindings={"z": "detct.y"})
+    with pytest.raises(RenderError, match="no stage 'detct'"):
+        wire(package(stage("a", {"x": ("b", 4)}, {"y": ("b", 4)}), second))
+
+
+def test_an_input_with_a_dot_in_its_name_may_be_bound() -> None:
+    second = stage("b", {"y": ("b", 4), "z": ("b", 4)}, {"o": ("b",)}, bindings={"z": "input.1"})
+    wiring = wire(package(stage("a", {"input.1": ("b", 4)}, {"y": ("b", 4)}), second))
+    assert ("b", "z", "", "input.1") in [(e.stage, e.tensor, e.source_stage, e.source_tensor) for e in wiring.edges]

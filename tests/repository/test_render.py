@@ -136,6 +136,43 @@ def test_a_cascade() -> None:
     assert other.models[1].name != second.name  # a changed one never takes the old one's
 
 
+def ensemble_of(*stages: Any, axes: Any) -> Any:
+    """The config of the ensemble of these stages."""
+    models = render(package(*stages), Settings(), TARGET, axes).models
+    return parse(next(f.text or "" for f in models[-1].files if f.path == "config.pbtxt"), "")
+
+
+def test_a_cascade_is_as_batchable_as_its_rewritten_members() -> None:
+    fixed = stage("a", {"x": (1, 4)}, {"y": (1, 4)})
+    free = stage("a", {"x": ("batch", 4)}, {"y": ("batch", 4)}).signature
+    last = stage("c", {"in": ("n", 4)}, {"out": ("n", 4)})
+    axes = {"a": replace(PROVED, artefact="sha256:" + "1" * 64, signature=free), "c": PROVED}
+    said = ensemble_of(fixed, last, axes=axes)
+    assert (said.max_batch_size, list(said.input[0].dims)) == (8, [4])
+    said = ensemble_of(replace(fixed, format=Format.OPENVINO), last, axes=axes)
+    assert (said.max_batch_size, list(said.input[0].dims), list(said.output[0].dims)) == (0, [-1, 4], [-1, 4])
+
+
+def test_an_ensemble_says_the_shapes_that_its_members_say() -> None:
+    said = ensemble_of(stage("a", {"x": ("n",)}, {"y": ("n",)}), stage("c", {"in": ("n",)}, {"out": ("n", 4)}),
+                       axes={"a": PROVED, "c": PROVED})  # fmt: skip
+    assert (said.max_batch_size, list(said.input[0].dims)) == (8, [1])
+    mixed = stage("a", {"x": ("n",)}, {"y": ("n",)}), stage("c", {"in": ("n",)}, {"out": ("n",)}, form=Format.OPENVINO)
+    with pytest.raises(RenderError, match=r"a.y is \[-1, 1\] on Triton, but c.in takes \[-1\]"):
+        ensemble_of(*mixed, axes={"a": PROVED, "c": PROVED})
+
+
+def test_two_files_of_one_name_are_refused() -> None:
+    odd = replace(stage("s", IMAGE, SCORES), model="s/net.onnx", files=("s/model.onnx", "s/net.onnx"))
+    with pytest.raises(RenderError, match=r"two of its files would be 1/model\.onnx"):
+        config(package(odd))
+
+
+def test_another_config_for_other_hardware_is_another_revision() -> None:
+    marks = {config(single(), target=target).parameters[REVISION].string_value for target in (TARGET, GPUS)}
+    assert len(marks) == 2
+
+
 def test_ranks_that_triton_must_know() -> None:
     handed_in = package(stage("s", {"x": ("b", 4)}, {"y": None}))  # type: ignore[dict-item]
     with pytest.raises(RenderError, match="'y' has no rank"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tritonpm.data import Package, Stage, Tensor
@@ -21,11 +22,16 @@ class Edge:
 
 @dataclass(frozen=True)
 class Wiring:
-    """All edges, the package's own inputs, and its outputs as (public name, stage, tensor)."""
+    """All edges, the package's own inputs, and its outputs as (public name, stage, tensor).
+
+    `names` says what every output of a stage that somebody takes is called inside the ensemble; no two share a name,
+    nor does one with an input: Triton takes tensors of one name for one tensor, and a cycle of them wedges it.
+    """
 
     edges: tuple[Edge, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[tuple[str, str, Tensor], ...]
+    names: Mapping[tuple[str, str], str]
 
 
 def wire(package: Package) -> Wiring:
@@ -51,7 +57,8 @@ def wire(package: Package) -> Wiring:
                 f"stage {stage.name} takes nothing from an earlier stage",
                 "bind one of its inputs to an output",
             )
-    return Wiring(tuple(edges), tuple(inputs.values()), _outputs(package, edges, inputs))
+    outputs = _outputs(package, edges, inputs)
+    return Wiring(tuple(edges), tuple(inputs.values()), outputs, _names(edges, inputs, outputs))
 
 
 def _source(
@@ -67,11 +74,14 @@ def _source(
     for source in reversed(earlier):
         if any(output.name == tensor.name for output in source.signature.outputs):
             return source.name, tensor.name
-    if earlier and tensor.name not in inputs:
+    if earlier:  # before a package input of that name: "input" is what many exporters call every model's input
         outputs, ours = earlier[-1].signature.outputs, stage.signature.inputs
         fits = len(outputs) == len(ours) == 1 and outputs[0].dtype == tensor.dtype
-        return (earlier[-1].name, outputs[0].name) if fits and compatible(outputs[0].shape, tensor.shape) else None
-    return "", inputs.setdefault(tensor.name, tensor).name
+        if fits and compatible(outputs[0].shape, tensor.shape):
+            return earlier[-1].name, outputs[0].name
+    if not earlier or tensor.name in inputs:
+        return "", inputs.setdefault(tensor.name, tensor).name
+    return None
 
 
 def _bound(
@@ -79,8 +89,15 @@ def _bound(
 ) -> tuple[str, str]:
     name, dot, output = binding.partition(".")
     known = {other.name for other in package.stages}
-    if not dot or name not in known:
+    if binding in inputs or not dot:
         return "", inputs.setdefault(binding, Tensor(binding, tensor.dtype, tensor.shape)).name
+    if name not in known:
+        raise _refused(
+            package,
+            f"input {tensor.name!r} of stage {stage.name} is bound to {binding!r}, but there is no stage {name!r} "
+            "and no input of that name",
+            f"correct the binding (the stages are {', '.join(other.name for other in package.stages)})",
+        )
     if name not in {other.name for other in earlier}:
         later = "itself" if name == stage.name else f"the later stage {name}"
         raise _refused(
@@ -118,7 +135,9 @@ def _check(package: Package, edge: Edge, tensor: Tensor, inputs: dict[str, Tenso
         )
 
 
-def _outputs(package: Package, edges: list[Edge], inputs: dict[str, Tensor]) -> tuple[tuple[str, str, Tensor], ...]:
+def _outputs(
+    package: Package, edges: Iterable[Edge], inputs: Mapping[str, Tensor]
+) -> tuple[tuple[str, str, Tensor], ...]:
     """What nobody consumes is the package's own output, and so is every output of the last stage."""
     consumed = {(edge.source_stage, edge.source_tensor) for edge in edges}
     last = package.stages[-1].name
@@ -129,14 +148,32 @@ def _outputs(package: Package, edges: list[Edge], inputs: dict[str, Tensor]) -> 
         if stage.name == last or (stage.name, tensor.name) not in consumed
     ]
     names = [tensor.name for _, tensor in free]
+    plain = {name for name in names if names.count(name) == 1 and name not in inputs}
+    taken = {*inputs, *plain}
     return tuple(
-        (
-            tensor.name if names.count(tensor.name) == 1 and tensor.name not in inputs else f"{stage}.{tensor.name}",
-            stage,
-            tensor,
-        )
+        (tensor.name if tensor.name in plain else _untaken(f"{stage}.{tensor.name}", taken), stage, tensor)
         for stage, tensor in free
     )
+
+
+def _names(
+    edges: Iterable[Edge], inputs: Mapping[str, Tensor], outputs: Iterable[tuple[str, str, Tensor]]
+) -> dict[tuple[str, str], str]:
+    names = {(stage, tensor.name): public for public, stage, tensor in outputs}
+    taken = {*inputs, *names.values()}
+    for edge in edges:
+        source = (edge.source_stage, edge.source_tensor)
+        if edge.source_stage and source not in names:
+            names[source] = _untaken(".".join(source), taken)
+    return names
+
+
+def _untaken(name: str, taken: set[str]) -> str:
+    """`name`, lengthened until nobody has it; it is then taken."""
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
 
 
 def _dangling(package: Package, stage: Stage, tensor: Tensor, earlier: tuple[Stage, ...]) -> RenderError:

@@ -26,6 +26,7 @@ from tritonpm.data import (
 from tritonpm.errors import PackageError, RenderError
 
 REVISION = "tritonpm_revision"  # the parameter that ties a server's answer to a revision
+LABELS = "labels.txt"  # in the model folder, one label a line
 _GIB = 1 << 30
 _MOST_DEFAULT_INSTANCES = 8
 
@@ -71,12 +72,12 @@ def backend_of(stage: Stage, settings: Settings) -> str:
     return settings.backend or BACKENDS[stage.format][0]
 
 
-def member(package: Package, stage: Stage, settings: Settings, target: Target, axis: BatchAxis, name: str) -> Member:
-    """The configuration of one stage, named `name`. Raises RenderError where Triton has no way to say it."""
+def member(package: Package, stage: Stage, settings: Settings, target: Target, axis: BatchAxis) -> Member:
+    """The configuration of one stage, without its name. Raises RenderError where Triton has no way to say it."""
     backend = backend_of(stage, settings)
     notes: list[str] = []
     signature = axis.signature or stage.signature
-    config = messages().ModelConfig(name=name, backend=backend)
+    config = messages().ModelConfig(backend=backend)
     if backend == "pytorch":
         config.platform = "pytorch_libtorch"
     batch = _batch(stage, settings, axis, backend, notes)
@@ -138,7 +139,7 @@ def _labels(config: Any, stage: Stage, axis: BatchAxis) -> None:
         return
     fitting = [output for output in config.output if output.dims and output.dims[-1] in (count, -1)]
     if fitting or len(config.output) == 1:
-        (fitting or config.output)[0].label_filename = "labels.txt"
+        (fitting or config.output)[0].label_filename = LABELS
 
 
 def instances(settings: Settings, target: Target, package: Package) -> int:

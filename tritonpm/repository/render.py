@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ from tritonpm.data import (
     Settings,
     Stage,
     Target,
-    config_dtype,
-    dims,
 )  # fmt: skip
+from tritonpm.errors import RenderError
 from tritonpm.repository.adopt import adapt
-from tritonpm.repository.cascade import Wiring, wire
-from tritonpm.repository.config import REVISION, backend_of, member, messages, parse
+from tritonpm.repository.cascade import wire
+from tritonpm.repository.config import LABELS, REVISION, backend_of, member, messages, parse
+from tritonpm.repository.ensemble import ensemble
 from tritonpm.repository.templates import config_text
 
 VERSION = "1"
@@ -41,18 +42,49 @@ def render(
     templates: Path | None = None,
 ) -> Revision:
     """The repository of a package; `configs` are the adopted stages' config.pbtxt, by stage. Raises RenderError."""
+    package = _as_served(package, axes)
     look = _Look(package, settings, target, axes, configs or {}, templates)
     if not package.cascade:
-        model = look.stage(package.stages[0], package.name)
-        return Revision(package.name, _digest(model), (model,))
+        model = look.model(look.stage(package.stages[0]), package.name)
+        return Revision(package.name, _digest((model,)), (model,))
     wiring = wire(package)
-    members = {}
-    for stage in package.stages:
-        model = look.stage(stage, f"{package.name}.{stage.name}")
-        members[stage.name] = _renamed(model, f"{model.name}.{_digest(model)[:8]}")
-    ensemble = look.ensemble(wiring, members)
-    models = (*members.values(), ensemble)
-    return Revision(package.name, _digest(*models), models)
+    made = {stage.name: look.stage(stage) for stage in package.stages}
+    members = [look.model(each, f"{package.name}.{stage}.{each.mark[:8]}") for stage, each in made.items()]
+    joined = ensemble(package.name, wiring, {stage: each.config for stage, each in made.items()})
+    last = look.model(_Made(joined, (RepositoryFile(f"{VERSION}/.keep", text=""),)), package.name)
+    models = (*members, last)
+    return Revision(package.name, _digest(models), models)
+
+
+def _as_served(package: Package, axes: Mapping[str, BatchAxis]) -> Package:
+    """The package with the signatures that its models are served with: rewritten to any batch, output shapes known."""
+
+    def known(stage: Stage) -> Stage:
+        return replace(stage, signature=axes[stage.name].signature or stage.signature)
+
+    return replace(package, stages=tuple(known(stage) for stage in package.stages))
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A model to be: its config, its files, what was decided, and its config for other hardware."""
+
+    config: Any
+    files: tuple[RepositoryFile, ...]
+    notes: tuple[str, ...] = ()
+    variants: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def mark(self) -> str:
+        """16 hex digits of the digest of all that is served, under whatever name."""
+        digest = hashlib.sha256(msgspec.json.encode(self.files))
+        for hardware, config in (("", self.config), *sorted(self.variants.items())):
+            nameless = messages().ModelConfig()
+            nameless.CopyFrom(config)
+            nameless.ClearField("name")
+            nameless.parameters.pop(REVISION, None)
+            digest.update(hardware.encode() + nameless.SerializeToString(deterministic=True))
+        return digest.hexdigest()[:16]
 
 
 class _Look:
@@ -69,22 +101,19 @@ class _Look:
     ) -> None:
         self.package, self.settings, self.target, self.axes = package, settings, target, axes
         self.configs, self.templates = configs, templates
-        self.batches: dict[str, int] = {}  # stage → max_batch_size of its member
 
-    def stage(self, stage: Stage, name: str) -> RenderedModel:
-        """A stage's model folder."""
+    def stage(self, stage: Stage) -> _Made:
+        """What a stage's model folder is to hold."""
         settings = self.settings.for_stage(stage.name)
         if stage.config:
-            return self._adopted(stage, settings, name)
-        made = member(self.package, stage, settings, self.target, self.axes[stage.name], name)
-        self.batches[stage.name] = made.config.max_batch_size
+            return self._adopted(stage, settings)
+        made = member(self.package, stage, settings, self.target, self.axes[stage.name])
         files = list(self._model_files(stage, made.file))
         if any(output.label_filename for output in made.config.output) and stage.labels:
-            files.append(RepositoryFile("labels.txt", blob=self.package.file(stage.labels).digest))
-        variants = self._variants(stage, settings, name)
-        return self._model(name, made.config, files, made.notes, variants)
+            files.append(RepositoryFile(LABELS, blob=self.package.file(stage.labels).digest))
+        return _Made(made.config, tuple(files), made.notes, self._variants(stage, settings))
 
-    def _variants(self, stage: Stage, settings: Settings, name: str) -> dict[str, Any]:
+    def _variants(self, stage: Stage, settings: Settings) -> dict[str, Any]:
         """The same model for other hardware, for Triton's --model-config-name: the CPU and each class of GPU."""
         devices = {"cpu": replace(settings, device="cpu", gpus=(), group_per_gpu=False, cuda_graphs=False)}
         if backend_of(stage, settings) != "openvino":
@@ -94,7 +123,7 @@ class _Look:
             del devices["cpu"]
         axis = self.axes[stage.name]
         return {
-            hardware: member(self.package, stage, chosen, self.target, axis, name).config
+            hardware: member(self.package, stage, chosen, self.target, axis).config
             for hardware, chosen in devices.items()
         }
 
@@ -110,77 +139,33 @@ class _Look:
                 files.append(RepositoryFile(f"{VERSION}/{beside}", blob=self.package.file(path).digest))
         return files
 
-    def _adopted(self, stage: Stage, settings: Settings, name: str) -> RenderedModel:
+    def _adopted(self, stage: Stage, settings: Settings) -> _Made:
         config = adapt(parse(self.configs[stage.name], stage.config or CONFIG), settings)
-        config.name = name
-        self.batches[stage.name] = config.max_batch_size
         prefix = f"{stage.root}/" if stage.root else ""
-        files = [
+        files = tuple(
             RepositoryFile(path.removeprefix(prefix), blob=self.package.file(path).digest)
             for path in stage.files
             if path != stage.config
-        ]
-        return self._model(name, config, files, (), {})
+        )
+        return _Made(config, files)
 
-    def ensemble(self, wiring: Wiring, members: Mapping[str, RenderedModel]) -> RenderedModel:
-        """The ensemble that runs the members; it is named as the package."""
-        config = messages().ModelConfig(name=self.package.name, platform="ensemble")
-        config.max_batch_size = min(self.batches.values())
-        skip = 1 if config.max_batch_size else 0
-        publics = {(stage, tensor.name): name for name, stage, tensor in wiring.outputs}
-        tensors = [(config.input.add(), t.name, t) for t in wiring.inputs]
-        tensors += [(config.output.add(), name, t) for name, _, t in wiring.outputs]
-        for entry, name, tensor in tensors:
-            entry.name, entry.data_type = name, messages().DataType.Value(config_dtype(tensor.dtype))
-            entry.dims.extend(dims((tensor.shape or ())[skip:]) or (1,))
-        used = {(edge.source_stage, edge.source_tensor) for edge in wiring.edges} | set(publics)
-        for stage in self.package.stages:
-            step = config.ensemble_scheduling.step.add(model_name=members[stage.name].name, model_version=-1)
-            for edge in wiring.edges:
-                if edge.stage == stage.name:
-                    source = (edge.source_stage, edge.source_tensor)
-                    internal = ".".join(source) if edge.source_stage else edge.source_tensor
-                    step.input_map[edge.tensor] = publics.get(source, internal)
-            for tensor in stage.signature.outputs:
-                if (stage.name, tensor.name) in used:
-                    step.output_map[tensor.name] = publics.get((stage.name, tensor.name), f"{stage.name}.{tensor.name}")
-        files = [RepositoryFile(f"{VERSION}/.keep", text="")]
-        return self._model(self.package.name, config, files, (), {})
-
-    def _model(
-        self,
-        name: str,
-        config: Any,
-        files: list[RepositoryFile],
-        notes: tuple[str, ...],
-        variants: Mapping[str, Any],
-    ) -> RenderedModel:
-        """A model folder whose config carries the digest of all that it holds."""
-        config.parameters.pop(REVISION, None)
-        mark = hashlib.sha256(config.SerializeToString(deterministic=True) + msgspec.json.encode(files)).hexdigest()[
-            :16
-        ]
-        texts = {
-            CONFIG: config,
-            **{f"configs/{hardware}.pbtxt": variant for hardware, variant in sorted(variants.items())},
-        }
-        for path, each in texts.items():
-            each.parameters[REVISION].string_value = mark
-            text = config_text(each, self.package, notes if path == CONFIG else (), self.templates)
+    def model(self, made: _Made, name: str) -> RenderedModel:
+        """The model folder of that name; its configs carry the mark of all that it holds."""
+        mark, files = made.mark, list(made.files)
+        configs = {f"configs/{hardware}.pbtxt": config for hardware, config in sorted(made.variants.items())}
+        for path, config in {CONFIG: made.config, **configs}.items():
+            config.name = name
+            config.parameters[REVISION].string_value = mark
+            text = config_text(config, self.package, made.notes if path == CONFIG else (), self.templates)
             files.append(RepositoryFile(path, text=text))
-        return RenderedModel(name, tuple(files), notes)
+        if twice := sorted(p for p, n in Counter(file.path for file in files).items() if n > 1):
+            raise RenderError(
+                f"two of its files would be {twice[0]}", where=name, do="rename one of them in the package"
+            )
+        return RenderedModel(name, tuple(files), made.notes)
 
 
-def _renamed(model: RenderedModel, name: str) -> RenderedModel:
-    old, new = f'name: "{model.name}"', f'name: "{name}"'
-    files = tuple(
-        replace(file, text=file.text.replace(old, new, 1)) if file.text and file.path.endswith(".pbtxt") else file
-        for file in model.files
-    )
-    return RenderedModel(name, files, model.notes)
-
-
-def _digest(*models: RenderedModel) -> str:
+def _digest(models: tuple[RenderedModel, ...]) -> str:
     return hashlib.sha256(msgspec.json.encode(models)).hexdigest()
 
 
