@@ -183,11 +183,14 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
 
 def test_staging_of_the_dead_is_swept_and_of_the_living_kept(workspace: Workspace) -> None:
     with workspace.scratch("import") as mine:
-        dead = workspace.staging / "import-999999999-x"
+        dead = workspace.staging / f"import-{os.getpid()}-x"  # of an earlier process with this very number
+        foreign = workspace.staging / "an-operator-s"
         dead.mkdir()
+        foreign.mkdir()
         workspace.sweep()
         assert mine.is_dir()
         assert not dead.exists()
+        assert foreign.is_dir()
     assert not mine.exists()
 
 
@@ -241,9 +244,9 @@ def test_a_workspace_is_found_from_below(workspace: Workspace) -> None:
 
 def test_packages_are_listed_without_decoding_them(workspace: Workspace) -> None:
     catalogue = Catalogue.open(workspace)
-    with catalogue._transaction():
+    with catalogue._database.transaction():
         for number in range(2000):
-            catalogue._do(
+            catalogue._database.do(
                 "INSERT INTO packages (name, digest, package, settings, summary, status, imported) VALUES (?,?,?,?,?,?,?)",
                 f"p{number}", str(number), b"not even JSON", b"", b'{"type":"t","stages":[],"mode":"m","device":"d",'
                 b'"max_batch_size":1,"precision":"FP32"}', "imported", time.time(),

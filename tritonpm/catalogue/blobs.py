@@ -41,12 +41,16 @@ class Blobs:
         return self._place(digest).is_file()
 
     def put(self, path: Path, digest: str, *, move: bool = False) -> None:
-        """Keep a file whose digest was taken from these very bytes, once. Raises StorageError."""
+        """Keep a file whose digest was taken from these very bytes, once; a blob that rotted is replaced.
+
+        Raises StorageError.
+        """
         place = self._place(digest)
-        if place.is_file():
-            return
         try:
+            if place.is_file() and digest_of(place) == digest:
+                return
             place.parent.mkdir(parents=True, exist_ok=True)
+            sync(self.root)
             with self.workspace.scratch("blob") as folder:
                 aside = folder / "blob"
                 if move:
@@ -60,19 +64,24 @@ class Blobs:
         except OSError as error:
             raise storage_error(error, self.root) from None
 
-    def verify(self, digest: str) -> None:
-        """Read a blob and compare. Raises StorageError where its bits have changed."""
-        if digest_of(self.path(digest)) != digest:
+    def verify(self, digest: str) -> Path:
+        """As `path`, but reads the blob and compares. Raises StorageError where its bits have changed."""
+        place = self.path(digest)
+        if digest_of(place) != digest:
             raise StorageError(
                 f"the blob {digest} has changed on the disk", where=str(self.root), do="import its package again"
             )
+        return place
 
     def collect(self, referenced: Iterable[str]) -> int:
-        """Delete the blobs that nobody refers to; how many."""
+        """Delete the blobs that nobody refers to; how many. Raises StorageError."""
         kept = {self._place(digest) for digest in referenced}
         loose = [path for path in self.root.glob("*/*") if path not in kept]
-        for path in loose:
-            path.unlink(missing_ok=True)
+        try:
+            for path in loose:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(error, self.root) from None
         return len(loose)
 
     def _place(self, digest: str) -> Path:

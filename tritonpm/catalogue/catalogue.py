@@ -1,59 +1,31 @@
 """What the workspace knows and promised: packages, settings, revisions, proofs, and the journal of open changes.
 
-SQLite in WAL mode with full synchronisation: a transaction that returned survives a power cut, one that did not is gone
-whole. Each package's record is also written beside it as JSON, from which a corrupt catalogue is rebuilt.
+What a change leaves to be done on the disk is noted in its own transaction: folders in `journal`, record files in
+`unrecorded`. A crash, or a full disk, delays them; it cannot lose them.
 """
 
 from __future__ import annotations
 
 import difflib
-import sqlite3
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from tritonpm.catalogue import records
+from tritonpm.catalogue.database import REBUILD, Database, plain
+from tritonpm.catalogue.records import Summary
 from tritonpm.catalogue.workspace import Workspace
 from tritonpm.data import BatchAxis, Package, Revision, Settings
-from tritonpm.disk import storage_error
+from tritonpm.disk import sync
 from tritonpm.errors import BusyError, NameTakenError, NotFoundError, StorageError
 
-BUSY = 30.0  # seconds that a statement waits for another process's transaction
-
-# Each entry brings a catalogue from the version that is its index to the next one.
-MIGRATIONS = (
-    """
-    CREATE TABLE packages (
-      name TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, package BLOB NOT NULL, settings BLOB NOT NULL,
-      summary BLOB NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', wanted INTEGER NOT NULL DEFAULT 0,
-      revision INTEGER, imported REAL NOT NULL
-    ) STRICT;
-    CREATE TABLE revisions (
-      package TEXT NOT NULL REFERENCES packages(name) ON UPDATE CASCADE ON DELETE CASCADE, number INTEGER NOT NULL,
-      digest TEXT NOT NULL, revision BLOB NOT NULL, PRIMARY KEY (package, number)
-    ) STRICT;
-    CREATE TABLE axes (key TEXT PRIMARY KEY, axis BLOB NOT NULL) STRICT;
-    CREATE TABLE journal (
-      id INTEGER PRIMARY KEY, operation TEXT NOT NULL, models BLOB NOT NULL, started REAL NOT NULL
-    ) STRICT;
-    """,
-)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a list shows of a package, kept ready so that a list decodes nothing else."""
-
-    type: str
-    stages: tuple[str, ...]
-    mode: str
-    device: str
-    max_batch_size: int
-    precision: str
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,164 +56,173 @@ class Record:
 class Catalogue:
     """The catalogue of one workspace; open it with `Catalogue.open`."""
 
-    def __init__(self, connection: sqlite3.Connection, workspace: Workspace) -> None:
-        self._connection, self._workspace = connection, workspace
+    def __init__(self, database: Database, workspace: Workspace) -> None:
+        self._database, self._workspace = database, workspace
 
     @classmethod
     def open(cls, workspace: Workspace) -> Catalogue:
-        """Open, and bring to this program's schema. Raises StorageError (corrupt, unreadable, newer), BusyError."""
-        where = str(workspace.database)
-        with _plain(workspace.database):
-            connection = sqlite3.connect(
-                workspace.database, timeout=BUSY, isolation_level=None, check_same_thread=False
-            )
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA foreign_keys=ON")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > len(MIGRATIONS):
-                connection.close()
+        """Open, and bring to this program's schema. Raises StorageError (lost, corrupt, unreadable, newer), BusyError.
+
+        A lost file is not the same as a fresh workspace: an empty catalogue would let the next removal collect the
+        blobs of every package.
+        """
+        with plain(workspace.database):
+            lost = not workspace.database.exists() or workspace.database.stat().st_size == 0
+            if lost and any(workspace.records.glob("*.json")):
                 raise StorageError(
-                    f"was written by a newer tritonpm (schema {version}, this one knows {len(MIGRATIONS)})",
-                    where=where,
-                    do="upgrade tritonpm",
+                    "is lost, but its packages' records are there", where=str(workspace.database), do=REBUILD
                 )
-            for number in range(version, len(MIGRATIONS)):
-                _migrate(connection, number)
-        return cls(connection, workspace)
+        catalogue = cls(Database(workspace.database), workspace)
+        catalogue._keep_records()
+        return catalogue
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        self._database.close()
 
     # Reading
 
     def packages(self) -> list[Entry]:
         """Every package, by name."""
-        rows = self._all("SELECT name, digest, summary, status, reason, revision FROM packages ORDER BY name")
+        rows = self._database.all("SELECT name, digest, summary, status, reason, revision FROM packages ORDER BY name")
         decode = msgspec.json.Decoder(Summary).decode
-        return [Entry(n, digest, decode(summary), *rest) for n, digest, summary, *rest in rows]
+        with plain(self._workspace.database):
+            return [Entry(n, digest, decode(summary), *rest) for n, digest, summary, *rest in rows]
 
     def get(self, name: str) -> Record:
         """One package. Raises NotFoundError, with the names that are near."""
         columns = "package, settings, summary, status, reason, wanted, revision"
-        row = self._one(f"SELECT {columns} FROM packages WHERE name = ?", name)  # noqa: S608
+        row = self._database.one(f"SELECT {columns} FROM packages WHERE name = ?", name)  # noqa: S608
         if row is None:
-            near = difflib.get_close_matches(name, [n for (n,) in self._all("SELECT name FROM packages")], 1)
-            hint = f"did you mean {near[0]!r}?" if near else "`tritonpm list` shows the packages"
-            raise NotFoundError(f"there is no package {name!r}", where=str(self._workspace.root), do=hint)
-        package = msgspec.json.decode(row[0], type=Package)
-        settings = msgspec.json.decode(row[1], type=Settings)
-        summary = msgspec.json.decode(row[2], type=Summary)
+            raise self._unknown(name)
+        package = self._decoded(row[0], Package)
+        settings = self._decoded(row[1], Settings)
+        summary = self._decoded(row[2], Summary)
         return Record(package, settings, summary, row[3], row[4], bool(row[5]), row[6])
+
+    def _require(self, name: str) -> None:
+        if not self._database.one("SELECT 1 FROM packages WHERE name = ?", name):
+            raise self._unknown(name)
+
+    def _unknown(self, name: str) -> NotFoundError:
+        names = self._database.all("SELECT name FROM packages WHERE name NOT NULL")  # SQLite's keys may rot to NULL
+        near = difflib.get_close_matches(name, [known for (known,) in names], 1)
+        hint = f"did you mean {near[0]!r}?" if near else "`tritonpm list` shows the packages"
+        return NotFoundError(f"there is no package {name!r}", where=str(self._workspace.root), do=hint)
 
     def require_free(self, name: str, digest: str = "") -> None:
         """Raises NameTakenError where the name, or the same content under another name, is there already."""
-        if self._one("SELECT 1 FROM packages WHERE name = ?", name):
+        if self._database.one("SELECT 1 FROM packages WHERE name = ?", name):
             raise NameTakenError(
                 f"the name {name!r} is taken", do=f"import it with another --name, or `tritonpm remove {name}` first"
             )
-        if digest and (same := self._one("SELECT name FROM packages WHERE digest = ?", digest)):
+        if digest and (same := self._database.one("SELECT name FROM packages WHERE digest = ?", digest)):
             raise NameTakenError(
                 f"the same content is there as {same[0]!r}", do=f"use it, or `tritonpm rename {same[0]} {name}`"
             )
 
     def wanted(self) -> list[str]:
         """The packages that shall be loaded whenever a server runs."""
-        return [name for (name,) in self._all("SELECT name FROM packages WHERE wanted ORDER BY name")]
+        return [name for (name,) in self._database.all("SELECT name FROM packages WHERE wanted ORDER BY name")]
 
     def revision(self, name: str) -> Revision | None:
         """What is published of a package."""
-        row = self._one(
+        row = self._database.one(
             "SELECT r.revision FROM revisions r JOIN packages p ON p.name = r.package AND p.revision = r.number "
             "WHERE p.name = ?",
             name,
         )
-        return msgspec.json.decode(row[0], type=Revision) if row else None
+        return self._decoded(row[0], Revision) if row else None
 
     def models_ever(self, name: str) -> set[str]:
         """The model folders of all revisions of a package, current or not."""
-        rows = self._all("SELECT revision FROM revisions WHERE package = ?", name)
-        return {model.name for (row,) in rows for model in msgspec.json.decode(row, type=Revision).models}
+        rows = self._database.all("SELECT revision FROM revisions WHERE package = ?", name)
+        return {model.name for (row,) in rows for model in self._decoded(row, Revision).models}
 
     def published(self) -> Iterator[Revision]:
         """The current revision of every package that has one."""
         query = "SELECT r.revision FROM revisions r JOIN packages p ON p.name = r.package AND p.revision = r.number"
-        for (revision,) in self._all(query):
-            yield msgspec.json.decode(revision, type=Revision)
+        for (revision,) in self._database.all(query):
+            yield self._decoded(revision, Revision)
 
     def referenced_blobs(self) -> set[str]:
         """The digests that a package, a revision or a proof refers to."""
         found: set[str] = set()
-        for (package,) in self._all("SELECT package FROM packages"):
-            found |= {file.digest for file in msgspec.json.decode(package, type=Package).files}
-        for (revision,) in self._all("SELECT revision FROM revisions"):
-            models = msgspec.json.decode(revision, type=Revision).models
+        for (package,) in self._database.all("SELECT package FROM packages"):
+            found |= {file.digest for file in self._decoded(package, Package).files}
+        for (revision,) in self._database.all("SELECT revision FROM revisions"):
+            models = self._decoded(revision, Revision).models
             found |= {file.blob for model in models for file in model.files if file.blob}
-        for key, axis in self._all("SELECT key, axis FROM axes"):
-            artefact = msgspec.json.decode(axis, type=BatchAxis).artefact
+        for key, axis in self._database.all("SELECT key, axis FROM axes"):
+            artefact = self._decoded(axis, BatchAxis).artefact
             if artefact and key.split(" ")[0] in found:
                 found.add(artefact)
         return found
 
     def axis(self, key: str) -> BatchAxis | None:
         """What was proved of a model's batch axis."""
-        row = self._one("SELECT axis FROM axes WHERE key = ?", key)
-        return msgspec.json.decode(row[0], type=BatchAxis) if row else None
+        row = self._database.one("SELECT axis FROM axes WHERE key = ?", key)
+        return self._decoded(row[0], BatchAxis) if row else None
 
     # Changing
 
     def add(self, package: Package, settings: Settings, summary: Summary) -> None:
         """A new package. Raises NameTakenError."""
-        self.require_free(package.name, package.digest)
-        self._do(
-            "INSERT INTO packages (name, digest, package, settings, summary, status, imported) VALUES (?,?,?,?,?,?,?)",
-            package.name, package.digest, _json(package), _json(settings), _json(summary), "imported", time.time(),
-        )  # fmt: skip
-        self._record(package.name)
+        with self._changing(package.name):
+            self.require_free(package.name, package.digest)
+            self._database.do(
+                "INSERT INTO packages (name, digest, package, settings, summary, status, imported) "
+                "VALUES (?,?,?,?,?,'imported',?)",
+                package.name, package.digest, _json(package), _json(settings), _json(summary), time.time(),
+            )  # fmt: skip
 
     def set_settings(self, name: str, settings: Settings, summary: Summary) -> None:
-        """Other settings for a package."""
-        self._do("UPDATE packages SET settings = ?, summary = ? WHERE name = ?", _json(settings), _json(summary), name)
-        self._record(name)
+        """Other settings for a package. Raises NotFoundError."""
+        with self._changing(name):
+            self._require(name)
+            self._database.do(
+                "UPDATE packages SET settings = ?, summary = ? WHERE name = ?", _json(settings), _json(summary), name
+            )
 
     def set_status(self, name: str, status: str, reason: str = "", *, wanted: bool | None = None) -> None:
         """imported, ready, loaded or failed, with the reason; `wanted`: whether it shall be loaded."""
-        self._do(
+        self._database.do(
             "UPDATE packages SET status = ?, reason = ?, wanted = coalesce(?, wanted) WHERE name = ?",
             status, reason, wanted, name,
         )  # fmt: skip
 
     def rename(self, name: str, new_name: str) -> None:
-        """Another name; what was published under the old one is no longer current. Raises NameTakenError."""
-        self.require_free(new_name)
-        renamed = replace(self.get(name).package, name=new_name)
-        with self._transaction():
-            self._do("UPDATE packages SET name = ?, package = ? WHERE name = ?", new_name, _json(renamed), name)
-            self._do(
-                "UPDATE packages SET revision = NULL, status = 'imported', reason = '', wanted = 0 WHERE name = ?",
-                new_name,
-            )
-        self._record(new_name)
-        self._forget(name)
+        """Another name; what was published under the old one is no longer current.
+
+        Raises NameTakenError, NotFoundError.
+        """
+        with self._changing(new_name, name):
+            self.require_free(new_name)
+            renamed = replace(self.get(name).package, name=new_name)
+            self._database.do(
+                "UPDATE packages SET name = ?, package = ?, revision = NULL, status = 'imported', reason = '', "
+                "wanted = 0 WHERE name = ?",
+                new_name, _json(renamed), name,
+            )  # fmt: skip
 
     def remove(self, name: str) -> None:
-        """Forget a package."""
-        self._do("DELETE FROM packages WHERE name = ?", name)
-        self._forget(name)
+        """Forget a package, if it is there."""
+        with self._changing(name):
+            self._database.do("DELETE FROM packages WHERE name = ?", name)
 
     def add_revision(self, name: str, revision: Revision) -> int:
-        """Make `revision` the current one of a package; its number."""
-        with self._transaction():
-            row = self._one("SELECT coalesce(max(number), 0) + 1 FROM revisions WHERE package = ?", name)
+        """Make `revision` the current one of a package; its number. Raises NotFoundError."""
+        with self._database.transaction():
+            self._require(name)
+            row = self._database.one("SELECT coalesce(max(number), 0) + 1 FROM revisions WHERE package = ?", name)
             number = int(row[0]) if row else 1
-            self._do("INSERT INTO revisions VALUES (?,?,?,?)", name, number, revision.digest, _json(revision))
-            self._do("UPDATE packages SET revision = ? WHERE name = ?", number, name)
+            self._database.do("INSERT INTO revisions VALUES (?,?,?,?)", name, number, revision.digest, _json(revision))
+            self._database.do("UPDATE packages SET revision = ? WHERE name = ?", number, name)
         return number
 
     def put_axis(self, key: str, axis: BatchAxis) -> None:
         """Keep what was proved."""
-        self._do("INSERT OR REPLACE INTO axes VALUES (?,?)", key, _json(axis))
+        self._database.do("INSERT OR REPLACE INTO axes VALUES (?,?)", key, _json(axis))
 
     @contextmanager
     def intent(self, operation: str, models: tuple[str, ...]) -> Iterator[None]:
@@ -249,7 +230,7 @@ class Catalogue:
 
         After a crash the entry stays, and the manager makes those folders agree with the catalogue.
         """
-        entry = self._do(
+        entry = self._database.do(
             "INSERT INTO journal (operation, models, started) VALUES (?,?,?)", operation, _json(models), time.time()
         )
         yield
@@ -257,110 +238,89 @@ class Catalogue:
 
     def open_intents(self) -> list[tuple[int, str, tuple[str, ...]]]:
         """(id, operation, models) of the changes that did not end."""
-        rows = self._all("SELECT id, operation, models FROM journal ORDER BY id")
-        return [(entry, what, msgspec.json.decode(models, type=tuple[str, ...])) for entry, what, models in rows]
+        rows = self._database.all("SELECT id, operation, models FROM journal ORDER BY id")
+        return [(entry, what, self._decoded(models, tuple[str, ...])) for entry, what, models in rows]
 
     def close_intent(self, entry: int) -> None:
         """What was intended has happened, or was undone."""
-        self._do("DELETE FROM journal WHERE id = ?", entry)
+        self._database.do("DELETE FROM journal WHERE id = ?", entry)
 
     # Records beside the database
 
-    def _record(self, name: str) -> None:
-        record = self.get(name)
-        aside = self._workspace.records / f"{name}.json.new"
-        with _plain(self._workspace.records):
-            aside.parent.mkdir(exist_ok=True)
-            aside.write_bytes(
-                _json({"package": record.package, "settings": record.settings, "summary": record.summary})
-            )
-            aside.replace(self._workspace.records / f"{name}.json")
-
-    def _forget(self, name: str) -> None:
-        (self._workspace.records / f"{name}.json").unlink(missing_ok=True)
-
-    # SQLite
-
-    def _all(self, query: str, *values: Any) -> list[Any]:
-        with _plain(self._workspace.database):
-            return self._connection.execute(query, values).fetchall()
-
-    def _one(self, query: str, *values: Any) -> Any:
-        with _plain(self._workspace.database):
-            return self._connection.execute(query, values).fetchone()
-
-    def _do(self, statement: str, *values: Any) -> int:
-        with _plain(self._workspace.database):
-            return int(self._connection.execute(statement, values).lastrowid or 0)
-
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._do("BEGIN IMMEDIATE")
-        try:
+    def _changing(self, *names: str) -> Iterator[None]:
+        """One transaction that leaves the records of `names` to be written anew."""
+        with self._database.transaction():
             yield
-        except BaseException:
-            self._do("ROLLBACK")
-            raise
-        self._do("COMMIT")
+            for name in names:
+                self._database.do("INSERT OR IGNORE INTO unrecorded VALUES (?)", name)
+        self._keep_records()
+
+    def _keep_records(self) -> None:
+        """Bring the record files up to date.
+
+        The change that made them stale is done and stays done; where they cannot be written, they remain noted and
+        the next one that opens or changes the catalogue tries again.
+        """
+        with suppress(StorageError, BusyError):
+            if self._database.one("SELECT 1 FROM unrecorded"):
+                with self._database.transaction():
+                    self._write_records()
+
+    def _write_records(self) -> None:
+        """Those that are there before those that are gone: a renamed package never lacks both of its records."""
+        folder = self._workspace.records
+        query = (
+            "SELECT u.name, p.package, p.settings, p.summary FROM unrecorded u LEFT JOIN packages p ON p.name = u.name "
+            "ORDER BY p.name IS NULL"
+        )
+        for name, package, settings, summary in self._database.all(query):
+            if package is None:
+                records.forget(folder, name)
+                continue
+            record = records.Imported(
+                self._decoded(package, Package), self._decoded(settings, Settings), self._decoded(summary, Summary)
+            )
+            records.write(folder, record)
+        self._database.do("DELETE FROM unrecorded")
+
+    def _decoded(self, content: bytes, type_: type[T]) -> T:
+        with plain(self._workspace.database):
+            return msgspec.json.decode(content, type=type_)
 
 
 def rebuild(workspace: Workspace) -> list[str]:
     """Set a corrupt catalogue aside and make a new one from the packages' records; their names.
 
-    What was published must be published again: revisions are lost, packages and settings are not.
+    What was published must be published again: revisions are lost, packages and settings are not. The new one is made
+    whole before it takes the old one's place; the caller holds the workspace's lock. Raises StorageError.
     """
-    aside = workspace.database.with_suffix(f".corrupt-{int(time.time())}")
-    for suffix in ("", "-wal", "-shm"):
-        place = Path(f"{workspace.database}{suffix}")
-        if place.exists():
-            place.replace(f"{aside}{suffix}")
-    catalogue = Catalogue.open(workspace)
-    names = []
-    for path in sorted(workspace.records.glob("*.json")):
-        record = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
-        package = msgspec.json.decode(record["package"], type=Package)
-        settings = msgspec.json.decode(record["settings"], type=Settings)
-        catalogue.add(package, settings, msgspec.json.decode(record["summary"], type=Summary))
-        names.append(package.name)
-    catalogue.close()
+    made = workspace.database.with_suffix(".new")
+    found = list(records.read(workspace.records))
+    with plain(workspace.state):
+        _move(made, None)
+        catalogue = Catalogue(Database(made), workspace)
+        for record in found:
+            with suppress(NameTakenError):  # a crash in a rename leaves a record under each name
+                catalogue.add(record.package, record.settings, record.summary)
+        names = [entry.name for entry in catalogue.packages()]
+        catalogue.close()
+        asides = (workspace.database.with_suffix(f".corrupt-{number}") for number in count(1))
+        _move(workspace.database, next(aside for aside in asides if not aside.exists()))
+        made.replace(workspace.database)
+        sync(workspace.state)
     return names
 
 
-def _migrate(connection: sqlite3.Connection, number: int) -> None:
-    """One migration and its version number, together or not at all; another process may have been quicker."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        if connection.execute("PRAGMA user_version").fetchone()[0] == number:
-            for statement in MIGRATIONS[number].split(";"):
-                if statement.strip():
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number + 1}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+def _move(database: Path, destination: Path | None) -> None:
+    """Move a database with what SQLite keeps beside it, or delete it."""
+    for suffix in ("", "-wal", "-shm"):  # between the first and the last a catalogue is lost, which `open` tells
+        place = Path(f"{database}{suffix}")
+        if destination is None:
+            place.unlink(missing_ok=True)
+        elif place.exists():
+            place.replace(f"{destination}{suffix}")
 
 
-@contextmanager
-def _plain(where: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system say into one sentence."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error) or "busy" in str(error):
-            raise BusyError("another tritonpm is writing to the catalogue", where=str(where), do="try again") from None
-        raise StorageError(f"cannot be used ({error})", where=str(where), do="check the disk and permissions") from None
-    except sqlite3.IntegrityError as error:
-        raise NameTakenError(
-            f"it is there already ({error})", where=str(where), do="`tritonpm list` shows what is"
-        ) from None
-    except sqlite3.DatabaseError as error:
-        raise StorageError(
-            f"is corrupt ({error})", where=str(where), do="rebuild it with `tritonpm doctor --rebuild-catalogue`"
-        ) from None
-    except OSError as error:
-        raise storage_error(error, where) from None
-
-
-def _json(value: Mapping[str, Any] | Any) -> bytes:
+def _json(value: Any) -> bytes:
     return msgspec.json.encode(value)

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tritonpm.catalogue.workspace import Workspace
 from tritonpm.errors import BusyError, StorageError
@@ -28,20 +28,20 @@ def lock(
             held.acquire(timeout=0.2)
         except Timeout:
             waiting(f"Waiting for {_who(owner)} …")
-            try:
-                held.acquire(timeout=wait)
-            except Timeout:
-                raise BusyError(
-                    f"{_who(owner)} holds the workspace since {wait:.0f} s",
-                    where=str(workspace.root),
-                    do="wait for it, or end it",
-                ) from None
-        owner.write_text(json.dumps({"pid": os.getpid(), "what": what, "started": time.time()}))
+            held.acquire(timeout=wait)
+    except Timeout:
+        raise BusyError(
+            f"{_who(owner)} still holds the workspace after {wait:.0f} s of waiting",
+            where=str(workspace.root),
+            do="wait for it, or end it",
+        ) from None
     except OSError as error:
         raise StorageError(
             f"cannot be locked ({error.strerror})", where=str(workspace.root), do="check the disk"
         ) from None
     try:
+        with suppress(OSError):  # a lock whose owner found no room for its name still is one: `remove` makes room
+            owner.write_text(json.dumps({"pid": os.getpid(), "what": what, "started": time.time()}))
         yield
     finally:
         owner.unlink(missing_ok=True)
@@ -52,6 +52,7 @@ def _who(owner: os.PathLike[str]) -> str:
     try:
         with open(owner, encoding="utf-8") as stream:  # noqa: PTH123
             told = json.load(stream)
-        return f"`tritonpm {told['what']}` (pid {told['pid']})"
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(told["started"]))
+        return f"`tritonpm {told['what']}` (pid {told['pid']}, since {since})"
     except (OSError, ValueError, KeyError):
         return "another tritonpm"

@@ -1,0 +1,132 @@
+"""The SQLite file: opened, brought to this program's schema, and every error of it one sentence.
+
+WAL mode with full synchronisation: a transaction that returned survives a power cut, one that did not is gone whole.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tritonpm.disk import storage_error
+from tritonpm.errors import BusyError, NameTakenError, StorageError
+
+BUSY = 30.0  # seconds that a statement waits for another process's transaction
+REBUILD = "rebuild it with `tritonpm doctor --rebuild-catalogue`"
+
+# Each entry brings a catalogue from the version that is its index to the next one.
+MIGRATIONS = (
+    """
+    CREATE TABLE packages (
+      name TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, package BLOB NOT NULL, settings BLOB NOT NULL,
+      summary BLOB NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', wanted INTEGER NOT NULL DEFAULT 0,
+      revision INTEGER, imported REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE revisions (
+      package TEXT NOT NULL REFERENCES packages(name) ON UPDATE CASCADE ON DELETE CASCADE, number INTEGER NOT NULL,
+      digest TEXT NOT NULL, revision BLOB NOT NULL, PRIMARY KEY (package, number)
+    ) STRICT;
+    CREATE TABLE axes (key TEXT PRIMARY KEY, axis BLOB NOT NULL) STRICT;
+    CREATE TABLE journal (
+      id INTEGER PRIMARY KEY, operation TEXT NOT NULL, models BLOB NOT NULL, started REAL NOT NULL
+    ) STRICT;
+    """,
+    """
+    CREATE TABLE unrecorded (name TEXT PRIMARY KEY) STRICT;
+    INSERT INTO unrecorded SELECT name FROM packages;
+    """,
+)
+
+
+class Database:
+    """One connection. Everything here raises StorageError, BusyError or NameTakenError, never sqlite3's own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with plain(path):
+            self._connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection; the last one to close leaves one file behind, the database."""
+        self._connection.close()
+
+    def all(self, query: str, *values: Any) -> list[Any]:
+        """Every row of a query."""
+        with plain(self.path):
+            return self._connection.execute(query, values).fetchall()
+
+    def one(self, query: str, *values: Any) -> Any:
+        """The first row of a query, or None."""
+        with plain(self.path):
+            return self._connection.execute(query, values).fetchone()
+
+    def do(self, statement: str, *values: Any) -> int:
+        """Change something; the number of the row that came last."""
+        with plain(self.path):
+            return int(self._connection.execute(statement, values).lastrowid or 0)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the block's changes or none, with every other writer kept out meanwhile."""
+        self.do("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.do("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:  # SQLite rolls back by itself where the disk is full
+                self.do("ROLLBACK")
+            raise
+
+    def _prepare(self) -> None:
+        version = self._version()
+        if version > len(MIGRATIONS):
+            raise StorageError(
+                f"was written by a newer tritonpm (schema {version}, this one knows {len(MIGRATIONS)})",
+                where=str(self.path),
+                do="upgrade tritonpm",
+            )
+        self.do("PRAGMA journal_mode=WAL")
+        self.do("PRAGMA synchronous=FULL")
+        self.do("PRAGMA foreign_keys=ON")
+        if version < len(MIGRATIONS):
+            self._migrate()
+
+    def _migrate(self) -> None:
+        """To the newest schema, or not at all; another process may have been quicker."""
+        with self.transaction():
+            for number in range(self._version(), len(MIGRATIONS)):
+                for statement in filter(str.strip, MIGRATIONS[number].split(";")):
+                    self.do(statement)
+            self.do(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    def _version(self) -> int:
+        return int(self.one("PRAGMA user_version")[0])
+
+
+@contextmanager
+def plain(where: Path) -> Iterator[None]:
+    """Turn what SQLite, the file system and a decoder of rotten bytes say into one sentence."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error) or "busy" in str(error):
+            raise BusyError("another tritonpm is writing to the catalogue", where=str(where), do="try again") from None
+        raise StorageError(f"cannot be used ({error})", where=str(where), do="check the disk and permissions") from None
+    except sqlite3.IntegrityError as error:
+        raise NameTakenError(
+            f"it is there already ({error})", where=str(where), do="`tritonpm list` shows what is"
+        ) from None
+    except (sqlite3.DatabaseError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StorageError(f"is corrupt ({error})", where=str(where), do=REBUILD) from None
+    except OSError as error:
+        raise storage_error(error, where) from None

@@ -1,0 +1,64 @@
+"""Each package's record once more, as a file: from these a lost catalogue is rebuilt. The catalogue is the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from tritonpm.catalogue.database import plain
+from tritonpm.data import Package, Settings
+from tritonpm.disk import sync
+from tritonpm.errors import StorageError
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a list shows of a package, kept ready so that a list decodes nothing else."""
+
+    type: str
+    stages: tuple[str, ...]
+    mode: str
+    device: str
+    max_batch_size: int
+    precision: str
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What cannot be had again by running anything: the package, and what was chosen for it."""
+
+    package: Package
+    settings: Settings
+    summary: Summary
+
+
+def write(folder: Path, record: Imported) -> None:
+    """Replace the record of a package, to the disk. Raises StorageError."""
+    place = folder / f"{record.package.name}.json"
+    aside = place.with_suffix(".new")
+    with plain(folder):
+        folder.mkdir(exist_ok=True)
+        aside.write_bytes(msgspec.json.encode(record))
+        sync(aside)
+        aside.replace(place)
+        sync(folder)
+
+
+def forget(folder: Path, name: str) -> None:
+    """Delete the record of `name`, if there is one. Raises StorageError."""
+    with plain(folder):
+        (folder / f"{name}.json").unlink(missing_ok=True)
+
+
+def read(folder: Path) -> Iterator[Imported]:
+    """Every record. Raises StorageError naming one that is damaged."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            yield msgspec.json.decode(path.read_bytes(), type=Imported)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise StorageError(
+                f"is no record of a package ({error})", where=str(path), do="move it away and try again"
+            ) from None
