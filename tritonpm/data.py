@@ -19,6 +19,21 @@ DTYPES = (
     "FP16", "FP32", "FP64", "BF16", "BYTES",
 )  # fmt: skip
 
+# What may optimise a stage, and for which device: two runtimes' own formats, ONNX rewritten, and ONNX Runtime's two
+# execution accelerators.
+OPTIMIZERS: Mapping[str, str] = {
+    "openvino": "cpu",
+    "onnx": "cpu",
+    "ort-openvino": "cpu",
+    "tensorrt": "gpu-optimised",
+    "ort-tensorrt": "gpu-optimised",
+}
+DEVICES = ("cpu", "gpu", "gpu-optimised")
+PRECISIONS = ("FP32", "FP16", "INT8")
+# By what an optimised model's answers are judged: at most so far apart, at least so much alike.
+AT_MOST, AT_LEAST = ("max_abs", "max_rel", "scaled"), ("cosine", "top1", "boxes")
+MEASURES = (*AT_MOST, *AT_LEAST)
+
 # Parameters by which a config makes Triton or a backend load code (upper case: Triton's own spelling).
 CODE_PARAMETERS = frozenset({"EXECUTION_ENV_PATH", "TRITON_BATCH_STRATEGY_PATH", "CPU_EXTENSION_PATH"})
 
@@ -46,6 +61,10 @@ class Format(str, Enum):
     TENSORRT = "tensorrt"
     TORCHSCRIPT = "torchscript"
     TORCH_EXPORT = "torch-export"
+    SAVED_MODEL = "saved-model"  # these four only to be converted: nothing here serves them as they are
+    KERAS = "keras"
+    TFLITE = "tflite"
+    PADDLE = "paddle"
     OTHER = "other"  # only in an adopted Triton folder: its config names the backend
 
 
@@ -184,10 +203,26 @@ class Settings:
 
     mode: str = "shared"  # shared: one instance; performance: `instances` of them
     instances: int | None = None  # performance mode only; None: from the cores or the GPU's free memory
-    device: str = "cpu"  # cpu | gpu
+    device: str = "cpu"  # cpu | gpu (as the model came) | gpu-optimised (compiled for the very device)
     gpus: tuple[int, ...] = ()  # KIND_GPU's list; () is every GPU
     group_per_gpu: bool = False  # one instance group entry a GPU instead of one with the list
     max_batch_size: int = 8  # the most that Triton may batch, where the model has a batch axis
+    precision: str = "FP32"  # FP32 (as the model came) | FP16 | INT8
+    optimizer: str = "none"  # none | auto | one of OPTIMIZERS
+    calibration: tuple[str, ...] = ()  # INT8: digests of .npz blobs; (): the package's own samples
+    max_drop: float | None = None  # INT8: how much of the task's score may be lost
+    tolerances: Mapping[str, float] = field(default_factory=dict)  # of the verification: name of a measure → bound
+    bf16: bool = False  # CPU: compute in bf16 where the CPU has it
+    openvino_device: str = ""  # OpenVINO's device string: CPU, AUTO, HETERO:GPU,CPU, MULTI:CPU,GPU; "" is CPU
+    streams: str = ""  # OpenVINO: how many requests run side by side, or AUTO
+    threads: int | None = None  # of the CPU, for each instance; None: an equal share
+    performance_hint: str = ""  # OpenVINO: LATENCY or THROUGHPUT
+    shapes: Mapping[str, str] = field(default_factory=dict)  # TensorRT: input → least:best:most, e.g. 1x3x8x8:…
+    workspace_mb: int | None = None  # TensorRT: MiB of scratch memory that a build may use
+    builder_level: int | None = None  # TensorRT: builder optimisation level, 0 to 5
+    version_compatible: bool = False  # TensorRT: an engine for later versions too
+    hardware_compatible: bool = False  # TensorRT: an engine for other GPUs too
+    plugins: tuple[str, ...] = ()  # TensorRT: digests of shared libraries' blobs
     backend: str | None = None  # None: the format's own
     dynamic_batching: bool = True
     preferred_batch_sizes: tuple[int, ...] = ()
@@ -201,6 +236,16 @@ class Settings:
     accelerators: tuple[str, ...] = ()  # e.g. tensorrt, openvino: onnxruntime's execution accelerators
     parameters: Mapping[str, str] = field(default_factory=dict)
     stages: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # a stage's own settings over these
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether instances run on a GPU."""
+        return self.device != "cpu"
+
+    @property
+    def optimised(self) -> bool:
+        """Whether more is asked for than the model as it came."""
+        return self.optimizer != "none" or self.precision != "FP32" or self.device == "gpu-optimised"
 
     def for_stage(self, name: str) -> Settings:
         """The settings in force for one stage: the package's with the stage's own laid over them."""
@@ -240,6 +285,70 @@ class BatchAxis:
     reason: str  # one sentence, for the config's comment and for `show`
     artefact: str | None = None
     signature: Signature | None = None  # of the rewritten model, or with output shapes that the file leaves open
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one output of an optimised model is from the original's, over all inputs that were tried.
+
+    `scaled` is the largest difference relative to the largest value of the output.
+    """
+
+    tensor: str
+    max_abs: float
+    max_rel: float
+    scaled: float
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The proof that an optimised model answers as the original does, or why there is none.
+
+    `state` is verified, failed or unverified (it cannot be run here). `top1` and `boxes` are the share of rows of one
+    class and of detections that both see, None where the task has none.
+    """
+
+    state: str = "unverified"
+    reason: str = ""
+    inputs: str = ""  # on what they were compared
+    outputs: tuple[Difference, ...] = ()
+    top1: float | None = None
+    boxes: float | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One conversion that a model went through: the converter, its tools' versions, what it decided or measured."""
+
+    converter: str
+    tools: Mapping[str, str]
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Optimised:
+    """What serves in place of a stage's model; without `files` the model itself, in an execution accelerator."""
+
+    optimizer: str
+    precision: str
+    format: Format
+    signature: Signature
+    model: str = ""  # the main file's path among `files`
+    files: tuple[File, ...] = ()
+    accelerator: Mapping[str, str] = field(default_factory=dict)  # its parameters
+    steps: tuple[Step, ...] = ()
+    agreement: Agreement = field(default_factory=Agreement)
+    notes: tuple[str, ...] = ()  # what was decided on the way: a fallback, a precision that did not hold
+
+
+@dataclass(frozen=True)
+class CascadeProof:
+    """That a cascade of optimised stages answers end to end as the original does; `back` went back to FP32 for it."""
+
+    agreement: Agreement
+    back: tuple[str, ...] = ()
+    reason: str = ""  # why they had to
 
 
 @dataclass(frozen=True)

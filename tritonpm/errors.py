@@ -7,6 +7,8 @@
     │   └── UnsafeError           hostile or dangerous content (traversal, bomb, code)
     ├── RuleError                 a setting breaks a rule
     ├── RenderError               the repository that was asked for cannot be rendered (wiring, template)
+    ├── OptimisationError         a model could not be optimised, or does not answer as it did
+    │   └── NotOptimisedError     the settings ask for an artefact that was not made yet
     ├── NameTakenError            the name belongs to another package
     ├── NotFoundError             no such package, stage, file or workspace
     ├── BusyError                 another tritonpm holds the lock, or the package is in use
@@ -66,6 +68,14 @@ class RuleError(TritonpmError):
 
 class RenderError(TritonpmError):
     """The repository that was asked for cannot be rendered."""
+
+
+class OptimisationError(TritonpmError):
+    """A model could not be optimised, or does not answer as it did."""
+
+
+class NotOptimisedError(OptimisationError):
+    """The settings ask for an artefact that was not made yet, or that does not fit this machine any more."""
 
 
 class NameTakenError(TritonpmError):

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from tritonpm import views
 from tritonpm.catalogue import Blobs, Catalogue, Record, Workspace, create, find, lock, rebuild
-from tritonpm.data import BatchAxis, Check, File, Package, Revision, Settings
+from tritonpm.data import BatchAxis, Check, File, Optimised, Package, Revision, Settings
 from tritonpm.errors import BusyError, PackageError, UsageError
 
 if TYPE_CHECKING:
     from tritonpm.data import Finding
+    from tritonpm.optimising import Optimising
 
 Report = Callable[[int, int], None]
 Progress = Callable[[str], AbstractContextManager[Report]]
@@ -99,6 +100,13 @@ class Manager:
         """The model files, by content."""
         return Blobs(self.workspace)
 
+    @cached_property
+    def optimising(self) -> Optimising:
+        """What is optimised, and the jobs that do it."""
+        from tritonpm.optimising import Optimising
+
+        return Optimising(self)
+
     @contextmanager
     def changing(self, what: str) -> Iterator[None]:
         """Hold the workspace's lock, with what a crash left over finished first. Raises BusyError."""
@@ -110,7 +118,8 @@ class Manager:
 
     def packages(self) -> list[views.PackageView]:
         """Every package, by name."""
-        return [views.listed(entry) for entry in self.catalogue.packages()]
+        busy = self.catalogue.jobs.busy()
+        return [views.listed(entry, busy.get(entry.name)) for entry in self.catalogue.packages()]
 
     def show(self, name: str) -> views.PackageDetails:
         """Everything about one package. Raises NotFoundError."""
@@ -139,7 +148,7 @@ class Manager:
             def place(file: File) -> Path:
                 return staging / file.path
 
-            axes = self._axes(package, place)
+            axes = self.axes(package, place)
             chosen = choices.defaults(package, axes, "gpu" if target().gpus else "cpu")
             chosen = choices.changed(self._adopted(package, chosen, place), changes or {})
             self._render(package, chosen, axes, place)
@@ -150,13 +159,21 @@ class Manager:
                 self.catalogue.add(package, chosen, views.summary(package, chosen))
         return self.show(package.name)
 
-    def change(self, name: str, changes: Mapping[str, object], *, stage: str | None = None) -> views.PackageDetails:
-        """Change a package's settings, or one stage's. Raises RuleError, NotFoundError."""
+    def change(
+        self, name: str, changes: Mapping[str, object], *, stage: str | None = None, calibration: Path | None = None
+    ) -> views.PackageDetails:
+        """Change a package's settings, or one stage's; `calibration` is a folder or file of samples for INT8.
+
+        Raises RuleError, NotFoundError, BusyError while it is being optimised.
+        """
         from tritonpm.settings import changed, stage_changed
 
         with self.changing(f"set {name}"):
+            self._require_idle(name)
             record = self.catalogue.get(name)
             before = record.settings
+            if calibration:
+                changes = {**changes, "calibration": self.optimising.calibration(calibration)}
             after = changed(before, changes) if stage is None else stage_changed(before, stage, changes)
             self._render(record.package, after)
             self.catalogue.set_settings(name, after, views.summary(record.package, after))
@@ -169,6 +186,7 @@ class Manager:
         if not is_name(new_name):
             raise UsageError(f"{new_name!r} is no package name", do=NAME_RULE)
         with self.changing(f"rename {name}"):
+            self._require_idle(name)
             self._require_unloaded(name)
             self.catalogue.require_free(new_name)
             models = self._models(name)
@@ -179,6 +197,7 @@ class Manager:
     def remove(self, name: str) -> None:
         """Forget a package, what was published of it, and its files. Raises BusyError while it is loaded."""
         with self.changing(f"remove {name}"):
+            self._require_idle(name)
             self._require_unloaded(name)
             models = self._models(name)
             with self.catalogue.intent("remove", models):
@@ -215,7 +234,7 @@ class Manager:
         from tritonpm.repository.publish import publish
 
         record = self.catalogue.get(name)
-        revision = self._render(record.package, record.settings)
+        revision = self._render(record.package, record.settings, optimised=self.optimising.required(record))
         folder.mkdir(parents=True, exist_ok=True)
         import tempfile
 
@@ -226,7 +245,7 @@ class Manager:
     def publish(self, name: str) -> Revision:
         """Bring what the settings ask for into the workspace's repository; nothing where it is there already."""
         record = self.catalogue.get(name)
-        revision = self._render(record.package, record.settings)
+        revision = self._render(record.package, record.settings, optimised=self.optimising.required(record))
         current = self.catalogue.revision(name)
         models = tuple(model.name for model in revision.models)
         if current is None or current.digest != revision.digest:
@@ -294,13 +313,18 @@ class Manager:
         if Serving(self).is_loaded(name):
             raise BusyError(f"{name} is loaded", do=f"`tritonpm unload {name}` first")
 
+    def _require_idle(self, name: str) -> None:
+        if job := self.catalogue.jobs.running(name):
+            raise job.in_the_way()
+
     def _blob(self, file: File) -> Path:
         return self.blobs.path(file.digest)
 
-    def _axes(self, package: Package, place: Callable[[File], Path]) -> dict[str, BatchAxis]:
+    def axes(self, package: Package, place: Callable[[File], Path] | None = None) -> dict[str, BatchAxis]:
         """What is known of each stage's batch axis; proved once for each content."""
         from tritonpm.convert.batch import PROOF, prove
 
+        place = place or self._blob
         axes = {}
         for stage in package.stages:
             content = package.file(stage.model).digest if stage.model else package.digest
@@ -341,24 +365,32 @@ class Manager:
         settings: Settings,
         axes: Mapping[str, BatchAxis] | None = None,
         place: Callable[[File], Path] | None = None,
+        *,
+        optimised: Mapping[str, Optimised] | None = None,
     ) -> Revision:
         from tritonpm.hardware import target
         from tritonpm.repository.render import render
         from tritonpm.settings import require
 
         place = place or self._blob
-        axes = axes or self._axes(package, place)
+        axes = axes or self.axes(package, place)
         require(package, settings, axes, target())
         configs = self._configs(package, place)
-        return render(package, settings, target(), axes, configs=configs, templates=self.workspace.templates)
+        return render(
+            package, settings, target(), axes,
+            optimised=optimised, configs=configs, templates=self.workspace.templates,
+        )  # fmt: skip
 
     def _details(self, record: Record) -> views.PackageDetails:
         from tritonpm.hardware import target
         from tritonpm.repository.config import instances
 
-        axes = self._axes(record.package, self._blob)
-        revision = self._render(record.package, record.settings, axes)
+        axes = self.axes(record.package)
+        optimised = self.optimising.made(record)
+        revision = self._render(record.package, record.settings, axes, optimised=optimised)
         current = self.catalogue.revision(record.package.name)
         pending = current is not None and current.digest != revision.digest
         count = instances(record.settings, target(), record.package)
-        return views.details(record, axes, revision, instances=count, pending=pending)
+        job = self.catalogue.jobs.running(record.package.name)
+        stages = self.optimising.stages(record)
+        return views.details(record, axes, revision, instances=count, pending=pending, job=job, optimisations=stages)

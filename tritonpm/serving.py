@@ -140,6 +140,7 @@ class Serving:
         Raises ServerError; the package is then failed, and what served before serves again.
         """
         manager = self.manager
+        manager.optimising.ensure(name)
         with self.client(load_timeout=timeout) as client, manager.changing(f"load {name}"):
             if not client.live():
                 raise ServerError("no Triton answers", where=client.where, do="start one, or check the URL")

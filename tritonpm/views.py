@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from tritonpm.catalogue import Entry, Record, Summary
-from tritonpm.data import BatchAxis, Package, Revision, Settings, Tensor
+from tritonpm.catalogue.jobs import Event, Job
+from tritonpm.data import Agreement, BatchAxis, Package, Revision, Settings, Step, Tensor
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,10 @@ class PackageView:
     max_batch_size: int
     precision: str
     status: str
-    used_by: tuple[str, ...]
+    reason: str
     revision: int | None
     digest: str
-    reason: str = ""
+    used_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,60 @@ class StageView:
 
 
 @dataclass(frozen=True)
+class OptimisationView:
+    """How a stage was optimised. `state` is verified, unverified, stale or missing; the measures are the worst seen."""
+
+    stage: str
+    optimizer: str
+    precision: str
+    state: str
+    reason: str = ""
+    bytes: int = 0
+    agreement: Agreement = field(default_factory=Agreement)
+    steps: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ConversionView:
+    """A converted file, and how its answers compare with the original's."""
+
+    model: str
+    format: str
+    precision: str
+    bytes: int
+    agreement: Agreement
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """A layer of a running model; `micros` is what it took in one inference, None where it was not run."""
+
+    stage: str
+    name: str
+    kind: str
+    kernel: str
+    precision: str
+    micros: float | None
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job: what it works on, how far it is, how it ended."""
+
+    id: int
+    package: str
+    state: str
+    stage: str
+    step: str
+    done: int
+    total: int
+    reason: str
+    created: str
+
+
+@dataclass(frozen=True)
 class PackageDetails(PackageView):
     """All that `show` knows. `pending`: the settings have changed since the published revision."""
 
@@ -53,6 +109,7 @@ class PackageDetails(PackageView):
     instances: int = 1
     pending: bool = False
     stages_in_detail: tuple[StageView, ...] = ()
+    optimisations: tuple[OptimisationView, ...] = ()
     settings: Settings = field(default_factory=Settings)
     notes: tuple[str, ...] = ()
 
@@ -146,37 +203,60 @@ def summary(package: Package, settings: Settings) -> Summary:
     kinds = " + ".join(stage.task.value.replace("-", " ") for stage in package.stages)
     stages = tuple(stage.name for stage in package.stages)
     batch = min(settings.for_stage(name).max_batch_size for name in stages)
-    return Summary(kinds, stages, settings.mode, settings.device, batch, precision(package))
+    return Summary(kinds, stages, settings.mode, settings.device, batch, precision(package, settings))
 
 
-def precision(package: Package) -> str:
-    """The precision that the models came in: of their first floating-point tensor, FP32 where there is none."""
+def precision(package: Package, settings: Settings) -> str:
+    """What was chosen, else what the models came in: of their first floating-point tensor, FP32 where there is none."""
+    if settings.precision != "FP32":
+        return settings.precision
     tensors = [t for s in package.stages for t in (*s.signature.inputs, *s.signature.outputs)]
     return next((t.dtype for t in tensors if t.dtype in ("FP16", "BF16", "FP32", "FP64")), "FP32")
 
 
-def listed(entry: Entry) -> PackageView:
-    """A row of the catalogue."""
+def listed(entry: Entry, job: Job | None) -> PackageView:
+    """A row of the catalogue; while `job` works on it, it is optimising."""
     s = entry.summary
     return PackageView(
         entry.name, s.type, s.stages, s.mode, s.device, s.max_batch_size, s.precision,
-        entry.status, (), entry.revision, entry.digest, entry.reason,
+        *_status(entry.status, entry.reason, job), entry.revision, entry.digest,
     )  # fmt: skip
 
 
+def _status(status: str, reason: str, job: Job | None) -> tuple[str, str]:
+    return ("optimising", f"job {job.id}") if job else (status, reason)
+
+
+def job_view(job: Job, event: Event | None) -> JobView:
+    """A job for people."""
+    created = datetime.fromtimestamp(job.created).astimezone().isoformat(timespec="seconds")
+    event = event or Event("", "")
+    return JobView(
+        job.id, job.package, job.state, event.stage, event.step, event.done, event.total, job.reason, created
+    )
+
+
 def details(
-    record: Record, axes: Mapping[str, BatchAxis], revision: Revision, *, instances: int, pending: bool
+    record: Record,
+    axes: Mapping[str, BatchAxis],
+    revision: Revision,
+    *,
+    instances: int,
+    pending: bool,
+    job: Job | None,
+    optimisations: tuple[OptimisationView, ...],
 ) -> PackageDetails:
     """Everything about a package."""
     p, s = record.package, record.summary
     return PackageDetails(
         p.name, s.type, s.stages, s.mode, s.device, s.max_batch_size, s.precision,
-        record.status, (), record.revision, p.digest, record.reason,
+        *_status(record.status, record.reason, job), record.revision, p.digest,
         version=p.version,
         exporter=f"{p.exporter} {p.exporter_version}".strip(),
         instances=instances,
         pending=pending,
         stages_in_detail=tuple(stage_view(p, stage.name, axes[stage.name]) for stage in p.stages),
+        optimisations=optimisations,
         settings=record.settings,
         notes=tuple(note for model in revision.models for note in model.notes),
     )  # fmt: skip

@@ -18,7 +18,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from tritonpm.catalogue import records
+from tritonpm.catalogue.artefacts import Artefacts
 from tritonpm.catalogue.database import REBUILD, Database, plain
+from tritonpm.catalogue.jobs import Jobs
 from tritonpm.catalogue.records import Summary
 from tritonpm.catalogue.workspace import Workspace
 from tritonpm.data import BatchAxis, Package, Revision, Settings
@@ -58,6 +60,7 @@ class Catalogue:
 
     def __init__(self, database: Database, workspace: Workspace) -> None:
         self._database, self._workspace = database, workspace
+        self.artefacts, self.jobs = Artefacts(database), Jobs(database, workspace)
 
     @classmethod
     def open(cls, workspace: Workspace) -> Catalogue:
@@ -157,7 +160,9 @@ class Catalogue:
             artefact = self._decoded(axis, BatchAxis).artefact
             if artefact and key.split(" ")[0] in found:
                 found.add(artefact)
-        return found
+        for (settings,) in self._database.all("SELECT settings FROM packages"):
+            found |= _chosen(self._decoded(settings, Settings))
+        return found | self.artefacts.blobs(found)
 
     def axis(self, key: str) -> BatchAxis | None:
         """What was proved of a model's batch axis."""
@@ -287,6 +292,12 @@ class Catalogue:
     def _decoded(self, content: bytes, type_: type[T]) -> T:
         with plain(self._workspace.database):
             return msgspec.json.decode(content, type=type_)
+
+
+def _chosen(settings: Settings) -> set[str]:
+    """The blobs that settings name: what INT8 is calibrated with, and plugins."""
+    each = [settings, *(settings.for_stage(stage) for stage in settings.stages)]
+    return {digest for one in each for digest in (*one.calibration, *one.plugins)}
 
 
 def rebuild(workspace: Workspace) -> list[str]:

@@ -40,6 +40,17 @@ MIGRATIONS = (
     CREATE TABLE unrecorded (name TEXT PRIMARY KEY) STRICT;
     INSERT INTO unrecorded SELECT name FROM packages;
     """,
+    """
+    CREATE TABLE artefacts (key TEXT PRIMARY KEY, source TEXT NOT NULL, optimised BLOB NOT NULL) STRICT;
+    CREATE TABLE cascades (key TEXT PRIMARY KEY, proof BLOB NOT NULL) STRICT;
+    CREATE TABLE jobs (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, package TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
+      created REAL NOT NULL, ended REAL, pid INTEGER, born REAL, request BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE memory (
+      digest TEXT NOT NULL, device TEXT NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (digest, device)
+    ) STRICT;
+    """,
 )
 
 

@@ -54,6 +54,16 @@ class Workspace:
         return self.state / "server"
 
     @property
+    def jobs(self) -> Path:
+        """A folder for each job."""
+        return self.state / "jobs"
+
+    @property
+    def timing_cache(self) -> Path:
+        """What TensorRT learnt about kernels, one file for each toolkit and device."""
+        return self.state / "timing"
+
+    @property
     def lock(self) -> Path:
         """What a change holds."""
         return self.state / "lock"

@@ -24,6 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.workspace": ("init", "schema", "doctor", "completion"),
     "tritonpm.cli.packages": ("import", "list", "show", "inspect", "set", "rename", "remove", "export"),
+    "tritonpm.cli.optimise": ("optimize", "jobs", "convert", "profile"),
     "tritonpm.cli.repository": ("render", "lint"),
     "tritonpm.cli.server": ("serve", "stop", "load", "unload", "status", "infer", "logs"),
 }

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import rich_click as click
 
+from tritonpm.data import DEVICES, OPTIMIZERS, PRECISIONS
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -63,10 +65,44 @@ class Counts(Pair):
             self.fail(f"{text!r} is not a whole number", param, ctx)
 
 
+class Bound(Pair):
+    """MEASURE=BOUND."""
+
+    name = "MEASURE=BOUND"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """`"cosine=0.99"` as ("cosine", 0.99)."""
+        key, text = super().convert(value, param, ctx)
+        try:
+            return key, float(text)
+        except ValueError:
+            self.fail(f"{text!r} is not a number", param, ctx)
+
+
 OPTIONS = (
     click.option("--mode", type=click.Choice(["shared", "performance"]), help="One instance, or several."),
     click.option("--instances", type=int, help="How many, in performance mode [default: from the cores or GPUs]."),
-    click.option("--device", type=click.Choice(["cpu", "gpu"]), help="What it runs on."),
+    click.option("--device", type=click.Choice(DEVICES), help="What it runs on; gpu is the model as it came."),
+    click.option("--precision", type=click.Choice(PRECISIONS, case_sensitive=False), help="FP32 is as the model came."),
+    click.option("--optimizer", type=click.Choice(["none", "auto", *OPTIMIZERS]), help="What compiles the model."),
+    click.option("--max-drop", type=float, help="INT8: share of the score that may be lost, e.g. 0.01."),
+    click.option("--tolerance", "tolerances", type=Bound(), multiple=True, help="A bound of the proof (repeatable)."),
+    click.option("--bf16/--no-bf16", default=None, help="CPU: compute in bf16 where the CPU has it."),
+    click.option("--openvino-device", help="CPU, AUTO, HETERO:GPU,CPU or MULTI:CPU,GPU."),
+    click.option("--streams", help="OpenVINO: requests side by side, a number or AUTO."),
+    click.option("--threads", type=int, help="Threads of each instance [default: an equal share of the cores]."),
+    click.option("--performance-hint", help="OpenVINO: LATENCY or THROUGHPUT."),
+    click.option(
+        "--shape",
+        "shapes",
+        type=Pair(),
+        multiple=True,
+        help="TensorRT: INPUT=LEAST:BEST:MOST, e.g. image=1x3x320x320:8x3x640x640:16x3x1280x1280 (repeatable).",
+    ),
+    click.option("--workspace-mb", type=int, help="TensorRT: MiB of scratch memory for a build."),
+    click.option("--builder-level", type=int, help="TensorRT: builder optimisation level, 0 to 5."),
+    click.option("--version-compatible/--this-version", default=None, help="TensorRT: an engine for later versions."),
+    click.option("--hardware-compatible/--this-hardware", default=None, help="TensorRT: an engine for other GPUs."),
     click.option("--gpus", type=Numbers(), help="Which GPUs [default: all]."),
     click.option("--group-per-gpu/--one-group", default=None, help="An instance group entry of its own for each GPU."),
     click.option("--max-batch-size", type=int, help="The most that Triton may batch, 1 to 128."),
@@ -92,7 +128,13 @@ def setting_options(function: F) -> F:
     def call(*args: Any, **kwargs: Any) -> Any:
         changes = {name: kwargs.pop(name) for name in NAMES}
         given = {name: value for name, value in changes.items() if value is not None and value != ()}
-        given.update({name: dict(given[name]) for name in ("rate_limiter", "parameters") if name in given})
+        given.update(
+            {
+                name: dict(given[name])
+                for name in ("rate_limiter", "parameters", "tolerances", "shapes")
+                if name in given
+            }
+        )
         return function(*args, changes=given, **kwargs)
 
     wrapped: Any = call
@@ -104,3 +146,4 @@ def setting_options(function: F) -> F:
 
 
 NAMES: set[str] = set()
+MAPPINGS = ("rate_limiter", "parameters", "tolerances", "shapes")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from tritonpm.data import Format, Gpu, Signature, Task
+from tritonpm.data import Format, Gpu, Signature, Step, Task
 from tritonpm.errors import TritonpmError
 
 
@@ -66,13 +66,7 @@ class Options:
     timing_cache: str | None = None  # TensorRT: a file, read and written
 
 
-@dataclass(frozen=True)
-class Record:
-    """How an artefact was made: the converter, its tools' versions, and what it decided or measured."""
-
-    converter: str
-    tools: Mapping[str, str]
-    details: Mapping[str, object] = field(default_factory=dict)
+Record = Step  # how an artefact was made
 
 
 @dataclass(frozen=True)
@@ -114,3 +108,12 @@ def version(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         raise MissingToolError(f"{distribution} is not installed", do=f"pip install {distribution}") from None
+
+
+def shape_ranges(told: Mapping[str, str]) -> dict[str, ShapeRange]:
+    """Optimisation profiles from text: input → LEAST:BEST:MOST. Raises UsageError."""
+    if not told:
+        return {}
+    from tritonpm.convert.tensorrt import parse_shape
+
+    return dict(parse_shape(f"{name}={text}") for name, text in told.items())

@@ -7,23 +7,43 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 MEMORY = 12 << 30  # bytes of private memory, at most
+GRACE = 5.0  # seconds that a cancelled process has to end by itself
+_LOOK_EVERY = 0.2  # seconds
+_OUT_OF_MEMORY = ("out of memory", "bad_alloc", "bad allocation", "memoryerror", "cannot allocate memory")
+
+
+class EndedError(Exception):
+    """A process ended without an answer; the text says how, without a subject."""
 
 
 def run(module: str, request: dict[str, Any], workdir: Path, *, deadline: float) -> dict[str, Any]:
     """Run `python -m module WORKDIR` and return the answer that it writes to WORKDIR/answer.json.
 
     The request lies in WORKDIR/request.json. A process that crashes or overruns `deadline` (seconds) gives
-    {"verdict": "unrun", "reason": …}; its whole process group is ended.
+    {"verdict": "unrun", "reason": …}.
     """
     (workdir / "request.json").write_text(json.dumps(request))
+    try:
+        return dict(json.loads(answered(module, workdir, deadline=deadline)))
+    except EndedError as error:
+        return {"verdict": "unrun", "reason": f"running it {error}"}
+
+
+def answered(module: str, workdir: Path, *, deadline: float, cancelled: Callable[[], bool] = lambda: False) -> bytes:
+    """Run a module that answers WORKDIR/request.json by WORKDIR/answer.json; its whole process group is ended.
+
+    Raises EndedError, whose text goes on a sentence's subject: no answer, `deadline` seconds over, or `cancelled`.
+    """
     answer = workdir / "answer.json"
     answer.unlink(missing_ok=True)
-    with (workdir / "trial.log").open("wb") as log:
+    with (workdir / "worker.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", module, str(workdir)],
             stdin=subprocess.DEVNULL,
@@ -32,25 +52,48 @@ def run(module: str, request: dict[str, Any], workdir: Path, *, deadline: float)
             start_new_session=True,
         )
         try:
-            code = process.wait(deadline)
-        except subprocess.TimeoutExpired:
-            return {"verdict": "unrun", "reason": f"running it took longer than {deadline:g} s"}
+            code = _waited(process, deadline, cancelled)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if answer.exists():
-        return dict(json.loads(answer.read_text()))
-    return {"verdict": "unrun", "reason": f"running it {_ending(code)}"}
+        return answer.read_bytes()
+    raise EndedError(_ending(code, workdir / "worker.log"))
 
 
-def _ending(code: int) -> str:
+def _waited(process: subprocess.Popen[bytes], deadline: float, cancelled: Callable[[], bool]) -> int:
+    """The exit code. Raises EndedError; what was cancelled has `GRACE` seconds to end by itself."""
+    end = time.monotonic() + deadline
+    while True:
+        try:
+            return process.wait(_LOOK_EVERY)
+        except subprocess.TimeoutExpired:
+            pass
+        if cancelled():
+            end = min(end, time.monotonic() + GRACE)
+            cancelled = bool  # False from now on
+            deadline = 0.0
+        if time.monotonic() > end:
+            raise EndedError(f"took longer than {deadline:g} s" if deadline else "was cancelled")
+
+
+def _ending(code: int, log: Path) -> str:
+    if says_out_of_memory(log.read_text(errors="replace")[-4000:]):
+        return "ran out of memory"
+    if code == -signal.SIGKILL:
+        return "was killed by SIGKILL, as the kernel does where memory runs out"
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
-def limit_memory() -> None:
-    """Called by the process itself: what it allocates beyond MEMORY fails."""
+def says_out_of_memory(text: str) -> bool:
+    """Whether a runtime's message, or what it wrote last, is that there is no memory left."""
+    return any(word in text.lower() for word in _OUT_OF_MEMORY)
+
+
+def limit_memory(limit: int = MEMORY) -> None:
+    """Called by the process itself: what it allocates beyond `limit` bytes fails."""
     import resource
 
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -67,7 +67,7 @@ def _regroup(config: Any, settings: Settings) -> None:
     if config.HasField("ensemble_scheduling"):
         return
     config.ClearField("instance_group")
-    kind = kinds.KIND_GPU if settings.device == "gpu" else kinds.KIND_CPU
+    kind = kinds.KIND_GPU if settings.on_gpu else kinds.KIND_CPU
     count = settings.instances or 1
     lists = [(gpu,) for gpu in settings.gpus] if settings.group_per_gpu else [settings.gpus]
     for gpus in lists:

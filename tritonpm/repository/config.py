@@ -5,7 +5,7 @@ Source: Triton's model configuration document; what native backends refuse or ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from tritonpm.data import (
     BACKENDS,
     BatchAxis,
     Format,
+    Optimised,
     Package,
     Settings,
     Shape,
@@ -72,7 +73,14 @@ def backend_of(stage: Stage, settings: Settings) -> str:
     return settings.backend or BACKENDS[stage.format][0]
 
 
-def member(package: Package, stage: Stage, settings: Settings, target: Target, axis: BatchAxis) -> Member:
+def member(
+    package: Package,
+    stage: Stage,
+    settings: Settings,
+    target: Target,
+    axis: BatchAxis,
+    optimised: Optimised | None = None,
+) -> Member:
     """The configuration of one stage, without its name. Raises RenderError where Triton has no way to say it."""
     backend = backend_of(stage, settings)
     notes: list[str] = []
@@ -89,6 +97,9 @@ def member(package: Package, stage: Stage, settings: Settings, target: Target, a
     _groups(config, stage, settings, target, backend, package, notes)
     _batching(config, settings)
     _policies(config, settings)
+    _runtime(config, settings, backend)
+    if optimised and not optimised.files:
+        _accelerate(config, settings, optimised.optimizer.removeprefix("ort-"), optimised.accelerator)
     if settings.warmup:
         _warm_up(config, settings, signature.inputs, axis, notes)
     file = _file(config, stage, backend)
@@ -148,7 +159,7 @@ def instances(settings: Settings, target: Target, package: Package) -> int:
         return 1
     if settings.instances:
         return settings.instances
-    if settings.device == "gpu":
+    if settings.on_gpu:
         size = 4 * sum(file.size for file in package.files) + _GIB
         free = min((gpu.memory_free for gpu in _used_gpus(settings, target)), default=2 * size)
         return max(1, min(_MOST_DEFAULT_INSTANCES, free // size))
@@ -164,7 +175,7 @@ def _groups(
 ) -> None:
     groups = messages().ModelInstanceGroup
     count = instances(settings, target, package)
-    if settings.device == "gpu":
+    if settings.on_gpu:
         listed = settings.gpus or tuple(gpu.index for gpu in target.gpus)
         lists: Iterable[tuple[int, ...]] = [(gpu,) for gpu in listed] if settings.group_per_gpu else [settings.gpus]
         for gpus in lists:
@@ -172,7 +183,12 @@ def _groups(
     else:
         config.instance_group.append(groups(count=count, kind=groups.KIND_CPU))
         threads = _THREADS.get(backend)
-        if settings.mode == "performance" and threads and threads not in settings.parameters:
+        if (
+            settings.mode == "performance"
+            and threads
+            and threads not in settings.parameters
+            and settings.threads is None
+        ):
             share = max(1, target.cores // count)
             config.parameters[threads].string_value = str(share)
             notes.append(f"stage {stage.name}: {count} instances share {target.cores} cores, {share} threads each")
@@ -202,16 +218,38 @@ def _policies(config: Any, settings: Settings) -> None:
         config.response_cache.enable = True
     if settings.cuda_graphs:
         config.optimization.cuda.graphs = True
-    accelerators = config.optimization.execution_accelerators
     for accelerator in settings.accelerators:
-        listed = (
-            accelerators.gpu_execution_accelerator
-            if settings.device == "gpu"
-            else accelerators.cpu_execution_accelerator
-        )
-        listed.add(name=accelerator)
+        _accelerate(config, settings, accelerator, {})
     for key, value in sorted(settings.parameters.items()):
         config.parameters[key].string_value = value
+
+
+def _accelerate(config: Any, settings: Settings, name: str, parameters: Mapping[str, str]) -> None:
+    """One of ONNX Runtime's execution accelerators, with its parameters."""
+    listed = config.optimization.execution_accelerators
+    entry = (listed.gpu_execution_accelerator if settings.on_gpu else listed.cpu_execution_accelerator).add(name=name)
+    for key, value in sorted(parameters.items()):
+        entry.parameters[key] = value
+
+
+def _runtime(config: Any, settings: Settings, backend: str) -> None:
+    """What OpenVINO is told; a parameter that was given by its own name comes first."""
+    if settings.threads is not None and backend in _THREADS:
+        config.parameters[_THREADS[backend]].string_value = str(settings.threads)
+    if backend != "openvino":
+        return
+    said = {
+        "TARGET_DEVICE": settings.openvino_device,
+        "NUM_STREAMS": settings.streams,
+        "PERFORMANCE_HINT": settings.performance_hint,
+        "HINT_BF16": "yes" if settings.bf16 else "",
+    }
+    for key, value in said.items():
+        if value and key not in settings.parameters:
+            config.parameters[key].string_value = value
+    if settings.openvino_device not in ("", "CPU"):  # the native backend takes another device with KIND_AUTO only
+        for group in config.instance_group:
+            group.kind = messages().ModelInstanceGroup.KIND_AUTO
 
 
 def _warm_up(config: Any, settings: Settings, inputs: tuple[Tensor, ...], axis: BatchAxis, notes: list[str]) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from tritonpm.data import (
     BatchAxis,
+    Optimised,
     Package,
     RenderedModel,
     RepositoryFile,
@@ -38,12 +39,17 @@ def render(
     target: Target,
     axes: Mapping[str, BatchAxis],
     *,
+    optimised: Mapping[str, Optimised] | None = None,
     configs: Mapping[str, str] | None = None,
     templates: Path | None = None,
 ) -> Revision:
-    """The repository of a package; `configs` are the adopted stages' config.pbtxt, by stage. Raises RenderError."""
-    package = _as_served(package, axes)
-    look = _Look(package, settings, target, axes, configs or {}, templates)
+    """The repository of a package: `optimised` serves in place of the stages' models, by stage.
+
+    `configs` are the adopted stages' config.pbtxt, by stage. Raises RenderError.
+    """
+    optimised = optimised or {}
+    package, axes = _as_served(package, axes, optimised)
+    look = _Look(package, settings, target, axes, optimised, configs or {}, templates)
     if not package.cascade:
         model = look.model(look.stage(package.stages[0]), package.name)
         return Revision(package.name, _digest((model,)), (model,))
@@ -56,13 +62,35 @@ def render(
     return Revision(package.name, _digest(models), models)
 
 
-def _as_served(package: Package, axes: Mapping[str, BatchAxis]) -> Package:
-    """The package with the signatures that its models are served with: rewritten to any batch, output shapes known."""
+def _as_served(
+    package: Package, axes: Mapping[str, BatchAxis], optimised: Mapping[str, Optimised]
+) -> tuple[Package, Mapping[str, BatchAxis]]:
+    """The package with the models and signatures that are served: rewritten to any batch, optimised, shapes known."""
 
     def known(stage: Stage) -> Stage:
-        return replace(stage, signature=axes[stage.name].signature or stage.signature)
+        stage = replace(stage, signature=axes[stage.name].signature or stage.signature)
+        made = optimised.get(stage.name)
+        if made is None or not made.files:
+            return stage
+        files = tuple(sorted(_place(stage.name, file.path) for file in made.files))
+        model = _place(stage.name, made.model)
+        return replace(stage, format=made.format, model=model, files=files, signature=made.signature)
 
-    return replace(package, stages=tuple(known(stage) for stage in package.stages))
+    def plain(name: str, axis: BatchAxis) -> BatchAxis:
+        made = optimised.get(name)
+        return replace(axis, artefact=None, signature=None) if made and made.files else axis
+
+    added = tuple(
+        replace(file, path=_place(stage, file.path)) for stage, made in optimised.items() for file in made.files
+    )
+    stages = tuple(known(stage) for stage in package.stages)
+    served = replace(package, stages=stages, files=(*package.files, *added))
+    return served, {name: plain(name, axis) for name, axis in axes.items()}
+
+
+def _place(stage: str, path: str) -> str:
+    """An optimised model's file among a package's: a path that no package can have of its own."""
+    return f"{stage}\0/{path}"
 
 
 @dataclass(frozen=True)
@@ -96,22 +124,25 @@ class _Look:
         settings: Settings,
         target: Target,
         axes: Mapping[str, BatchAxis],
+        optimised: Mapping[str, Optimised],
         configs: Mapping[str, str],
         templates: Path | None,
     ) -> None:
         self.package, self.settings, self.target, self.axes = package, settings, target, axes
-        self.configs, self.templates = configs, templates
+        self.optimised, self.configs, self.templates = optimised, configs, templates
 
     def stage(self, stage: Stage) -> _Made:
         """What a stage's model folder is to hold."""
         settings = self.settings.for_stage(stage.name)
         if stage.config:
             return self._adopted(stage, settings)
-        made = member(self.package, stage, settings, self.target, self.axes[stage.name])
+        optimised = self.optimised.get(stage.name)
+        made = member(self.package, stage, settings, self.target, self.axes[stage.name], optimised)
         files = list(self._model_files(stage, made.file))
         if any(output.label_filename for output in made.config.output) and stage.labels:
             files.append(RepositoryFile(LABELS, blob=self.package.file(stage.labels).digest))
-        return _Made(made.config, tuple(files), made.notes, self._variants(stage, settings))
+        notes = (*made.notes, *(f"stage {stage.name}: {note}" for note in (optimised.notes if optimised else ())))
+        return _Made(made.config, tuple(files), notes, {} if optimised else self._variants(stage, settings))
 
     def _variants(self, stage: Stage, settings: Settings) -> dict[str, Any]:
         """The same model for other hardware, for Triton's --model-config-name: the CPU and each class of GPU."""

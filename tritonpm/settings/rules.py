@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tritonpm.data import BACKENDS, CODE_PARAMETERS, BatchAxis, Format, Package, Settings, Stage, Target, Task
+from tritonpm.data import (
+    BACKENDS,
+    CODE_PARAMETERS,
+    DEVICES,
+    MEASURES,
+    OPTIMIZERS,
+    PRECISIONS,
+    BatchAxis,
+    Format,
+    Package,
+    Settings,
+    Stage,
+    Target,
+    Task,
+)
 from tritonpm.errors import RuleError
 
 MOST_BATCH = 128
@@ -47,6 +62,12 @@ def _wrong_backend(case: Case) -> bool:
     return case.settings.backend is not None and known is not None and case.settings.backend not in known
 
 
+def _takes(case: Case) -> bool:
+    return case.stage.format is Format.ONNX or (
+        case.stage.format is Format.OPENVINO and case.settings.optimizer == "openvino"
+    )
+
+
 def _bad_version_policy(policy: str) -> bool:
     kind, _, rest = policy.partition(":")
     if kind == "all":
@@ -66,9 +87,99 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "device",
-        lambda c: c.settings.device not in ("cpu", "gpu"),
-        "the device is cpu or gpu, not {s.device!r}",
-        "use --device cpu or --device gpu",
+        lambda c: c.settings.device not in DEVICES,
+        "the device is cpu, gpu or gpu-optimised, not {s.device!r}",
+        "use --device cpu, --device gpu or --device gpu-optimised",
+    ),
+    Rule(
+        "precision",
+        lambda c: c.settings.precision not in PRECISIONS,
+        "the precision is FP32, FP16 or INT8, not {s.precision!r}",
+        "use --precision fp32, fp16 or int8",
+    ),
+    Rule(
+        "gpu-precision",
+        lambda c: c.settings.device == "gpu" and c.settings.precision != "FP32",
+        "{s.precision} on the GPU needs a model that is compiled for it, and device gpu is the model as it came",
+        "use --device gpu-optimised",
+    ),
+    Rule(
+        "optimizer",
+        lambda c: c.settings.optimizer not in ("none", "auto", *OPTIMIZERS),
+        "there is no optimizer {s.optimizer!r}",
+        f"use none, auto, {', '.join(OPTIMIZERS)}",
+    ),
+    Rule(
+        "optimizer-of-device",
+        lambda c: OPTIMIZERS.get(c.settings.optimizer, c.settings.device) != c.settings.device,
+        "the optimizer {s.optimizer} does not work for device {s.device} (stage {stage.name!r})",
+        "leave --optimizer at auto, or change --device",
+    ),
+    Rule(
+        "optimizer-of-format",
+        lambda c: c.settings.optimizer in OPTIMIZERS and not _takes(c),
+        "the optimizer {s.optimizer} cannot take {stage.format.value} (stage {stage.name!r})",
+        "leave --optimizer at auto, or hand in the ONNX model",
+    ),
+    Rule(
+        "optimised-formats",
+        lambda c: c.settings.optimised and c.stage.format not in (Format.ONNX, Format.OPENVINO),
+        "stage {stage.name!r} is {stage.format.value} as it came, which is not optimised any further",
+        "use --optimizer none and --precision fp32, or hand in the ONNX model",
+    ),
+    Rule(
+        "accelerator-precision",
+        lambda c: c.settings.optimizer == "ort-openvino" and c.settings.precision != "FP32",
+        "ONNX Runtime's OpenVINO accelerator is used at FP32 only, not {s.precision}",
+        "use --optimizer openvino",
+    ),
+    Rule(
+        "tolerances",
+        lambda c: bool(set(c.settings.tolerances) - set(MEASURES)),
+        "there is no measure of that name in {s.tolerances}",
+        f"use {', '.join(MEASURES)}",
+    ),
+    Rule(
+        "openvino-device",
+        lambda c: not re.fullmatch(r"|CPU|GPU|NPU|AUTO(:.+)?|(HETERO|MULTI|BATCH):.+", c.settings.openvino_device),
+        "{s.openvino_device!r} is no OpenVINO device",
+        "use CPU, AUTO, HETERO:GPU,CPU or MULTI:CPU,GPU",
+    ),
+    Rule(
+        "streams",
+        lambda c: not re.fullmatch(r"|AUTO|[1-9]\d{0,3}", c.settings.streams),
+        "{s.streams!r} is no number of streams",
+        "use a whole number or AUTO",
+    ),
+    Rule(
+        "performance-hint",
+        lambda c: c.settings.performance_hint not in ("", "LATENCY", "THROUGHPUT", "CUMULATIVE_THROUGHPUT"),
+        "{s.performance_hint!r} is no performance hint",
+        "use LATENCY, THROUGHPUT or CUMULATIVE_THROUGHPUT",
+    ),
+    Rule(
+        "threads",
+        lambda c: c.settings.threads is not None and not 1 <= c.settings.threads <= 1024,
+        "an instance has 1 to 1024 threads, not {s.threads}",
+        "choose --threads in that range",
+    ),
+    Rule(
+        "builder-level",
+        lambda c: c.settings.builder_level is not None and not 0 <= c.settings.builder_level <= 5,
+        "TensorRT's builder optimisation level is 0 to 5, not {s.builder_level}",
+        "choose --builder-level in that range",
+    ),
+    Rule(
+        "build-workspace",
+        lambda c: c.settings.workspace_mb is not None and c.settings.workspace_mb < 1,
+        "the workspace of a TensorRT build is {s.workspace_mb} MiB, and must be at least 1",
+        "choose a larger --workspace-mb",
+    ),
+    Rule(
+        "max-drop",
+        lambda c: c.settings.max_drop is not None and not 0 <= c.settings.max_drop <= 1,
+        "the score that may be lost is a share from 0 to 1, not {s.max_drop}",
+        "use --max-drop 0.01 for one per cent",
     ),
     Rule(
         "batch-size-range",
@@ -102,7 +213,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "gpus-need-gpu",
-        lambda c: c.settings.device != "gpu" and bool(c.settings.gpus or c.settings.group_per_gpu),
+        lambda c: not c.settings.on_gpu and bool(c.settings.gpus or c.settings.group_per_gpu),
         "GPUs are listed but the device is {s.device}",
         "use --device gpu, or leave the GPUs out",
     ),
@@ -120,13 +231,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "openvino-cpu",
-        lambda c: c.backend == "openvino" and c.settings.device == "gpu",
+        lambda c: c.backend == "openvino" and c.settings.on_gpu,
         "Triton's openvino backend runs on the CPU only (stage {stage.name!r})",
         "use --device cpu, or for ONNX --backend onnxruntime",
     ),
     Rule(
         "plan-gpu",
-        lambda c: c.stage.format is Format.TENSORRT and c.settings.device != "gpu",
+        lambda c: c.stage.format is Format.TENSORRT and not c.settings.on_gpu,
         "a TensorRT plan runs on the GPU only (stage {stage.name!r})",
         "use --device gpu",
     ),
@@ -162,7 +273,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "cuda-graphs-gpu",
-        lambda c: c.settings.cuda_graphs and c.settings.device != "gpu",
+        lambda c: c.settings.cuda_graphs and not c.settings.on_gpu,
         "CUDA graphs exist on the GPU only",
         "use --device gpu",
     ),

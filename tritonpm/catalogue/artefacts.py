@@ -1,0 +1,49 @@
+"""What was optimised, by content: the same model, settings and options never compile twice, under whatever name."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tritonpm.catalogue.database import Database, plain
+from tritonpm.data import CascadeProof, Optimised
+
+
+class Artefacts:
+    """The conversions that one catalogue remembers. The files are blobs; they are kept while their source is."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, key: str) -> Optimised | None:
+        """What was made under this key."""
+        row = self._database.one("SELECT optimised FROM artefacts WHERE key = ?", key)
+        with plain(self._database.path):
+            return msgspec.json.decode(row[0], type=Optimised) if row else None
+
+    def put(self, key: str, source: str, optimised: Optimised) -> None:
+        """Remember what was made of `source`, the digest of a model's main file."""
+        self._database.do(
+            "INSERT OR REPLACE INTO artefacts VALUES (?,?,?)", key, source, msgspec.json.encode(optimised)
+        )
+
+    def forget(self, key: str) -> None:
+        """Make or prove it anew the next time."""
+        self._database.do("DELETE FROM artefacts WHERE key = ?", key)
+        self._database.do("DELETE FROM cascades WHERE key = ?", key)
+
+    def cascade(self, key: str) -> CascadeProof | None:
+        """What was proved of a cascade end to end."""
+        row = self._database.one("SELECT proof FROM cascades WHERE key = ?", key)
+        with plain(self._database.path):
+            return msgspec.json.decode(row[0], type=CascadeProof) if row else None
+
+    def put_cascade(self, key: str, proof: CascadeProof) -> None:
+        """Remember what was proved of a cascade."""
+        self._database.do("INSERT OR REPLACE INTO cascades VALUES (?,?)", key, msgspec.json.encode(proof))
+
+    def blobs(self, sources: set[str]) -> set[str]:
+        """The digests of everything that was made of `sources`."""
+        rows = self._database.all("SELECT source, optimised FROM artefacts")
+        with plain(self._database.path):
+            made = [msgspec.json.decode(optimised, type=Optimised) for source, optimised in rows if source in sources]
+        return {file.digest for optimised in made for file in optimised.files}

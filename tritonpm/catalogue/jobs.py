@@ -1,0 +1,153 @@
+"""Long work that a process of its own does: who does it, how far it is, how it ended.
+
+A row says what was promised; JOBS/ID/events.jsonl, which the workers write, says how far it is. A job whose process is
+gone without having said how it ended is interrupted: after a crash, a kill or a reboot.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+
+from tritonpm.catalogue.database import Database, plain
+from tritonpm.catalogue.workspace import Workspace
+from tritonpm.errors import BusyError, NotFoundError
+
+EVENTS = "events.jsonl"
+RUNNING = "running"
+_COLUMNS = "id, package, state, reason, created, ended, pid, born, request"
+_SAME = 2.0  # seconds by which two readings of a process's start may differ
+
+
+@dataclass(frozen=True)
+class Event:
+    """How far a job is: `done` of `total` (0: not known) of a step of a stage."""
+
+    stage: str
+    step: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job. `state` is running, done, failed, cancelled or interrupted."""
+
+    id: int
+    package: str
+    state: str
+    reason: str
+    created: float  # seconds since the epoch, for a person to read
+    ended: float | None
+    pid: int | None
+    born: float | None  # when that process started: pids are used again
+    request: dict[str, Any]
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs; one that was not started yet is given a moment."""
+        if self.pid is None or self.born is None:
+            return time.time() - self.created < 30.0
+        with suppress(psutil.Error):
+            process = psutil.Process(self.pid)
+            return abs(process.create_time() - self.born) < _SAME and process.status() != psutil.STATUS_ZOMBIE
+        return False
+
+    def in_the_way(self) -> BusyError:
+        """What to tell who would change the package meanwhile."""
+        return BusyError(
+            f"{self.package} is being optimised by job {self.id}",
+            do=f"`tritonpm jobs follow {self.id}` or `tritonpm jobs cancel {self.id}`",
+        )
+
+
+class Jobs:
+    """The jobs of one workspace."""
+
+    def __init__(self, database: Database, workspace: Workspace) -> None:
+        self._database, self._workspace = database, workspace
+
+    def folder(self, job: int) -> Path:
+        """Where a job's files lie."""
+        return self._workspace.jobs / str(job)
+
+    def all(self) -> list[Job]:
+        """Every job, the newest first."""
+        return [self._job(row) for row in self._database.all(f"SELECT {_COLUMNS} FROM jobs ORDER BY id DESC")]  # noqa: S608
+
+    def get(self, job: int) -> Job:
+        """One job. Raises NotFoundError."""
+        row = self._database.one(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", job)  # noqa: S608
+        if row is None:
+            raise NotFoundError(f"there is no job {job}", do="`tritonpm jobs` lists them")
+        return self._job(row)
+
+    def running(self, package: str) -> Job | None:
+        """The job that works on a package."""
+        row = self._database.one(f"SELECT {_COLUMNS} FROM jobs WHERE package = ? AND state = 'running'", package)  # noqa: S608
+        job = self._job(row) if row else None
+        return job if job and job.state == RUNNING else None
+
+    def busy(self) -> dict[str, Job]:
+        """The running jobs, by package."""
+        return {job.package: job for job in self.all() if job.state == RUNNING}
+
+    def create(self, package: str, request: dict[str, Any]) -> Job:
+        """A job that is about to be started. Raises BusyError where the package has one."""
+        with self._database.transaction():
+            if job := self.running(package):
+                raise job.in_the_way()
+            self._database.do("UPDATE jobs SET state = 'interrupted' WHERE package = ? AND state = 'running'", package)
+            entry = self._database.do(
+                "INSERT INTO jobs (package, state, created, request) VALUES (?, 'running', ?, ?)",
+                package, time.time(), msgspec.json.encode(request),
+            )  # fmt: skip
+        with plain(self.folder(entry)):
+            self.folder(entry).mkdir(parents=True)
+        return self.get(entry)
+
+    def owned(self, job: int) -> None:
+        """This process does the job."""
+        own = psutil.Process()
+        self._database.do("UPDATE jobs SET pid = ?, born = ? WHERE id = ?", os.getpid(), own.create_time(), job)
+
+    def end(self, job: int, state: str, reason: str = "") -> None:
+        """How a job ended; what was said first stays said."""
+        self._database.do(
+            "UPDATE jobs SET state = ?, reason = ?, ended = ? WHERE id = ? AND state = 'running'",
+            state, reason, time.time(), job,
+        )  # fmt: skip
+
+    def events(self, job: int, offset: int = 0) -> Iterator[tuple[Event, int]]:
+        """The whole events from byte `offset` on, each with the offset behind it."""
+        path = self.folder(job) / EVENTS
+        if not path.is_file():
+            return
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    return
+                offset += len(line)
+                with suppress(msgspec.MsgspecError):  # a worker that was killed may have written half a line
+                    yield msgspec.json.decode(line, type=Event), offset
+
+    def last_event(self, job: int) -> Event | None:
+        """How far a job is."""
+        return next((event for event, _ in reversed(list(self.events(job)))), None)
+
+    def _job(self, row: Any) -> Job:
+        with plain(self._database.path):
+            *columns, request = row
+            job = Job(*(*columns, msgspec.json.decode(request)))
+        if job.state == RUNNING and not job.alive:
+            return replace(job, state="interrupted", reason="its process is gone")
+        return job

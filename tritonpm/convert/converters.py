@@ -1,0 +1,40 @@
+"""The table of converters: one module each, imported when it is used. To add one, add a module and a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
+
+from tritonpm.convert.conversion import Converter
+from tritonpm.data import Format
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A converter: its module in this room, and from which formats to which it goes."""
+
+    module: str
+    takes: tuple[Format, ...]
+    makes: Format
+    needs_samples: bool = False
+
+
+_READ_BY_OPENVINO = (
+    Format.ONNX, Format.OPENVINO, Format.SAVED_MODEL, Format.KERAS, Format.TFLITE, Format.PADDLE,
+    Format.TORCH_EXPORT, Format.TORCHSCRIPT,
+)  # fmt: skip
+
+CONVERTERS: Mapping[str, Entry] = {
+    "openvino": Entry("openvino_ir", _READ_BY_OPENVINO, Format.OPENVINO),
+    "openvino-int8": Entry("openvino_int8", (Format.OPENVINO, Format.ONNX), Format.OPENVINO, needs_samples=True),
+    "onnx-fp16": Entry("onnx_fp16", (Format.ONNX,), Format.ONNX),
+    "onnx-int8": Entry("onnx_int8", (Format.ONNX,), Format.ONNX, needs_samples=True),
+    "tensorrt": Entry("tensorrt", (Format.ONNX,), Format.TENSORRT),
+}
+
+
+def converter(name: str) -> Converter:
+    """The converter of that name. Raises KeyError."""
+    return cast(Converter, import_module(f"tritonpm.convert.{CONVERTERS[name].module}").convert)

@@ -1,0 +1,132 @@
+"""OpenVINO IR from whatever OpenVINO reads: ONNX, TensorFlow SavedModel, Keras 3, TFLite, PaddlePaddle, PyTorch export.
+
+Source: OpenVINO's model preparation documents. Weights are compressed to FP16 at that precision; the answers are then
+computed in FP32 still, unless the plugin is told otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from tritonpm.convert.conversion import (
+    Artefact,
+    Conversion,
+    ConversionError,
+    MissingToolError,
+    Options,
+    Record,
+    Watch,
+    version,
+)
+from tritonpm.data import Format, Gpu, Signature, Tensor
+
+_CHANNELS = (1, 3, 4)  # of an image
+
+
+def convert(artefact: Artefact, options: Options, device: Gpu | None, folder: Path, watch: Watch) -> Conversion:
+    """Write model.xml and model.bin into `folder`. Raises ConversionError, MissingToolError."""
+    tools = {"openvino": version("openvino")}
+    import openvino
+
+    watch.report("reading", 0, 0)
+    try:
+        model = _read(openvino, artefact)
+    except ImportError as error:
+        raise MissingToolError(f"{error.name} is not installed", do=f"pip install {error.name}") from None
+    except Exception as error:  # each frontend has exceptions of its own
+        raise ConversionError(f"OpenVINO cannot convert it: {_plain(error)}", where=artefact.model.name) from None
+    _name(model, artefact.signature)
+    layouts = _lay_out(openvino, model, artefact.signature)
+    watch.report("writing", 0, 0)
+    target = folder / "model.xml"
+    openvino.save_model(model, str(target), compress_to_fp16=options.precision == "FP16")
+    details = {"weights": options.precision, "layouts": layouts}
+    signature = artefact.signature if artefact.signature.inputs else signature_of(model)
+    return Conversion(Artefact(Format.OPENVINO, target, signature), Record("openvino", tools, details))
+
+
+def signature_of(model: Any) -> Signature:
+    """The tensors as OpenVINO has them, for formats whose files do not tell."""
+
+    def tensor(port: Any) -> Tensor:
+        shape = port.get_partial_shape()
+        sizes = None if shape.rank.is_dynamic else tuple(d.get_length() if d.is_static else "?" for d in shape)
+        names = port.get_names()
+        return Tensor(min(names) if names else port.get_node().get_friendly_name(), _dtype(port), sizes)
+
+    return Signature(tuple(map(tensor, model.inputs)), tuple(map(tensor, model.outputs)))
+
+
+def _dtype(port: Any) -> str:
+    """Triton's name of an element type: f32 → FP32, i64 → INT64, string → BYTES."""
+    name: str = port.get_element_type().get_type_name()
+    kind, bits = name.rstrip("0123456789"), name.lstrip("abcdefghijklmnopqrstuvwxyz")
+    return {"f": "FP", "bf": "BF", "i": "INT", "u": "UINT", "boolean": "BOOL", "string": "BYTES"}[kind] + bits
+
+
+def _read(openvino: Any, artefact: Artefact) -> Any:
+    path = artefact.model
+    if artefact.format is Format.OPENVINO:
+        return openvino.Core().read_model(str(path))
+    if artefact.format is Format.TORCH_EXPORT:
+        import torch
+
+        return openvino.convert_model(torch.export.load(str(path)))
+    if artefact.format is Format.TORCHSCRIPT:
+        import torch
+
+        module = torch.jit.load(str(path), map_location="cpu")
+        return openvino.convert_model(module, input=_shapes(openvino, artefact.signature))
+    if artefact.format is Format.KERAS:
+        import keras
+
+        return openvino.convert_model(keras.saving.load_model(path, compile=False))
+    return openvino.convert_model(str(path))
+
+
+def _shapes(openvino: Any, signature: Signature) -> list[Any]:
+    from tritonpm.data import dims
+
+    return [openvino.PartialShape(list(dims(tensor.shape or ()))) for tensor in signature.inputs]
+
+
+def _name(model: Any, signature: Signature) -> None:
+    """Give the ports the signature's names, in order, where the frontend lost them: clients send by name."""
+    for ports, tensors in ((model.inputs, signature.inputs), (model.outputs, signature.outputs)):
+        known = {tensor.name for tensor in tensors}
+        if len(ports) != len(tensors) or all(known & port.get_names() for port in ports):
+            continue
+        for port, tensor in zip(ports, tensors, strict=True):
+            port.set_names({tensor.name})
+
+
+def _lay_out(openvino: Any, model: Any, signature: Signature) -> dict[str, str]:
+    """Record the inputs' layouts: the file's own, else where the shape is plainly an image's.
+
+    Not the outputs': where a layout names N on every tensor, Triton's native backend takes max_batch_size 0 for unsaid.
+    """
+    told = {tensor.name: tensor.layout for tensor in signature.inputs}
+    layouts = {}
+    for port, parameter in zip(model.inputs, model.get_parameters(), strict=True):
+        name = next((name for name in port.get_names() if name in told), "")
+        if layout := told.get(name) or _image_layout(port.get_partial_shape()):
+            parameter.set_layout(openvino.Layout(layout))
+            layouts[name or parameter.get_friendly_name()] = layout
+    return layouts
+
+
+def _image_layout(shape: Any) -> str:
+    if shape.rank.is_dynamic or len(shape) != 4:
+        return ""
+    sizes = [size.get_length() if size.is_static else -1 for size in shape]
+    if sizes[1] in _CHANNELS and sizes[3] not in _CHANNELS:
+        return "NCHW"
+    return "NHWC" if sizes[3] in _CHANNELS and sizes[1] not in _CHANNELS else ""
+
+
+def _plain(error: Exception) -> str:
+    """OpenVINO's message without the places in its source that it names."""
+    text = re.sub(r"(Exception from|Check .* failed at) \S+:\d+:|\S+\.(?:cpp|hpp|py):\d+:?", "", str(error))
+    return " ".join(text.split())[:400]

@@ -1,0 +1,81 @@
+"""What the worker is asked and what it answers: plain data, JSON between two processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from tritonpm.convert.chain import Link
+from tritonpm.convert.conversion import Options
+from tritonpm.data import Agreement, Format, Gpu, Signature, Step, Task, Tensor
+
+CANCEL = "cancel"  # the file beside the events' that asks a worker to stop
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model for the worker: the original, and where there is one, what it became."""
+
+    format: Format
+    path: str
+    signature: Signature
+    precision: str = "FP32"  # of what it became
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What all requests have: where progress goes, and how much memory there is."""
+
+    events: str
+    memory: int
+    about: str = ""  # the stage, for progress
+
+
+class Convert(Request, frozen=True, kw_only=True, tag=True):
+    """One stage's model through these steps, proved against itself as it came."""
+
+    model: Model
+    steps: tuple[str, ...] = ()
+    options: Options = Options()
+    gpu: Gpu | None = None
+    samples: tuple[str, ...] = ()  # .npz files to prove it on
+    batches: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
+    tolerances: dict[str, float] = {}
+
+
+class Capture(Request, frozen=True, kw_only=True, tag=True):
+    """A cascade's samples, run through it: each stage's own inputs, to FOLDER/made/STAGE-N.npz."""
+
+    links: tuple[Link, ...] = ()
+    models: dict[str, Model] = {}
+    outputs: tuple[tuple[str, str, str], ...] = ()
+    samples: tuple[str, ...] = ()
+
+
+class Compare(Request, frozen=True, kw_only=True, tag=True):
+    """A cascade of optimised stages against the original, end to end."""
+
+    links: tuple[Link, ...] = ()
+    models: dict[str, Model] = {}
+    outputs: tuple[tuple[str, str, str], ...] = ()
+    samples: tuple[str, ...] = ()
+    optimised: dict[str, Model] = {}
+    inputs: tuple[Tensor, ...] = ()
+    batches: tuple[int, ...] = ()
+    task: Task = Task.OTHER
+    tolerances: dict[str, float] = {}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a request: done, failed or cancelled; `guilty` are the stages by which a cascade falls outside."""
+
+    state: str
+    reason: str = ""
+    format: Format | None = None
+    model: str = ""  # relative to FOLDER
+    signature: Signature | None = None
+    steps: tuple[Step, ...] = ()
+    agreement: Agreement = field(default_factory=Agreement)
+    guilty: tuple[str, ...] = ()

@@ -1,0 +1,174 @@
+"""The process that converts and proves: `python -m tritonpm.convert.worker FOLDER` (see `sandbox`).
+
+The request lies in FOLDER/request.json, what is made in FOLDER/made, the answer in FOLDER/answer.json; progress goes
+to the file that the request names, a line an event. A file `cancel` beside that one asks it to stop.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from tritonpm.convert import runtimes, sandbox
+from tritonpm.convert.agreement import UnverifiableError, agreement, trials
+from tritonpm.convert.chain import chain
+from tritonpm.convert.conversion import Artefact, CancelledError
+from tritonpm.convert.converters import converter
+from tritonpm.convert.requests import CANCEL, Answer, Capture, Compare, Convert, Model
+from tritonpm.data import Agreement, Step
+from tritonpm.errors import TritonpmError
+from tritonpm.tensors import Array, load_npz, save_npz
+
+_REPORT_EVERY = 0.1  # seconds between two events of one step
+
+
+class _Events:
+    """Progress as lines of JSON; whoever follows the job reads them."""
+
+    def __init__(self, path: Path, about: str) -> None:
+        self.path, self.about, self.last = path, about, ("", 0.0)
+
+    @property
+    def cancelled(self) -> bool:
+        return self.path.with_name(CANCEL).exists()
+
+    def report(self, step: str, done: int, total: int) -> None:
+        if self.cancelled:
+            raise CancelledError("was cancelled")
+        now = time.monotonic()
+        if self.last[0] == step and now - self.last[1] < _REPORT_EVERY and done != total:
+            return
+        self.last = step, now
+        line = json.dumps({"stage": self.about, "step": step, "done": done, "total": total}) + "\n"
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(line)
+
+
+def convert(request: Convert, folder: Path, watch: _Events) -> Answer:
+    """Every step in a folder of its own, then the proof."""
+    original = Artefact(request.model.format, Path(request.model.path), request.model.signature)
+    artefact = original
+    steps: list[Step] = []
+    for name in request.steps:
+        own = folder / "made" / name
+        own.mkdir(parents=True)
+        watch.report(name, 0, 0)
+        conversion = converter(name)(artefact, request.options, request.gpu, own, watch)
+        artefact, steps = conversion.artefact, [*steps, conversion.record]
+    watch.report("verifying", 0, 0)
+    proof = _proved(original, artefact, request)
+    state = "failed" if proof.state == "failed" else "done"
+    main = str(artefact.model.relative_to(folder)) if artefact is not original else ""
+    return Answer(state, proof.reason, artefact.format, main, artefact.signature, tuple(steps), proof)
+
+
+def _proved(original: Artefact, artefact: Artefact, request: Convert) -> Agreement:
+    """Unverified, with the reason, where either of them cannot be run here."""
+    try:
+        before = runtimes.load(original.format, original.model)
+        after = runtimes.load(artefact.format, artefact.model)
+        samples = [load_npz(Path(path)) for path in request.samples]
+        return agreement(
+            before,
+            after,
+            list(trials(original.signature.inputs, samples, batches=request.batches, sizes=request.sizes)),
+            precision=request.options.precision,
+            task=request.options.task,
+            tolerances=request.tolerances,
+        )
+    except (runtimes.NotRunnableError, runtimes.StatefulError, UnverifiableError) as error:
+        return Agreement("unverified", str(error))
+
+
+def capture(request: Capture, folder: Path, watch: _Events) -> Answer:
+    """Run the originals on the samples and keep what each stage was given."""
+    (folder / "made").mkdir()
+    number = 0
+
+    def keep(stage: str, inputs: Mapping[str, Array]) -> None:
+        save_npz(folder / "made" / f"{stage}-{number}.npz", inputs)
+
+    run = chain(request.links, _loaded(request.models), request.outputs, keep)
+    for number, path in enumerate(request.samples):
+        watch.report("running the samples", number, len(request.samples))
+        run(load_npz(Path(path)))
+    return Answer("done")
+
+
+def compare(request: Compare, folder: Path, watch: _Events) -> Answer:
+    """End to end; where it falls outside, the stages that must go back to what they were, worst first."""
+    watch.report("verifying end to end", 0, 0)
+    try:
+        before, after = _loaded(request.models), _loaded(request.optimised)
+    except (runtimes.NotRunnableError, runtimes.StatefulError) as error:
+        return Answer("done", agreement=Agreement("unverified", str(error)))
+    samples = [load_npz(Path(path)) for path in request.samples]
+    inputs = list(trials(request.inputs, samples, batches=request.batches))
+    precision = _lowest([model.precision for model in request.optimised.values()])
+    original = chain(request.links, before, request.outputs)
+
+    def judged(back: Sequence[str]) -> Agreement:
+        runs = {**before, **after, **{stage: before[stage] for stage in back}}
+        run = chain(request.links, runs, request.outputs)
+        return agreement(original, run, inputs, precision=precision, task=request.task, tolerances=request.tolerances)
+
+    first = result = judged(())
+    guilty: list[str] = []
+    candidates = [stage for stage, model in request.optimised.items() if model.precision != "FP32"]
+    while result.state == "failed" and candidates:
+        trial = {stage: judged([*guilty, stage]) for stage in candidates}
+        worst = max(candidates, key=lambda stage: (trial[stage].state == "verified", _cosine(trial[stage])))
+        candidates.remove(worst)
+        guilty.append(worst)
+        result = trial[worst]
+    state = "done" if result.state == "verified" else "failed"
+    reason = first.reason if guilty else result.reason
+    return Answer(state, reason, agreement=result, guilty=tuple(guilty))
+
+
+def _cosine(result: Agreement) -> float:
+    return min((output.cosine for output in result.outputs), default=-1.0)
+
+
+def _lowest(precisions: Sequence[str]) -> str:
+    return max(precisions, key=("FP32", "FP16", "INT8").index, default="FP32")
+
+
+def _loaded(models: Mapping[str, Model]) -> dict[str, runtimes.Run]:
+    return {stage: runtimes.load(model.format, Path(model.path)) for stage, model in models.items()}
+
+
+def _answered(request: Convert | Capture | Compare, folder: Path, watch: _Events) -> Answer:
+    if isinstance(request, Convert):
+        return convert(request, folder, watch)
+    return compare(request, folder, watch) if isinstance(request, Compare) else capture(request, folder, watch)
+
+
+def main() -> None:
+    """Answer the request in the folder named on the command line."""
+    folder = Path(sys.argv[1])
+    request = msgspec.json.decode((folder / "request.json").read_bytes(), type=Convert | Capture | Compare)
+    sandbox.limit_memory(request.memory)
+    watch = _Events(Path(request.events), request.about)
+    try:
+        answer = _answered(request, folder, watch)
+    except CancelledError:
+        answer = Answer("cancelled", "was cancelled")
+    except (TritonpmError, runtimes.NotRunnableError, runtimes.RunFailedError, UnverifiableError) as error:
+        answer = Answer("failed", str(error))
+    except Exception as error:
+        if not (isinstance(error, MemoryError) or sandbox.says_out_of_memory(str(error))):
+            raise
+        answer = Answer("failed", f"ran out of memory at the limit of {request.memory / 2**30:.1f} GiB")
+    aside = folder / "answer.new"
+    aside.write_bytes(msgspec.json.encode(answer))
+    aside.replace(folder / "answer.json")
+
+
+if __name__ == "__main__":
+    main()
