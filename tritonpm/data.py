@@ -30,6 +30,8 @@ OPTIMIZERS: Mapping[str, str] = {
 }
 DEVICES = ("cpu", "gpu", "gpu-optimised")
 PRECISIONS = ("FP32", "FP16", "INT8")
+# Settings that only this workspace can have: a package cannot suggest them.
+LOCAL_SETTINGS = ("stages", "calibration", "plugins")
 # By what an optimised model's answers are judged: at most so far apart, at least so much alike.
 AT_MOST, AT_LEAST = ("max_abs", "max_rel", "scaled"), ("cosine", "top1", "boxes")
 MEASURES = (*AT_MOST, *AT_LEAST)

@@ -102,7 +102,7 @@ class Optimising:
             return ""
         from tritonpm.convert.tensorrt import stale_here
 
-        return stale_here(made.steps[-1])
+        return str(stale_here(made.steps[-1]))
 
     # Jobs
 

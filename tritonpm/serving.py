@@ -9,22 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tritonpm import views
-from tritonpm.errors import InferenceError, NotFoundError, PackageError, ServerError, TritonpmError
+from tritonpm import probing, views
+from tritonpm.errors import NotFoundError, PackageError, ServerError, TritonpmError
 from tritonpm.repository.config import REVISION
-from tritonpm.tensors import Array, as_served, compare, guesses, load_npz, save_npz
+from tritonpm.tensors import Array, as_served, load_npz, save_npz
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 
 if TYPE_CHECKING:
-    from tritonpm.catalogue import Record
-    from tritonpm.data import Revision, Sample, Signature
+    from tritonpm.data import Revision
     from tritonpm.manager import Manager
-
-# How far an answer may lie from the expected one: runtimes reorder FP32 sums, which costs the last three digits or so.
-RTOL, ATOL = 1e-3, 1e-4
 
 
 class Serving:
@@ -151,7 +145,7 @@ class Serving:
                 with manager.progress(f"Loading {name}"):
                     client.load_and_wait(name, timeout=timeout)
                     self._require_revision(client, revision)
-                    proved = self._probe(client, manager.catalogue.get(name)) if probe else "not probed"
+                    proved = probing.probe(manager, client, manager.catalogue.get(name)) if probe else "not probed"
             except TritonpmError as error:
                 reason = self._reason(error, name, offset)
                 with suppress(TritonpmError):  # the first error is the one to tell
@@ -219,31 +213,10 @@ class Serving:
 
     def _sample(self, name: str) -> dict[str, Array]:
         record = self.manager.catalogue.get(name)
-        samples = samples_of(record)
+        samples = probing.samples_of(record)
         if not samples:
             raise PackageError(f"{name} has no sample", do="give --input FILE.npz")
-        return self._arrays(record, samples[0].inputs)
-
-    def _arrays(self, record: Record, path: str) -> dict[str, Array]:
-        return load_npz(self.manager.blobs.path(record.package.file(path).digest))
-
-    def _probe(self, client: Client, record: Record) -> str:
-        """Infer with every sample and compare; without samples, with a synthesized input. Raises ServerError."""
-        name = record.package.name
-        samples, signature = samples_of(record), client.metadata(name)
-        for sample in samples:
-            answer = client.infer(name, as_served(self._arrays(record, sample.inputs), signature.inputs))
-            _require_finite(answer)
-            expected = as_served(self._arrays(record, sample.outputs) if sample.outputs else {}, signature.outputs)
-            if difference := compare(expected, answer, rtol=RTOL, atol=ATOL):
-                raise ServerError(f"its answer to the sample {sample.inputs} is wrong: {difference}")
-        if samples:
-            compared = sum(sample.outputs is not None for sample in samples)
-            plural = "s" if len(samples) > 1 else ""
-            return f"answered {len(samples)} sample{plural}, {compared} as expected"
-        batch = 1 if client.config(name).get("max_batch_size") else None
-        _require_finite(_guessed(client, name, signature, batch))
-        return "answered a synthesized input; the package has no samples to compare with"
+        return load_npz(self.manager.blobs.path(record.package.file(samples[0].inputs).digest))
 
     def _require_revision(self, client: Client, revision: Revision) -> None:
         """The server answers for the revision that was published, not for an older one. Raises ServerError."""
@@ -282,31 +255,6 @@ class Serving:
         polled = "failed to poll" in error.what and self.server
         said = embedded.reasons(Path(self.server.log), name, offset=offset) if polled and self.server else []
         return said[-1] if said else error.what
-
-
-def samples_of(record: Record) -> tuple[Sample, ...]:
-    """The samples of the package as a whole; a single package's are its stage's."""
-    package = record.package
-    return package.samples or (() if package.cascade else package.stages[0].samples)
-
-
-def _guessed(client: Client, name: str, signature: Signature, batch: int | None) -> dict[str, Array]:
-    """The answer to the first made-up input that the model takes. Raises InferenceError."""
-    refusal = ""
-    for inputs in guesses(signature.inputs, batch=batch):
-        try:
-            return client.infer(name, inputs)
-        except InferenceError as error:
-            refusal = error.what
-    raise InferenceError(
-        f"it takes none of the made-up inputs (a sample in the package helps, or --no-probe): {refusal}"
-    )
-
-
-def _require_finite(answer: dict[str, Array]) -> None:
-    for name, array in answer.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise InferenceError(f"output {name!r} holds NaN or infinity")
 
 
 def _view(name: str, array: Array, labels: tuple[str, ...]) -> views.TensorView:

@@ -108,8 +108,8 @@ class Catalogue:
             raise self._unknown(name)
 
     def _unknown(self, name: str) -> NotFoundError:
-        names = self._database.all("SELECT name FROM packages WHERE name NOT NULL")  # SQLite's keys may rot to NULL
-        near = difflib.get_close_matches(name, [known for (known,) in names], 1)
+        names = self._database.all("SELECT name FROM packages")
+        near = difflib.get_close_matches(name, [known for (known,) in names if known], 1)  # a rotten key may be NULL
         hint = f"did you mean {near[0]!r}?" if near else "`tritonpm list` shows the packages"
         return NotFoundError(f"there is no package {name!r}", where=str(self._workspace.root), do=hint)
 

@@ -106,7 +106,22 @@ def agreement(
             return replace(_result(measured, tried), state="failed", reason=f"on {what}: {error}")
     if not tried:
         raise UnverifiableError(f"the original itself answers none of the inputs ({refusal or 'there are none'})")
-    result = _result(measured, tried)
+    return _judged(_result(measured, tried), precision, tolerances)
+
+
+def judged(
+    want: Inputs, got: Inputs, *, precision: str, task: Task = Task.OTHER, tolerances: Mapping[str, float] | None = None
+) -> Agreement:
+    """One answer beside another."""
+    measured = Measured()
+    try:
+        measured.add(task, want, got)
+    except ValueError as error:
+        return replace(_result(measured, ()), state="failed", reason=str(error))
+    return _judged(_result(measured, ()), precision, tolerances)
+
+
+def _judged(result: Agreement, precision: str, tolerances: Mapping[str, float] | None) -> Agreement:
     reason = outside(result, {**BOUNDS[precision], **(tolerances or {})})
     return replace(result, state="failed" if reason else "verified", reason=reason)
 

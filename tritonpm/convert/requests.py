@@ -45,7 +45,7 @@ class Convert(Request, frozen=True, kw_only=True, tag=True):
 
 
 class Capture(Request, frozen=True, kw_only=True, tag=True):
-    """A cascade's samples, run through it: each stage's own inputs, to FOLDER/made/STAGE-N.npz."""
+    """Samples run through the originals: what each stage is given, to FOLDER/made/STAGE-N.npz, and answer-N.npz."""
 
     links: tuple[Link, ...] = ()
     models: dict[str, Model] = {}

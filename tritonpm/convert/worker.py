@@ -86,7 +86,7 @@ def _proved(original: Artefact, artefact: Artefact, request: Convert) -> Agreeme
 
 
 def capture(request: Capture, folder: Path, watch: _Events) -> Answer:
-    """Run the originals on the samples and keep what each stage was given."""
+    """Run the originals on the samples; keep what each stage was given, and the answers."""
     (folder / "made").mkdir()
     number = 0
 
@@ -96,7 +96,7 @@ def capture(request: Capture, folder: Path, watch: _Events) -> Answer:
     run = chain(request.links, _loaded(request.models), request.outputs, keep)
     for number, path in enumerate(request.samples):
         watch.report("running the samples", number, len(request.samples))
-        run(load_npz(Path(path)))
+        save_npz(folder / "made" / f"answer-{number}.npz", run(load_npz(Path(path))))
     return Answer("done")
 
 

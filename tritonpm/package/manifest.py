@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
-from tritonpm.data import DTYPES, Package, Sample, Settings, Signature, Stage, Task, Tensor
+from tritonpm.data import DTYPES, LOCAL_SETTINGS, Package, Sample, Settings, Signature, Stage, Task, Tensor
 from tritonpm.errors import ManifestError
 from tritonpm.package.document import load
 from tritonpm.package.limits import Limits
@@ -102,7 +102,7 @@ def _not_negative(value: Any) -> Any:
 
 def _serving() -> type[BaseModel]:
     hints = get_type_hints(Settings)
-    names = [field.name for field in fields(Settings) if field.name != "stages"]
+    names = [field.name for field in fields(Settings) if field.name not in LOCAL_SETTINGS]
     model: type[BaseModel] = create_model(  # type: ignore[call-overload]
         "Serving",
         __base__=_Strict,
