@@ -193,7 +193,6 @@ def _remedy(answer: Answer, precision: str) -> str:
 def run(root: Path, number: int) -> None:
     """Do the job, and say in the catalogue how it ended."""
     manager = Manager.open(root)
-    manager.catalogue.jobs.owned(number)
     job = manager.catalogue.jobs.get(number)
     state, reason = "failed", "the optimiser has ended with an internal error, see its log"
     try:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,22 +75,21 @@ class Optimising:
     def stages(self, record: Record) -> tuple[views.OptimisationView, ...]:
         """Stage by stage what was asked for and what is there."""
         asked, proof = self.works(record)
-        back = proof.back if proof else ()
-        return tuple(self._view(work, self._there(work), proof, back) for work in asked)
+        found = {work.stage.name: self._view(work, self._there(work)) for work in asked}
+        for stage in proof.back if proof else ():
+            wanted = record.settings.for_stage(stage).precision
+            note = f"went back to FP32, since at {wanted} {proof.reason}" if proof else ""
+            view = found.get(stage, views.OptimisationView(stage, "none", "FP32", "verified"))
+            found[stage] = replace(view, notes=(*view.notes, note))
+        return tuple(found[stage.name] for stage in record.package.stages if stage.name in found)
 
-    def _view(
-        self, work: Work, made: Optimised | None, proof: CascadeProof | None, back: tuple[str, ...]
-    ) -> views.OptimisationView:
-        stage = work.stage.name
+    def _view(self, work: Work, made: Optimised | None) -> views.OptimisationView:
         if made is None:
-            return views.OptimisationView(stage, work.plan.optimizer, work.plan.precision, "missing")
-        notes = made.notes
-        if stage in back and proof:
-            notes = (*notes, f"went back to FP32, since with it at {work.asked} {proof.reason}")
-        stale = self._stale(made)
+            return views.OptimisationView(work.stage.name, work.plan.optimizer, work.plan.precision, "missing")
+        stale, size = self._stale(made), sum(file.size for file in made.files)
         return views.OptimisationView(
-            stage, made.optimizer, made.precision, "stale" if stale else made.agreement.state,
-            stale or made.agreement.reason, sum(file.size for file in made.files), made.agreement, made.steps, notes,
+            work.stage.name, made.optimizer, made.precision, "stale" if stale else made.agreement.state,
+            stale or made.agreement.reason, size, made.agreement, made.steps, made.notes,
         )  # fmt: skip
 
     def _there(self, work: Work) -> Optimised | None:
@@ -164,10 +164,11 @@ class Optimising:
                     manager.catalogue.artefacts.forget(key)
         log = self.jobs.folder(job.id) / "job.log"
         with log.open("wb") as stream:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", MODULE, str(manager.workspace.root), str(job.id)],
                 stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
             )  # fmt: skip
+        self.jobs.owned(job.id, process.pid)
         return job
 
     def follow(self, number: int) -> Iterator[Event]:

@@ -6,7 +6,6 @@ gone without having said how it ended is interrupted: after a crash, a kill or a
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -114,10 +113,11 @@ class Jobs:
             self.folder(entry).mkdir(parents=True)
         return self.get(entry)
 
-    def owned(self, job: int) -> None:
-        """This process does the job."""
-        own = psutil.Process()
-        self._database.do("UPDATE jobs SET pid = ?, born = ? WHERE id = ?", os.getpid(), own.create_time(), job)
+    def owned(self, job: int, pid: int) -> None:
+        """The process that does the job."""
+        with suppress(psutil.NoSuchProcess):  # it has ended already, and said how
+            born = psutil.Process(pid).create_time()
+            self._database.do("UPDATE jobs SET pid = ?, born = ? WHERE id = ?", pid, born, job)
 
     def end(self, job: int, state: str, reason: str = "") -> None:
         """How a job ended; what was said first stays said."""

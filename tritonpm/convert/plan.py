@@ -87,7 +87,6 @@ class Work:
     settings: Settings
     plan: Plan
     key: str
-    asked: str  # the precision that the settings ask for, which `plan` may have gone back from
 
     @property
     def needs_samples(self) -> bool:
@@ -100,11 +99,10 @@ def works(package: Package, settings: Settings, axes: Mapping[str, BatchAxis], b
     found = []
     for stage in package.stages:
         own = settings.for_stage(stage.name)
-        asked = own.precision
         if stage.name in back:
-            own = replace(own, precision="FP32", calibration=())
+            own = replace(own, precision="FP32", optimizer="auto" if own.optimizer == "none" else own.optimizer)
         if stage.config is None and (made := plan(stage.format, own)):
-            found.append(Work(stage, own, made, _key(package, stage, own, made, axes[stage.name]), asked))
+            found.append(Work(stage, own, made, _key(package, stage, own, made, axes[stage.name])))
     return found
 
 

@@ -16,7 +16,15 @@ from typing import Any
 MEMORY = 12 << 30  # bytes of private memory, at most
 GRACE = 5.0  # seconds that a cancelled process has to end by itself
 _LOOK_EVERY = 0.2  # seconds
-_OUT_OF_MEMORY = ("out of memory", "bad_alloc", "bad allocation", "memoryerror", "cannot allocate memory")
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "bad_alloc",
+    "bad allocation",
+    "memoryerror",
+    "cannot allocate memory",
+    "failed to map segment",
+)
 
 
 class EndedError(Exception):
@@ -79,11 +87,15 @@ def _waited(process: subprocess.Popen[bytes], deadline: float, cancelled: Callab
 
 
 def _ending(code: int, log: Path) -> str:
-    if says_out_of_memory(log.read_text(errors="replace")[-4000:]):
+    said = log.read_text(errors="replace")[-4000:]
+    if says_out_of_memory(said):
         return "ran out of memory"
     if code == -signal.SIGKILL:
         return "was killed by SIGKILL, as the kernel does where memory runs out"
-    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    last = next((line.strip()[:200] for line in reversed(said.splitlines()) if line.strip()), "")
+    return f"ended with exit code {code} ({last})" if last else f"ended with exit code {code}"
 
 
 def says_out_of_memory(text: str) -> bool:
@@ -91,9 +103,12 @@ def says_out_of_memory(text: str) -> bool:
     return any(word in text.lower() for word in _OUT_OF_MEMORY)
 
 
-def limit_memory(limit: int = MEMORY) -> None:
-    """Called by the process itself: what it allocates beyond `limit` bytes fails."""
+def enter(limit: int = MEMORY) -> None:
+    """Called by the process itself: what it allocates beyond `limit` bytes fails, and it dies with who started it."""
+    import ctypes
     import resource
 
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -53,7 +53,7 @@ def _samples(paths: list[str], inputs: tuple[Tensor, ...]) -> list[dict[str, Arr
 def main() -> None:
     """Answer the request in the folder named on the command line."""
     workdir = Path(sys.argv[1])
-    sandbox.limit_memory()
+    sandbox.enter()
     request = json.loads((workdir / "request.json").read_text())
     answer = describe(Path(request["model"])) if request.get("describe") else attempt(request)
     aside = workdir / "answer.new"

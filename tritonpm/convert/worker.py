@@ -153,7 +153,7 @@ def main() -> None:
     """Answer the request in the folder named on the command line."""
     folder = Path(sys.argv[1])
     request = msgspec.json.decode((folder / "request.json").read_bytes(), type=Convert | Capture | Compare)
-    sandbox.limit_memory(request.memory)
+    sandbox.enter(request.memory)
     watch = _Events(Path(request.events), request.about)
     try:
         answer = _answered(request, folder, watch)
