@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
-import psutil
 
 from tritonpm.convert import sandbox
 from tritonpm.convert.conversion import Options, shape_ranges
@@ -17,6 +16,7 @@ from tritonpm.convert.plan import STEPS
 from tritonpm.convert.requests import Answer, Convert, Model
 from tritonpm.data import Format, Gpu, Signature
 from tritonpm.errors import OptimisationError, PackageError, UsageError
+from tritonpm.optimising import TIME_LIMIT, default_memory
 from tritonpm.views import ConversionView
 
 Report = Callable[[int, int], None]
@@ -41,7 +41,7 @@ def convert(
     max_batch_size: int = 8,
     shapes: Mapping[str, str] | None = None,
     compute_capability: str | None = None,
-    time_limit: float = 3600.0,
+    time_limit: float = TIME_LIMIT,
     memory_limit: int | None = None,
 ) -> ConversionView:
     """Write what `source` becomes into `output`, a new or empty folder. Raises PackageError, OptimisationError."""
@@ -54,7 +54,7 @@ def convert(
     samples = _samples(calibration)
     request = Convert(
         events="",
-        memory=memory_limit or int(psutil.virtual_memory().total * 0.75),
+        memory=memory_limit or default_memory(),
         about=source.name,
         model=model,
         steps=steps,

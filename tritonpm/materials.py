@@ -14,7 +14,7 @@ import msgspec
 
 from tritonpm.convert import sandbox
 from tritonpm.convert.chain import Link
-from tritonpm.convert.requests import Answer, Capture, Model, Request
+from tritonpm.convert.requests import Answer, Capture, Model, Profile, Request
 from tritonpm.data import Optimised, Sample, Signature, Stage, Tensor
 from tritonpm.errors import OptimisationError
 
@@ -156,6 +156,11 @@ class Materials:
                 raise OptimisationError(answer.reason, where="the package's samples", do="correct them")
             (made / "made").rename(folder)
         return folder
+
+    def profile(self, stage: Stage, model: Model | None) -> Profile:
+        """The request to profile a stage's model, as it came where it is None."""
+        samples, batches = self.samples(stage), self.batches(stage)
+        return Profile(**self.common(stage.name), model=model or self.original(stage), samples=samples, batches=batches)
 
     def paths(self, samples: Iterable[Sample]) -> tuple[str, ...]:
         """Where the inputs of samples lie."""

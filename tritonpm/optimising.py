@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from tritonpm.catalogue.jobs import RUNNING
 from tritonpm.convert.plan import Work, cascade_key, works
 from tritonpm.convert.requests import CANCEL
 from tritonpm.data import CascadeProof, Optimised
-from tritonpm.errors import NotOptimisedError, OptimisationError, UsageError
+from tritonpm.errors import NotFoundError, NotOptimisedError, OptimisationError, UsageError
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
@@ -34,6 +34,12 @@ _SHARE = 0.75  # of the machine's memory, that one conversion may use
 _LOOK_EVERY = 0.1  # seconds
 _CANCEL_WAIT = 15.0  # seconds that a cancelled job has to end
 MODULE = "tritonpm.optimiser"
+_PROFILE_SECONDS = 300.0
+
+
+def default_memory() -> int:
+    """Bytes that one conversion may use where nobody says how many."""
+    return int(psutil.virtual_memory().total * _SHARE)
 
 
 class Optimising:
@@ -91,6 +97,30 @@ class Optimising:
             work.stage.name, made.optimizer, made.precision, "stale" if stale else made.agreement.state,
             stale or made.agreement.reason, size, made.agreement, made.steps, made.notes,
         )  # fmt: skip
+
+    def profile(self, name: str, stage: str | None = None) -> list[views.LayerView]:
+        """Where the time of a package's models goes as they are served, the slowest layer of each stage first.
+
+        Raises NotFoundError, OptimisationError where a model does not run here.
+        """
+        from tritonpm.materials import Limits, Materials
+
+        manager, record = self.manager, self.manager.catalogue.get(name)
+        wanted = [s for s in record.package.stages if stage in (None, s.name)]
+        if not wanted:
+            raise NotFoundError(f"there is no stage {stage!r}", where=name, do=f"`tritonpm show {name}` lists them")
+        made, keys = self.made(record), {work.stage.name: work.key for work in self.works(record)[0]}
+        found: list[views.LayerView] = []
+        with manager.workspace.scratch("profile") as folder:
+            materials = Materials(manager, record, folder, Limits(_PROFILE_SECONDS, default_memory()))
+            for each in wanted:
+                model = materials.optimised(made[each.name], keys[each.name]) if each.name in made else None
+                with manager.progress(f"Profiling {each.name}"):
+                    answer, _ = materials.ask(materials.profile(each, model), "profile")
+                if answer.state == "failed":
+                    raise OptimisationError(answer.reason, where=f"{name}, stage {each.name}")
+                found += [views.LayerView(each.name, *astuple(layer)) for layer in answer.layers]
+        return found
 
     def _there(self, work: Work) -> Optimised | None:
         made = self.manager.catalogue.artefacts.get(work.key)
@@ -156,9 +186,7 @@ class Optimising:
                     do="give --calibration FOLDER with .npz files or images",
                 )
         with manager.changing(f"optimize {name}"):
-            job = self.jobs.create(
-                name, {"seconds": time_limit, "memory": memory_limit or int(psutil.virtual_memory().total * _SHARE)}
-            )
+            job = self.jobs.create(name, {"seconds": time_limit, "memory": memory_limit or default_memory()})
             if again:
                 for key in [work.key for work in asked] + [cascade_key(record.package, asked)]:
                     manager.catalogue.artefacts.forget(key)

@@ -8,6 +8,7 @@ import msgspec
 
 from tritonpm.convert.chain import Link
 from tritonpm.convert.conversion import Options
+from tritonpm.convert.profile import Layer
 from tritonpm.data import Agreement, Format, Gpu, Signature, Step, Task, Tensor
 
 CANCEL = "cancel"  # the file beside the events' that asks a worker to stop
@@ -42,6 +43,14 @@ class Convert(Request, frozen=True, kw_only=True, tag=True):
     batches: tuple[int, ...] = ()
     sizes: tuple[int, ...] = ()
     tolerances: dict[str, float] = {}
+
+
+class Profile(Request, frozen=True, kw_only=True, tag=True):
+    """Where one model's time goes, on the first of the samples."""
+
+    model: Model
+    samples: tuple[str, ...] = ()
+    batches: tuple[int, ...] = ()
 
 
 class Capture(Request, frozen=True, kw_only=True, tag=True):
@@ -79,3 +88,4 @@ class Answer:
     steps: tuple[Step, ...] = ()
     agreement: Agreement = field(default_factory=Agreement)
     guilty: tuple[str, ...] = ()
+    layers: tuple[Layer, ...] = ()

@@ -19,8 +19,9 @@ from tritonpm.convert.agreement import UnverifiableError, agreement, trials
 from tritonpm.convert.chain import chain
 from tritonpm.convert.conversion import Artefact, CancelledError
 from tritonpm.convert.converters import converter
-from tritonpm.convert.requests import CANCEL, Answer, Capture, Compare, Convert, Model
-from tritonpm.data import Agreement, Step
+from tritonpm.convert.profile import layers
+from tritonpm.convert.requests import CANCEL, Answer, Capture, Compare, Convert, Model, Profile
+from tritonpm.data import Agreement, Format, Step
 from tritonpm.errors import TritonpmError
 from tritonpm.tensors import Array, load_npz, save_npz
 
@@ -131,6 +132,22 @@ def compare(request: Compare, folder: Path, watch: _Events) -> Answer:
     return Answer(state, reason, agreement=result, guilty=tuple(guilty))
 
 
+def profile(request: Profile, folder: Path, watch: _Events) -> Answer:
+    """The layers of one model, the slowest first."""
+    watch.report("profiling", 0, 0)
+    model = request.model
+    run = runtimes.load(model.format, Path(model.path)) if model.format is not Format.TENSORRT else None
+    samples = [load_npz(Path(path)) for path in request.samples[:1]]
+    for _, inputs in trials(model.signature.inputs, samples, batches=request.batches):
+        try:
+            if run:
+                run(inputs)
+            return Answer("done", layers=tuple(layers(model.format, Path(model.path), inputs, folder)))
+        except runtimes.RunFailedError as error:
+            refusal = str(error)
+    raise UnverifiableError(f"it runs on none of the inputs that there are ({refusal})")
+
+
 def _cosine(result: Agreement) -> float:
     return min((output.cosine for output in result.outputs), default=-1.0)
 
@@ -143,16 +160,18 @@ def _loaded(models: Mapping[str, Model]) -> dict[str, runtimes.Run]:
     return {stage: runtimes.load(model.format, Path(model.path)) for stage, model in models.items()}
 
 
-def _answered(request: Convert | Capture | Compare, folder: Path, watch: _Events) -> Answer:
+def _answered(request: Convert | Capture | Compare | Profile, folder: Path, watch: _Events) -> Answer:
     if isinstance(request, Convert):
         return convert(request, folder, watch)
+    if isinstance(request, Profile):
+        return profile(request, folder, watch)
     return compare(request, folder, watch) if isinstance(request, Compare) else capture(request, folder, watch)
 
 
 def main() -> None:
     """Answer the request in the folder named on the command line."""
     folder = Path(sys.argv[1])
-    request = msgspec.json.decode((folder / "request.json").read_bytes(), type=Convert | Capture | Compare)
+    request = msgspec.json.decode((folder / "request.json").read_bytes(), type=Convert | Capture | Compare | Profile)
     sandbox.enter(request.memory)
     watch = _Events(Path(request.events), request.about)
     try:

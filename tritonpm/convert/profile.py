@@ -1,0 +1,117 @@
+"""Where a model's time goes, layer by layer: the runtimes' own counters, over a few runs on one input.
+
+Source: OpenVINO's performance counters, ONNX Runtime's profiling, TensorRT's engine inspector and profiler.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tritonpm.convert import runtimes
+from tritonpm.data import Format
+from tritonpm.tensors import Array
+
+_WARM_UP, _RUNS = 3, 20
+_ORT_PREFIX = "tritonpm-profile"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer as it ran: `micros` in one inference on average, None where it could not be run here."""
+
+    name: str
+    kind: str
+    kernel: str = ""
+    precision: str = ""
+    micros: float | None = None
+
+
+def layers(format: Format, model: Path, inputs: Mapping[str, Array], folder: Path) -> list[Layer]:
+    """The layers, slowest first; `folder` is for the runtime's own files. Raises NotRunnableError."""
+    try:
+        if format is Format.ONNX:
+            found = _onnxruntime(model, inputs, folder)
+        elif format is Format.OPENVINO:
+            found = _openvino(model, inputs)
+        elif format is Format.TENSORRT:
+            found = _tensorrt(model, inputs)
+        else:
+            raise runtimes.NotRunnableError(f"there is no profiler for {format.value} here")
+    except ImportError as error:
+        raise runtimes.NotRunnableError(f"{error.name} is not installed") from None
+    return sorted(found, key=lambda layer: -(layer.micros or 0.0))
+
+
+def _openvino(model: Path, inputs: Mapping[str, Array]) -> list[Layer]:
+    import openvino
+
+    config = {"PERF_COUNT": True, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    request = openvino.Core().compile_model(str(model), "CPU", config).create_infer_request()
+    for _ in range(_WARM_UP):
+        request.infer(dict(inputs))
+    total: dict[str, float] = {}
+    for _ in range(_RUNS):
+        request.infer(dict(inputs))
+        for info in request.profiling_info:
+            total[info.node_name] = total.get(info.node_name, 0.0) + info.real_time.total_seconds() * 1e6
+    return [
+        Layer(info.node_name, info.node_type, *_kernel(info.exec_type), total[info.node_name] / _RUNS)
+        for info in request.profiling_info
+        if str(info.status).endswith("EXECUTED")
+    ]
+
+
+def _kernel(exec_type: str) -> tuple[str, str]:
+    """OpenVINO names a kernel and its precision in one: `brgconv_avx512_I8` is brgconv_avx512 in I8."""
+    kernel, _, precision = exec_type.rpartition("_")
+    return (kernel, precision) if kernel else (precision, "")
+
+
+def _onnxruntime(model: Path, inputs: Mapping[str, Array], folder: Path) -> list[Layer]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.enable_profiling = True
+    options.profile_file_prefix = str(folder / _ORT_PREFIX)
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    for _ in range(_RUNS):
+        session.run(None, dict(inputs))
+    events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text())
+    nodes = [e for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time")]
+    total: dict[str, float] = {}
+    for event in nodes:
+        total[event["name"]] = total.get(event["name"], 0.0) + float(event["dur"])
+    known = {event["name"]: event["args"] for event in nodes}
+    return [
+        Layer(
+            name.removesuffix("_kernel_time"),
+            args.get("op_name", ""),
+            args.get("provider", "").removesuffix("ExecutionProvider"),
+            _ort_precision(args),
+            total[name] / _RUNS,
+        )
+        for name, args in known.items()
+    ]
+
+
+def _ort_precision(args: Mapping[str, Any]) -> str:
+    """The element type of a node's first output, in OpenVINO's and TensorRT's spelling: float → FP32, int8 → I8."""
+    shapes = args.get("output_type_shape") or [{}]
+    kind = next(iter(shapes[0]), "")
+    return {"float": "FP32", "float16": "FP16", "int8": "I8", "uint8": "U8", "int64": "I64"}.get(kind, kind)
+
+
+def _tensorrt(model: Path, inputs: Mapping[str, Array]) -> list[Layer]:
+    """What the profiler measures where there is a GPU; without one, what the inspector knows."""
+    from tritonpm.convert import tensorrt
+
+    try:
+        found = tensorrt.profile(model, inputs)
+    except runtimes.NotRunnableError:
+        found = tensorrt.inspect(model)
+    return [Layer(each.name, each.kind, each.tactic, each.precision, each.micros) for each in found]
