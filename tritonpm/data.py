@@ -30,6 +30,7 @@ OPTIMIZERS: Mapping[str, str] = {
 }
 DEVICES = ("cpu", "gpu", "gpu-optimised")
 PRECISIONS = ("FP32", "FP16", "INT8")
+GROWTH = 1.05  # twice the instances must bring this much throughput, or they are too many
 # Settings that only this workspace can have: a package cannot suggest them.
 LOCAL_SETTINGS = ("stages", "calibration", "plugins")
 # By what an optimised model's answers are judged: at most so far apart, at least so much alike.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from tritonpm.errors import BusyError, PackageError, UsageError
 
 if TYPE_CHECKING:
     from tritonpm.data import Finding
+    from tritonpm.measuring import Trial
     from tritonpm.optimising import Optimising
 
 Report = Callable[[int, int], None]
@@ -179,6 +181,12 @@ class Manager:
             self.catalogue.set_settings(name, after, views.summary(record.package, after))
         return self.show(name)
 
+    def measure_instances(self, name: str) -> tuple[int, list[Trial]]:
+        """How many instances of a package are worth it here, and what was measured. Raises ServerError."""
+        from tritonpm.measuring import measured
+
+        return measured(self, name)
+
     def rename(self, name: str, new_name: str) -> None:
         """Give a package another name. Raises NameTakenError; BusyError while it is loaded."""
         from tritonpm.package.paths import NAME_RULE, is_name
@@ -241,6 +249,14 @@ class Manager:
         with tempfile.TemporaryDirectory(prefix=".tritonpm-", dir=folder.parent) as staging:
             publish(revision, folder, Path(staging), self.blobs.path, link=False)
         return views.rendering(record.package.name, revision)
+
+    def trial_revision(self, record: Record, name: str, **changes: object) -> Revision:
+        """What a package would be under another name and with other settings, for a server that only measures it."""
+        from tritonpm.settings import changed
+
+        settings = changed(record.settings, changes)
+        package = replace(record.package, name=name)
+        return self._render(package, settings, optimised=self.optimising.required(record))
 
     def publish(self, name: str) -> Revision:
         """Bring what the settings ask for into the workspace's repository; nothing where it is there already."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from tritonpm.cli.app import App, command, pass_app, reading
-from tritonpm.cli.settings import setting_options
+from tritonpm.cli.settings import AUTO, setting_options
+from tritonpm.data import GROWTH
+
+if TYPE_CHECKING:
+    from tritonpm.measuring import Trial
 
 NAME = click.argument("name", metavar="NAME")
 EXISTING = click.Path(exists=False, path_type=Path)
@@ -96,6 +100,7 @@ def inspect_command(app: App, file: Path, allow_code: bool) -> None:
     examples="""
     tritonpm set bolts --mode performance --instances 2 --device cpu --max-batch-size 16
     tritonpm set bolts --stage detect --max-batch-size 1
+    tritonpm set bolts --mode performance --instances auto
     """,
 )
 @NAME
@@ -107,10 +112,23 @@ def set_command(app: App, name: str, stage: str | None, changes: dict[str, Any])
     """Change how a package is served; `tritonpm load` brings the change to the server."""
     if not changes:
         raise click.UsageError("nothing to change was given")
-    view = app.manager().change(name, changes, stage=stage)
+    manager = app.manager()
+    if changes.get("instances") == AUTO:
+        manager.change(name, {**changes, "mode": "performance", "instances": None}, stage=stage)
+        count, trials = manager.measure_instances(name)
+        changes = {**changes, "mode": "performance", "instances": count}
+        _say_trials(app, count, trials)
+    view = manager.change(name, changes, stage=stage)
     app.emit("Package", view, lambda: click.echo(f"Set {', '.join(sorted(changes))} of {name}."))
     if view.pending:
         app.advise(f"`tritonpm load {name}` brings the change to the server.")
+
+
+def _say_trials(app: App, count: int, trials: list[Trial]) -> None:
+    for trial in trials:
+        growth = f", {trial.growth - 1:+.1%}" if trial.growth is not None else ""
+        app.advise(f"{trial.instances} instances: {trial.throughput:.0f} infer/s{growth}")
+    app.advise(f"{count} {'are' if count > 1 else 'is'} kept: more bring less than {GROWTH - 1:.0%}.")
 
 
 @command("rename", examples="tritonpm rename bolts bolts-line3")

@@ -65,6 +65,26 @@ class Counts(Pair):
             self.fail(f"{text!r} is not a whole number", param, ctx)
 
 
+AUTO = "auto"
+
+
+class Instances(click.ParamType[Any]):
+    """A whole number, or auto."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """`"2"` as 2, `"auto"` as it is; what measures is `set`."""
+        if value == AUTO:
+            if ctx and ctx.info_name != "set":
+                self.fail("instances are measured by `tritonpm set NAME --instances auto`", param, ctx)
+            return AUTO
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a whole number nor {AUTO}", param, ctx)
+
+
 class Bound(Pair):
     """MEASURE=BOUND."""
 
@@ -81,7 +101,11 @@ class Bound(Pair):
 
 OPTIONS = (
     click.option("--mode", type=click.Choice(["shared", "performance"]), help="One instance, or several."),
-    click.option("--instances", type=int, help="How many, in performance mode [default: from the cores or GPUs]."),
+    click.option(
+        "--instances",
+        type=Instances(),
+        help="How many, in performance mode; auto measures how many are worth it [default: from the cores or GPUs].",
+    ),
     click.option("--device", type=click.Choice(DEVICES), help="What it runs on; gpu is the model as it came."),
     click.option("--precision", type=click.Choice(PRECISIONS, case_sensitive=False), help="FP32 is as the model came."),
     click.option("--optimizer", type=click.Choice(["none", "auto", *OPTIMIZERS]), help="What compiles the model."),
