@@ -67,7 +67,6 @@ def convert(
         ),
         gpu=_gpu(compute_capability),
         samples=samples,
-        batches=(1, max_batch_size) if model.signature.dynamic_batch else (),
         tolerances=dict(tolerances or {}),
     )
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -20,9 +20,11 @@ from tritonpm.convert.conversion import (
     Watch,
     version,
 )
+from tritonpm.convert.runtimes import load_keras, output_names
 from tritonpm.data import Format, Gpu, Signature, Tensor
 
 _CHANNELS = (1, 3, 4)  # of an image
+_MOST_BATCH = 1024  # that an export of PyTorch's is asked to take
 
 
 def convert(artefact: Artefact, options: Options, device: Gpu | None, folder: Path, watch: Watch) -> Conversion:
@@ -71,19 +73,50 @@ def _read(openvino: Any, artefact: Artefact) -> Any:
     if artefact.format is Format.OPENVINO:
         return openvino.Core().read_model(str(path))
     if artefact.format is Format.TORCH_EXPORT:
-        import torch
-
-        return openvino.convert_model(torch.export.load(str(path)))
+        return _read_torch_export(openvino, path)
     if artefact.format is Format.TORCHSCRIPT:
         import torch
 
         module = torch.jit.load(str(path), map_location="cpu")
         return openvino.convert_model(module, input=_shapes(openvino, artefact.signature))
     if artefact.format is Format.KERAS:
-        import keras
-
-        return openvino.convert_model(keras.saving.load_model(path, compile=False))
+        return _read_keras(openvino, path)
     return openvino.convert_model(str(path))
+
+
+def _read_torch_export(openvino: Any, path: Path) -> Any:
+    """With the names that the export has for its inputs and outputs: OpenVINO gives numbers instead."""
+    import torch
+
+    program = torch.export.load(str(path))
+    model = openvino.convert_model(program)
+    told = program.graph_signature
+    for ports, names in ((model.inputs, told.user_inputs), (model.outputs, told.user_outputs)):
+        for port, name in zip(ports, names, strict=True):
+            port.set_names({str(name)})
+    return model
+
+
+def _read_keras(openvino: Any, path: Path) -> Any:
+    """Through PyTorch's export, with every batch: Keras's own export to OpenVINO fixes the batch inside the network."""
+    import torch
+
+    keras_model = load_keras(path)
+    examples = tuple(torch.zeros(2, *(size or 1 for size in tensor.shape[1:])) for tensor in keras_model.inputs)
+    any_batch = tuple({0: torch.export.Dim("batch", min=1, max=_MOST_BATCH)} for _ in examples)
+    program = torch.export.export(keras_model, examples, dynamic_shapes=(any_batch,), strict=False)
+    model = openvino.convert_model(program)
+    for port, tensor in zip(model.inputs, keras_model.inputs, strict=True):
+        port.set_names({tensor.name})
+    for port, name in zip(model.outputs, output_names(keras_model), strict=True):
+        port.set_names({name})
+    model.reshape(
+        {
+            port: openvino.PartialShape([-1, *(size or -1 for size in tensor.shape[1:])])
+            for port, tensor in zip(model.inputs, keras_model.inputs, strict=True)
+        }
+    )
+    return model
 
 
 def _shapes(openvino: Any, signature: Signature) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,14 @@ class RunFailedError(Exception):
 
 def load(format: Format, path: Path) -> Run:
     """The model as a function, which raises RunFailedError. Raises NotRunnableError, StatefulError."""
-    runtime = "onnxruntime" if format is Format.ONNX else "openvino"
+    if format not in _LOADERS:
+        raise NotRunnableError(f"there is no runtime for {format.value} here to run it with")
+    runtime, loader = _LOADERS[format]
     try:
-        model = _onnxruntime(path) if format is Format.ONNX else _openvino(path)
+        model = loader(path)
     except ImportError:
         raise NotRunnableError(f"{runtime} is not installed, so it was not run to prove it") from None
-    except StatefulError:
+    except (StatefulError, NotRunnableError):
         raise
     except Exception as error:  # the runtimes' own exceptions share no base
         raise NotRunnableError(f"{runtime} does not load it ({_sentence(error)})") from None
@@ -104,6 +107,67 @@ def _openvino(path: Path) -> Run:
         return {name: np.array(answers[index]) for index, name in enumerate(names)}
 
     return run
+
+
+def _torch(path: Path) -> Run:
+    """A PyTorch export (.pt2); its inputs in order, since it may name them otherwise than the IR does."""
+    import torch
+
+    program = torch.export.load(str(path))
+    module = program.module()
+
+    def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        with torch.no_grad():
+            answer = module(*(torch.from_numpy(np.array(array)) for array in inputs.values()))
+        listed = answer if isinstance(answer, (tuple, list)) else [answer]
+        names = list(program.graph_signature.user_outputs)
+        return {str(name): each.numpy() for name, each in zip(names, listed, strict=True)}
+
+    return run
+
+
+def load_keras(path: Path) -> Any:
+    """A Keras 3 model on PyTorch; `safe_mode`: nothing in the file is run."""
+    os.environ["KERAS_BACKEND"] = "torch"  # read once, when keras is imported: a worker imports it for nothing else
+    import keras
+
+    model = keras.saving.load_model(str(path), compile=False, safe_mode=True)
+    model.eval()
+    return model
+
+
+def output_names(model: Any) -> list[str]:
+    """A Keras model's outputs by the layers that make them, which is how Keras itself names them."""
+    return [str(tensor._keras_history.operation.name) for tensor in model.outputs]
+
+
+def _keras(path: Path) -> Run:
+    model = load_keras(path)
+    names = output_names(model)
+
+    def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        arrays = list(inputs.values())
+        answer = model(arrays if len(arrays) > 1 else arrays[0])
+        listed = answer if isinstance(answer, (tuple, list)) else [answer]
+        return {name: each.detach().numpy() for name, each in zip(names, listed, strict=True)}
+
+    return run
+
+
+def _tensorrt(path: Path) -> Run:
+    from tritonpm.convert.tensorrt import run
+
+    engine: Run = run(path)
+    return engine
+
+
+_LOADERS: Mapping[Format, tuple[str, Callable[[Path], Run]]] = {
+    Format.ONNX: ("onnxruntime", _onnxruntime),
+    Format.OPENVINO: ("openvino", _openvino),
+    Format.TENSORRT: ("tensorrt", _tensorrt),
+    Format.TORCH_EXPORT: ("torch", _torch),
+    Format.KERAS: ("keras", _keras),
+}
 
 
 def _text(array: Array) -> Array:

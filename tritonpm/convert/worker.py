@@ -7,24 +7,28 @@ to the file that the request names, a line an event. A file `cancel` beside that
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from tritonpm.convert import runtimes, sandbox
-from tritonpm.convert.agreement import UnverifiableError, agreement, trials
+from tritonpm.convert.agreement import BOUNDS, Inputs, UnverifiableError, agreement, trials
 from tritonpm.convert.chain import chain
 from tritonpm.convert.conversion import Artefact, CancelledError
 from tritonpm.convert.converters import converter
+from tritonpm.convert.divergence import first_divergence
 from tritonpm.convert.profile import layers
 from tritonpm.convert.requests import CANCEL, Answer, Capture, Compare, Convert, Model, Profile
 from tritonpm.data import Agreement, Format, Step
 from tritonpm.errors import TritonpmError
 from tritonpm.tensors import Array, load_npz, save_npz
 
+_LOOKED_INTO = 4  # inputs on which inner tensors are compared
 _REPORT_EVERY = 0.1  # seconds between two events of one step
 
 
@@ -74,16 +78,31 @@ def _proved(original: Artefact, artefact: Artefact, request: Convert) -> Agreeme
         before = runtimes.load(original.format, original.model)
         after = runtimes.load(artefact.format, artefact.model)
         samples = [load_npz(Path(path)) for path in request.samples]
-        return agreement(
+        known = original.signature if original.signature.inputs else artefact.signature
+        batches = request.batches or ((1, request.options.max_batch_size) if known.dynamic_batch else ())
+        inputs = list(trials(known.inputs, samples, batches=batches, sizes=request.sizes))
+        result = agreement(
             before,
             after,
-            list(trials(original.signature.inputs, samples, batches=request.batches, sizes=request.sizes)),
+            inputs,
             precision=request.options.precision,
             task=request.options.task,
             tolerances=request.tolerances,
         )
     except (runtimes.NotRunnableError, runtimes.StatefulError, UnverifiableError) as error:
         return Agreement("unverified", str(error))
+    if result.state == "failed" and (where := _parted(original, artefact, request, inputs)):
+        return replace(result, reason=f"{result.reason}; {where}")
+    return result
+
+
+def _parted(original: Artefact, artefact: Artefact, request: Convert, inputs: Sequence[tuple[str, Inputs]]) -> str:
+    """Where in the network it begins to go wrong, by the bounds in force; "" where that cannot be told."""
+    bounds = {**BOUNDS[request.options.precision], **request.tolerances}
+    cosine, scaled = bounds.get("cosine", -1.0), bounds.get("scaled", math.inf)
+    models = (original.format, original.model), (artefact.format, artefact.model)
+    said = (first_divergence(*models, arrays, cosine=cosine, scaled=scaled) for _, arrays in inputs[:_LOOKED_INTO])
+    return next(filter(None, said), "")
 
 
 def capture(request: Capture, folder: Path, watch: _Events) -> Answer:

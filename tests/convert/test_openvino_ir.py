@@ -1,0 +1,115 @@
+"""OpenVINO IR from every format that OpenVINO reads: the answers are those of the framework that the model is from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.repository.lint.cases import MODEL
+from tritonpm.convert import runtimes
+from tritonpm.converting import convert
+from tritonpm.data import Format
+from tritonpm.errors import OptimisationError, PackageError, UsageError
+from tritonpm.package.signature import read_signature
+from tritonpm.views import ConversionView
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@contextmanager
+def quiet(what: str) -> Iterator[object]:
+    yield lambda done, total: None
+
+
+def to_openvino(source: Path, output: Path, **told: object) -> ConversionView:
+    return convert(source, "openvino", output, progress=quiet, **told)
+
+
+@pytest.mark.parametrize(
+    ("source", "recorded"),
+    [
+        ("saved_model", "io.npz"),
+        ("net.keras", "io.npz"),
+        ("net.tflite", "io.npz"),
+        ("paddle/net.pdmodel", "paddle/io.npz"),
+    ],
+)
+@pytest.mark.parametrize("precision", ["FP32", "FP16"])
+def test_a_framework_s_model_answers_as_the_framework_did(
+    source: str, recorded: str, precision: str, tmp_path: Path
+) -> None:
+    view = to_openvino(FIXTURES / source, tmp_path / "out", precision=precision)
+    format, signature = read_signature(tmp_path / "out/model.xml")
+    assert format is Format.OPENVINO
+    with np.load(FIXTURES / recorded) as told:
+        run = runtimes.load(Format.OPENVINO, Path(view.model))
+        (answer,) = run({signature.inputs[0].name: told["x"]}).values()
+        assert np.allclose(answer, told["y"], atol=1e-5 if precision == "FP32" else 1e-2)
+    if source == "net.keras":
+        assert view.agreement.state == "verified"
+    else:
+        assert view.agreement.state == "unverified"  # the framework is not here, and that is said
+        assert "no runtime for" in view.agreement.reason
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"model.xml", "model.bin"}
+
+
+def test_a_torch_export_keeps_its_names_and_is_verified(tmp_path: Path) -> None:
+    import torch
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(4, 3)
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return torch.relu(self.layer(image))
+
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(Net().eval(), (torch.zeros(2, 4),), dynamic_shapes={"image": {0: batch}})
+    torch.export.save(program, tmp_path / "net.pt2")
+    view = to_openvino(tmp_path / "net.pt2", tmp_path / "out")
+    assert [t.name for t in read_signature(Path(view.model))[1].inputs] == ["image"]
+    assert view.agreement.state == "verified", view.agreement.reason
+    assert view.agreement.inputs.endswith("batch 8")
+
+
+def test_fp16_weights_halve_the_file(tmp_path: Path) -> None:
+    import onnx
+
+    light = Path(onnx.__file__).parent / "backend/test/data/light/light_shufflenet.onnx"
+    whole = to_openvino(light, tmp_path / "fp32")
+    half = to_openvino(light, tmp_path / "fp16", precision="FP16")
+    assert half.agreement.state == "verified"
+    assert half.bytes < whole.bytes
+
+
+def test_the_layout_of_an_image_is_recorded_on_inputs_only(tmp_path: Path) -> None:
+    import onnx
+    import openvino
+
+    light = Path(onnx.__file__).parent / "backend/test/data/light/light_shufflenet.onnx"
+    view = to_openvino(light, tmp_path / "out")
+    model = openvino.Core().read_model(view.model)
+    assert str(model.get_parameters()[0].get_layout()) == "[N,C,H,W]"
+    assert model.get_results()[0].get_layout().empty
+    assert view.steps[0].details["layouts"] == {model.inputs[0].get_any_name(): "NCHW"}
+
+
+def test_a_folder_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine.txt").touch()
+    (tmp_path / "m.onnx").write_bytes(MODEL)
+    with pytest.raises(UsageError, match="not an empty folder"):
+        to_openvino(tmp_path / "m.onnx", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["net.keras", "net.tflite", "net.pdmodel", "net.onnx"])
+def test_garbage_is_refused_and_nothing_is_left(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"this is no model at all" * 10)
+    with pytest.raises((OptimisationError, PackageError)):
+        to_openvino(tmp_path / name, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
