@@ -33,20 +33,30 @@ def convert(artefact: Artefact, options: Options, device: Gpu | None, folder: Pa
     import openvino
 
     watch.report("reading", 0, 0)
-    try:
-        model = _read(openvino, artefact)
-    except ImportError as error:
-        raise MissingToolError(f"{error.name} is not installed", do=f"pip install {error.name}") from None
-    except Exception as error:  # each frontend has exceptions of its own
-        raise ConversionError(f"OpenVINO cannot convert it: {_plain(error)}", where=artefact.model.name) from None
-    _name(model, artefact.signature)
-    layouts = _lay_out(openvino, model, artefact.signature)
+    model, layouts = ported(artefact)
     watch.report("writing", 0, 0)
     target = folder / "model.xml"
     openvino.save_model(model, str(target), compress_to_fp16=options.precision == "FP16")
     details = {"weights": options.precision, "layouts": layouts}
     signature = artefact.signature if artefact.signature.inputs else signature_of(model)
     return Conversion(Artefact(Format.OPENVINO, target, signature), Record("openvino", tools, details))
+
+
+def ported(artefact: Artefact) -> tuple[Any, dict[str, str]]:
+    """An OpenVINO model with the artefact's names, and the layouts of its inputs.
+
+    Raises ConversionError, MissingToolError.
+    """
+    import openvino
+
+    try:
+        model = _read(openvino, artefact)
+    except ImportError as error:
+        raise MissingToolError(f"{error.name} is not installed", do=f"pip install {error.name}") from None
+    except Exception as error:  # each frontend has exceptions of its own
+        raise ConversionError(f"OpenVINO cannot convert it: {plain(error)}", where=artefact.model.name) from None
+    _name(model, artefact.signature)
+    return model, _lay_out(openvino, model, artefact.signature)
 
 
 def signature_of(model: Any) -> Signature:
@@ -159,7 +169,7 @@ def _image_layout(shape: Any) -> str:
     return "NHWC" if sizes[3] in _CHANNELS and sizes[1] not in _CHANNELS else ""
 
 
-def _plain(error: Exception) -> str:
+def plain(error: Exception) -> str:
     """OpenVINO's message without the places in its source that it names."""
     text = re.sub(r"(Exception from|Check .* failed at) \S+:\d+:|\S+\.(?:cpp|hpp|py):\d+:?", "", str(error))
     return " ".join(text.split())[:400]

@@ -1,0 +1,130 @@
+"""What INT8 is calibrated on: the user's own samples, never made-up data, which would give made-up ranges.
+
+A sample is an .npz whose arrays are named for the model's inputs, with one row or many; or, for a model with a single
+image-like input, an image: resized to the model's height and width, with the values that the file has (0 to 255).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tritonpm.convert.conversion import Artefact, ConversionError, MissingToolError
+from tritonpm.data import Signature, Tensor
+from tritonpm.tensors import Array, load_npz, numpy_dtype
+
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+MOST_ROWS = 300  # that a calibration looks at: more bring little
+NONE = "INT8 is calibrated on samples, and there are none"
+_GIVE = "give --calibration FOLDER with .npz files or images"
+_CHANNELS = (1, 3)
+Row = dict[str, Array]
+
+
+def gather(source: Path) -> tuple[Path, ...]:
+    """The .npz files and images that `source`, a file or folder, holds, in order. Raises ConversionError."""
+    if not source.exists():
+        raise ConversionError("is not there", where=str(source), do=_GIVE)
+    known = (".npz", *IMAGES)
+    listed = [source] if source.is_file() else sorted(source.rglob("*"))
+    found = tuple(path for path in listed if path.is_file() and path.suffix.lower() in known)
+    if not found:
+        raise ConversionError("holds no .npz file and no image", where=str(source), do=_GIVE)
+    return found
+
+
+def rows(artefact: Artefact, samples: Sequence[str]) -> list[Row]:
+    """The inputs of one inference each, of batch 1 where the model has a batch axis.
+
+    Raises ConversionError: no samples, or one that does not fit the model.
+    """
+    if not samples:
+        raise ConversionError(NONE, do=_GIVE)
+    found: list[Row] = []
+    for sample in samples:
+        if len(found) < MOST_ROWS:
+            found += _split(artefact.signature, _read(Path(sample), artefact.signature))
+    return found[:MOST_ROWS]
+
+
+def _read(path: Path, signature: Signature) -> Row:
+    """One sample's arrays. Blobs have no suffix: what is no .npz is an image."""
+    with path.open("rb") as stream:
+        zipped = stream.read(2) == b"PK"
+    arrays = load_npz(path) if zipped else {signature.inputs[0].name: _image(path, signature)}
+    for tensor in signature.inputs:
+        if tensor.name in arrays:
+            _check(path, tensor, arrays[tensor.name])
+        elif not tensor.optional:
+            raise ConversionError(f"has no array {tensor.name!r}", where=path.name, do="name its arrays for the inputs")
+    return {tensor.name: arrays[tensor.name] for tensor in signature.inputs if tensor.name in arrays}
+
+
+def _check(path: Path, tensor: Tensor, array: Array) -> None:
+    if array.dtype != numpy_dtype(tensor.dtype):
+        raise ConversionError(
+            f"its array {tensor.name!r} is {array.dtype}, but the model takes {tensor.dtype}",
+            where=path.name,
+            do=f"save it as {tensor.dtype}",
+        )
+    shape = tensor.shape
+    if shape is None:
+        return
+    wrong = [n for n, d in zip(array.shape[1:], shape[1:], strict=False) if isinstance(d, int) and n != d]
+    if len(shape) != array.ndim or wrong:
+        raise ConversionError(
+            f"its array {tensor.name!r} has shape {list(array.shape)}, but the model takes {list(shape)}",
+            where=path.name,
+            do="save it in the model's shape",
+        )
+
+
+def _split(signature: Signature, arrays: Row) -> Iterator[Row]:
+    """Row by row, where every input has rows: a first dimension that is dynamic or 1."""
+    shapes = [tensor.shape for tensor in signature.inputs if tensor.name in arrays]
+    counts = {len(array) if array.ndim else 0 for array in arrays.values()}
+    if len(counts) == 1 and all(shape and (shape[0] == 1 or isinstance(shape[0], str)) for shape in shapes):
+        for index in range(counts.pop()):
+            yield {name: array[index : index + 1] for name, array in arrays.items()}
+        return
+    for tensor in signature.inputs:
+        first = tensor.shape[0] if tensor.shape else None
+        if isinstance(first, int) and len(arrays[tensor.name]) != first:
+            raise ConversionError(f"input {tensor.name!r} takes a first dimension of {first}", do="save it so")
+    yield arrays
+
+
+def _image(path: Path, signature: Signature) -> Array:
+    """One image as the model's only input. Raises ConversionError, MissingToolError."""
+    height, width, channels, first = _size(path, signature)
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise MissingToolError("Pillow is not installed, which reads images", do="pip install pillow") from None
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("L" if channels == 1 else "RGB").resize((width, height))
+    except (UnidentifiedImageError, OSError) as error:
+        raise ConversionError(f"is no readable image ({error})", where=path.name, do="leave it out") from None
+    pixels: Any = np.asarray(picture, dtype=numpy_dtype(signature.inputs[0].dtype)).reshape(height, width, channels)
+    return np.asarray((pixels.transpose(2, 0, 1) if first else pixels)[np.newaxis])
+
+
+def _size(path: Path, signature: Signature) -> tuple[int, int, int, bool]:
+    """Height, width, channels, and whether these come first. Raises ConversionError where it is no image's shape."""
+    shape = signature.inputs[0].shape or ()
+    sizes = shape[1:]
+    if len(signature.inputs) == 1 and len(shape) == 4 and all(isinstance(size, int) for size in sizes):
+        one, two, three = (int(size) for size in sizes)
+        if one in _CHANNELS:
+            return two, three, one, True
+        if three in _CHANNELS:
+            return one, two, three, False
+    raise ConversionError(
+        f"is no .npz, and the model does not take a single image of a fixed size ({list(shape)})",
+        where=path.name,
+        do="give .npz files whose arrays are named for the inputs",
+    )
