@@ -19,6 +19,7 @@ import psutil
 from tritonpm import views
 from tritonpm.catalogue.blobs import digest_of
 from tritonpm.catalogue.jobs import RUNNING
+from tritonpm.convert.conversion import MissingToolError
 from tritonpm.convert.plan import Work, cascade_key, works
 from tritonpm.convert.requests import CANCEL
 from tritonpm.data import CascadeProof, Optimised
@@ -130,9 +131,14 @@ class Optimising:
         """Why an engine does not fit this machine's toolkit or GPU; "" where it does."""
         if made.optimizer != "tensorrt" or not made.steps:
             return ""
-        from tritonpm.convert.tensorrt import stale_here
+        from tritonpm.convert.tensorrt import stale, toolkit
+        from tritonpm.hardware import target
 
-        return str(stale_here(made.steps[-1]))
+        try:
+            kit = toolkit()
+        except MissingToolError:
+            return stale(made.steps[-1], None, target().gpus)
+        return stale(made.steps[-1], (kit.flavour, kit.version), target().gpus)
 
     # Jobs
 

@@ -87,7 +87,7 @@ def test_light_networks_in_fp16_answer_the_recorded_way(light: str, tmp_path: Pa
 
 def test_fp16_that_overflows_is_caught_by_the_proof(tmp_path: Path) -> None:
     """The light SqueezeNet's sums are beyond FP16."""
-    with pytest.raises(OptimisationError, match="NaN or infinity.*the first tensor that diverges is"):
+    with pytest.raises(OptimisationError, match=r"NaN or infinity.*the first tensor that diverges is"):
         convert(models.LIGHT / "light_squeezenet.onnx", "onnx", tmp_path / "out", progress=quiet, precision="FP16")
     assert not (tmp_path / "out").exists()
 

@@ -193,13 +193,15 @@ def _state(made: OptimisationView) -> str:
 
 def _measures(agreement: Any) -> tuple[str, ...]:
     outputs = agreement.outputs
-    worst = (
-        f"{max(o.max_abs for o in outputs):.2g}",
-        f"{max(o.max_rel for o in outputs):.2g}",
-        f"{min(o.cosine for o in outputs):.6f}",
-    )
+    worst = ("", "", "")
+    if outputs:
+        worst = (
+            f"{max(o.max_abs for o in outputs):.2g}",
+            f"{max(o.max_rel for o in outputs):.2g}",
+            f"{min(o.cosine for o in outputs):.6f}",
+        )
     shares = ("" if share is None else f"{share:.2%}" for share in (agreement.top1, agreement.boxes))
-    return (*(worst if outputs else ("", "", "")), *shares, agreement.inputs)
+    return (*worst, *shares, agreement.inputs)
 
 
 def describe_conversion(view: ConversionView) -> None:

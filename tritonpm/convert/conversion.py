@@ -114,6 +114,6 @@ def shape_ranges(told: Mapping[str, str]) -> dict[str, ShapeRange]:
     """Optimisation profiles from text: input → LEAST:BEST:MOST. Raises UsageError."""
     if not told:
         return {}
-    from tritonpm.convert.tensorrt import parse_shape
+    from tritonpm.convert.tensorrt_shapes import parse_shape
 
     return dict(parse_shape(f"{name}={text}") for name, text in told.items())

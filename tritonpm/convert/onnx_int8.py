@@ -107,7 +107,8 @@ def _quantise(source: Path, target: Path, samples: list[Row], left: Sequence[str
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.MinMax,
         nodes_to_exclude=list(left),
-        extra_options={"ActivationSymmetric": True, "WeightSymmetric": True},
+        # TensorRT takes no INT32 biases between Q and DQ.
+        extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
     )
 
 

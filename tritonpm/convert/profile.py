@@ -107,11 +107,6 @@ def _ort_precision(args: Mapping[str, Any]) -> str:
 
 
 def _tensorrt(model: Path, inputs: Mapping[str, Array]) -> list[Layer]:
-    """What the profiler measures where there is a GPU; without one, what the inspector knows."""
-    from tritonpm.convert import tensorrt
+    from tritonpm.convert import tensorrt, tensorrt_layers
 
-    try:
-        found = tensorrt.profile(model, inputs)
-    except runtimes.NotRunnableError:
-        found = tensorrt.inspect(model)
-    return [Layer(each.name, each.kind, each.tactic, each.precision, each.micros) for each in found]
+    return tensorrt_layers.profile(model, inputs, tensorrt.toolkit().module)

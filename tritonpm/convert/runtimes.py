@@ -155,10 +155,9 @@ def _keras(path: Path) -> Run:
 
 
 def _tensorrt(path: Path) -> Run:
-    from tritonpm.convert.tensorrt import run
+    from tritonpm.convert.tensorrt_layers import run
 
-    engine: Run = run(path)
-    return engine
+    return run(path)
 
 
 _LOADERS: Mapping[Format, tuple[str, Callable[[Path], Run]]] = {

@@ -19,7 +19,7 @@ import msgspec
 from tritonpm.convert import runtimes, sandbox
 from tritonpm.convert.agreement import BOUNDS, Inputs, UnverifiableError, agreement, trials
 from tritonpm.convert.chain import chain
-from tritonpm.convert.conversion import Artefact, CancelledError
+from tritonpm.convert.conversion import Artefact, CancelledError, ConversionError
 from tritonpm.convert.converters import converter
 from tritonpm.convert.divergence import first_divergence
 from tritonpm.convert.profile import layers
@@ -197,6 +197,8 @@ def main() -> None:
         answer = _answered(request, folder, watch)
     except CancelledError:
         answer = Answer("cancelled", "was cancelled")
+    except ConversionError as error:  # who asked knows the file, and names it better
+        answer = Answer("failed", f"{error.what}; {error.do}" if error.do else error.what)
     except (TritonpmError, runtimes.NotRunnableError, runtimes.RunFailedError, UnverifiableError) as error:
         answer = Answer("failed", str(error))
     except Exception as error:
