@@ -261,6 +261,52 @@ def _settled(manager: Manager, number: int) -> None:
         time.sleep(0.02)
 
 
+GPU = {"device": "gpu-optimised", "compute_capability": "8.9"}
+
+
+def test_an_engine_is_built_for_a_named_gpu_and_waits_for_it(manager: Manager, tmp_path: Path) -> None:
+    manager.import_package(single(tmp_path / "in", scaled(2.0)))
+    optimised(manager, "p", precision="FP16", **GPU)
+    made = manager.show("p").optimisations[0]
+    assert (made.optimizer, made.precision, made.state) == ("tensorrt", "FP16", "unverified")
+    assert [step.converter for step in made.steps] == ["onnx-fp16", "tensorrt"]
+    assert "no GPU here" in made.reason
+    manager.publish("p")
+    assert (manager.workspace.repository / "p/1/model.plan").stat().st_size == made.bytes
+    assert 'backend: "tensorrt"' in (manager.workspace.repository / "p/config.pbtxt").read_text()
+    assert {layer.micros for layer in manager.optimising.profile("p")} == {None}
+
+
+def test_a_graph_that_tensorrt_takes_in_part_runs_in_ort_s_accelerator(manager: Manager, tmp_path: Path) -> None:
+    manager.import_package(single(tmp_path / "in", with_determinant()))
+    optimised(manager, "p", precision="FP16", **GPU)
+    made = manager.show("p").optimisations[0]
+    assert (made.optimizer, made.state, made.bytes) == ("ort-tensorrt", "unverified", 0)
+    assert "tensorrt could not take it" in made.notes[0]
+    assert "Det" in made.notes[0]
+    manager.publish("p")
+    config = (manager.workspace.repository / "p/config.pbtxt").read_text()
+    assert 'name: "tensorrt"' in config
+    assert 'key: "precision_mode"' in config
+    with pytest.raises(OptimisationError, match="Det"):
+        optimised(manager, "p", optimizer="tensorrt")
+
+
+def with_determinant() -> bytes:
+    """y = x + det(1), an operator that TensorRT does not know."""
+    one = numpy_helper.from_array(np.eye(WIDTH, dtype=np.float32), "one")
+    nodes = [helper.make_node("Det", ["one"], ["d"], "determinant"), helper.make_node("Add", ["x", "d"], ["y"])]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", WIDTH]) for name in "xy")
+    graph = helper.make_graph(nodes, "g", [x], [y], [one])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+def test_for_a_gpu_that_the_toolkit_does_not_know_nothing_is_built(manager: Manager, tmp_path: Path) -> None:
+    manager.import_package(single(tmp_path / "in", scaled(2.0)))
+    with pytest.raises(OptimisationError, match=r"does not build for compute capability 3\.5"):
+        optimised(manager, "p", device="gpu-optimised", compute_capability="3.5")
+
+
 def test_rules_of_precision_and_device(manager: Manager, tmp_path: Path) -> None:
     manager.import_package(single(tmp_path / "in", scaled(2.0)))
     with pytest.raises(RuleError, match="use --device gpu-optimised"):

@@ -131,5 +131,5 @@ def _gpu(compute_capability: str | None) -> Gpu | None:
     from tritonpm.hardware import target
 
     if compute_capability:
-        return Gpu(0, f"compute capability {compute_capability}", compute_capability, 0, 0)
+        return Gpu.named(compute_capability)
     return next(iter(target().gpus), None)

@@ -220,6 +220,7 @@ class Settings:
     streams: str = ""  # OpenVINO: how many requests run side by side, or AUTO
     threads: int | None = None  # of the CPU, for each instance; None: an equal share
     performance_hint: str = ""  # OpenVINO: LATENCY or THROUGHPUT
+    compute_capability: str = ""  # TensorRT-RTX: of the GPU to build for, e.g. 8.9; "" is the one that is here
     shapes: Mapping[str, str] = field(default_factory=dict)  # TensorRT: input → least:best:most, e.g. 1x3x8x8:…
     workspace_mb: int | None = None  # TensorRT: MiB of scratch memory that a build may use
     builder_level: int | None = None  # TensorRT: builder optimisation level, 0 to 5
@@ -267,6 +268,11 @@ class Gpu:
     compute_capability: str
     memory_total: int
     memory_free: int
+
+    @classmethod
+    def named(cls, compute_capability: str) -> Gpu:
+        """A GPU that is not here, known by its compute capability only: to build for it."""
+        return cls(0, f"compute capability {compute_capability}", compute_capability, 0, 0)
 
 
 @dataclass(frozen=True)

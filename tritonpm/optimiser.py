@@ -18,7 +18,7 @@ from tritonpm.catalogue import Record
 from tritonpm.catalogue.blobs import digest_of
 from tritonpm.catalogue.jobs import EVENTS, Job
 from tritonpm.convert.conversion import Options, shape_ranges
-from tritonpm.convert.plan import Work, cascade_key, plan, works
+from tritonpm.convert.plan import ACCELERATED, Work, cascade_key, plan, works
 from tritonpm.convert.requests import CANCEL, Answer, Compare, Convert
 from tritonpm.data import CascadeProof, File, Gpu, Optimised
 from tritonpm.errors import OptimisationError, TritonpmError
@@ -60,7 +60,7 @@ class Optimiser:
             return known
         try:
             made = self._convert(work)
-        except ConversionFailedError as error:
+        except NotTakenError as error:
             if not work.plan.instead:
                 raise
             other = plan(work.stage.format, work.settings, optimizer=work.plan.instead)
@@ -77,6 +77,7 @@ class Optimiser:
             **self.materials.common(stage.name),
             model=self.materials.original(stage),
             steps=made.steps,
+            accelerated=made.optimizer in ACCELERATED,
             options=self._options(work, proved_on),
             gpu=self._gpu(work),
             samples=proved_on,
@@ -85,7 +86,7 @@ class Optimiser:
         )
         answer, folder = self.materials.ask(request, f"{stage.name}-{made.optimizer}")
         if answer.state == "failed":
-            kind = OptimisationError if answer.agreement.state == "failed" else ConversionFailedError
+            kind = OptimisationError if answer.taken else NotTakenError
             raise kind(answer.reason, where=f"stage {stage.name}", do=_remedy(answer, made.precision))
         return self._keep(work, answer, folder, notes)
 
@@ -176,12 +177,16 @@ class Optimiser:
     def _gpu(self, work: Work) -> Gpu | None:
         from tritonpm.hardware import target
 
+        if not work.settings.on_gpu:
+            return None
+        if capability := work.settings.compute_capability:
+            return Gpu.named(capability)
         gpus = [gpu for gpu in target().gpus if not work.settings.gpus or gpu.index in work.settings.gpus]
-        return gpus[0] if gpus and work.settings.on_gpu else None
+        return next(iter(gpus), None)
 
 
-class ConversionFailedError(OptimisationError):
-    """The converter could not take the model; another optimizer may."""
+class NotTakenError(OptimisationError):
+    """The optimizer takes the model only in part; another one may take it whole."""
 
 
 def _remedy(answer: Answer, precision: str) -> str:

@@ -22,7 +22,7 @@ from tritonpm.catalogue.jobs import RUNNING
 from tritonpm.convert.conversion import MissingToolError
 from tritonpm.convert.plan import Work, cascade_key, works
 from tritonpm.convert.requests import CANCEL
-from tritonpm.data import CascadeProof, Optimised
+from tritonpm.data import CascadeProof, Format, Optimised
 from tritonpm.errors import NotFoundError, NotOptimisedError, OptimisationError, UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +41,12 @@ _PROFILE_SECONDS = 300.0
 def default_memory() -> int:
     """Bytes that one conversion may use where nobody says how many."""
     return int(psutil.virtual_memory().total * _SHARE)
+
+
+def _built_layers(made: Optimised) -> list[tuple[str, str, str, str, None]]:
+    """An engine's layers as its build told them: name, kind, kernel, precision. Without a GPU there are no times."""
+    told: list[list[str]] = list(made.steps[-1].details["layers"])  # type: ignore[call-overload]
+    return [(name, kind, kernel, precision, None) for name, kind, kernel, precision in told]
 
 
 class Optimising:
@@ -104,6 +110,7 @@ class Optimising:
 
         Raises NotFoundError, OptimisationError where a model does not run here.
         """
+        from tritonpm.hardware import target
         from tritonpm.materials import Limits, Materials
 
         manager, record = self.manager, self.manager.catalogue.get(name)
@@ -115,7 +122,11 @@ class Optimising:
         with manager.workspace.scratch("profile") as folder:
             materials = Materials(manager, record, folder, Limits(_PROFILE_SECONDS, default_memory()))
             for each in wanted:
-                model = materials.optimised(made[each.name], keys[each.name]) if each.name in made else None
+                one = made.get(each.name)
+                if one and one.format is Format.TENSORRT and not target().gpus:
+                    found += [views.LayerView(each.name, *layer) for layer in _built_layers(one)]
+                    continue
+                model = materials.optimised(one, keys[each.name]) if one else None
                 with manager.progress(f"Profiling {each.name}"):
                     answer, _ = materials.ask(materials.profile(each, model), "profile")
                 if answer.state == "failed":

@@ -123,6 +123,7 @@ OPTIONS = (
         multiple=True,
         help="TensorRT: INPUT=LEAST:BEST:MOST, e.g. image=1x3x320x320:8x3x640x640:16x3x1280x1280 (repeatable).",
     ),
+    click.option("--compute-capability", metavar="X.Y", help="TensorRT-RTX: of a GPU that is not here, to build for."),
     click.option("--workspace-mb", type=int, help="TensorRT: MiB of scratch memory for a build."),
     click.option("--builder-level", type=int, help="TensorRT: builder optimisation level, 0 to 5."),
     click.option("--version-compatible/--this-version", default=None, help="TensorRT: an engine for later versions."),

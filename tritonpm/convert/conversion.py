@@ -22,6 +22,10 @@ class ConversionError(TritonpmError):
     """The model cannot be converted so."""
 
 
+class NotTakenError(ConversionError):
+    """The toolkit takes this model's graph only in part; another one may take it whole."""
+
+
 class MissingToolError(ConversionError):
     """The toolkit that the conversion needs is not installed."""
 

@@ -30,6 +30,7 @@ from tritonpm.convert.scoring import mean_score
 from tritonpm.data import Format, Gpu
 from tritonpm.tensors import Array
 
+_HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # where the time goes; a quantised Add or Mul gains nothing
 _TRIES = 8  # each leaves twice as many layers in floating point as the one before
 Answers = list[dict[str, Array]]
 
@@ -106,6 +107,7 @@ def _quantise(source: Path, target: Path, samples: list[Row], left: Sequence[str
         activation_type=QuantType.QInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.MinMax,
+        op_types_to_quantize=list(_HEAVY),
         nodes_to_exclude=list(left),
         # TensorRT takes no INT32 biases between Q and DQ.
         extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},

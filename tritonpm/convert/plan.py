@@ -116,7 +116,7 @@ def _key(package: Package, stage: Stage, settings: Settings, made: Plan, axis: B
         told += [s.calibration, s.max_drop]
     if made.optimizer in ("tensorrt", "ort-tensorrt"):
         told += [s.max_batch_size, s.shapes, s.workspace_mb, s.builder_level, s.version_compatible]
-        told += [s.hardware_compatible, s.plugins]
+        told += [s.hardware_compatible, s.plugins, s.compute_capability]
     return hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
 
 

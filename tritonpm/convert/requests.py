@@ -38,6 +38,7 @@ class Convert(Request, frozen=True, kw_only=True, tag=True):
     model: Model
     steps: tuple[str, ...] = ()
     options: Options = Options()
+    accelerated: bool = False  # what comes out runs in an accelerator of ONNX Runtime's, which is not here
     gpu: Gpu | None = None
     samples: tuple[str, ...] = ()  # .npz files to prove it on
     batches: tuple[int, ...] = ()
@@ -89,3 +90,4 @@ class Answer:
     agreement: Agreement = field(default_factory=Agreement)
     guilty: tuple[str, ...] = ()
     layers: tuple[Layer, ...] = ()
+    taken: bool = True  # False: the toolkit takes the graph only in part, another optimizer may do better

@@ -22,6 +22,7 @@ from tritonpm.convert.conversion import (
     Conversion,
     ConversionError,
     MissingToolError,
+    NotTakenError,
     Options,
     Record,
     Watch,
@@ -101,7 +102,7 @@ class _Build:
         if monitor.stopped:
             raise CancelledError("was cancelled")
         if serialized is None:
-            raise ConversionError(f"{self.kit.flavour} cannot build it: {logger.said()}", where=where)
+            raise NotTakenError(f"{self.kit.flavour} cannot build it: {logger.said()}", where=where)
         self._keep_timings(config)
         plan = bytes(serialized)
         self.details.update(
@@ -135,7 +136,7 @@ class _Build:
             return network
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
         told = "; ".join(dict.fromkeys(_told(error) for error in errors)) or logger.said()
-        raise ConversionError(f"{self.kit.flavour} does not take it: {told[:600]}", where=artefact.model.name)
+        raise NotTakenError(f"{self.kit.flavour} does not take it: {told[:600]}", where=artefact.model.name)
 
     def _config(self, builder: Any, network: Any, artefact: Artefact) -> Any:
         trt, options = self.kit.module, self.options

@@ -19,7 +19,7 @@ import msgspec
 from tritonpm.convert import runtimes, sandbox
 from tritonpm.convert.agreement import BOUNDS, Inputs, UnverifiableError, agreement, trials
 from tritonpm.convert.chain import chain
-from tritonpm.convert.conversion import Artefact, CancelledError, ConversionError
+from tritonpm.convert.conversion import Artefact, CancelledError, ConversionError, NotTakenError
 from tritonpm.convert.converters import converter
 from tritonpm.convert.divergence import first_divergence
 from tritonpm.convert.profile import layers
@@ -29,6 +29,7 @@ from tritonpm.errors import TritonpmError
 from tritonpm.tensors import Array, load_npz, save_npz
 
 _LOOKED_INTO = 4  # inputs on which inner tensors are compared
+_ACCELERATED = "an execution accelerator runs it, which is the server's: it is verified when it is loaded"
 _REPORT_EVERY = 0.1  # seconds between two events of one step
 
 
@@ -66,7 +67,7 @@ def convert(request: Convert, folder: Path, watch: _Events) -> Answer:
         conversion = converter(name)(artefact, request.options, request.gpu, own, watch)
         artefact, steps = conversion.artefact, [*steps, conversion.record]
     watch.report("verifying", 0, 0)
-    proof = _proved(original, artefact, request)
+    proof = _proved(original, artefact, request) if not request.accelerated else Agreement("unverified", _ACCELERATED)
     state = "failed" if proof.state == "failed" else "done"
     main = str(artefact.model.relative_to(folder)) if artefact is not original else ""
     return Answer(state, proof.reason, artefact.format, main, artefact.signature, tuple(steps), proof)
@@ -198,7 +199,8 @@ def main() -> None:
     except CancelledError:
         answer = Answer("cancelled", "was cancelled")
     except ConversionError as error:  # who asked knows the file, and names it better
-        answer = Answer("failed", f"{error.what}; {error.do}" if error.do else error.what)
+        reason = f"{error.what}; {error.do}" if error.do else error.what
+        answer = Answer("failed", reason, taken=not isinstance(error, NotTakenError))
     except (TritonpmError, runtimes.NotRunnableError, runtimes.RunFailedError, UnverifiableError) as error:
         answer = Answer("failed", str(error))
     except Exception as error:

@@ -68,6 +68,18 @@ def _takes(case: Case) -> bool:
     )
 
 
+_SIZES = r"[1-9]\d{0,8}(x[1-9]\d{0,8})*"
+
+
+def _bad_shapes(case: Case) -> list[str]:
+    known = {tensor.name for tensor in case.stage.signature.inputs}
+    return [
+        name
+        for name, text in case.settings.shapes.items()
+        if name not in known or not re.fullmatch(f"{_SIZES}(:{_SIZES}:{_SIZES})?", text)
+    ]
+
+
 def _bad_version_policy(policy: str) -> bool:
     kind, _, rest = policy.partition(":")
     if kind == "all":
@@ -162,6 +174,18 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.settings.threads is not None and not 1 <= c.settings.threads <= 1024,
         "an instance has 1 to 1024 threads, not {s.threads}",
         "choose --threads in that range",
+    ),
+    Rule(
+        "compute-capability",
+        lambda c: not re.fullmatch(r"|[1-9]\d?\.\d", c.settings.compute_capability),
+        "{s.compute_capability!r} is no compute capability",
+        "give it as NVIDIA lists it, e.g. 8.9",
+    ),
+    Rule(
+        "shapes",
+        lambda c: bool(_bad_shapes(c)),
+        "the range of shapes {s.shapes} is not LEAST:BEST:MOST of one rank, or names no input of stage {stage.name!r}",
+        "write it as in --shape image=1x3x320x320:8x3x640x640:16x3x1280x1280",
     ),
     Rule(
         "builder-level",
