@@ -164,6 +164,7 @@ class Stage:
     serving: Mapping[str, object] = field(default_factory=dict)  # settings that the exporter suggests
     samples: tuple[Sample, ...] = ()
     config: str | None = None  # an adopted folder's config.pbtxt; `files` then keep the folder's own layout
+    max_instances: int | None = None  # the most objects that an image has, where the exporter tells
     root: str = ""  # the folder inside the package that `files` of an adopted model are relative to
 
 

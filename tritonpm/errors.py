@@ -6,6 +6,8 @@
     │   ├── ManifestError         package.yaml breaks the schema; carries every error with its path
     │   └── UnsafeError           hostile or dangerous content (traversal, bomb, code)
     ├── RuleError                 a setting breaks a rule
+    ├── RequirementError          this machine lacks what a package needs
+    ├── CapacityError             too little memory is free
     ├── RenderError               the repository that was asked for cannot be rendered (wiring, template)
     ├── OptimisationError         a model could not be optimised, or does not answer as it did
     │   └── NotOptimisedError     the settings ask for an artefact that was not made yet
@@ -64,6 +66,14 @@ class UnsafeError(PackageError):
 
 class RuleError(TritonpmError):
     """A setting breaks a rule; the sentence is the rule's own."""
+
+
+class RequirementError(TritonpmError):
+    """This machine lacks what a package needs."""
+
+
+class CapacityError(TritonpmError):
+    """Too little memory is free."""
 
 
 class RenderError(TritonpmError):

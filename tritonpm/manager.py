@@ -50,11 +50,11 @@ def inspect(path: Path, *, allow_code: bool = False) -> views.Inspection:
         return views.inspection(read(path, Path(staging), allow_code=allow_code))
 
 
-def doctor() -> list[Check]:
-    """What this machine has and lacks."""
+def doctor(profile: str = "") -> list[Check]:
+    """What this machine has and lacks; `profile` is the site's, such as mech-vision."""
     from tritonpm.hardware.doctor import checks
 
-    return checks()
+    return checks(profile)
 
 
 def lint(folder: Path) -> list[Finding]:
@@ -134,8 +134,13 @@ class Manager:
         name: str | None = None,
         allow_code: bool = False,
         changes: Mapping[str, object] | None = None,
+        profile: str = "",
+        ignore_requirements: bool = False,
     ) -> views.PackageDetails:
-        """Bring a package in: read, refuse or keep. Raises PackageError, RuleError, NameTakenError."""
+        """Bring a package in: read, refuse or keep. `profile` is the site's, such as mech-vision.
+
+        Raises PackageError, RuleError, NameTakenError, RequirementError.
+        """
         from tritonpm import settings as choices
         from tritonpm.hardware import target
         from tritonpm.package import read
@@ -154,6 +159,7 @@ class Manager:
             chosen = choices.defaults(package, axes, "gpu" if target().gpus else "cpu")
             chosen = choices.changed(self._adopted(package, chosen, place), changes or {})
             self._render(package, chosen, axes, place)
+            self._require_machine(package, chosen, profile, ignore=ignore_requirements)
             with self.changing(f"import {package.name}"):
                 self.catalogue.require_free(package.name, package.digest)
                 for file in package.files:
@@ -329,6 +335,27 @@ class Manager:
         if Serving(self).is_loaded(name):
             raise BusyError(f"{name} is loaded", do=f"`tritonpm unload {name}` first")
 
+    def _require_machine(self, package: Package, settings: Settings, profile: str, *, ignore: bool) -> None:
+        """Raise RequirementError where this machine lacks what the package needs; warnings go to the watcher."""
+        from tritonpm.hardware.host import host
+        from tritonpm.hardware.requirements import Wanted, require, unmet
+        from tritonpm.repository.config import backend_of
+
+        stages = [(stage, settings.for_stage(stage.name)) for stage in package.stages]
+        wanted = Wanted(
+            frozenset(own.device for _, own in stages),
+            frozenset({own.optimizer for _, own in stages} | {backend_of(s, own) for s, own in stages if not s.config}),
+            package.cascade,
+            package.exporter.lower(),
+            profile,
+        )
+        lacking = unmet(host(), wanted)
+        for each in lacking:
+            if each.level == "warning":
+                self.waiting(f"Warning: {each.sentence}; {each.do}.")
+        if not ignore:
+            require(lacking, package.name)
+
     def _require_idle(self, name: str) -> None:
         if job := self.catalogue.jobs.running(name):
             raise job.in_the_way()
@@ -400,6 +427,7 @@ class Manager:
     def _details(self, record: Record) -> views.PackageDetails:
         from tritonpm.hardware import target
         from tritonpm.repository.config import instances
+        from tritonpm.settings import warnings
 
         axes = self.axes(record.package)
         optimised = self.optimising.made(record)
@@ -408,5 +436,8 @@ class Manager:
         pending = current is not None and current.digest != revision.digest
         count = instances(record.settings, target(), record.package)
         job = self.catalogue.jobs.running(record.package.name)
+        said = warnings(record.package, record.settings, axes, target())
         stages = self.optimising.stages(record)
-        return views.details(record, axes, revision, instances=count, pending=pending, job=job, optimisations=stages)
+        return views.details(
+            record, axes, revision, instances=count, pending=pending, job=job, optimisations=stages, said=said
+        )

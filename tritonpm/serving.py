@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm import probing, views
 from tritonpm.errors import NotFoundError, PackageError, ServerError, TritonpmError
+from tritonpm.preflight import room_for
 from tritonpm.repository.config import REVISION
 from tritonpm.tensors import Array, as_served, load_npz, save_npz
 from tritonpm.triton import embedded
@@ -142,7 +143,7 @@ class Serving:
             revision = manager.publish(name)
             offset = self._log_size()
             try:
-                with manager.progress(f"Loading {name}"):
+                with manager.progress(f"Loading {name}"), room_for(manager, manager.catalogue.get(name), revision):
                     client.load_and_wait(name, timeout=timeout)
                     self._require_revision(client, revision)
                     proved = probing.probe(manager, client, manager.catalogue.get(name)) if probe else "not probed"

@@ -5,7 +5,7 @@ The keys are documented in docs/json.md and stay stable within an API version.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -245,6 +245,7 @@ def details(
     pending: bool,
     job: Job | None,
     optimisations: tuple[OptimisationView, ...],
+    said: Sequence[str],
 ) -> PackageDetails:
     """Everything about a package."""
     p, s = record.package, record.summary
@@ -258,7 +259,7 @@ def details(
         stages_in_detail=tuple(stage_view(p, stage.name, axes[stage.name]) for stage in p.stages),
         optimisations=optimisations,
         settings=record.settings,
-        notes=tuple(note for model in revision.models for note in model.notes),
+        notes=(*said, *(note for model in revision.models for note in model.notes)),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tritonpm.data import BatchAxis, Format, Package, Settings, Signature, Stage, Target, Task, Tensor
 from tritonpm.errors import RuleError
-from tritonpm.settings import RULES, broken, changed, defaults, require, stage_changed
+from tritonpm.settings import RULES, broken, changed, defaults, require, stage_changed, warnings
 from tritonpm.settings.page import page
 
 TARGET = Target(cores=2)
@@ -22,6 +22,12 @@ def package(task: Task = Task.OTHER, form: Format = Format.ONNX, **serving: obje
     x = Tensor("x", "FP32", ("batch", 4))
     stage = Stage("model", task, form, "model.onnx", ("model.onnx",), Signature((x,), (x,)), serving=serving)
     return Package("p", "1", "hand", "", (stage,), (), "sha256:0")
+
+
+def dlk(version: str, task: Task = Task.OTHER, form: Format = Format.ONNX, **stage: object) -> Package:
+    """A package of the Mech-DLK exporter."""
+    base = package(task, form)
+    return replace(base, exporter="Mech-DLK", exporter_version=version, stages=(replace(base.stages[0], **stage),))
 
 
 # rule → (settings that break it, what the sentence must hold, task, format, batch axis)
@@ -52,11 +58,58 @@ BREAKING = {
         PROVED,
     ),
     "cuda-graphs-gpu": (Settings(cuda_graphs=True), "GPU only", Task.OTHER, Format.ONNX, PROVED),
+    "precision": (Settings(precision="FP8"), "'FP8'", Task.OTHER, Format.ONNX, PROVED),
+    "gpu-precision": (
+        Settings(device="gpu", precision="FP16"), "FP16 on the GPU needs", Task.OTHER, Format.ONNX, PROVED,
+    ),
+    "optimizer": (Settings(optimizer="magic"), "'magic'", Task.OTHER, Format.ONNX, PROVED),
+    "optimizer-of-device": (Settings(optimizer="tensorrt"), "for device cpu", Task.OTHER, Format.ONNX, PROVED),
+    "optimizer-of-format": (Settings(optimizer="onnx"), "cannot take openvino", Task.OTHER, Format.OPENVINO, PROVED),
+    "optimised-formats": (
+        Settings(device="gpu-optimised", precision="FP16"), "is torchscript", Task.OTHER, Format.TORCHSCRIPT, PROVED,
+    ),
+    "accelerator-precision": (
+        Settings(optimizer="ort-openvino", precision="FP16"), "at FP32 only", Task.OTHER, Format.ONNX, PROVED,
+    ),
+    "tolerances": (Settings(tolerances={"luck": 1.0}), "luck", Task.OTHER, Format.ONNX, PROVED),
+    "openvino-device": (Settings(openvino_device="TPU"), "'TPU'", Task.OTHER, Format.ONNX, PROVED),
+    "streams": (Settings(streams="many"), "'many'", Task.OTHER, Format.ONNX, PROVED),
+    "performance-hint": (Settings(performance_hint="FAST"), "'FAST'", Task.OTHER, Format.ONNX, PROVED),
+    "threads": (Settings(threads=0), "1 to 1024", Task.OTHER, Format.ONNX, PROVED),
+    "compute-capability": (Settings(compute_capability="sm89"), "'sm89'", Task.OTHER, Format.ONNX, PROVED),
+    "shapes": (Settings(shapes={"y": "1x4"}), "names no input", Task.OTHER, Format.ONNX, PROVED),
+    "builder-level": (Settings(builder_level=6), "0 to 5", Task.OTHER, Format.ONNX, PROVED),
+    "build-workspace": (Settings(workspace_mb=0), "at least 1", Task.OTHER, Format.ONNX, PROVED),
+    "max-drop": (Settings(max_drop=2.0), "0 to 1", Task.OTHER, Format.ONNX, PROVED),
+}  # fmt: skip
+
+SEGMENTATION, DETECTION = Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION
+# Rules of the Mech-DLK exporter → (a package and settings that break it, words, a package and settings that do not)
+OF_THE_EXPORTER = {
+    "mech-dlk-version": ((dlk("new"), Settings()), "'new' is no version", (dlk("2.4.1"), Settings())),
+    "mech-dlk-switching": (
+        (dlk("2.4.0"), Settings(precision="FP16")), "cannot be chosen", (dlk("2.4.1"), Settings(precision="FP16")),
+    ),
+    "mech-dlk-gpu-default": (
+        (dlk("2.2.0", SEGMENTATION), Settings(device="gpu", max_batch_size=1)),
+        "does not run on the GPU as it came",
+        (dlk("2.2.0", SEGMENTATION), Settings(device="cpu", max_batch_size=1)),
+    ),
+    "mech-dlk-engine-only": (
+        (dlk("2.4.1", form=Format.TENSORRT, model="m.dlkmt"), Settings(device="gpu")),
+        "holds only an engine (m.dlkmt)",
+        (dlk("2.4.1", form=Format.TENSORRT, model="m.dlkmt"), Settings(device="gpu-optimised")),
+    ),
+    "mech-dlk-slow-detection": (
+        (dlk("2.4.1", DETECTION, max_instances=1), Settings()),
+        "is slow on the CPU",
+        (dlk("2.4.1", DETECTION, max_instances=2), Settings()),
+    ),
 }  # fmt: skip
 
 
 def test_every_rule_has_a_breaking_case() -> None:
-    assert set(BREAKING) == {rule.name for rule in RULES}
+    assert {*BREAKING, *OF_THE_EXPORTER} == {rule.name for rule in RULES}
 
 
 @pytest.mark.parametrize("name", BREAKING)
@@ -68,6 +121,26 @@ def test_broken_rule_says_its_sentence(name: str) -> None:
     assert words in found[name]
     with pytest.raises(RuleError):
         require(package(task, form), settings, {"model": axis}, TARGET)
+
+
+@pytest.mark.parametrize("name", OF_THE_EXPORTER)
+def test_rules_of_the_exporter(name: str) -> None:
+    (broken_package, settings), words, (fine_package, fine) = OF_THE_EXPORTER[name]
+    found = {
+        rule.name: (rule, rule.explain(case))
+        for rule, case in broken(broken_package, settings, {"model": PROVED}, TARGET)
+    }
+    rule, sentence = found[name]
+    assert words in sentence
+    if rule.level == "warning":
+        require(broken_package, settings, {"model": PROVED}, TARGET)
+        assert any(words in said for said in warnings(broken_package, settings, {"model": PROVED}, TARGET))
+    assert name not in {rule.name for rule, _ in broken(fine_package, fine, {"model": PROVED}, TARGET)}
+    assert not [
+        r
+        for r, _ in broken(replace(broken_package, exporter="hand"), settings, {"model": PROVED}, TARGET)
+        if r.name == name
+    ]
 
 
 def test_defaults_break_no_rule() -> None:

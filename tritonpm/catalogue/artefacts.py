@@ -41,6 +41,15 @@ class Artefacts:
         """Remember what was proved of a cascade."""
         self._database.do("INSERT OR REPLACE INTO cascades VALUES (?,?)", key, msgspec.json.encode(proof))
 
+    def memory(self, digest: str, device: str) -> int | None:
+        """Bytes that one instance of a revision was measured to take on a device."""
+        row = self._database.one("SELECT bytes FROM memory WHERE digest = ? AND device = ?", digest, device)
+        return int(row[0]) if row else None
+
+    def put_memory(self, digest: str, device: str, size: int) -> None:
+        """Remember what was measured."""
+        self._database.do("INSERT OR REPLACE INTO memory VALUES (?,?,?)", digest, device, size)
+
     def blobs(self, sources: set[str]) -> set[str]:
         """The digests of everything that was made of `sources`."""
         rows = self._database.all("SELECT source, optimised FROM artefacts")

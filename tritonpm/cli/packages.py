@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from tritonpm.measuring import Trial
 
 NAME = click.argument("name", metavar="NAME")
+PROFILE = click.option(
+    "--profile", default="", metavar="NAME", envvar="TRITONPM_PROFILE",
+    help="The site's profile, mech-vision or mech-vision:VERSION [TRITONPM_PROFILE].",
+)  # fmt: skip
 EXISTING = click.Path(exists=False, path_type=Path)
 
 
@@ -29,12 +33,14 @@ EXISTING = click.Path(exists=False, path_type=Path)
 @click.argument("source", type=EXISTING)
 @click.option("--name", help="The package's name [default: the manifest's, or the file's].")
 @click.option("--allow-code", is_flag=True, help="Accept content that runs code on load (model.py, *.so, engines).")
+@PROFILE
+@click.option("--ignore-requirements", is_flag=True, help="Import on a machine that only prepares packages.")
 @setting_options
 @reading
 @pass_app
-def import_command(app: App, source: Path, name: str | None, allow_code: bool, changes: dict[str, Any]) -> None:
+def import_command(app: App, /, source: Path, changes: dict[str, Any], **told: Any) -> None:
     """Import a package: a .zip or folder with package.yaml, a model file, or a Triton model folder."""
-    view = app.manager().import_package(source, name=name, allow_code=allow_code, changes=changes)
+    view = app.manager().import_package(source, changes=changes, **told)
     app.emit("Package", view, lambda: click.echo(f"Imported {view.name} ({view.type}, {view.digest[:19]})."))
     for note in view.notes:
         app.advise(f"Note: {note}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.packages import PROFILE
 from tritonpm.errors import TritonpmError
 
 
@@ -31,11 +32,14 @@ def schema_command() -> None:
     click.echo(json.dumps(manifest_schema(), indent=2, ensure_ascii=False))
 
 
-@command("doctor", examples="tritonpm doctor\ntritonpm doctor --rebuild-catalogue")
+@command(
+    "doctor", examples="tritonpm doctor\ntritonpm doctor --profile mech-vision\ntritonpm doctor --rebuild-catalogue"
+)
+@PROFILE
 @click.option("--rebuild-catalogue", is_flag=True, help="Make a corrupt catalogue anew from the packages' records.")
 @reading
 @pass_app
-def doctor_command(app: App, rebuild_catalogue: bool) -> None:
+def doctor_command(app: App, rebuild_catalogue: bool, profile: str) -> None:
     """Say what this machine has, what is missing and how to get it."""
     if rebuild_catalogue:
         names = app.manager().rebuild()
@@ -44,7 +48,7 @@ def doctor_command(app: App, rebuild_catalogue: bool) -> None:
     from tritonpm.cli.output import table
     from tritonpm.manager import doctor
 
-    checks = doctor()
+    checks = doctor(profile)
     rows = (("ok" if c.ok else "missing" if c.needed else "-", c.name, c.found or c.remedy) for c in checks)
     app.emit("Doctor", checks, lambda: table(("", "CHECK", "FOUND, OR WHAT TO DO"), rows))
     if any(c.needed and not c.ok for c in checks):

@@ -49,7 +49,7 @@ def plan(format: Format, settings: Settings, *, optimizer: str = "") -> Plan | N
 
     `optimizer` overrides the settings' own: the alternative after a failure.
     """
-    if not settings.optimised:
+    if not settings.optimised or format is Format.TENSORRT:
         return None
     chosen = optimizer or settings.optimizer
     instead = ""

@@ -7,19 +7,25 @@ import sys
 from importlib import metadata
 
 from tritonpm.data import Check
+from tritonpm.hardware.host import host
 from tritonpm.hardware.machine import cores, gpus
+from tritonpm.hardware.requirements import Wanted, unmet
 
 
-def checks() -> list[Check]:
-    """Every check, in the order in which a newcomer needs them."""
-    return [_python(), _server(), *map(_package, _PACKAGES), _memory(), _gpu()]
+def checks(profile: str = "") -> list[Check]:
+    """Every check, in the order in which a newcomer needs them; `profile` is the site's, such as mech-vision."""
+    tools = [*map(_package, _PACKAGES), _tensorrt()]
+    return [_python(), _server(), *tools, _memory(), _gpu(), *_requirements(profile)]
 
 
 # package, what it is for, how to get it, whether serving here needs it
 _PACKAGES = (
     ("onnxruntime", "the embedded server's onnxruntime backend", 'pip install "tritonpm[server]"', True),
     ("openvino", "the embedded server's openvino backend", 'pip install "tritonpm[server]"', True),
-    ("tensorrt", "TensorRT engines", 'pip install "tritonpm[tensorrt]" (downloads from NVIDIA\'s index)', False),
+    ("nncf", "INT8 by OpenVINO", 'pip install "tritonpm[optimize]"', False),
+    ("pillow", "calibrating INT8 on images", 'pip install "tritonpm[optimize]"', False),
+    ("keras", "converting .keras", 'pip install "tritonpm[frameworks]"', False),
+    ("torch", "converting .pt2 and .keras", 'pip install "tritonpm[frameworks]"', False),
     ("tritonserver", "Triton's in-process API", "Python 3.12 and glibc 2.39 or later", False),
 )
 
@@ -47,6 +53,27 @@ def _package(row: tuple[str, str, str, bool]) -> Check:
         return Check(name, True, f"{metadata.version(name)}, for {purpose}", needed=needed)
     except metadata.PackageNotFoundError:
         return Check(name, False, "", f"for {purpose}: {remedy}", needed=needed)
+
+
+def _tensorrt() -> Check:
+    from tritonpm.convert.conversion import MissingToolError
+    from tritonpm.convert.tensorrt import toolkit
+
+    try:
+        kit = toolkit()
+    except MissingToolError as error:
+        return Check("TensorRT", False, "", str(error), needed=False)
+    return Check("TensorRT", True, f"{kit.flavour} {kit.version}, for engines", needed=False)
+
+
+def _requirements(profile: str) -> list[Check]:
+    """What would hinder a package that wants all that this machine could have."""
+    this = host()
+    devices = {"cpu", "gpu"} if this.gpus or this.driver else {"cpu"}
+    wanted = Wanted(frozenset(devices), frozenset({"openvino"}), profile=profile)
+    lacking = unmet(this, wanted)
+    listed = [Check(each.name, False, "", f"{each.sentence}: {each.do}", each.level == "error") for each in lacking]
+    return listed or [Check("requirements", True, f"met, on {this.cpu}")]
 
 
 def _memory() -> Check:

@@ -133,6 +133,9 @@ class StageEntry(_Strict):
     inputs: dict[TensorName, Annotated[str, Field(min_length=1, max_length=1024)]] = Field(
         default_factory=dict, description="Where an input comes from: 'stage.output', or an input of the package."
     )
+    max_instances: int | None = Field(
+        None, ge=1, description="The most objects that an image has, where that is known."
+    )
     serving: Serving = Field(default_factory=lambda: Serving())
     samples: list[SampleEntry] = Field(default_factory=list)
 
@@ -239,6 +242,7 @@ def _stage(stage: Stage) -> dict[str, Any]:
     optional = {
         "signature": None if adopted or stage.format in SPEAKING else _signature(stage.signature),
         "labels": stage.labels,
+        "max_instances": stage.max_instances,
         "inputs": dict(stage.bindings),
         "serving": {key: list(v) if isinstance(v, tuple) else v for key, v in stage.serving.items()},
         "samples": _samples(stage.samples),

@@ -130,6 +130,7 @@ def _stage(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> S
         bindings=tuple(sorted(entry.inputs.items())),
         serving=serving,
         samples=_samples(entry.samples, tree, stage.signature),
+        max_instances=entry.max_instances,
     )
 
 

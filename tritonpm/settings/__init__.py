@@ -1,6 +1,7 @@
 """What may be chosen: settings from plain mappings, and the rules with their sentences. Pure."""
 
 from tritonpm.settings.changes import changed, defaults, stage_changed
-from tritonpm.settings.rules import RULES, Case, Rule, broken, require
+from tritonpm.settings.rule import Case, Rule
+from tritonpm.settings.rules import RULES, broken, require, warnings
 
-__all__ = ["RULES", "Case", "Rule", "broken", "changed", "defaults", "require", "stage_changed"]
+__all__ = ["RULES", "Case", "Rule", "broken", "changed", "defaults", "require", "stage_changed", "warnings"]

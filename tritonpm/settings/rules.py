@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 from tritonpm.data import (
     BACKENDS,
@@ -17,44 +16,15 @@ from tritonpm.data import (
     Format,
     Package,
     Settings,
-    Stage,
     Target,
     Task,
 )
 from tritonpm.errors import RuleError
+from tritonpm.settings.changes import defaults
+from tritonpm.settings.exporter_rules import EXPORTER_RULES
+from tritonpm.settings.rule import MOST_BATCH, Case, Rule
 
-MOST_BATCH = 128
 MOST_INSTANCES = 64
-
-
-@dataclass(frozen=True)
-class Case:
-    """What a rule looks at: one stage of a package with the settings in force for it."""
-
-    package: Package
-    stage: Stage
-    settings: Settings
-    axis: BatchAxis
-    target: Target
-
-    @property
-    def backend(self) -> str:
-        """The backend that will serve the stage."""
-        return self.settings.backend or BACKENDS.get(self.stage.format, ("",))[0]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule's name, when it is broken, its sentence (formatted with the case) and what to do."""
-
-    name: str
-    broken: Callable[[Case], bool]
-    sentence: str
-    do: str
-
-    def explain(self, case: Case) -> str:
-        """The sentence for this case."""
-        return self.sentence.format(s=case.settings, stage=case.stage, case=case, axis=case.axis, most=MOST_BATCH)
 
 
 def _wrong_backend(case: Case) -> bool:
@@ -66,6 +36,12 @@ def _takes(case: Case) -> bool:
     return case.stage.format is Format.ONNX or (
         case.stage.format is Format.OPENVINO and case.settings.optimizer == "openvino"
     )
+
+
+def _compiled(case: Case) -> bool:
+    """An engine as it came is what `gpu-optimised` means, and there is nothing left to do."""
+    asks = case.settings.precision != "FP32" or case.settings.optimizer not in ("none", "auto")
+    return case.stage.format is Format.TENSORRT and not asks
 
 
 _SIZES = r"[1-9]\d{0,8}(x[1-9]\d{0,8})*"
@@ -135,7 +111,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "optimised-formats",
-        lambda c: c.settings.optimised and c.stage.format not in (Format.ONNX, Format.OPENVINO),
+        lambda c: c.settings.optimised and c.stage.format not in (Format.ONNX, Format.OPENVINO) and not _compiled(c),
         "stage {stage.name!r} is {stage.format.value} as it came, which is not optimised any further",
         "use --optimizer none and --precision fp32, or hand in the ONNX model",
     ),
@@ -301,13 +277,16 @@ RULES: tuple[Rule, ...] = (
         "CUDA graphs exist on the GPU only",
         "use --device gpu",
     ),
+    *EXPORTER_RULES,
 )
 
 
 def cases(package: Package, settings: Settings, axes: Mapping[str, BatchAxis], target: Target) -> Iterator[Case]:
     """One case for each stage."""
+    default = defaults(package, axes, "gpu" if target.gpus else "cpu")
     for stage in package.stages:
-        yield Case(package, stage, settings.for_stage(stage.name), axes[stage.name], target)
+        name = stage.name
+        yield Case(package, stage, settings.for_stage(name), axes[name], target, default.for_stage(name))
 
 
 def broken(
@@ -325,4 +304,11 @@ def require(package: Package, settings: Settings, axes: Mapping[str, BatchAxis],
     for stage in set(settings.stages) - {stage.name for stage in package.stages}:
         raise RuleError(f"there is no stage {stage!r}", where=package.name, do="`tritonpm show` lists the stages")
     for rule, case in broken(package, settings, axes, target):
-        raise RuleError(rule.explain(case), where=package.name, do=rule.do)
+        if rule.level == "error":
+            raise RuleError(rule.explain(case), where=package.name, do=rule.do)
+
+
+def warnings(package: Package, settings: Settings, axes: Mapping[str, BatchAxis], target: Target) -> list[str]:
+    """What the rules only warn of, with what to do."""
+    found = broken(package, settings, axes, target)
+    return [f"{rule.explain(case)}; {rule.do}" for rule, case in found if rule.level == "warning"]

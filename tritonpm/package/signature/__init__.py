@@ -13,6 +13,7 @@ SUFFIXES = {
     ".onnx": Format.ONNX,
     ".xml": Format.OPENVINO,
     ".plan": Format.TENSORRT, ".engine": Format.TENSORRT, ".trt": Format.TENSORRT,
+    ".dlkmt": Format.TENSORRT,
     ".pt": Format.TORCHSCRIPT, ".pth": Format.TORCHSCRIPT, ".torchscript": Format.TORCHSCRIPT,
     ".pt2": Format.TORCH_EXPORT,
 }  # fmt: skip

@@ -1,0 +1,63 @@
+"""Before a GPU is loaded: is there room? After it was: what did it take? (see `hardware.memory`)"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tritonpm.hardware.machine import gpus
+from tritonpm.hardware.memory import DEFAULT_WORKSPACE, need, require_room
+
+if TYPE_CHECKING:
+    from tritonpm.catalogue import Record
+    from tritonpm.data import Gpu, Revision
+    from tritonpm.manager import Manager
+
+
+@contextmanager
+def room_for(manager: Manager, record: Record, revision: Revision) -> Iterator[None]:
+    """Refuse what does not fit on its GPUs, and remember what it took. Raises CapacityError.
+
+    Nothing to do for what runs on the CPU: there the operating system gives and takes.
+    """
+    chosen = _chosen(record, gpus()[0])
+    if not chosen:
+        yield
+        return
+    name, count = record.package.name, _instances(record)
+    weights = sum(file.size for file in record.package.files)
+    workspace = (record.settings.workspace_mb or 0) << 20 or DEFAULT_WORKSPACE
+    known = [manager.catalogue.artefacts.memory(revision.digest, gpu.name) for gpu in chosen]
+    measured = max((size for size in known if size is not None), default=None)
+    require_room(need(weights, count, workspace=workspace, measured=measured), chosen, _residents(manager), where=name)
+    yield
+    for before, after in zip(chosen, _chosen(record, gpus()[0]), strict=False):
+        if (taken := before.memory_free - after.memory_free) > 0:
+            manager.catalogue.artefacts.put_memory(revision.digest, before.name, taken // count)
+
+
+def _chosen(record: Record, here: tuple[Gpu, ...]) -> list[Gpu]:
+    stages = [record.settings.for_stage(stage.name) for stage in record.package.stages]
+    wanted = [own for own in stages if own.on_gpu]
+    listed = {index for own in wanted for index in own.gpus}
+    return [gpu for gpu in here if wanted and (not listed or gpu.index in listed)]
+
+
+def _instances(record: Record) -> int:
+    """On each GPU: an instance group with several GPUs has its count on each of them."""
+    return record.settings.instances or 1 if record.settings.mode == "performance" else 1
+
+
+def _residents(manager: Manager) -> dict[str, dict[int, int]]:
+    """What each loaded package was measured to hold on each GPU."""
+    held: dict[str, dict[int, int]] = {}
+    for entry in manager.catalogue.packages():
+        revision = manager.catalogue.revision(entry.name) if entry.status == "loaded" else None
+        record = manager.catalogue.get(entry.name) if revision else None
+        if revision is None or record is None:
+            continue
+        for gpu in _chosen(record, gpus()[0]):
+            size = manager.catalogue.artefacts.memory(revision.digest, gpu.name) or 0
+            held.setdefault(entry.name, {})[gpu.index] = size * _instances(record)
+    return held

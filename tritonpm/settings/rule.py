@@ -1,0 +1,43 @@
+"""What a rule is, and what it looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tritonpm.data import BACKENDS, BatchAxis, Package, Settings, Stage, Target
+
+MOST_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a rule looks at: one stage of a package with the settings in force for it."""
+
+    package: Package
+    stage: Stage
+    settings: Settings
+    axis: BatchAxis
+    target: Target
+    default: Settings = field(default_factory=Settings)  # what the package started with
+
+    @property
+    def backend(self) -> str:
+        """The backend that will serve the stage."""
+        return self.settings.backend or BACKENDS.get(self.stage.format, ("",))[0]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule's name, when it is broken, its sentence (formatted with the case) and what to do."""
+
+    name: str
+    broken: Callable[[Case], bool]
+    sentence: str
+    do: str
+    level: str = "error"  # or warning: said, and not refused
+
+    def explain(self, case: Case) -> str:
+        """The sentence for this case."""
+        about = {"stage": case.stage, "package": case.package, "axis": case.axis}
+        return self.sentence.format(s=case.settings, case=case, most=MOST_BATCH, **about)
