@@ -361,7 +361,7 @@ def report(results: list[Result], seconds: float, pairs: int) -> str:
     lines = [
         "# Serving against the bare runtime",
         "",
-        f"{_machine()}; ResNet-50 in {PRECISION}, {pairs} windows of {seconds:g} s a side in turn, medians.",
+        f"{machine()}; ResNet-50 in {PRECISION}, {pairs} windows of {seconds:g} s a side in turn, medians.",
         "The ratio is served/raw for throughput and raw/served for latency: 100 % means that the server costs nothing.",
         "",
         "| Backend and measure | Client | Raw | Served | Ratio | Spread | Target |",
@@ -377,7 +377,8 @@ def report(results: list[Result], seconds: float, pairs: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """The processor and the versions that a result is for."""
     from importlib.metadata import version
 
     lines = Path("/proc/cpuinfo").read_text().splitlines()
