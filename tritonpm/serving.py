@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +13,10 @@ from tritonpm import probing, views
 from tritonpm.errors import NotFoundError, PackageError, ServerError, TritonpmError
 from tritonpm.preflight import room_for
 from tritonpm.repository.config import REVISION
+from tritonpm.settings.advice import batch_advice
 from tritonpm.tensors import Array, as_served, load_npz, save_npz
 from tritonpm.triton import embedded
-from tritonpm.triton.client import Client
+from tritonpm.triton.client import Client, Statistics
 
 if TYPE_CHECKING:
     from tritonpm.data import Revision
@@ -188,7 +189,15 @@ class Serving:
                         statuses.get(owner, ""), *done,
                     )
                 )  # fmt: skip
-            return views.StatusView(client.where, "live", client.server_version(), tuple(models))
+            advice = tuple(self._advice(client, owners, counted.values()))
+            return views.StatusView(client.where, "live", client.server_version(), tuple(models), advice)
+
+    def _advice(self, client: Client, owners: Mapping[str, str], counted: Iterable[Statistics]) -> Iterator[str]:
+        """What the batches that ran say about a package's batch size."""
+        for each in counted:
+            most = int(client.config(each.name).get("max_batch_size") or 0) if each.name in owners else 0
+            if said := batch_advice(most, each.batches):
+                yield f"{each.name}: {said}"
 
     def infer(
         self, name: str, inputs: Path | None, outputs: Path | None, *, protocol: str = "http", version: str = ""

@@ -6,6 +6,7 @@ BF16 is ml_dtypes.bfloat16 (as tritonclient has it since 26.06) and BYTES object
 from __future__ import annotations
 
 import math
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ _NUMPY = {
     "FP16": np.float16, "FP32": np.float32, "FP64": np.float64, "BF16": ml_dtypes.bfloat16, "BYTES": np.object_,
 }  # fmt: skip
 _TRITON = {np.dtype(kind): name for name, kind in _NUMPY.items()}
+# numpy reads a header with Python's parser, whose depth counter threads upset before Python 3.11.5 (cpython#106905).
+_ONE_PARSER = threading.Lock()
 _MOST_BYTES = 4 << 30  # of all the arrays of one .npz
 _DYNAMIC_SIZE = 4  # what a dynamic dimension becomes in a synthesized input
 _LARGER_SIZES = (32, 224)  # what else is worth a try
@@ -65,7 +68,8 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         if version not in readers:
             raise ValueError(f"{member.filename} has version {version} of the .npy format")
-        shape, fortran, dtype = readers[version](stream)  # type: ignore[no-untyped-call]
+        with _ONE_PARSER:
+            shape, fortran, dtype = readers[version](stream)  # type: ignore[no-untyped-call]
         if dtype.hasobject or dtype.names:
             raise ValueError(f"{member.filename} holds objects, not numbers or text")
         if math.prod(shape) * dtype.itemsize != member.file_size - stream.tell():

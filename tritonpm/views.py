@@ -178,6 +178,7 @@ class StatusView:
     state: str
     version: str
     models: tuple[ModelView, ...]
+    advice: tuple[str, ...] = ()  # on settings, from what ran
 
 
 @dataclass(frozen=True)

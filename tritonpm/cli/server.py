@@ -100,6 +100,8 @@ def status_command(app: App) -> None:
             )
 
     app.emit("Status", view, text)
+    for sentence in view.advice:
+        app.advise(f"Advice: {sentence}.")
 
 
 @command("infer", examples="tritonpm infer bolts --input in.npz --output out.npz --protocol grpc")

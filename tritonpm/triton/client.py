@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tritonpm.data import Signature, Tensor
@@ -41,6 +41,7 @@ class Statistics:
     successes: int
     failures: int
     last_inference_ms: int  # Unix time in milliseconds, 0 for never
+    batches: Mapping[int, int] = field(default_factory=dict)  # batch size → how often it was executed
 
 
 @dataclass(frozen=True)
@@ -262,4 +263,8 @@ def _statistics(entry: Mapping[str, Any]) -> Statistics:
         succeeded,
         failed,
         int(entry.get("last_inference", 0)),
+        {
+            int(batch["batch_size"]): int(batch.get("compute_infer", {}).get("count", 0))
+            for batch in entry.get("batch_stats", ())
+        },
     )
