@@ -6,7 +6,7 @@ journal the intent, change the catalogue, make the disk agree, close the intent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm import views
-from tritonpm.catalogue import Blobs, Catalogue, Record, Workspace, create, find, lock, rebuild
+from tritonpm.catalogue import Blobs, Catalogue, Record, Source, Workspace, create, find, lock, rebuild
 from tritonpm.data import BatchAxis, Check, File, Optimised, Package, Revision, Settings
 from tritonpm.errors import BusyError, PackageError, UsageError
 
@@ -167,11 +167,47 @@ class Manager:
                 self.catalogue.add(package, chosen, views.summary(package, chosen))
         return self.show(package.name)
 
-    def change(
-        self, name: str, changes: Mapping[str, object], *, stage: str | None = None, calibration: Path | None = None
-    ) -> views.PackageDetails:
-        """Change a package's settings, or one stage's; `calibration` is a folder or file of samples for INT8.
+    def exchange(self, name: str, source: Path, *, allow_code: bool = False) -> None:
+        """Another content under the same name; the settings stay where the rules let them.
 
+        Raises PackageError, RuleError, NotFoundError, BusyError while it is being optimised.
+        """
+        from tritonpm import settings as choices
+        from tritonpm.hardware import target
+        from tritonpm.package import read
+
+        record = self.catalogue.get(name)
+        with self.workspace.scratch("upgrade") as staging:
+            with self.progress(f"Reading {source.name}") as report:
+                package = read(source, staging, name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b))
+
+            def place(file: File) -> Path:
+                return staging / file.path
+
+            axes = self.axes(package, place)
+            first = choices.defaults(package, axes, "gpu" if target().gpus else "cpu")
+            known = {stage.name for stage in package.stages}
+            stages = {stage: own for stage, own in record.settings.stages.items() if stage in known}
+            chosen = replace(record.settings, stages=stages or first.stages)
+            self._render(package, chosen, axes, place)
+            with self.changing(f"upgrade {name}"):
+                self._require_idle(name)
+                for file in package.files:
+                    self.blobs.put(staging / file.path, file.digest, move=True)
+                self.catalogue.replace(name, package, chosen, views.summary(package, chosen))
+
+    def change(
+        self,
+        name: str,
+        changes: Mapping[str, object],
+        *,
+        stage: str | None = None,
+        calibration: Path | None = None,
+        plugins: Sequence[Path] = (),
+    ) -> views.PackageDetails:
+        """Change a package's settings, or one stage's.
+
+        `calibration` is a folder or file of samples for INT8, `plugins` are TensorRT's shared libraries: code that will run.
         Raises RuleError, NotFoundError, BusyError while it is being optimised.
         """
         from tritonpm.settings import changed, stage_changed
@@ -182,6 +218,8 @@ class Manager:
             before = record.settings
             if calibration:
                 changes = {**changes, "calibration": self.optimising.calibration(calibration)}
+            if plugins:
+                changes = {**changes, "plugins": self.optimising.kept(plugins)}
             after = changed(before, changes) if stage is None else stage_changed(before, stage, changes)
             self._render(record.package, after)
             self.catalogue.set_settings(name, after, views.summary(record.package, after))
@@ -206,7 +244,7 @@ class Manager:
             models = self._models(name)
             with self.catalogue.intent("rename", models):
                 self.catalogue.rename(name, new_name)
-                self._settle(models)
+                self.settle(models)
 
     def remove(self, name: str) -> None:
         """Forget a package, what was published of it, and its files. Raises BusyError while it is loaded."""
@@ -216,7 +254,7 @@ class Manager:
             models = self._models(name)
             with self.catalogue.intent("remove", models):
                 self.catalogue.remove(name)
-                self._settle(models)
+                self.settle(models)
             self.blobs.collect(self.catalogue.referenced_blobs())
 
     def export(self, name: str, destination: Path, *, force: bool = False) -> Path:
@@ -247,8 +285,7 @@ class Manager:
         """Write a package's repository into a folder of the user's; the files are copies."""
         from tritonpm.repository.publish import publish
 
-        record = self.catalogue.get(name)
-        revision = self._render(record.package, record.settings, optimised=self.optimising.required(record))
+        record, revision = self.catalogue.get(name), self.rendered(name)
         folder.mkdir(parents=True, exist_ok=True)
         import tempfile
 
@@ -264,16 +301,20 @@ class Manager:
         package = replace(record.package, name=name)
         return self._render(package, settings, optimised=self.optimising.required(record))
 
+    def rendered(self, name: str) -> Revision:
+        """What the settings ask for. Raises NotOptimisedError where some of it was not made yet."""
+        record = self.catalogue.get(name)
+        return self._render(record.package, record.settings, optimised=self.optimising.required(record))
+
     def publish(self, name: str) -> Revision:
         """Bring what the settings ask for into the workspace's repository; nothing where it is there already."""
-        record = self.catalogue.get(name)
-        revision = self._render(record.package, record.settings, optimised=self.optimising.required(record))
+        record, revision = self.catalogue.get(name), self.rendered(name)
         current = self.catalogue.revision(name)
         models = tuple(model.name for model in revision.models)
         if current is None or current.digest != revision.digest:
             self.restore(name, revision)
         elif missing := tuple(model for model in models if not (self.workspace.repository / model).is_dir()):
-            self._settle(missing)
+            self.settle(missing)
         if record.status in ("imported", "failed"):
             self.catalogue.set_status(name, "ready")
         return revision
@@ -283,7 +324,20 @@ class Manager:
         models = tuple(model.name for model in revision.models)
         with self.catalogue.intent("publish", models):
             self.catalogue.add_revision(name, revision)
-            self._settle(models)
+            self.settle(models)
+
+    def put(self, revision: Revision) -> None:
+        """Write a revision's folders, not making it current: the caller's journal entry tells what becomes of them."""
+        from tritonpm.repository.publish import publish
+
+        with self.workspace.scratch("publish") as staging:
+            publish(revision, self.workspace.repository, staging, self.blobs.path)
+
+    def put_back(self, name: str, source: Source) -> None:
+        """Make a package what it was: its content and its settings."""
+        with self.changing(f"put back {name}"):
+            summary = views.summary(source.package, source.settings)
+            self.catalogue.replace(name, source.package, source.settings, summary)
 
     def rebuild(self) -> list[str]:
         """Make a corrupt catalogue anew from its records; the packages that it then knows."""
@@ -294,7 +348,7 @@ class Manager:
         """Finish what a killed process began: the folders it was changing are made to agree with the catalogue."""
         self.workspace.sweep()
         for intent, _, models in self.catalogue.open_intents():
-            self._settle(models)
+            self.settle(models)
             self.catalogue.close_intent(intent)
 
     def tidy(self, name: str) -> None:
@@ -303,11 +357,11 @@ class Manager:
         there = tuple(model for model in old if (self.workspace.repository / model).is_dir())
         if there:
             with self.catalogue.intent("tidy", there):
-                self._settle(there)
+                self.settle(there)
 
     # What the use cases share
 
-    def _settle(self, models: tuple[str, ...]) -> None:
+    def settle(self, models: tuple[str, ...]) -> None:
         """Make the folders of `models` what the catalogue's current revisions say: there, whole, or not there."""
         from tritonpm.repository.publish import publish, withdraw
 

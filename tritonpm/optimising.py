@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from tritonpm.convert.plan import Work, cascade_key, works
 from tritonpm.convert.requests import CANCEL
 from tritonpm.data import CascadeProof, Format, Optimised
 from tritonpm.errors import NotFoundError, NotOptimisedError, OptimisationError, UsageError
+from tritonpm.preflight import require_room_to_build
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
@@ -154,7 +155,13 @@ class Optimising:
     # Jobs
 
     def choose(
-        self, name: str, changes: Mapping[str, object], *, stage: str | None = None, calibration: Path | None = None
+        self,
+        name: str,
+        changes: Mapping[str, object],
+        *,
+        stage: str | None = None,
+        calibration: Path | None = None,
+        plugins: Sequence[Path] = (),
     ) -> None:
         """Change the settings as told, and where they still ask for nothing, to what is best here.
 
@@ -168,8 +175,8 @@ class Optimising:
             told["optimizer"] = "auto"
             if settings.device == "gpu":
                 told["device"] = "gpu-optimised"
-        if told or calibration:
-            manager.change(name, told, stage=stage, calibration=calibration)
+        if told or calibration or plugins:
+            manager.change(name, told, stage=stage, calibration=calibration, plugins=plugins)
 
     def resume(self, number: int) -> int:
         """Start what is left of a job that did not end well; the new job's number. Raises UsageError."""
@@ -202,6 +209,7 @@ class Optimising:
                     where=f"{name}, stage {work.stage.name}",
                     do="give --calibration FOLDER with .npz files or images",
                 )
+        require_room_to_build(manager, record)
         with manager.changing(f"optimize {name}"):
             job = self.jobs.create(name, {"seconds": time_limit, "memory": memory_limit or default_memory()})
             if again:
@@ -278,8 +286,14 @@ class Optimising:
         """Keep the samples of a folder or file as blobs; their digests, for the settings. Raises OptimisationError."""
         from tritonpm.convert.calibration import gather
 
+        return self.kept(gather(source))
+
+    def kept(self, files: Sequence[Path]) -> tuple[str, ...]:
+        """Keep files as blobs; their digests, for the settings. Raises NotFoundError."""
         digests = []
-        for path in gather(source):
-            digests.append(digest_of(Path(path)))
-            self.manager.blobs.put(Path(path), digests[-1])
+        for path in files:
+            if not path.is_file():
+                raise NotFoundError("is not there", where=str(path), do="check the path")
+            digests.append(digest_of(path))
+            self.manager.blobs.put(path, digests[-1])
         return tuple(digests)

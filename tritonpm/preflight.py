@@ -37,6 +37,14 @@ def room_for(manager: Manager, record: Record, revision: Revision) -> Iterator[N
             manager.catalogue.artefacts.put_memory(revision.digest, before.name, taken // count)
 
 
+def require_room_to_build(manager: Manager, record: Record) -> None:
+    """Refuse a build that does not fit: TensorRT tries kernels on the GPU itself. Raises CapacityError."""
+    chosen = _chosen(record, gpus()[0])
+    weights = sum(file.size for file in record.package.files)
+    workspace = (record.settings.workspace_mb or 0) << 20 or DEFAULT_WORKSPACE
+    require_room(need(weights, 1, workspace=workspace), chosen, _residents(manager), where=record.package.name)
+
+
 def _chosen(record: Record, here: tuple[Gpu, ...]) -> list[Gpu]:
     stages = [record.settings.for_stage(stage.name) for stage in record.package.stages]
     wanted = [own for own in stages if own.on_gpu]

@@ -30,9 +30,12 @@ _REFERENCE_SECONDS = 600.0  # for the original to answer on this machine
 Arrays = dict[str, Array]
 
 
-def probe(manager: Manager, client: Client, record: Record) -> str:
-    """Infer and compare; what was proved, in a few words. Raises ServerError, InferenceError."""
-    name = record.package.name
+def probe(manager: Manager, client: Client, record: Record, *, model: str = "") -> str:
+    """Infer and compare; what was proved, in a few words. Raises ServerError, InferenceError.
+
+    `model` is what to ask where that is not the package's public name.
+    """
+    name = model or record.package.name
     made, signature = manager.optimising.made(record), client.metadata(name)
     samples = samples_of(record)
     if not samples and not _unverified(made):
@@ -40,7 +43,7 @@ def probe(manager: Manager, client: Client, record: Record) -> str:
         _require_finite(_guessed(client, name, signature, batch)[1])
         return "answered a synthesized input; the package has no samples to compare with"
     compared = 0
-    for what, inputs, expected in _trials(manager, client, record, made, signature):
+    for what, inputs, expected in _trials(manager, client, record, name, made, signature):
         answer = client.infer(name, as_served(inputs, signature.inputs))
         _require_finite(answer)
         if difference := _apart(record, made, as_served(expected, signature.outputs), answer):
@@ -63,7 +66,7 @@ def _unverified(made: dict[str, Optimised]) -> bool:
 
 
 def _trials(
-    manager: Manager, client: Client, record: Record, made: dict[str, Optimised], signature: Signature
+    manager: Manager, client: Client, record: Record, name: str, made: dict[str, Optimised], signature: Signature
 ) -> Iterator[tuple[str, Arrays, Arrays]]:
     """(what, inputs, expected answer): the samples, with the original's answers where nothing else was proved."""
 
@@ -75,8 +78,8 @@ def _trials(
         yield from listed
         return
     if not listed:
-        batch = 1 if client.config(record.package.name).get("max_batch_size") else None
-        listed = [("a synthesized input", _guessed(client, record.package.name, signature, batch)[0], {})]
+        batch = 1 if client.config(name).get("max_batch_size") else None
+        listed = [("a synthesized input", _guessed(client, name, signature, batch)[0], {})]
     answers = _references(manager, record, [inputs for _, inputs, _ in listed])
     for (what, inputs, _), answer in zip(listed, answers, strict=True):
         yield what, inputs, answer

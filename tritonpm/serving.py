@@ -135,30 +135,33 @@ class Serving:
 
         Raises ServerError; the package is then failed, and what served before serves again.
         """
+        self.manager.optimising.ensure(name)
+        with self.client(load_timeout=timeout) as client, self.manager.changing(f"load {name}"):
+            return self.loaded(client, name, probe=probe, timeout=timeout)
+
+    def loaded(self, client: Client, name: str, *, probe: bool = True, timeout: float = 300.0) -> views.Loaded:
+        """`load`, for who holds the workspace's lock and a connection."""
         manager = self.manager
-        manager.optimising.ensure(name)
-        with self.client(load_timeout=timeout) as client, manager.changing(f"load {name}"):
-            if not client.live():
-                raise ServerError("no Triton answers", where=client.where, do="start one, or check the URL")
-            before = manager.catalogue.revision(name) if client.ready(name) else None
-            revision = manager.publish(name)
-            offset = self._log_size()
-            try:
-                with manager.progress(f"Loading {name}"), room_for(manager, manager.catalogue.get(name), revision):
-                    client.load_and_wait(name, timeout=timeout)
-                    self._require_revision(client, revision)
-                    proved = probing.probe(manager, client, manager.catalogue.get(name)) if probe else "not probed"
-            except TritonpmError as error:
-                reason = self._reason(error, name, offset)
-                with suppress(TritonpmError):  # the first error is the one to tell
-                    self._take_back(client, name, before)
-                manager.catalogue.set_status(name, "failed", reason)
-                raise ServerError(f"{name} could not be loaded: {reason}", do="see `tritonpm logs`") from None
-            manager.catalogue.set_status(name, "loaded", wanted=True)
-            self._unload_old(client, name)
-            manager.tidy(name)
-            number = manager.catalogue.get(name).revision
-        return views.Loaded(name, number or 0, proved)
+        if not client.live():
+            raise ServerError("no Triton answers", where=client.where, do="start one, or check the URL")
+        before = manager.catalogue.revision(name) if client.ready(name) else None
+        revision = manager.publish(name)
+        offset = self._log_size()
+        try:
+            with manager.progress(f"Loading {name}"), room_for(manager, manager.catalogue.get(name), revision):
+                client.load_and_wait(name, timeout=timeout)
+                self._require_revision(client, revision)
+                proved = probing.probe(manager, client, manager.catalogue.get(name)) if probe else "not probed"
+        except TritonpmError as error:
+            reason = self._reason(error, name, offset)
+            with suppress(TritonpmError):  # the first error is the one to tell
+                self._take_back(client, name, before)
+            manager.catalogue.set_status(name, "failed", reason)
+            raise ServerError(f"{name} could not be loaded: {reason}", do="see `tritonpm logs`") from None
+        manager.catalogue.set_status(name, "loaded", wanted=True)
+        self._unload_old(client, name)
+        manager.tidy(name)
+        return views.Loaded(name, manager.catalogue.get(name).revision or 0, proved)
 
     def unload(self, name: str, *, timeout: float = 60.0) -> None:
         """Unload a package and its members. Raises ServerError, NotFoundError."""

@@ -55,6 +55,25 @@ class Record:
     revision: int | None
 
 
+@dataclass(frozen=True)
+class Source:
+    """What a revision was made of."""
+
+    package: Package
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Published:
+    """A revision that is kept; `source` is None for those that an older tritonpm published."""
+
+    number: int
+    revision: Revision
+    source: Source | None
+    published: float  # seconds since the epoch, for a person to read
+    current: bool
+
+
 class Catalogue:
     """The catalogue of one workspace; open it with `Catalogue.open`."""
 
@@ -137,6 +156,20 @@ class Catalogue:
         )
         return self._decoded(row[0], Revision) if row else None
 
+    def history(self, name: str) -> list[Published]:
+        """The revisions of a package that are kept, the newest first. Raises NotFoundError."""
+        current = self.get(name).revision
+        rows = self._database.all(
+            "SELECT number, revision, source, published FROM revisions WHERE package = ? ORDER BY number DESC", name
+        )
+        return [
+            Published(
+                number, self._decoded(revision, Revision), self._decoded(source, Source) if source else None,
+                published, number == current,
+            )
+            for number, revision, source, published in rows
+        ]  # fmt: skip
+
     def models_ever(self, name: str) -> set[str]:
         """The model folders of all revisions of a package, current or not."""
         rows = self._database.all("SELECT revision FROM revisions WHERE package = ?", name)
@@ -153,9 +186,12 @@ class Catalogue:
         found: set[str] = set()
         for (package,) in self._database.all("SELECT package FROM packages"):
             found |= {file.digest for file in self._decoded(package, Package).files}
-        for (revision,) in self._database.all("SELECT revision FROM revisions"):
+        for revision, source in self._database.all("SELECT revision, source FROM revisions"):
             models = self._decoded(revision, Revision).models
             found |= {file.blob for model in models for file in model.files if file.blob}
+            if source:
+                told = self._decoded(source, Source)
+                found |= {file.digest for file in told.package.files} | _chosen(told.settings)
         for key, axis in self._database.all("SELECT key, axis FROM axes"):
             artefact = self._decoded(axis, BatchAxis).artefact
             if artefact and key.split(" ")[0] in found:
@@ -218,12 +254,42 @@ class Catalogue:
     def add_revision(self, name: str, revision: Revision) -> int:
         """Make `revision` the current one of a package; its number. Raises NotFoundError."""
         with self._database.transaction():
-            self._require(name)
-            row = self._database.one("SELECT coalesce(max(number), 0) + 1 FROM revisions WHERE package = ?", name)
-            number = int(row[0]) if row else 1
-            self._database.do("INSERT INTO revisions VALUES (?,?,?,?)", name, number, revision.digest, _json(revision))
+            record = self.get(name)
+            known = self._database.one(
+                "SELECT number FROM revisions WHERE package = ? AND digest = ?", name, revision.digest
+            )
+            row = known or self._database.one(
+                "SELECT coalesce(max(number), 0) + 1 FROM revisions WHERE package = ?", name
+            )
+            number, source = int(row[0]), Source(record.package, record.settings)
+            self._database.do(
+                "INSERT OR REPLACE INTO revisions (package, number, digest, revision, source, published) "
+                "VALUES (?,?,?,?,?,?)",
+                name, number, revision.digest, _json(revision), _json(source), time.time(),
+            )  # fmt: skip
             self._database.do("UPDATE packages SET revision = ? WHERE name = ?", number, name)
         return number
+
+    def replace(self, name: str, package: Package, settings: Settings, summary: Summary) -> None:
+        """Another content and settings under the same name: an upgrade, or the way back. Raises NameTakenError."""
+        with self._changing(name):
+            self._require(name)
+            other = self._database.one("SELECT name FROM packages WHERE digest = ? AND name != ?", package.digest, name)
+            if other:
+                raise NameTakenError(f"the same content is there as {other[0]!r}", do="use that package")
+            self._database.do(
+                "UPDATE packages SET digest = ?, package = ?, settings = ?, summary = ? WHERE name = ?",
+                package.digest, _json(replace(package, name=name)), _json(settings), _json(summary), name,
+            )  # fmt: skip
+
+    def prune(self, name: str, keep: int) -> list[int]:
+        """Forget all but the newest `keep` revisions and the current one; which."""
+        with self._database.transaction():
+            history = self.history(name)
+            old = [each.number for each in history[keep:] if not each.current]
+            for number in old:
+                self._database.do("DELETE FROM revisions WHERE package = ? AND number = ?", name, number)
+        return old
 
     def put_axis(self, key: str, axis: BatchAxis) -> None:
         """Keep what was proved."""
@@ -291,7 +357,7 @@ class Catalogue:
 
     def _decoded(self, content: bytes, type_: type[T]) -> T:
         with plain(self._workspace.database):
-            return msgspec.json.decode(content, type=type_)
+            return msgspec.json.decode(content or b"", type=type_)  # rot may have made it NULL
 
 
 def _chosen(settings: Settings) -> set[str]:

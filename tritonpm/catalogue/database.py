@@ -51,6 +51,15 @@ MIGRATIONS = (
       digest TEXT NOT NULL, device TEXT NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (digest, device)
     ) STRICT;
     """,
+    """
+    ALTER TABLE revisions ADD COLUMN source BLOB;
+    ALTER TABLE revisions ADD COLUMN published REAL NOT NULL DEFAULT 0;
+    CREATE TABLE leases (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, package TEXT NOT NULL REFERENCES packages(name) ON UPDATE CASCADE
+      ON DELETE CASCADE, project TEXT NOT NULL, ttl REAL NOT NULL, renewed REAL NOT NULL, boot TEXT NOT NULL,
+      UNIQUE (package, project)
+    ) STRICT;
+    """,
 )
 
 

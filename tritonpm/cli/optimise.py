@@ -45,19 +45,27 @@ def limited(function: Any) -> Any:
 @click.option("--stage", help="Change one stage of a cascade only.")
 @setting_options
 @SAMPLES
+@click.option(
+    "--plugin",
+    "plugins",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="TensorRT: a shared library of plugins, which runs as code (repeatable).",
+)
 @click.option("--again", is_flag=True, help="Compile and prove anew what is there already.")
 @click.option("--detach", is_flag=True, help="Return at once; `tritonpm jobs` shows how far it is.")
 @limited
 @reading
 @pass_app
 def optimize_command(
-    app: App, /, name: str, stage: str | None, changes: dict[str, Any], calibration: Path | None, again: bool,
-    detach: bool, time_limit: float, memory_limit: float | None,
+    app: App, /, name: str, stage: str | None, changes: dict[str, Any], calibration: Path | None,
+    plugins: tuple[Path, ...], again: bool, detach: bool, time_limit: float, memory_limit: float | None,
 ) -> None:  # fmt: skip
     """Compile a package for what it runs on, and prove that its answers are unchanged."""
     manager = app.manager()
     optimising = manager.optimising
-    optimising.choose(name, changes, stage=stage, calibration=calibration)
+    optimising.choose(name, changes, stage=stage, calibration=calibration, plugins=plugins)
     memory = int(memory_limit * GIB) if memory_limit else None
     job = optimising.start(name, again=again, time_limit=time_limit, memory_limit=memory)
     if job and detach:

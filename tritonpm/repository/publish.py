@@ -17,16 +17,21 @@ _EXCHANGE, _HERE = 2, -100  # RENAME_EXCHANGE, AT_FDCWD of renameat2(2)
 BlobPath = Callable[[str], Path]
 
 
-def publish(revision: Revision, root: Path, staging: Path, blob_path: BlobPath, *, link: bool = True) -> None:
+def publish(
+    revision: Revision, root: Path, staging: Path, blob_path: BlobPath, *, link: bool = True, anew: bool = False
+) -> None:
     """Put every model of a revision into `root`, each in one rename.
 
     `staging` is an empty folder on the same file system. With `link` model files are hard links to the read-only blobs.
-    Raises StorageError; what was there before stays.
+    A model that is there already is left untouched, since Triton would load it again for its new date; `anew` writes it
+    all the same. Raises StorageError; what was there before stays.
     """
     for model in revision.models:
         _require_ours(root / model.name)
     try:
         for model in revision.models:
+            if not anew and _is_there(model, root / model.name):
+                continue
             _put(_staged(model, staging / model.name, blob_path, link), root / model.name, staging)
         sync(root)
     except OSError as error:
@@ -47,6 +52,15 @@ def is_ours(folder: Path) -> bool:
     """Whether tritonpm made this model folder: its config carries a revision."""
     config = folder / "config.pbtxt"
     return config.is_file() and config.stat().st_size < 1 << 22 and REVISION in config.read_text(errors="replace")
+
+
+def _is_there(model: RenderedModel, folder: Path) -> bool:
+    """Whether the folder is this very model: its config carries the mark of all its files, which must be there."""
+    try:
+        same = all((folder / file.path).read_text(encoding="utf-8") == file.text for file in model.files if file.text)
+        return same and all((folder / file.path).is_file() for file in model.files)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _require_ours(folder: Path) -> None:

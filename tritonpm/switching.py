@@ -1,0 +1,127 @@
+"""Live switching: what serves goes on serving until what comes after it has proved itself.
+
+The new revision is rehearsed first: loaded under a name of its own, beside the one that serves, and probed. Only then
+does the public name move, which Triton does between two requests. A cascade moves in one step: its new members have
+names of their own, and the ensemble is what moves. Where the rehearsal fails, nobody has noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritonpm import probing, views
+from tritonpm.catalogue import Source
+from tritonpm.data import RenderedModel, Revision
+from tritonpm.errors import CapacityError, NotFoundError, ServerError, TritonpmError, UsageError
+
+if TYPE_CHECKING:
+    from tritonpm.manager import Manager
+    from tritonpm.serving import Serving
+    from tritonpm.triton.client import Client
+
+NEXT = ".next"  # of the public name, while a revision is rehearsed
+
+
+class Switching:
+    """The live changes of a workspace's packages."""
+
+    def __init__(self, serving: Serving) -> None:
+        self.serving = serving
+        self.manager: Manager = serving.manager
+
+    def set(
+        self, name: str, changes: Mapping[str, object], *, stage: str | None = None, calibration: Path | None = None
+    ) -> views.Loaded:
+        """Other settings, live. Raises RuleError, ServerError; on failure the package is as it was."""
+
+        def change() -> None:
+            self.manager.change(name, changes, stage=stage, calibration=calibration)
+
+        return self._switch(name, change)
+
+    def upgrade(self, name: str, source: Path, *, allow_code: bool = False) -> views.Loaded:
+        """Another content under the same name, live. Raises PackageError, RuleError, ServerError."""
+        return self._switch(name, lambda: self.manager.exchange(name, source, allow_code=allow_code))
+
+    def roll_back(self, name: str, number: int | None = None) -> views.Loaded:
+        """Back to a revision that is kept: the one before, or the one of that number. Raises NotFoundError."""
+        history = self.manager.catalogue.history(name)
+        current = next((each.number for each in history if each.current), 0)
+        wanted = [each for each in history if (each.number < current if number is None else each.number == number)]
+        if not wanted:
+            what = f"no revision {number}" if number else "no earlier revision"
+            raise NotFoundError(f"{name} has {what}", do=f"`tritonpm history {name}` lists them")
+        source = wanted[0].source
+        if source is None:
+            raise UsageError(f"revision {wanted[0].number} does not tell what it was made of", do="choose a later one")
+        return self._switch(name, lambda: self.manager.put_back(name, source))
+
+    def _switch(self, name: str, change: Callable[[], None]) -> views.Loaded:
+        manager = self.manager
+        record = manager.catalogue.get(name)
+        before = Source(record.package, record.settings)
+        change()
+        try:
+            manager.optimising.ensure(name)
+            with self.serving.client() as client, manager.changing(f"switch {name}"):
+                revision = manager.rendered(name)
+                there = client.ready(name)
+                with manager.catalogue.intent("switch", _names(revision)):
+                    if there:
+                        self._rehearse(client, revision)
+                    return self.serving.loaded(client, name)
+        except BaseException:
+            with suppress(TritonpmError):  # the first error is the one to tell
+                manager.put_back(name, before)
+                manager.catalogue.set_status(name, record.status, record.reason)
+            raise
+
+    def _rehearse(self, client: Client, revision: Revision) -> None:
+        """Load the revision under a name of its own, probe it, and take it away. Raises ServerError, CapacityError."""
+        manager, shadow = self.manager, shadow_of(revision)
+        before = manager.catalogue.revision(revision.name)
+        kept = {model.name for model in before.models} if before else set()
+        new = [model.name for model in revision.models[:-1] if model.name not in kept]
+        manager.put(shadow)
+        try:
+            with manager.progress(f"Rehearsing {revision.name}"):
+                client.load_and_wait(shadow.name)
+                probing.probe(manager, client, manager.catalogue.get(revision.name), model=shadow.name)
+        except TritonpmError as error:
+            for name in (shadow.name, *new):
+                with suppress(TritonpmError):
+                    client.unload_and_wait(name)
+            manager.settle(_names(revision))
+            raise _told(revision.name, error) from None
+        client.unload_and_wait(shadow.name)
+        manager.settle((shadow.name,))
+
+
+def shadow_of(revision: Revision) -> Revision:
+    """The same revision with another public name; members keep theirs."""
+    name, last = revision.name + NEXT, revision.models[-1]
+    files = tuple(
+        replace(file, text=file.text.replace(f'name: "{revision.name}"', f'name: "{name}"', 1))
+        if file.text and file.path.endswith(".pbtxt")
+        else file
+        for file in last.files
+    )
+    return Revision(name, revision.digest, (*revision.models[:-1], RenderedModel(name, files)))
+
+
+def _names(revision: Revision) -> tuple[str, ...]:
+    return (*(model.name for model in revision.models), revision.name + NEXT)
+
+
+def _told(name: str, error: TritonpmError) -> TritonpmError:
+    if isinstance(error, CapacityError) or "out of memory" in str(error).lower():
+        return CapacityError(
+            f"both do not fit into memory: {error.what}",
+            where=name,
+            do=f"`tritonpm unload {name}`, set, and `tritonpm load {name}`: a short outage",
+        )
+    return ServerError(f"the new revision does not prove itself, so the old one serves on: {error.what}", where=name)
