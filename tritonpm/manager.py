@@ -19,10 +19,12 @@ from tritonpm.data import BatchAxis, Check, File, Optimised, Package, Revision, 
 from tritonpm.errors import BusyError, PackageError, UsageError
 
 if TYPE_CHECKING:
+    from tritonpm.catalogue.leases import Lease
     from tritonpm.data import Finding
     from tritonpm.measuring import Trial
     from tritonpm.optimising import Optimising
 
+_WAIT = "wait until they are done, or see `tritonpm projects`"
 Report = Callable[[int, int], None]
 Progress = Callable[[str], AbstractContextManager[Report]]
 
@@ -120,8 +122,9 @@ class Manager:
 
     def packages(self) -> list[views.PackageView]:
         """Every package, by name."""
-        busy = self.catalogue.jobs.busy()
-        return [views.listed(entry, busy.get(entry.name)) for entry in self.catalogue.packages()]
+        busy, users = self.catalogue.jobs.busy(), self.catalogue.leases.users()
+        packages = self.catalogue.packages()
+        return [views.listed(entry, busy.get(entry.name), users.get(entry.name, ())) for entry in packages]
 
     def show(self, name: str) -> views.PackageDetails:
         """Everything about one package. Raises NotFoundError."""
@@ -204,16 +207,19 @@ class Manager:
         stage: str | None = None,
         calibration: Path | None = None,
         plugins: Sequence[Path] = (),
+        live: bool = False,
     ) -> views.PackageDetails:
-        """Change a package's settings, or one stage's.
+        """Change a package's settings, or one stage's; what is in use only as a part of a `live` switch.
 
-        `calibration` is a folder or file of samples for INT8, `plugins` are TensorRT's shared libraries: code that will run.
+        `calibration` is a folder or file of samples for INT8, `plugins` are TensorRT's shared libraries: code.
         Raises RuleError, NotFoundError, BusyError while it is being optimised.
         """
         from tritonpm.settings import changed, stage_changed
 
         with self.changing(f"set {name}"):
             self._require_idle(name)
+            if not live:
+                self._require_unused(name, "change it with `tritonpm set --live`")
             record = self.catalogue.get(name)
             before = record.settings
             if calibration:
@@ -231,6 +237,24 @@ class Manager:
 
         return measured(self, name)
 
+    def history(self, name: str) -> list[views.RevisionView]:
+        """The revisions of a package that are kept, the newest first. Raises NotFoundError."""
+        from tritonpm.history import listed
+
+        return listed(self, name)
+
+    def diff(self, name: str, one: int, other: int | None = None) -> Iterator[str]:
+        """Two revisions, line by line; `other` is the current one where it is None. Raises NotFoundError."""
+        from tritonpm.history import differences
+
+        return differences(self, name, one, other)
+
+    def prune(self, name: str, keep: int) -> tuple[list[int], int]:
+        """Forget old revisions, and how many blobs went with them."""
+        from tritonpm.history import prune
+
+        return prune(self, name, keep)
+
     def rename(self, name: str, new_name: str) -> None:
         """Give a package another name. Raises NameTakenError; BusyError while it is loaded."""
         from tritonpm.package.paths import NAME_RULE, is_name
@@ -239,6 +263,7 @@ class Manager:
             raise UsageError(f"{new_name!r} is no package name", do=NAME_RULE)
         with self.changing(f"rename {name}"):
             self._require_idle(name)
+            self._require_unused(name, _WAIT)
             self._require_unloaded(name)
             self.catalogue.require_free(new_name)
             models = self._models(name)
@@ -250,6 +275,7 @@ class Manager:
         """Forget a package, what was published of it, and its files. Raises BusyError while it is loaded."""
         with self.changing(f"remove {name}"):
             self._require_idle(name)
+            self._require_unused(name, _WAIT)
             self._require_unloaded(name)
             models = self._models(name)
             with self.catalogue.intent("remove", models):
@@ -278,6 +304,21 @@ class Manager:
             finally:
                 aside.unlink(missing_ok=True)
         return destination
+
+    # Who uses what
+
+    def use(self, name: str, project: str, ttl: float, holder: str = "") -> Lease:
+        """A project uses a package for `ttl` seconds; said again, it is renewed. Raises NotFoundError, UsageError."""
+        self.catalogue.get(name)
+        return self.catalogue.leases.take(name, project, ttl, holder)
+
+    def release(self, name: str, project: str, holder: str = "") -> bool:
+        """A project does not use a package any more; whether it did."""
+        return self.catalogue.leases.release(name, project, holder)
+
+    def projects(self) -> list[Lease]:
+        """Who uses what."""
+        return self.catalogue.leases.live()
 
     # Repositories
 
@@ -410,6 +451,18 @@ class Manager:
         if not ignore:
             require(lacking, package.name)
 
+    def require_unleased(self, name: str) -> None:
+        """Raise BusyError where a project uses the package."""
+        if users := self.catalogue.leases.users().get(name):
+            raise BusyError(f"{name} is in use by {', '.join(users)}", do=_WAIT)
+
+    def _require_unused(self, name: str, do: str) -> None:
+        """Raise BusyError naming the users."""
+        from tritonpm.serving import Serving
+
+        if users := Serving(self).users(name):
+            raise BusyError(f"{name} is in use by {', '.join(users)}", do=do)
+
     def _require_idle(self, name: str) -> None:
         if job := self.catalogue.jobs.running(name):
             raise job.in_the_way()
@@ -493,5 +546,13 @@ class Manager:
         said = warnings(record.package, record.settings, axes, target())
         stages = self.optimising.stages(record)
         return views.details(
-            record, axes, revision, instances=count, pending=pending, job=job, optimisations=stages, said=said
+            record,
+            axes,
+            revision,
+            instances=count,
+            pending=pending,
+            job=job,
+            optimisations=stages,
+            said=said,
+            used_by=self.catalogue.leases.users().get(record.package.name, ()),
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm import probing, views
-from tritonpm.errors import NotFoundError, PackageError, ServerError, TritonpmError
+from tritonpm.errors import BusyError, NotFoundError, PackageError, ServerError, TritonpmError
 from tritonpm.preflight import room_for
 from tritonpm.repository.config import REVISION
 from tritonpm.settings.advice import batch_advice
@@ -21,6 +21,9 @@ from tritonpm.triton.client import Client, Statistics
 if TYPE_CHECKING:
     from tritonpm.data import Revision
     from tritonpm.manager import Manager
+
+
+_MOMENT = 0.3  # seconds in which requests are counted
 
 
 class Serving:
@@ -130,6 +133,22 @@ class Serving:
         with self.client() as client:
             return client.ready(name)
 
+    def users(self, name: str) -> list[str]:
+        """Who uses a package: the projects that said so, and clients that did not, known by what they send.
+
+        Requests are counted over a moment, so that a probe of a moment ago, or a clock that was set, is no client.
+        """
+        found = list(self.manager.catalogue.leases.users().get(name, ()))
+        if self.manager.url is None and self.server is None:
+            return found
+        with suppress(ServerError, NotFoundError), self.client() as client:
+            if client.ready(name):
+                before = sum(each.inferences for each in client.statistics(name))
+                time.sleep(_MOMENT)
+                if (more := sum(each.inferences for each in client.statistics(name)) - before) > 0:
+                    found.append(f"clients that are not registered ({more / _MOMENT:.0f} inferences/s)")
+        return found
+
     def load(self, name: str, *, probe: bool = True, timeout: float = 300.0) -> views.Loaded:
         """Publish, load, read back, and prove by an inference.
 
@@ -163,9 +182,11 @@ class Serving:
         manager.tidy(name)
         return views.Loaded(name, manager.catalogue.get(name).revision or 0, proved)
 
-    def unload(self, name: str, *, timeout: float = 60.0) -> None:
-        """Unload a package and its members. Raises ServerError, NotFoundError."""
+    def unload(self, name: str, *, force: bool = False, timeout: float = 60.0) -> None:
+        """Unload a package and its members. Raises ServerError, NotFoundError; BusyError while it is in use."""
         manager = self.manager
+        if not force and (users := self.users(name)):
+            raise BusyError(f"{name} is in use by {', '.join(users)}", do="wait until they are done, or use --force")
         with self.client() as client, manager.changing(f"unload {name}"):
             record = manager.catalogue.get(name)
             with manager.progress(f"Unloading {name}"):

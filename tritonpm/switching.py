@@ -35,19 +35,22 @@ class Switching:
 
     def set(
         self, name: str, changes: Mapping[str, object], *, stage: str | None = None, calibration: Path | None = None
-    ) -> views.Loaded:
-        """Other settings, live. Raises RuleError, ServerError; on failure the package is as it was."""
+    ) -> views.Loaded | None:
+        """Other settings, live; None where the package is not loaded.
+
+        Raises RuleError, ServerError; on failure the package is as it was.
+        """
 
         def change() -> None:
-            self.manager.change(name, changes, stage=stage, calibration=calibration)
+            self.manager.change(name, changes, stage=stage, calibration=calibration, live=True)
 
         return self._switch(name, change)
 
-    def upgrade(self, name: str, source: Path, *, allow_code: bool = False) -> views.Loaded:
+    def upgrade(self, name: str, source: Path, *, allow_code: bool = False) -> views.Loaded | None:
         """Another content under the same name, live. Raises PackageError, RuleError, ServerError."""
         return self._switch(name, lambda: self.manager.exchange(name, source, allow_code=allow_code))
 
-    def roll_back(self, name: str, number: int | None = None) -> views.Loaded:
+    def roll_back(self, name: str, number: int | None = None) -> views.Loaded | None:
         """Back to a revision that is kept: the one before, or the one of that number. Raises NotFoundError."""
         history = self.manager.catalogue.history(name)
         current = next((each.number for each in history if each.current), 0)
@@ -60,19 +63,19 @@ class Switching:
             raise UsageError(f"revision {wanted[0].number} does not tell what it was made of", do="choose a later one")
         return self._switch(name, lambda: self.manager.put_back(name, source))
 
-    def _switch(self, name: str, change: Callable[[], None]) -> views.Loaded:
+    def _switch(self, name: str, change: Callable[[], None]) -> views.Loaded | None:
         manager = self.manager
         record = manager.catalogue.get(name)
-        before = Source(record.package, record.settings)
+        before, loaded = Source(record.package, record.settings), self.serving.is_loaded(name)
         change()
+        if not loaded:
+            return None
         try:
             manager.optimising.ensure(name)
             with self.serving.client() as client, manager.changing(f"switch {name}"):
                 revision = manager.rendered(name)
-                there = client.ready(name)
                 with manager.catalogue.intent("switch", _names(revision)):
-                    if there:
-                        self._rehearse(client, revision)
+                    self._rehearse(client, revision)
                     return self.serving.loaded(client, name)
         except BaseException:
             with suppress(TritonpmError):  # the first error is the one to tell

@@ -126,6 +126,21 @@ class Inspection:
 
 
 @dataclass(frozen=True)
+class RevisionView:
+    """A revision that is kept: what it was made of, and whether it is the current one."""
+
+    number: int
+    version: str
+    mode: str
+    device: str
+    max_batch_size: int
+    precision: str
+    published: str
+    digest: str
+    current: bool
+
+
+@dataclass(frozen=True)
 class Rendering:
     """What was written where."""
 
@@ -215,12 +230,12 @@ def precision(package: Package, settings: Settings) -> str:
     return next((t.dtype for t in tensors if t.dtype in ("FP16", "BF16", "FP32", "FP64")), "FP32")
 
 
-def listed(entry: Entry, job: Job | None) -> PackageView:
+def listed(entry: Entry, job: Job | None, used_by: tuple[str, ...]) -> PackageView:
     """A row of the catalogue; while `job` works on it, it is optimising."""
     s = entry.summary
     return PackageView(
         entry.name, s.type, s.stages, s.mode, s.device, s.max_batch_size, s.precision,
-        *_status(entry.status, entry.reason, job), entry.revision, entry.digest,
+        *_status(entry.status, entry.reason, job), entry.revision, entry.digest, used_by,
     )  # fmt: skip
 
 
@@ -247,12 +262,13 @@ def details(
     job: Job | None,
     optimisations: tuple[OptimisationView, ...],
     said: Sequence[str],
+    used_by: tuple[str, ...],
 ) -> PackageDetails:
     """Everything about a package."""
     p, s = record.package, record.summary
     return PackageDetails(
         p.name, s.type, s.stages, s.mode, s.device, s.max_batch_size, s.precision,
-        *_status(record.status, record.reason, job), record.revision, p.digest,
+        *_status(record.status, record.reason, job), record.revision, p.digest, used_by,
         version=p.version,
         exporter=f"{p.exporter} {p.exporter_version}".strip(),
         instances=instances,

@@ -21,6 +21,7 @@ from tritonpm.catalogue import records
 from tritonpm.catalogue.artefacts import Artefacts
 from tritonpm.catalogue.database import REBUILD, Database, plain
 from tritonpm.catalogue.jobs import Jobs
+from tritonpm.catalogue.leases import Leases
 from tritonpm.catalogue.records import Summary
 from tritonpm.catalogue.workspace import Workspace
 from tritonpm.data import BatchAxis, Package, Revision, Settings
@@ -80,6 +81,7 @@ class Catalogue:
     def __init__(self, database: Database, workspace: Workspace) -> None:
         self._database, self._workspace = database, workspace
         self.artefacts, self.jobs = Artefacts(database), Jobs(database, workspace)
+        self.leases = Leases(database)
 
     @classmethod
     def open(cls, workspace: Workspace) -> Catalogue:

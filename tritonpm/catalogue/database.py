@@ -56,8 +56,8 @@ MIGRATIONS = (
     ALTER TABLE revisions ADD COLUMN published REAL NOT NULL DEFAULT 0;
     CREATE TABLE leases (
       id INTEGER PRIMARY KEY AUTOINCREMENT, package TEXT NOT NULL REFERENCES packages(name) ON UPDATE CASCADE
-      ON DELETE CASCADE, project TEXT NOT NULL, ttl REAL NOT NULL, renewed REAL NOT NULL, boot TEXT NOT NULL,
-      UNIQUE (package, project)
+      ON DELETE CASCADE, project TEXT NOT NULL, holder TEXT NOT NULL, ttl REAL NOT NULL, renewed REAL NOT NULL,
+      boot TEXT NOT NULL, UNIQUE (package, project, holder)
     ) STRICT;
     """,
 )

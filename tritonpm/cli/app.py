@@ -17,6 +17,7 @@ from tritonpm import __version__
 if TYPE_CHECKING:
     from tritonpm.manager import Manager
     from tritonpm.serving import Serving
+    from tritonpm.switching import Switching
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,6 +26,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.workspace": ("init", "schema", "doctor", "completion"),
     "tritonpm.cli.packages": ("import", "list", "show", "inspect", "set", "rename", "remove", "export"),
     "tritonpm.cli.optimise": ("optimize", "jobs", "convert", "profile"),
+    "tritonpm.cli.revisions": ("upgrade", "history", "rollback", "diff", "prune"),
+    "tritonpm.cli.usage": ("use", "projects"),
     "tritonpm.cli.repository": ("render", "lint"),
     "tritonpm.cli.server": ("serve", "stop", "load", "unload", "status", "infer", "logs"),
 }
@@ -51,6 +54,12 @@ class App:
         from tritonpm.serving import Serving
 
         return Serving(self.manager())
+
+    def switching(self) -> Switching:
+        """The live changes of that manager's packages."""
+        from tritonpm.switching import Switching
+
+        return Switching(self.serving())
 
     def emit(self, kind: str, data: object, text: Callable[[], None]) -> None:
         """Print a result: `data` in the versioned envelope for json and yaml, else what `text` prints."""

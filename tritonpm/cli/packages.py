@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.revisions import say_switched
 from tritonpm.cli.settings import AUTO, setting_options
 from tritonpm.data import GROWTH
 
@@ -107,15 +108,18 @@ def inspect_command(app: App, file: Path, allow_code: bool) -> None:
     tritonpm set bolts --mode performance --instances 2 --device cpu --max-batch-size 16
     tritonpm set bolts --stage detect --max-batch-size 1
     tritonpm set bolts --mode performance --instances auto
+    tritonpm set bolts --precision fp16 --live
     """,
 )
 @NAME
 @click.option("--stage", help="Change one stage of a cascade only.")
+@click.option("--live", is_flag=True, help="Bring it to the server at once, with no request failed.")
 @setting_options
+@on_a_server
 @reading
 @pass_app
-def set_command(app: App, name: str, stage: str | None, changes: dict[str, Any]) -> None:
-    """Change how a package is served; `tritonpm load` brings the change to the server."""
+def set_command(app: App, name: str, stage: str | None, live: bool, changes: dict[str, Any]) -> None:
+    """Change how a package is served; `tritonpm load`, or --live, brings the change to the server."""
     if not changes:
         raise click.UsageError("nothing to change was given")
     manager = app.manager()
@@ -124,6 +128,9 @@ def set_command(app: App, name: str, stage: str | None, changes: dict[str, Any])
         count, trials = manager.measure_instances(name)
         changes = {**changes, "mode": "performance", "instances": count}
         _say_trials(app, count, trials)
+    if live:
+        say_switched(app, name, app.switching().set(name, changes, stage=stage))
+        return
     view = manager.change(name, changes, stage=stage)
     app.emit("Package", view, lambda: click.echo(f"Set {', '.join(sorted(changes))} of {name}."))
     if view.pending:

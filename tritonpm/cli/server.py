@@ -65,14 +65,15 @@ def load_command(app: App, name: str, no_probe: bool, timeout: float) -> None:
     app.emit("LoadResult", view, lambda: click.echo(f"Loaded {name}, revision {view.revision}: {view.probe}."))
 
 
-@command("unload", examples="tritonpm unload bolts")
+@command("unload", examples="tritonpm unload bolts\ntritonpm unload bolts --force")
 @NAME
+@click.option("--force", is_flag=True, help="Also while it is in use.")
 @click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds until it must be gone.")
 @on_a_server
 @pass_app
-def unload_command(app: App, name: str, timeout: float) -> None:
-    """Unload a package from the server; it stays in the workspace."""
-    app.serving().unload(name, timeout=timeout)
+def unload_command(app: App, name: str, force: bool, timeout: float) -> None:
+    """Unload a package from the server; it stays in the workspace. Refused while it is in use."""
+    app.serving().unload(name, force=force, timeout=timeout)
     app.say(f"Unloaded {name}.")
 
 

@@ -199,7 +199,9 @@ def main() -> None:
     except CancelledError:
         answer = Answer("cancelled", "was cancelled")
     except ConversionError as error:  # who asked knows the file, and names it better
-        reason = f"{error.what}; {error.do}" if error.do else error.what
+        if isinstance(request, Convert | Profile) and error.where == Path(request.model.path).name:
+            error.where = ""
+        reason = str(error)
         answer = Answer("failed", reason, taken=not isinstance(error, NotTakenError))
     except (TritonpmError, runtimes.NotRunnableError, runtimes.RunFailedError, UnverifiableError) as error:
         answer = Answer("failed", str(error))

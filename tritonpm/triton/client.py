@@ -96,6 +96,11 @@ class Client:
         self._client.close()
         self._loader.close()
 
+    @property
+    def raw(self) -> Any:
+        """tritonclient's own, for what this one does not wrap."""
+        return self._client
+
     def live(self) -> bool:
         """Whether the server answers at all."""
         try:
@@ -160,7 +165,7 @@ class Client:
             sent.append(module.InferInput(tensor, list(array.shape), dtypes[tensor]))
             sent[-1].set_data_from_numpy(array.astype(numpy_dtype(dtypes[tensor]), copy=False))
         wanted = [module.InferRequestedOutput(o) for o in outputs or [tensor.name for tensor in signature.outputs]]
-        with _plain(self.where, name, InferenceError):
+        with plainly(self.where, name, InferenceError):
             limit = {"client_timeout": self.timeout} if self.protocol == "grpc" else {}
             answer = self._client.infer(name, sent, version, wanted, headers=self.headers, **limit)
         return {output.name(): answer.as_numpy(output.name()) for output in wanted}
@@ -197,7 +202,7 @@ class Client:
             if as_json:
                 options["as_json"] = True
             options["client_timeout"] = self.load_timeout if loading else self.timeout
-        with _plain(self.where, str(arguments[0]) if arguments else "", ServerError):
+        with plainly(self.where, str(arguments[0]) if arguments else "", ServerError):
             return getattr(self._loader if loading else self._client, method)(
                 *arguments, headers=self.headers, **options
             )
@@ -226,7 +231,7 @@ def _grpc(where: str, tls: Tls | None) -> Any:
 
 
 @contextmanager
-def _plain(where: str, model: str, kind: type[ServerError]) -> Iterator[None]:
+def plainly(where: str, model: str, kind: type[ServerError]) -> Iterator[None]:
     """Turn what tritonclient and its transports raise into one sentence."""
     from http.client import HTTPException
 

@@ -1,0 +1,89 @@
+"""Commands on what was published: its history, and the ways forward and back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+
+if TYPE_CHECKING:
+    from tritonpm.views import Loaded
+
+NAME = click.argument("name", metavar="NAME")
+REVISION = click.argument("revision", type=int, required=False, metavar="[REV]")
+
+
+@command("upgrade", examples="tritonpm upgrade bolts bolts-2.zip")
+@NAME
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--allow-code", is_flag=True, help="Accept content that runs code on load (model.py, *.so, engines).")
+@on_a_server
+@reading
+@pass_app
+def upgrade_command(app: App, name: str, source: Path, allow_code: bool) -> None:
+    """Put a new version of a package in the place of the one that is there; where it is loaded, live."""
+    loaded = app.switching().upgrade(name, source, allow_code=allow_code)
+    say_switched(app, name, loaded)
+
+
+@command("history", examples="tritonpm history bolts\ntritonpm history bolts -o json")
+@NAME
+@reading
+@pass_app
+def history_command(app: App, name: str) -> None:
+    """List the revisions of a package that are kept."""
+    from tritonpm.cli.output import table
+
+    listed = app.manager().history(name)
+    columns = ("", "REVISION", "VERSION", "MODE", "DEVICE", "BATCH", "PRECISION", "PUBLISHED", "DIGEST")
+    rows = (
+        ("*" if e.current else "", e.number, e.version, e.mode, e.device, e.max_batch_size, e.precision,
+         datetime.fromisoformat(e.published).strftime("%Y-%m-%d %H:%M:%S"), e.digest[:16])
+        for e in listed
+    )  # fmt: skip
+    app.emit("History", listed, lambda: table(columns, rows))
+
+
+@command("rollback", examples="tritonpm rollback bolts\ntritonpm rollback bolts 3")
+@NAME
+@REVISION
+@on_a_server
+@reading
+@pass_app
+def rollback_command(app: App, name: str, revision: int | None) -> None:
+    """Go back to an earlier revision, its content and its settings; where the package is loaded, live."""
+    loaded = app.switching().roll_back(name, revision)
+    say_switched(app, name, loaded)
+
+
+@command("diff", examples="tritonpm diff bolts 3 4\ntritonpm diff bolts 3")
+@NAME
+@click.argument("one", type=int, metavar="REV")
+@click.argument("other", type=int, required=False, metavar="[REV]")
+@pass_app
+def diff_command(app: App, name: str, one: int, other: int | None) -> None:
+    """Show what two revisions differ in, configs and files; the second is the current one where it is not named."""
+    for line in app.manager().diff(name, one, other):
+        click.echo(line)
+
+
+@command("prune", examples="tritonpm prune bolts --keep 3")
+@NAME
+@click.option("--keep", type=click.IntRange(1), default=10, show_default=True, help="How many revisions to keep.")
+@pass_app
+def prune_command(app: App, name: str, keep: int) -> None:
+    """Forget old revisions, and the files that only they need; the current one always stays."""
+    gone, blobs = app.manager().prune(name, keep)
+    app.say(f"Forgot {len(gone)} revisions of {name} and {blobs} files.")
+
+
+def say_switched(app: App, name: str, loaded: Loaded | None) -> None:
+    """Print what a live change came to."""
+    if loaded is None:
+        app.say(f"Changed {name}; it is not loaded.")
+        return
+    app.emit("LoadResult", loaded, lambda: click.echo(f"{name} serves revision {loaded.revision}: {loaded.probe}."))

@@ -1,0 +1,43 @@
+"""Commands on who uses what."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from tritonpm.cli.app import App, command, pass_app, reading
+
+
+@command(
+    "use",
+    examples="""
+    tritonpm use bolts --project LINE-3 --ttl 3600
+    tritonpm use bolts --project LINE-3 --release
+    """,
+)
+@click.argument("name", metavar="NAME")
+@click.option("--project", required=True, help="A production line, a client application, a job.")
+@click.option("--ttl", type=float, default=60.0, show_default=True, help="Seconds until it has to be said again.")
+@click.option("--release", is_flag=True, help="The project does not use it any more.")
+@pass_app
+def use_command(app: App, name: str, project: str, ttl: float, release: bool) -> None:
+    """Say that a project uses a package: it is then neither removed nor switched, except live."""
+    manager = app.manager()
+    if release:
+        there = manager.release(name, project)
+        app.say(f"{project} does not use {name} any more." if there else f"{project} did not use {name}.")
+        return
+    manager.use(name, project, ttl)
+    app.say(f"{project} uses {name} for {ttl:g} s.")
+
+
+@command("projects", examples="tritonpm projects\ntritonpm projects -o json")
+@reading
+@pass_app
+def projects_command(app: App) -> None:
+    """List the projects and the packages that they use."""
+    from tritonpm.cli.output import table
+
+    leases = app.manager().projects()
+    columns = ("PROJECT", "PACKAGE", "SECONDS LEFT")
+    rows = ((e.project, e.package, f"{e.left:.0f}") for e in sorted(leases, key=lambda e: (e.project, e.package)))
+    app.emit("ProjectList", leases, lambda: table(columns, rows))

@@ -1,0 +1,91 @@
+"""For client applications: use a package, and be known as its user while you do.
+
+    import tritonpm.client
+
+    with tritonpm.client.use("bolts", project="line-3") as model:
+        answer = model.infer({"image": images})
+
+A thin layer over tritonclient. While the block runs the lease is renewed, so that nobody removes or switches the
+package under the client's feet, except by a live switch, which it does not notice; a client that dies lets it run out.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritonpm.errors import TritonpmError
+from tritonpm.tensors import Array, as_served
+
+if TYPE_CHECKING:
+    from tritonpm.manager import Manager
+    from tritonpm.triton.client import Client
+    from tritonpm.triton.memory import Region
+
+TTL = 60.0  # seconds; renewed when a third of it is over
+
+
+class Model:
+    """A package in use. One thread at a time may call it; make another `use` for another thread."""
+
+    def __init__(self, client: Client, name: str, region: Region | None = None) -> None:
+        self._client, self._region, self.name = client, region, name
+        self.signature = client.metadata(name)
+
+    def infer(self, inputs: Mapping[str, Array], *, version: str = "") -> dict[str, Array]:
+        """One inference: inputs and outputs by tensor name. Raises InferenceError, ServerError."""
+        arrays = as_served(inputs, self.signature.inputs)
+        if self._region:
+            return self._region.infer(self.name, arrays)
+        return self._client.infer(self.name, arrays, version=version)
+
+
+@contextmanager
+def use(
+    name: str,
+    *,
+    project: str,
+    workspace: Path | str | None = None,
+    server: str | None = None,
+    protocol: str = "grpc",
+    ttl: float = TTL,
+    shared_memory: bool = False,
+) -> Iterator[Model]:
+    """Use a package of a workspace, by default of the one around the current folder.
+
+    `server` is a Triton that somebody else runs; `shared_memory` hands tensors over in the machine's memory instead of
+    in messages, for clients on the server's machine. Raises NotFoundError, ServerError.
+    """
+    from tritonpm.manager import Manager
+    from tritonpm.serving import Serving
+
+    manager = Manager.open(Path(workspace) if workspace else None, server=server)
+    holder = uuid.uuid4().hex
+    manager.use(name, project, ttl, holder)
+    stop = threading.Event()
+    renewal = threading.Thread(target=_renew, args=(manager, name, project, ttl, holder, stop), daemon=True)
+    renewal.start()
+    try:
+        with ExitStack() as open_until_the_end:
+            client = open_until_the_end.enter_context(Serving(manager).client("grpc" if shared_memory else protocol))
+            region = None
+            if shared_memory:
+                from tritonpm.triton.memory import Region
+
+                region = open_until_the_end.enter_context(Region(client))
+            yield Model(client, name, region)
+    finally:
+        stop.set()
+        renewal.join()
+        with suppress(TritonpmError):  # it runs out by itself
+            manager.release(name, project, holder)
+
+
+def _renew(manager: Manager, name: str, project: str, ttl: float, holder: str, stop: threading.Event) -> None:
+    while not stop.wait(ttl / 3):
+        with suppress(TritonpmError):  # a busy catalogue: there is time for two more tries
+            manager.use(name, project, ttl, holder)
