@@ -380,6 +380,18 @@ class Manager:
             summary = views.summary(source.package, source.settings)
             self.catalogue.replace(name, source.package, source.settings, summary)
 
+    def verify(self) -> list[views.Damage]:
+        """What is not as the catalogue says, files and blobs; every one is read."""
+        from tritonpm.upkeep import damages
+
+        return damages(self)
+
+    def mend(self) -> tuple[list[views.Damage], list[views.Damage]]:
+        """Make the repository again what the catalogue says: (what was mended, what could not be)."""
+        from tritonpm.upkeep import mend
+
+        return mend(self)
+
     def rebuild(self) -> list[str]:
         """Make a corrupt catalogue anew from its records; the packages that it then knows."""
         with lock(self.workspace, "doctor", waiting=self.waiting):
@@ -402,8 +414,11 @@ class Manager:
 
     # What the use cases share
 
-    def settle(self, models: tuple[str, ...]) -> None:
-        """Make the folders of `models` what the catalogue's current revisions say: there, whole, or not there."""
+    def settle(self, models: tuple[str, ...], *, anew: bool = False) -> None:
+        """Make the folders of `models` what the catalogue's current revisions say: there, whole, or not there.
+
+        `anew` writes also those that look right.
+        """
         from tritonpm.repository.publish import publish, withdraw
 
         wanted = {model.name: revision for revision in self.catalogue.published() for model in revision.models}
@@ -416,6 +431,7 @@ class Manager:
                     self.workspace.repository,
                     staging,
                     self.blobs.path,
+                    anew=anew,
                 )
             withdraw([name for name in models if name not in wanted], self.workspace.repository, staging)
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from tritonpm import probing, views
 from tritonpm.errors import BusyError, NotFoundError, PackageError, ServerError, TritonpmError
 from tritonpm.preflight import room_for
-from tritonpm.repository.config import REVISION
 from tritonpm.settings.advice import batch_advice
 from tritonpm.tensors import Array, as_served, load_npz, save_npz
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client, Statistics
+from tritonpm.upkeep import drift, serves
 
 if TYPE_CHECKING:
     from tritonpm.data import Revision
@@ -214,7 +214,8 @@ class Serving:
                     )
                 )  # fmt: skip
             advice = tuple(self._advice(client, owners, counted.values()))
-            return views.StatusView(client.where, "live", client.server_version(), tuple(models), advice)
+            apart = tuple(drift(self.manager, client))
+            return views.StatusView(client.where, "live", client.server_version(), tuple(models), advice, apart)
 
     def _advice(self, client: Client, owners: Mapping[str, str], counted: Iterable[Statistics]) -> Iterator[str]:
         """What the batches that ran say about a package's batch size."""
@@ -254,9 +255,7 @@ class Serving:
 
     def _require_revision(self, client: Client, revision: Revision) -> None:
         """The server answers for the revision that was published, not for an older one. Raises ServerError."""
-        wanted = next(file.text or "" for file in revision.models[-1].files if file.path == "config.pbtxt")
-        said = client.config(revision.name).get("parameters", {}).get(REVISION, {}).get("string_value", "")
-        if not said or said not in wanted:
+        if not serves(client, revision):
             raise ServerError(
                 "the server serves another revision than the one that was published",
                 where=client.where,

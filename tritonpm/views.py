@@ -126,6 +126,16 @@ class Inspection:
 
 
 @dataclass(frozen=True)
+class Damage:
+    """Something that is not what the catalogue says. `kind` is blob, file, orphan or foreign."""
+
+    kind: str
+    name: str
+    sentence: str
+    mendable: bool
+
+
+@dataclass(frozen=True)
 class RevisionView:
     """A revision that is kept: what it was made of, and whether it is the current one."""
 
@@ -194,6 +204,7 @@ class StatusView:
     version: str
     models: tuple[ModelView, ...]
     advice: tuple[str, ...] = ()  # on settings, from what ran
+    drift: tuple[str, ...] = ()  # where the server serves something else than the catalogue says
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,10 @@ class Blobs:
             )
         return place
 
+    def drop(self, digest: str) -> None:
+        """Delete a blob whose bits have changed: what is imported next takes its place."""
+        self._place(digest).unlink(missing_ok=True)
+
     def collect(self, referenced: Iterable[str]) -> int:
         """Delete the blobs that nobody refers to; how many. Raises StorageError."""
         kept = {self._place(digest) for digest in referenced}

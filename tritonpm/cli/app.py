@@ -23,13 +23,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Where each command lives: its module is imported only when it is run or its help is asked for.
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "tritonpm.cli.workspace": ("init", "schema", "doctor", "completion"),
+    "tritonpm.cli.workspace": ("init", "schema", "doctor", "verify", "completion"),
     "tritonpm.cli.packages": ("import", "list", "show", "inspect", "set", "rename", "remove", "export"),
     "tritonpm.cli.optimise": ("optimize", "jobs", "convert", "profile"),
     "tritonpm.cli.revisions": ("upgrade", "history", "rollback", "diff", "prune"),
     "tritonpm.cli.usage": ("use", "projects"),
     "tritonpm.cli.repository": ("render", "lint"),
-    "tritonpm.cli.server": ("serve", "stop", "load", "unload", "status", "infer", "logs"),
+    "tritonpm.cli.server": ("serve", "stop", "load", "unload", "status", "sync", "why", "infer", "logs"),
 }
 MODULE_OF = {name: module for module, names in COMMANDS.items() for name in names}
 

@@ -101,8 +101,39 @@ def status_command(app: App) -> None:
             )
 
     app.emit("Status", view, text)
+    for sentence in view.drift:
+        app.advise(f"Drift: {sentence}; `tritonpm sync` mends it.")
     for sentence in view.advice:
         app.advise(f"Advice: {sentence}.")
+
+
+@command("sync", examples="tritonpm sync")
+@on_a_server
+@pass_app
+def sync_command(app: App) -> None:
+    """Make the server serve what the workspace says; models of no package here are left alone."""
+    from tritonpm.errors import ServerError
+    from tritonpm.upkeep import sync
+
+    failed = []
+    for done, name, reason in sync(app.serving()):
+        app.say(f"{name} could not be {done}: {reason}" if reason else f"{done.capitalize()} {name}.")
+        failed += [name] if reason else []
+    if failed:
+        raise ServerError(f"{', '.join(failed)} could not be synchronised", do="see `tritonpm status`")
+
+
+@command("why", examples="tritonpm why bolts\ntritonpm why bolts.detect.6e2f9bf9")
+@NAME
+@on_a_server
+@reading
+@pass_app
+def why_command(app: App, name: str) -> None:
+    """Say what keeps a model loaded."""
+    from tritonpm.upkeep import why
+
+    reasons = why(app.serving(), name)
+    app.emit("Reasons", reasons, lambda: click.echo("\n".join(reasons) or f"Nothing keeps {name} loaded."))
 
 
 @command("infer", examples="tritonpm infer bolts --input in.npz --output out.npz --protocol grpc")

@@ -37,10 +37,19 @@ def schema_command() -> None:
 )
 @PROFILE
 @click.option("--rebuild-catalogue", is_flag=True, help="Make a corrupt catalogue anew from the packages' records.")
+@click.option("--fix", is_flag=True, help="Make again what `verify` finds damaged, from the blobs.")
 @reading
 @pass_app
-def doctor_command(app: App, rebuild_catalogue: bool, profile: str) -> None:
+def doctor_command(app: App, rebuild_catalogue: bool, fix: bool, profile: str) -> None:
     """Say what this machine has, what is missing and how to get it."""
+    if fix:
+        mended, left = app.manager().mend()
+        for each in mended:
+            app.say(f"Mended {each.name}, which {each.sentence}.")
+        for each in left:
+            app.advise(f"{each.name} {each.sentence}.")
+        app.say(f"{len(mended)} mended, {len(left)} left.")
+        return
     if rebuild_catalogue:
         names = app.manager().rebuild()
         app.say(f"Rebuilt the catalogue with {len(names)} packages; publish them again with `tritonpm load`.")
@@ -53,6 +62,20 @@ def doctor_command(app: App, rebuild_catalogue: bool, profile: str) -> None:
     app.emit("Doctor", checks, lambda: table(("", "CHECK", "FOUND, OR WHAT TO DO"), rows))
     if any(c.needed and not c.ok for c in checks):
         raise TritonpmError("something needed is missing", do="see the list above")
+
+
+@command("verify", examples="tritonpm verify\ntritonpm verify -o json")
+@reading
+@pass_app
+def verify_command(app: App) -> None:
+    """Read every blob and every published file, and tell what is not as it was; `doctor --fix` mends it."""
+    from tritonpm.cli.output import table
+
+    found = app.manager().verify()
+    rows = ((each.kind, each.name, each.sentence) for each in found)
+    app.emit("Damages", found, lambda: table(("KIND", "WHAT", "PROBLEM"), rows) if found else app.say("All is whole."))
+    if any(each.kind != "foreign" for each in found):
+        raise TritonpmError("not all is as it was", do="`tritonpm doctor --fix` makes it again from the blobs")
 
 
 @command("completion", examples='eval "$(tritonpm completion bash)"\ntritonpm completion fish | source')
