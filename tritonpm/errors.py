@@ -51,12 +51,18 @@ class PackageError(TritonpmError):
 class ManifestError(PackageError):
     """`package.yaml` breaks the schema; `problems` are (path in the manifest, sentence), every one of them."""
 
-    def __init__(self, problems: list[tuple[str, str]], *, where: str = "package.yaml") -> None:
+    def __init__(
+        self,
+        problems: list[tuple[str, str]],
+        *,
+        where: str = "package.yaml",
+        do: str = "correct the manifest (`tritonpm schema` prints what it may hold)",
+    ) -> None:
         self.problems = problems
         super().__init__(
             "; ".join(f"{path or '(top level)'}: {sentence}" for path, sentence in problems),
             where=where,
-            do="correct the manifest (`tritonpm schema` prints what it may hold)",
+            do=do,
         )
 
 

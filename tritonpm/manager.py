@@ -367,6 +367,10 @@ class Manager:
             self.catalogue.add_revision(name, revision)
             self.settle(models)
 
+    def check(self, package: Package, settings: Settings) -> None:
+        """Raise RuleError or RenderError where a package cannot be served with these settings."""
+        self._render(package, settings)
+
     def put(self, revision: Revision) -> None:
         """Write a revision's folders, not making it current: the caller's journal entry tells what becomes of them."""
         from tritonpm.repository.publish import publish

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm import probing, views
 from tritonpm.catalogue import Source
-from tritonpm.data import RenderedModel, Revision
+from tritonpm.data import RenderedModel, Revision, Settings
 from tritonpm.errors import CapacityError, NotFoundError, ServerError, TritonpmError, UsageError
 
 if TYPE_CHECKING:
@@ -43,6 +43,16 @@ class Switching:
 
         def change() -> None:
             self.manager.change(name, changes, stage=stage, calibration=calibration, live=True)
+
+        return self._switch(name, change)
+
+    def replace(self, name: str, settings: Settings) -> views.Loaded | None:
+        """These settings in place of all that there were, live. Raises RuleError, ServerError."""
+        package = self.manager.catalogue.get(name).package
+
+        def change() -> None:
+            self.manager.check(package, settings)
+            self.manager.put_back(name, Source(package, settings))
 
         return self._switch(name, change)
 

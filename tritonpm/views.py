@@ -136,6 +136,15 @@ class Damage:
 
 
 @dataclass(frozen=True)
+class Action:
+    """One thing that `apply` does: import, upgrade, set, load, unload or remove."""
+
+    what: str
+    package: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class RevisionView:
     """A revision that is kept: what it was made of, and whether it is the current one."""
 
