@@ -271,13 +271,14 @@ class Serving:
             client.load_and_wait(name)
 
     def _unload_old(self, client: Client, name: str) -> None:
-        """Members of earlier revisions go once nothing needs them."""
-        manager = self.manager
-        current = manager.catalogue.revision(name)
+        """Members of earlier revisions, and what a killed switch was rehearsing, go once nothing needs them.
+
+        All that is named NAME.… is of this package: public names have no dot.
+        """
+        current = self.manager.catalogue.revision(name)
         keep = {model.name for model in current.models} if current else set()
-        old = manager.catalogue.models_ever(name) - keep
         for state in client.index():
-            if state.name in old and state.state == "READY":
+            if state.name.startswith(f"{name}.") and state.name not in keep and state.state == "READY":
                 client.unload_and_wait(state.name)
 
     def _log_size(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -13,13 +14,16 @@ from tests.test_manager import package
 from tritonpm.manager import Manager, init
 from tritonpm.repository.config import REVISION
 
-KILLS = 50
+KILLS = int(os.environ.get("TRITONPM_KILLS", "100"))
 LOOP = """
 import sys
 from pathlib import Path
 from tritonpm.errors import TritonpmError
 from tritonpm.manager import Manager
+from tritonpm.serving import Serving
+from tritonpm.switching import Switching
 manager, source, number = Manager.open(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3])
+switching, other = Switching(Serving(manager)), Path(sys.argv[4])
 def publish():
     with manager.changing("publish"):
         manager.publish("p")
@@ -34,6 +38,12 @@ while True:
         lambda: manager.rename("q", "p"),
         lambda: manager.change("p", {"max_batch_size": number % 9 + 1}),
         publish,
+        lambda: switching.upgrade("p", other),
+        publish,
+        lambda: switching.roll_back("p"),
+        publish,
+        lambda: manager.prune("p", 2),
+        manager.mend,
         lambda: number % 3 or manager.remove("p"),
     ):
         try:
@@ -64,13 +74,15 @@ def consistent(manager: Manager) -> None:
     assert {p.stem for p in manager.workspace.records.glob("*.json")} == {e.name for e in manager.packages()}
 
 
-def test_fifty_kills_lose_nothing(tmp_path: Path) -> None:
+def test_kills_lose_nothing(tmp_path: Path) -> None:
+    """Import, set, publish, rename, upgrade, roll back, prune, mend and remove, each killed wherever it may be."""
     init(tmp_path / "workspace")
-    source = package(tmp_path / "package")
+    source, other = package(tmp_path / "package"), package(tmp_path / "other")
+    (other / "notes.txt").write_text("another content")
     Manager.open(tmp_path / "workspace").import_package(source)
     dice = random.Random(7)
     for kill in range(KILLS):
-        command = [sys.executable, "-c", LOOP, str(tmp_path / "workspace"), str(source), str(kill)]
+        command = [sys.executable, "-c", LOOP, str(tmp_path / "workspace"), str(source), str(kill), str(other)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert process.stdout is not None
         process.stdout.readline()
@@ -79,3 +91,4 @@ def test_fifty_kills_lose_nothing(tmp_path: Path) -> None:
         process.wait()
         process.stdout.close()
         consistent(Manager.open(tmp_path / "workspace"))
+    print(f"{KILLS} kills, nothing lost")

@@ -1,0 +1,87 @@
+"""kill -9 in the middle of live changes on a real server: clients notice nothing, and the next one goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.catalogue.test_kills import consistent
+from tests.test_optimising import cascade, scaled
+from tests.test_switching import under_load
+from tritonpm.manager import Manager, init
+from tritonpm.serving import Serving
+from tritonpm.upkeep import drift, sync
+
+KILLS = int(os.environ.get("TRITONPM_KILLS", "12"))
+CHANGE = """
+import sys
+from pathlib import Path
+from tritonpm.errors import TritonpmError
+from tritonpm.manager import Manager
+from tritonpm.serving import Serving
+from tritonpm.switching import Switching
+serving = Serving(Manager.open(Path(sys.argv[1])))
+switching, packages, number = Switching(serving), sys.argv[2:4], int(sys.argv[4])
+print("going", flush=True)
+while True:
+    number += 1
+    for step in (
+        lambda: switching.upgrade("c", Path(packages[number % 2])),
+        lambda: switching.set("c", {"max_batch_size": number % 5 + 2}),
+        lambda: serving.load("c"),
+        lambda: switching.roll_back("c"),
+    ):
+        try:
+            step()
+        except TritonpmError as error:
+            print(error, flush=True)
+"""
+
+
+@pytest.mark.server
+@pytest.mark.timeout(900)
+def test_clients_do_not_notice_that_a_switch_was_killed(tmp_path: Path) -> None:
+    root = tmp_path / "a workspace"
+    init(root)
+    packages = [
+        cascade(tmp_path / "one", scaled(2.0, result="m"), scaled(3.0, source="m")),
+        cascade(tmp_path / "two", scaled(5.0, result="m"), scaled(7.0, source="m")),
+    ]
+    manager = Manager.open(root)
+    serving = Serving(manager)
+    serving.serve(None, detach=True, timeout=60, standard_ports=False)
+    dice = random.Random(3)
+    try:
+        manager.import_package(packages[0])
+        serving.load("c")
+        with under_load(serving, "c", clients=2) as seen:
+            for kill in range(KILLS):
+                command = [sys.executable, "-c", CHANGE, str(root), *map(str, packages), str(kill)]
+                process = subprocess.Popen(command, stdout=subprocess.PIPE)
+                assert process.stdout is not None
+                process.stdout.readline()
+                time.sleep(dice.random() * 6)
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                process.stdout.close()
+                assert all(not reason for *_, reason in sync(serving))
+                serving.load("c")
+                with serving.client() as client:
+                    assert drift(manager, client) == []
+                    ready = {state.name for state in client.index() if state.state == "READY"}
+                current = manager.catalogue.revision("c")
+                assert current is not None
+                assert ready == {model.name for model in current.models}
+        assert seen.failures == []
+        assert set(seen.answers) <= {6.0, 35.0}
+        consistent(manager)
+    finally:
+        serving.stop(20)
+    print(f"{KILLS} kills, {len(seen.answers)} requests, nothing lost")
