@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,12 +43,14 @@ class Serving:
     def client(self, protocol: str = "http", *, load_timeout: float = 600.0) -> Iterator[Client]:
         """A connection. Raises ServerError where there is no server to connect to."""
         url = self.manager.url
-        if url is None:
-            if self.server is None:
-                raise ServerError("no server runs for this workspace", do="start one with `tritonpm serve --detach`")
-            url = self.server.http if protocol == "http" else self.server.grpc
-        with Client(url, protocol=protocol, load_timeout=load_timeout) as client:
-            yield client
+        with ExitStack() as around:
+            if url is None:
+                if self.server is None:
+                    do = "start one with `tritonpm serve --detach`"
+                    raise ServerError("no server runs for this workspace", do=do)
+                around.enter_context(embedded.guarded(self.server, self.state))
+                url = self.server.http if protocol == "http" else self.server.grpc
+            yield around.enter_context(Client(url, protocol=protocol, load_timeout=load_timeout))
 
     # The server
 
@@ -81,28 +85,35 @@ class Serving:
             else:
                 yield name, ""
 
-    def wait(self) -> None:
-        """Stay with the server until it ends or we are interrupted, then end it."""
+    def wait(self, say: Callable[[str], None]) -> None:
+        """Stay with the server and keep it alive, until we are interrupted; then end it. Raises ServerError."""
         import signal
+
+        from tritonpm.supervisor import supervise
 
         def interrupt(*_: object) -> None:
             raise KeyboardInterrupt
 
         signal.signal(signal.SIGTERM, interrupt)
-        server = self.server
         try:
-            while server and server.alive:
-                time.sleep(0.2)
+            supervise(self, say)
         except KeyboardInterrupt:
             pass
-        else:
-            raise ServerError("tritonserver has ended", do="see `tritonpm logs`")
         finally:
-            if server:
+            if server := embedded.running(self.state):
                 embedded.stop(server, self.state)
+
+    def supervised(self) -> None:
+        """Have a process of its own keep the server alive that was started detached."""
+        with (self.state / "supervisor.log").open("ab") as log:
+            subprocess.Popen(
+                [sys.executable, "-m", "tritonpm.supervisor", str(self.manager.workspace.root)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
 
     def stop(self, timeout: float) -> bool:
         """End the server; whether there was one."""
+        embedded.tell_to_stop(self.state)
         server = embedded.running(self.state)
         if server is None:
             embedded.sweep(self.state)

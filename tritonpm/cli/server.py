@@ -30,8 +30,10 @@ def serve_command(app: App, /, detach: bool, tritonserver: Path | None, timeout:
     app.emit("Server", view, lambda: _describe_server(app, view, detach))
     for name, reason in serving.load_wanted():
         app.advise(f"{name} could not be loaded: {reason}" if reason else f"Loaded {name}.")
-    if not detach:
-        serving.wait()
+    if detach:
+        serving.supervised()
+    else:
+        serving.wait(app.advise)
 
 
 def _describe_server(app: App, view: object, detach: bool) -> None:

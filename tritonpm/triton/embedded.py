@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +31,10 @@ _ATTEMPTS = 5  # how often free ports are chosen again when somebody takes one i
 _PR_SET_PDEATHSIG = 1
 _LINK = "repository"
 _PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # Triton's own
+
+_STOPPING = "stopping"  # a file in the state folder
+_WATCH_EVERY = 0.3  # seconds
+_TAIL = 1 << 16  # bytes of a log in which its last words are looked for
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ def start(
     with _only_one(state) as held:
         sweep(state)
         backends = prepare_backends(installation, state / "backends")
+        (state / _STOPPING).unlink(missing_ok=True)
         _link_repository(state, repository)
         _rotate(log)
         wanted = {"http": http_port, "grpc": grpc_port, "metrics": metrics_port}
@@ -138,9 +144,55 @@ def _started(
 
 def stop(server: Server, state: Path, *, timeout: float = EXIT_TIMEOUT + 10.0) -> None:
     """End the server: TERM, wait for requests in flight, KILL at the deadline; its stubs and regions go with it."""
+    tell_to_stop(state)
     _end_group(server.pid, timeout)
     sweep(state)
     (state / "server.json").unlink(missing_ok=True)
+
+
+@contextmanager
+def guarded(server: Server, state: Path) -> Iterator[None]:
+    """While the block talks to the server: should it die, its orphaned stubs go at once.
+
+    They inherited its connections, which would stay open: who waits for an answer would wait for its time limit.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_WATCH_EVERY):
+            if not server.alive:
+                sweep(state)
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def tell_to_stop(state: Path) -> None:
+    """Whoever supervises the server of this state folder shall not start it again."""
+    if state.is_dir():
+        (state / _STOPPING).touch()
+
+
+def told_to_stop(state: Path) -> bool:
+    """Whether the server of this state folder was told to stop since it was started."""
+    return (state / _STOPPING).exists()
+
+
+def last_words(log: Path) -> str:
+    """The last error in a server's log, "" where there is none."""
+    if not log.is_file():
+        return ""
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - _TAIL))
+        lines = stream.read().decode(errors="replace").splitlines()
+    found = [line for line in lines if re.match(r"E\d{4} |Signal |error:", line)]
+    return found[-1][:300] if found else (lines[-1][:300] if lines else "")
 
 
 def region_prefix(state: Path) -> str:
