@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tritonpm.client
@@ -78,6 +78,7 @@ def test_a_package_that_is_not_there_cannot_be_used(manager: Manager) -> None:
         manager.use("x", "LINE-3", 60)
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["", "1"]), st.booleans()), max_size=20))
 def test_users_are_those_who_took_and_did_not_release(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, bool]]

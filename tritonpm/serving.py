@@ -147,16 +147,19 @@ class Serving:
     def users(self, name: str) -> list[str]:
         """Who uses a package: the projects that said so, and clients that did not, known by what they send.
 
-        Requests are counted over a moment, so that a probe of a moment ago, or a clock that was set, is no client.
+        Requests are counted over a moment, so that a clock that was set is no client; and not over the first one, since
+        Triton counts an answer, such as that to a probe of ours, a moment after it was given.
         """
         found = list(self.manager.catalogue.leases.users().get(name, ()))
         if self.manager.url is None and self.server is None:
             return found
         with suppress(ServerError, NotFoundError), self.client() as client:
             if client.ready(name):
-                before = sum(each.inferences for each in client.statistics(name))
-                time.sleep(_MOMENT)
-                if (more := sum(each.inferences for each in client.statistics(name)) - before) > 0:
+                counts = []
+                for _ in range(2):
+                    time.sleep(_MOMENT)
+                    counts.append(sum(each.inferences for each in client.statistics(name)))
+                if (more := counts[1] - counts[0]) > 0:
                     found.append(f"clients that are not registered ({more / _MOMENT:.0f} inferences/s)")
         return found
 
