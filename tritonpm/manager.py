@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from tritonpm import views
 from tritonpm.catalogue import Blobs, Catalogue, Record, Source, Workspace, create, find, lock, rebuild
-from tritonpm.data import BatchAxis, Check, File, Optimised, Package, Revision, Settings
-from tritonpm.errors import BusyError, PackageError, UsageError
+from tritonpm.data import BatchAxis, Check, File, Package, Revision, Settings
+from tritonpm.errors import BusyError, UsageError
+from tritonpm.importing import Importing
+from tritonpm.rendering import Rendering
 
 if TYPE_CHECKING:
     from tritonpm.catalogue.leases import Lease
@@ -105,6 +107,16 @@ class Manager:
         return Blobs(self.workspace)
 
     @cached_property
+    def rendering(self) -> Rendering:
+        """What packages are as model repositories."""
+        return Rendering(self)
+
+    @cached_property
+    def importing(self) -> Importing:
+        """The ways in and out."""
+        return Importing(self)
+
+    @cached_property
     def optimising(self) -> Optimising:
         """What is optimised, and the jobs that do it."""
         from tritonpm.optimising import Optimising
@@ -144,60 +156,17 @@ class Manager:
 
         Raises PackageError, RuleError, NameTakenError, RequirementError.
         """
-        from tritonpm import settings as choices
-        from tritonpm.hardware import target
-        from tritonpm.package import read
-
-        if name is not None:
-            self.catalogue.require_free(name)
-        with self.workspace.scratch("import") as staging:
-            with self.progress(f"Reading {source.name}") as report:
-                package = read(source, staging, name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b))
-            self.catalogue.require_free(package.name, package.digest)
-
-            def place(file: File) -> Path:
-                return staging / file.path
-
-            axes = self.axes(package, place)
-            chosen = choices.defaults(package, axes, "gpu" if target().gpus else "cpu")
-            chosen = choices.changed(self._adopted(package, chosen, place), changes or {})
-            self._render(package, chosen, axes, place)
-            self._require_machine(package, chosen, profile, ignore=ignore_requirements)
-            with self.changing(f"import {package.name}"):
-                self.catalogue.require_free(package.name, package.digest)
-                for file in package.files:
-                    self.blobs.put(staging / file.path, file.digest, move=True)
-                self.catalogue.add(package, chosen, views.summary(package, chosen))
-        return self.show(package.name)
+        return self.importing.import_package(
+            source, name=name, allow_code=allow_code, changes=changes, profile=profile,
+            ignore_requirements=ignore_requirements,
+        )  # fmt: skip
 
     def exchange(self, name: str, source: Path, *, allow_code: bool = False) -> None:
         """Another content under the same name; the settings stay where the rules let them.
 
         Raises PackageError, RuleError, NotFoundError, BusyError while it is being optimised.
         """
-        from tritonpm import settings as choices
-        from tritonpm.hardware import target
-        from tritonpm.package import read
-
-        record = self.catalogue.get(name)
-        with self.workspace.scratch("upgrade") as staging:
-            with self.progress(f"Reading {source.name}") as report:
-                package = read(source, staging, name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b))
-
-            def place(file: File) -> Path:
-                return staging / file.path
-
-            axes = self.axes(package, place)
-            first = choices.defaults(package, axes, "gpu" if target().gpus else "cpu")
-            known = {stage.name for stage in package.stages}
-            stages = {stage: own for stage, own in record.settings.stages.items() if stage in known}
-            chosen = replace(record.settings, stages=stages or first.stages)
-            self._render(package, chosen, axes, place)
-            with self.changing(f"upgrade {name}"):
-                self._require_idle(name)
-                for file in package.files:
-                    self.blobs.put(staging / file.path, file.digest, move=True)
-                self.catalogue.replace(name, package, chosen, views.summary(package, chosen))
+        self.importing.exchange(name, source, allow_code=allow_code)
 
     def change(
         self,
@@ -217,7 +186,7 @@ class Manager:
         from tritonpm.settings import changed, stage_changed
 
         with self.changing(f"set {name}"):
-            self._require_idle(name)
+            self.require_idle(name)
             if not live:
                 self._require_unused(name, "change it with `tritonpm set --live`")
             record = self.catalogue.get(name)
@@ -227,7 +196,7 @@ class Manager:
             if plugins:
                 changes = {**changes, "plugins": self.optimising.kept(plugins)}
             after = changed(before, changes) if stage is None else stage_changed(before, stage, changes)
-            self._render(record.package, after)
+            self.rendering.revision(record.package, after)
             self.catalogue.set_settings(name, after, views.summary(record.package, after))
         return self.show(name)
 
@@ -262,7 +231,7 @@ class Manager:
         if not is_name(new_name):
             raise UsageError(f"{new_name!r} is no package name", do=NAME_RULE)
         with self.changing(f"rename {name}"):
-            self._require_idle(name)
+            self.require_idle(name)
             self._require_unused(name, _WAIT)
             self._require_unloaded(name)
             self.catalogue.require_free(new_name)
@@ -274,7 +243,7 @@ class Manager:
     def remove(self, name: str) -> None:
         """Forget a package, what was published of it, and its files. Raises BusyError while it is loaded."""
         with self.changing(f"remove {name}"):
-            self._require_idle(name)
+            self.require_idle(name)
             self._require_unused(name, _WAIT)
             self._require_unloaded(name)
             models = self._models(name)
@@ -285,25 +254,7 @@ class Manager:
 
     def export(self, name: str, destination: Path, *, force: bool = False) -> Path:
         """Write a package as a .zip. Raises PackageError where the file exists."""
-        from tritonpm.package import export
-
-        package = self.catalogue.get(name).package
-        if destination.exists() and not force:
-            raise PackageError(
-                "it exists already", where=str(destination), do="choose another --output, or use --force"
-            )
-
-        def open_file(file: File):  # type: ignore[no-untyped-def]
-            return self.blobs.path(file.digest).open("rb")
-
-        with self.progress(f"Writing {destination.name}"):
-            aside = destination.with_name(f".{destination.name}.new")
-            try:
-                export(package, open_file, aside)
-                aside.replace(destination)
-            finally:
-                aside.unlink(missing_ok=True)
-        return destination
+        return self.importing.export(name, destination, force=force)
 
     # Who uses what
 
@@ -340,12 +291,12 @@ class Manager:
 
         settings = changed(record.settings, changes)
         package = replace(record.package, name=name)
-        return self._render(package, settings, optimised=self.optimising.required(record))
+        return self.rendering.revision(package, settings, optimised=self.optimising.required(record))
 
     def rendered(self, name: str) -> Revision:
         """What the settings ask for. Raises NotOptimisedError where some of it was not made yet."""
         record = self.catalogue.get(name)
-        return self._render(record.package, record.settings, optimised=self.optimising.required(record))
+        return self.rendering.revision(record.package, record.settings, optimised=self.optimising.required(record))
 
     def publish(self, name: str) -> Revision:
         """Bring what the settings ask for into the workspace's repository; nothing where it is there already."""
@@ -369,7 +320,7 @@ class Manager:
 
     def check(self, package: Package, settings: Settings) -> None:
         """Raise RuleError or RenderError where a package cannot be served with these settings."""
-        self._render(package, settings)
+        self.rendering.revision(package, settings)
 
     def put(self, revision: Revision) -> None:
         """Write a revision's folders, not making it current: the caller's journal entry tells what becomes of them."""
@@ -450,27 +401,6 @@ class Manager:
         if Serving(self).is_loaded(name):
             raise BusyError(f"{name} is loaded", do=f"`tritonpm unload {name}` first")
 
-    def _require_machine(self, package: Package, settings: Settings, profile: str, *, ignore: bool) -> None:
-        """Raise RequirementError where this machine lacks what the package needs; warnings go to the watcher."""
-        from tritonpm.hardware.host import host
-        from tritonpm.hardware.requirements import Wanted, require, unmet
-        from tritonpm.repository.config import backend_of
-
-        stages = [(stage, settings.for_stage(stage.name)) for stage in package.stages]
-        wanted = Wanted(
-            frozenset(own.device for _, own in stages),
-            frozenset({own.optimizer for _, own in stages} | {backend_of(s, own) for s, own in stages if not s.config}),
-            package.cascade,
-            package.exporter.lower(),
-            profile,
-        )
-        lacking = unmet(host(), wanted)
-        for each in lacking:
-            if each.level == "warning":
-                self.waiting(f"Warning: {each.sentence}; {each.do}.")
-        if not ignore:
-            require(lacking, package.name)
-
     def require_unleased(self, name: str) -> None:
         """Raise BusyError where a project uses the package."""
         if users := self.catalogue.leases.users().get(name):
@@ -483,73 +413,14 @@ class Manager:
         if users := Serving(self).users(name):
             raise BusyError(f"{name} is in use by {', '.join(users)}", do=do)
 
-    def _require_idle(self, name: str) -> None:
+    def require_idle(self, name: str) -> None:
+        """Raise BusyError where the package is being optimised."""
         if job := self.catalogue.jobs.running(name):
             raise job.in_the_way()
 
-    def _blob(self, file: File) -> Path:
-        return self.blobs.path(file.digest)
-
     def axes(self, package: Package, place: Callable[[File], Path] | None = None) -> dict[str, BatchAxis]:
         """What is known of each stage's batch axis; proved once for each content."""
-        from tritonpm.convert.batch import PROOF, prove
-
-        place = place or self._blob
-        axes = {}
-        for stage in package.stages:
-            content = package.file(stage.model).digest if stage.model else package.digest
-            key = f"{content} {PROOF} {stage.format.value} {'adopted' if stage.config else ''}"
-            axis = self.catalogue.axis(key)
-            if axis is None or (axis.artefact and not self.blobs.has(axis.artefact)):
-                with self.progress(f"Proving the batch axis of {stage.name}"), self.workspace.scratch("axis") as folder:
-                    files = {path: place(package.file(path)) for path in stage.files}
-                    samples = [place(package.file(sample.inputs)) for sample in stage.samples]
-                    axis, rewritten = prove(stage, files, samples, folder)
-                    if rewritten and axis.artefact:
-                        self.blobs.put(rewritten, axis.artefact, move=True)
-                self.catalogue.put_axis(key, axis)
-            axes[stage.name] = axis
-        return axes
-
-    def _configs(self, package: Package, place: Callable[[File], Path]) -> dict[str, str]:
-        """The config.pbtxt of each adopted stage."""
-        return {
-            stage.name: place(package.file(stage.config)).read_text(encoding="utf-8")
-            for stage in package.stages
-            if stage.config
-        }
-
-    def _adopted(self, package: Package, settings: Settings, place: Callable[[File], Path]) -> Settings:
-        """The settings that an adopted folder's own config says."""
-        from tritonpm.repository.adopt import settings_of
-        from tritonpm.repository.config import parse
-        from tritonpm.settings import changed
-
-        for stage, text in self._configs(package, place).items():
-            settings = changed(settings, settings_of(parse(text, f"{stage}/config.pbtxt")))
-        return settings
-
-    def _render(
-        self,
-        package: Package,
-        settings: Settings,
-        axes: Mapping[str, BatchAxis] | None = None,
-        place: Callable[[File], Path] | None = None,
-        *,
-        optimised: Mapping[str, Optimised] | None = None,
-    ) -> Revision:
-        from tritonpm.hardware import target
-        from tritonpm.repository.render import render
-        from tritonpm.settings import require
-
-        place = place or self._blob
-        axes = axes or self.axes(package, place)
-        require(package, settings, axes, target())
-        configs = self._configs(package, place)
-        return render(
-            package, settings, target(), axes,
-            optimised=optimised, configs=configs, templates=self.workspace.templates,
-        )  # fmt: skip
+        return self.rendering.axes(package, place)
 
     def _details(self, record: Record) -> views.PackageDetails:
         from tritonpm.hardware import target
@@ -558,7 +429,7 @@ class Manager:
 
         axes = self.axes(record.package)
         optimised = self.optimising.made(record)
-        revision = self._render(record.package, record.settings, axes, optimised=optimised)
+        revision = self.rendering.revision(record.package, record.settings, axes, optimised=optimised)
         current = self.catalogue.revision(record.package.name)
         pending = current is not None and current.digest != revision.digest
         count = instances(record.settings, target(), record.package)
