@@ -75,7 +75,8 @@ class Optimising:
         if record.package.cascade and proof is None:
             return {}
         found = {work.stage.name: self._there(work) for work in asked}
-        return {stage: made for stage, made in found.items() if made and not self._stale(made)}
+        of = {work.stage.name: work for work in asked}
+        return {stage: made for stage, made in found.items() if made and not self._stale(of[stage], made)}
 
     def required(self, record: Record) -> dict[str, Optimised]:
         """All that the settings ask for. Raises NotOptimisedError where some is missing, or does not fit any more."""
@@ -100,7 +101,7 @@ class Optimising:
     def _view(self, work: Work, made: Optimised | None) -> views.OptimisationView:
         if made is None:
             return views.OptimisationView(work.stage.name, work.plan.optimizer, work.plan.precision, "missing")
-        stale, size = self._stale(made), sum(file.size for file in made.files)
+        stale, size = self._stale(work, made), sum(file.size for file in made.files)
         return views.OptimisationView(
             work.stage.name, made.optimizer, made.precision, "stale" if stale else made.agreement.state,
             stale or made.agreement.reason, size, made.agreement, made.steps, made.notes,
@@ -139,18 +140,20 @@ class Optimising:
         made = self.manager.catalogue.artefacts.get(work.key)
         return made if made and all(self.manager.blobs.has(file.digest) for file in made.files) else None
 
-    def _stale(self, made: Optimised) -> str:
-        """Why an engine does not fit this machine's toolkit or GPU; "" where it does."""
+    def _stale(self, work: Work, made: Optimised) -> str:
+        """Why an engine does not fit this machine's toolkit or GPUs; "" where it does, or is for another machine."""
         if made.optimizer != "tensorrt" or not made.steps:
             return ""
         from tritonpm.convert.tensorrt import stale, toolkit
         from tritonpm.hardware import target
 
+        chosen, elsewhere = work.settings.gpus, work.settings.compute_capability
+        gpus = () if elsewhere else tuple(gpu for gpu in target().gpus if not chosen or gpu.index in chosen)
         try:
             kit = toolkit()
         except MissingToolError:
-            return stale(made.steps[-1], None, target().gpus)
-        return stale(made.steps[-1], (kit.flavour, kit.version), target().gpus)
+            return stale(made.steps[-1], None, gpus)
+        return stale(made.steps[-1], (kit.flavour, kit.version), gpus)
 
     # Jobs
 

@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.convert import models
 from tests.convert.test_precision import artefact, samples
@@ -90,6 +91,24 @@ def test_dynamic_dimensions_need_their_range(tmp_path: Path) -> None:
         built(source, tmp_path / "out4", shapes={"picture": shapes, "image": shapes})
 
 
+def test_a_range_must_take_what_triton_may_send(tmp_path: Path) -> None:
+    source = models.convolution(tmp_path / "m.onnx")
+    for text in ("image=1x3x8x8:2x3x8x8:8x3x8x8", "image=2x3x8x8:2x3x8x8:16x3x8x8"):
+        with pytest.raises(ConversionError, match="Triton may send 1 to 16"):
+            built(source, tmp_path / "out", shapes=dict([parse_shape(text)]), max_batch_size=16)
+
+
+def test_a_shape_tensor_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"], "reshape")]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 4])
+    shape = helper.make_tensor_value_info("shape", TensorProto.INT64, [2])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, None])
+    graph = helper.make_graph(nodes, "g", [x, shape], [y])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    with pytest.raises(ConversionError, match="input 'shape' is a shape tensor"):
+        built(tmp_path / "m.onnx", tmp_path / "out")
+
+
 def test_external_weights_are_found(tmp_path: Path) -> None:
     weight = numpy_helper.from_array(np.ones((16, 16), np.float32), "w")
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"], "product")]
@@ -110,10 +129,15 @@ def test_an_operator_that_it_does_not_know_is_named(tmp_path: Path) -> None:
 def test_options_are_told_to_the_builder(tmp_path: Path) -> None:
     source = models.dense(tmp_path / "m.onnx")
     details = built(
-        source, tmp_path / "out", workspace_bytes=64 << 20, builder_level=1, hardware_compatible=True,
+        source, tmp_path / "out", workspace_bytes=64 << 20, builder_level=1,
         timing_cache=str(tmp_path / "timing"),
     ).record.details  # fmt: skip
-    assert details["hardware_compatible"] is True
+    assert (details["workspace_bytes"], details["builder_level"]) == (64 << 20, 1)
+    for told in ({"hardware_compatible": True}, {"version_compatible": True}):
+        with pytest.raises(
+            ConversionError, match=r"TensorRT-RTX .* has no .*-compatible engines; leave the option out"
+        ):
+            built(source, tmp_path / "no", **told)
     assert "has none" in str(details["timing_cache"])
     with pytest.raises(ConversionError, match="the plugin is not there"):
         built(source, tmp_path / "out2", plugins=(str(tmp_path / "none.so"),))
@@ -178,8 +202,8 @@ def record(**details: object) -> Step:
         (record(), None, [], ""),
         (record(), ("TensorRT", "10.9"), ["8.9"], ""),  # another toolkit says nothing about this engine
         (record(), (RTX[0], "1.8.0"), ["8.9"], "built by TensorRT-RTX 1.7.1, and 1.8.0 is here"),
-        (record(version_compatible=True), (RTX[0], "1.8.0"), ["8.9"], ""),
-        (record(version_compatible=True), (RTX[0], "1.6.0"), ["8.9"], "and 1.6.0 is here"),
+        (record(flavour="TensorRT", version_compatible=True), ("TensorRT", "1.8.0"), ["8.9"], ""),
+        (record(flavour="TensorRT", version_compatible=True), ("TensorRT", "1.6.0"), ["8.9"], "and 1.6.0 is here"),
         (record(), RTX, ["8.6"], "for compute capability 8.9, and the GPU here has 8.6"),
         (record(), RTX, ["8.9", "12.0"], "has 12.0, 8.9"),
         (record(hardware_compatible=True), RTX, ["8.6", "12.0"], ""),
@@ -240,5 +264,9 @@ def test_layers_are_read_from_what_a_build_and_the_inspector_say() -> None:
     assert [(e.name, e.kind, e.kernel, e.precision) for e in tensorrt_layers.from_log(["x", said])] == [
         ("a", "gemm", "t", "FP16")
     ]
-    told = '{"Layers": [{"Name": "b", "LayerType": "conv", "TacticName": "u", "Outputs": [{"Format/Datatype": "Int8 NC/32HW32"}]}, "c"]}'
-    assert [(e.name, e.precision) for e in tensorrt_layers.from_inspector(told)] == [("b", "INT8"), ("c", "")]
+    told = '{"Layers": [{"Name": "b", "LayerType": "conv", "TacticName": "u", "Outputs": [{"Format/Datatype": "Int8 NC/32HW32"}]}, {"Name": "d", "Outputs": [{"Format/Datatype": "Row major linear FP32"}]}, "c"]}'
+    assert [(e.name, e.precision) for e in tensorrt_layers.from_inspector(told)] == [
+        ("b", "INT8"),
+        ("d", "FP32"),
+        ("c", ""),
+    ]

@@ -8,6 +8,7 @@ Source: TensorRT's developer guide and API reference; TensorRT-RTX's guide on ah
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ from tritonpm.data import Format, Gpu, Step
 PLAN = "model.plan"
 _MODULES = (("tensorrt", "TensorRT"), ("tensorrt_rtx", "TensorRT-RTX"), ("tensorrt_rtx_bindings", "TensorRT-RTX"))
 _RTX = "TensorRT-RTX"
+_IN_PART = ("could not find any implementation", "unsupported", "not supported")  # of a graph that parses all the same
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,24 @@ def convert(artefact: Artefact, options: Options, device: Gpu | None, folder: Pa
     kit = toolkit()
     if device is None:
         raise ConversionError("an engine is built for a GPU, and there is none here", do=_without_gpu(kit))
+    if kit.flavour != _RTX:
+        _use(device)
     build = _Build(kit, options, device, watch)
     plan = build.plan(artefact)
     path = folder / PLAN
     path.write_bytes(plan)
     tools = {kit.flavour: kit.version}
     return Conversion(replace(artefact, format=Format.TENSORRT, model=path), Record("tensorrt", tools, build.details))
+
+
+def _use(device: Gpu) -> None:
+    """TensorRT builds for the GPU that CUDA takes first: let that be the one. Raises ConversionError."""
+    if not device.memory_total:
+        raise ConversionError(
+            f"TensorRT builds for a GPU that is here, not for compute capability {device.compute_capability}",
+            do="build it on the machine that serves it, or with TensorRT-RTX",
+        )
+    os.environ["CUDA_VISIBLE_DEVICES"] = str(device.index)  # CUDA reads it when it is first used: not before the build
 
 
 def _without_gpu(kit: Toolkit) -> str:
@@ -98,11 +112,13 @@ class _Build:
         config = self._config(builder, network, artefact)
         monitor = _monitor(trt, self.watch)
         config.progress_monitor = monitor
+        logger.errors.clear()  # what was said before, of a cache that does not fit, is no reason
         serialized = builder.build_serialized_network(network, config)
         if monitor.stopped:
             raise CancelledError("was cancelled")
         if serialized is None:
-            raise NotTakenError(f"{self.kit.flavour} cannot build it: {logger.said()}", where=where)
+            kind = NotTakenError if any(word in logger.said().lower() for word in _IN_PART) else ConversionError
+            raise kind(f"{self.kit.flavour} cannot build it: {logger.said()}", where=where)
         self._keep_timings(config)
         plan = bytes(serialized)
         self.details.update(
@@ -154,6 +170,7 @@ class _Build:
         if options.hardware_compatible:
             level = self._known(trt.HardwareCompatibilityLevel, "AMPERE_PLUS", "hardware-compatible engines")
             config.hardware_compatibility_level = level
+        self.details["workspace_bytes"], self.details["builder_level"] = options.workspace_bytes, options.builder_level
         self.details.update(
             version_compatible=options.version_compatible, hardware_compatible=options.hardware_compatible
         )
@@ -162,7 +179,7 @@ class _Build:
 
     def _known(self, kind: Any, name: str, what: str) -> Any:
         value = getattr(kind, name, None)
-        if value is None:
+        if value is None or self.kit.flavour == _RTX:  # whose names are there, and without effect or without a runtime
             raise ConversionError(f"{self.kit.flavour} {self.kit.version} has no {what}", do="leave the option out")
         return value
 
@@ -189,6 +206,11 @@ class _Build:
         profile, ranges = builder.create_optimization_profile(), {}
         for index in range(network.num_inputs):
             name = network.get_input(index).name
+            if network.get_input(index).is_shape_tensor:
+                raise ConversionError(
+                    f"input {name!r} is a shape tensor, whose values an engine must know beforehand",
+                    do="export the model with that shape fixed, or use --optimizer ort-tensorrt",
+                )
             if shapes := profile_of(known[name], self.options.max_batch_size, self.options.shapes.get(name)):
                 profile.set_shape(name, shapes.least, shapes.best, shapes.most)
                 ranges[name] = [list(shapes.least), list(shapes.best), list(shapes.most)]
@@ -207,7 +229,7 @@ class _Build:
         if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
             if path and content:
                 path.replace(path.with_suffix(".unfit"))
-            self.details["timing_cache"] = "the one that was there does not fit this GPU and toolkit, and was set aside"
+            self.details["timing_cache"] = "begun: the one that was there does not fit this GPU and toolkit"
             config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
         else:
             self.details["timing_cache"] = "used" if content else "begun"
@@ -216,7 +238,7 @@ class _Build:
         if self.kit.flavour == _RTX or not self.options.timing_cache:
             return
         path = Path(self.options.timing_cache)
-        aside = path.with_suffix(".new")
+        aside = path.with_suffix(f".{os.getpid()}.new")  # builds may go on side by side
         aside.write_bytes(bytes(config.get_timing_cache().serialize()))
         aside.replace(path)
 

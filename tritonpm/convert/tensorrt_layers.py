@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from tritonpm.convert.profile import Layer
-from tritonpm.convert.runtimes import NotRunnableError, Run
+from tritonpm.convert.runtimes import NotRunnableError, Run, RunFailedError
 from tritonpm.tensors import Array
 
-_RUNS = 20
-_TYPES = {"Float": "FP32", "Half": "FP16", "BFloat16": "BF16", "Int8": "INT8", "FP8": "FP8", "Int64": "INT64"}
+_WARM_UP, _RUNS = 3, 20
+_TYPES = {
+    "Float": "FP32", "FP32": "FP32", "Half": "FP16", "FP16": "FP16", "BFloat16": "BF16", "BF16": "BF16",
+    "Int8": "INT8", "INT8": "INT8", "UInt8": "UINT8", "FP8": "FP8", "Int32": "INT32", "Int64": "INT64", "Bool": "BOOL",
+}  # fmt: skip
 # A line of the table that a verbose build prints; nothing else tells the layers where no GPU is there to load the plan.
 _LINE = re.compile(r"^Name: (?P<name>.*?), LayerType: (?P<kind>.*?), Inputs: .*?TacticName: (?P<tactic>.*?), StreamId")
 _OUTPUTS = re.compile(r"Outputs: \[(.*?)\], TacticName")
@@ -43,7 +47,7 @@ def _from_entry(entry: Any) -> Layer:
         return Layer(entry, "")
     outputs = entry.get("Outputs") or [{}]
     kind = str(outputs[0].get("Format/Datatype", outputs[0].get("Datatype", "")))
-    precision = next((ours for theirs, ours in _TYPES.items() if theirs.lower() in kind.lower()), kind)
+    precision = next((_TYPES[word] for word in re.findall(r"\w+", kind) if word in _TYPES), kind)
     return Layer(entry.get("Name", ""), entry.get("LayerType", ""), entry.get("TacticName", ""), precision)
 
 
@@ -74,9 +78,14 @@ def profile(plan: Path, inputs: Mapping[str, Array], trt: Any) -> list[Layer]:
         def report_layer_time(self, layer_name: str, ms: float) -> None:
             total[layer_name] = total.get(layer_name, 0.0) + ms * 1e3
 
-    runner.context.profiler = Profiler()
-    for _ in range(_RUNS):
-        runner.infer(dict(inputs))
+    try:
+        for _ in range(_WARM_UP):
+            runner.infer(dict(inputs))
+        runner.context.profiler = Profiler()
+        for _ in range(_RUNS):
+            runner.infer(dict(inputs))
+    except Exception as error:  # Polygraphy's and CUDA's own
+        raise RunFailedError(" ".join(str(error).split())[:200]) from None
     inspector = runner.engine.create_engine_inspector()
     known = {
         layer.name: layer for layer in from_inspector(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
@@ -91,6 +100,8 @@ def profile(plan: Path, inputs: Mapping[str, Array], trt: Any) -> list[Layer]:
 
 def _runner(plan: Path) -> Any:
     require_gpu()
+    if importlib.util.find_spec("tensorrt") is None:
+        raise NotRunnableError("only TensorRT's own engines are run here, not those of TensorRT-RTX")
     try:
         from polygraphy.backend.trt import EngineFromBytes, TrtRunner
     except ImportError:

@@ -39,7 +39,7 @@ def profile_of(tensor: Tensor, max_batch_size: int, told: ShapeRange | None) -> 
     if shape is None:
         raise ConversionError(f"input {tensor.name!r} has no rank, which TensorRT needs", do="export it with a shape")
     if told is not None:
-        return _checked(tensor, told)
+        return _checked(tensor, told, max_batch_size)
     if all(isinstance(size, int) for size in shape):
         return None
     if any(isinstance(size, str) for size in shape[1:]):
@@ -51,8 +51,15 @@ def profile_of(tensor: Tensor, max_batch_size: int, told: ShapeRange | None) -> 
     return ShapeRange((1, *rest), (max(1, (max_batch_size + 1) // 2), *rest), (max_batch_size, *rest))
 
 
-def _checked(tensor: Tensor, told: ShapeRange) -> ShapeRange:
+def _checked(tensor: Tensor, told: ShapeRange, max_batch_size: int) -> ShapeRange:
     shape = tensor.shape or ()
+    batched = len(told.most) == len(shape) > 0 and isinstance(shape[0], str)
+    if batched and (told.least[0] != 1 or told.most[0] < max_batch_size):
+        raise ConversionError(
+            f"the range of input {tensor.name!r} takes batches of {told.least[0]} to {told.most[0]}, and Triton may "
+            f"send 1 to {max_batch_size}",
+            do="widen it, or lower --max-batch-size",
+        )
     for given in (told.least, told.best, told.most):
         wrong = [n for n, size in zip(given, shape, strict=False) if isinstance(size, int) and size != n]
         if len(given) != len(shape) or wrong:
