@@ -35,6 +35,11 @@ def describe_package(view: PackageDetails) -> None:
     )
     click.echo()
     _stages(view.stages_in_detail)
+    if view.optimisations:
+        from tritonpm.cli.optimise import optimisations
+
+        click.echo()
+        optimisations(view.optimisations)
     for note in view.notes:
         click.echo(f"\nNote: {note}")
 
