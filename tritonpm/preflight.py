@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tritonpm.hardware.machine import gpus
+from tritonpm.hardware.machine import gpus, target
 from tritonpm.hardware.memory import DEFAULT_WORKSPACE, need, require_room
+from tritonpm.repository.config import instances
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
@@ -30,7 +31,8 @@ def room_for(manager: Manager, record: Record, revision: Revision) -> Iterator[N
     workspace = (record.settings.workspace_mb or 0) << 20 or DEFAULT_WORKSPACE
     known = [manager.catalogue.artefacts.memory(revision.digest, gpu.name) for gpu in chosen]
     measured = max((size for size in known if size is not None), default=None)
-    require_room(need(weights, count, workspace=workspace, measured=measured), chosen, _residents(manager), where=name)
+    others = {other: held for other, held in _residents(manager).items() if other != name}
+    require_room(need(weights, count, workspace=workspace, measured=measured), chosen, others, where=name)
     yield
     for before, after in zip(chosen, _chosen(record, gpus()[0]), strict=False):
         if (taken := before.memory_free - after.memory_free) > 0:
@@ -54,7 +56,8 @@ def _chosen(record: Record, here: tuple[Gpu, ...]) -> list[Gpu]:
 
 def _instances(record: Record) -> int:
     """On each GPU: an instance group with several GPUs has its count on each of them."""
-    return record.settings.instances or 1 if record.settings.mode == "performance" else 1
+    stages = [record.settings.for_stage(stage.name) for stage in record.package.stages]
+    return max(instances(own, target(), record.package) for own in stages)
 
 
 def _residents(manager: Manager) -> dict[str, dict[int, int]]:

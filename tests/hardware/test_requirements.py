@@ -22,10 +22,10 @@ VISION = replace(GPU, profile="mech-vision")
 # requirement → (host that lacks it, what is wanted, words, a host that has it)
 CASES = {
     "driver": (replace(PC, driver="471.9"), GPU, "472.50 or later; here is driver 471.9", PC),
-    "driver-of-cuda": (replace(PC, cuda=12), GPU, "CUDA 12: 525.60.13 or later", replace(PC, cuda=12, driver="525.60.13")),
+    "driver-of-cuda": (replace(PC, cuda=12), Wanted(frozenset({"gpu-optimised"})), "CUDA 12: 525.60.13 or later", replace(PC, cuda=12, driver="525.60.13")),
     "unsteady-driver": (replace(PC, driver="531.1"), VISION, "run times fluctuate", PC),
     "core-generation": (replace(PC, cpu="Intel(R) Core(TM) i5-4590"), VISION, "generation 6 or later", PC),
-    "avx2": (replace(PC, flags=frozenset()), Wanted(backends=frozenset({"openvino"})), "AVX2", PC),
+    "avx2": (replace(PC, flags=frozenset({"sse4_2"})), Wanted(backends=frozenset({"openvino"})), "AVX2", PC),
     "cascade-profile": (
         PC, Wanted(cascade=True, exporter="mech-dlk", profile="mech-vision:1.7.1"), "1.7.2 or later", None,
     ),
@@ -68,6 +68,9 @@ def test_the_vision_profile_is_the_only_one_that_warns_of_new_drivers() -> None:
         ("Intel(R) Core(TM) Ultra 7 155H", 14),
         ("Intel(R) Core(TM) i7 CPU 950", None),
         ("Intel(R) Core(TM) i7-950", 1),
+        ("Intel(R) Core(TM) i7-1065G7 CPU @ 1.30GHz", 10),
+        ("Intel(R) Core(TM) m3-6Y30 CPU", 6),
+        ("Intel(R) Core(TM) 7 150U", 14),
         ("Intel(R) Xeon(R) Gold 6130", None),
         ("AMD EPYC", None),
     ],

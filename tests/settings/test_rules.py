@@ -123,6 +123,23 @@ def test_broken_rule_says_its_sentence(name: str) -> None:
         require(package(task, form), settings, {"model": axis}, TARGET)
 
 
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+@pytest.mark.parametrize("form", [Format.ONNX, Format.OPENVINO, Format.TENSORRT])
+@pytest.mark.parametrize("task", [SEGMENTATION, DETECTION])
+@pytest.mark.parametrize("version", ["2.2.0", "2.2", "2.4.0", "2.4.1", "3.0"])
+def test_what_an_exporter_wrote_can_be_imported_as_it_is_on_any_machine(
+    version: str, task: Task, form: Format, device: str
+) -> None:
+    handed_in = dlk(version, task, form)
+    require(handed_in, defaults(handed_in, {"model": PROVED}, device), {"model": PROVED}, TARGET)
+
+
+@pytest.mark.parametrize("version", ["", "new", "2", "2.4.1-rc1", "build 2024.11", "2.4.1.0"])
+def test_what_is_no_version_is_told(version: str) -> None:
+    with pytest.raises(RuleError, match="is no version"):
+        require(dlk(version), Settings(), {"model": PROVED}, TARGET)
+
+
 @pytest.mark.parametrize("name", OF_THE_EXPORTER)
 def test_rules_of_the_exporter(name: str) -> None:
     (broken_package, settings), words, (fine_package, fine) = OF_THE_EXPORTER[name]

@@ -14,9 +14,10 @@ from tritonpm.hardware.machine import gpus
 
 _CPUINFO = Path("/proc/cpuinfo")
 _GENERATION = re.compile(r"(\d{1,2})th Gen Intel")
-_CORE = re.compile(r"Core(?:\(TM\))?\s+(?:i[3579]|m[357])-(\d{3,5})")
+_CORE = re.compile(r"Core(?:\(TM\))?\s+(?:i[3579]|m[357])-(\d{1,5})([A-Z]\d+)?")
+_SERIES = re.compile(r"Core(?:\(TM\))?\s+[3579]\s+\d{3}")  # Core 7 150U: named so after the fourteenth generation
 _ULTRA = 14  # Core Ultra came after the fourteenth generation, and counts no more
-_MODEL_3 = 100  # Core i7-950: three digits are the first generation
+_FIRST = 3  # digits of the first generation: Core i7-950
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,17 @@ def core_generation(cpu: str) -> int | None:
         return None
     if found := _GENERATION.search(cpu):
         return int(found[1])
-    if "Core" in cpu and "Ultra" in cpu:
+    if ("Core" in cpu and "Ultra" in cpu) or _SERIES.search(cpu):
         return _ULTRA
     found = _CORE.search(cpu)
     if found is None:
         return None
-    model = int(found[1])
-    return 1 if len(found[1]) == len(str(_MODEL_3)) else model // 1000
+    digits, letters = found[1], found[2] or ""
+    if len(digits) == 1:  # m3-6Y30
+        return int(digits)
+    if len(digits) == 4 and letters.startswith("G"):  # i7-1065G7
+        return int(digits[:2])
+    return 1 if len(digits) == _FIRST else int(digits) // 1000
 
 
 def version(text: str) -> tuple[int, ...]:
@@ -79,9 +84,12 @@ def _driver() -> str:
     except pynvml.NVMLError:
         return ""
     try:
-        return str(pynvml.nvmlSystemGetDriverVersion())
+        said = pynvml.nvmlSystemGetDriverVersion()
+    except pynvml.NVMLError:
+        return ""
     finally:
         pynvml.nvmlShutdown()
+    return said if isinstance(said, str) else said.decode()
 
 
 def _cuda() -> int:

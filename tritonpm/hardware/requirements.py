@@ -78,7 +78,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement(
         "driver-of-cuda",
-        lambda host, wanted: wanted.gpu and bool(host.driver) and wanted.site[0] != VISION and host.cuda > 0,
+        lambda host, wanted: "gpu-optimised" in wanted.devices and bool(host.driver) and wanted.site[0] != VISION
+        and host.cuda in _DRIVER_OF_CUDA,
         lambda host, wanted: version(host.driver) >= version(_DRIVER_OF_CUDA.get(host.cuda, _OLDEST_DRIVER)),
         "the installed TensorRT needs a driver for its CUDA {cuda}: {driver} or later",
         _driver_found,
@@ -103,11 +104,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement(
         "avx2",
-        lambda host, wanted: host.x86 and "openvino" in wanted.backends,
+        lambda host, wanted: host.x86 and bool(host.flags) and bool(wanted.backends & {"openvino", "ort-openvino"}),
         lambda host, wanted: "avx2" in host.flags,
         "OpenVINO needs a processor with AVX2",
         lambda host, wanted: f"{host.cpu} without it",
-        "use another machine, or --backend onnxruntime",
+        "use another machine, or for ONNX --backend onnxruntime",
     ),
     Requirement(
         "cascade-profile",

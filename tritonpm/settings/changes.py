@@ -9,6 +9,7 @@ import msgspec
 
 from tritonpm.data import BatchAxis, Format, Package, Settings, Task
 from tritonpm.errors import RuleError
+from tritonpm.settings.exporter_rules import first_device
 
 NAMES = tuple(field.name for field in fields(Settings))
 _ONLY_ON = {Format.OPENVINO: "cpu", Format.TENSORRT: "gpu"}  # formats whose backend knows one device
@@ -35,6 +36,7 @@ def stage_changed(settings: Settings, stage: str, changes: Mapping[str, object])
 
 def defaults(package: Package, axes: Mapping[str, BatchAxis], device: str) -> Settings:
     """The settings a package starts with: ours, then its exporter's; batched only where there is an axis."""
+    device = first_device(package, device)
     settings = changed(Settings(), {"device": device})
     if not any(batchable(package, name, axis) for name, axis in axes.items()):
         settings = changed(settings, {"max_batch_size": 1})
@@ -42,7 +44,7 @@ def defaults(package: Package, axes: Mapping[str, BatchAxis], device: str) -> Se
         suggested = dict(stage.serving)
         if not batchable(package, stage.name, axes[stage.name]):
             suggested.setdefault("max_batch_size", 1)
-        if stage.format in _ONLY_ON and _ONLY_ON[stage.format] != device:
+        if stage.format in _ONLY_ON and (_ONLY_ON[stage.format] == "cpu") != (device == "cpu"):
             suggested.setdefault("device", _ONLY_ON[stage.format])
         where = f"package.yaml: stages.{stage.name}.serving"
         if not package.cascade:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tritonpm.data import BACKENDS, BatchAxis, Package, Settings, Stage, Target
 
@@ -19,7 +19,7 @@ class Case:
     settings: Settings
     axis: BatchAxis
     target: Target
-    default: Settings = field(default_factory=Settings)  # what the package started with
+    defaults: tuple[Settings, ...] = (Settings(),)  # what the package may have started with, here or elsewhere
 
     @property
     def backend(self) -> str:

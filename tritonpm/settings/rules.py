@@ -283,10 +283,10 @@ RULES: tuple[Rule, ...] = (
 
 def cases(package: Package, settings: Settings, axes: Mapping[str, BatchAxis], target: Target) -> Iterator[Case]:
     """One case for each stage."""
-    default = defaults(package, axes, "gpu" if target.gpus else "cpu")
+    first = [defaults(package, axes, device) for device in ("cpu", "gpu")]  # it may have come in on another machine
     for stage in package.stages:
-        name = stage.name
-        yield Case(package, stage, settings.for_stage(name), axes[name], target, default.for_stage(name))
+        name, began = stage.name, tuple(each.for_stage(stage.name) for each in first)
+        yield Case(package, stage, settings.for_stage(name), axes[name], target, began)
 
 
 def broken(
