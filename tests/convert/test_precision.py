@@ -18,6 +18,7 @@ from tritonpm.convert import calibration, runtimes
 from tritonpm.convert.conversion import Artefact, Conversion, ConversionError, Options, Unwatched
 from tritonpm.convert.converters import converter
 from tritonpm.convert.rewrite import make_batchable
+from tritonpm.convert.scoring import score
 from tritonpm.converting import convert
 from tritonpm.data import Format, Signature, Task, Tensor
 from tritonpm.errors import OptimisationError
@@ -192,6 +193,29 @@ def test_an_image_becomes_the_input_that_the_model_takes(tmp_path: Path) -> None
     flat = Signature((Tensor("x", "FP32", ("n", 16)),), ())
     with pytest.raises(ConversionError, match="does not take a single image"):
         calibration.rows(Artefact(Format.ONNX, tmp_path, flat), (str(tmp_path / "red.png"),))
+
+
+def test_images_calibrate_and_prove_a_conversion(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 255, (30, 20, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"images/{number}.png")
+    source = models.LIGHT / "light_shufflenet.onnx"
+    view = convert(
+        source, "openvino", tmp_path / "out", progress=quiet, precision="INT8", calibration=tmp_path / "images"
+    )
+    assert view.agreement.state == "verified"
+    assert view.agreement.inputs.startswith("3 samples")
+    assert view.steps[0].details["samples"] == 3
+
+
+def test_scores_of_odd_answers() -> None:
+    one = {"y": np.array([1.0, np.inf], np.float32), "n": np.array([1, 2]), "e": np.zeros((0, 4), np.float32)}
+    assert score(Task.OTHER, one, one) == 1.0
+    assert score(Task.OTHER, one, {**one, "n": np.array([1])}) == 0.0
+    assert score(Task.OTHER, one, {**one, "y": np.array([np.nan, np.inf], np.float32)}) == 0.0
 
 
 def test_a_folder_is_gathered_and_an_empty_one_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ NONE = "INT8 is calibrated on samples, and there are none"
 _GIVE = "give --calibration FOLDER with .npz files or images"
 _CHANNELS = (1, 3)
 Row = dict[str, Array]
+T = TypeVar("T")
 
 
 def gather(source: Path) -> tuple[Path, ...]:
@@ -44,14 +45,22 @@ def rows(artefact: Artefact, samples: Sequence[str]) -> list[Row]:
     if not samples:
         raise ConversionError(NONE, do=_GIVE)
     found: list[Row] = []
-    for sample in samples:
-        if len(found) < MOST_ROWS:
-            found += _split(artefact.signature, _read(Path(sample), artefact.signature))
-    return found[:MOST_ROWS]
+    for sample in _spread(samples, MOST_ROWS):  # of every class, where a folder is sorted by class
+        found += _split(Path(sample), artefact.signature, read(Path(sample), artefact.signature))
+    if not found:
+        raise ConversionError("the samples hold no row", do=_GIVE)
+    return list(_spread(found, MOST_ROWS))
 
 
-def _read(path: Path, signature: Signature) -> Row:
-    """One sample's arrays. Blobs have no suffix: what is no .npz is an image."""
+def _spread(listed: Sequence[T], most: int) -> Sequence[T]:
+    """At most so many of them, evenly spread."""
+    if len(listed) <= most:
+        return listed
+    return [listed[index * len(listed) // most] for index in range(most)]
+
+
+def read(path: Path, signature: Signature) -> Row:
+    """One sample's arrays, checked. Blobs have no suffix: what is no .npz is an image. Raises ConversionError."""
     with path.open("rb") as stream:
         zipped = stream.read(2) == b"PK"
     arrays = load_npz(path) if zipped else {signature.inputs[0].name: _image(path, signature)}
@@ -82,7 +91,7 @@ def _check(path: Path, tensor: Tensor, array: Array) -> None:
         )
 
 
-def _split(signature: Signature, arrays: Row) -> Iterator[Row]:
+def _split(path: Path, signature: Signature, arrays: Row) -> Iterator[Row]:
     """Row by row, where every input has rows: a first dimension that is dynamic or 1."""
     shapes = [tensor.shape for tensor in signature.inputs if tensor.name in arrays]
     counts = {len(array) if array.ndim else 0 for array in arrays.values()}
@@ -92,8 +101,12 @@ def _split(signature: Signature, arrays: Row) -> Iterator[Row]:
         return
     for tensor in signature.inputs:
         first = tensor.shape[0] if tensor.shape else None
-        if isinstance(first, int) and len(arrays[tensor.name]) != first:
-            raise ConversionError(f"input {tensor.name!r} takes a first dimension of {first}", do="save it so")
+        if tensor.name in arrays and isinstance(first, int) and len(arrays[tensor.name]) != first:
+            raise ConversionError(
+                f"its array {tensor.name!r} has {len(arrays[tensor.name])} rows, and the model takes {first}",
+                where=path.name,
+                do="save it so",
+            )
     yield arrays
 
 

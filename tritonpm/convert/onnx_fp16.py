@@ -1,6 +1,7 @@
 """FP16 ONNX with FP32 inputs and outputs, by ONNX Runtime's own converter; what FP16's range would break stays FP32.
 
-That converter is the one that is kept and that knows subgraphs; the one in onnxconverter-common is its ancestor.
+That converter is the one that is kept; the one in onnxconverter-common is its ancestor. Inside an If or Loop it cannot
+keep an operator in FP32: such a model is refused, since what comes out does not load.
 """
 
 from __future__ import annotations

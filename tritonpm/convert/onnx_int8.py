@@ -26,8 +26,10 @@ from tritonpm.convert.conversion import (
     version,
 )
 from tritonpm.convert.onnx_graph import MODEL, modern, require_loadable, write
+from tritonpm.convert.sandbox import says_out_of_memory
 from tritonpm.convert.scoring import mean_score
 from tritonpm.data import Format, Gpu
+from tritonpm.errors import TritonpmError
 from tritonpm.tensors import Array
 
 _HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # where the time goes; a quantised Add or Mul gains nothing
@@ -49,7 +51,11 @@ def convert(artefact: Artefact, options: Options, device: Gpu | None, folder: Pa
         path.replace(folder / MODEL)
         for weights in path.parent.glob(f"{path.name}.data"):
             weights.replace(folder / weights.name)
-    except (RuntimeError, ValueError, KeyError, IndexError, AttributeError) as error:
+    except (TritonpmError, MemoryError):
+        raise
+    except Exception as error:  # what its passes and onnx's raise share no base
+        if says_out_of_memory(str(error)):
+            raise
         raise ConversionError(
             f"ONNX Runtime cannot quantise it: {' '.join(str(error).split())[:300]}", where=artefact.model.name
         ) from None
@@ -61,11 +67,16 @@ def convert(artefact: Artefact, options: Options, device: Gpu | None, folder: Pa
 
 def _prepared(artefact: Artefact, work: Path) -> Path:
     """With shapes inferred and constants folded, as the quantiser wants it; names of inputs and outputs stay."""
+    import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     (work / "modern").mkdir()
     plain, prepared = write(modern(artefact), work / "modern"), work / "prepared.onnx"
     quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
+    model = onnx.load(prepared, load_external_data=False)
+    for number, node in enumerate(model.graph.node):  # layers are left out by their names
+        node.name = node.name or f"{node.op_type}_{number}"
+    onnx.save(model, prepared)
     return prepared
 
 
@@ -82,14 +93,15 @@ def _quantised(
         answers = _answers(runtimes.load(Format.ONNX, path), samples)
         drop = 1.0 - mean_score(options.task, reference, answers)
         details: dict[str, object] = {"drop": round(drop, 6), "left_in_floating_point": left}
+        tried = len(left)
         if options.max_drop is None or drop <= options.max_drop:
             return path, details
         order = order or _most_sensitive(source, path, samples, work)
-        if len(left) >= len(order):
-            break
         left = order[: 2**attempt]
+        if len(left) >= len(order):  # nothing would be quantised any more
+            break
     raise ConversionError(
-        f"INT8 loses {drop:.2%} of the score even with {len(left)} layers in floating point, and --max-drop allows "
+        f"INT8 loses {drop:.2%} of the score even with {tried} layers in floating point, and --max-drop allows "
         f"{options.max_drop:.2%}",
         do="allow more, or use FP16",
     )
@@ -145,7 +157,7 @@ def _most_sensitive(source: Path, quantised: Path, samples: list[Row], work: Pat
     pairs = loss.create_activation_matching(seen["int8"], seen["float"])
     noise = {tensor: error["xmodel_err"] for tensor, error in loss.compute_activation_error(pairs).items()}
     graph = onnx.load(source, load_external_data=False).graph
-    layers = [node for node in graph.node if node.output and node.output[0] in noise]
+    layers = [node for node in graph.node if node.op_type in _HEAVY and node.output[0] in noise]
     return [node.name for node in sorted(layers, key=lambda node: noise[node.output[0]])]
 
 

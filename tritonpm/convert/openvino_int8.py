@@ -14,8 +14,10 @@ from typing import Any
 from tritonpm.convert.calibration import Row, rows
 from tritonpm.convert.conversion import Artefact, Conversion, ConversionError, Options, Record, Watch, version
 from tritonpm.convert.openvino_ir import plain, ported
+from tritonpm.convert.sandbox import says_out_of_memory
 from tritonpm.convert.scoring import mean_score, score
 from tritonpm.data import Format, Gpu, Task
+from tritonpm.errors import TritonpmError
 from tritonpm.tensors import Array
 
 Answers = list[dict[str, Array]]
@@ -30,7 +32,11 @@ def convert(artefact: Artefact, options: Options, device: Gpu | None, folder: Pa
     details: dict[str, object] = {"samples": len(samples), "layouts": layouts}
     try:
         quantised = _quantised(model, samples, options, watch, details)
-    except (RuntimeError, ValueError) as error:
+    except (TritonpmError, MemoryError):
+        raise
+    except Exception as error:  # NNCF's own exceptions share no base with OpenVINO's
+        if says_out_of_memory(str(error)):
+            raise
         raise ConversionError(f"NNCF cannot quantise it: {plain(error)}", where=artefact.model.name) from None
     import openvino
 
@@ -61,6 +67,8 @@ def _quantised(model: Any, samples: list[Row], options: Options, watch: Watch, d
             drop_type=nncf.DropType.ABSOLUTE,
             **common,
         )
+    if not _count(quantised, "FakeQuantize"):
+        raise ConversionError("NNCF found nothing in it to quantise", do="use FP16, or FP32")
     drop = 1.0 - mean_score(options.task, reference, _answers(_compiled(quantised), samples))
     kept = _floating(quantised)
     details.update(drop=round(drop, 6), left_in_floating_point=kept, quantisers=_count(quantised, "FakeQuantize"))
@@ -116,13 +124,19 @@ def _count(model: Any, kind: str) -> int:
     return sum(op.get_type_name() == kind for op in model.get_ops())
 
 
+_MOVING = ("MaxPool", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Concat", "Pad", "StridedSlice", "Slice")
 _QUANTISABLE = ("Convolution", "GroupConvolution", "MatMul", "ConvolutionBackpropData")
 
 
 def _floating(model: Any) -> list[str]:
     """The heavy layers that no quantiser feeds."""
-    return sorted(
-        op.get_friendly_name()
-        for op in model.get_ops()
-        if op.get_type_name() in _QUANTISABLE and op.input_value(0).get_node().get_type_name() != "FakeQuantize"
-    )
+    heavy = [op for op in model.get_ops() if op.get_type_name() in _QUANTISABLE]
+    return sorted(op.get_friendly_name() for op in heavy if not _quantised_input(op))
+
+
+def _quantised_input(op: Any) -> bool:
+    """Whether a quantiser feeds it, perhaps through what only moves values."""
+    node = op.input_value(0).get_node()
+    while node.get_type_name() in _MOVING:
+        node = node.input_value(0).get_node()
+    return bool(node.get_type_name() == "FakeQuantize")

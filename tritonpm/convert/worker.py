@@ -18,6 +18,7 @@ import msgspec
 
 from tritonpm.convert import runtimes, sandbox
 from tritonpm.convert.agreement import BOUNDS, Inputs, UnverifiableError, agreement, trials
+from tritonpm.convert.calibration import read
 from tritonpm.convert.chain import chain
 from tritonpm.convert.conversion import Artefact, CancelledError, ConversionError, NotTakenError
 from tritonpm.convert.converters import converter
@@ -78,8 +79,8 @@ def _proved(original: Artefact, artefact: Artefact, request: Convert) -> Agreeme
     try:
         before = runtimes.load(original.format, original.model)
         after = runtimes.load(artefact.format, artefact.model)
-        samples = [load_npz(Path(path)) for path in request.samples]
         known = original.signature if original.signature.inputs else artefact.signature
+        samples = [read(Path(path), known) for path in request.samples]
         batches = request.batches or ((1, request.options.max_batch_size) if known.dynamic_batch else ())
         inputs = list(trials(known.inputs, samples, batches=batches, sizes=request.sizes))
         result = agreement(
