@@ -23,7 +23,7 @@ from tritonpm.tensors import Array, as_served
 
 if TYPE_CHECKING:
     from tritonpm.manager import Manager
-    from tritonpm.triton.client import Client
+    from tritonpm.triton.client import Client, Connection
     from tritonpm.triton.memory import Region
 
 TTL = 60.0  # seconds; renewed when a third of it is over
@@ -50,7 +50,7 @@ def use(
     *,
     project: str,
     workspace: Path | str | None = None,
-    server: str | None = None,
+    server: Connection | str | None = None,
     protocol: str = "grpc",
     ttl: float = TTL,
     shared_memory: bool = False,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tritonpm.data import Finding
     from tritonpm.measuring import Trial
     from tritonpm.optimising import Optimising
+    from tritonpm.triton.client import Connection
 
 _WAIT = "wait until they are done, or see `tritonpm projects`"
 Report = Callable[[int, int], None]
@@ -78,18 +79,19 @@ class Manager:
         self,
         workspace: Workspace,
         *,
-        server: str | None = None,
+        server: Connection | str | None = None,
         progress: Progress = quiet,
         waiting: Callable[[str], None] = lambda sentence: None,
     ) -> None:
-        self.workspace, self.url, self.progress, self.waiting = workspace, server, progress, waiting
+        self.workspace, self.progress, self.waiting = workspace, progress, waiting
+        self.server = server  # None: the workspace's own
 
     @classmethod
     def open(
         cls,
         root: Path | None = None,
         *,
-        server: str | None = None,
+        server: Connection | str | None = None,
         progress: Progress = quiet,
         waiting: Callable[[str], None] = lambda sentence: None,
     ) -> Manager:
@@ -235,7 +237,7 @@ class Manager:
             self._require_unused(name, _WAIT)
             self._require_unloaded(name)
             self.catalogue.require_free(new_name)
-            models = self._models(name)
+            models = self.models(name)
             with self.catalogue.intent("rename", models):
                 self.catalogue.rename(name, new_name)
                 self.settle(models)
@@ -246,7 +248,7 @@ class Manager:
             self.require_idle(name)
             self._require_unused(name, _WAIT)
             self._require_unloaded(name)
-            models = self._models(name)
+            models = self.models(name)
             with self.catalogue.intent("remove", models):
                 self.catalogue.remove(name)
                 self.settle(models)
@@ -361,7 +363,7 @@ class Manager:
 
     def tidy(self, name: str) -> None:
         """Withdraw members of earlier revisions that the package's current one does not need."""
-        old = tuple(sorted(self.catalogue.models_ever(name) - set(self._models(name))))
+        old = tuple(sorted(self.catalogue.models_ever(name) - set(self.models(name))))
         there = tuple(model for model in old if (self.workspace.repository / model).is_dir())
         if there:
             with self.catalogue.intent("tidy", there):
@@ -390,7 +392,8 @@ class Manager:
                 )
             withdraw([name for name in models if name not in wanted], self.workspace.repository, staging)
 
-    def _models(self, name: str) -> tuple[str, ...]:
+    def models(self, name: str) -> tuple[str, ...]:
+        """The model folders of a package's current revision."""
         revision = self.catalogue.revision(name)
         return tuple(model.name for model in revision.models) if revision else ()
 

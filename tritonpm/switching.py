@@ -17,6 +17,7 @@ from tritonpm import probing, views
 from tritonpm.catalogue import Source
 from tritonpm.data import RenderedModel, Revision, Settings
 from tritonpm.errors import CapacityError, NotFoundError, ServerError, TritonpmError, UsageError
+from tritonpm.members import members_of, unload_unneeded
 
 if TYPE_CHECKING:
     from tritonpm.manager import Manager
@@ -96,18 +97,15 @@ class Switching:
     def _rehearse(self, client: Client, revision: Revision) -> None:
         """Load the revision under a name of its own, probe it, and take it away. Raises ServerError, CapacityError."""
         manager, shadow = self.manager, shadow_of(revision)
-        before = manager.catalogue.revision(revision.name)
-        kept = {model.name for model in before.models} if before else set()
-        new = [model.name for model in revision.models[:-1] if model.name not in kept]
+        new = members_of(revision)
         manager.put(shadow)
         try:
             with manager.progress(f"Rehearsing {revision.name}"):
                 client.load_and_wait(shadow.name)
                 probing.probe(manager, client, manager.catalogue.get(revision.name), model=shadow.name)
         except TritonpmError as error:
-            for name in (shadow.name, *new):
-                with suppress(TritonpmError):
-                    client.unload_and_wait(name)
+            with suppress(TritonpmError):
+                unload_unneeded(manager, client, (shadow.name, *new))
             manager.settle(_names(revision))
             raise _told(revision.name, error) from None
         client.unload_and_wait(shadow.name)

@@ -55,7 +55,7 @@ def render(
         return Revision(package.name, _digest((model,)), (model,))
     wiring = wire(package)
     made = {stage.name: look.stage(stage) for stage in package.stages}
-    members = [look.model(each, f"{package.name}.{stage}.{each.mark[:8]}") for stage, each in made.items()]
+    members = [look.member(stage, each) for stage, each in made.items()]
     joined = ensemble(package.name, wiring, {stage: each.config for stage, each in made.items()})
     last = look.model(_Made(joined, (RepositoryFile(f"{VERSION}/.keep", text=""),)), package.name)
     models = (*members, last)
@@ -180,14 +180,20 @@ class _Look:
         )
         return _Made(config, files)
 
-    def model(self, made: _Made, name: str) -> RenderedModel:
+    def member(self, stage: str, made: _Made) -> RenderedModel:
+        """A cascade's model, named by all that it holds: cascades with the same member share it, loaded once."""
+        nameless = self.model(made, stage, member=True)
+        return self.model(made, f"{stage}.{_digest((nameless,))[:12]}", member=True)
+
+    def model(self, made: _Made, name: str, *, member: bool = False) -> RenderedModel:
         """The model folder of that name; its configs carry the mark of all that it holds."""
         mark, files = made.mark, list(made.files)
         configs = {f"configs/{hardware}.pbtxt": config for hardware, config in sorted(made.variants.items())}
         for path, config in {CONFIG: made.config, **configs}.items():
             config.name = name
             config.parameters[REVISION].string_value = mark
-            text = config_text(config, self.package, made.notes if path == CONFIG else (), self.templates)
+            notes = made.notes if path == CONFIG else ()
+            text = config_text(config, self.package, notes, self.templates, member=member)
             files.append(RepositoryFile(path, text=text))
         if twice := sorted(p for p, n in Counter(file.path for file in files).items() if n > 1):
             raise RenderError(
