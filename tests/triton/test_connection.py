@@ -128,5 +128,5 @@ def test_trace_and_log_settings(running: Running, protocol: str) -> None:
         changed = client.trace_settings(changes={"trace_rate": "500", "trace_level": ["TIMESTAMPS"]})
         assert (changed["trace_rate"], changed["trace_level"]) == ("500", "TIMESTAMPS")
         client.trace_settings(changes={"trace_level": ["OFF"]})
-        with pytest.raises(ServerError):
+        with pytest.raises(UsageError, match="no setting 'no_such_setting'"):
             client.log_settings({"no_such_setting": 1})
