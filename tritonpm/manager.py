@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm import views
 from tritonpm.catalogue import Blobs, Catalogue, Record, Source, Workspace, create, find, lock, rebuild
-from tritonpm.data import BatchAxis, Check, File, Package, Revision, Settings
+from tritonpm.data import UNPUBLISHED_SETTINGS, BatchAxis, Check, File, Package, Revision, Settings
 from tritonpm.errors import BusyError, UsageError
 from tritonpm.importing import Importing
 from tritonpm.rendering import Rendering
@@ -189,7 +189,7 @@ class Manager:
 
         with self.changing(f"set {name}"):
             self.require_idle(name)
-            if not live:
+            if not live and not changes.keys() <= set(UNPUBLISHED_SETTINGS):
                 self._require_unused(name, "change it with `tritonpm set --live`")
             record = self.catalogue.get(name)
             before = record.settings
@@ -234,6 +234,7 @@ class Manager:
             raise UsageError(f"{new_name!r} is no package name", do=NAME_RULE)
         with self.changing(f"rename {name}"):
             self.require_idle(name)
+            self._require_no_canary(name)
             self._require_unused(name, _WAIT)
             self._require_unloaded(name)
             self.catalogue.require_free(new_name)
@@ -246,6 +247,7 @@ class Manager:
         """Forget a package, what was published of it, and its files. Raises BusyError while it is loaded."""
         with self.changing(f"remove {name}"):
             self.require_idle(name)
+            self._require_no_canary(name)
             self._require_unused(name, _WAIT)
             self._require_unloaded(name)
             models = self.models(name)
@@ -415,6 +417,11 @@ class Manager:
 
         if users := Serving(self).users(name):
             raise BusyError(f"{name} is in use by {', '.join(users)}", do=do)
+
+    def _require_no_canary(self, name: str) -> None:
+        for entry in self.catalogue.packages():
+            if entry.canary_of == name:
+                raise BusyError(f"{entry.name} is its canary", where=name, do="`tritonpm promote` or `abort` it first")
 
     def require_idle(self, name: str) -> None:
         """Raise BusyError where the package is being optimised."""

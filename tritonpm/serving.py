@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tritonpm import probing, standing, views
+from tritonpm.data import ON_DEMAND
 from tritonpm.errors import BusyError, NotFoundError, PackageError, ServerError, TritonpmError
 from tritonpm.members import foreign_users, unload_unneeded
-from tritonpm.preflight import room_for
+from tritonpm.preflight import require_room_on_gpus, room_for
+from tritonpm.residency import make_room, remember_host
 from tritonpm.tensors import Array, as_served, load_npz, save_npz
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client, Connection
@@ -185,6 +187,12 @@ class Serving:
                 manager.settle(models, anew=True)
             return self.loaded(client, name, timeout=timeout)
 
+    def ensure(self, name: str) -> None:
+        """Load an on-demand package that is not loaded: somebody is about to use it. Raises ServerError."""
+        with suppress(NotFoundError):  # a model that the workspace does not know
+            if self.manager.catalogue.get(name).settings.residency == ON_DEMAND and not self.is_loaded(name):
+                self.load(name)
+
     def _await(self, seconds: float) -> None:
         """Until a server answers, at most so long; whoever needs it then says that there is none."""
         deadline = time.monotonic() + seconds
@@ -204,7 +212,9 @@ class Serving:
         revision = manager.publish(name)
         offset = self._log_size()
         try:
-            with manager.progress(f"Loading {name}"), room_for(manager, manager.catalogue.get(name), revision):
+            record = manager.catalogue.get(name)
+            make_room(self, client, revision, lambda: require_room_on_gpus(manager, record, revision))
+            with manager.progress(f"Loading {name}"), room_for(manager, record, revision):
                 client.load_and_wait(name, timeout=timeout)
                 self._require_revision(client, revision)
                 proved = probing.probe(manager, client, manager.catalogue.get(name)) if probe else "not probed"
@@ -215,6 +225,7 @@ class Serving:
             manager.catalogue.set_status(name, "failed", reason)
             raise ServerError(f"{name} could not be loaded: {reason}", do="see `tritonpm logs`") from None
         manager.catalogue.set_status(name, "loaded", wanted=True)
+        remember_host(self, revision)
         self._unload_old(client, name)
         manager.tidy(name)
         return views.Loaded(name, manager.catalogue.get(name).revision or 0, proved)
@@ -228,7 +239,7 @@ class Serving:
         if not force and (users := self.users(name)):
             raise BusyError(f"{name} is in use by {', '.join(users)}", do="wait until they are done, or use --force")
         with self.client() as client, manager.changing(f"unload {name}"):
-            record = manager.catalogue.get(name)
+            manager.catalogue.get(name)
             above = foreign_users(client, [name], [revision.name for revision in manager.catalogue.published()])
             if above and not dependents:
                 what = f"{name} is a part of {', '.join(above)}, which the server has loaded"
@@ -236,9 +247,15 @@ class Serving:
             with manager.progress(f"Unloading {name}"):
                 for each in above:
                     client.unload_and_wait(each, timeout=timeout)
-                client.unload_and_wait(name, timeout=timeout)
-                unload_unneeded(manager, client, manager.catalogue.models_ever(name))
-            manager.catalogue.set_status(name, "ready" if record.revision else "imported", wanted=False)
+                self.withdraw(client, name, timeout=timeout)
+
+    def withdraw(self, client: Client, name: str, *, timeout: float = 60.0) -> None:
+        """`unload`, for who holds the workspace's lock and a connection, and has asked whether it may go."""
+        manager = self.manager
+        client.unload_and_wait(name, timeout=timeout)
+        unload_unneeded(manager, client, manager.catalogue.models_ever(name))
+        status = "ready" if manager.catalogue.get(name).revision else "imported"
+        manager.catalogue.set_status(name, status, wanted=False)
 
     def status(self) -> views.StatusView:
         """The server's side and the workspace's."""
@@ -256,6 +273,7 @@ class Serving:
         self, name: str, inputs: Path | None, outputs: Path | None, *, protocol: str = "http", version: str = ""
     ) -> views.Answer:
         """One inference with the arrays of an .npz, or with the package's sample. Raises InferenceError."""
+        self.ensure(name)
         with self.client(protocol) as client:
             arrays = load_npz(inputs) if inputs else self._sample(name)
             arrays = as_served(arrays, client.metadata(name, version).inputs)

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from tritonpm.errors import ServerError, TritonpmError
 from tritonpm.manager import Manager
+from tritonpm.residency import Idle
 from tritonpm.serving import Serving
 from tritonpm.triton import embedded
 
 MOST = 5  # ends in a row, each within STEADY seconds of its start
 STEADY = 10.0
 _PAUSE, _LONGEST_PAUSE = 0.5, 8.0  # seconds before the next start, doubled each time
-_LOOK_EVERY = 0.2
+_LOOK_EVERY, _IDLE_EVERY = 0.2, 2.0
 
 
 def supervise(serving: Serving, say: Callable[[str], None]) -> None:
@@ -27,8 +28,13 @@ def supervise(serving: Serving, say: Callable[[str], None]) -> None:
     server, ends = serving.server, 0
     while server is not None:
         started = time.monotonic()
+        idle, looked = Idle(serving), started
         while server.alive:
             time.sleep(_LOOK_EVERY)
+            if time.monotonic() - looked >= _IDLE_EVERY:
+                looked = time.monotonic()
+                for name in idle.look():
+                    say(f"{name} was idle and is unloaded")
         if embedded.told_to_stop(serving.state):
             return
         ends = ends + 1 if time.monotonic() - started < STEADY else 1

@@ -74,6 +74,10 @@ class Switching:
             raise UsageError(f"revision {wanted[0].number} does not tell what it was made of", do="choose a later one")
         return self._switch(name, lambda: self.manager.put_back(name, source))
 
+    def take_over(self, name: str, source: Source) -> views.Loaded | None:
+        """This content and these settings under the name, live. Raises ServerError; it is then as it was."""
+        return self._switch(name, lambda: self.manager.put_back(name, source))
+
     def _switch(self, name: str, change: Callable[[], None]) -> views.Loaded | None:
         manager = self.manager
         record = manager.catalogue.get(name)
@@ -85,8 +89,10 @@ class Switching:
             manager.optimising.ensure(name)
             with self.serving.client() as client, manager.changing(f"switch {name}"):
                 revision = manager.rendered(name)
+                current = manager.catalogue.revision(name)
                 with manager.catalogue.intent("switch", _names(revision)):
-                    self._rehearse(client, revision)
+                    if current is None or current.digest != revision.digest:
+                        self._rehearse(client, revision)
                     return self.serving.loaded(client, name)
         except BaseException:
             with suppress(TritonpmError):  # the first error is the one to tell

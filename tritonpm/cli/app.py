@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.workspace": ("init", "schema", "doctor", "verify", "completion"),
     "tritonpm.cli.packages": ("import", "list", "show", "inspect", "set", "rename", "remove", "export"),
     "tritonpm.cli.optimise": ("optimize", "jobs", "convert", "profile"),
-    "tritonpm.cli.revisions": ("upgrade", "history", "rollback", "diff", "prune"),
+    "tritonpm.cli.revisions": ("upgrade", "history", "rollback", "diff", "prune", "canary", "promote", "abort"),
     "tritonpm.cli.usage": ("use", "projects"),
     "tritonpm.cli.declared": ("plan", "apply", "declare"),
     "tritonpm.cli.repository": ("render", "lint"),
