@@ -87,11 +87,16 @@ def drift(manager: Manager, client: Client) -> list[str]:
     found = []
     states = {state.name: state for state in client.index() if state.state == "READY"}
     owners = {model.name: revision for revision in manager.catalogue.published() for model in revision.models}
+    wanted = set(manager.catalogue.wanted())
     for entry in manager.catalogue.packages():
         revision = owners.get(entry.name)
         if entry.status == "loaded" and entry.name not in states:
             found.append(f"{entry.name} is recorded as loaded, and the server does not serve it")
-        elif entry.name in states and entry.status != "loaded":
+        elif (
+            entry.name in states
+            and entry.status != "loaded"
+            and not (entry.status == "failed" and entry.name in wanted)
+        ):
             found.append(f"{entry.name} is served, and recorded as {entry.status}: somebody else loaded it")
         elif entry.name in states and revision and not serves(client, revision):
             found.append(f"{entry.name} is served in another revision than {entry.revision}, which is recorded")
@@ -110,7 +115,7 @@ def serves(client: Client, revision: Revision) -> bool:
 def sync(serving: Serving) -> Iterator[tuple[str, str, str]]:
     """Make the server serve what the catalogue says: (what was done, package, why it could not be).
 
-    Models of no package here are left alone.
+    Models of no package here are left alone; members and rehearsals that a broken change left behind are not.
     """
     manager = serving.manager
     with serving.client() as client:
