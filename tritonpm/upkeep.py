@@ -129,13 +129,25 @@ def sync(serving: Serving) -> Iterator[tuple[str, str, str]]:
                 todo.append(("loaded", entry.name))
             elif there and not wanted:
                 todo.append(("unloaded", entry.name))
+            if any(name.startswith(f"{entry.name}.") for name in states - owners.keys()):
+                todo.append(("tidied", entry.name))
     for done, name in todo:
         try:
-            serving.load(name) if done == "loaded" else serving.unload(name, force=True)
+            _do(serving, done, name)
         except TritonpmError as error:
             yield done, name, str(error)
         else:
             yield done, name, ""
+
+
+def _do(serving: Serving, done: str, name: str) -> None:
+    if done == "loaded":
+        serving.load(name)
+    elif done == "unloaded":
+        serving.unload(name, force=True)
+    else:
+        with serving.client() as client, serving.manager.changing(f"tidy {name}"):
+            serving.unload_old(client, name)
 
 
 def why(serving: Serving, name: str) -> list[str]:
