@@ -18,6 +18,7 @@ from tritonpm.settings.advice import batch_advice
 from tritonpm.tensors import Array, as_served, load_npz, save_npz
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client, Statistics
+from tritonpm.undoing import UNKNOWN, undone
 from tritonpm.upkeep import drift, serves
 
 if TYPE_CHECKING:
@@ -187,12 +188,13 @@ class Serving:
                 proved = probing.probe(manager, client, manager.catalogue.get(name)) if probe else "not probed"
         except TritonpmError as error:
             reason = self._reason(error, name, offset)
-            with suppress(TritonpmError):  # the first error is the one to tell
-                self._take_back(client, name, before)
+            back = undone([lambda: self._take_back(client, name, before)])
             manager.catalogue.set_status(name, "failed", reason)
-            raise ServerError(f"{name} could not be loaded: {reason}", do="see `tritonpm logs`") from None
+            do = "see `tritonpm logs`" if back else UNKNOWN
+            raise ServerError(f"{name} could not be loaded: {reason}", do=do) from None
         manager.catalogue.set_status(name, "loaded", wanted=True)
-        self._unload_old(client, name)
+        with suppress(ServerError):  # the package serves; what is left over is told as drift, and `sync` takes it away
+            self.unload_old(client, name)
         manager.tidy(name)
         return views.Loaded(name, manager.catalogue.get(name).revision or 0, proved)
 
@@ -204,7 +206,10 @@ class Serving:
         with self.client() as client, manager.changing(f"unload {name}"):
             record = manager.catalogue.get(name)
             with manager.progress(f"Unloading {name}"):
-                client.unload_and_wait(name, dependents=record.package.cascade, timeout=timeout)
+                try:
+                    client.unload_and_wait(name, dependents=record.package.cascade, timeout=timeout)
+                except ServerError as error:
+                    raise ServerError(f"{name} could not be unloaded: {error.what}", do=UNKNOWN) from None
             manager.catalogue.set_status(name, "ready" if record.revision else "imported", wanted=False)
 
     def status(self) -> views.StatusView:
@@ -284,7 +289,7 @@ class Serving:
             self.manager.restore(name, before)
             client.load_and_wait(name)
 
-    def _unload_old(self, client: Client, name: str) -> None:
+    def unload_old(self, client: Client, name: str) -> None:
         """Members of earlier revisions, and what a killed switch was rehearsing, go once nothing needs them.
 
         All that is named NAME.… is of this package: public names have no dot.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from tritonpm import probing, views
 from tritonpm.catalogue import Source
 from tritonpm.data import RenderedModel, Revision, Settings
 from tritonpm.errors import CapacityError, NotFoundError, ServerError, TritonpmError, UsageError
+from tritonpm.undoing import UNKNOWN, undone
 
 if TYPE_CHECKING:
     from tritonpm.manager import Manager
@@ -104,13 +106,11 @@ class Switching:
             with manager.progress(f"Rehearsing {revision.name}"):
                 client.load_and_wait(shadow.name)
                 probing.probe(manager, client, manager.catalogue.get(revision.name), model=shadow.name)
+                client.unload_and_wait(shadow.name)
         except TritonpmError as error:
-            for name in (shadow.name, *new):
-                with suppress(TritonpmError):
-                    client.unload_and_wait(name)
+            back = undone([partial(client.unload_and_wait, name) for name in (shadow.name, *new)])
             manager.settle(_names(revision))
-            raise _told(revision.name, error) from None
-        client.unload_and_wait(shadow.name)
+            raise _told(revision.name, error, "" if back else UNKNOWN) from None
         manager.settle((shadow.name,))
 
 
@@ -130,11 +130,13 @@ def _names(revision: Revision) -> tuple[str, ...]:
     return (*(model.name for model in revision.models), revision.name + NEXT)
 
 
-def _told(name: str, error: TritonpmError) -> TritonpmError:
+def _told(name: str, error: TritonpmError, do: str) -> TritonpmError:
     if isinstance(error, CapacityError) or "out of memory" in str(error).lower():
         return CapacityError(
             f"both do not fit into memory: {error.what}",
             where=name,
             do=f"`tritonpm unload {name}`, set, and `tritonpm load {name}`: a short outage",
         )
-    return ServerError(f"the new revision does not prove itself, so the old one serves on: {error.what}", where=name)
+    return ServerError(
+        f"the new revision does not prove itself, so the old one serves on: {error.what}", where=name, do=do
+    )
