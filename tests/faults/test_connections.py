@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from tests.catalogue.test_kills import consistent
-from tests.faults.proxy import CUT, FAULTS, HANG, LOST, MUTE, REFUSED, TORN, Proxy
-from tests.test_optimising import WIDTH, scaled, single
+from tests.faults.proxy import FAULTS, Proxy
+from tests.test_optimising import WIDTH, cascade, scaled, single
 from tests.test_switching import under_load
 from tritonpm.errors import ServerError, TritonpmError
 from tritonpm.manager import Manager, init
@@ -28,7 +28,8 @@ from tritonpm.upkeep import drift, sync
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 ROUNDS = int(os.environ.get("TRITONPM_KILLS", "10"))
-MOST_REQUESTS = 30  # of one change; a fault after the last one strikes nobody
+MOST_REQUESTS = 24  # of one change; a fault after the last one strikes nobody
+FACTORS = {"1": 2.0, "2": 5.0}  # of the two versions of p
 
 
 class Impatient(Serving):
@@ -43,11 +44,11 @@ class Impatient(Serving):
 
 @dataclass(frozen=True)
 class Site:
-    """A workspace with its server, and the same workspace behind a wire that can break."""
+    """A workspace with its server, and the same workspace behind wires that can break, by protocol."""
 
     direct: Serving
-    wired: Serving
-    wire: Proxy
+    wires: dict[str, Proxy]
+    wired: dict[str, Serving]
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +59,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     direct.serve(None, detach=True, timeout=60, standard_ports=False)
     assert direct.server is not None
     try:
-        with Proxy(direct.server.http) as wire:
-            yield Site(direct, Impatient(Manager.open(root, server=wire.address)), wire)
+        with Proxy(direct.server.http) as http, Proxy(direct.server.grpc) as grpc:
+            wires = {"http": http, "grpc": grpc}
+            urls = {protocol: f"{protocol}://{wire.address}" for protocol, wire in wires.items()}
+            yield Site(direct, wires, {each: Impatient(Manager.open(root, server=urls[each])) for each in urls})
     finally:
         direct.stop(15)
 
@@ -69,55 +72,66 @@ def agreed(serving: Serving) -> list[str]:
         return drift(serving.manager, client)
 
 
-def broken(site: Site, fault: str, after: int, change: Callable[[], object], *, lasting: bool = False) -> str:
-    """Do `change` over a wire that breaks; what it said. Then what is recorded must be served, at the latest after sync."""
-    site.wire.arm(fault, after, lasting=lasting)
+def broken(site: Site, wire: Proxy, change: Callable[[], object]) -> str:
+    """Do `change` over a wire that breaks; what it said. What is recorded must be served, at the latest after sync."""
     said = ""
     try:
         change()
     except TritonpmError as error:
         said = str(error)
     finally:
-        site.wire.heal()
+        wire.heal()
     if apart := agreed(site.direct):
-        assert "tritonpm sync" in said, (fault, after, lasting, said, apart)
+        assert "tritonpm sync" in said, (said, apart)
         assert [reason for *_, reason in sync(site.direct) if reason] == []
-        assert agreed(site.direct) == [], (fault, after, lasting, said, apart)
+        assert agreed(site.direct) == [], (said, apart)
     consistent(site.direct.manager)
     return said
 
 
+def changes(wired: Serving, sources: Sequence[Path], number: int) -> tuple[Callable[[], object], ...]:
+    """What is done to p, which is loaded and has two revisions, and to the cascade q."""
+    switching, catalogue = Switching(wired), wired.manager.catalogue
+    current = catalogue.get("p").package.version
+    return (
+        lambda: wired.load("q"),
+        lambda: switching.set("p", {"max_batch_size": number % 7 + 2}),
+        lambda: switching.upgrade("p", next(each for each in sources if each.name != current)),
+        lambda: switching.roll_back("p", next(h.number for h in catalogue.history("p") if not h.current)),
+        lambda: wired.unload("q"),
+    )
+
+
 def test_any_request_of_any_change_may_be_lost_and_clients_do_not_notice(site: Site, tmp_path: Path) -> None:
     manager, dice = site.direct.manager, random.Random(11)
-    sources = [single(tmp_path / str(factor), scaled(factor), name="p") for factor in (2.0, 5.0)]
-    other = single(tmp_path / "q", scaled(3.0), name="q")
+    sources = [versioned(single(tmp_path / version, scaled(factor)), version) for version, factor in FACTORS.items()]
     manager.import_package(sources[0])
-    manager.import_package(other)
+    manager.import_package(cascade(tmp_path / "q", scaled(2.0, result="m"), scaled(3.0, source="m"), name="q"))
     site.direct.load("p")
-    switching = Switching(site.wired)
-    number = 0
-
-    def changes() -> Mapping[str, Callable[[], object]]:
-        return {
-            "load": lambda: site.wired.load("q"),
-            "set": lambda: switching.set("p", {"max_batch_size": number % 7 + 2}),
-            "upgrade": lambda: switching.upgrade("p", sources[number // 6 % 2]),
-            "roll back": lambda: switching.roll_back("p"),
-            "unload": lambda: site.wired.unload("q"),
-        }
-
+    Switching(site.direct).upgrade("p", sources[1])
     struck = told = 0
     with under_load(site.direct, "p", clients=2) as seen:
         for number in range(ROUNDS):
-            name, change = list(changes().items())[number % 5]
-            fault, lasting = dice.choice(FAULTS), dice.random() < 0.5
-            said = broken(site, fault, dice.randrange(MOST_REQUESTS), change, lasting=lasting)
-            print(number, name, fault, lasting, said)
-            struck, told = struck + site.wire.struck, told + bool(said)
+            protocol, fault, lasting = dice.choice(sorted(site.wires)), dice.choice(FAULTS), dice.random() < 0.5
+            wire, wired, kind = site.wires[protocol], site.wired[protocol], number % 5
+            (site.direct.unload if kind == 0 else site.direct.load)("q")
+            change = changes(wired, sources, number)[kind]
+            wire.arm(fault, dice.randrange(MOST_REQUESTS), lasting=lasting)
+            said = broken(site, wire, change)
+            print(number, protocol, fault, lasting, wire.struck, said)
+            struck, told = struck + wire.struck, told + bool(said)
+            assert not manager.show("p").pending, "its settings are not those of the revision that serves"
     assert struck > 0
     assert seen.failures == []
-    assert set(seen.answers) <= {2.0, 5.0}
+    assert set(seen.answers) <= set(FACTORS.values())
     print(f"{struck} connections broken, {told} sentences, {len(seen.answers)} requests, nothing lost")
+
+
+def versioned(folder: Path, version: str) -> Path:
+    """The package with its version in its manifest."""
+    manifest = folder / "package.yaml"
+    manifest.write_text(manifest.read_text().replace('version: "1"', f'version: "{version}"'))
+    return folder
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
