@@ -150,7 +150,7 @@ class Database:
 
 
 def _read_only(path: Path) -> str:
-    """How SQLite opens what may only be read; where no log lies beside it, nobody writes, and there is nothing to lock."""
+    """How SQLite opens what may only be read; where no log lies beside it, nobody writes, and nothing is locked."""
     return "ro" if Path(f"{path}-wal").exists() else "ro&immutable=1"
 
 
