@@ -21,6 +21,7 @@ from tritonpm.errors import CapacityError, NotFoundError, ServerError, TritonpmE
 from tritonpm.undoing import UNKNOWN, undone
 
 if TYPE_CHECKING:
+    from tritonpm.catalogue import Record
     from tritonpm.manager import Manager
     from tritonpm.serving import Serving
     from tritonpm.triton.client import Client
@@ -78,22 +79,33 @@ class Switching:
     def _switch(self, name: str, change: Callable[[], None]) -> views.Loaded | None:
         manager = self.manager
         record = manager.catalogue.get(name)
-        before, loaded = Source(record.package, record.settings), self.serving.is_loaded(name)
+        loaded = self.serving.is_loaded(name)
         change()
         if not loaded:
             return None
+        made = manager.catalogue.get(name)
         try:
             manager.optimising.ensure(name)
             with self.serving.client() as client, manager.changing(f"switch {name}"):
+                if not client.ready(name):  # another tritonpm has unloaded it meanwhile
+                    return None
                 revision = manager.rendered(name)
                 with manager.catalogue.intent("switch", _names(revision)):
                     self._rehearse(client, revision)
                     return self.serving.loaded(client, name)
         except BaseException:
             with suppress(TritonpmError):  # the first error is the one to tell
-                manager.put_back(name, before)
-                manager.catalogue.set_status(name, record.status, record.reason)
+                self._take_back(name, record, made)
             raise
+
+    def _take_back(self, name: str, before: Record, made: Record) -> None:
+        """What we changed becomes what it was; what another tritonpm has changed since then stays."""
+        now = self.manager.catalogue.get(name)
+        package = before.package if now.package == made.package else now.package
+        settings = before.settings if now.settings == made.settings else now.settings
+        self.manager.put_back(name, Source(package, settings))
+        if now.status == "failed":
+            self.manager.catalogue.set_status(name, before.status, before.reason)
 
     def _rehearse(self, client: Client, revision: Revision) -> None:
         """Load the revision under a name of its own, probe it, and take it away. Raises ServerError, CapacityError."""
