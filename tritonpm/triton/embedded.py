@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from tritonpm.disk import storage_error
 from tritonpm.errors import BusyError, ServerError
 from tritonpm.triton.installation import Installation, environment, find, prepare_backends
 
@@ -174,9 +175,12 @@ def guarded(server: Server, state: Path) -> Iterator[None]:
 
 
 def tell_to_stop(state: Path) -> None:
-    """Whoever supervises the server of this state folder shall not start it again."""
-    if state.is_dir():
-        (state / _STOPPING).touch()
+    """Whoever supervises the server of this state folder shall not start it again. Raises StorageError."""
+    try:
+        if state.is_dir():
+            (state / _STOPPING).touch()
+    except OSError as error:
+        raise storage_error(error, state) from None
 
 
 def told_to_stop(state: Path) -> bool:
