@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.usage": ("use", "projects"),
     "tritonpm.cli.declared": ("plan", "apply", "declare"),
     "tritonpm.cli.repository": ("render", "lint"),
+    "tritonpm.cli.top": ("top",),
     "tritonpm.cli.server": ("serve", "stop", "load", "unload", "status", "sync", "why", "infer", "logs"),
 }
 MODULE_OF = {name: module for module, names in COMMANDS.items() for name in names}

@@ -127,7 +127,7 @@ def _device(index: int) -> GpuSample:
     except pynvml.NVMLError as error:
         return GpuSample(index, meaning(error))
     read = _Reader()
-    fields = {name: read(name, query, handle) for name, query in _queries().items()}
+    fields: dict[str, Any] = {name: read(name, query, handle) for name, query in _queries().items()}
     lost = [why for why in read.missing.values() if why == _MEANINGS["GPU_IS_LOST"]]
     if lost:
         return GpuSample(index, lost[0], fields["name"], fields["uuid"])

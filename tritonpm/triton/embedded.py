@@ -315,6 +315,7 @@ def _command(
         f"--metrics-address={host}",
         f"--metrics-port={ports['metrics']}",
         "--rate-limit=execution_count",
+        "--metrics-config=summary_latencies=true",  # p50 and p99 of every model
     ]
     if installation.caches:
         command += [f"--cache-directory={installation.caches}", f"--cache-config=local,size={CACHE_BYTES}"]

@@ -15,7 +15,7 @@ from tritonpm.triton.client import Client, plainly
 
 _LIMIT = 32 << 20  # bytes of an answer
 _PREFIX = "nv_inference_"
-_QUANTILES = f"{_PREFIX}request_summary_us"  # the series that the server has with `embedded.SUMMARIES`
+_QUANTILES = f"{_PREFIX}request_summary_us"  # only where the server was started with summary latencies
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,15 @@ class Counters:
     p99_us: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a server said: of every model, by which source (metrics, statistics), and whether it tells percentiles."""
+
+    counters: list[Counters]
+    source: str
+    percentiles: bool
+
+
 # A series of the endpoint, without its prefix → the field to which it is added
 _SERIES = {
     "request_success": "requests",
@@ -55,12 +64,12 @@ _SERIES = {
 _PERCENTILES = {"0.5": "p50_us", "0.99": "p99_us"}
 
 
-def scrape(address: str, *, timeout: float = 2.0) -> list[Counters]:
+def scrape(address: str, *, timeout: float = 2.0) -> Told:
     """What the metrics endpoint at host:port says of every model. Raises ServerError."""
     return parse(_fetch(address, timeout), where=address)
 
 
-def parse(text: str, *, where: str = "") -> list[Counters]:
+def parse(text: str, *, where: str = "") -> Told:
     """What an answer of the endpoint says of every model. Raises ServerError where it is no such answer."""
     from prometheus_client.parser import text_string_to_metric_families
 
@@ -73,15 +82,16 @@ def parse(text: str, *, where: str = "") -> list[Counters]:
                     _add(found.setdefault(key, {}), sample.name, sample.labels, sample.value)
     except ValueError as error:
         raise ServerError(f"the answer is none of Triton's metrics ({error})", where=where) from None
-    return [Counters(model, version, **fields) for (model, version), fields in found.items()]
+    counters = [Counters(model, version, **fields) for (model, version), fields in found.items()]
+    return Told(counters, "metrics", f"\n{_QUANTILES}{{" in text)
 
 
-def statistics(client: Client) -> list[Counters]:
+def statistics(client: Client) -> Told:
     """The same by the statistics extension, which knows neither what is pending nor percentiles. Raises ServerError."""
     form = {"as_json": True} if client.protocol == "grpc" else {}
     with plainly(client.where, "", ServerError):
         answer = client.raw.get_inference_statistics("", headers=client.headers, **form)
-    return [_counted(entry) for entry in answer.get("model_stats", ())]
+    return Told([_counted(entry) for entry in answer.get("model_stats", ())], "statistics", percentiles=False)
 
 
 def _add(fields: dict[str, Any], series: str, labels: Mapping[str, str], value: float) -> None:

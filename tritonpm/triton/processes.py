@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 
 import psutil
 
@@ -42,7 +43,7 @@ def model_of(command: list[str], regions: str) -> str | None:
 
     A stub is told FOLDER/MODEL/VERSION/FILE, then its region of shared memory.
     """
-    for path, region in zip(command[1:], command[2:], strict=False):
+    for path, region in pairwise(command[1:]):
         if region.startswith(regions):
             parts = path.split("/")
             return parts[1] if len(parts) > 1 else None
