@@ -61,7 +61,7 @@ class Monitor:
         try:
             told = scrape(metrics, timeout=_TIMEOUT) if metrics else self._counted(address)
         except ServerError as error:
-            return ServerLoad("silent", address, str(error), pid=pid), None
+            return ServerLoad("silent", address, error.what, pid=pid), None
         return ServerLoad("live", address, "", told.source, told.percentiles, pid), told
 
     def _counted(self, url: str) -> Told:

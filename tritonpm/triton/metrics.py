@@ -99,7 +99,7 @@ def _add(fields: dict[str, Any], series: str, labels: Mapping[str, str], value: 
         name = _PERCENTILES.get(labels.get("quantile", ""))
         if name and not math.isnan(value):  # not a number: no request in the last minute
             fields[name] = value
-    elif name := _SERIES.get(series.removeprefix(_PREFIX)):
+    elif name := _SERIES.get(series.removeprefix(_PREFIX).removesuffix("_total")):  # the parser's own, of counters
         fields[name] = fields.get(name, 0) + int(value)
 
 
@@ -128,6 +128,8 @@ def _fetch(address: str, timeout: float) -> str:
     from http.client import HTTPConnection, HTTPException
 
     host, _, port = address.removeprefix("http://").partition("/")[0].rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 1 << 16):
+        raise ServerError("is no HOST:PORT of a metrics endpoint", where=address)
     connection = HTTPConnection(host.strip("[]"), int(port), timeout=timeout)
     try:
         connection.request("GET", "/metrics")
