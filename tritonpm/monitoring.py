@@ -7,14 +7,14 @@ from collections import deque
 from datetime import datetime, timezone
 from threading import Event, Lock, Thread
 
-from tritonpm.errors import ServerError
+from tritonpm.errors import ServerError, UsageError
 from tritonpm.hardware.load import machine_use
 from tritonpm.hardware.nvml import Nvml
 from tritonpm.serving import Serving
 from tritonpm.snapshot import Look, ServerLoad, Snapshot, compose
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
-from tritonpm.triton.metrics import Told, scrape, statistics
+from tritonpm.triton.metrics import Told, endpoint, scrape, statistics
 from tritonpm.triton.processes import processes
 
 INTERVAL = 2.0  # seconds between two samples
@@ -25,10 +25,15 @@ _TIMEOUT = 2.0  # seconds in which a server must answer
 class Monitor:
     """Takes snapshots, for one thread. Rates are over the time since its last one: the first snapshot has none.
 
-    `metrics` is the host:port of the metrics endpoint of a server that somebody else runs.
+    `metrics` is the host:port of the metrics endpoint of a server that somebody else runs. Raises UsageError where it
+    is none, or no such server was named.
     """
 
     def __init__(self, serving: Serving, metrics: str | None = None) -> None:
+        if metrics and serving.manager.url is None:
+            raise UsageError("a metrics endpoint is named only of a server that --server names", where="--metrics")
+        if metrics:
+            endpoint(metrics)
         self.serving, self.metrics = serving, metrics
         self._nvml, self._number = Nvml(), 0
         self._before: Look | None = None

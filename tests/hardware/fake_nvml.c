@@ -2,7 +2,8 @@
  *
  * GPU 0 reports all; GPU 1 is a small one that lacks much; GPU 2 is lost; GPU 3 is lost while it is read; GPU 4 is
  * partitioned (MIG) into two. FAKE_NVML_INIT is what nvmlInit answers, FAKE_NVML_GPUS how many GPUs there are,
- * FAKE_NVML_PID a process that computes and draws on GPU 0. -DOLD is a driver without a limit of power.
+ * FAKE_NVML_COUNT what counting them answers, FAKE_NVML_PID a process that computes and draws on GPU 0. -DOLD is a
+ * driver that knows no limit of power.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,10 @@ static int only_full(const Device *device) {
 int nvmlInitWithFlags(unsigned flags) { (void)flags; return number("FAKE_NVML_INIT", OK); }
 int nvmlShutdown(void) { return OK; }
 const char *nvmlErrorString(int error) { return error == 999 ? "Unknown Error" : "an error of the fake"; }
-int nvmlDeviceGetCount_v2(unsigned *count) { *count = (unsigned)number("FAKE_NVML_GPUS", GPUS); return OK; }
+int nvmlDeviceGetCount_v2(unsigned *count) {
+    *count = (unsigned)number("FAKE_NVML_GPUS", GPUS);
+    return number("FAKE_NVML_COUNT", OK);
+}
 
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, Device **device) {
     if (devices[index].kind == GONE) return LOST;

@@ -53,21 +53,21 @@ def _second(monitor: Monitor, interval: float) -> Snapshot:
 
 def _print(app: App, snapshot: Snapshot) -> None:
     from tritonpm.cli.output import show
-    from tritonpm.cli.top_view import picture
+    from tritonpm.cli.top_view import Picture
 
-    app.emit("Snapshot", snapshot, lambda: show(picture(snapshot)))
+    app.emit("Snapshot", snapshot, lambda: show(Picture(snapshot)))
 
 
 def _live(monitor: Monitor, interval: float) -> None:
     """Draw anew after each interval, on a screen of its own; Ctrl-C ends it."""
     from rich.live import Live
 
-    from tritonpm.cli.top_view import picture
+    from tritonpm.cli.top_view import Picture
 
-    with Live(picture(monitor.sample()), screen=True, auto_refresh=False) as screen:
+    with Live(Picture(monitor.sample()), screen=True, auto_refresh=False) as screen:
         try:
             while True:
                 time.sleep(interval)
-                screen.update(picture(monitor.sample()), refresh=True)
+                screen.update(Picture(monitor.sample()), refresh=True)
         except KeyboardInterrupt:
             return

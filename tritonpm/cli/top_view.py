@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
 from rich.text import Text
 
 from tritonpm.cli.output import listing
@@ -16,20 +17,31 @@ _PACKAGES = (
     "PACKAGE", "REQ/S", "INFER/S", "FAILED/S", "PENDING", "QUEUE", "MEAN", "P50", "P99", "PROCESSES", "CPU %", "MEMORY",
     "GPU MEMORY",
 )  # fmt: skip
+_WIDE_ONLY = ("INFER/S", "PENDING", "MEAN", "PROCESSES")
+_WIDE = 112  # columns of a terminal in which all of them have room
 _GPUS = ("GPU", "NAME", "USE %", "MEMORY", "°C", "WATTS", "MHZ", "MEMORY MHZ", "PROCESSES")
 _UNKNOWN = "–"
 
 
-def picture(snapshot: Snapshot) -> RenderableType:
-    """A snapshot as text and tables."""
-    parts: list[RenderableType] = [Text("\n".join(_head(snapshot)))]
-    if snapshot.gpus.devices:
-        parts += [Text(), listing(_GPUS, _gpu_rows(snapshot))]
-    if snapshot.packages:
-        parts += [Text(), listing(_PACKAGES, _package_rows(snapshot))]
-    if notes := list(_notes(snapshot)):
-        parts += [Text(), Text("\n".join(notes))]
-    return Group(*parts)
+class Picture:
+    """A snapshot as text and tables; a narrow terminal is shown fewer columns."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What is drawn, part by part."""
+        snapshot = self.snapshot
+        yield Text("\n".join(_head(snapshot)))
+        if snapshot.gpus.devices:
+            yield Text()
+            yield listing(_GPUS, _gpu_rows(snapshot))
+        if snapshot.packages:
+            yield Text()
+            yield _packages(snapshot, wide=options.max_width >= _WIDE)
+        if notes := list(_notes(snapshot)):
+            yield Text()
+            yield Text("\n".join(notes))
 
 
 def _head(snapshot: Snapshot) -> Iterator[str]:
@@ -73,6 +85,13 @@ def _held(part: GpuSample | Mig) -> str:
 
 def _count(part: GpuSample | Mig) -> str:
     return _UNKNOWN if part.processes is None else str(len(part.processes))
+
+
+def _packages(snapshot: Snapshot, *, wide: bool) -> Table:
+    left_out = (() if wide else _WIDE_ONLY) + (() if snapshot.gpus.devices else ("GPU MEMORY",))
+    shown = [place for place, column in enumerate(_PACKAGES) if column not in left_out]
+    rows = ([row[place] for place in shown] for row in _package_rows(snapshot))
+    return listing([_PACKAGES[place] for place in shown], rows)
 
 
 def _package_rows(snapshot: Snapshot) -> Iterator[tuple[str, ...]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tritonpm.errors import ServerError
+from tritonpm.errors import ServerError, UsageError
 from tritonpm.triton.client import Client, plainly
 
 _LIMIT = 32 << 20  # bytes of an answer
@@ -77,7 +77,7 @@ def parse(text: str, *, where: str = "") -> Told:
     try:
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                if "model" in sample.labels:
+                if sample.name.startswith(_PREFIX) and "model" in sample.labels:
                     key = sample.labels["model"], sample.labels.get("version", "")
                     _add(found.setdefault(key, {}), sample.name, sample.labels, sample.value)
     except ValueError as error:
@@ -98,7 +98,7 @@ def _add(fields: dict[str, Any], series: str, labels: Mapping[str, str], value: 
     if series == _QUANTILES:
         name = _PERCENTILES.get(labels.get("quantile", ""))
         if name and not math.isnan(value):  # not a number: no request in the last minute
-            fields[name] = value
+            fields[name] = float(value)
     elif name := _SERIES.get(series.removeprefix(_PREFIX).removesuffix("_total")):  # the parser's own, of counters
         fields[name] = fields.get(name, 0) + int(value)
 
@@ -124,13 +124,18 @@ def _counted(entry: Mapping[str, Any]) -> Counters:
     )
 
 
+def endpoint(address: str) -> tuple[str, int]:
+    """The host and port of HOST:PORT or http://HOST:PORT/metrics. Raises UsageError."""
+    host, _, port = address.removeprefix("http://").partition("/")[0].rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 1 << 16):
+        raise UsageError(f"{address!r} is no metrics endpoint", do="name it as HOST:PORT; Triton's own port is 8002")
+    return host.strip("[]"), int(port)
+
+
 def _fetch(address: str, timeout: float) -> str:
     from http.client import HTTPConnection, HTTPException
 
-    host, _, port = address.removeprefix("http://").partition("/")[0].rpartition(":")
-    if not (host and port.isdecimal() and int(port) < 1 << 16):
-        raise ServerError("is no HOST:PORT of a metrics endpoint", where=address)
-    connection = HTTPConnection(host.strip("[]"), int(port), timeout=timeout)
+    connection = HTTPConnection(*endpoint(address), timeout=timeout)
     try:
         connection.request("GET", "/metrics")
         answer = connection.getresponse()
