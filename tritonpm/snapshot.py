@@ -141,7 +141,8 @@ class _Meter:
         counted = now.counters or ()
         # Where the last look found no counters, nothing says since when these were counted.
         self.counted_in = None if known is None else self.seconds
-        self.counted = counted if known is None else difference(known, counted)
+        since = counted if known is None else difference(known, counted)
+        self.counted = [each for each in since if each.loaded]
 
     def packages(self) -> Iterator[PackageLoad]:
         """Every package that the server has, or a process serves."""

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.conftest import Running
-from tests.repository.lint.cases import ensemble
+from tests.repository.lint.cases import BASE, ensemble, model
 from tests.triton.test_embedded import until
-from tritonpm.errors import ServerError, UsageError
+from tritonpm.errors import InferenceError, ServerError, UsageError
 from tritonpm.triton.client import Client
 from tritonpm.triton.metrics import Counters, Told, endpoint, parse, scrape, statistics
 from tritonpm.triton.processes import processes
@@ -55,7 +56,7 @@ def test_both_sources_count_what_was_sent(running: Running, protocol: str) -> No
         assert (stats.source, stats.percentiles) == ("statistics", False)
         assert of(stats, "e").p50_us is of(stats, "e").pending is None
         client.unload_and_wait("e", dependents=True)
-        assert until(lambda: scrape(server.metrics).counters == [])
+        assert until(lambda: not any(each.loaded for each in scrape(server.metrics).counters))
 
 
 def _within(one: Counters, other: Counters) -> Counters:
@@ -63,6 +64,61 @@ def _within(one: Counters, other: Counters) -> Counters:
     for name in ("request_us", "queue_us", "compute_us"):
         assert abs(getattr(one, name) - getattr(other, name)) <= 3 * one.requests, name
     return replace(one, request_us=other.request_us, queue_us=other.queue_us, compute_us=other.compute_us)
+
+
+@pytest.mark.server
+def test_failures_are_counted_once(running: Running) -> None:
+    """Triton's metrics go on telling the failures of a model that was unloaded, and count on after the next load."""
+    queue = "timeout_action: REJECT default_timeout_microseconds: 1"
+    wait = "preferred_batch_size: [ 8 ] max_queue_delay_microseconds: 20000"
+    model(
+        running.repository,
+        f"{BASE.replace('"m"', '"slow"')}dynamic_batching {{ default_queue_policy {{ {queue} }} {wait} }}\n",
+        "slow",
+    )
+    with Client(running.server.http) as client:
+        client.load_and_wait("slow")
+        with pytest.raises(InferenceError, match="timeout expired"):
+            client.infer("slow", {"x": ARRAY})
+        assert until(lambda: of(scrape(running.server.metrics), "slow").failures == 1)
+        assert of(statistics(client), "slow").failures == 1
+        before = scrape(running.server.metrics)
+        client.unload_and_wait("slow")
+        assert until(lambda: not of(scrape(running.server.metrics), "slow").loaded)
+        between = scrape(running.server.metrics)
+        client.load_and_wait("slow")
+        after = scrape(running.server.metrics)
+        client.unload_and_wait("slow")
+    assert of(after, "slow").loaded
+    for earlier in (before, between):
+        [counted] = [each for each in difference(earlier.counters, after.counters) if each.model == "slow"]
+        assert counted.failures == 0
+
+
+def table() -> bytes:
+    """y = table[x], which fails where x is no place of the table."""
+    floats = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4]) for name in "xy"]
+    nodes = [
+        helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["t", "i"], ["y"]),
+    ]
+    constant = numpy_helper.from_array(np.arange(10, dtype=np.float32), "t")
+    graph = helper.make_graph(nodes, "g", floats[:1], floats[1:], [constant])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+@pytest.mark.server
+def test_an_error_that_a_python_based_backend_answers_counts_as_a_request(running: Running) -> None:
+    """A fact of Triton 2.51.0 that docs/monitor.md tells: such an error is no failure in its figures."""
+    folder = model(running.repository, BASE.replace('"m"', '"table"'), "table")
+    (folder / "1/model.onnx").write_bytes(table())
+    with Client(running.server.http) as client:
+        client.load_and_wait("table")
+        with pytest.raises(InferenceError, match="ONNXRuntimeError"):
+            client.infer("table", {"x": 100 * ARRAY})
+        assert until(lambda: of(scrape(running.server.metrics), "table").requests == 1)
+        assert of(scrape(running.server.metrics), "table").failures == of(statistics(client), "table").failures == 0
+        client.unload_and_wait("table")
 
 
 @pytest.mark.server
@@ -130,8 +186,9 @@ def test_rates_are_what_was_counted_between_two_looks() -> None:
 
 
 def test_a_counter_that_began_anew_counts_from_zero() -> None:
-    [counted] = difference([Counters("m", "1", 100, request_us=5000)], [Counters("m", "1", 7, request_us=6000)])
-    assert (counted.requests, counted.request_us) == (7, 6000)
+    before, now = Counters("m", "1", 100, 24, request_us=5000), Counters("m", "1", 7, 26, request_us=6000)
+    [counted] = difference([before], [now])
+    assert (counted.requests, counted.request_us, counted.failures) == (7, 6000, 2)
     [loaded] = difference([], [Counters("m", "1", 7)])
     assert loaded.requests == 7
 

@@ -37,6 +37,7 @@ class Counters:
     pending: int | None = None
     p50_us: float | None = None
     p99_us: float | None = None
+    loaded: bool = True  # False: what the endpoint keeps of a model that was unloaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ def parse(text: str, *, where: str = "") -> Told:
                     _add(found.setdefault(key, {}), sample.name, sample.labels, sample.value)
     except ValueError as error:
         raise ServerError(f"the answer is none of Triton's metrics ({error})", where=where) from None
-    counters = [Counters(model, version, **fields) for (model, version), fields in found.items()]
+    # Triton goes on telling the failures of a model that was unloaded, and goes on counting them after the next load.
+    counters = [Counters(*key, **fields, loaded="requests" in fields) for key, fields in found.items()]
     return Told(counters, "metrics", f"\n{_QUANTILES}{{" in text)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from tritonpm.triton.metrics import Counters
 
-_GROWING = ("requests", "failures", "inferences", "executions", "request_us", "queue_us", "compute_us")
+# What begins anew together, when a model is loaded again; Triton's metrics go on counting its failures.
+_TOGETHER = (("requests", "inferences", "executions", "request_us", "queue_us", "compute_us"), ("failures",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,14 @@ def rates(counted: Iterable[Counters], stages: Iterable[Counters], seconds: floa
 
 
 def _since(before: Counters | None, now: Counters) -> Counters:
-    if before is None or any(getattr(now, name) < getattr(before, name) for name in _GROWING):
+    if before is None:
         return now
-    return replace(now, **{name: getattr(now, name) - getattr(before, name) for name in _GROWING})
+    grown: dict[str, int] = {}
+    for names in _TOGETHER:
+        more = {name: getattr(now, name) - getattr(before, name) for name in names}
+        if min(more.values()) >= 0:
+            grown |= more
+    return replace(now, **grown)  # type: ignore[arg-type]
 
 
 def _sum_told(values: Iterable[int | None]) -> int | None:
