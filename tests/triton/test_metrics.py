@@ -71,11 +71,8 @@ def test_failures_are_counted_once(running: Running) -> None:
     """Triton's metrics go on telling the failures of a model that was unloaded, and count on after the next load."""
     queue = "timeout_action: REJECT default_timeout_microseconds: 1"
     wait = "preferred_batch_size: [ 8 ] max_queue_delay_microseconds: 20000"
-    model(
-        running.repository,
-        f"{BASE.replace('"m"', '"slow"')}dynamic_batching {{ default_queue_policy {{ {queue} }} {wait} }}\n",
-        "slow",
-    )
+    batching = f"dynamic_batching {{ default_queue_policy {{ {queue} }} {wait} }}\n"
+    model(running.repository, BASE.replace('"m"', '"slow"') + batching, "slow")
     with Client(running.server.http) as client:
         client.load_and_wait("slow")
         with pytest.raises(InferenceError, match="timeout expired"):
