@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.repository": ("render", "lint"),
     "tritonpm.cli.server": ("serve", "stop", "load", "unload", "reload", "status", "sync", "why", "infer"),
     "tritonpm.cli.observing": ("logs", "tracing", "logging"),
+    "tritonpm.cli.top": ("top",),
 }
 MODULE_OF = {name: module for module, names in COMMANDS.items() for name in names}
 

@@ -321,6 +321,7 @@ def _command(
         "--rate-limit=execution_count",
         f"--trace-config=triton,file={_TRACE}",  # without a file tracing cannot be switched on later
         "--trace-config=level=OFF",
+        "--metrics-config=summary_latencies=true",  # p50 and p99 of every model
     ]
     if installation.caches:
         command += [f"--cache-directory={installation.caches}", f"--cache-config=local,size={CACHE_BYTES}"]
