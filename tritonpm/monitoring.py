@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import replace
 from datetime import datetime, timezone
 from threading import Event, Lock, Thread
 
@@ -13,7 +14,7 @@ from tritonpm.hardware.nvml import Nvml
 from tritonpm.serving import Serving
 from tritonpm.snapshot import Look, ServerLoad, Snapshot, compose
 from tritonpm.triton import embedded
-from tritonpm.triton.client import Client
+from tritonpm.triton.client import Client, Connection
 from tritonpm.triton.metrics import Told, endpoint, scrape, statistics
 from tritonpm.triton.processes import processes
 
@@ -30,7 +31,7 @@ class Monitor:
     """
 
     def __init__(self, serving: Serving, metrics: str | None = None) -> None:
-        if metrics and serving.manager.url is None:
+        if metrics and serving.manager.server is None:
             raise UsageError("a metrics endpoint is named only of a server that --server names", where="--metrics")
         if metrics:
             endpoint(metrics)
@@ -51,26 +52,25 @@ class Monitor:
         return compose(self._number, datetime.now(timezone.utc), before, now)
 
     def _look(self) -> Look:
-        url = self.serving.manager.url
-        own = embedded.running(self.serving.state) if url is None else None
+        named = Connection.to(self.serving.manager.server)
+        own = embedded.running(self.serving.state) if named is None else None
         used = processes(own) if own else None
-        server, told = self._asked(own, url)
+        server, told = self._asked(own, named or (Connection(own.http) if own else None))
         counters = told.counters if told else None
         return Look(time.monotonic(), machine_use(), self._nvml.sample(), server, used, counters)
 
-    def _asked(self, own: embedded.Server | None, url: str | None) -> tuple[ServerLoad, Told | None]:
-        address, pid = own.http if own else url or "", own.pid if own else None
-        metrics = own.metrics if own else self.metrics
-        if not address:
+    def _asked(self, own: embedded.Server | None, server: Connection | None) -> tuple[ServerLoad, Told | None]:
+        metrics, pid = (own.metrics, own.pid) if own else (self.metrics, None)
+        if server is None:
             return ServerLoad("stopped", reason="no server runs for this workspace"), None
         try:
-            told = scrape(metrics, timeout=_TIMEOUT) if metrics else self._counted(address)
+            told = scrape(metrics, timeout=_TIMEOUT) if metrics else self._counted(server)
         except ServerError as error:
-            return ServerLoad("silent", address, error.what, pid=pid), None
-        return ServerLoad("live", address, "", told.source, told.percentiles, pid), told
+            return ServerLoad("silent", server.url, error.what, pid=pid), None
+        return ServerLoad("live", server.url, "", told.source, told.percentiles, pid), told
 
-    def _counted(self, url: str) -> Told:
-        with Client(url, timeout=_TIMEOUT) as client:
+    def _counted(self, server: Connection) -> Told:
+        with Client.of(replace(server, timeout=_TIMEOUT)) as client:
             return statistics(client)
 
 
