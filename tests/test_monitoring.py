@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -185,6 +186,13 @@ def test_a_cascade_is_what_its_stages_are_together() -> None:
     assert (usage.processes, usage.cpu_percent, usage.memory_resident, usage.memory_unique) == (2, 50, 60, None)
     assert usage.gpu_memory is None
     assert [stage.name for stage in found.stages] == ["a.x.1", "a.y.2"]
+
+
+def test_another_server_began_at_zero() -> None:
+    before = replace(look(1.0, 1.0, Counters("a", "1", 10)), server=ServerLoad("live", pid=1))
+    now = replace(look(3.0, 1.0, Counters("a", "1", 14)), server=ServerLoad("live", pid=2))
+    [found] = compose(2, NOW, before, now).packages
+    assert found.rates.requests_per_second == 7
 
 
 def test_gpu_memory_is_found_by_process() -> None:

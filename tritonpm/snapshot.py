@@ -137,8 +137,9 @@ class _Meter:
         self.now, self.seconds = now, now.at - before.at if before else None
         self.spent = {(each.pid, each.created): each.cpu for each in (before.processes if before else None) or ()}
         self.gpu = on_gpus(now.gpus)
-        known = before.counters if before else None
-        counted = now.counters or ()
+        known, counted = before.counters if before else None, now.counters or ()
+        if before and known is not None and before.server.pid != now.server.pid:
+            known = ()  # another server, which began at zero
         # Where the last look found no counters, nothing says since when these were counted.
         self.counted_in = None if known is None else self.seconds
         since = counted if known is None else difference(known, counted)

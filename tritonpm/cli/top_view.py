@@ -66,6 +66,7 @@ def _server(server: ServerLoad) -> str:
     if server.usage:
         cpu = _number(server.usage.cpu_percent)
         said += f", process {server.pid}, CPU {cpu} %, {_bytes(server.usage.memory_resident)}"
+        said += f", {_bytes(server.usage.gpu_memory)} on GPUs" if server.usage.gpu_memory else ""
     return said
 
 
