@@ -46,8 +46,8 @@ def deployment(root: Path | None, target: str, packages: Sequence[str] = (), **c
     except NotFoundError:
         if root is not None or target != "compose":
             raise
-        advice = "There is no workspace here: the rules are for all models, and for no package"
-        return Deployment(tuple(bundle(target, Choices(**chosen))), (), (advice,))  # type: ignore[arg-type]
+        said = "There is no workspace here: the rules are for all models, and for no package"
+        return Deployment(tuple(bundle(target, Choices(**chosen))), (), (said,))  # type: ignore[arg-type]
     names = tuple(sorted(packages)) or tuple(manager.catalogue.wanted())
     for name in names:
         _require(manager, name, published=TARGETS[target].cluster)

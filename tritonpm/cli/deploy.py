@@ -12,10 +12,8 @@ from tritonpm.cli.app import App, Command, F, command, pass_app
 from tritonpm.deploy.choices import Choices
 
 
-class Group(Command, click.RichGroup):
+class Group(Command, click.RichGroup):  # type: ignore[misc]  # rich_click types the two bases differently
     """A group with the common options and, below its help, its examples."""
-
-    format_options = click.RichGroup.format_options
 
 
 def _chosen(name: str, help: str, **more: Any) -> Callable[[F], F]:
