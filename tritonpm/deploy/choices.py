@@ -48,6 +48,14 @@ class Choices:
         """Triton's image."""
         return self.triton_image or f"{TRITON_REPOSITORY}:{self.triton_version}-py3"
 
+    @property
+    def store_port(self) -> int:
+        """Where the object store listens: s3://http://host:9000/bucket names one, s3://bucket is Amazon's."""
+        named = re.match(r"s3://(https?)://[^/:]+(?::(\d+))?", self.repository)
+        if named is None:
+            return 443
+        return int(named[2] or (80 if named[1] == "http" else 443))
+
     def __post_init__(self) -> None:
         self._check_images()
         self._check_cluster()
