@@ -20,7 +20,9 @@ PLACE = Path(__file__).with_name("kserve.json")
 ROOTS = ("V1alpha1ServingRuntime", "V1beta1InferenceService")
 SIMPLE = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "object": "object"}
 # What our objects never have is left out, so that it would be refused.
-LEFT_OUT = re.compile(r"V1(alpha1|beta1)(?!InferenceServiceSpec|Predictor|Model|Serving|Supported).*|list\[V1beta1.*|.*WorkerSpec")
+LEFT_OUT = re.compile(
+    r"V1(alpha1|beta1)(?!InferenceServiceSpec|Predictor|Model|Serving|Supported).*|list\[V1beta1.*|.*WorkerSpec"
+)
 
 
 def declared(wheel: Path) -> dict[str, dict[str, str]]:

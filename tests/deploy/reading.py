@@ -53,7 +53,9 @@ def interpolated(value: Any, variables: dict[str, str]) -> Any:
 
 def services(choices: Choices, **variables: str) -> dict[str, Any]:
     """Compose's services with the variables put in."""
-    found: dict[str, Any] = interpolated(file("compose", "docker-compose.yml", choices).objects[0], variables)["services"]
+    found: dict[str, Any] = interpolated(file("compose", "docker-compose.yml", choices).objects[0], variables)[
+        "services"
+    ]
     return found
 
 
@@ -72,7 +74,9 @@ def containers(thing: Any) -> Iterator[dict[str, Any]]:
 
 def command_lines() -> dict[str, list[str]]:
     """Every command line of tritonserver in every deployment, by where it is."""
-    found = {f"compose {name}": service["command"] for name, service in services(Choices()).items() if "triton-" in name}
+    found = {
+        f"compose {name}": service["command"] for name, service in services(Choices()).items() if "triton-" in name
+    }
     for name, choices in CHOICES.items():
         for each in containers(one("Deployment", "kubernetes", choices, "triton")):
             if each["name"] == "triton":

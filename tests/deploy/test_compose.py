@@ -62,7 +62,9 @@ def test_what_is_named_is_declared() -> None:
     assert all(set(secret) == {"file"} for secret in COMPOSE["secrets"].values())
     assert all(set(s.get("depends_on", ())) <= set(SERVICES) for s in SERVICES.values())
     made = {each.path for each in bundle("compose", Choices())}
-    binds = {m["source"].removeprefix("./") for s in SERVICES.values() for m in s.get("volumes", ()) if m["type"] == "bind"}
+    binds = {
+        m["source"].removeprefix("./") for s in SERVICES.values() for m in s.get("volumes", ()) if m["type"] == "bind"
+    }
     assert all(any(path.startswith(f"{bind}/") for path in made) for bind in binds)
 
 
