@@ -142,11 +142,11 @@ def _deploy(
     from tritonpm import deploying
 
     made = deploying.deployment(app.workspace, target, **chosen)
-    for sentence in made.advice:
-        app.advise(f"{sentence}.")
     for place in deploying.write(made.files, output, force=force) if output else ():
         app.say(f"Wrote {place}.")
     for line in deploying.apply(made.files, context) if applied else ():
         app.say(line)
     if not output and not applied:
         click.echo(made.text, nl=False)
+    for sentence in made.advice:
+        app.advise(f"{sentence}.")

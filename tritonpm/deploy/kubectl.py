@@ -19,7 +19,7 @@ def apply(folder: Path, context: str = "") -> list[str]:
     """
     program = shutil.which("kubectl")
     if program is None:
-        do = f"install it, or apply {folder} from elsewhere with `kubectl apply --server-side -k`"
+        do = "install it, or write the files with --output and use `kubectl apply --server-side -k` elsewhere"
         raise RequirementError("kubectl is not on PATH", do=do)
     command = [program, *(("--context", context) if context else ()), "apply", "--server-side", "-k", str(folder)]
     _run([*command, "--dry-run=server"], "the cluster took none of it")
@@ -32,9 +32,8 @@ def _run(command: list[str], where: str) -> str:
     except subprocess.TimeoutExpired:
         raise DeploymentError(f"no answer in {SECONDS:g} s", where=where, do="check the connection") from None
     if ended.returncode:
-        lines = [line for line in ended.stderr.splitlines() if line.strip()] or [
-            f"kubectl ended with {ended.returncode}"
-        ]
+        said = ended.stderr.partition("; if you choose to ignore")[0]  # kubectl's advice to look away
+        lines = [line for line in said.splitlines() if line.strip()] or [f"kubectl ended with {ended.returncode}"]
         raise DeploymentError(
             lines[-1].rstrip("."), where=where, do="check `kubectl config current-context`, or the object"
         )
