@@ -3,7 +3,7 @@
 ARG PYTHON_IMAGE=python:3.12-slim
 
 FROM ${PYTHON_IMAGE} AS wheels
-ARG EXTRAS=ui
+ARG EXTRAS=web
 WORKDIR /source
 COPY pyproject.toml README.md requirements.lock ./
 COPY templates templates

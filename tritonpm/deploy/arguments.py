@@ -25,6 +25,8 @@ def tritonserver(repository: str, *, gpu: bool, models: Iterable[str] = ()) -> l
         "--rate-limit=execution_count",
         f"--cache-config=local,size={CACHE_BYTES}",
         "--metrics-config=summary_latencies=true",
+        "--trace-config=triton,file=/tmp/trace.json",  # without a file tracing cannot be switched on later
+        "--trace-config=level=OFF",
     ]
     if not gpu:
         arguments.append("--allow-gpu-metrics=false")
