@@ -105,6 +105,12 @@ def test_the_image_is_chosen_by_version_or_digest() -> None:
     assert services(Choices(triton_image=DIGEST))["triton-gpu"]["image"] == DIGEST
 
 
+def test_an_image_of_somebody_else_is_not_built_here() -> None:
+    assert SERVICES["manager"]["build"] == "."
+    manager = services(Choices(manager_image="registry.example/tritonpm:7"))["manager"]
+    assert manager["image"] == "registry.example/tritonpm:7" and "build" not in manager
+
+
 @pytest.mark.parametrize(
     "chosen",
     [

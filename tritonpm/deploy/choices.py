@@ -49,6 +49,11 @@ class Choices:
         return self.triton_image or f"{TRITON_REPOSITORY}:{self.triton_version}-py3"
 
     @property
+    def built(self) -> bool:
+        """Whether the manager's image is the one that the Dockerfile makes."""
+        return self.manager_image == type(self).manager_image
+
+    @property
     def store_port(self) -> int:
         """Where the object store listens: s3://http://host:9000/bucket names one, s3://bucket is Amazon's."""
         named = re.match(r"s3://(https?)://[^/:]+(?::(\d+))?", self.repository)
