@@ -77,7 +77,7 @@ def test_a_load_is_seen_where_it_is(serving: Serving) -> None:
         loaded, idle = package(taken, "c"), package(taken, "p")
         assert idle.rates.requests_per_second == 0
         assert loaded.rates.p50_us and loaded.rates.p99_us and loaded.rates.average_us and loaded.rates.compute_us
-        assert {stage.name.split(".")[1] for stage in loaded.stages} == {"first", "second"}
+        assert {stage.name.split(".")[0] for stage in loaded.stages} == {"first", "second"}
         assert all(stage.rates.p50_us and stage.usage and stage.usage.processes == 1 for stage in loaded.stages)
         assert (idle.stages, idle.usage and idle.usage.processes) == ((), 1)
         assert loaded.usage and loaded.usage.processes == 2
@@ -137,7 +137,7 @@ def test_a_server_that_stops_and_comes_again(tmp_path: Path) -> None:
             killed = sampled_until(monitor, lambda s: package(s, "p").usage.processes == 0)  # type: ignore[union-attr]
             assert killed.server.state == "live"
             psutil.Process(server.pid).suspend()
-            silent = monitor.sample()
+            silent = sampled_until(monitor, lambda s: s.server.state == "silent")
             assert (silent.server.state, silent.server.pid) == ("silent", server.pid)
             assert "timed out" in silent.server.reason
             psutil.Process(server.pid).resume()
@@ -156,17 +156,23 @@ def test_the_machine_is_measured_between_two_looks() -> None:
     assert 0 < before.memory_used < before.memory_total
 
 
-@given(st.sets(st.sampled_from(["a", "a.x.1", "a.y.2", "a.next", "b.x.1", "b.y", "c"])))
-def test_every_model_is_of_one_package(models: set[str]) -> None:
-    found = grouped(models)
-    assert sorted(model for listed in found.values() for model in listed) == sorted(models)
-    assert all(name in listed for name, listed in found.items())
-    assert all(model == name or model.startswith(f"{name}.") for name, listed in found.items() for model in listed)
+MEMBERS = {"a": ("x.1", "y.2"), "b": ("x.1", "z.3")}
+
+
+@given(st.sets(st.sampled_from(["a", "b", "x.1", "y.2", "z.3", "a.next", "c", "q.9"])))
+def test_every_model_is_of_a_package_or_stands_alone(models: set[str]) -> None:
+    found = grouped(models, MEMBERS)
+    assert {model for listed in found.values() for model in listed} == models
+    for name, listed in found.items():
+        assert set(listed) <= {name, f"{name}.next", *MEMBERS.get(name, ())}
+    for joined in {"a", "b"} & models:
+        assert set(found[joined]) >= {joined, *MEMBERS[joined]} & models  # what they share is behind both
 
 
 def look(at: float, cpu: float, *counters: Counters, gpus: Gpus | None = None) -> Look:
     uses = [ProcessUse(7, 1.0, "a.x.1", cpu, 30, 20), ProcessUse(8, 1.0, "a.y.2", cpu, 30, None)]
-    return Look(at, MACHINE, gpus or Gpus((), "none"), ServerLoad("live"), uses, counters)
+    members = {"a": ("a.x.1", "a.y.2")}
+    return Look(at, MACHINE, gpus or Gpus((), "none"), ServerLoad("live"), uses, counters, members)
 
 
 def test_a_cascade_is_what_its_stages_are_together() -> None:

@@ -11,6 +11,7 @@ from threading import Event, Lock, Thread
 from tritonpm.errors import ServerError, UsageError
 from tritonpm.hardware.load import machine_use
 from tritonpm.hardware.nvml import Nvml
+from tritonpm.members import members_of
 from tritonpm.serving import Serving
 from tritonpm.snapshot import Look, ServerLoad, Snapshot, compose
 from tritonpm.triton import embedded
@@ -38,6 +39,7 @@ class Monitor:
         self.serving, self.metrics = serving, metrics
         self._nvml, self._number = Nvml(), 0
         self._before: Look | None = None
+        self._known: dict[tuple[str, int | None], tuple[str, ...]] = {}
 
     def __enter__(self) -> Monitor:
         return self
@@ -57,7 +59,15 @@ class Monitor:
         used = processes(own) if own else None
         server, told = self._asked(own, named or (Connection(own.http) if own else None))
         counters = told.counters if told else None
-        return Look(time.monotonic(), machine_use(), self._nvml.sample(), server, used, counters)
+        return Look(time.monotonic(), machine_use(), self._nvml.sample(), server, used, counters, self._members())
+
+    def _members(self) -> dict[str, tuple[str, ...]]:
+        """The models behind each loaded cascade; read again where its revision is another."""
+        catalogue = self.serving.manager.catalogue
+        loaded = {(each.name, each.revision) for each in catalogue.packages() if each.status == "loaded"}
+        known = {key: found for key, found in self._known.items() if key in loaded}
+        self._known = known | {key: members_of(catalogue.revision(key[0])) for key in loaded - known.keys()}
+        return {name: found for (name, _), found in self._known.items()}
 
     def _asked(self, own: embedded.Server | None, server: Connection | None) -> tuple[ServerLoad, Told | None]:
         metrics, pid = (own.metrics, own.pid) if own else (self.metrics, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tritonpm.hardware.load import MachineUse
@@ -96,6 +96,7 @@ class Look:
     server: ServerLoad
     processes: Sequence[ProcessUse] | None
     counters: Sequence[Counters] | None
+    members: Mapping[str, Sequence[str]] = field(default_factory=dict)  # the models behind each cascade
 
 
 def compose(number: int, time: datetime, before: Look | None, now: Look) -> Snapshot:
@@ -111,13 +112,12 @@ def compose(number: int, time: datetime, before: Look | None, now: Look) -> Snap
     return Snapshot(number, time, meter.seconds, machine, now.gpus, server, tuple(meter.packages()))
 
 
-def grouped(models: Iterable[str]) -> dict[str, list[str]]:
-    """The models of each package: all that is named NAME.… is of the package NAME, where that is there."""
-    names, found = sorted(set(models)), dict[str, list[str]]()
-    for name in names:
-        public = name.partition(".")[0]
-        found.setdefault(public if public in names else name, []).append(name)
-    return found
+def grouped(models: Iterable[str], members: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The models of each package: its own, its rehearsal, and its members, which cascades may share."""
+    names = set(models)
+    behind = {name: names.intersection((name + NEXT, *members.get(name, ()))) for name in names}
+    taken = {model for name, found in behind.items() for model in found}
+    return {name: [name, *sorted(behind[name])] for name in sorted(names - taken)}
 
 
 def on_gpus(gpus: Gpus) -> Mapping[int, int | None] | None:
@@ -148,7 +148,8 @@ class _Meter:
     def packages(self) -> Iterator[PackageLoad]:
         """Every package that the server has, or a process serves."""
         served = (each.model for each in self.now.processes or () if each.model)
-        for name, models in grouped((*(each.model for each in self.counted), *served)).items():
+        there = (*(each.model for each in self.counted), *served)
+        for name, models in grouped(there, self.now.members).items():
             stages = [model for model in models if model not in (name, name + NEXT)]
             each = (ModelLoad(stage, self.rates(stage, [stage]), self.usage([stage])) for stage in stages)
             yield PackageLoad(name, self.rates(name, stages or [name]), self.usage(models), tuple(each))

@@ -38,7 +38,9 @@ class Impatient(Serving):
     @contextmanager
     def client(self, protocol: str = "http", *, load_timeout: float = 5.0) -> Iterator[Client]:
         assert self.manager.server is not None
-        with Client(str(self.manager.server), protocol=protocol, timeout=1.0, load_timeout=min(5.0, load_timeout)) as client:
+        with Client(
+            str(self.manager.server), protocol=protocol, timeout=1.0, load_timeout=min(5.0, load_timeout)
+        ) as client:
             yield client
 
 
