@@ -37,8 +37,8 @@ class Impatient(Serving):
 
     @contextmanager
     def client(self, protocol: str = "http", *, load_timeout: float = 5.0) -> Iterator[Client]:
-        assert self.manager.url is not None
-        with Client(self.manager.url, protocol=protocol, timeout=1.0, load_timeout=min(5.0, load_timeout)) as client:
+        url = self.manager.url or (self.server.http if self.server else "")
+        with Client(url, protocol=protocol, timeout=1.0, load_timeout=min(5.0, load_timeout)) as client:
             yield client
 
 
