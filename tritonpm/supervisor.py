@@ -1,8 +1,8 @@
 """Keeps the embedded server alive: `python -m tritonpm.supervisor ROOT`, or in the foreground of `tritonpm serve`.
 
 A server that ends without having been told to is started again, on the same addresses, after a pause that grows; what
-was loaded is loaded again. One that hangs is ended, as if it had ended by itself. One that ends again and again is given
-up, with the reason from its log.
+was loaded is loaded again. One that hangs is ended first. One that ends again and again is given up, with the
+reason from its log.
 """
 
 from __future__ import annotations
