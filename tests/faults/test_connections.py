@@ -27,7 +27,7 @@ from tritonpm.triton.client import Client
 from tritonpm.upkeep import drift, sync
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
-ROUNDS = int(os.environ.get("TRITONPM_KILLS", "6"))
+ROUNDS = int(os.environ.get("TRITONPM_KILLS", "4"))
 MOST_REQUESTS = 24  # of one change; a fault after the last one strikes nobody
 FACTORS = {"1": 2.0, "2": 5.0}  # of the two versions of p
 

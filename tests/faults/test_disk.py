@@ -19,7 +19,7 @@ from tests.faults.test_read_only import can_mount
 from tests.test_optimising import scaled, single
 from tritonpm.manager import Manager, init
 
-FAULTS = int(os.environ.get("TRITONPM_KILLS", "33"))  # for each way in which a disk has no room, over all commands
+FAULTS = int(os.environ.get("TRITONPM_KILLS", "11"))  # for each way in which a disk has no room, over all commands
 NEVER = 1 << 30
 ROOM = 180_000  # bytes that are enough for all that any of these commands writes
 COMMANDS = {

@@ -25,7 +25,7 @@ from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
-STOPS = int(os.environ.get("TRITONPM_KILLS", "3"))
+STOPS = int(os.environ.get("TRITONPM_KILLS", "2"))
 ONES = {"x": np.ones((1, WIDTH), np.float32)}
 
 

@@ -21,7 +21,7 @@ from tritonpm.serving import Serving
 from tritonpm.switching import Switching
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
-ROUNDS = int(os.environ.get("TRITONPM_KILLS", "3"))
+ROUNDS = int(os.environ.get("TRITONPM_KILLS", "2"))
 FACTORS = {"steady": 2.0, "both": 3.0, "own-1": 5.0, "own-2": 7.0}
 WORK = """
 import random, sys
