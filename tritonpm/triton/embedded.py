@@ -146,9 +146,20 @@ def _started(
 def stop(server: Server, state: Path, *, timeout: float = EXIT_TIMEOUT + 10.0) -> None:
     """End the server: TERM, wait for requests in flight, KILL at the deadline; its stubs and regions go with it."""
     tell_to_stop(state)
+    end(server, state, timeout=timeout)
+    (state / "server.json").unlink(missing_ok=True)
+
+
+def end(server: Server, state: Path, *, timeout: float) -> None:
+    """As `stop`, but whoever supervises the server may start it again."""
     _end_group(server.pid, timeout)
     sweep(state)
-    (state / "server.json").unlink(missing_ok=True)
+
+
+def answers(server: Server) -> bool:
+    """Whether the server answers a new connection within two seconds."""
+    host, _, port = server.http.rpartition(":")
+    return _live(host, int(port))
 
 
 @contextmanager
