@@ -2,12 +2,13 @@
 
 from fastapi import APIRouter
 
+from tritonpm.web.pages import dialogs as _dialogs
 from tritonpm.web.pages import list as _list
 from tritonpm.web.pages import package as _package
 from tritonpm.web.pages.render import failed
 
 router = APIRouter()
-router.include_router(_list.router)
-router.include_router(_package.router)
+for _module in (_list, _dialogs, _package):
+    router.include_router(_module.router)
 
 __all__ = ["failed", "router"]
