@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.declared": ("plan", "apply", "declare"),
     "tritonpm.cli.repository": ("render", "lint"),
     "tritonpm.cli.server": ("serve", "stop", "load", "unload", "status", "sync", "why", "infer", "logs"),
+    "tritonpm.cli.ui": ("ui",),
 }
 MODULE_OF = {name: module for module, names in COMMANDS.items() for name in names}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tritonpm.convert.calibration import read
-from tritonpm.convert.detection import boxes_of
+from tritonpm.convert.detection import as_corners, boxes_of
 from tritonpm.data import Signature, Task
 from tritonpm.errors import NotFoundError
 from tritonpm.serving import Serving
@@ -151,7 +151,7 @@ def _boxes(answer: Mapping[str, Array], labels: tuple[str, ...], width: int, hei
     relative = not width or float(np.abs(found.corners).max()) <= 2.0
     scale = np.ones(4) if relative else np.array([width, height, width, height], np.float64)
     best = np.argsort(-found.scores, kind="stable")[:_BOXES]
-    corners = found.corners[best] / scale
+    corners = as_corners(found.corners[best]) / scale
     return tuple(
         Box(
             int(found.frames[i]), _label(labels, int(found.classes[i])), float(found.scores[i]),

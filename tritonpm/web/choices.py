@@ -25,11 +25,15 @@ VALUES: Mapping[str, tuple[str | None, ...]] = {
 
 @dataclass(frozen=True)
 class Option:
-    """A value that a setting could have; `why` is the sentence of the rule that forbids it, "" where none does."""
+    """A value that a setting could have; `why` is the sentence of the rule that forbids it, "" where none does.
+
+    `changes` are what choosing it in place means.
+    """
 
     value: str | None
     chosen: bool
-    why: str = ""
+    why: str
+    changes: Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,12 @@ class Chooser:
     def _options(self, field: str, asked: Settings, already: set[str]) -> Iterator[Option]:
         now = getattr(self._of(asked), field)
         for value in VALUES[field]:
-            yield Option(value, value == now, "" if value == now else self._why(field, value, asked, already))
+            changes = switch(field, value)
+            yield Option(value, value == now, "" if value == now else self._why(changes, asked, already), changes)
 
-    def _why(self, field: str, value: str | None, asked: Settings, already: set[str]) -> str:
+    def _why(self, changes: Mapping[str, object], asked: Settings, already: set[str]) -> str:
         try:
-            other = self._with(asked, switch(field, value))
+            other = self._with(asked, changes)
         except RuleError as error:
             return error.what
         for rule, case in self._broken(other):

@@ -1,0 +1,63 @@
+"""The page as a running server: bound first, so that its address is known before it answers."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import uvicorn
+
+from tritonpm.errors import ServerError, UsageError
+from tritonpm.web.app import create
+from tritonpm.web.security import Access
+
+_END = 10  # seconds that open requests have when the page ends
+
+
+class Page:
+    """A page on an address of its own. Raises ServerError where that is taken, UsageError for a key without more."""
+
+    def __init__(
+        self, workspace: Path | None, server: str | None, host: str, port: int, access: Access,
+        certificate: Path | None = None, key: Path | None = None,
+    ) -> None:  # fmt: skip
+        if (certificate is None) != (key is None):
+            raise UsageError("a certificate and its key go together", do="give both --tls-cert and --tls-key")
+        app = create(workspace, server=server, access=access)
+        self._socket = _bound(host, port)
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if certificate else 'http'}://{shown}:{self._socket.getsockname()[1]}/"
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app, log_level="warning", access_log=False, server_header=False, date_header=True, lifespan="on",
+                proxy_headers=False, timeout_graceful_shutdown=_END, timeout_keep_alive=30, limit_concurrency=512,
+                ssl_certfile=certificate and str(certificate), ssl_keyfile=key and str(key),
+            )
+        )  # fmt: skip
+
+    def run(self) -> None:
+        """Serve until Ctrl-C or SIGTERM."""
+        self._server.run(sockets=[self._socket])
+
+    def start(self) -> threading.Thread:
+        """Serve in a thread, until `stop`."""
+        thread = threading.Thread(target=self.run, name="page", daemon=True)
+        thread.start()
+        return thread
+
+    def stop(self) -> None:
+        """End; open requests are finished first, for a while."""
+        self._server.should_exit = True
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host.strip("[]"), port))
+    except OSError as error:
+        made.close()
+        raise ServerError(f"cannot be bound ({error.strerror})", where=f"{host}:{port}", do="choose another --port") from None
+    return made
