@@ -24,11 +24,17 @@ TOKEN = "TRITONPM_UI_TOKEN"  # noqa: S105 the variable's name
     TRITONPM_UI_TOKEN=$(openssl rand -hex 16) tritonpm ui --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
     """,
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to bind to; all but loopback need a token.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The address to bind to; all but loopback need a token."
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 is a free one.")
 @click.option("--token-file", type=click.Path(path_type=Path), help=f"Where the token is [default: {TOKEN}].")
-@click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="A name that the page is reached by (repeatable).")
-@click.option("--max-upload", type=click.IntRange(1), default=16, show_default=True, metavar="GIB", help="Of one package.")
+@click.option(
+    "--allow-host", "hosts", multiple=True, metavar="NAME", help="A name that the page is reached by (repeatable)."
+)
+@click.option(
+    "--max-upload", type=click.IntRange(1), default=16, show_default=True, metavar="GIB", help="Of one package."
+)
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="A certificate in PEM form, for https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key.")
 @on_a_server

@@ -46,7 +46,7 @@ class Problem:
 
 def status_of(error: errors.TritonpmError) -> int:
     """The HTTP status of an error."""
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)  # type: ignore[index]
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
 def problem_of(error: errors.TritonpmError, root: Path) -> Problem:

@@ -10,9 +10,26 @@ import uvicorn
 
 from tritonpm.errors import ServerError, UsageError
 from tritonpm.web.app import create
+from tritonpm.web.events import Hub
 from tritonpm.web.security import Access
 
 _END = 10  # seconds that open requests have when the page ends
+
+
+_CONNECTIONS = 512
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams of events first: they are requests that would never end."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config)
+        self._hub = hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End."""
+        self._hub.close()
+        await super().shutdown(sockets)
 
 
 class Page:
@@ -28,13 +45,12 @@ class Page:
         self._socket = _bound(host, port)
         shown = f"[{host}]" if ":" in host else host
         self.url = f"{'https' if certificate else 'http'}://{shown}:{self._socket.getsockname()[1]}/"
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                app, log_level="warning", access_log=False, server_header=False, date_header=True, lifespan="on",
-                proxy_headers=False, timeout_graceful_shutdown=_END, timeout_keep_alive=30, limit_concurrency=512,
-                ssl_certfile=certificate and str(certificate), ssl_keyfile=key and str(key),
-            )
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, lifespan="on", proxy_headers=False,
+            timeout_graceful_shutdown=_END, limit_concurrency=_CONNECTIONS,
+            ssl_certfile=certificate and str(certificate), ssl_keyfile=key and str(key),
         )  # fmt: skip
+        self._server = _Server(config, app.state.site.hub)
 
     def run(self) -> None:
         """Serve until Ctrl-C or SIGTERM."""
@@ -59,5 +75,7 @@ def _bound(host: str, port: int) -> socket.socket:
         made.bind((host.strip("[]"), port))
     except OSError as error:
         made.close()
-        raise ServerError(f"cannot be bound ({error.strerror})", where=f"{host}:{port}", do="choose another --port") from None
+        raise ServerError(
+            f"cannot be bound ({error.strerror})", where=f"{host}:{port}", do="choose another --port"
+        ) from None
     return made

@@ -1,6 +1,6 @@
 """Who may ask what: Host, token, origin, rate and size, before anything else sees a request.
 
-On loopback no token is needed, so Host is checked: a name that somebody points at 127.0.0.1 is not ours (DNS rebinding).
+On loopback no token is needed, so Host is checked: a name that somebody points at 127.0.0.1 is not ours (rebinding).
 Elsewhere a token is a must, as `Authorization: Bearer` or as the password of basic auth, which browsers ask for.
 What changes something must come from the page itself, or from a client that is no browser.
 """
@@ -57,7 +57,7 @@ class Access:
         """How long the body of a request may be."""
         if path.endswith("/infer"):
             return self.inputs
-        return self.upload if path.endswith(("/packages", "/upgrade", "/samples")) else self.body
+        return self.upload if path.endswith(("/packages", "/upgrade", "/inspections")) else self.body
 
 
 def is_loopback(host: str) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tritonpm.errors import ServerError
 from tritonpm.serving import Serving
 from tritonpm.triton.client import plainly
-from tritonpm.errors import ServerError
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter, Response
 from pydantic import Field
 
@@ -19,8 +21,8 @@ class Optimise(Changes):
 
     changes: dict[str, object] = Field(default_factory=dict)
     again: bool = False
-    time_limit: float = Field(TIME_LIMIT, gt=0)
-    memory_limit: int | None = Field(None, gt=0)
+    time_limit: Annotated[float, Field(gt=0)] = TIME_LIMIT
+    memory_limit: Annotated[int | None, Field(gt=0)] = None
 
 
 @router.post("/packages/{name}/optimise", status_code=202, responses={204: {"description": "Nothing is left to do"}})

@@ -34,7 +34,7 @@ class Name(Body):
 
 @router.get("/packages")
 def packages(
-    site: TheSite, q: str = "", type: str = "", project: str = "", mode: str = "", device: str = "",  # noqa: A002
+    site: TheSite, q: str = "", type: str = "", project: str = "", mode: str = "", device: str = "",
     precision: str = "", status: str = "", sort: str = "name", page: Annotated[int, Query(ge=1)] = 1,
     size: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 50,
 ) -> Page:  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import Field
@@ -18,13 +20,13 @@ router = APIRouter(tags=["revisions"])
 class Back(Body):
     """Which revision to go back to; the one before where none is named."""
 
-    revision: int | None = Field(None, ge=1)
+    revision: Annotated[int | None, Field(ge=1)] = None
 
 
 class Use(Body):
     """For how many seconds a project uses a package."""
 
-    ttl: float = Field(60.0, gt=0)
+    ttl: Annotated[float, Field(gt=0)] = 60.0
 
 
 @router.get("/packages/{name}/history")

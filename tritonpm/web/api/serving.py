@@ -21,7 +21,7 @@ class Load(Body):
     """How to load: with a probe inference or without, and within how many seconds."""
 
     probe: bool = True
-    timeout: float = Field(300.0, gt=0, le=3600)
+    timeout: Annotated[float, Field(gt=0, le=3600)] = 300.0
 
 
 class Unload(Body):

@@ -41,7 +41,7 @@ class Row:
 @router.get("/", response_class=HTMLResponse)
 @router.get("/packages", response_class=HTMLResponse)
 def packages(
-    request: Request, site: TheSite, say: Say, q: Text = "", type: Text = "", project: Text = "",  # noqa: A002
+    request: Request, site: TheSite, say: Say, q: Text = "", type: Text = "", project: Text = "",
     mode: Text = "", device: Text = "", precision: Text = "", status: Text = "", sort: Text = "name", page: int = 1,
     size: int = 50,
 ) -> HTMLResponse:  # fmt: skip

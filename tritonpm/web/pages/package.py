@@ -57,6 +57,4 @@ def statistics(
             counted = []
     now, total = time.monotonic(), sum(each.inferences for each in counted if each.model == name)
     rate = (total - count) / (now - at) if 0 < at < now and total >= count else None
-    return rendered(
-        request, "statistics.html", name=name, statistics=counted, rate=rate, count=total, at=f"{now:.3f}"
-    )
+    return rendered(request, "statistics.html", name=name, statistics=counted, rate=rate, count=total, at=f"{now:.3f}")

@@ -47,12 +47,12 @@ def spoken(request: Request) -> Language:
     return negotiated(request.headers.get("accept-language", ""), request.cookies.get(COOKIE, ""))
 
 
-def rendered(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+def rendered(request: Request, template: str, code: int = 200, **values: Any) -> HTMLResponse:
     """A template as a response."""
     say = spoken(request)
     html = _environment().get_template(template).render(_=say, say=say, script_sentences=for_scripts, **values)
     headers = {"Content-Language": say.code, "Vary": "Accept-Language, Cookie"}
-    return HTMLResponse(html, status, headers)
+    return HTMLResponse(html, code, headers)
 
 
 def failed(request: Request, problem: Problem) -> HTMLResponse:
