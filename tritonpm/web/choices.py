@@ -1,4 +1,4 @@
-"""What may be chosen for a package, and what the rules say of the rest: the page's tooltips are the rules' sentences."""
+"""What may be chosen for a package, and what the rules say of the rest: the tooltips are the rules' sentences."""
 
 from __future__ import annotations
 

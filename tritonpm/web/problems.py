@@ -51,12 +51,17 @@ def status_of(error: errors.TritonpmError) -> int:
 
 def problem_of(error: errors.TritonpmError, root: Path) -> Problem:
     """An error for a client, with nothing in it of where things lie on this machine."""
-    kind, title = type(error).__name__.removesuffix("Error"), (type(error).__doc__ or "").splitlines()[0]
+    kind = type(error).__name__.removesuffix("Error")
     where = shown(error.where, root)
     return Problem(
-        f"urn:tritonpm:{_dashed(kind)}", title.rstrip("."), status_of(error),
+        f"urn:tritonpm:{_dashed(kind)}", title_of(type(error)), status_of(error),
         shown(error.what, root), "" if where == ELSEWHERE else where, shown(error.do, root),
     )  # fmt: skip
+
+
+def title_of(kind: type[errors.TritonpmError]) -> str:
+    """What an error of this class means, whatever happened: the beginning of its class's sentence."""
+    return (kind.__doc__ or "").splitlines()[0].partition(";")[0].rstrip(".").replace("`", "")
 
 
 def plain_problem(status: int, title: str, detail: str = "") -> Problem:

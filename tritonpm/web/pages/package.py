@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
@@ -27,7 +27,7 @@ def package(request: Request, site: TheSite, say: Say, name: str) -> HTMLRespons
         view = details_shown(manager.show(name), site.root)
         record = manager.catalogue.get(name)
         jobs = [job_shown(each, site.root) for each in manager.optimising.listed() if each.package == name]
-        values = {
+        values: dict[str, Any] = {
             "row": row_of(manager, view, manager.catalogue.jobs.running(name), say),
             "picture": picture(record.package, say("Inputs"), say("Outputs")),
             "configs": configs(manager, name),
