@@ -29,7 +29,8 @@ STATUS: dict[type[errors.TritonpmError], int] = {
     errors.TritonpmError: 500,
 }
 MEDIA_TYPE = "application/problem+json"
-_ABSOLUTE = re.compile(r"(?<![\w.:/\-])/(?:[^\s/'\"`:;,()<>|]+/)+[^\s/'\"`:;,()<>|]*")
+_REST = r"[^\s'\"`:;,()<>|…]*"  # of a path, as far as it holds no blank
+_ABSOLUTE = re.compile(rf"(?<![\w.:/…\-])/(?=[^\s/]){_REST}/{_REST}")
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,14 @@ ELSEWHERE = "…"
 def shown(text: str, root: Path) -> str:
     """A sentence without this machine's folders: of a path only the last part stays."""
     for folder in sorted(_folders(root), key=len, reverse=True):
-        text = re.sub(rf"{re.escape(folder)}(?![\w.-])", ELSEWHERE, text)
-    return _ABSOLUTE.sub(lambda found: f"{ELSEWHERE}/{found[0].rstrip('/').rpartition('/')[2]}", text)
+        text = re.sub(rf"{re.escape(folder)}(?![\w.-])(?P<rest>/{_REST})?", _without, text)
+    return _ABSOLUTE.sub(lambda path: f"{ELSEWHERE}/{path[0].rstrip('/').rpartition('/')[2]}", text)
+
+
+def _without(path: re.Match[str]) -> str:
+    """The last part of what lies in a folder that is known."""
+    name = (path["rest"] or "").rstrip("/").rpartition("/")[2]
+    return f"{ELSEWHERE}/{name}" if name else ELSEWHERE
 
 
 def _folders(root: Path) -> set[str]:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
+from tritonpm.data import Settings
 from tritonpm.errors import RuleError, TritonpmError
 from tritonpm.package.paths import NAME_PATTERN
 from tritonpm.settings.rule import MOST_BATCH
@@ -60,15 +61,13 @@ def _configuring(site: Site, say: Language, name: str, form: dict[str, str] | No
 
 
 def _read(form: dict[str, str]) -> dict[str, object]:
-    """The settings that a form holds; a number that is none stays text, which the settings refuse."""
+    """The settings that a form holds, of an empty number the usual one; one that is none the settings refuse."""
     values: dict[str, object] = {}
-    for field in VALUES:
-        values.update(switch(field, form[field] or None if field == "backend" else form[field]))
     for field in _NUMBERS:
         text = form.get(field, "").strip()
-        values.setdefault(field, None) if not text else values.update({field: _number(text)})
-    if values["mode"] == "shared" and values["instances"] == 1:
-        values["instances"] = None
+        values[field] = _number(text) if text else getattr(Settings(), field)
+    for field in VALUES:
+        values |= switch(field, (form.get(field) or None) if field == "backend" else form.get(field))
     return values | {field: form.get(field) == "true" for field in _FLAGS}
 
 
