@@ -116,5 +116,3 @@ def live(start: Start) -> Iterator[Site]:
     serving.serve(None, detach=True, timeout=60, standard_ports=False)
     yield found
     serving.stop(15)
-
-

@@ -108,7 +108,14 @@ def test_a_cascade_is_drawn_with_its_tensors(filled: Site) -> None:
 
 
 def test_what_a_rule_forbids_is_disabled_and_says_why(filled: Site) -> None:
-    form = {"mode": "shared", "device": "gpu", "precision": "FP32", "optimizer": "none", "backend": "", "max_batch_size": "8"}
+    form = {
+        "mode": "shared",
+        "device": "gpu",
+        "precision": "FP32",
+        "optimizer": "none",
+        "backend": "",
+        "max_batch_size": "8",
+    }
     text = filled.http.post("/packages/one/configure", data=form).text
     option = re.search(r'<option value="FP16"[^>]*>', text)
     assert option is not None
@@ -117,6 +124,7 @@ def test_what_a_rule_forbids_is_disabled_and_says_why(filled: Site) -> None:
     wrong = filled.http.post("/packages/one/configure", data={**form, "device": "cpu", "max_batch_size": "1000"}).text
     assert "the batch size is 1 to 128, not 1000" in wrong
     assert re.search(r'<button type="submit" class="primary" disabled>', wrong)
+    assert re.search(r'name="instances"[^>]*readonly title="shared mode runs one instance, not 2"', wrong)
     nonsense = filled.http.post("/packages/one/configure", data={**form, "max_batch_size": "many"})
     assert nonsense.status_code == 200
     assert "Expected `int`" in nonsense.text

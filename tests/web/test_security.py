@@ -29,7 +29,9 @@ def raw(site: Site, request: bytes) -> bytes:
         return connection.recv(4096)
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example", ""]
+)
 def test_a_name_that_was_pointed_at_loopback_is_refused(site: Site, host: str) -> None:
     answer = raw(site, f"GET /api/v1/packages HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     assert answer.split()[1] == b"421"
@@ -111,13 +113,21 @@ def test_every_answer_has_the_headers_that_browsers_obey(site: Site) -> None:
 
 
 def test_what_users_write_never_becomes_markup(site: Site, tmp_path: Path) -> None:
-    site.http.post(f"{API}/packages", params={"filename": "x.zip"}, content=zipped(tmp_path / "i", scaled(41.0), "m").read_bytes())
+    site.http.post(
+        f"{API}/packages", params={"filename": "x.zip"}, content=zipped(tmp_path / "i", scaled(41.0), "m").read_bytes()
+    )
     evil = "<img src=x onerror=alert(1)>\"'&"
     manager = Manager.open(site.root)
     wait_for(site, "m")
     manager.use("m", evil, 60)
     manager.catalogue.set_status("m", "failed", f"{evil} {{{{7*7}}}}")
-    for path in ("/packages", "/packages/m", "/packages/m/remove", f"/packages?q={evil}", "/packages/" + "%3Cscript%3E"):
+    for path in (
+        "/packages",
+        "/packages/m",
+        "/packages/m/remove",
+        f"/packages?q={evil}",
+        "/packages/" + "%3Cscript%3E",
+    ):
         text = site.http.get(path).text
         assert "<img src=x" not in text
         assert "<script>" not in text
@@ -132,7 +142,9 @@ def wait_for(site: Site, name: str) -> None:
     assert site.get(f"/packages/{name}")["name"] == name
 
 
-@pytest.mark.parametrize("path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py", "/static//etc/passwd"])
+@pytest.mark.parametrize(
+    "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py", "/static//etc/passwd"]
+)
 def test_static_files_stay_in_their_folder(site: Site, path: str) -> None:
     answer = raw(site, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
     assert answer.split()[1] in (b"404", b"405")
@@ -162,7 +174,11 @@ def test_listening_ends_where_too_many_listen(start: Start) -> None:
             stream.close()
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=12), min_size=1, max_size=4))
+@given(
+    st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=12), min_size=1, max_size=4
+    )
+)
 def test_no_folder_of_this_machine_is_told(parts: list[str]) -> None:
     root = Path(tempfile.gettempdir()) / "a workspace"
     path = root.joinpath(*parts)

@@ -79,6 +79,11 @@ class Chooser:
         options = {field: tuple(self._options(field, asked, already)) for field in fields}
         return Choices(self._of(asked), told, options)
 
+    def why(self, changes: Mapping[str, object], more: Mapping[str, object]) -> str:
+        """The sentence of the rule that forbids `more` after `changes`, "" where none does."""
+        asked = self._with(self.record.settings, changes)
+        return self._why(more, asked, {rule.name for rule, _ in self._broken(asked)})
+
     def require(self, changes: Mapping[str, object]) -> None:
         """Raise RuleError where `changes` lead to what a rule forbids."""
         require(self.record.package, self._with(self.record.settings, changes), self.axes, self.target)

@@ -53,10 +53,11 @@ def _configuring(site: Site, say: Language, name: str, form: dict[str, str] | No
         except RuleError as error:
             problem, changes = error.what, {}
             asked = chooser.choices({})
+        forbidden = {field: chooser.why(changes, {field: 2}) for field in ("instances", "max_batch_size")}
         view = next(package_shown(each, site.root) for each in manager.packages() if each.name == name)
     return {
         "view": view, "stage": stage, "asked": asked, "settings": _plain(asked.settings), "changes": changes,
-        "problem": problem, "most_batch": MOST_BATCH,
+        "problem": problem, "forbidden": forbidden, "most_batch": MOST_BATCH,
     }  # fmt: skip
 
 
