@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,23 +84,17 @@ Start = Callable[..., Site]
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Starts pages, each on a workspace of its own unless one is named."""
-    running: list[tuple[Page, Any, httpx.Client]] = []
+    with ExitStack() as running:
 
-    def started(allowed: Access | None = None, root: Path | None = None, **options: Any) -> Site:
-        root = root or tmp_path_factory.mktemp("a workspace")
-        init(root)
-        page = Page(root, None, "127.0.0.1", 0, allowed or access("127.0.0.1"))
-        thread = page.start()
-        client = httpx.Client(base_url=page.url, timeout=30, trust_env=False, **options)
-        running.append((page, thread, client))
-        return Site(root, page.url, client)
+        def started(allowed: Access | None = None, root: Path | None = None, **options: Any) -> Site:
+            root = root or tmp_path_factory.mktemp("a workspace")
+            init(root)
+            page = Page(root, None, "127.0.0.1", 0, allowed or access("127.0.0.1"))
+            running.enter_context(page.running())
+            client = httpx.Client(base_url=page.url, timeout=30, trust_env=False, **options)
+            return Site(root, page.url, running.enter_context(client))
 
-    yield started
-    for page, thread, client in running:
-        client.close()
-        page.stop()
-        thread.join(30)
-        assert not thread.is_alive()
+        yield started
 
 
 @pytest.fixture(scope="module")

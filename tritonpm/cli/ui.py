@@ -10,9 +10,10 @@ import rich_click as click
 from tritonpm.cli.app import App, command, on_a_server, pass_app
 
 if TYPE_CHECKING:
-    from tritonpm.web.security import Access
+    from tritonpm.web.running import Page
 
 PORT = 8080
+MAX_UPLOAD = 16  # GiB
 TOKEN = "TRITONPM_UI_TOKEN"  # noqa: S105 the variable's name
 
 
@@ -33,7 +34,7 @@ TOKEN = "TRITONPM_UI_TOKEN"  # noqa: S105 the variable's name
     "--allow-host", "hosts", multiple=True, metavar="NAME", help="A name that the page is reached by (repeatable)."
 )
 @click.option(
-    "--max-upload", type=click.IntRange(1), default=16, show_default=True, metavar="GIB", help="Of one package."
+    "--max-upload", type=click.IntRange(1), default=MAX_UPLOAD, show_default=True, metavar="GIB", help="Of one package."
 )
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="A certificate in PEM form, for https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key.")
@@ -44,14 +45,26 @@ def ui_command(
     tls_cert: Path | None, tls_key: Path | None,
 ) -> None:  # fmt: skip
     """Serve the page and its REST API, until Ctrl-C."""
-    from tritonpm.web.running import Page
-    from tritonpm.web.security import access
-
-    allowed: Access = access(host, token=read_token(token_file), hosts=hosts, upload=max_upload << 30)
-    page = Page(app.workspace, app.server, host, port, allowed, tls_cert, tls_key)
+    page = made(app, host, port, read_token(token_file), hosts, max_upload, tls_cert, tls_key)
     click.echo(f"The page is at {page.url}")
     app.advise("Ctrl-C ends it.")
     page.run()
+
+
+def made(
+    app: App, host: str, port: int, token: str, hosts: tuple[str, ...] = (), max_upload: int = MAX_UPLOAD,
+    certificate: Path | None = None, key: Path | None = None,
+) -> Page:  # fmt: skip
+    """The page, bound and not yet answering. Raises RequirementError where its libraries are not installed."""
+    from tritonpm.errors import RequirementError
+
+    try:
+        from tritonpm.web.running import Page
+        from tritonpm.web.security import access
+    except ImportError as error:
+        raise RequirementError(f"the page needs {error.name}", do='pip install "tritonpm[web]"') from None
+    allowed = access(host, token=token, hosts=hosts, upload=max_upload << 30)
+    return Page(app.workspace, app.server, host, port, allowed, certificate, key)
 
 
 def read_token(file: Path | None) -> str:

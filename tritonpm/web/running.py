@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -54,17 +56,19 @@ class Page:
 
     def run(self) -> None:
         """Serve until Ctrl-C or SIGTERM."""
-        self._server.run(sockets=[self._socket])
+        with suppress(KeyboardInterrupt):  # uvicorn has ended by then, and raises it once more
+            self._server.run(sockets=[self._socket])
 
-    def start(self) -> threading.Thread:
-        """Serve in a thread, until `stop`."""
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Serve in a thread for as long as the block lasts; open requests are finished, for a while."""
         thread = threading.Thread(target=self.run, name="page", daemon=True)
         thread.start()
-        return thread
-
-    def stop(self) -> None:
-        """End; open requests are finished first, for a while."""
-        self._server.should_exit = True
+        try:
+            yield
+        finally:
+            self._server.should_exit = True
+            thread.join(2 * _END)
 
 
 def _bound(host: str, port: int) -> socket.socket:
