@@ -77,6 +77,7 @@ def _bound(host: str, port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host.strip("[]"), port))
+        made.listen()  # who comes before it answers waits
     except OSError as error:
         made.close()
         raise ServerError(

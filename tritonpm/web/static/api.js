@@ -17,15 +17,25 @@ export async function call(method, path, body) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";
   }
-  let response;
-  try {
-    response = await fetch(API + path, options);
-  } catch {
-    throw new Refused(unreachable());
-  }
+  const response = await reached(API + path, options);
   const answer = response.status === 204 ? null : await response.json();
   if (!response.ok) throw new Refused(answer);
   return answer;
+}
+
+// A part of a page, as HTML.
+export async function page(path, values) {
+  const response = await reached(path, { method: "POST", body: values });
+  if (!response.ok) throw new Refused(unreachable());
+  return response.text();
+}
+
+async function reached(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch {
+    throw new Refused(unreachable());
+  }
 }
 
 // With progress, which fetch does not tell.

@@ -1,5 +1,5 @@
 // The page's own part: what a click does. Everything that changes something goes through the REST API.
-import { call, packagePath, Refused } from "./api.js";
+import { call, packagePath, page, Refused } from "./api.js";
 import { follow, listen } from "./live.js";
 import { t, toast, told } from "./say.js";
 import { asking } from "./try.js";
@@ -108,13 +108,16 @@ document.addEventListener("submit", (event) => {
 
 // The form is judged once more: what was typed last may not have been.
 async function configured(form, name) {
-  const content = document.getElementById("dialog-content");
   const values = new URLSearchParams(new FormData(form));
-  await htmx.ajax("POST", form.getAttribute("hx-post"), { target: content, values: Object.fromEntries(values) });
-  const judged = content.querySelector("[data-configure]");
-  if (!judged || judged.querySelector("button.primary").disabled) return;
+  const judged = new DOMParser().parseFromString(await page(form.getAttribute("hx-post"), values), "text/html");
+  if (judged.querySelector("button.primary:disabled")) {
+    const content = document.getElementById("dialog-content");
+    content.replaceChildren(...judged.body.childNodes);
+    htmx.process(content);
+    return;
+  }
   const changes = JSON.parse(judged.querySelector("[data-changes]").dataset.changes);
-  if (Object.keys(changes).length) await apply(name, changes, values.get("stage") || null, judged.dataset.live === "true");
+  if (Object.keys(changes).length) await apply(name, changes, values.get("stage") || null, form.dataset.live === "true");
   dialog.close();
 }
 
