@@ -47,8 +47,8 @@ def test_the_api_says_the_same_as_the_manager(site: Site, tmp_path: Path) -> Non
     [
         (b"no archive", "x.zip", "failed", "urn:tritonpm:package"),
         (b"", "x.onnx", "failed", "urn:tritonpm:package"),
-        (b"x", "x.exe", 400, "cannot be taken"),
-        (b"x", "..", 400, "cannot be taken"),
+        (b"x", "x.exe", 422, "cannot be taken"),
+        (b"x", "..", 422, "cannot be taken"),
     ],
 )
 def test_what_is_no_package_is_refused_and_leaves_nothing(

@@ -5,7 +5,7 @@ The picture is narrow, so that a telephone shows it without shrinking its text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tritonpm.data import Package, Tensor
@@ -67,15 +67,15 @@ class _Way:
     text: str
 
 
-def picture(package: Package, incoming: str, outgoing: str) -> Picture:
-    """The picture of a package; the two texts name its ends."""
+def picture(package: Package, say: Callable[[str], str]) -> Picture:
+    """The picture of a package, in a language."""
     wiring = wire(package)
     ways = _ways(package, wiring)
     past = max((way.target for way in ways), default=0) and any(way.target - way.source > 1 for way in ways)
     left = _MARGIN + (_LANE * 2 if past else 0)
-    titles = [(incoming, "", "end")]
-    titles += [(s.name, f"{s.task.value.replace('-', ' ')} · {s.format.value}", "stage") for s in package.stages]
-    titles += [(outgoing, "", "end")]
+    titles = [(say("Inputs"), "", "end")]
+    titles += [(s.name, f"{say(s.task.value.replace('-', ' '))} · {s.format.value}", "stage") for s in package.stages]
+    titles += [(say("Outputs"), "", "end")]
     blocks, lines, y = [], [], _MARGIN
     for place, (title, about, kind) in enumerate(titles):
         here = [way for way in ways if way.target == place]

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from starlette.requests import Request
 
 from tritonpm.disk import storage_error
-from tritonpm.errors import BusyError, StorageError, UsageError
+from tritonpm.errors import BusyError, PackageError, StorageError
 from tritonpm.package.paths import name_from
 from tritonpm.web.site import Site
 
@@ -39,12 +39,12 @@ class Upload:
 
 
 def safe_name(name: str) -> str:
-    """A file's name as it may be on the disk: a package name and a known suffix. Raises UsageError."""
+    """A file's name as it may be on the disk: a package name and a known suffix. Raises PackageError."""
     last = PurePosixPath(name.replace("\\", "/")).name
     suffix = PurePosixPath(last).suffix.lower()
     stem = name_from(last[: -len(suffix)] if suffix else last)
     if suffix not in SUFFIXES or not stem:
-        raise UsageError(f"a file named {last[:80]!r} cannot be taken", do=f"hand in one of {', '.join(SUFFIXES)}")
+        raise PackageError(f"a file named {last[:80]!r} cannot be taken", do=f"hand in one of {', '.join(SUFFIXES)}")
     return stem + suffix
 
 
@@ -60,7 +60,7 @@ async def _slot(site: Site) -> AsyncIterator[None]:
 
 
 async def received(site: Site, request: Request, name: str) -> Upload:
-    """The body of a request as a file. Raises UsageError, StorageError, BusyError; nothing is left of half a file."""
+    """The body of a request as a file. Raises PackageError, StorageError, BusyError; nothing is left of half a file."""
     held = ExitStack()
     path = held.enter_context(site.workspace.scratch("upload")) / safe_name(name)
     try:

@@ -29,7 +29,7 @@ def package(request: Request, site: TheSite, say: Say, name: str) -> HTMLRespons
         jobs = [job_shown(each, site.root) for each in manager.optimising.listed() if each.package == name]
         values: dict[str, Any] = {
             "row": row_of(manager, view, manager.catalogue.jobs.running(name), say),
-            "picture": picture(record.package, say("Inputs"), say("Outputs")),
+            "picture": picture(record.package, say),
             "configs": configs(manager, name),
             "history": manager.history(name),
         }

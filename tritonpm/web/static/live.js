@@ -16,6 +16,7 @@ export function listen() {
   document.addEventListener("toggle", () => setTimeout(changedLater, 50), true);
 }
 
+// `ended` is called when it went well; `ended.failed`, where there is one, says whether it told the failure itself.
 export function follow(operation, ended = () => {}) {
   watched.set(operation.id, ended);
   seen(operation);
@@ -46,7 +47,7 @@ function seen(operation) {
   if (ended) {
     if (operation.state === "done") toast(operation.result);
     else if (!ended.failed?.(operation)) toast(told(operation.problem), { kind: "failed" });
-    if (typeof ended === "function") ended(operation);
+    if (operation.state === "done") ended(operation);
   }
   if (["start", "stop"].includes(operation.kind)) htmx.trigger(document.body, "server-changed");
   changed();

@@ -53,16 +53,13 @@ async function bring({ file, item, progress, state }) {
     const operation = await upload(path, file, (done, total) => bar(progress, { done, total }));
     progress.removeAttribute("value");
     state.textContent = t("Reading and checking");
-    follow(operation, (ended) => finished(ended, item, progress, state));
+    const ended = () => item.remove();
+    ended.failed = ({ problem }) => { refused(item, progress, state, told(problem)); return true; };
+    follow(operation, ended);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     refused(item, progress, state, told(error.problem));
   }
-}
-
-function finished(operation, item, progress, state) {
-  if (operation.state === "done") item.remove();
-  else refused(item, progress, state, told(operation.problem));
 }
 
 function refused(item, progress, state, sentence) {
