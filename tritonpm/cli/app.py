@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.server": ("serve", "stop", "load", "unload", "reload", "status", "sync", "why", "infer"),
     "tritonpm.cli.observing": ("logs", "tracing", "logging"),
     "tritonpm.cli.top": ("top",),
+    "tritonpm.cli.ui": ("ui",),
 }
 MODULE_OF = {name: module for module, names in COMMANDS.items() for name in names}
 

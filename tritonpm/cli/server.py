@@ -11,6 +11,7 @@ from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 
 if TYPE_CHECKING:
     from tritonpm.views import ModelView
+    from tritonpm.web.running import Page
 
 NAME = click.argument("name", metavar="NAME")
 LOAD_TIMEOUT = click.option(
@@ -27,10 +28,14 @@ PROTOCOL = click.option("--protocol", type=click.Choice(["http", "grpc"]), defau
 @click.option("--grpc-port", type=int, help="[default: 8001, or a free one]")
 @click.option("--metrics-port", type=int, help="[default: 8002, or a free one]")
 @click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to wait until it is live.")
+@click.option("--ui", is_flag=True, help="With the page, on loopback (`tritonpm ui` has more options).")
 @reading
 @pass_app
-def serve_command(app: App, /, detach: bool, tritonserver: Path | None, timeout: float, **address: Any) -> None:
+def serve_command(
+    app: App, /, detach: bool, tritonserver: Path | None, timeout: float, ui: bool, **address: Any
+) -> None:
     """Start this workspace's Triton, and load what was loaded before."""
+    page = _page(app, detach) if ui else None
     serving = app.serving()
     view = serving.serve(tritonserver, detach=detach, timeout=timeout, **address)
     app.emit("Server", view, lambda: _describe_server(app, view, detach))
@@ -38,8 +43,21 @@ def serve_command(app: App, /, detach: bool, tritonserver: Path | None, timeout:
         app.advise(f"{name} could not be loaded: {reason}" if reason else f"Loaded {name}.")
     if detach:
         serving.supervised()
+    elif page:
+        with page.running():
+            app.advise(f"The page is at {page.url}")
+            serving.wait(app.advise)
     else:
         serving.wait(app.advise)
+
+
+def _page(app: App, detach: bool) -> Page:
+    """The page beside a server, its address taken before Triton is started."""
+    from tritonpm.cli.ui import PORT, made, read_token
+
+    if detach:
+        raise click.UsageError("--ui stays with its server: leave --detach out, or run `tritonpm ui`")
+    return made(app, "127.0.0.1", PORT, read_token(None))
 
 
 def _describe_server(app: App, view: object, detach: bool) -> None:
