@@ -45,9 +45,8 @@ def boxes_of(answer: Mapping[str, Array]) -> Boxes | None:
 def _separate(corners: Array, scores: Array) -> Boxes:
     count = corners.shape[-2]
     frames = np.repeat(np.arange(int(np.prod(corners.shape[:-2]))), count)
-    flat = scores.reshape(len(frames), -1)
-    classes = flat.argmax(axis=1) if flat.size else np.zeros(len(frames), np.int64)
-    best = flat.max(axis=1) if flat.size else np.zeros(len(frames))
+    flat = scores.reshape(len(frames), -1) if scores.size else np.zeros((len(frames), 1))  # nothing found, or no class
+    classes, best = flat.argmax(axis=1), flat.max(axis=1)
     kept = best >= SCORE
     return Boxes(corners.reshape(-1, 4)[kept].astype(np.float64), best[kept], classes[kept], frames[kept])
 

@@ -25,6 +25,11 @@ export async function asking(form) {
   await draw(file?.type.startsWith("image/") ? file : null, answer);
 }
 
+// What is no number comes as null.
+function figure(value, digits) {
+  return value === null ? "NaN" : value.toFixed(digits);
+}
+
 function table(headings, rows) {
   const head = element("tr", {}, ...headings.map((text) => element("th", { scope: "col", text })));
   const body = rows.map((row) => element("tr", {}, ...row.map((text) => element("td", { text: String(text) }))));
@@ -32,12 +37,12 @@ function table(headings, rows) {
 }
 
 function classes(found) {
-  return table([t("Row"), t("Class"), t("Score")], found.map((each) => [each.row + 1, each.label, each.score.toFixed(4)]));
+  return table([t("Row"), t("Class"), t("Score")], found.map((each) => [each.row + 1, each.label, figure(each.score, 4)]));
 }
 
 function boxes(found) {
   const shown = (box) => box.corners.map((corner) => corner.toFixed(3)).join(", ");
-  return table([t("Image"), t("Class"), t("Score"), t("Box")], found.slice(0, 50).map((box) => [box.row + 1, box.label, box.score.toFixed(3), shown(box)]));
+  return table([t("Image"), t("Class"), t("Score"), t("Box")], found.slice(0, 50).map((box) => [box.row + 1, box.label, figure(box.score, 3), shown(box)]));
 }
 
 function outputs(found) {
