@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.optimise": ("optimize", "jobs", "convert", "profile"),
     "tritonpm.cli.revisions": ("upgrade", "history", "rollback", "diff", "prune"),
     "tritonpm.cli.usage": ("use", "projects"),
+    "tritonpm.cli.perf": ("perf",),
     "tritonpm.cli.declared": ("plan", "apply", "declare"),
     "tritonpm.cli.repository": ("render", "lint"),
     "tritonpm.cli.server": ("serve", "stop", "load", "unload", "status", "sync", "why", "infer", "logs"),

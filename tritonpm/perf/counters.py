@@ -61,7 +61,8 @@ def counts(client: Client, model: str) -> Counts:
 def stage(model: str, before: Counts, after: Counts) -> Stage:
     """What happened in between, for each request."""
     requests = max(1, after.requests - before.requests)
-    micros = [(after.nanos[key] - before.nanos[key]) / requests / 1000 for key in _TIMES]
+    queue, first, compute, last = ((after.nanos[key] - before.nanos[key]) / requests / 1000 for key in _TIMES)
     executions = max(1, after.executions - before.executions)
     batch = (after.inferences - before.inferences) / executions
-    return Stage(model, after.requests - before.requests, batch, *micros, cache_hits=after.hits - before.hits)
+    hits = after.hits - before.hits
+    return Stage(model, after.requests - before.requests, batch, queue, first, compute, last, hits)

@@ -5,7 +5,7 @@ Sources: the kernel's powercap documentation; NVML API reference, nvmlDeviceGetT
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +23,11 @@ class Reading:
     reason: str = ""
 
 
-def reader(*, gpu: bool, powercap: Path = POWERCAP) -> Callable[[], Reading]:
-    """What reads the counters: the processors', and with `gpu` the GPUs' as well."""
+def reader(*, gpu: bool, indexes: Collection[int] = (), powercap: Path = POWERCAP) -> Callable[[], Reading]:
+    """What reads the counters: the processors', and with `gpu` those of the GPUs (no `indexes`: all of them)."""
 
     def read() -> Reading:
-        parts = [_processors(powercap), *([_gpus()] if gpu else [])]
+        parts = [_processors(powercap), *([_gpus(indexes)] if gpu else [])]
         joules = {name: value for part in parts for name, value in part.joules.items()}
         return Reading(joules, "; ".join(part.reason for part in parts if part.reason))
 
@@ -60,7 +60,7 @@ def _processors(powercap: Path) -> Reading:
     return Reading(found, "" if found else "this machine shows no RAPL counters")
 
 
-def _gpus() -> Reading:
+def _gpus(indexes: Collection[int]) -> Reading:
     import pynvml
 
     try:
@@ -68,9 +68,10 @@ def _gpus() -> Reading:
     except pynvml.NVMLError as error:
         return Reading({}, f"no NVIDIA driver found ({error})")
     try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        wanted = sorted(indexes) or range(pynvml.nvmlDeviceGetCount())
+        handles = {index: pynvml.nvmlDeviceGetHandleByIndex(index) for index in wanted}
         read = pynvml.nvmlDeviceGetTotalEnergyConsumption
-        return Reading({f"NVML GPU {index}": (read(handle) / 1000, 0.0) for index, handle in enumerate(handles)})
+        return Reading({f"NVML GPU {index}": (read(handle) / 1000, 0.0) for index, handle in handles.items()})
     except pynvml.NVMLError as error:
         return Reading({}, f"NVML cannot read the GPUs' energy ({error})")
     finally:

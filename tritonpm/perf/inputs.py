@@ -71,7 +71,8 @@ def _shapes(row: Row) -> tuple[tuple[str, tuple[int, ...]], ...]:
 
 
 def _bounded(found: list[Row]) -> list[Row]:
-    kept, total = [], 0
+    kept: list[Row] = []
+    total = 0
     for row in found:
         total += sum(size(array) for array in row.values())
         if kept and total > _MOST_BYTES:

@@ -77,6 +77,7 @@ class Measurement:
     stages: tuple[Stage, ...]
     energy: Energy
     seconds: float  # how long perf_analyzer ran
+    memory: int | None = None  # bytes that the loaded models held; None where it cannot be told
 
     @property
     def spread(self) -> float:
@@ -112,10 +113,9 @@ class Machine:
 
 @dataclass(frozen=True)
 class Storage:
-    """Bytes of the published revision on the disk, and of the loaded models in memory (None: not known)."""
+    """Bytes of the revision on the disk, and of one instance on a GPU as it was measured when it was loaded."""
 
     disk: int
-    memory: int | None
     gpu_memory: int | None = None
 
 

