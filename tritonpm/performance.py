@@ -84,6 +84,9 @@ class Performance:
         """
         if pairs < FEWEST_PAIRS:
             raise UsageError(f"{pairs} pairs give no interval", do=f"ask for {FEWEST_PAIRS} at least")
+        for name, number in map(named, (a, b)):
+            if number is None:
+                self.manager.optimising.ensure(name)
         sides = [
             (as_it_was(self.manager, *named(side)), f"{named(side)[0]}-{tag}") for tag, side in (("a", a), ("b", b))
         ]
@@ -114,6 +117,7 @@ class Performance:
             return self._result(bench, record, revision, found, sweep.price)
 
     def _alone(self, name: str, sweep: Sweep) -> Result:
+        self.manager.optimising.ensure(name)
         record, revision = self.manager.catalogue.get(name), self.manager.rendered(name)
         found: list[Measurement] = []
         with private(self.manager) as bench:

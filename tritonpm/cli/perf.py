@@ -46,7 +46,7 @@ class Numbers(click.ParamType[tuple[float, ...]]):
         return tuple(start + i * step for i in range(int((end - start) / step) + 1))
 
 
-class Group(Command, click.RichGroup):
+class Group(Command, click.RichGroup):  # type: ignore[misc]  # as RichGroup itself
     """`tritonpm perf NAME` is `tritonpm perf run NAME`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -89,7 +89,7 @@ def paired(function: Any) -> Any:
     examples="""
     tritonpm perf install
     tritonpm perf bolts
-    tritonpm perf bolts --concurrency 1:8:1 --batch-size 1,4 --instances 1,2 --price 0.9
+    tritonpm perf bolts --concurrency 1:8:1 -b 1,4 --instances 1,2
     tritonpm perf compare bolts@3 bolts
     """,
 )

@@ -5,19 +5,17 @@ What else a shared machine does meets both sides of a pair alike, so the ratio s
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from statistics import median
 
 from tritonpm.errors import UsageError
 from tritonpm.perf.measurement import Load, Measurement
 
 CONFIDENCE = 0.95
-FEWEST_PAIRS = 6  # with fewer the smallest and the largest ratio are no interval of 95 %
-_RESAMPLES = 10_000
-_SEED = 20_260
+FEWEST_PAIRS = 6  # with fewer even the smallest and the largest ratio are no interval of 95 %
 
 
 @dataclass(frozen=True)
@@ -112,14 +110,23 @@ def percentage(text: str) -> float:
 
 
 def _ratio(measure: str, a: Sequence[float], b: Sequence[float]) -> Ratio:
-    ratios = np.array(b) / np.maximum(np.array(a), 1e-9)
-    low, high = interval(ratios)
-    return Ratio(measure, float(np.median(a)), float(np.median(b)), float(np.median(ratios)), low, high)
+    ratios = [second / first if first else math.inf for first, second in zip(a, b, strict=True)]
+    return Ratio(measure, median(a), median(b), median(ratios), *interval(ratios))
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:  # type: ignore[type-arg]
-    """The confidence interval of the median, by resampling; the same values give the same interval."""
-    random = np.random.default_rng(_SEED)
-    medians = np.median(random.choice(values, (_RESAMPLES, len(values))), axis=1)
-    low, high = np.quantile(medians, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Where the median lies, as sure as `CONFIDENCE`, whatever the noise looks like: two of the values themselves.
+
+    Each value is above the true median with probability 1/2, so how many are is binomial. Raises ValueError where they
+    are too few.
+    """
+    count, outside, below = len(values), 0.0, 0
+    while True:
+        outside += 2 * math.comb(count, below) / 2**count
+        if outside > 1 - CONFIDENCE:
+            break
+        below += 1
+    if not below:
+        raise ValueError(f"{count} values give no interval")
+    ordered = sorted(values)
+    return ordered[below - 1], ordered[count - below]

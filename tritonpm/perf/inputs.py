@@ -17,7 +17,7 @@ from tritonpm.data import Signature
 from tritonpm.errors import PackageError
 from tritonpm.tensors import Array, as_served, numpy_dtype
 
-_MOST_BYTES = 64 << 20  # of inputs that are sent in turn
+_MOST_BYTES, _MOST_ROWS = 64 << 20, 256  # of inputs that are sent in turn
 Row = dict[str, Array]
 
 
@@ -75,7 +75,7 @@ def _bounded(found: list[Row]) -> list[Row]:
     total = 0
     for row in found:
         total += sum(size(array) for array in row.values())
-        if kept and total > _MOST_BYTES:
+        if kept and (total > _MOST_BYTES or len(kept) == _MOST_ROWS):
             break
         kept.append(row)
     return kept

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import csv
-import ctypes
 import os
 import re
 import signal
@@ -30,13 +29,13 @@ if TYPE_CHECKING:
     from tritonpm.triton.client import Client
 
 _WINDOWS = 3  # of which perf_analyzer makes one result
-_ALWAYS_STABLE = 999  # percent: it would throw away what differs more, and we tell how far its windows are apart
+_ALWAYS_STABLE = 1_000_000  # percent: it would throw away what differs more, and we tell how far its windows are apart
 _FEWEST = 4  # requests that a window must have time for
 _PILOT = 0.3  # seconds of requests, one after the other, that tell how long one takes
 _GRACE = 60.0  # seconds after which a run that should have ended is given up
 _DRAIN = 5.0  # seconds that an interrupted perf_analyzer has to clean up after itself
 _REGIONS = Path("/dev/shm")  # noqa: S108
-_PR_SET_PDEATHSIG = 1
+_LOG = re.compile(r"[IWE]\d{4} ")  # a line of gRPC's own log
 _PASS = re.compile(r"Pass \[\d+\] throughput: ([\d.]+) infer/sec")
 
 
@@ -63,8 +62,10 @@ def measure(
         place = Path(folder)
         write(place / "inputs.json", rows)
         window = _window(load, latency)
-        command = _command(tool, client, model, load, place, window, max(map(size, answer.values()), default=0))
+        command = _command(tool, client, model, load, place, window)
         if load.shared_memory != "none":
+            command += ["--shared-memory", load.shared_memory]
+            command += ["--output-shared-memory-size", str(_largest(client, model, rows, batched=batched))]
             around.enter_context(_regions(client, [*_input_regions(rows), *answer]))
         members = models_of(config)
         before, joules = {name: counts(client, name) for name in (model, *members)}, energy()
@@ -97,13 +98,19 @@ def _pilot(client: Client, model: str, inputs: Row) -> tuple[float, Row]:
     return (time.perf_counter() - began) / done, answer
 
 
+def _largest(client: Client, model: str, rows: Sequence[Row], *, batched: bool) -> int:
+    """Bytes of the largest output that any of the rows has."""
+    answers = (client.infer(model, together([row], 1, batched=batched)) for row in rows)
+    return max((size(array) for answer in answers for array in answer.values()), default=1)
+
+
 def _window(load: Load, latency: float) -> float:
     """Seconds of one window: its share of the time, or as long as each request in flight needs to be answered once."""
     slowest = max(latency, 1 / load.rate) if load.rate else latency
     return max(load.seconds / _WINDOWS, slowest * max(_FEWEST, 0 if load.rate else load.concurrency))
 
 
-def _command(tool: Tool, client: Client, model: str, load: Load, place: Path, window: float, largest: int) -> list[str]:
+def _command(tool: Tool, client: Client, model: str, load: Load, place: Path, window: float) -> list[str]:
     command = [
         str(tool.binary), "-m", model, "-i", load.protocol, "-u", client.where, "-b", str(load.batch),
         "--input-data", str(place / "inputs.json"), "-f", str(place / "result.csv"), "--verbose-csv", "-v",
@@ -114,18 +121,19 @@ def _command(tool: Tool, client: Client, model: str, load: Load, place: Path, wi
         command += ["--request-rate-range", f"{load.rate:g}"]
     else:
         command += ["--concurrency-range", str(load.concurrency)]
-    if load.shared_memory != "none":
-        command += ["--shared-memory", load.shared_memory, "--output-shared-memory-size", str(max(largest, 1))]
     for name, value in client.headers.items():
         command += ["-H", f"{name}:{value}"]
     return command
 
 
 def _run(command: list[str], environment: dict[str, str], timeout: float, model: str) -> str:
-    """What perf_analyzer says, in a process that ends with us. Raises ServerError where it fails or does not end."""
+    """What perf_analyzer says; it ends with us. Raises ServerError where it fails or does not end.
+
+    No `preexec_fn`: with one Python forks, and gRPC's threads of our own clients then abort some of the children.
+    """
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        errors="replace", env=environment, start_new_session=True, preexec_fn=_dying_with(ctypes.CDLL(None)),
+        errors="replace", env=environment, start_new_session=True,
     ) as process:  # fmt: skip
         try:
             said = process.communicate(timeout=timeout)[0]
@@ -140,13 +148,6 @@ def _run(command: list[str], environment: dict[str, str], timeout: float, model:
     return said
 
 
-def _dying_with(libc: ctypes.CDLL) -> Callable[[], None]:
-    def ask() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-    return ask
-
-
 def _end(process: subprocess.Popen[str]) -> None:
     """Interrupt, which lets it take its regions back; kill at the deadline."""
     process.send_signal(signal.SIGINT)
@@ -157,7 +158,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _reason(said: str, code: int) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not _LOG.match(line)]
     told = [line for line in lines if re.search(r"error|fail|unable|not |must|cannot", line, re.IGNORECASE)]
     return (told or lines or [f"it ended with code {code} and said nothing"])[-1].rstrip(".")
 

