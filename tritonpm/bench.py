@@ -41,8 +41,8 @@ class Bench:
         settings = [record.settings.for_stage(stage.name) for stage in record.package.stages]
         gpus = {gpu for own in settings for gpu in own.gpus}
         energy = reader(gpu=any(own.on_gpu for own in settings), indexes=gpus)
-        sent = self.rows(record, client, model, load.batch)[0]
-        found = measure(self.tool, client, model, sent, load, energy=energy)
+        rows = self.sent(record, client, model, load.batch)[0]
+        found = measure(self.tool, client, model, rows, load, energy=energy)
         return replace(found, memory=self.memory([stage.model for stage in found.stages]))
 
     def memory(self, models: Sequence[str]) -> int | None:
@@ -50,7 +50,7 @@ class Bench:
         held = sum(resident(self.server.pid, model=model) for model in models) if self.server else 0
         return held or None
 
-    def rows(self, record: Record, client: Client, model: str, batch: int = 1) -> tuple[list[Row], str]:
+    def sent(self, record: Record, client: Client, model: str, batch: int = 1) -> tuple[list[Row], str]:
         """What is sent, and where it is from: the package's samples, else a made-up input. Raises InferenceError."""
         signature = client.metadata(model)
         batched = bool(client.config(model).get("max_batch_size"))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tritonpm.perf.measurement import Result
 
 _BAR = 24  # characters of the longest bar
-_NOISY = 0.3  # from this spread on a person is warned
+_NOISY = 0.25  # above this spread a person is warned
 
 
 def emit(app: App, result: Result) -> None:

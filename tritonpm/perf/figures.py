@@ -17,7 +17,7 @@ class Row:
     instances: int
     load: str
     throughput: float  # inferences/s
-    spread: float  # of the windows: 0.1 is 10 %
+    spread: float  # by how much the slowest window is slower than the fastest: 0.1 is 10 %
     p50: float
     p99: float
     queue: float

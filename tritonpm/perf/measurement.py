@@ -81,8 +81,9 @@ class Measurement:
 
     @property
     def spread(self) -> float:
-        """How far the windows are apart: 0.1 is 10 % of the slowest."""
-        return max(self.windows) / min(self.windows) - 1 if self.windows and min(self.windows) > 0 else 0.0
+        """By how much the slowest window is slower than the fastest: 0.1 is 10 %."""
+        fastest = max(self.windows, default=0.0)
+        return 1 - min(self.windows) / fastest if fastest else 0.0
 
     @property
     def queue(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,27 +21,29 @@ class Results:
 
     def keep(self, result: Result) -> Result:
         """Write a result under the next free number. Raises StorageError."""
-        import msgspec
-
-        aside = self.folder / f"new-{os.getpid()}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            number = max(self._numbers(), default=0)
-            while True:
+            number = max(self._numbers(), default=0) + 1
+            while not self._written(kept := replace(result, number=number)):
                 number += 1
-                kept = replace(result, number=number)
-                aside.write_bytes(msgspec.json.format(msgspec.json.encode(kept)))
-                sync(aside)
-                try:
-                    os.link(aside, self._place(number))  # unlike a rename it never replaces what another one kept
-                except FileExistsError:
-                    continue
-                sync(self.folder)
-                return kept
+            sync(self.folder)
         except OSError as error:
             raise storage_error(error, self.folder) from None
-        finally:
-            aside.unlink(missing_ok=True)
+        return kept
+
+    def _written(self, result: Result) -> bool:
+        """Write a result whole, unless its number is taken: a link, unlike a rename, never replaces anything."""
+        import msgspec
+
+        with tempfile.NamedTemporaryFile(dir=self.folder, prefix="new-") as aside:
+            aside.write(msgspec.json.format(msgspec.json.encode(result)))
+            aside.flush()
+            sync(Path(aside.name))
+            try:
+                os.link(aside.name, self._place(result.number))
+            except FileExistsError:
+                return False
+        return True
 
     def all(self, package: str | None = None) -> list[Result]:
         """Every result, or a package's, the newest first. Raises StorageError naming one that is damaged."""
