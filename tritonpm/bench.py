@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from tritonpm.errors import InferenceError
 from tritonpm.perf import tool
 from tritonpm.perf.energy import reader
-from tritonpm.perf.inputs import Row, rows
+from tritonpm.perf.inputs import Inputs, batching, inputs
 from tritonpm.perf.memory import resident
 from tritonpm.perf.run import measure
 from tritonpm.probing import samples_of
@@ -41,8 +40,8 @@ class Bench:
         settings = [record.settings.for_stage(stage.name) for stage in record.package.stages]
         gpus = {gpu for own in settings for gpu in own.gpus}
         energy = reader(gpu=any(own.on_gpu for own in settings), indexes=gpus)
-        rows = self.sent(record, client, model, load.batch)[0]
-        found = measure(self.tool, client, model, rows, load, energy=energy)
+        sent = self.inputs(record, client, model, load.batch)
+        found = measure(self.tool, client, model, sent, load, energy=energy)
         return replace(found, memory=self.memory([stage.model for stage in found.stages]))
 
     def memory(self, models: Sequence[str]) -> int | None:
@@ -50,19 +49,19 @@ class Bench:
         held = sum(resident(self.server.pid, model=model) for model in models) if self.server else 0
         return held or None
 
-    def sent(self, record: Record, client: Client, model: str, batch: int = 1) -> tuple[list[Row], str]:
-        """What is sent, and where it is from: the package's samples, else a made-up input. Raises InferenceError."""
-        signature = client.metadata(model)
-        batched = bool(client.config(model).get("max_batch_size"))
-        made = partial(rows, signature=signature, batched=batched, batch=batch)
-        package = record.package
+    def inputs(self, record: Record, client: Client, model: str, batch: int = 1) -> Inputs:
+        """What is sent: the package's samples, else a made-up input. Raises InferenceError where it takes none."""
+        package, signature = record.package, client.metadata(model)
+        axis = all(each.kind != "none" for each in self.manager.axes(package).values())
+        how = batching(client.config(model), signature, axis=axis)
         samples = [load_npz(self.manager.blobs.path(package.file(s.inputs).digest)) for s in samples_of(record)]
-        if found := made(samples):
-            return found, f"{len(found)} inference{'s' * (len(found) != 1)} of {len(samples)} of its samples, in turn"
-        for inputs in guesses(signature.inputs, batch=1 if batched else None):
+        if samples:
+            source = f"{len(samples)} sample{'s' * (len(samples) != 1)} of the package, in turn"
+            return inputs(samples, signature, how, batch=batch, source=source)
+        for guess in guesses(signature.inputs, batch=None if how == "none" else 1):
             try:
-                client.infer(model, inputs)
-                return made([inputs]), "a made-up input, since the package has no samples"
+                client.infer(model, guess)
+                return inputs([guess], signature, how, source="a made-up input, since the package has no samples")
             except InferenceError as error:
                 refusal = error.what
         raise InferenceError(f"it takes none of the made-up inputs: {refusal}", where=model, do="add a sample to it")

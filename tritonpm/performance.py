@@ -156,12 +156,11 @@ class Performance:
         client = next(iter(bench.clients.values()))
         published = current is not None and current.digest == revision.digest
         settings = msgspec.json.decode(msgspec.json.encode(record.settings))
-        most = max(each.load.batch for each in found)
         return Result(
             0, datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),
             package.name, package.version, package.digest, record.revision if published else None, revision.digest,
             machine(), {"perf_analyzer": bench.tool.version, "tritonserver": client.server_version()},
-            settings, bench.sent(record, client, package.name, most)[1], tuple(found),
+            settings, bench.inputs(record, client, package.name).source, tuple(found),
             self._storage(record, revision), self._quality(record), price,
         )  # fmt: skip
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +23,49 @@ _MOST_BYTES, _MOST_ROWS = 64 << 20, 256  # of inputs that are sent in turn
 Row = dict[str, Array]
 
 
-def rows(samples: Iterable[Mapping[str, Array]], signature: Signature, *, batched: bool, batch: int = 1) -> list[Row]:
-    """What one inference each gets, from samples: their rows where Triton batches, else whole samples.
+@dataclass(frozen=True)
+class Inputs:
+    """What is sent in turn, where it is from, and who puts rows together into a batch.
+
+    `batching` is triton (perf_analyzer sends batches, as the config allows), model (its batch axis is one of its dims,
+    unknown to Triton and to perf_analyzer: whole batches are handed over), or none (each is a request of its own).
+    """
+
+    rows: tuple[Row, ...]
+    batching: str
+    source: str = ""
+
+    def request(self, batch: int) -> Row:
+        """One request's arrays."""
+        return (
+            self.rows[0] if self.batching == "none" else _stacked([self.rows[i % len(self.rows)] for i in range(batch)])
+        )
+
+    def entries(self, batch: int) -> list[Row]:
+        """What goes into perf_analyzer's file."""
+        if self.batching != "model":
+            return list(self.rows)
+        count = len(self.rows)
+        starts = range(0, count, batch)
+        return [_stacked([self.rows[(start + i) % count] for i in range(batch)]) for start in starts]
+
+    def counted(self, batch: int) -> int:
+        """The batch as perf_analyzer and Triton count it."""
+        return batch if self.batching == "triton" else 1
+
+
+def batching(config: Mapping[str, Any], signature: Signature, *, axis: bool) -> str:
+    """Who batches a model as it is loaded; `axis` is whether its package's stages have a batch axis."""
+    if config.get("max_batch_size"):
+        return "triton"
+    free = all(tensor.shape and not isinstance(tensor.shape[0], int) for tensor in signature.inputs)
+    return "model" if axis and free else "none"
+
+
+def inputs(
+    samples: Sequence[Mapping[str, Array]], signature: Signature, batching: str, *, batch: int = 1, source: str = ""
+) -> Inputs:
+    """What is sent, from samples: their rows where something batches, else whole samples. Raises PackageError.
 
     Rows that go into one request must have one shape: with a `batch` above 1 the most frequent one is kept.
     """
@@ -31,26 +74,20 @@ def rows(samples: Iterable[Mapping[str, Array]], signature: Signature, *, batche
     for sample in samples:
         served = as_served(sample, signature.inputs)
         cast = {name: array.astype(dtypes.get(name, array.dtype), copy=False) for name, array in served.items()}
-        found += _split(cast) if batched else [cast]
+        found += [cast] if batching == "none" else _split(cast)
     if batch > 1 and found:
         usual = Counter(map(_shapes, found)).most_common(1)[0][0]
         found = [row for row in found if _shapes(row) == usual]
-    return _bounded(found)
+    return Inputs(tuple(_bounded(found)), batching, source)
 
 
-def together(rows: Sequence[Row], batch: int, *, batched: bool) -> Row:
-    """One request's arrays: `batch` rows, or the one sample where Triton does not batch."""
-    if not batched:
-        return rows[0]
-    chosen = [rows[i % len(rows)] for i in range(batch)]
-    return {name: np.stack([row[name] for row in chosen]) for name in chosen[0]}
-
-
-def write(path: Path, rows: Sequence[Row]) -> None:
-    """Write perf_analyzer's JSON, an entry for each row."""
+def write(path: Path, entries: Sequence[Row]) -> None:
+    """Write perf_analyzer's JSON."""
     import msgspec
 
-    data = [{name: {"b64": _encoded(array), "shape": list(array.shape)} for name, array in row.items()} for row in rows]
+    data = [
+        {name: {"b64": _encoded(array), "shape": list(array.shape)} for name, array in row.items()} for row in entries
+    ]
     path.write_bytes(msgspec.json.encode({"data": data}))
 
 
@@ -64,6 +101,10 @@ def _split(sample: Row) -> list[Row]:
     if len(lengths) > 1:
         raise PackageError(f"a sample's inputs have {sorted(lengths)} rows", do="give every input of a sample as many")
     return [{name: array[i] for name, array in sample.items()} for i in range(lengths.pop() if lengths else 0)]
+
+
+def _stacked(rows: Sequence[Row]) -> Row:
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def _shapes(row: Row) -> tuple[tuple[str, tuple[int, ...]], ...]:

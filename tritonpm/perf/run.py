@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from tritonpm.errors import ServerError, UsageError
 from tritonpm.perf import process, regions
 from tritonpm.perf.counters import counts, models_of, stage
 from tritonpm.perf.energy import Reading, spent
-from tritonpm.perf.inputs import Row, size, together, write
+from tritonpm.perf.inputs import Inputs, Row, size, write
 from tritonpm.perf.measurement import Latency, Load, Measurement
 from tritonpm.perf.process import IdleError
 
@@ -40,31 +41,32 @@ def measure(
     tool: Tool,
     client: Client,
     model: str,
-    rows: Sequence[Row],
+    inputs: Inputs,
     load: Load,
     *,
     energy: Callable[[], Reading] = lambda: Reading({}, "not asked for"),
 ) -> Measurement:
-    """Put a loaded model under a load for about `load.seconds`, with `rows` as its inputs in turn.
+    """Put a loaded model under a load for about `load.seconds`, with its inputs in turn.
 
     `client` is a connection to the server by the load's own protocol. Raises ServerError, InferenceError where it does
     not answer, UsageError where it does not batch, BusyError where somebody else uses the same shared memory.
     """
-    batched = bool(client.config(model).get("max_batch_size"))
-    if load.batch > 1 and not batched:
+    if load.batch > 1 and inputs.batching == "none":
         raise UsageError(f"{model} takes one inference a request", do="measure it with batch size 1")
-    latency, answer = _pilot(client, model, together(rows, load.batch, batched=batched))
+    latency, answer = _pilot(client, model, inputs.request(load.batch))
+    entries = inputs.entries(load.batch)
     with tempfile.TemporaryDirectory(prefix="tritonpm-perf-") as folder, ExitStack() as around:
-        write(Path(folder) / _INPUTS, rows)
-        command = _command(tool, client, model, load, Path(folder))
+        write(Path(folder) / _INPUTS, entries)
+        command = [*_command(tool, client, model, load, Path(folder)), "-b", str(inputs.counted(load.batch))]
         if load.shared_memory != "none":
             command += ["--shared-memory", load.shared_memory]
-            command += ["--output-shared-memory-size", str(_largest(client, model, rows, batched=batched))]
-            around.enter_context(regions.held(client, regions.names(rows, answer)))
+            command += ["--output-shared-memory-size", str(_largest(client, model, entries, inputs.batching))]
+            around.enter_context(regions.held(client, regions.names(entries, answer)))
         window = _window(load, latency)
         for longer in _LONGER:
             with suppress(IdleError):  # a machine that stalls: the next window is longer
-                return _measured(tool, client, model, load, energy, command, Path(folder), window * longer)
+                found = _measured(tool, client, model, load, energy, command, Path(folder), window * longer)
+                return _scaled(found, load.batch // inputs.counted(load.batch))
         raise ServerError(
             f"no request was answered within {window * _LONGER[-1]:.1f} s", where=model, do="give it more --seconds"
         )
@@ -107,9 +109,23 @@ def _pilot(client: Client, model: str, inputs: Row) -> tuple[float, Row]:
     return (time.perf_counter() - began) / done, answer
 
 
-def _largest(client: Client, model: str, rows: Sequence[Row], *, batched: bool) -> int:
-    """Bytes of the largest output that any of the rows has."""
-    answers = (client.infer(model, together([row], 1, batched=batched)) for row in rows)
+def _scaled(found: Measurement, factor: int) -> Measurement:
+    """With `factor` inferences in what was counted as one."""
+    return replace(
+        found,
+        throughput=found.throughput * factor,
+        windows=tuple(rate * factor for rate in found.windows),
+        stages=tuple(replace(each, batch=each.batch * factor) for each in found.stages),
+        energy=replace(found.energy, inferences=found.energy.inferences * factor),
+    )
+
+
+def _largest(client: Client, model: str, entries: Sequence[Row], batching: str) -> int:
+    """Bytes of the largest output that any of the entries has."""
+    answers = (
+        client.infer(model, Inputs((entry,), batching).request(1) if batching == "triton" else entry)
+        for entry in entries
+    )
     return max((size(array) for answer in answers for array in answer.values()), default=1)
 
 
@@ -121,7 +137,7 @@ def _window(load: Load, latency: float) -> float:
 
 def _command(tool: Tool, client: Client, model: str, load: Load, place: Path) -> list[str]:
     command = [
-        str(tool.binary), "-m", model, "-i", load.protocol, "-u", client.where, "-b", str(load.batch),
+        str(tool.binary), "-m", model, "-i", load.protocol, "-u", client.where,
         "--input-data", str(place / _INPUTS), "-f", str(place / _TABLE), "--verbose-csv", "-v",
         "--stability-percentage", str(_ALWAYS_STABLE), "--max-trials", str(_WINDOWS),
     ]  # fmt: skip
