@@ -61,6 +61,8 @@ def packages(root: Path) -> Iterator[Path]:
     halves = (kind.FLOAT16, ["h", "w"])
     yield package(root / "whole", ("x", *halves), ("y", kind.FLOAT16, []), "ReduceSum", ones((4, 5), "f2"), keepdims=0)
     yield package(root / "bare", ("x", kind.INT64, ["b", 4]), ("y", kind.INT64, ["b", 4]), "Neg")
+    fixed = (kind.FLOAT, ["b", 4])
+    yield package(root / "own", ("x", *fixed), ("y", *fixed), "Neg", ones((5, 4), "f4"))
     yield cascade(root / "chain", scaled(2.0, result="m"), scaled(3.0, source="m"), "chain")
 
 
@@ -77,7 +79,10 @@ def performance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Performanc
     try:
         for folder in packages(root / "packages"):
             serving.manager.import_package(folder)
-            serving.load(folder.name)
+            if folder.name != "own":
+                serving.load(folder.name)
+        serving.manager.change("own", {"backend": "openvino"})
+        serving.load("own")
         yield Performance(serving)
     finally:
         serving.stop(15)
@@ -122,6 +127,12 @@ def test_a_result_is_kept_with_what_it_was_measured_with(performance: Performanc
     assert kept.storage.disk > 0
     assert kept.quality[0].state == "original"
     assert kept.settings["mode"] == "shared"
+
+
+def test_a_batch_axis_that_triton_does_not_know(performance: Performance) -> None:
+    found = measured(performance, "own", batch=3)
+    assert found.stages[0].batch == 3
+    assert found.energy.inferences == 3 * found.stages[0].requests
 
 
 def test_so_many_requests_a_second(performance: Performance) -> None:

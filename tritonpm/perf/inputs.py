@@ -37,9 +37,9 @@ class Inputs:
 
     def request(self, batch: int) -> Row:
         """One request's arrays."""
-        return (
-            self.rows[0] if self.batching == "none" else _stacked([self.rows[i % len(self.rows)] for i in range(batch)])
-        )
+        if self.batching == "none":
+            return self.rows[0]
+        return _stacked([self.rows[i % len(self.rows)] for i in range(batch)])
 
     def entries(self, batch: int) -> list[Row]:
         """What goes into perf_analyzer's file."""

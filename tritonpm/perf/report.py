@@ -8,15 +8,15 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from tritonpm.errors import RequirementError
-from tritonpm.perf.figures import NOT_MEASURABLE, Row, figures
+from tritonpm.perf.figures import Row, figures
 from tritonpm.perf.words import byte_words, money, quality_words, share
 
 if TYPE_CHECKING:
     from tritonpm.perf.measurement import Result
 
-_STYLE = """body{font-family:system-ui,sans-serif;margin:2rem auto;max-width:70rem;color:#222}
+_STYLE = """body{font-family:system-ui,sans-serif;margin:2rem auto;max-width:80rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}td,th{padding:.3rem .8rem;text-align:left;border-bottom:1px solid #ddd}
-td.n{text-align:right;font-variant-numeric:tabular-nums}"""
+td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}"""
 _COLUMNS = ("Batch", "Instances", "Load", "Inferences/s", "Spread", "p50 ms", "p99 ms", "Queue", "Compute", "Overhead",
             "Cost per million", "Inferences/J", "Memory")  # fmt: skip
 
@@ -52,7 +52,7 @@ def _curves(draw: Any, result: Result) -> Any:
             chart.add_scatter(
                 x=[row.throughput for row in points], y=[getattr(row, name) / 1000 for row in points],
                 text=[row.load for row in points], mode="lines+markers", line={"dash": dash},
-                name=f"batch {batch}, {instances} instances, {name}",
+                name=f"batch {batch}, {instances} inst., {name}",
             )  # fmt: skip
     axes = {"xaxis_title": "inferences/s", "yaxis_title": "latency, ms", "yaxis_rangemode": "tozero"}
     chart.update_layout(title="Latency and throughput", template="plotly_white", **axes)
@@ -95,7 +95,7 @@ def _table(result: Result) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    joule = f"{row.inferences_per_joule:,.1f}" if row.inferences_per_joule else NOT_MEASURABLE
+    joule = f"{row.inferences_per_joule:,.1f}" if row.inferences_per_joule else "–"
     return (
         str(row.batch), str(row.instances), row.load, f"{row.throughput:,.1f}", share(row.spread),
         f"{row.p50 / 1000:.2f}", f"{row.p99 / 1000:.2f}", share(row.queue), share(row.compute), share(row.overhead),

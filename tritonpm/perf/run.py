@@ -122,10 +122,8 @@ def _scaled(found: Measurement, factor: int) -> Measurement:
 
 def _largest(client: Client, model: str, entries: Sequence[Row], batching: str) -> int:
     """Bytes of the largest output that any of the entries has."""
-    answers = (
-        client.infer(model, Inputs((entry,), batching).request(1) if batching == "triton" else entry)
-        for entry in entries
-    )
+    requests = (Inputs((entry,), batching).request(1) if batching == "triton" else entry for entry in entries)
+    answers = (client.infer(model, request) for request in requests)
     return max((size(array) for answer in answers for array in answer.values()), default=1)
 
 
