@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _GRPC_OR_HTTP = ("grpc", "http")
 _SHARED_MEMORY = ("none", "system", "cuda")
 _MOST_STEPS = 1000
+_ABOVE_0 = click.FloatRange(min=0, min_open=True)
 
 
 class Numbers(click.ParamType[tuple[float, ...]]):
@@ -76,7 +77,7 @@ def paired(function: Any) -> Any:
         click.option("--concurrency", type=click.IntRange(1), default=2, show_default=True, help="Requests in flight."),
         click.option("-b", "--batch-size", "batch", type=click.IntRange(1), default=1, show_default=True),
         click.option("--pairs", type=click.IntRange(1), default=10, show_default=True, help="Of measurements."),
-        click.option("--seconds", type=float, default=1.5, show_default=True, help="Of measuring, each time."),
+        click.option("--seconds", type=_ABOVE_0, default=1.5, show_default=True, help="Of measuring, each time."),
     )
     for option in reversed(options):
         function = option(function)
@@ -114,8 +115,10 @@ def perf_command() -> None:
 @click.option("--request-rate", "rates", type=Numbers(float), help="Requests/s instead of requests in flight.")
 @click.option("-b", "--batch-size", "batches", type=Numbers(int), default="1", show_default=True)
 @click.option("--instances", type=Numbers(int), help="Try so many, on a server of our own.")
-@click.option("--seconds", type=float, default=5.0, show_default=True, help="Of measuring, for each load.")
-@click.option("--price", type=float, metavar="PER_HOUR", help="Of the machine, for the cost of a million inferences.")
+@click.option("--seconds", type=_ABOVE_0, default=5.0, show_default=True, help="Of measuring, for each load.")
+@click.option(
+    "--price", type=_ABOVE_0, metavar="PER_HOUR", help="Of the machine, for the cost of a million inferences."
+)
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a report, too.")
 @under_load
 @on_a_server
