@@ -39,7 +39,7 @@ def test_edited_and_deleted_files_come_back_and_foreign_ones_stay(manager: Manag
     root = manager.workspace.repository
     (root / "p/config.pbtxt").write_text((root / "p/config.pbtxt").read_text() + "# mine\n")
     shutil.rmtree(root / "c")
-    member = next(path for path in root.iterdir() if path.name.startswith("c.first"))
+    member = next(path for path in root.iterdir() if path.name.startswith("first."))
     (member / "1/model.onnx").unlink()
     (root / "theirs/1").mkdir(parents=True)
     (root / "theirs/config.pbtxt").write_text('name: "theirs"')

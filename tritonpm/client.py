@@ -11,6 +11,7 @@ package under the client's feet, except by a live switch, which it does not noti
 
 from __future__ import annotations
 
+import random
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
@@ -18,12 +19,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.errors import TritonpmError
+from tritonpm.canaries import SUFFIX
+from tritonpm.errors import NotFoundError, TritonpmError
 from tritonpm.tensors import Array, as_served
 
 if TYPE_CHECKING:
     from tritonpm.manager import Manager
-    from tritonpm.triton.client import Client
+    from tritonpm.triton.client import Client, Connection
     from tritonpm.triton.memory import Region
 
 TTL = 60.0  # seconds; renewed when a third of it is over
@@ -32,13 +34,16 @@ TTL = 60.0  # seconds; renewed when a third of it is over
 class Model:
     """A package in use. One thread at a time may call it; make another `use` for another thread."""
 
-    def __init__(self, client: Client, name: str, region: Region | None = None) -> None:
-        self._client, self._region, self.name = client, region, name
+    def __init__(self, client: Client, name: str, region: Region | None = None, *, canary: float = 0.0) -> None:
+        self._client, self._region, self._canary, self.name = client, region, canary, name
         self.signature = client.metadata(name)
 
     def infer(self, inputs: Mapping[str, Array], *, version: str = "") -> dict[str, Array]:
         """One inference: inputs and outputs by tensor name. Raises InferenceError, ServerError."""
         arrays = as_served(inputs, self.signature.inputs)
+        if self._canary and random.random() < self._canary:  # noqa: S311
+            with suppress(NotFoundError):  # there is none, or none any more
+                return self._client.infer(self.name + SUFFIX, arrays)
         if self._region:
             return self._region.infer(self.name, arrays)
         return self._client.infer(self.name, arrays, version=version)
@@ -50,15 +55,17 @@ def use(
     *,
     project: str,
     workspace: Path | str | None = None,
-    server: str | None = None,
+    server: Connection | str | None = None,
     protocol: str = "grpc",
     ttl: float = TTL,
     shared_memory: bool = False,
+    canary: float = 0.0,
 ) -> Iterator[Model]:
-    """Use a package of a workspace, by default of the one around the current folder.
+    """Use a package of a workspace, by default of the one around the current folder; one on demand is loaded.
 
     `server` is a Triton that somebody else runs; `shared_memory` hands tensors over in the machine's memory instead of
-    in messages, for clients on the server's machine. Raises NotFoundError, ServerError.
+    in messages, for clients on the server's machine; `canary` is the share of requests, 0 to 1, that the package's
+    canary answers while it has one. Raises NotFoundError, ServerError.
     """
     from tritonpm.manager import Manager
     from tritonpm.serving import Serving
@@ -70,6 +77,7 @@ def use(
     renewal = threading.Thread(target=_renew, args=(manager, name, project, ttl, holder, stop), daemon=True)
     renewal.start()
     try:
+        Serving(manager).ensure(name)
         with ExitStack() as open_until_the_end:
             client = open_until_the_end.enter_context(Serving(manager).client("grpc" if shared_memory else protocol))
             region = None
@@ -77,7 +85,7 @@ def use(
                 from tritonpm.triton.memory import Region
 
                 region = open_until_the_end.enter_context(Region(client))
-            yield Model(client, name, region)
+            yield Model(client, name, region, canary=canary)
     finally:
         stop.set()
         renewal.join()

@@ -33,6 +33,10 @@ PRECISIONS = ("FP32", "FP16", "INT8")
 GROWTH = 1.05  # twice the instances must bring this much throughput, or they are too many
 # Settings that only this workspace can have: a package cannot suggest them.
 LOCAL_SETTINGS = ("stages", "calibration", "plugins")
+# Settings that change nothing of what is published.
+PINNED, ON_DEMAND = "pinned", "on-demand"
+UNPUBLISHED_SETTINGS = ("residency", "idle_seconds")
+LATEST = "latest:1"
 # By what an optimised model's answers are judged: at most so far apart, at least so much alike.
 AT_MOST, AT_LEAST = ("max_abs", "max_rel", "scaled"), ("cosine", "top1", "boxes")
 MEASURES = (*AT_MOST, *AT_LEAST)
@@ -232,7 +236,10 @@ class Settings:
     dynamic_batching: bool = True
     preferred_batch_sizes: tuple[int, ...] = ()
     queue_delay_us: int = 0
-    version_policy: str = "latest:1"  # latest:N | all | specific:1,3
+    version_policy: str = LATEST  # latest:N | all | specific:1,3
+    kept_versions: int = 1  # contents that stay served, as version folders, for clients that pin one; 1: none but "1"
+    residency: str = PINNED  # pinned: stays loaded | on-demand: loaded at first use, unloaded when idle or in the way
+    idle_seconds: int = 300  # on-demand: without a request and a user
     warmup: bool = True
     response_cache: bool = False
     rate_limiter: Mapping[str, int] = field(default_factory=dict)  # resource name → count

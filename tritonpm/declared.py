@@ -5,6 +5,7 @@
         source: packages/bolts.zip            # beside this file
         settings: {mode: performance, instances: 2}
         stages: {detect: {max_batch_size: 1}}
+        projects: [LINE-3]                    # who uses it, besides those that say so themselves
         loaded: true
 
 `tritonpm.lock` beside it pins the digest of every source: what has changed since is refused until `apply --update`.
@@ -42,6 +43,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
     settings: dict[str, Any] = {}
     stages: dict[str, dict[str, Any]] = {}
+    projects: list[str] = []
     loaded: bool = True
 
 
@@ -86,7 +88,7 @@ def plan(manager: Manager, path: Path, *, prune: bool = False, update: bool = Fa
     sources = {name: (path.parent / each.source).resolve() for name, each in declaration.packages.items()}
     digests = {name: _digest(sources[name], name, pinned.get(name)) for name in sources}
     actions: list[views.Action] = []
-    known = {entry.name: entry for entry in manager.catalogue.packages()}
+    known = {entry.name: entry for entry in manager.catalogue.packages() if not entry.canary_of}
     settings: dict[str, Settings] = {}
     for name, wanted in declaration.packages.items():
         actions += _for_package(manager, name, wanted, digests[name], settings)
@@ -111,6 +113,8 @@ def _for_package(
         settings[name] = after = _applied(now, wanted)
         if said := _differing(now, after):
             yield views.Action("set", name, said)
+    if set(wanted.projects) != set(manager.catalogue.leases.declared(name)):
+        yield views.Action("projects", name, ", ".join(wanted.projects) or "none")
     if wanted.loaded and (entry is None or entry.status != "loaded"):
         yield views.Action("load", name, "")
     elif not wanted.loaded and entry is not None and entry.status == "loaded":
@@ -158,6 +162,8 @@ def apply(serving: Serving, path: Path, *, prune: bool = False, update: bool = F
     todo = plan(manager, path, prune=prune, update=update)
     for action in todo.actions:
         name, wanted = action.package, todo.declared.get(action.package)
+        if wanted is None:
+            manager.catalogue.leases.declare(name, ())
         if action.what == "import" and wanted:
             manager.import_package(todo.sources[name], name=name, changes=wanted.settings)
             for stage, own in wanted.stages.items():
@@ -166,6 +172,8 @@ def apply(serving: Serving, path: Path, *, prune: bool = False, update: bool = F
             switching.upgrade(name, todo.sources[name])
         elif action.what == "set":
             switching.replace(name, todo.settings[name])
+        elif action.what == "projects" and wanted:
+            manager.catalogue.leases.declare(name, wanted.projects)
         elif action.what == "load":
             serving.load(name)
         elif action.what == "unload":
@@ -198,13 +206,15 @@ def _pin(path: Path, digests: Mapping[str, str]) -> None:
 def export(manager: Manager) -> str:
     """The workspace as it is, as a declaration to begin with; sources are where `export` writes by default."""
     packages = {}
-    for entry in manager.catalogue.packages():
+    for entry in (each for each in manager.catalogue.packages() if not each.canary_of):
         settings = manager.catalogue.get(entry.name).settings
         one, first = asdict(settings), asdict(Settings())
         own = {key: value for key, value in one.items() if value != first[key] and key != "stages"}
         told: dict[str, Any] = {"source": f"{entry.name}.zip"}
         told |= {"settings": own} if own else {}
         told |= {"stages": one["stages"]} if one["stages"] else {}
+        projects = manager.catalogue.leases.declared(entry.name)
+        told |= {"projects": list(projects)} if projects else {}
         packages[entry.name] = {**told, "loaded": entry.status == "loaded"}
     plain = msgspec.to_builtins({"packages": packages})
     return str(yaml.safe_dump(plain, sort_keys=False))

@@ -16,6 +16,7 @@
     ├── BusyError                 another tritonpm holds the lock, or the package is in use
     ├── StorageError              disk full, read-only, corrupt
     └── ServerError               Triton is absent, refused, or did not do what it said
+        ├── UnreachableError      the connection failed: what was asked for may have been done or not
         └── InferenceError        the server answered a request with an error
 
 Any other exception is a bug of ours and keeps its traceback.
@@ -112,6 +113,10 @@ class StorageError(TritonpmError):
 
 class ServerError(TritonpmError):
     """Triton is absent, refused, or did not do what it said."""
+
+
+class UnreachableError(ServerError):
+    """The connection failed: what was asked for may have been done or not."""
 
 
 class InferenceError(ServerError):

@@ -56,7 +56,7 @@ def _files(revision: Revision) -> dict[str, RepositoryFile]:
     """By path; a member's folder goes by its stage, since its name holds the digest of its content."""
     found = {}
     for model in revision.models:
-        stage = model.name.removeprefix(revision.name).rpartition(".")[0].strip(".")
+        stage = model.name.rpartition(".")[0].rpartition(".")[2]
         for file in model.files:
             found[f"{stage or revision.name}/{file.path}"] = file
     return found

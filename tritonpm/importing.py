@@ -30,8 +30,11 @@ class Importing:
         changes: Mapping[str, object] | None = None,
         profile: str = "",
         ignore_requirements: bool = False,
+        canary_of: str = "",
     ) -> views.PackageDetails:
         """Bring a package in: read, refuse or keep. `profile` is the site's, such as mech-vision.
+
+        A canary begins with the settings of the package that it is of.
 
         Raises PackageError, RuleError, NameTakenError, RequirementError.
         """
@@ -44,21 +47,24 @@ class Importing:
         with self.manager.workspace.scratch("import") as staging:
             with self.manager.progress(f"Reading {source.name}") as report:
                 package = read(source, staging, name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b))
-            self.manager.catalogue.require_free(package.name, package.digest)
+            digest = "" if canary_of else package.digest
+            self.manager.catalogue.require_free(package.name, digest)
 
             def place(file: File) -> Path:
                 return staging / file.path
 
             axes = self.rendering.axes(package, place)
             chosen = choices.defaults(package, axes, "gpu" if target().gpus else "cpu")
+            if canary_of:
+                chosen = _inherited(self.manager.catalogue.get(canary_of).settings, package, chosen)
             chosen = choices.changed(self._adopted(package, chosen, place), changes or {})
             self.rendering.revision(package, chosen, axes, place)
             self._require_machine(package, chosen, profile, ignore=ignore_requirements)
             with self.manager.changing(f"import {package.name}"):
-                self.manager.catalogue.require_free(package.name, package.digest)
+                self.manager.catalogue.require_free(package.name, digest)
                 for file in package.files:
                     self.manager.blobs.put(staging / file.path, file.digest, move=True)
-                self.manager.catalogue.add(package, chosen, views.summary(package, chosen))
+                self.manager.catalogue.add(package, chosen, views.summary(package, chosen), canary_of=canary_of)
         return self.manager.show(package.name)
 
     def exchange(self, name: str, source: Path, *, allow_code: bool = False) -> None:
@@ -80,9 +86,7 @@ class Importing:
 
             axes = self.rendering.axes(package, place)
             first = choices.defaults(package, axes, "gpu" if target().gpus else "cpu")
-            known = {stage.name for stage in package.stages}
-            stages = {stage: own for stage, own in record.settings.stages.items() if stage in known}
-            chosen = replace(record.settings, stages=stages or first.stages)
+            chosen = _inherited(record.settings, package, first)
             self.rendering.revision(package, chosen, axes, place)
             with self.manager.changing(f"upgrade {name}"):
                 self.manager.require_idle(name)
@@ -142,3 +146,10 @@ class Importing:
         for stage, text in self.rendering.configs(package, place).items():
             settings = changed(settings, settings_of(parse(text, f"{stage}/config.pbtxt")))
         return settings
+
+
+def _inherited(settings: Settings, package: Package, first: Settings) -> Settings:
+    """The settings of one content for another of the same name, as far as it has those stages."""
+    known = {stage.name for stage in package.stages}
+    stages = {stage: own for stage, own in settings.stages.items() if stage in known}
+    return replace(settings, stages=stages or first.stages)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm import views
 from tritonpm.catalogue import Blobs, Catalogue, Record, Source, Workspace, create, find, lock, rebuild
-from tritonpm.data import BatchAxis, Check, File, Package, Revision, Settings
+from tritonpm.data import UNPUBLISHED_SETTINGS, BatchAxis, Check, File, Package, Revision, Settings
 from tritonpm.errors import BusyError, UsageError
 from tritonpm.importing import Importing
 from tritonpm.rendering import Rendering
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tritonpm.data import Finding
     from tritonpm.measuring import Trial
     from tritonpm.optimising import Optimising
+    from tritonpm.triton.client import Connection
 
 _WAIT = "wait until they are done, or see `tritonpm projects`"
 Report = Callable[[int, int], None]
@@ -78,18 +79,19 @@ class Manager:
         self,
         workspace: Workspace,
         *,
-        server: str | None = None,
+        server: Connection | str | None = None,
         progress: Progress = quiet,
         waiting: Callable[[str], None] = lambda sentence: None,
     ) -> None:
-        self.workspace, self.url, self.progress, self.waiting = workspace, server, progress, waiting
+        self.workspace, self.progress, self.waiting = workspace, progress, waiting
+        self.server = server  # None: the workspace's own
 
     @classmethod
     def open(
         cls,
         root: Path | None = None,
         *,
-        server: str | None = None,
+        server: Connection | str | None = None,
         progress: Progress = quiet,
         waiting: Callable[[str], None] = lambda sentence: None,
     ) -> Manager:
@@ -187,7 +189,7 @@ class Manager:
 
         with self.changing(f"set {name}"):
             self.require_idle(name)
-            if not live:
+            if not live and not changes.keys() <= set(UNPUBLISHED_SETTINGS):
                 self._require_unused(name, "change it with `tritonpm set --live`")
             record = self.catalogue.get(name)
             before = record.settings
@@ -232,10 +234,11 @@ class Manager:
             raise UsageError(f"{new_name!r} is no package name", do=NAME_RULE)
         with self.changing(f"rename {name}"):
             self.require_idle(name)
+            self._require_no_canary(name)
             self._require_unused(name, _WAIT)
             self._require_unloaded(name)
             self.catalogue.require_free(new_name)
-            models = self._models(name)
+            models = self.models(name)
             with self.catalogue.intent("rename", models):
                 self.catalogue.rename(name, new_name)
                 self.settle(models)
@@ -244,9 +247,10 @@ class Manager:
         """Forget a package, what was published of it, and its files. Raises BusyError while it is loaded."""
         with self.changing(f"remove {name}"):
             self.require_idle(name)
+            self._require_no_canary(name)
             self._require_unused(name, _WAIT)
             self._require_unloaded(name)
-            models = self._models(name)
+            models = self.models(name)
             with self.catalogue.intent("remove", models):
                 self.catalogue.remove(name)
                 self.settle(models)
@@ -361,7 +365,7 @@ class Manager:
 
     def tidy(self, name: str) -> None:
         """Withdraw members of earlier revisions that the package's current one does not need."""
-        old = tuple(sorted(self.catalogue.models_ever(name) - set(self._models(name))))
+        old = tuple(sorted(self.catalogue.models_ever(name) - set(self.models(name))))
         there = tuple(model for model in old if (self.workspace.repository / model).is_dir())
         if there:
             with self.catalogue.intent("tidy", there):
@@ -390,7 +394,8 @@ class Manager:
                 )
             withdraw([name for name in models if name not in wanted], self.workspace.repository, staging)
 
-    def _models(self, name: str) -> tuple[str, ...]:
+    def models(self, name: str) -> tuple[str, ...]:
+        """The model folders of a package's current revision."""
         revision = self.catalogue.revision(name)
         return tuple(model.name for model in revision.models) if revision else ()
 
@@ -412,6 +417,11 @@ class Manager:
 
         if users := Serving(self).users(name):
             raise BusyError(f"{name} is in use by {', '.join(users)}", do=do)
+
+    def _require_no_canary(self, name: str) -> None:
+        for entry in self.catalogue.packages():
+            if entry.canary_of == name:
+                raise BusyError(f"{entry.name} is its canary", where=name, do="`tritonpm promote` or `abort` it first")
 
     def require_idle(self, name: str) -> None:
         """Raise BusyError where the package is being optimised."""

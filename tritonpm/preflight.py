@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 
 @contextmanager
 def room_for(manager: Manager, record: Record, revision: Revision) -> Iterator[None]:
-    """Refuse what does not fit on its GPUs, and remember what it took. Raises CapacityError.
+    """Refuse what does not fit on its GPUs, and remember what it took. Raises CapacityError."""
+    chosen, count = _chosen(record, gpus()[0]), _instances(record)
+    require_room_on_gpus(manager, record, revision)
+    yield
+    for before, after in zip(chosen, _chosen(record, gpus()[0]), strict=False):
+        if (taken := before.memory_free - after.memory_free) > 0:
+            manager.catalogue.artefacts.put_memory(revision.digest, before.name, taken // count)
 
-    Nothing to do for what runs on the CPU: there the operating system gives and takes.
-    """
+
+def require_room_on_gpus(manager: Manager, record: Record, revision: Revision) -> None:
+    """Refuse what does not fit on its GPUs; nothing to do for what runs on the CPU. Raises CapacityError."""
     chosen = _chosen(record, gpus()[0])
     if not chosen:
-        yield
         return
     name, count = record.package.name, _instances(record)
     weights = sum(file.size for file in record.package.files)
@@ -33,10 +39,6 @@ def room_for(manager: Manager, record: Record, revision: Revision) -> Iterator[N
     measured = max((size for size in known if size is not None), default=None)
     others = {other: held for other, held in _residents(manager).items() if other != name}
     require_room(need(weights, count, workspace=workspace, measured=measured), chosen, others, where=name)
-    yield
-    for before, after in zip(chosen, _chosen(record, gpus()[0]), strict=False):
-        if (taken := before.memory_free - after.memory_free) > 0:
-            manager.catalogue.artefacts.put_memory(revision.digest, before.name, taken // count)
 
 
 def require_room_to_build(manager: Manager, record: Record) -> None:

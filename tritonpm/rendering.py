@@ -33,14 +33,17 @@ class Rendering:
         from tritonpm.hardware import target
         from tritonpm.repository.render import render
         from tritonpm.settings import require
+        from tritonpm.versions import numbered, policy
 
         place = place or self._blob
         axes = axes or self.axes(package, place)
         require(package, settings, axes, target())
         configs = self.configs(package, place)
+        version, earlier = numbered(self.manager.catalogue, package, settings)
         return render(
-            package, settings, target(), axes,
+            package, policy(settings), target(), axes,
             optimised=optimised, configs=configs, templates=self.manager.workspace.templates,
+            version=version, earlier=earlier,
         )  # fmt: skip
 
     def axes(self, package: Package, place: Place | None = None) -> dict[str, BatchAxis]:

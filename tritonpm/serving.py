@@ -5,19 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tritonpm import probing, views
+from tritonpm import probing, standing, views
+from tritonpm.data import ON_DEMAND
 from tritonpm.errors import BusyError, NotFoundError, PackageError, ServerError, TritonpmError
-from tritonpm.preflight import room_for
-from tritonpm.settings.advice import batch_advice
+from tritonpm.members import foreign_users, unload_unneeded
+from tritonpm.preflight import require_room_on_gpus, room_for
+from tritonpm.residency import make_room, remember_host
 from tritonpm.tensors import Array, as_served, load_npz, save_npz
 from tritonpm.triton import embedded
-from tritonpm.triton.client import Client, Statistics
+from tritonpm.triton.client import Client, Connection
 from tritonpm.undoing import UNKNOWN, undone
 from tritonpm.upkeep import drift, serves
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from tritonpm.manager import Manager
 
 
+_LOOK_EVERY = 0.2  # seconds
 _MOMENT = 0.3  # seconds in which requests are counted
 
 
@@ -43,15 +46,15 @@ class Serving:
     @contextmanager
     def client(self, protocol: str = "http", *, load_timeout: float = 600.0) -> Iterator[Client]:
         """A connection. Raises ServerError where there is no server to connect to."""
-        url = self.manager.url
+        connection = Connection.to(self.manager.server)
         with ExitStack() as around:
-            if url is None:
+            if connection is None:
                 if self.server is None:
                     do = "start one with `tritonpm serve --detach`"
                     raise ServerError("no server runs for this workspace", do=do)
                 around.enter_context(embedded.guarded(self.server, self.state))
-                url = self.server.http if protocol == "http" else self.server.grpc
-            yield around.enter_context(Client(url, protocol=protocol, load_timeout=load_timeout))
+                connection = Connection(self.server.http if protocol == "http" else self.server.grpc)
+            yield around.enter_context(Client.of(connection, protocol=protocol, load_timeout=load_timeout))
 
     # The server
 
@@ -140,7 +143,7 @@ class Serving:
 
     def is_loaded(self, name: str) -> bool:
         """Whether the server has the package's model; False where no server runs."""
-        if self.manager.url is None and self.server is None:
+        if self.manager.server is None and self.server is None:
             return False
         with self.client() as client:
             return client.ready(name)
@@ -152,7 +155,7 @@ class Serving:
         Triton counts an answer, such as that to a probe of ours, a moment after it was given.
         """
         found = list(self.manager.catalogue.leases.users().get(name, ()))
-        if self.manager.url is None and self.server is None:
+        if self.manager.server is None and self.server is None:
             return found
         with suppress(ServerError, NotFoundError), self.client() as client:
             if client.ready(name):
@@ -164,14 +167,42 @@ class Serving:
                     found.append(f"clients that are not registered ({more / _MOMENT:.0f} inferences/s)")
         return found
 
-    def load(self, name: str, *, probe: bool = True, timeout: float = 300.0) -> views.Loaded:
-        """Publish, load, read back, and prove by an inference.
+    def load(self, name: str, *, probe: bool = True, timeout: float = 300.0, wait: float = 0.0) -> views.Loaded:
+        """Publish, load, read back, and prove by an inference; `wait` seconds for a server that is coming up.
 
         Raises ServerError; the package is then failed, and what served before serves again.
         """
         self.manager.optimising.ensure(name)
+        self._await(wait)
         with self.client(load_timeout=timeout) as client, self.manager.changing(f"load {name}"):
             return self.loaded(client, name, probe=probe, timeout=timeout)
+
+    def reload(self, name: str, *, timeout: float = 300.0) -> views.Loaded:
+        """Write a loaded package's files anew, and have the server load them beside what serves. Raises ServerError."""
+        manager = self.manager
+        if not self.is_loaded(name):
+            raise ServerError(f"{name} is not loaded", do=f"`tritonpm load {name}`")
+        with self.client(load_timeout=timeout) as client, manager.changing(f"reload {name}"):
+            models = manager.models(name)
+            with manager.catalogue.intent("reload", models):
+                manager.settle(models, anew=True)
+            return self.loaded(client, name, timeout=timeout)
+
+    def ensure(self, name: str) -> None:
+        """Load an on-demand package that is not loaded: somebody is about to use it. Raises ServerError."""
+        with suppress(NotFoundError):  # a model that the workspace does not know
+            if self.manager.catalogue.get(name).settings.residency == ON_DEMAND and not self.is_loaded(name):
+                self.load(name)
+
+    def _await(self, seconds: float) -> None:
+        """Until a server answers, at most so long; whoever needs it then says that there is none."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.__dict__.pop("server", None)
+            with suppress(ServerError), self.client() as client:
+                if client.live():
+                    return
+            time.sleep(_LOOK_EVERY)
 
     def loaded(self, client: Client, name: str, *, probe: bool = True, timeout: float = 300.0) -> views.Loaded:
         """`load`, for who holds the workspace's lock and a connection."""
@@ -182,7 +213,9 @@ class Serving:
         revision = manager.publish(name)
         offset = self._log_size()
         try:
-            with manager.progress(f"Loading {name}"), room_for(manager, manager.catalogue.get(name), revision):
+            record = manager.catalogue.get(name)
+            make_room(self, client, revision, lambda: require_room_on_gpus(manager, record, revision))
+            with manager.progress(f"Loading {name}"), room_for(manager, record, revision):
                 client.load_and_wait(name, timeout=timeout)
                 self._require_revision(client, revision)
                 proved = probing.probe(manager, client, manager.catalogue.get(name)) if probe else "not probed"
@@ -193,60 +226,59 @@ class Serving:
             do = "see `tritonpm logs`" if back else UNKNOWN
             raise ServerError(f"{name} could not be loaded: {reason}", do=do) from None
         manager.catalogue.set_status(name, "loaded", wanted=True)
+        remember_host(self, revision)
         with suppress(ServerError):  # the package serves; what is left over is told as drift, and `sync` takes it away
             self.unload_old(client, name)
         manager.tidy(name)
         return views.Loaded(name, manager.catalogue.get(name).revision or 0, proved)
 
-    def unload(self, name: str, *, force: bool = False, timeout: float = 60.0) -> None:
-        """Unload a package and its members. Raises ServerError, NotFoundError; BusyError while it is in use."""
+    def unload(self, name: str, *, force: bool = False, dependents: bool = False, timeout: float = 60.0) -> None:
+        """Unload a package, and the members that no other cascade needs; `dependents`: what is built on it, too.
+
+        Raises ServerError, NotFoundError; BusyError while it is in use.
+        """
         manager = self.manager
         if not force and (users := self.users(name)):
             raise BusyError(f"{name} is in use by {', '.join(users)}", do="wait until they are done, or use --force")
         with self.client() as client, manager.changing(f"unload {name}"):
-            record = manager.catalogue.get(name)
+            manager.catalogue.get(name)
+            above = foreign_users(client, [name], [revision.name for revision in manager.catalogue.published()])
+            if above and not dependents:
+                what = f"{name} is a part of {', '.join(above)}, which the server has loaded"
+                raise BusyError(what, do="unload that first, or use --dependents")
             with manager.progress(f"Unloading {name}"):
                 try:
-                    client.unload_and_wait(name, dependents=record.package.cascade, timeout=timeout)
+                    for each in above:
+                        client.unload_and_wait(each, timeout=timeout)
+                    self.withdraw(client, name, timeout=timeout)
                 except ServerError as error:
                     raise ServerError(f"{name} could not be unloaded: {error.what}", do=UNKNOWN) from None
-            manager.catalogue.set_status(name, "ready" if record.revision else "imported", wanted=False)
+
+    def withdraw(self, client: Client, name: str, *, timeout: float = 60.0) -> None:
+        """`unload`, for who holds the workspace's lock and a connection, and has asked whether it may go."""
+        manager = self.manager
+        client.unload_and_wait(name, timeout=timeout)
+        unload_unneeded(manager, client, manager.catalogue.models_ever(name))
+        status = "ready" if manager.catalogue.get(name).revision else "imported"
+        manager.catalogue.set_status(name, status, wanted=False)
 
     def status(self) -> views.StatusView:
         """The server's side and the workspace's."""
-        if self.manager.url is None and self.server is None:
+        if self.manager.server is None and self.server is None:
             return views.StatusView("none", "stopped", "", ())
         with self.client() as client:
             if not client.live():
                 return views.StatusView(client.where, "not live", "", ())
-            owners = {m.name: r.name for r in self.manager.catalogue.published() for m in r.models}
-            statuses = {entry.name: entry.status for entry in self.manager.catalogue.packages()}
-            counted = {(s.name, s.version): s for s in client.statistics()}
-            models = []
-            for model in client.index():
-                owner, count = owners.get(model.name, ""), counted.get((model.name, model.version))
-                done = (count.inferences, count.failures) if count else (0, 0)
-                models.append(
-                    views.ModelView(
-                        model.name, model.version, model.state or "NOT LOADED", model.reason, owner,
-                        statuses.get(owner, ""), *done,
-                    )
-                )  # fmt: skip
-            advice = tuple(self._advice(client, owners, counted.values()))
+            models = tuple(standing.models(self.manager, client))
+            advice = tuple(standing.advice(self.manager, client))
             apart = tuple(drift(self.manager, client))
-            return views.StatusView(client.where, "live", client.server_version(), tuple(models), advice, apart)
-
-    def _advice(self, client: Client, owners: Mapping[str, str], counted: Iterable[Statistics]) -> Iterator[str]:
-        """What the batches that ran say about a package's batch size."""
-        for each in counted:
-            most = int(client.config(each.name).get("max_batch_size") or 0) if each.name in owners else 0
-            if said := batch_advice(most, each.batches):
-                yield f"{each.name}: {said}"
+            return views.StatusView(client.where, "live", client.server_version(), models, advice, apart)
 
     def infer(
         self, name: str, inputs: Path | None, outputs: Path | None, *, protocol: str = "http", version: str = ""
     ) -> views.Answer:
         """One inference with the arrays of an .npz, or with the package's sample. Raises InferenceError."""
+        self.ensure(name)
         with self.client(protocol) as client:
             arrays = load_npz(inputs) if inputs else self._sample(name)
             arrays = as_served(arrays, client.metadata(name, version).inputs)
@@ -264,6 +296,19 @@ class Serving:
             return self.manager.catalogue.get(name).package.stages[-1].signature.labels
         except NotFoundError:
             return ()
+
+    def tracing(self, name: str, changes: Mapping[str, str], *, protocol: str = "http") -> dict[str, Any]:
+        """How requests are traced, of one model or of all, after `changes`. Raises ServerError."""
+        listed = {key: value.split(",") if key == "trace_level" else value for key, value in changes.items()}
+        with self.client(protocol) as client:
+            return client.trace_settings(name, listed)
+
+    def logging(self, changes: Mapping[str, str], *, protocol: str = "http") -> dict[str, Any]:
+        """What the server writes into its log, after `changes`. Raises ServerError."""
+        spelt = {"true": True, "false": False}
+        typed = {k: spelt.get(v.lower(), int(v) if v.isdecimal() else v) for k, v in changes.items()}
+        with self.client(protocol) as client:
+            return client.log_settings(typed)
 
     def _sample(self, name: str) -> dict[str, Array]:
         record = self.manager.catalogue.get(name)
@@ -284,7 +329,8 @@ class Serving:
     def _take_back(self, client: Client, name: str, before: Revision | None) -> None:
         """What did not prove itself does not stay: the revision that served before comes back, or nothing serves."""
         if before is None:
-            client.unload_and_wait(name, dependents=self.manager.catalogue.get(name).package.cascade)
+            client.unload_and_wait(name)
+            unload_unneeded(self.manager, client, self.manager.catalogue.models_ever(name))
         else:
             self.manager.restore(name, before)
             client.load_and_wait(name)
@@ -294,11 +340,8 @@ class Serving:
 
         All that is named NAME.… is of this package: public names have no dot.
         """
-        current = self.manager.catalogue.revision(name)
-        keep = {model.name for model in current.models} if current else set()
-        for state in client.index():
-            if state.name.startswith(f"{name}.") and state.name not in keep and state.state == "READY":
-                client.unload_and_wait(state.name)
+        stale = {state.name for state in client.index() if state.name.startswith(f"{name}.")}
+        unload_unneeded(self.manager, client, stale | self.manager.catalogue.models_ever(name) - {name})
 
     def _log_size(self) -> int:
         return Path(self.server.log).stat().st_size if self.server else 0

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tritonpm.errors import ServerError, TritonpmError
 from tritonpm.manager import Manager
+from tritonpm.residency import Idle
 from tritonpm.serving import Serving
 from tritonpm.triton import embedded
 
@@ -21,7 +22,7 @@ MOST = 5  # ends in a row, each within STEADY seconds of its start
 STEADY = 10.0
 _GRACE = 5.0  # seconds from TERM to KILL of a server that hangs
 _PAUSE, _LONGEST_PAUSE = 0.5, 8.0  # seconds before the next start, doubled each time
-_LOOK_EVERY = 0.2
+_LOOK_EVERY, _IDLE_EVERY = 0.2, 2.0
 HANGS = 30.0  # seconds for which a server may answer nobody: a long load blocks some of its threads, never all
 
 
@@ -50,12 +51,17 @@ def supervise(serving: Serving, say: Callable[[str], None]) -> None:
 
 
 def _stay(serving: Serving, server: embedded.Server, say: Callable[[str], None]) -> None:
-    """Until the server has ended; one that hangs is ended."""
-    answered = time.monotonic()
+    """Until the server has ended; one that hangs is ended, and packages that are idle for too long are unloaded."""
+    idle, answered = Idle(serving), time.monotonic()
+    looked = answered
     while server.alive:
         time.sleep(_LOOK_EVERY)
         if embedded.answers(server):
             answered = time.monotonic()
+            if answered - looked >= _IDLE_EVERY:
+                looked = answered
+                for name in idle.look():
+                    say(f"{name} was idle and is unloaded")
         elif server.alive and time.monotonic() - answered > HANGS:
             say(f"tritonserver has answered nobody for {HANGS:g} s; it is ended")
             embedded.end(server, serving.state, timeout=_GRACE)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from tritonpm import probing, views
 from tritonpm.catalogue import Source
 from tritonpm.data import RenderedModel, Revision, Settings
 from tritonpm.errors import CapacityError, NotFoundError, ServerError, TritonpmError, UsageError
+from tritonpm.members import members_of, unload_unneeded
 from tritonpm.undoing import UNKNOWN, undone
 
 if TYPE_CHECKING:
@@ -76,6 +76,10 @@ class Switching:
             raise UsageError(f"revision {wanted[0].number} does not tell what it was made of", do="choose a later one")
         return self._switch(name, lambda: self.manager.put_back(name, source))
 
+    def take_over(self, name: str, source: Source) -> views.Loaded | None:
+        """This content and these settings under the name, live. Raises ServerError; it is then as it was."""
+        return self._switch(name, lambda: self.manager.put_back(name, source))
+
     def _switch(self, name: str, change: Callable[[], None]) -> views.Loaded | None:
         manager = self.manager
         record = manager.catalogue.get(name)
@@ -90,8 +94,10 @@ class Switching:
                 if not client.ready(name):  # another tritonpm has unloaded it meanwhile
                     return None
                 revision = manager.rendered(name)
+                current = manager.catalogue.revision(name)
                 with manager.catalogue.intent("switch", _names(revision)):
-                    self._rehearse(client, revision)
+                    if current is None or current.digest != revision.digest:
+                        self._rehearse(client, revision)
                     return self.serving.loaded(client, name)
         except BaseException:
             with suppress(TritonpmError):  # the first error is the one to tell
@@ -110,9 +116,7 @@ class Switching:
     def _rehearse(self, client: Client, revision: Revision) -> None:
         """Load the revision under a name of its own, probe it, and take it away. Raises ServerError, CapacityError."""
         manager, shadow = self.manager, shadow_of(revision)
-        before = manager.catalogue.revision(revision.name)
-        kept = {model.name for model in before.models} if before else set()
-        new = [model.name for model in revision.models[:-1] if model.name not in kept]
+        new = members_of(revision)
         manager.put(shadow)
         try:
             with manager.progress(f"Rehearsing {revision.name}"):
@@ -120,7 +124,7 @@ class Switching:
                 probing.probe(manager, client, manager.catalogue.get(revision.name), model=shadow.name)
                 client.unload_and_wait(shadow.name)
         except TritonpmError as error:
-            back = undone([partial(client.unload_and_wait, name) for name in (shadow.name, *new)])
+            back = undone([lambda: unload_unneeded(manager, client, (shadow.name, *new))])
             manager.settle(_names(revision))
             raise _told(revision.name, error, "" if back else UNKNOWN) from None
         manager.settle((shadow.name,))

@@ -10,6 +10,7 @@ from tritonpm import views
 from tritonpm.catalogue.blobs import digest_of
 from tritonpm.data import RepositoryFile, Revision
 from tritonpm.errors import StorageError, TritonpmError
+from tritonpm.members import users_of
 from tritonpm.repository.config import REVISION
 from tritonpm.repository.publish import is_ours
 
@@ -129,7 +130,8 @@ def sync(serving: Serving) -> Iterator[tuple[str, str, str]]:
                 todo.append(("loaded", entry.name))
             elif there and not wanted:
                 todo.append(("unloaded", entry.name))
-            if any(name.startswith(f"{entry.name}.") for name in states - owners.keys()):
+            ever = manager.catalogue.models_ever(entry.name)
+            if any(name in ever or name.startswith(f"{entry.name}.") for name in states - owners.keys()):
                 todo.append(("tidied", entry.name))
     for done, name in todo:
         try:
@@ -154,10 +156,7 @@ def why(serving: Serving, name: str) -> list[str]:
     """What keeps a model loaded: one sentence each, [] where nothing does."""
     manager = serving.manager
     found = []
-    for revision in manager.catalogue.published():
-        for model in revision.models[:-1]:
-            if name == model.name:
-                found.append(f"it is a member of the cascade {revision.name}")
+    found += [f"it is a member of the cascade {cascade}" for cascade in users_of(manager, name)]
     known = {entry.name: entry for entry in manager.catalogue.packages()}
     if name in known:
         record = manager.catalogue.get(name)

@@ -192,7 +192,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class ModelView:
-    """A model on the server beside the package it belongs to ("" where it is foreign)."""
+    """A model on the server beside the packages it belongs to ("" where it is foreign)."""
 
     name: str
     version: str
@@ -202,6 +202,9 @@ class ModelView:
     status: str
     inferences: int
     failures: int
+    instances: int | None = None  # on all devices; None for an ensemble and for what is not loaded
+    queue_us: float | None = None  # the average wait of a request since it was loaded, in µs
+    last_inference: str = ""  # ISO 8601, "" for never
 
 
 @dataclass(frozen=True)

@@ -123,8 +123,8 @@ def test_a_cascade() -> None:
     axes = {"a": PROVED, "c": PROVED}
     revision = render(handed_in, Settings(stages={"c": {"max_batch_size": 2}}), TARGET, axes)
     first, second, ensemble = revision.models
-    assert first.name.startswith("bolts.a.")
-    assert len(first.name.split(".")[-1]) == 8
+    assert first.name.startswith("a.")
+    assert len(first.name.split(".")[-1]) == 12
     said = parse(next(f.text or "" for f in ensemble.files if f.path == "config.pbtxt"), "")
     assert (said.name, said.platform, said.max_batch_size) == ("bolts", "ensemble", 2)
     assert [step.model_name for step in said.ensemble_scheduling.step] == [first.name, second.name]

@@ -29,6 +29,7 @@ from tritonpm.disk import sync
 from tritonpm.errors import BusyError, NameTakenError, NotFoundError, StorageError
 
 T = TypeVar("T")
+_CANARY = "+canary"  # after the digest of a canary, which may have the content of another package
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Entry:
     status: str
     reason: str
     revision: int | None
+    canary_of: str  # the package that it shall take the place of, "" for most
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Record:
     reason: str
     wanted: bool
     revision: int | None
+    canary_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Published:
     source: Source | None
     published: float  # seconds since the epoch, for a person to read
     current: bool
+    version: int  # the number of its content: 1 for the first, one more for each other content
 
 
 class Catalogue:
@@ -108,21 +112,22 @@ class Catalogue:
 
     def packages(self) -> list[Entry]:
         """Every package, by name."""
-        rows = self._database.all("SELECT name, digest, summary, status, reason, revision FROM packages ORDER BY name")
+        columns = "name, digest, summary, status, reason, revision, canary_of"
+        rows = self._database.all(f"SELECT {columns} FROM packages ORDER BY name")  # noqa: S608
         decode = msgspec.json.Decoder(Summary).decode
         with plain(self._workspace.database):
             return [Entry(n, digest, decode(summary), *rest) for n, digest, summary, *rest in rows]
 
     def get(self, name: str) -> Record:
         """One package. Raises NotFoundError, with the names that are near."""
-        columns = "package, settings, summary, status, reason, wanted, revision"
+        columns = "package, settings, summary, status, reason, wanted, revision, canary_of"
         row = self._database.one(f"SELECT {columns} FROM packages WHERE name = ?", name)  # noqa: S608
         if row is None:
             raise self._unknown(name)
         package = self._decoded(row[0], Package)
         settings = self._decoded(row[1], Settings)
         summary = self._decoded(row[2], Summary)
-        return Record(package, settings, summary, row[3], row[4], bool(row[5]), row[6])
+        return Record(package, settings, summary, row[3], row[4], bool(row[5]), *row[6:])
 
     def _require(self, name: str) -> None:
         if not self._database.one("SELECT 1 FROM packages WHERE name = ?", name):
@@ -162,15 +167,25 @@ class Catalogue:
         """The revisions of a package that are kept, the newest first. Raises NotFoundError."""
         current = self.get(name).revision
         rows = self._database.all(
-            "SELECT number, revision, source, published FROM revisions WHERE package = ? ORDER BY number DESC", name
+            "SELECT number, revision, source, published, version FROM revisions WHERE package = ? ORDER BY number DESC",
+            name,
         )
         return [
             Published(
                 number, self._decoded(revision, Revision), self._decoded(source, Source) if source else None,
-                published, number == current,
+                published, number == current, version,
             )
-            for number, revision, source, published in rows
+            for number, revision, source, published, version in rows
         ]  # fmt: skip
+
+    def version_of(self, name: str, digest: str) -> int:
+        """The number of a content among a package's, by the package's digest; the next one where it is new."""
+        rows = self._database.all("SELECT version, source FROM revisions WHERE package = ?", name)
+        for version, source in rows:
+            if source and self._decoded(source, Source).package.digest == digest:
+                return int(version)
+        row = self._database.one("SELECT versions FROM packages WHERE name = ?", name)
+        return int(row[0]) + 1 if row else 1
 
     def models_ever(self, name: str) -> set[str]:
         """The model folders of all revisions of a package, current or not."""
@@ -209,14 +224,15 @@ class Catalogue:
 
     # Changing
 
-    def add(self, package: Package, settings: Settings, summary: Summary) -> None:
-        """A new package. Raises NameTakenError."""
+    def add(self, package: Package, settings: Settings, summary: Summary, *, canary_of: str = "") -> None:
+        """A new package; a canary may have the content of the one that it is of. Raises NameTakenError."""
+        digest = f"{package.digest}{_CANARY}" if canary_of else package.digest
         with self._changing(package.name):
-            self.require_free(package.name, package.digest)
+            self.require_free(package.name, digest)
             self._database.do(
-                "INSERT INTO packages (name, digest, package, settings, summary, status, imported) "
-                "VALUES (?,?,?,?,?,'imported',?)",
-                package.name, package.digest, _json(package), _json(settings), _json(summary), time.time(),
+                "INSERT INTO packages (name, digest, package, settings, summary, status, imported, canary_of) "
+                "VALUES (?,?,?,?,?,'imported',?,?)",
+                package.name, digest, _json(package), _json(settings), _json(summary), time.time(), canary_of,
             )  # fmt: skip
 
     def set_settings(self, name: str, settings: Settings, summary: Summary) -> None:
@@ -264,12 +280,15 @@ class Catalogue:
                 "SELECT coalesce(max(number), 0) + 1 FROM revisions WHERE package = ?", name
             )
             number, source = int(row[0]), Source(record.package, record.settings)
+            version = self.version_of(name, record.package.digest)
             self._database.do(
-                "INSERT OR REPLACE INTO revisions (package, number, digest, revision, source, published) "
-                "VALUES (?,?,?,?,?,?)",
-                name, number, revision.digest, _json(revision), _json(source), time.time(),
+                "INSERT OR REPLACE INTO revisions (package, number, digest, revision, source, published, version) "
+                "VALUES (?,?,?,?,?,?,?)",
+                name, number, revision.digest, _json(revision), _json(source), time.time(), version,
             )  # fmt: skip
-            self._database.do("UPDATE packages SET revision = ? WHERE name = ?", number, name)
+            self._database.do(
+                "UPDATE packages SET revision = ?, versions = max(versions, ?) WHERE name = ?", number, version, name
+            )
         return number
 
     def replace(self, name: str, package: Package, settings: Settings, summary: Summary) -> None:
@@ -344,16 +363,17 @@ class Catalogue:
         """Those that are there before those that are gone: a renamed package never lacks both of its records."""
         folder = self._workspace.records
         query = (
-            "SELECT u.name, p.package, p.settings, p.summary FROM unrecorded u LEFT JOIN packages p ON p.name = u.name "
-            "ORDER BY p.name IS NULL"
+            "SELECT u.name, p.package, p.settings, p.summary, p.canary_of FROM unrecorded u "
+            "LEFT JOIN packages p ON p.name = u.name ORDER BY p.name IS NULL"
         )
-        for name, package, settings, summary in self._database.all(query):
+        for name, package, settings, summary, canary_of in self._database.all(query):
             if package is None:
                 records.forget(folder, name)
                 continue
             record = records.Imported(
-                self._decoded(package, Package), self._decoded(settings, Settings), self._decoded(summary, Summary)
-            )
+                self._decoded(package, Package), self._decoded(settings, Settings), self._decoded(summary, Summary),
+                canary_of,
+            )  # fmt: skip
             records.write(folder, record)
         self._database.do("DELETE FROM unrecorded")
 
@@ -381,7 +401,7 @@ def rebuild(workspace: Workspace) -> list[str]:
         catalogue = Catalogue(Database(made), workspace)
         for record in found:
             with suppress(NameTakenError):  # a crash in a rename leaves a record under each name
-                catalogue.add(record.package, record.settings, record.summary)
+                catalogue.add(record.package, record.settings, record.summary, canary_of=record.canary_of)
         names = [entry.name for entry in catalogue.packages()]
         catalogue.close()
         asides = (workspace.database.with_suffix(f".corrupt-{number}") for number in count(1))

@@ -61,6 +61,12 @@ MIGRATIONS = (
       boot TEXT NOT NULL, UNIQUE (package, project, holder)
     ) STRICT;
     """,
+    """
+    ALTER TABLE packages ADD COLUMN canary_of TEXT NOT NULL DEFAULT '';
+    ALTER TABLE packages ADD COLUMN versions INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE revisions ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+    UPDATE packages SET versions = 1 WHERE name IN (SELECT package FROM revisions);
+    """,
 )
 
 

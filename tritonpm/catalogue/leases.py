@@ -6,6 +6,7 @@ Time is counted by a clock that no one can set, from the machine's start on: a l
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tritonpm.catalogue.database import Database
 from tritonpm.errors import UsageError
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_DECLARED = " declared"  # the holder of what tritonpm.yaml says: it does not run out
 LONGEST = 7 * 24 * 3600.0  # seconds: who wants more renews
 
 
@@ -46,6 +48,19 @@ class Leases:
         )  # fmt: skip
         return Lease(package, project, ttl, ttl)
 
+    def declare(self, package: str, projects: Iterable[str]) -> None:
+        """These projects, and no others that were declared, use a package for as long as nobody says otherwise."""
+        self._database.do("DELETE FROM leases WHERE package = ? AND holder = ?", package, _DECLARED)
+        for project in projects:
+            self.take(package, project, LONGEST, _DECLARED)
+
+    def declared(self, package: str) -> tuple[str, ...]:
+        """The projects that were declared to use a package."""
+        rows = self._database.all(
+            "SELECT project FROM leases WHERE package = ? AND holder = ? ORDER BY project", package, _DECLARED
+        )
+        return tuple(project for (project,) in rows)
+
     def release(self, package: str, project: str, holder: str = "") -> bool:
         """Give a lease back; whether there was one."""
         same = (package, project, holder)
@@ -56,10 +71,15 @@ class Leases:
     def live(self, package: str | None = None) -> list[Lease]:
         """The leases that have not run out, by package and project."""
         rows = self._database.all(
-            "SELECT package, project, ttl, renewed FROM leases WHERE boot = ? ORDER BY package, project", boot()
-        )
+            "SELECT package, project, ttl, renewed, holder FROM leases WHERE boot = ? OR holder = ? "
+            "ORDER BY package, project",
+            boot(), _DECLARED,
+        )  # fmt: skip
         present = now()
-        found = [Lease(name, project, ttl, renewed + ttl - present) for name, project, ttl, renewed in rows]
+        found = [
+            Lease(name, project, ttl, ttl if holder == _DECLARED else renewed + ttl - present)
+            for name, project, ttl, renewed, holder in rows
+        ]
         return [lease for lease in found if lease.left > 0 and package in (None, lease.package)]
 
     def users(self) -> dict[str, tuple[str, ...]]:

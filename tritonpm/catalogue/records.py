@@ -33,6 +33,7 @@ class Imported:
     package: Package
     settings: Settings
     summary: Summary
+    canary_of: str = ""
 
 
 def write(folder: Path, record: Imported) -> None:

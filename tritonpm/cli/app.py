@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tritonpm.manager import Manager
     from tritonpm.serving import Serving
     from tritonpm.switching import Switching
+    from tritonpm.triton.client import Connection
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,11 +27,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.workspace": ("init", "schema", "doctor", "verify", "completion"),
     "tritonpm.cli.packages": ("import", "list", "show", "inspect", "set", "rename", "remove", "export"),
     "tritonpm.cli.optimise": ("optimize", "jobs", "convert", "profile"),
-    "tritonpm.cli.revisions": ("upgrade", "history", "rollback", "diff", "prune"),
+    "tritonpm.cli.revisions": ("upgrade", "history", "rollback", "diff", "prune", "canary", "promote", "abort"),
     "tritonpm.cli.usage": ("use", "projects"),
     "tritonpm.cli.declared": ("plan", "apply", "declare"),
     "tritonpm.cli.repository": ("render", "lint"),
-    "tritonpm.cli.server": ("serve", "stop", "load", "unload", "status", "sync", "why", "infer", "logs"),
+    "tritonpm.cli.server": ("serve", "stop", "load", "unload", "reload", "status", "sync", "why", "infer"),
+    "tritonpm.cli.observing": ("logs", "tracing", "logging"),
 }
 MODULE_OF = {name: module for module, names in COMMANDS.items() for name in names}
 
@@ -41,6 +43,12 @@ class App:
 
     workspace: Path | None = None
     server: str | None = None
+    headers: tuple[str, ...] = ()
+    token: Path | None = None
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    timeout: float | None = None
     output: str = "table"
     debug: bool = False
 
@@ -48,7 +56,17 @@ class App:
         """The manager of the workspace that was named, or of the one around the current folder."""
         from tritonpm.manager import Manager
 
-        return Manager.open(self.workspace, server=self.server, progress=self.progress, waiting=self.advise)
+        return Manager.open(self.workspace, server=self.connection(), progress=self.progress, waiting=self.advise)
+
+    def connection(self) -> Connection | None:
+        """The server that was named; None is the workspace's own. Raises NotFoundError, UsageError."""
+        if not self.server:
+            return None
+        from tritonpm.triton.client import TIMEOUT, Connection, Tls, bearer, headers_of
+
+        headers = {**headers_of(self.headers), **(bearer(self.token) if self.token else {})}
+        tls = Tls(self.ca, self.certificate, self.key) if self.ca or self.certificate or self.key else None
+        return Connection(self.server, headers, tls, self.timeout or TIMEOUT)
 
     def serving(self) -> Serving:
         """The server side of that manager."""
@@ -198,17 +216,27 @@ def reading(function: F) -> F:
     return option(function)
 
 
+# The options that say where somebody else's Triton is and what it wants to see: App's field, option, and the help.
+_OF_A_SERVER: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
+    ("server", "--server", "URL", "A Triton that somebody else runs [default: this workspace's own; TRITON_URL].",
+     {"envvar": "TRITON_URL"}),
+    ("headers", "--server-header", "NAME=VALUE", "A header of every request to it (repeatable).", {"multiple": True}),
+    ("token", "--server-token-file", "FILE", "Holds the bearer token that it wants [TRITON_TOKEN_FILE].",
+     {"envvar": "TRITON_TOKEN_FILE", "type": click.Path(path_type=Path)}),
+    ("ca", "--server-ca", "FILE", "PEM file of who signed its certificate [default: the system's].", {}),
+    ("certificate", "--server-certificate", "FILE", "PEM file of our certificate, where it wants one.", {}),
+    ("key", "--server-key", "FILE", "PEM file of our certificate's key.", {}),
+    ("timeout", "--server-timeout", "SECONDS", "For every answer but a load's [default: 30].", {"type": float}),
+)  # fmt: skip
+
+
 def on_a_server(function: F) -> F:
-    """Add `--server URL` to a command that talks to Triton."""
-    option = click.option(
-        "--server",
-        envvar="TRITON_URL",
-        expose_value=False,
-        callback=_remember("server"),
-        metavar="URL",
-        help="A Triton that somebody else runs [default: this workspace's own; TRITON_URL].",
-    )
-    return option(function)
+    """Add `--server URL`, and what that server wants to see, to a command that talks to Triton."""
+    for name, option, metavar, said, more in reversed(_OF_A_SERVER):
+        function = click.option(
+            option, name, metavar=metavar, help=said, expose_value=False, callback=_remember(name), **more
+        )(function)
+    return function
 
 
 pass_app = click.make_pass_decorator(App)

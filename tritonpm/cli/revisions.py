@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.settings import setting_options
 
 if TYPE_CHECKING:
     from tritonpm.views import Loaded
@@ -79,6 +80,48 @@ def prune_command(app: App, name: str, keep: int) -> None:
     """Forget old revisions, and the files that only they need; the current one always stays."""
     gone, blobs = app.manager().prune(name, keep)
     app.say(f"Forgot {len(gone)} revisions of {name} and {blobs} files.")
+
+
+@command(
+    "canary", examples="tritonpm canary bolts bolts-2.zip\ntritonpm canary bolts --precision fp16 --optimizer auto"
+)
+@NAME
+@click.argument("source", type=click.Path(path_type=Path), required=False, metavar="[SOURCE]")
+@click.option("--allow-code", is_flag=True, help="Accept content that runs code on load (model.py, *.so, engines).")
+@setting_options
+@on_a_server
+@reading
+@pass_app
+def canary_command(app: App, name: str, source: Path | None, allow_code: bool, changes: dict[str, Any]) -> None:
+    """Serve a new version, or other settings, as NAME-canary beside a package; then `promote` or `abort` it."""
+    from tritonpm.canaries import Canaries
+
+    view = Canaries(app.switching()).start(name, source, changes, allow_code=allow_code)
+    app.emit("LoadResult", view, lambda: click.echo(f"{view.name} serves beside {name}: {view.probe}."))
+
+
+@command("promote", examples="tritonpm promote bolts")
+@NAME
+@on_a_server
+@reading
+@pass_app
+def promote_command(app: App, name: str) -> None:
+    """Let a canary take the place of its package, live."""
+    from tritonpm.canaries import Canaries
+
+    say_switched(app, name, Canaries(app.switching()).promote(name))
+
+
+@command("abort", examples="tritonpm abort bolts")
+@NAME
+@on_a_server
+@pass_app
+def abort_command(app: App, name: str) -> None:
+    """Give a canary up; its package serves on."""
+    from tritonpm.canaries import Canaries
+
+    Canaries(app.switching()).abort(name)
+    app.say(f"Gave the canary of {name} up.")
 
 
 def say_switched(app: App, name: str, loaded: Loaded | None) -> None:

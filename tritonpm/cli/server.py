@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 
+if TYPE_CHECKING:
+    from tritonpm.views import ModelView
+
 NAME = click.argument("name", metavar="NAME")
+LOAD_TIMEOUT = click.option(
+    "--timeout", type=float, default=300.0, show_default=True, help="Seconds until it must be ready."
+)
 PROTOCOL = click.option("--protocol", type=click.Choice(["http", "grpc"]), default="http", show_default=True)
 
 
@@ -57,25 +63,39 @@ def stop_command(app: App, timeout: float) -> None:
 @command("load", examples="tritonpm load bolts\ntritonpm load bolts --server 127.0.0.1:8000")
 @NAME
 @click.option("--no-probe", is_flag=True, help="Do not run an inference before calling it loaded.")
-@click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds until it must be ready.")
+@LOAD_TIMEOUT
+@click.option("--wait", type=float, default=0.0, help="Seconds that a server may take to come up [default: none].")
 @on_a_server
 @reading
 @pass_app
-def load_command(app: App, name: str, no_probe: bool, timeout: float) -> None:
+def load_command(app: App, name: str, no_probe: bool, timeout: float, wait: float) -> None:
     """Publish a package and load it; a probe inference proves that it answers."""
-    view = app.serving().load(name, probe=not no_probe, timeout=timeout)
+    view = app.serving().load(name, probe=not no_probe, timeout=timeout, wait=wait)
     app.emit("LoadResult", view, lambda: click.echo(f"Loaded {name}, revision {view.revision}: {view.probe}."))
+
+
+@command("reload", examples="tritonpm reload bolts")
+@NAME
+@LOAD_TIMEOUT
+@on_a_server
+@reading
+@pass_app
+def reload_command(app: App, name: str, timeout: float) -> None:
+    """Write a loaded package's files anew and load them beside what serves, which no request notices."""
+    view = app.serving().reload(name, timeout=timeout)
+    app.emit("LoadResult", view, lambda: click.echo(f"Reloaded {name}, revision {view.revision}: {view.probe}."))
 
 
 @command("unload", examples="tritonpm unload bolts\ntritonpm unload bolts --force")
 @NAME
 @click.option("--force", is_flag=True, help="Also while it is in use.")
+@click.option("--dependents", is_flag=True, help="Ensembles of others that it is a part of, too.")
 @click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds until it must be gone.")
 @on_a_server
 @pass_app
-def unload_command(app: App, name: str, force: bool, timeout: float) -> None:
+def unload_command(app: App, name: str, force: bool, dependents: bool, timeout: float) -> None:
     """Unload a package from the server; it stays in the workspace. Refused while it is in use."""
-    app.serving().unload(name, force=force, timeout=timeout)
+    app.serving().unload(name, force=force, dependents=dependents, timeout=timeout)
     app.say(f"Unloaded {name}.")
 
 
@@ -93,20 +113,24 @@ def status_command(app: App) -> None:
         facts((("server", view.server), ("state", view.state), ("version", view.version)))
         if view.models:
             click.echo()
-            columns = ("MODEL", "VERSION", "STATE", "PACKAGE", "STATUS", "INFERENCES", "FAILED", "REASON")
-            table(
-                columns,
-                (
-                    (m.name, m.version, m.state, m.package, m.status, m.inferences, m.failures, m.reason)
-                    for m in view.models
-                ),
-            )
+            columns = ("MODEL", "VERSION", "STATE", "PACKAGE", "STATUS", "INSTANCES", "INFERENCES", "FAILED",
+                       "QUEUE µs", "LAST", "REASON")  # fmt: skip
+            table(columns, (_row(model) for model in view.models))
 
     app.emit("Status", view, text)
     for sentence in view.drift:
         app.advise(f"Drift: {sentence}; `tritonpm sync` mends it.")
     for sentence in view.advice:
         app.advise(f"Advice: {sentence}.")
+
+
+def _row(model: ModelView) -> tuple[object, ...]:
+    queue = "" if model.queue_us is None else f"{model.queue_us:.0f}"
+    last = model.last_inference[:19].replace("T", " ")
+    return (
+        model.name, model.version, model.state, model.package, model.status, model.instances or "", model.inferences,
+        model.failures, queue, last, model.reason,
+    )  # fmt: skip
 
 
 @command("sync", examples="tritonpm sync")
@@ -158,13 +182,3 @@ def infer_command(app: App, name: str, inputs: Path | None, outputs: Path | None
     app.emit("Answer", answer, lambda: table(("OUTPUT", "TYPE", "SHAPE", "VALUES", "CLASSES"), rows))
     if outputs:
         app.advise(f"Wrote {outputs}.")
-
-
-@command("logs", examples="tritonpm logs --follow")
-@click.option("-f", "--follow", is_flag=True, help="Keep printing what comes.")
-@click.option("-n", "--lines", type=int, default=50, show_default=True, help="How many of the last lines.")
-@pass_app
-def logs_command(app: App, follow: bool, lines: int) -> None:
-    """Print the server's log."""
-    for line in app.serving().logs(lines, follow=follow):
-        click.echo(line)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import rich_click as click
 
-from tritonpm.data import DEVICES, OPTIMIZERS, PRECISIONS
+from tritonpm.data import DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -136,6 +136,9 @@ OPTIONS = (
     click.option("--preferred-batch-sizes", type=Numbers(), help="Batch sizes that the batcher aims at."),
     click.option("--queue-delay-us", type=int, help="How long the batcher may wait for more, in µs."),
     click.option("--version-policy", help="latest:N, all or specific:1,3."),
+    click.option("--kept-versions", type=int, help="Contents that stay served for clients that pin a version."),
+    click.option("--residency", type=click.Choice([PINNED, ON_DEMAND]), help="on-demand: unloaded when idle."),
+    click.option("--idle-seconds", type=int, help="on-demand: how long without a request and a user."),
     click.option("--warmup/--no-warmup", default=None, help="Run the model once before the first request."),
     click.option("--response-cache/--no-response-cache", default=None, help="Answer repeated requests from a cache."),
     click.option("--rate-limiter", type=Counts(), multiple=True, help="A rate limiter resource (repeatable)."),

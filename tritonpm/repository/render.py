@@ -42,21 +42,25 @@ def render(
     optimised: Mapping[str, Optimised] | None = None,
     configs: Mapping[str, str] | None = None,
     templates: Path | None = None,
+    version: str = "1",
+    earlier: Mapping[str, RenderedModel] | None = None,
 ) -> Revision:
     """The repository of a package: `optimised` serves in place of the stages' models, by stage.
 
-    `configs` are the adopted stages' config.pbtxt, by stage. Raises RenderError.
+    `configs` are the adopted stages' config.pbtxt, by stage; `version` is the version folder of a single model, beside
+    what `earlier` contents were published as, by version. Raises RenderError.
     """
     optimised = optimised or {}
     package, axes = _as_served(package, axes, optimised)
     look = _Look(package, settings, target, axes, optimised, configs or {}, templates)
     if not package.cascade:
-        model = look.model(look.stage(package.stages[0]), package.name)
+        made = look.stage(package.stages[0])
+        model = look.model(_beside(replace(made, files=_moved(made.files, version)), earlier or {}), package.name)
         return Revision(package.name, _digest((model,)), (model,))
     wiring = wire(package)
-    made = {stage.name: look.stage(stage) for stage in package.stages}
-    members = [look.model(each, f"{package.name}.{stage}.{each.mark[:8]}") for stage, each in made.items()]
-    joined = ensemble(package.name, wiring, {stage: each.config for stage, each in made.items()})
+    stages = {stage.name: look.stage(stage) for stage in package.stages}
+    members = [look.member(stage, each) for stage, each in stages.items()]
+    joined = ensemble(package.name, wiring, {stage: each.config for stage, each in stages.items()})
     last = look.model(_Made(joined, (RepositoryFile(f"{VERSION}/.keep", text=""),)), package.name)
     models = (*members, last)
     return Revision(package.name, _digest(models), models)
@@ -180,20 +184,55 @@ class _Look:
         )
         return _Made(config, files)
 
-    def model(self, made: _Made, name: str) -> RenderedModel:
+    def member(self, stage: str, made: _Made) -> RenderedModel:
+        """A cascade's model, named by all that it holds: cascades with the same member share it, loaded once."""
+        nameless = self.model(made, stage, member=True)
+        return self.model(made, f"{stage}.{_digest((nameless,))[:12]}", member=True)
+
+    def model(self, made: _Made, name: str, *, member: bool = False) -> RenderedModel:
         """The model folder of that name; its configs carry the mark of all that it holds."""
         mark, files = made.mark, list(made.files)
         configs = {f"configs/{hardware}.pbtxt": config for hardware, config in sorted(made.variants.items())}
         for path, config in {CONFIG: made.config, **configs}.items():
             config.name = name
             config.parameters[REVISION].string_value = mark
-            text = config_text(config, self.package, made.notes if path == CONFIG else (), self.templates)
+            notes = made.notes if path == CONFIG else ()
+            text = config_text(config, self.package, notes, self.templates, member=member)
             files.append(RepositoryFile(path, text=text))
         if twice := sorted(p for p, n in Counter(file.path for file in files).items() if n > 1):
             raise RenderError(
                 f"two of its files would be {twice[0]}", where=name, do="rename one of them in the package"
             )
         return RenderedModel(name, tuple(files), made.notes)
+
+
+def _moved(files: tuple[RepositoryFile, ...], version: str, *, was: str = VERSION) -> tuple[RepositoryFile, ...]:
+    """Files with the version folder `was` named otherwise."""
+    prefix = f"{was}/"
+    return tuple(
+        replace(file, path=f"{version}/{file.path.removeprefix(prefix)}") if file.path.startswith(prefix) else file
+        for file in files
+    )
+
+
+def _beside(made: _Made, earlier: Mapping[str, RenderedModel]) -> _Made:
+    """With the version folders of earlier contents that the same config can serve; a note tells of the others."""
+    for version, model in earlier.items():
+        config = parse(next(file.text or "" for file in model.files if file.path == CONFIG), CONFIG)
+        if _serves_as(config) != _serves_as(made.config):
+            note = f"version {version} is not kept: its tensors, backend or batching are others"
+            made = replace(made, notes=(*made.notes, note))
+            continue
+        was = version if any(file.path.startswith(f"{version}/") for file in model.files) else VERSION
+        own = tuple(file for file in model.files if file.path.startswith(f"{was}/"))
+        made = replace(made, files=(*_moved(own, version, was=was), *made.files))
+    return made
+
+
+def _serves_as(config: Any) -> tuple[Any, ...]:
+    """What the versions of one model share."""
+    tensors = [(t.name, t.data_type, tuple(t.dims)) for side in (config.input, config.output) for t in side]
+    return config.backend, config.platform, config.default_model_filename, config.max_batch_size > 0, tensors
 
 
 def _digest(models: tuple[RenderedModel, ...]) -> str:

@@ -13,15 +13,21 @@ from tritonpm.repository.config import messages
 TEMPLATE = "config.pbtxt.j2"
 
 
-def config_text(config: Any, package: Package, notes: tuple[str, ...], own: Path | None) -> str:
-    """The text of a config by the workspace's template, or ours. Raises RenderError where it says something else."""
+def config_text(
+    config: Any, package: Package, notes: tuple[str, ...], own: Path | None, *, member: bool = False
+) -> str:
+    """The text of a config by the workspace's template, or ours; a `member` may be shared by cascades.
+
+    Raises RenderError where it says something else.
+    """
     from google.protobuf import text_format
     from jinja2 import TemplateError
 
     fields = {descriptor.name: _field(config, descriptor) for descriptor, _ in config.ListFields()}
     try:
         template = _environment(own if own and own.is_dir() else None).get_template(TEMPLATE)
-        text: str = template.render(package=package, notes=notes, fields=fields, ensemble=config.platform == "ensemble")
+        known = {"ensemble": config.platform == "ensemble", "member": member}
+        text: str = template.render(package=package, notes=notes, fields=fields, **known)
     except TemplateError as error:
         raise RenderError(f"cannot be rendered ({error})", where=TEMPLATE, do="correct the template") from None
     try:

@@ -10,7 +10,9 @@ from tritonpm.data import (
     CODE_PARAMETERS,
     DEVICES,
     MEASURES,
+    ON_DEMAND,
     OPTIMIZERS,
+    PINNED,
     PRECISIONS,
     BatchAxis,
     Format,
@@ -24,7 +26,7 @@ from tritonpm.settings.changes import defaults
 from tritonpm.settings.exporter_rules import EXPORTER_RULES
 from tritonpm.settings.rule import MOST_BATCH, Case, Rule
 
-MOST_INSTANCES = 64
+MOST_INSTANCES, MOST_VERSIONS = 64, 16
 
 
 def _wrong_backend(case: Case) -> bool:
@@ -258,6 +260,30 @@ RULES: tuple[Rule, ...] = (
         lambda c: _bad_version_policy(c.settings.version_policy),
         "the version policy {s.version_policy!r} is none that Triton knows",
         "use latest:N, all or specific:1,3",
+    ),
+    Rule(
+        "kept-versions",
+        lambda c: not 1 <= c.settings.kept_versions <= MOST_VERSIONS,
+        f"1 to {MOST_VERSIONS} contents stay served, not {{s.kept_versions}}",
+        f"use --kept-versions 1 to {MOST_VERSIONS}",
+    ),
+    Rule(
+        "kept-versions-of-one",
+        lambda c: c.settings.kept_versions > 1 and (c.package.cascade or c.stage.config is not None),
+        "version folders are for a package of one model that tritonpm makes the config of: an ensemble has no versions",
+        "keep the old content as a package of its own name (`tritonpm import --name`)",
+    ),
+    Rule(
+        "residency",
+        lambda c: c.settings.residency not in (PINNED, ON_DEMAND),
+        "the residency is pinned or on-demand, not {s.residency!r}",
+        "use --residency pinned or on-demand",
+    ),
+    Rule(
+        "idle-seconds",
+        lambda c: c.settings.idle_seconds < 1,
+        "a package is idle after 1 second or more, not {s.idle_seconds}",
+        "use --idle-seconds 1 or more",
     ),
     Rule(
         "rate-limiter",

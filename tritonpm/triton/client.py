@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tritonpm.data import Signature, Tensor
-from tritonpm.errors import InferenceError, NotFoundError, ServerError
+from tritonpm.errors import InferenceError, NotFoundError, ServerError, UnreachableError, UsageError
 from tritonpm.tensors import Array, numpy_dtype
 
 PROTOCOLS = ("http", "grpc")
+TIMEOUT = 30.0  # seconds for every call but load and unload
+_TRIES, _PAUSE = 4, 0.1  # of what only reads, where the connection fails; seconds before the second, then doubled
 _SCHEMES = {"http": ("http", False), "https": ("http", True), "grpc": ("grpc", False), "grpcs": ("grpc", True)}
 
 
@@ -42,6 +45,7 @@ class Statistics:
     failures: int
     last_inference_ms: int  # Unix time in milliseconds, 0 for never
     batches: Mapping[int, int] = field(default_factory=dict)  # batch size → how often it was executed
+    queue_us: float | None = None  # a request's average wait; None where there was none
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,40 @@ class Tls:
     certificate: str | None = None
     key: str | None = None
     verify: bool = True
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A server that somebody else runs: where, and what it wants to see. `timeout` is of a call, in seconds."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    tls: Tls | None = None
+    timeout: float = TIMEOUT
+
+    @classmethod
+    def to(cls, server: Connection | str | None) -> Connection | None:
+        """A URL alone is a connection, too."""
+        return cls(server) if isinstance(server, str) else server
+
+
+def headers_of(pairs: Iterable[str]) -> dict[str, str]:
+    """Headers from NAME=VALUE. Raises UsageError."""
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise UsageError("a header is given as NAME=VALUE", where="--server-header")
+        found[name.lower()] = value  # gRPC takes no capitals
+    return found
+
+
+def bearer(file: Path) -> dict[str, str]:
+    """The header that carries the token in a file. Raises NotFoundError."""
+    try:
+        return {"authorization": f"Bearer {file.read_text(encoding='utf-8').strip()}"}
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotFoundError(f"cannot be read ({error})", where="--server-token-file", do="check the path") from None
 
 
 def address(url: str, protocol: str | None = None) -> tuple[str, str, bool]:
@@ -73,17 +111,25 @@ class Client:
         url: str,
         *,
         protocol: str | None = None,
-        timeout: float = 30.0,
+        timeout: float = TIMEOUT,
         load_timeout: float = 600.0,
         headers: Mapping[str, str] | None = None,
         tls: Tls | None = None,
     ) -> None:
         self.protocol, self.where, secure = address(url, protocol)
         self.timeout, self.load_timeout, self.headers = timeout, load_timeout, dict(headers or {})
+        if self.protocol == "grpc":  # there --grpc-restricted-protocol looks for its header under this prefix
+            self.headers.update({f"triton-grpc-protocol-{name}": value for name, value in self.headers.items()})
         tls = tls or (Tls() if secure else None)
         # tritonclient's HTTP has one time limit for a connection, its gRPC one for each call.
         self._client = _grpc(self.where, tls) if self.protocol == "grpc" else _http(self.where, timeout, tls)
         self._loader = self._client if self.protocol == "grpc" else _http(self.where, load_timeout, tls)
+
+    @classmethod
+    def of(cls, connection: Connection, *, protocol: str | None = None, load_timeout: float = 600.0) -> Client:
+        """A client of that server, with what it wants to see."""
+        options = {"headers": connection.headers, "tls": connection.tls, "timeout": connection.timeout}
+        return cls(connection.url, protocol=protocol, load_timeout=load_timeout, **options)  # type: ignore[arg-type]
 
     def __enter__(self) -> Client:
         return self
@@ -104,7 +150,7 @@ class Client:
     def live(self) -> bool:
         """Whether the server answers at all."""
         try:
-            return bool(self._call("is_server_live"))
+            return bool(self._call("is_server_live", tries=1))
         except ServerError:
             return False
 
@@ -114,11 +160,11 @@ class Client:
 
     def load(self, name: str) -> None:
         """Ask for a load, or a reload of what changed. Raises ServerError with Triton's reason."""
-        self._call("load_model", name, loading=True)
+        self._changed(name, "load_model")
 
     def unload(self, name: str, *, dependents: bool = False) -> None:
         """Ask for an unload; `dependents` are an ensemble's members."""
-        self._call("unload_model", name, unload_dependents=dependents, loading=True)
+        self._changed(name, "unload_model", unload_dependents=dependents)
 
     def index(self) -> list[ModelState]:
         """Every model and version that the server's repository has or had."""
@@ -146,6 +192,29 @@ class Client:
         """What every loaded version of the model, or of all models, has done so far."""
         answer = self._call("get_inference_statistics", name, as_json=True)
         return [_statistics(entry) for entry in answer.get("model_stats", ())]
+
+    def trace_settings(self, name: str = "", changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """How requests are traced, of one model or of all; after `changes`. Raises ServerError, UsageError."""
+        named: dict[str, Any] = {"model_name": name or None}
+        known = self._settings("get_trace_settings", **named)
+        if not changes:
+            return known
+        _require_known(changes, known, "--trace-config")
+        self._call("update_trace_settings", settings=dict(changes), tries=1, **named)
+        return self._settings("get_trace_settings", **named)
+
+    def log_settings(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What the server writes into its log; after `changes`, where there are any. Raises ServerError, UsageError."""
+        known = self._settings("get_log_settings")
+        if not changes:
+            return known
+        _require_known(changes, known, "--log-…")
+        self._call("update_log_settings", dict(changes), tries=1)
+        return self._settings("get_log_settings")
+
+    def _settings(self, method: str, **options: Any) -> dict[str, Any]:
+        answer = self._call(method, as_json=True, **options)
+        return {key: _plain(value) for key, value in answer.get("settings", answer).items()}
 
     def infer(
         self, name: str, inputs: Mapping[str, Array], *, outputs: Sequence[str] | None = None, version: str = ""
@@ -197,7 +266,32 @@ class Client:
                 )
             time.sleep(0.05)
 
-    def _call(self, method: str, *arguments: Any, as_json: bool = False, loading: bool = False, **options: Any) -> Any:
+    def _changed(self, name: str, method: str, **options: Any) -> None:
+        """Load or unload. Where the reply is lost, what is still going on is waited for, then it is asked for again:
+
+        Triton does nothing where it was done.
+        """
+        try:
+            self._call(method, name, loading=True, tries=1, **options)
+        except UnreachableError:
+            deadline = time.monotonic() + self.load_timeout
+            while any(s.name == name and s.state in ("LOADING", "UNLOADING") for s in self.index()):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE)
+            self._call(method, name, loading=True, tries=1, **options)
+
+    def _call(self, method: str, *arguments: Any, tries: int = _TRIES, **options: Any) -> Any:
+        """One call of tritonclient's; where the connection fails, again: so `tries` is 1 for what changes anything."""
+        for attempt in range(tries - 1):
+            with suppress(UnreachableError):
+                return self._called(method, *arguments, **options)
+            time.sleep(_PAUSE * 2**attempt)
+        return self._called(method, *arguments, **options)
+
+    def _called(
+        self, method: str, *arguments: Any, as_json: bool = False, loading: bool = False, **options: Any
+    ) -> Any:
         if self.protocol == "grpc":
             if as_json:
                 options["as_json"] = True
@@ -244,12 +338,16 @@ def plainly(where: str, model: str, kind: type[ServerError]) -> Iterator[None]:
         message = " ".join(re.sub(r"\n\nAt:\n(?:  \S.*\n?)*", " ", str(error.message())).split())
         status = str(error.status() or "")
         if "UNAVAILABLE" in status and "onnect" in message:
-            raise ServerError(f"no Triton answers ({message})", where=where, do="start one, or check the URL") from None
+            raise UnreachableError(
+                f"no Triton answers ({message})", where=where, do="start one, or check the URL"
+            ) from None
         if "unknown model" in message:
             raise NotFoundError(message, where=where, do="load it first with `tritonpm load`") from None
         raise kind(message.rstrip("."), where=f"{where}, model {model}" if model else where) from None
+    except TimeoutError as error:
+        raise ServerError(f"Triton did not answer in time ({error})", where=where, do="see its log") from None
     except (OSError, HTTPException) as error:  # of sockets, and of a server that went away in the middle
-        raise ServerError(f"no Triton answers ({error})", where=where, do="start one, or check the URL") from None
+        raise UnreachableError(f"no Triton answers ({error})", where=where, do="start one, or check the URL") from None
 
 
 def _tensor(entry: Mapping[str, Any]) -> Tensor:
@@ -272,4 +370,24 @@ def _statistics(entry: Mapping[str, Any]) -> Statistics:
             int(batch["batch_size"]): int(batch.get("compute_infer", {}).get("count", 0))
             for batch in entry.get("batch_stats", ())
         },
+        _average_us(figures.get("queue", {})),
     )
+
+
+def _require_known(changes: Mapping[str, Any], known: Mapping[str, Any], like: str) -> None:
+    """Triton takes names that it does not know, and does nothing."""
+    if unknown := sorted(changes.keys() - known.keys()):
+        what = f"the server has no setting {unknown[0]!r} (see tritonserver's {like})"
+        raise UsageError(what, do=f"use one of {', '.join(sorted(known))}")
+
+
+def _plain(value: Any) -> Any:
+    """A setting as HTTP says it: gRPC wraps each in a message, and numbers in text."""
+    if isinstance(value, Mapping):
+        value = value.get("value", next((value[key] for key in value if key.endswith("_param")), ""))
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _average_us(figure: Mapping[str, Any]) -> float | None:
+    count = int(figure.get("count", 0))
+    return int(figure.get("ns", 0)) / count / 1000 if count else None

@@ -30,7 +30,7 @@ CACHE_BYTES = 64 << 20  # of the local response cache, which packages may use
 LOG_KEPT = 8 << 20  # bytes of log after which a start moves it aside
 _ATTEMPTS = 5  # how often free ports are chosen again when somebody takes one in between
 _PR_SET_PDEATHSIG = 1
-_LINK = "repository"
+_LINK, _TRACE = "repository", "trace.json"  # in the state folder
 _PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # Triton's own
 
 _STOPPING = "stopping"  # a file in the state folder
@@ -330,6 +330,8 @@ def _command(
         f"--metrics-address={host}",
         f"--metrics-port={ports['metrics']}",
         "--rate-limit=execution_count",
+        f"--trace-config=triton,file={_TRACE}",  # without a file tracing cannot be switched on later
+        "--trace-config=level=OFF",
     ]
     if installation.caches:
         command += [f"--cache-directory={installation.caches}", f"--cache-config=local,size={CACHE_BYTES}"]

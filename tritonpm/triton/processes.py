@@ -1,0 +1,64 @@
+"""The processes of a server that we run: itself, and the stub of each model instance of a Python-based backend."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+
+import psutil
+
+from tritonpm.triton.embedded import Server
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessUse:
+    """What a process has used: processor seconds since its start, bytes. `model` is "" for the server itself."""
+
+    pid: int
+    created: float  # its start time: a pid alone may be used again
+    model: str
+    cpu: float
+    resident: int
+    unique: int | None  # what would be free without it; None where we may not look
+
+    @property
+    def taken(self) -> int:
+        """Bytes that would be free without it, as well as they are known."""
+        return self.resident if self.unique is None else self.unique
+
+
+def processes(server: Server) -> list[ProcessUse]:
+    """The server's processes now; one that ends meanwhile is left out."""
+    if not server.alive:
+        return []
+    found = []
+    with suppress(psutil.NoSuchProcess):
+        main = psutil.Process(server.pid)
+        for process in (main, *main.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                model = "" if process.pid == server.pid else model_of(process.cmdline(), server.regions)
+                if model is not None:
+                    found.append(_use(process, model))
+    return found
+
+
+def model_of(command: list[str], regions: str) -> str | None:
+    """The model that a stub with this command line serves; None where it is no stub of the server with these regions.
+
+    A stub is told FOLDER/MODEL/VERSION/FILE, then its region of shared memory.
+    """
+    for path, region in pairwise(command[1:]):
+        if region.startswith(regions):
+            parts = path.split("/")
+            return parts[1] if len(parts) > 1 else None
+    return None
+
+
+def _use(process: psutil.Process, model: str) -> ProcessUse:
+    with process.oneshot():
+        times = process.cpu_times()
+        resident, unique = process.memory_info().rss, None
+        with suppress(psutil.AccessDenied):
+            unique = process.memory_full_info().uss
+        return ProcessUse(process.pid, process.create_time(), model, times.user + times.system, resident, unique)
