@@ -22,6 +22,7 @@ from tritonpm.perf import tool
 from tritonpm.perf.compare import FEWEST_PAIRS, Comparison, Verdict, comparison, in_alternation, judged
 from tritonpm.perf.measurement import Load, Machine, Measurement, Quality, Result, Storage
 from tritonpm.perf.store import Results
+from tritonpm.triton.client import Connection
 from tritonpm.views import precision
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ class Performance:
         Raises NotFoundError, ServerError, InferenceError, RuleError, BusyError.
         """
         self.manager.catalogue.get(name)
-        serves = self.manager.url is not None or self.serving.server is not None
-        if sweep.instances and self.manager.url is not None:
+        serves = self.manager.server is not None or self.serving.server is not None
+        if sweep.instances and self.manager.server is not None:
             raise UsageError("instances are tried on a server of our own", do="leave --server or --instances out")
         result = self._as_served(name, sweep) if serves and not sweep.instances else self._alone(name, sweep)
         return self.results.keep(result)
@@ -136,17 +137,18 @@ class Performance:
     @contextmanager
     def _bench(self, sweep: Sweep) -> Iterator[Bench]:
         """Connections to the server that serves, by the protocols that the loads want."""
-        found = tool.find()
+        found, named = tool.find(), Connection.to(self.manager.server)
+        url = named.url if named else ""
         with ExitStack() as around:
             wanted = {load.protocol for load in sweep.loads}
             clients = {name: around.enter_context(self.serving.client(name)) for name in sorted(wanted)}
             for protocol, client in clients.items():
-                if client.protocol != protocol or (self.manager.url or "").startswith(("https:", "grpcs:")):
+                if client.protocol != protocol or url.startswith(("https:", "grpcs:")):
                     raise UsageError(
-                        f"{self.manager.url} is not Triton's {protocol} address without TLS", where="--server",
+                        f"{url} is not Triton's {protocol} address without TLS", where="--server",
                         do="give that one as host:port, or choose the other --protocol",
                     )  # fmt: skip
-            yield Bench(self.manager, found, clients, None if self.manager.url else self.serving.server)
+            yield Bench(self.manager, found, clients, None if self.manager.server else self.serving.server)
 
     def _result(
         self, bench: Bench, record: Record, revision: Revision, found: list[Measurement], price: float | None

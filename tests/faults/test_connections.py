@@ -23,7 +23,7 @@ from tritonpm.errors import ServerError, TritonpmError
 from tritonpm.manager import Manager, init
 from tritonpm.serving import Serving
 from tritonpm.switching import Switching
-from tritonpm.triton.client import Client
+from tritonpm.triton.client import Client, Connection
 from tritonpm.upkeep import drift, sync
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
@@ -36,10 +36,13 @@ class Impatient(Serving):
     """Short time limits: what hangs is given up soon."""
 
     @contextmanager
-    def client(self, protocol: str = "http", *, load_timeout: float = 5.0) -> Iterator[Client]:
-        url = str(self.manager.server) if self.manager.server else (self.server.http if self.server else "")
-        with Client(url, protocol=protocol, timeout=1.0, load_timeout=min(5.0, load_timeout)) as client:
+    def client(self, protocol: str = "http", *, load_timeout: float = 3.0) -> Iterator[Client]:
+        with super().client(protocol, load_timeout=min(3.0, load_timeout)) as client:
             yield client
+
+
+def impatient(root: Path, url: str) -> Serving:
+    return Impatient(Manager.open(root, server=Connection(url, timeout=0.5)))
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         with Proxy(direct.server.http) as http, Proxy(direct.server.grpc) as grpc:
             wires = {"http": http, "grpc": grpc}
             urls = {protocol: f"{protocol}://{wire.address}" for protocol, wire in wires.items()}
-            yield Site(direct, wires, {each: Impatient(Manager.open(root, server=urls[each])) for each in urls})
+            yield Site(direct, wires, {each: impatient(root, urls[each]) for each in urls})
     finally:
         direct.stop(15)
 

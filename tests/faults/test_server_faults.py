@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.faults.test_connections import Impatient
+from tests.faults.test_connections import impatient
 from tests.test_optimising import WIDTH, scaled, single
 from tritonpm import supervisor, upkeep
 from tritonpm.errors import ServerError, TritonpmError
@@ -99,7 +99,7 @@ def test_a_server_that_is_stopped_during_a_load_is_a_sentence_and_the_next_load_
     process = psutil.Process(server.pid)
     process.suspend()
     try:
-        with pytest.raises(ServerError, match="no Triton answers"), serving.client(load_timeout=2.0) as client:
+        with pytest.raises(ServerError, match="did not answer in time"), serving.client(load_timeout=2.0) as client:
             client.timeout = 2.0
             client.load_and_wait("p", timeout=2.0)
     finally:
@@ -176,14 +176,14 @@ def test_clients_of_a_stopped_server_are_told_and_answered_rightly_afterwards(se
 
 
 def test_a_server_that_is_stopped_in_the_middle_of_changes(serving: Serving) -> None:
-    impatient, dice, told = Impatient(serving.manager), random.Random(1), 0
     assert serving.server is not None
+    hasty, dice, told = impatient(serving.manager.workspace.root, serving.server.http), random.Random(1), 0
     process = psutil.Process(serving.server.pid)
     for number in range(STOPS):
         stop = threading.Timer(dice.random() * 1.5, process.suspend)
         stop.start()
         try:
-            impatient.load("p") if number % 2 == 0 else impatient.unload("p", force=True)
+            hasty.load("p") if number % 2 == 0 else hasty.unload("p", force=True)
         except TritonpmError:
             told += 1
         finally:
