@@ -167,7 +167,7 @@ def sync_command(app: App) -> None:
         raise ServerError(f"{', '.join(failed)} could not be synchronised", do="see `tritonpm status`")
 
 
-@command("why", examples="tritonpm why bolts\ntritonpm why bolts.detect.6e2f9bf9")
+@command("why", examples="tritonpm why bolts\ntritonpm why detect.6e2f9bf9d1c2")
 @NAME
 @on_a_server
 @reading
