@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.packages": ("import", "list", "show", "inspect", "set", "rename", "remove", "export"),
     "tritonpm.cli.optimise": ("optimize", "jobs", "convert", "profile"),
     "tritonpm.cli.revisions": ("upgrade", "history", "rollback", "diff", "prune", "canary", "promote", "abort"),
+    "tritonpm.cli.registry": ("pull", "push", "sign", "policy"),
     "tritonpm.cli.usage": ("use", "projects"),
     "tritonpm.cli.perf": ("perf",),
     "tritonpm.cli.declared": ("plan", "apply", "declare"),
