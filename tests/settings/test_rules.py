@@ -49,6 +49,9 @@ BREAKING = {
     "preferred-batch": (Settings(preferred_batch_sizes=(9,)), "(9,)", Task.OTHER, Format.ONNX, PROVED),
     "queue-delay": (Settings(queue_delay_us=-1), "-1", Task.OTHER, Format.ONNX, PROVED),
     "version-policy": (Settings(version_policy="newest"), "newest", Task.OTHER, Format.ONNX, PROVED),
+    "kept-versions": (Settings(kept_versions=17), "1 to 16", Task.OTHER, Format.ONNX, PROVED),
+    "residency": (Settings(residency="never"), "'never'", Task.OTHER, Format.ONNX, PROVED),
+    "idle-seconds": (Settings(idle_seconds=0), "not 0", Task.OTHER, Format.ONNX, PROVED),
     "rate-limiter": (Settings(rate_limiter={"r": -1}), "negative", Task.OTHER, Format.ONNX, PROVED),
     "code-parameters": (
         Settings(parameters={"execution_env_path": "x"}),
@@ -84,8 +87,13 @@ BREAKING = {
 }  # fmt: skip
 
 SEGMENTATION, DETECTION = Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION
-# Rules of the Mech-DLK exporter → (a package and settings that break it, words, a package and settings that do not)
-OF_THE_EXPORTER = {
+# Rules of what a package is → (a package and settings that break it, words, a package and settings that do not)
+OF_A_PACKAGE = {
+    "kept-versions-of-one": (
+        (dlk("2.4.1", config="config.pbtxt"), Settings(kept_versions=2)),
+        "an ensemble has no versions",
+        (dlk("2.4.1"), Settings(kept_versions=2)),
+    ),
     "mech-dlk-version": ((dlk("new"), Settings()), "'new' is no version", (dlk("2.4.1"), Settings())),
     "mech-dlk-switching": (
         (dlk("2.4.0"), Settings(precision="FP16")), "cannot be chosen", (dlk("2.4.1"), Settings(precision="FP16")),
@@ -109,7 +117,7 @@ OF_THE_EXPORTER = {
 
 
 def test_every_rule_has_a_breaking_case() -> None:
-    assert {*BREAKING, *OF_THE_EXPORTER} == {rule.name for rule in RULES}
+    assert {*BREAKING, *OF_A_PACKAGE} == {rule.name for rule in RULES}
 
 
 @pytest.mark.parametrize("name", BREAKING)
@@ -140,9 +148,9 @@ def test_what_is_no_version_is_told(version: str) -> None:
         require(dlk(version), Settings(), {"model": PROVED}, TARGET)
 
 
-@pytest.mark.parametrize("name", OF_THE_EXPORTER)
+@pytest.mark.parametrize("name", OF_A_PACKAGE)
 def test_rules_of_the_exporter(name: str) -> None:
-    (broken_package, settings), words, (fine_package, fine) = OF_THE_EXPORTER[name]
+    (broken_package, settings), words, (fine_package, fine) = OF_A_PACKAGE[name]
     found = {
         rule.name: (rule, rule.explain(case))
         for rule, case in broken(broken_package, settings, {"model": PROVED}, TARGET)
