@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.usage": ("use", "projects"),
     "tritonpm.cli.declared": ("plan", "apply", "declare"),
     "tritonpm.cli.repository": ("render", "lint"),
+    "tritonpm.cli.stores": ("publish",),
     "tritonpm.cli.server": ("serve", "stop", "load", "unload", "reload", "status", "sync", "why", "infer"),
     "tritonpm.cli.observing": ("logs", "tracing", "logging"),
 }
