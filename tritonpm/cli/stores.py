@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from tritonpm.cli.app import App, command, pass_app, reading
-from tritonpm.errors import NotFoundError, TritonpmError
+from tritonpm.errors import TritonpmError
 
 if TYPE_CHECKING:
     from tritonpm.stores import Published
