@@ -110,7 +110,7 @@ def verify(store: Store, name: str = "") -> list[views.Damage]:
 
 
 def prune(store: Store, keep: int, name: str = "") -> Pruned:
-    """Delete what only old revisions need: of one package, or of all; the current and the `keep` newest stay.
+    """Delete what only old revisions need: of one package, or of all; the current and the newest stay, `keep` in all.
 
     With `keep` 0 the package is withdrawn. Whatever no record names is left alone. Raises StorageError.
     """
@@ -188,4 +188,4 @@ def _old(store: Store, package: str, revisions: list[Kept], keep: int) -> list[K
     if switch not in (None, unpublished(package)) and not any(each.current for each in revisions):
         what = f"what is current of {package} is in no record: somebody else wrote its config"
         raise StorageError(what, where=store.url, do=f"publish {package} again first")
-    return [each for number, each in enumerate(revisions) if number >= keep and not each.current]
+    return sorted(revisions, key=lambda each: not each.current)[keep:]  # the newest are first, and stay so

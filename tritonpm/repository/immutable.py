@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
 import msgspec
@@ -134,7 +134,7 @@ def _config(text: str, folders: list[int], place: Callable[[str], str]) -> str:
     for value in config.parameters.values():
         if value.string_value.startswith(_HERE):
             value.string_value = _HERE + place(value.string_value.removeprefix(_HERE))
-    comments = [line for line in text.splitlines() if line.startswith("#")]
+    comments = takewhile(lambda line: line.startswith("#"), text.splitlines())
     said = text_format.MessageToString(config, as_utf8=True, use_short_repeated_primitives=True)
     return "\n".join([*comments, _NOTE, said])
 

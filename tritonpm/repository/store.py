@@ -36,7 +36,7 @@ _MEANINGS = (
     ("ExpiredToken|TokenRefreshRequired|RequestExpired|AuthenticationFailed.*expired", "the credentials have expired",
      "renew them in the environment, and run it again: what is there is not sent again"),
     ("RequestTimeTooSkewed", "this machine's clock is wrong", "set it"),
-    (r"169\.254\.169\.254|metadata\.google\.internal", "there are no credentials",
+    ("latest/api/token|latest/meta-data|metadata.google.internal|oauth2/token", "there are no credentials",
      "set them in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_SERVICE_ACCOUNT, "
      "AZURE_STORAGE_ACCOUNT_KEY)"),
     ("InvalidAccessKeyId|SignatureDoesNotMatch|AuthenticationFailed|InvalidToken|401 Unauthorized",
@@ -215,7 +215,7 @@ def _opened(location: Location, retries: int, patience: timedelta) -> ObjectStor
             do='install it with `pip install "tritonpm[stores]"`',
         ) from None
     if location.scheme == "file":
-        return LocalStore(location.bucket, mkdir=True)
+        return LocalStore(location.bucket, automatic_cleanup=True, mkdir=True)  # no empty folders are left
     options: dict[str, Any] = {
         "client_options": {"connect_timeout": _CONNECT, "timeout": _ANSWER, "allow_http": "http:" in location.endpoint},
         "retry_config": {"max_retries": retries, "retry_timeout": patience},
