@@ -53,10 +53,13 @@ def served() -> Iterator[S3]:
 
 
 class Proxy:
-    """Hands bytes to and fro, until `limit` bytes went to the server; then it cuts, `cuts` times or for good."""
+    """Hands bytes to and fro, until `limit` bytes went to the server, or `before` is about to; then it cuts.
 
-    def __init__(self, port: int, limit: int, *, cuts: int = 1 << 30) -> None:
-        self.target, self.limit, self.cuts, self.passed = port, limit, cuts, 0
+    It cuts every connection from then on, or `cuts` of them.
+    """
+
+    def __init__(self, port: int, limit: int = 1 << 40, *, before: bytes = b"", cuts: int = 1 << 30) -> None:
+        self.target, self.limit, self.before, self.cuts, self.passed = port, limit, before, cuts, 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.lock, self.done = threading.Lock(), threading.Event()
@@ -81,7 +84,11 @@ class Proxy:
                 self.threads[-1].start()
 
     def _carry(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self.target)) as server, selectors.DefaultSelector() as look:
+        with (
+            client,
+            socket.create_connection(("127.0.0.1", self.target)) as server,
+            selectors.DefaultSelector() as look,
+        ):
             look.register(client, selectors.EVENT_READ, server)
             look.register(server, selectors.EVENT_READ, client)
             with suppress(OSError):
@@ -99,6 +106,8 @@ class Proxy:
     def _allowed(self, said: bytes) -> tuple[bytes, bool]:
         """What may still go through, and whether the connection is to be cut after it."""
         with self.lock:
+            if self.before and self.before in said:
+                self.limit = self.passed
             room = self.limit - self.passed
             if len(said) < room or self.cuts == 0:
                 self.passed += len(said)

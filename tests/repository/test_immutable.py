@@ -58,7 +58,9 @@ def test_what_a_config_names_is_renamed_with_it() -> None:
         'model_warmup { name: "w" inputs { key: "x" value { data_type: TYPE_FP32 dims: [ 1 ] input_data_file: "x" } } }\n'
         'parameters { key: "EXECUTION_ENV_PATH" value { string_value: "$$TRITON_MODEL_DIRECTORY/1/env.tar.gz" } }\n'
     )
-    model = rendered(config, blob("1/model.py"), blob("1/env.tar.gz"), blob("labels.txt"), blob("warmup/x"), blob("notes"))
+    model = rendered(
+        config, blob("1/model.py"), blob("1/env.tar.gz"), blob("labels.txt"), blob("warmup/x"), blob("notes")
+    )
     (number,), said = versions(model), parse(config_of(model), "")
     paths = {file.path for file in model.files}
     assert paths == {

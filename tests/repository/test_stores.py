@@ -195,11 +195,9 @@ def traffic(server: S3, files: Files) -> int:
         return proxy.passed
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(share=st.integers(0, 1050), number=st.sampled_from([1, 2]))
-def test_cut_anywhere_a_reader_sees_old_or_new(
-    server: S3, files: Files, traffic: int, share: int, number: int
-) -> None:
+def test_cut_anywhere_a_reader_sees_old_or_new(server: S3, files: Files, traffic: int, share: int, number: int) -> None:
     prefix = f"cut/{time.monotonic_ns()}"
     store = server.store(prefix)
     if number == 2:
