@@ -27,6 +27,7 @@ from tritonpm.repository.sending import Sent, put_back, send, switches
 from tritonpm.repository.store import Listed, Store
 from tritonpm.stores import Pruned, prune, verify
 
+CUTS, KILLS = int(os.environ.get("TRITONPM_CUTS", "10")), int(os.environ.get("TRITONPM_KILLS", "3"))
 LOOP = """
 import sys
 from pathlib import Path
@@ -195,7 +196,7 @@ def traffic(server: S3, files: Files) -> int:
         return proxy.passed
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=CUTS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(share=st.integers(0, 1050), number=st.sampled_from([1, 2]))
 def test_cut_anywhere_a_reader_sees_old_or_new(server: S3, files: Files, traffic: int, share: int, number: int) -> None:
     prefix = f"cut/{time.monotonic_ns()}"
@@ -233,19 +234,19 @@ def test_a_connection_that_drops_now_and_then_is_no_failure(server: S3, files: F
 def test_kill_9_leaves_old_or_new(server: S3, files: Files) -> None:
     store = server.store("killed")
     send(store, revision(files, 1), files, anew=False)
-    for round_ in range(3):
+    for round_ in range(KILLS):
         command = [sys.executable, "-c", LOOP, str(server.port), str(files.folder), str(10 * round_ + 1)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(0.07 * round_ + 0.02)
+        time.sleep(0.07 * (round_ % 8) + 0.02)
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
         assert seen(store, *(each.record for each in records.kept(store)["p"]))
-    send(store, revision(files, 99), files, anew=False)
+    send(store, revision(files, 9999), files, anew=False)
     prune(store, 1)
-    last = record_of(store, 99)
+    last = record_of(store, 9999)
     assert store.listed("").keys() == {file.path for file in last.files}
     assert seen(store, last)
 
