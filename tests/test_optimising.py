@@ -243,6 +243,7 @@ def test_fifty_kills_leave_no_half_state(manager: Manager, tmp_path: Path) -> No
     manager.optimising.ensure("p")
     manager.publish("p")
     assert not list(manager.workspace.staging.iterdir())
+    print(f"50 kills of jobs and their workers, {interrupted} interrupted, nothing lost")
 
 
 def _gone(processes: list[psutil.Process]) -> bool:

@@ -15,6 +15,7 @@
     ├── NotFoundError             no such package, stage, file or workspace
     ├── BusyError                 another tritonpm holds the lock, or the package is in use
     ├── StorageError              disk full, read-only, corrupt
+    ├── DeploymentError           a cluster cannot be reached, or refuses what it was given
     └── ServerError               Triton is absent, refused, or did not do what it said
         ├── UnreachableError      the connection failed: what was asked for may have been done or not
         └── InferenceError        the server answered a request with an error
@@ -109,6 +110,10 @@ class BusyError(TritonpmError):
 
 class StorageError(TritonpmError):
     """The disk is full, read-only or holds something else than it should."""
+
+
+class DeploymentError(TritonpmError):
+    """A cluster cannot be reached, or refuses what it was given."""
 
 
 class ServerError(TritonpmError):

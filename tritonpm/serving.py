@@ -20,6 +20,7 @@ from tritonpm.residency import make_room, remember_host
 from tritonpm.tensors import Array, as_served, load_npz, save_npz
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client, Connection
+from tritonpm.undoing import UNKNOWN, undone
 from tritonpm.upkeep import drift, serves
 
 if TYPE_CHECKING:
@@ -220,13 +221,14 @@ class Serving:
                 proved = probing.probe(manager, client, manager.catalogue.get(name)) if probe else "not probed"
         except TritonpmError as error:
             reason = self._reason(error, name, offset)
-            with suppress(TritonpmError):  # the first error is the one to tell
-                self._take_back(client, name, before)
+            back = undone([lambda: self._take_back(client, name, before)])
             manager.catalogue.set_status(name, "failed", reason)
-            raise ServerError(f"{name} could not be loaded: {reason}", do="see `tritonpm logs`") from None
+            do = "see `tritonpm logs`" if back else UNKNOWN
+            raise ServerError(f"{name} could not be loaded: {reason}", do=do) from None
         manager.catalogue.set_status(name, "loaded", wanted=True)
         remember_host(self, revision)
-        self._unload_old(client, name)
+        with suppress(ServerError):  # the package serves; what is left over is told as drift, and `sync` takes it away
+            self._unload_old(client, name)
         manager.tidy(name)
         return views.Loaded(name, manager.catalogue.get(name).revision or 0, proved)
 
@@ -252,8 +254,11 @@ class Serving:
     def withdraw(self, client: Client, name: str, *, timeout: float = 60.0) -> None:
         """`unload`, for who holds the workspace's lock and a connection, and has asked whether it may go."""
         manager = self.manager
-        client.unload_and_wait(name, timeout=timeout)
-        unload_unneeded(manager, client, manager.catalogue.models_ever(name))
+        try:
+            client.unload_and_wait(name, timeout=timeout)
+            unload_unneeded(manager, client, manager.catalogue.models_ever(name))
+        except ServerError as error:
+            raise ServerError(f"{name} could not be unloaded: {error.what}", do=UNKNOWN) from None
         status = "ready" if manager.catalogue.get(name).revision else "imported"
         manager.catalogue.set_status(name, status, wanted=False)
 

@@ -1,7 +1,8 @@
 """Keeps the embedded server alive: `python -m tritonpm.supervisor ROOT`, or in the foreground of `tritonpm serve`.
 
 A server that ends without having been told to is started again, on the same addresses, after a pause that grows; what
-was loaded is loaded again. One that ends again and again is given up, with the reason from its log.
+was loaded is loaded again. One that hangs is ended first. One that ends again and again is given up, with the
+reason from its log.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from tritonpm.triton import embedded
 
 MOST = 5  # ends in a row, each within STEADY seconds of its start
 STEADY = 10.0
+_GRACE = 5.0  # seconds from TERM to KILL of a server that hangs
 _PAUSE, _LONGEST_PAUSE = 0.5, 8.0  # seconds before the next start, doubled each time
 _LOOK_EVERY, _IDLE_EVERY = 0.2, 2.0
+HANGS = 30.0  # seconds for which a server may answer nobody: a long load blocks some of its threads, never all
 
 
 def supervise(serving: Serving, say: Callable[[str], None]) -> None:
@@ -28,13 +31,7 @@ def supervise(serving: Serving, say: Callable[[str], None]) -> None:
     server, ends = serving.server, 0
     while server is not None:
         started = time.monotonic()
-        idle, looked = Idle(serving), started
-        while server.alive:
-            time.sleep(_LOOK_EVERY)
-            if time.monotonic() - looked >= _IDLE_EVERY:
-                looked = time.monotonic()
-                for name in idle.look():
-                    say(f"{name} was idle and is unloaded")
+        _stay(serving, server, say)
         if embedded.told_to_stop(serving.state):
             return
         ends = ends + 1 if time.monotonic() - started < STEADY else 1
@@ -51,6 +48,23 @@ def supervise(serving: Serving, say: Callable[[str], None]) -> None:
         if embedded.told_to_stop(serving.state):
             return
         server = _again(serving, server, say)
+
+
+def _stay(serving: Serving, server: embedded.Server, say: Callable[[str], None]) -> None:
+    """Until the server has ended; one that hangs is ended, and packages that are idle are unloaded."""
+    answered = looked = time.monotonic()
+    idle = Idle(serving)
+    while server.alive:
+        time.sleep(_LOOK_EVERY)
+        if embedded.answers(server):
+            answered = time.monotonic()
+            if answered - looked >= _IDLE_EVERY:
+                looked = answered
+                for name in idle.look():
+                    say(f"{name} was idle and is unloaded")
+        elif server.alive and time.monotonic() - answered > HANGS:
+            say(f"tritonserver has answered nobody for {HANGS:g} s; it is ended")
+            embedded.end(server, serving.state, timeout=_GRACE)
 
 
 def _again(serving: Serving, before: embedded.Server, say: Callable[[str], None]) -> embedded.Server | None:

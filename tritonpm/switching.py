@@ -18,8 +18,10 @@ from tritonpm.catalogue import Source
 from tritonpm.data import RenderedModel, Revision, Settings
 from tritonpm.errors import CapacityError, NotFoundError, ServerError, TritonpmError, UsageError
 from tritonpm.members import members_of, unload_unneeded
+from tritonpm.undoing import UNKNOWN, undone
 
 if TYPE_CHECKING:
+    from tritonpm.catalogue import Record
     from tritonpm.manager import Manager
     from tritonpm.serving import Serving
     from tritonpm.triton.client import Client
@@ -81,13 +83,16 @@ class Switching:
     def _switch(self, name: str, change: Callable[[], None]) -> views.Loaded | None:
         manager = self.manager
         record = manager.catalogue.get(name)
-        before, loaded = Source(record.package, record.settings), self.serving.is_loaded(name)
+        loaded = self.serving.is_loaded(name)
         change()
         if not loaded:
             return None
+        made = manager.catalogue.get(name)
         try:
             manager.optimising.ensure(name)
             with self.serving.client() as client, manager.changing(f"switch {name}"):
+                if not client.ready(name):  # another tritonpm has unloaded it meanwhile
+                    return None
                 revision = manager.rendered(name)
                 current = manager.catalogue.revision(name)
                 with manager.catalogue.intent("switch", _names(revision)):
@@ -96,9 +101,17 @@ class Switching:
                     return self.serving.loaded(client, name)
         except BaseException:
             with suppress(TritonpmError):  # the first error is the one to tell
-                manager.put_back(name, before)
-                manager.catalogue.set_status(name, record.status, record.reason)
+                self._take_back(name, record, made)
             raise
+
+    def _take_back(self, name: str, before: Record, made: Record) -> None:
+        """What we changed becomes what it was; what another tritonpm has changed since then stays."""
+        now = self.manager.catalogue.get(name)
+        package = before.package if now.package == made.package else now.package
+        settings = before.settings if now.settings == made.settings else now.settings
+        self.manager.put_back(name, Source(package, settings))
+        if now.status == "failed":
+            self.manager.catalogue.set_status(name, before.status, before.reason)
 
     def _rehearse(self, client: Client, revision: Revision) -> None:
         """Load the revision under a name of its own, probe it, and take it away. Raises ServerError, CapacityError."""
@@ -109,12 +122,11 @@ class Switching:
             with manager.progress(f"Rehearsing {revision.name}"):
                 client.load_and_wait(shadow.name)
                 probing.probe(manager, client, manager.catalogue.get(revision.name), model=shadow.name)
+                client.unload_and_wait(shadow.name)
         except TritonpmError as error:
-            with suppress(TritonpmError):
-                unload_unneeded(manager, client, (shadow.name, *new))
+            back = undone([lambda: unload_unneeded(manager, client, (shadow.name, *new))])
             manager.settle(_names(revision))
-            raise _told(revision.name, error) from None
-        client.unload_and_wait(shadow.name)
+            raise _told(revision.name, error, "" if back else UNKNOWN) from None
         manager.settle((shadow.name,))
 
 
@@ -134,11 +146,13 @@ def _names(revision: Revision) -> tuple[str, ...]:
     return (*(model.name for model in revision.models), revision.name + NEXT)
 
 
-def _told(name: str, error: TritonpmError) -> TritonpmError:
+def _told(name: str, error: TritonpmError, do: str) -> TritonpmError:
     if isinstance(error, CapacityError) or "out of memory" in str(error).lower():
         return CapacityError(
             f"both do not fit into memory: {error.what}",
             where=name,
             do=f"`tritonpm unload {name}`, set, and `tritonpm load {name}`: a short outage",
         )
-    return ServerError(f"the new revision does not prove itself, so the old one serves on: {error.what}", where=name)
+    return ServerError(
+        f"the new revision does not prove itself, so the old one serves on: {error.what}", where=name, do=do
+    )

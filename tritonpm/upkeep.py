@@ -10,7 +10,7 @@ from tritonpm import views
 from tritonpm.catalogue.blobs import digest_of
 from tritonpm.data import RepositoryFile, Revision
 from tritonpm.errors import StorageError, TritonpmError
-from tritonpm.members import users_of
+from tritonpm.members import unload_unneeded, users_of
 from tritonpm.repository.config import REVISION
 from tritonpm.repository.publish import is_ours
 
@@ -88,11 +88,16 @@ def drift(manager: Manager, client: Client) -> list[str]:
     found = []
     states = {state.name: state for state in client.index() if state.state == "READY"}
     owners = {model.name: revision for revision in manager.catalogue.published() for model in revision.models}
+    wanted = set(manager.catalogue.wanted())
     for entry in manager.catalogue.packages():
         revision = owners.get(entry.name)
         if entry.status == "loaded" and entry.name not in states:
             found.append(f"{entry.name} is recorded as loaded, and the server does not serve it")
-        elif entry.name in states and entry.status != "loaded":
+        elif (
+            entry.name in states
+            and entry.status != "loaded"
+            and not (entry.status == "failed" and entry.name in wanted)
+        ):
             found.append(f"{entry.name} is served, and recorded as {entry.status}: somebody else loaded it")
         elif entry.name in states and revision and not serves(client, revision):
             found.append(f"{entry.name} is served in another revision than {entry.revision}, which is recorded")
@@ -111,7 +116,7 @@ def serves(client: Client, revision: Revision) -> bool:
 def sync(serving: Serving) -> Iterator[tuple[str, str, str]]:
     """Make the server serve what the catalogue says: (what was done, package, why it could not be).
 
-    Models of no package here are left alone.
+    Models of no package here are left alone; members and rehearsals that a broken change left behind are not.
     """
     manager = serving.manager
     with serving.client() as client:
@@ -125,13 +130,26 @@ def sync(serving: Serving) -> Iterator[tuple[str, str, str]]:
                 todo.append(("loaded", entry.name))
             elif there and not wanted:
                 todo.append(("unloaded", entry.name))
+        for name in sorted(states - owners.keys()):
+            if "." in name and REVISION in client.config(name).get("parameters", {}):  # public names have no dot
+                todo.append(("tidied", name))
     for done, name in todo:
         try:
-            serving.load(name) if done == "loaded" else serving.unload(name, force=True)
+            _do(serving, done, name)
         except TritonpmError as error:
             yield done, name, str(error)
         else:
             yield done, name, ""
+
+
+def _do(serving: Serving, done: str, name: str) -> None:
+    if done == "loaded":
+        serving.load(name)
+    elif done == "unloaded":
+        serving.unload(name, force=True)
+    else:
+        with serving.client() as client, serving.manager.changing(f"tidy {name}"):
+            unload_unneeded(serving.manager, client, [name])
 
 
 def why(serving: Serving, name: str) -> list[str]:

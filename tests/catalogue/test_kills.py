@@ -91,4 +91,4 @@ def test_kills_lose_nothing(tmp_path: Path) -> None:
         process.wait()
         process.stdout.close()
         consistent(Manager.open(tmp_path / "workspace"))
-    print(f"{KILLS} kills, nothing lost")
+    print(f"{KILLS} kills in changes of the catalogue, nothing lost")

@@ -84,4 +84,4 @@ def test_clients_do_not_notice_that_a_switch_was_killed(tmp_path: Path) -> None:
         consistent(manager)
     finally:
         serving.stop(20)
-    print(f"{KILLS} kills, {len(seen.answers)} requests, nothing lost")
+    print(f"{KILLS} kills in live switches, {len(seen.answers)} requests, nothing lost")

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
+from tests.faults.test_connections import impatient
 from tests.test_optimising import WIDTH, scaled, single
-from tritonpm import supervisor
+from tritonpm import supervisor, upkeep
 from tritonpm.errors import ServerError, TritonpmError
 from tritonpm.manager import Manager, init
 from tritonpm.serving import Serving
 from tritonpm.triton import embedded
+from tritonpm.triton.client import Client
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
+STOPS = int(os.environ.get("TRITONPM_KILLS", "2"))
 ONES = {"x": np.ones((1, WIDTH), np.float32)}
 
 
@@ -94,7 +99,7 @@ def test_a_server_that_is_stopped_during_a_load_is_a_sentence_and_the_next_load_
     process = psutil.Process(server.pid)
     process.suspend()
     try:
-        with pytest.raises(ServerError, match="no Triton answers"), serving.client(load_timeout=2.0) as client:
+        with pytest.raises(ServerError, match="did not answer in time"), serving.client(load_timeout=2.0) as client:
             client.timeout = 2.0
             client.load_and_wait("p", timeout=2.0)
     finally:
@@ -119,3 +124,102 @@ def test_a_server_killed_during_a_load_leaves_what_is_recorded_true(serving: Ser
     serving.load("p")
     assert answers(serving)
     assert serving.status().drift == ()
+
+
+def stopped(serving: Serving) -> psutil.Process:
+    """The server, stopped where it is: its sockets take what is sent, and nothing answers."""
+    assert serving.server is not None
+    process = psutil.Process(serving.server.pid)
+    process.suspend()
+    return process
+
+
+def settled(serving: Serving) -> None:
+    """What the server was asked before it was stopped is done, and what it serves is what is recorded, after sync."""
+    with serving.client() as client:
+        busy = ("LOADING", "UNLOADING")
+        assert until(lambda: not any(state.state in busy for state in client.index()))
+    assert [reason for *_, reason in upkeep.sync(serving) if reason] == []
+    assert serving.status().drift == ()
+
+
+def test_clients_of_a_stopped_server_are_told_and_answered_rightly_afterwards(serving: Serving) -> None:
+    serving.load("p")
+    told, right = [], []
+
+    def work(protocol: str) -> None:
+        assert serving.server is not None
+        with Client(getattr(serving.server, protocol), protocol=protocol, timeout=0.5) as client:
+            for number in range(1, 1000):
+                try:
+                    answer = client.infer("p", {"x": np.full((1, WIDTH), number, np.float32)})
+                except ServerError as error:
+                    told.append(str(error))
+                    continue
+                assert float(answer["y"][0, 0]) == 2.0 * number
+                right.append(protocol)
+                if resumed.is_set():
+                    return
+
+    resumed = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        clients = [pool.submit(work, protocol) for protocol in ("http", "grpc")]
+        assert until(lambda: {"http", "grpc"} == set(right))
+        process = stopped(serving)
+        try:
+            assert until(lambda: len(told) >= 4)
+        finally:
+            process.resume()
+            resumed.set()
+        assert [each.result(60) for each in clients] == [None, None]
+    settled(serving)
+
+
+def test_a_server_that_is_stopped_in_the_middle_of_changes(serving: Serving) -> None:
+    assert serving.server is not None
+    hasty, dice, told = impatient(serving.manager.workspace.root, serving.server.http), random.Random(1), 0
+    process = psutil.Process(serving.server.pid)
+    for number in range(STOPS):
+        stop = threading.Timer(dice.random() * 1.5, process.suspend)
+        stop.start()
+        try:
+            hasty.load("p") if number % 2 == 0 else hasty.unload("p", force=True)
+        except TritonpmError:
+            told += 1
+        finally:
+            stop.join()
+            process.resume()
+        settled(serving)
+        assert answers(serving) == serving.is_loaded("p")
+    assert STOPS < 4 or told
+    print(f"stopped {STOPS} times in the middle of a change, {told} sentences, nothing lost")
+
+
+def test_a_server_that_hangs_is_ended_and_comes_back(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "HANGS", 1.0)
+    monkeypatch.setattr(supervisor, "_GRACE", 0.5)
+    serving.load("p")
+    said: list[str] = []
+    keeper = threading.Thread(target=supervisor.supervise, args=(serving, said.append))
+    keeper.start()
+    stopped(serving)
+    assert until(lambda: any("Loaded p again" in each for each in said)), said
+    assert "has answered nobody for 1 s" in said[0]
+    assert answers(serving)
+    serving.__dict__.pop("server", None)
+    assert serving.status().drift == ()
+    serving.stop(15)
+    keeper.join(20)
+    assert not keeper.is_alive()
+
+
+def test_a_stopped_server_can_be_ended(serving: Serving) -> None:
+    serving.load("p")
+    process = stopped(serving)
+    assert serving.stop(1.0)
+    assert not process.is_running()
+    assert not list(Path("/dev/shm").glob(f"{embedded.region_prefix(serving.state)}*"))
+    serving.__dict__.pop("server", None)
+    serving.serve(None, detach=True, timeout=60, standard_ports=False)
+    assert list(serving.load_wanted()) == [("p", "")]
+    assert answers(serving)

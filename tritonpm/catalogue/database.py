@@ -5,6 +5,7 @@ WAL mode with full synchronisation: a transaction that returned survives a power
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,8 +75,12 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._writable = not path.exists() or all(os.access(each, os.W_OK) for each in (path, path.parent))
+        place = f"{path.absolute().as_uri()}?mode={'rwc' if self._writable else _read_only(path)}"
         with plain(path):
-            self._connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect(
+                place, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False
+            )
         try:
             self._prepare()
         except BaseException:
@@ -121,11 +126,22 @@ class Database:
                 where=str(self.path),
                 do="upgrade tritonpm",
             )
+        if not self._writable:
+            self._require_current(version)
+            return
         self.do("PRAGMA journal_mode=WAL")
         self.do("PRAGMA synchronous=FULL")
         self.do("PRAGMA foreign_keys=ON")
         if version < len(MIGRATIONS):
             self._migrate()
+
+    def _require_current(self, version: int) -> None:
+        if version < len(MIGRATIONS):
+            raise StorageError(
+                "was written by an older tritonpm, and may only be read here",
+                where=str(self.path),
+                do="run any command as somebody who may write to it",
+            )
 
     def _migrate(self) -> None:
         """To the newest schema, or not at all; another process may have been quicker."""
@@ -137,6 +153,11 @@ class Database:
 
     def _version(self) -> int:
         return int(self.one("PRAGMA user_version")[0])
+
+
+def _read_only(path: Path) -> str:
+    """How SQLite opens what may only be read; where no log lies beside it, nobody writes, and nothing is locked."""
+    return "ro" if Path(f"{path}-wal").exists() else "ro&immutable=1"
 
 
 @contextmanager

@@ -29,11 +29,15 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.optimise": ("optimize", "jobs", "convert", "profile"),
     "tritonpm.cli.revisions": ("upgrade", "history", "rollback", "diff", "prune", "canary", "promote", "abort"),
     "tritonpm.cli.usage": ("use", "projects"),
+    "tritonpm.cli.perf": ("perf",),
     "tritonpm.cli.declared": ("plan", "apply", "declare"),
     "tritonpm.cli.repository": ("render", "lint"),
     "tritonpm.cli.stores": ("publish",),
+    "tritonpm.cli.deploy": ("deploy",),
     "tritonpm.cli.server": ("serve", "stop", "load", "unload", "reload", "status", "sync", "why", "infer"),
     "tritonpm.cli.observing": ("logs", "tracing", "logging"),
+    "tritonpm.cli.top": ("top",),
+    "tritonpm.cli.ui": ("ui",),
 }
 MODULE_OF = {name: module for module, names in COMMANDS.items() for name in names}
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.table import Table
 
 API_VERSION = "tritonpm/v1"
 
@@ -26,17 +27,27 @@ def envelope(kind: str, data: object, form: str) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; as wide as it needs to be where standard output is no terminal."""
+    show(listing(columns, rows))
+
+
+def listing(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table, not yet printed."""
     from rich.table import Table
     from rich.text import Text
 
-    listing = Table(box=None, pad_edge=False, header_style="bold")
+    made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        listing.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold")
     for row in rows:
-        listing.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        made.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    return made
+
+
+def show(what: RenderableType) -> None:
+    """Print what rich can draw, without blanks at the ends of lines."""
     console = _console()
     with console.capture() as printed:
-        console.print(listing)
+        console.print(what)
     sys.stdout.writelines(line.rstrip() + "\n" for line in printed.get().splitlines())
 
 

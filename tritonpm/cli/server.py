@@ -12,6 +12,7 @@ from tritonpm.cli.stores import REPOSITORY
 
 if TYPE_CHECKING:
     from tritonpm.views import ModelView
+    from tritonpm.web.running import Page
 
 NAME = click.argument("name", metavar="NAME")
 LOAD_TIMEOUT = click.option(
@@ -28,10 +29,14 @@ PROTOCOL = click.option("--protocol", type=click.Choice(["http", "grpc"]), defau
 @click.option("--grpc-port", type=int, help="[default: 8001, or a free one]")
 @click.option("--metrics-port", type=int, help="[default: 8002, or a free one]")
 @click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to wait until it is live.")
+@click.option("--ui", is_flag=True, help="With the page, on loopback (`tritonpm ui` has more options).")
 @reading
 @pass_app
-def serve_command(app: App, /, detach: bool, tritonserver: Path | None, timeout: float, **address: Any) -> None:
+def serve_command(
+    app: App, /, detach: bool, tritonserver: Path | None, timeout: float, ui: bool, **address: Any
+) -> None:
     """Start this workspace's Triton, and load what was loaded before."""
+    page = _page(app, detach) if ui else None
     serving = app.serving()
     view = serving.serve(tritonserver, detach=detach, timeout=timeout, **address)
     app.emit("Server", view, lambda: _describe_server(app, view, detach))
@@ -39,8 +44,21 @@ def serve_command(app: App, /, detach: bool, tritonserver: Path | None, timeout:
         app.advise(f"{name} could not be loaded: {reason}" if reason else f"Loaded {name}.")
     if detach:
         serving.supervised()
+    elif page:
+        with page.running():
+            app.advise(f"The page is at {page.url}")
+            serving.wait(app.advise)
     else:
         serving.wait(app.advise)
+
+
+def _page(app: App, detach: bool) -> Page:
+    """The page beside a server, its address taken before Triton is started."""
+    from tritonpm.cli.ui import PORT, made, read_token
+
+    if detach:
+        raise click.UsageError("--ui stays with its server: leave --detach out, or run `tritonpm ui`")
+    return made(app, "127.0.0.1", PORT, read_token(None))
 
 
 def _describe_server(app: App, view: object, detach: bool) -> None:
@@ -166,7 +184,7 @@ def sync_command(app: App) -> None:
         raise ServerError(f"{', '.join(failed)} could not be synchronised", do="see `tritonpm status`")
 
 
-@command("why", examples="tritonpm why bolts\ntritonpm why bolts.detect.6e2f9bf9")
+@command("why", examples="tritonpm why bolts\ntritonpm why detect.6e2f9bf9d1c2")
 @NAME
 @on_a_server
 @reading

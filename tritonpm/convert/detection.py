@@ -45,9 +45,8 @@ def boxes_of(answer: Mapping[str, Array]) -> Boxes | None:
 def _separate(corners: Array, scores: Array) -> Boxes:
     count = corners.shape[-2]
     frames = np.repeat(np.arange(int(np.prod(corners.shape[:-2]))), count)
-    flat = scores.reshape(len(frames), -1)
-    classes = flat.argmax(axis=1) if flat.size else np.zeros(len(frames), np.int64)
-    best = flat.max(axis=1) if flat.size else np.zeros(len(frames))
+    flat = scores.reshape(len(frames), -1) if scores.size else np.zeros((len(frames), 1))  # nothing found, or no class
+    classes, best = flat.argmax(axis=1), flat.max(axis=1)
     kept = best >= SCORE
     return Boxes(corners.reshape(-1, 4)[kept].astype(np.float64), best[kept], classes[kept], frames[kept])
 
@@ -67,14 +66,15 @@ def matched(one: Boxes, other: Boxes) -> tuple[int, int]:
 
 def _overlap(box: Array, others: Array) -> Array:
     """Intersection over union; boxes are (x1, y1, x2, y2), or for which that has no area, (x, y, width, height)."""
-    a, b = _corners(box[np.newaxis]), _corners(others)
+    a, b = as_corners(box[np.newaxis]), as_corners(others)
     sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
     shared = np.prod(np.clip(sides, 0, None), axis=1)
     union = _area(a) + _area(b) - shared
     return np.asarray(np.where(union > 0, shared / np.where(union > 0, union, 1.0), (a == b).all(axis=1)))
 
 
-def _corners(boxes: Array) -> Array:
+def as_corners(boxes: Array) -> Array:
+    """Boxes as (x1, y1, x2, y2), where they may be (x, y, width, height)."""
     sized = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1, keepdims=True)
     return np.where(sized, np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1), boxes)
 

@@ -14,7 +14,7 @@ from tritonpm.hardware.requirements import Wanted, unmet
 
 def checks(profile: str = "") -> list[Check]:
     """Every check, in the order in which a newcomer needs them; `profile` is the site's, such as mech-vision."""
-    tools = [*map(_package, _PACKAGES), _tensorrt()]
+    tools = [*map(_package, _PACKAGES), _tensorrt(), _perf_analyzer()]
     return [_python(), _server(), *tools, _memory(), _gpu(), *_requirements(profile)]
 
 
@@ -26,6 +26,7 @@ _PACKAGES = (
     ("pillow", "calibrating INT8 on images", 'pip install "tritonpm[optimize]"', False),
     ("keras", "converting .keras", 'pip install "tritonpm[frameworks]"', False),
     ("torch", "converting .pt2 and .keras", 'pip install "tritonpm[frameworks]"', False),
+    ("plotly", "reports of performance as pages", 'pip install "tritonpm[perf]"', False),
     ("tritonserver", "Triton's in-process API", "Python 3.12 and glibc 2.39 or later", False),
 )
 
@@ -64,6 +65,17 @@ def _tensorrt() -> Check:
     except MissingToolError as error:
         return Check("TensorRT", False, "", str(error), needed=False)
     return Check("TensorRT", True, f"{kit.flavour} {kit.version}, for engines", needed=False)
+
+
+def _perf_analyzer() -> Check:
+    from tritonpm.errors import NotFoundError
+    from tritonpm.perf import tool
+
+    try:
+        found = tool.find()
+    except NotFoundError as error:
+        return Check("perf_analyzer", False, "", f"for `tritonpm perf`: {error}", needed=False)
+    return Check("perf_analyzer", True, f"{found.version} {found.source} ({found.binary})", needed=False)
 
 
 def _requirements(profile: str) -> list[Check]:

@@ -68,7 +68,7 @@ class Staging:
         with _storing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             out = target.open("xb")
-        with out:
+        with _storing(target), out:  # closing writes what is left
             for chunk in chunks:
                 self._bounded(self.done + len(chunk))
                 with _storing(target):

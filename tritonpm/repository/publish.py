@@ -40,12 +40,15 @@ def publish(
 
 def withdraw(names: Iterable[str], root: Path, staging: Path) -> None:
     """Take models out of `root`, an ensemble (whose name has no dot) before its members. Raises StorageError."""
-    for name in sorted(names, key=lambda name: ("." in name, name)):
-        if (root / name).is_dir():
-            _require_ours(root / name)
-            (root / name).rename(staging / f"{name}.withdrawn")
-            shutil.rmtree(staging / f"{name}.withdrawn")
-    sync(root)
+    try:
+        for name in sorted(names, key=lambda name: ("." in name, name)):
+            if (root / name).is_dir():
+                _require_ours(root / name)
+                (root / name).rename(staging / f"{name}.withdrawn")
+                shutil.rmtree(staging / f"{name}.withdrawn")
+        sync(root)
+    except OSError as error:
+        raise storage_error(error, root) from None
 
 
 def is_ours(folder: Path) -> bool:

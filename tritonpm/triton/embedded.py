@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from tritonpm.disk import storage_error
 from tritonpm.errors import BusyError, ServerError
 from tritonpm.triton.installation import Installation, environment, find, prepare_backends
 
@@ -145,9 +146,20 @@ def _started(
 def stop(server: Server, state: Path, *, timeout: float = EXIT_TIMEOUT + 10.0) -> None:
     """End the server: TERM, wait for requests in flight, KILL at the deadline; its stubs and regions go with it."""
     tell_to_stop(state)
+    end(server, state, timeout=timeout)
+    (state / "server.json").unlink(missing_ok=True)
+
+
+def end(server: Server, state: Path, *, timeout: float) -> None:
+    """As `stop`, but whoever supervises the server may start it again."""
     _end_group(server.pid, timeout)
     sweep(state)
-    (state / "server.json").unlink(missing_ok=True)
+
+
+def answers(server: Server) -> bool:
+    """Whether the server answers a new connection within two seconds."""
+    host, _, port = server.http.rpartition(":")
+    return _live(host, int(port))
 
 
 @contextmanager
@@ -174,9 +186,12 @@ def guarded(server: Server, state: Path) -> Iterator[None]:
 
 
 def tell_to_stop(state: Path) -> None:
-    """Whoever supervises the server of this state folder shall not start it again."""
-    if state.is_dir():
-        (state / _STOPPING).touch()
+    """Whoever supervises the server of this state folder shall not start it again. Raises StorageError."""
+    try:
+        if state.is_dir():
+            (state / _STOPPING).touch()
+    except OSError as error:
+        raise storage_error(error, state) from None
 
 
 def told_to_stop(state: Path) -> bool:
@@ -317,6 +332,7 @@ def _command(
         "--rate-limit=execution_count",
         f"--trace-config=triton,file={_TRACE}",  # without a file tracing cannot be switched on later
         "--trace-config=level=OFF",
+        "--metrics-config=summary_latencies=true",  # p50 and p99 of every model
     ]
     if installation.caches:
         command += [f"--cache-directory={installation.caches}", f"--cache-config=local,size={CACHE_BYTES}"]

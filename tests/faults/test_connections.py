@@ -1,0 +1,161 @@
+"""The connection to the server breaks, at any request of any change: what is served is what is recorded, or it is told.
+
+The manager talks to a real Triton through a wire that is cut, hangs, or loses the reply to what the server has done.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.catalogue.test_kills import consistent
+from tests.faults.proxy import FAULTS, Proxy
+from tests.test_optimising import WIDTH, cascade, scaled, single
+from tests.test_switching import under_load
+from tritonpm.errors import ServerError, TritonpmError
+from tritonpm.manager import Manager, init
+from tritonpm.serving import Serving
+from tritonpm.switching import Switching
+from tritonpm.triton.client import Client, Connection
+from tritonpm.upkeep import drift, sync
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
+ROUNDS = int(os.environ.get("TRITONPM_KILLS", "4"))
+MOST_REQUESTS = 24  # of one change; a fault after the last one strikes nobody
+FACTORS = {"1": 2.0, "2": 5.0}  # of the two versions of p
+
+
+class Impatient(Serving):
+    """Short time limits: what hangs is given up soon."""
+
+    @contextmanager
+    def client(self, protocol: str = "http", *, load_timeout: float = 3.0) -> Iterator[Client]:
+        with super().client(protocol, load_timeout=min(3.0, load_timeout)) as client:
+            yield client
+
+
+def impatient(root: Path, url: str) -> Serving:
+    return Impatient(Manager.open(root, server=Connection(url, timeout=0.5)))
+
+
+@dataclass(frozen=True)
+class Site:
+    """A workspace with its server, and the same workspace behind wires that can break, by protocol."""
+
+    direct: Serving
+    wires: dict[str, Proxy]
+    wired: dict[str, Serving]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    root = tmp_path_factory.mktemp("a workspace")
+    init(root)
+    direct = Serving(Manager.open(root))
+    direct.serve(None, detach=True, timeout=60, standard_ports=False)
+    assert direct.server is not None
+    try:
+        with Proxy(direct.server.http) as http, Proxy(direct.server.grpc) as grpc:
+            wires = {"http": http, "grpc": grpc}
+            urls = {protocol: f"{protocol}://{wire.address}" for protocol, wire in wires.items()}
+            yield Site(direct, wires, {each: impatient(root, urls[each]) for each in urls})
+    finally:
+        direct.stop(15)
+
+
+def agreed(serving: Serving) -> list[str]:
+    with serving.client() as client:
+        return drift(serving.manager, client)
+
+
+def broken(site: Site, wire: Proxy, change: Callable[[], object]) -> str:
+    """Do `change` over a wire that breaks; what it said. What is recorded must be served, at the latest after sync."""
+    said = ""
+    try:
+        change()
+    except TritonpmError as error:
+        said = str(error)
+    finally:
+        wire.heal()
+    if apart := agreed(site.direct):
+        assert "tritonpm sync" in said, (said, apart)
+        assert [reason for *_, reason in sync(site.direct) if reason] == []
+        assert agreed(site.direct) == [], (said, apart)
+    consistent(site.direct.manager)
+    return said
+
+
+def changes(wired: Serving, sources: Sequence[Path], number: int) -> tuple[Callable[[], object], ...]:
+    """What is done to p, which is loaded and has two revisions, and to the cascade q."""
+    switching, catalogue = Switching(wired), wired.manager.catalogue
+    current = catalogue.get("p").package.version
+    return (
+        lambda: wired.load("q"),
+        lambda: switching.set("p", {"max_batch_size": number % 7 + 2}),
+        lambda: switching.upgrade("p", next(each for each in sources if each.name != current)),
+        lambda: switching.roll_back("p", next(h.number for h in catalogue.history("p") if not h.current)),
+        lambda: wired.unload("q"),
+    )
+
+
+def test_any_request_of_any_change_may_be_lost_and_clients_do_not_notice(site: Site, tmp_path: Path) -> None:
+    manager, dice = site.direct.manager, random.Random(11)
+    sources = [versioned(single(tmp_path / version, scaled(factor)), version) for version, factor in FACTORS.items()]
+    manager.import_package(sources[0])
+    manager.import_package(cascade(tmp_path / "q", scaled(2.0, result="m"), scaled(3.0, source="m"), name="q"))
+    site.direct.load("p")
+    Switching(site.direct).upgrade("p", sources[1])
+    struck = told = 0
+    with under_load(site.direct, "p", clients=2) as seen:
+        for number in range(ROUNDS):
+            protocol, fault, lasting = dice.choice(sorted(site.wires)), dice.choice(FAULTS), dice.random() < 0.5
+            wire, wired, kind = site.wires[protocol], site.wired[protocol], number % 5
+            (site.direct.unload if kind == 0 else site.direct.load)("q")
+            change = changes(wired, sources, number)[kind]
+            wire.arm(fault, dice.randrange(MOST_REQUESTS), lasting=lasting)
+            said = broken(site, wire, change)
+            struck, told = struck + wire.struck, told + bool(said)
+            assert not manager.show("p").pending, "its settings are not those of the revision that serves"
+    assert struck > 0
+    assert seen.failures == []
+    assert set(seen.answers) <= set(FACTORS.values())
+    print(f"{struck} connections broken, {told} sentences, {len(seen.answers)} requests, nothing lost")
+
+
+def versioned(folder: Path, version: str) -> Path:
+    """The package with its version in its manifest."""
+    manifest = folder / "package.yaml"
+    manifest.write_text(manifest.read_text().replace('version: "1"', f'version: "{version}"'))
+    return folder
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_client_is_answered_rightly_or_told(site: Site, tmp_path: Path, protocol: str) -> None:
+    """Each request has an answer of its own: one that came late, or for another request, would be seen."""
+    if "r" not in {entry.name for entry in site.direct.manager.packages()}:
+        site.direct.manager.import_package(single(tmp_path / "r", scaled(4.0), name="r"))
+    site.direct.load("r")
+    server, dice, told, number = site.direct.server, random.Random(5), 0, 0
+    assert server is not None
+    with Proxy(getattr(server, protocol)) as wire:
+        for fault in FAULTS:
+            with Client(wire.address, protocol=protocol, timeout=0.7) as client:
+                wire.arm(fault, dice.randrange(4))
+                for _ in range(6):
+                    number += 1
+                    try:
+                        answer = client.infer("r", {"x": np.full((1, WIDTH), number, np.float32)})
+                    except TritonpmError as error:
+                        assert isinstance(error, ServerError), error
+                        told += 1
+                    else:
+                        assert np.array_equal(answer["y"], np.full((1, WIDTH), 4.0 * number, np.float32))
+            wire.heal()
+    assert told

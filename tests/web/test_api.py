@@ -1,0 +1,237 @@
+"""The REST API as a client uses it, on a page and a Triton that really run."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.test_optimising import WIDTH, cascade, scaled
+from tests.web.conftest import API, DEADLINE, Site, Start, zipped
+from tritonpm.manager import Manager
+from tritonpm.tensors import save_npz
+from tritonpm.web.security import Access
+
+
+def test_a_package_comes_in_is_changed_and_goes(site: Site, tmp_path: Path) -> None:
+    assert site.done(site.upload(zipped(tmp_path / "in", scaled(2.0), "a"))) == "Imported a (other)."
+    page = site.get("/packages")
+    assert [(item["name"], item["status"], item["mode"]) for item in page["items"]] == [("a", "imported", "shared")]
+    changed = site.http.patch(f"{API}/packages/a/settings", json={"changes": {"mode": "performance", "instances": 3}})
+    assert (changed.status_code, changed.json()["instances"]) == (200, 3)
+    assert site.post("/packages/a/rename", {"new_name": "b"})["name"] == "b"
+    exported = site.http.get(f"{API}/packages/b/export")
+    assert "package.yaml" in zipfile.ZipFile(io.BytesIO(exported.content)).namelist()
+    assert site.http.delete(f"{API}/packages/b").status_code == 204
+    assert site.get("/packages")["total"] == 0
+    assert list(Manager.open(site.root).workspace.staging.iterdir()) == []
+
+
+def test_the_api_says_the_same_as_the_manager(site: Site, tmp_path: Path) -> None:
+    site.done(site.upload(zipped(tmp_path / "in", scaled(11.0), "same")))
+    import msgspec
+
+    told = msgspec.to_builtins(Manager.open(site.root).show("same"))
+    assert site.get("/packages/same") == json.loads(msgspec.json.encode(told))
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "status", "said"),
+    [
+        (b"no archive", "x.zip", "failed", "urn:tritonpm:package"),
+        (b"", "x.onnx", "failed", "urn:tritonpm:package"),
+        (b"x", "x.exe", 422, "cannot be taken"),
+        (b"x", "..", 422, "cannot be taken"),
+    ],
+)
+def test_what_is_no_package_is_refused_and_leaves_nothing(
+    site: Site, content: bytes, name: str, status: int | str, said: str
+) -> None:
+    response = site.http.post(f"{API}/packages", params={"filename": name}, content=content)
+    if status == "failed":
+        assert site.refused(response.json())["type"] == said
+    else:
+        assert response.status_code == status
+        assert said in response.json()["detail"]
+    assert list(Manager.open(site.root).workspace.staging.iterdir()) == []
+
+
+def test_no_file_name_leads_out_of_the_quarantine(site: Site, tmp_path: Path) -> None:
+    file = zipped(tmp_path / "in", scaled(12.0), "kept")
+    ended = site.upload(file, filename="../../../../etc/évil\x00 name.zip")
+    assert site.done(ended).startswith("Imported kept")
+
+
+def test_errors_are_problems_with_a_status_and_no_path(site: Site, tmp_path: Path) -> None:
+    for method, path, status, kind in (
+        ("GET", "/packages/nobody", 404, "not-found"),
+        ("POST", "/packages/nobody/load", 404, "not-found"),
+        ("GET", "/jobs/99", 404, "not-found"),
+        ("GET", "/operations/x", 404, "not-found"),
+    ):
+        answer = site.http.request(method, API + path)
+        assert (answer.status_code, answer.json()["type"]) == (status, f"urn:tritonpm:{kind}")
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert str(site.root) not in answer.text
+    site.done(site.upload(zipped(tmp_path / "in", scaled(13.0), "there")))
+    taken = site.refused(site.upload(zipped(tmp_path / "two", scaled(14.0), "there")))
+    assert taken["status"] == 409
+    refused = site.http.patch(f"{API}/packages/there/settings", json={"changes": {"max_batch_size": 0}})
+    assert refused.status_code == 422
+    assert refused.json()["detail"] == "the batch size is 1 to 128, not 0"
+    lost = site.refused(site.post("/packages/there/load"))
+    assert (lost["status"], lost["detail"]) == (502, "no server runs for this workspace")
+    malformed = site.http.patch(f"{API}/packages/there/settings", json={"other": 1})
+    assert (malformed.status_code, malformed.json()["title"]) == (422, "Malformed request")
+
+
+def test_choices_say_what_the_rules_say(site: Site, tmp_path: Path) -> None:
+    site.done(site.upload(zipped(tmp_path / "in", scaled(15.0), "chosen")))
+    found = site.post("/packages/chosen/settings/check", {"changes": {"mode": "shared"}})
+    options = {each["value"]: each["why"] for each in found["options"]["optimizer"]}
+    assert options["openvino"] == ""
+    assert options["tensorrt"] == "the optimizer tensorrt does not work for device cpu (stage 's')"
+    broken = site.post("/packages/chosen/settings/check", {"changes": {"instances": 2}})
+    assert [each["rule"] for each in broken["verdicts"]] == ["shared-instances"]
+    chinese = {"accept-language": "zh-CN,zh;q=0.9"}
+    told = site.post("/packages/chosen/settings/check", {"changes": {"instances": 2}}, headers=chinese)
+    assert told["verdicts"][0]["sentence"] != broken["verdicts"][0]["sentence"]
+    assert "2" in told["verdicts"][0]["sentence"]
+
+
+def test_a_package_is_optimised_with_progress_and_cancelled(site: Site, tmp_path: Path) -> None:
+    site.done(site.upload(zipped(tmp_path / "in", scaled(16.0), "fast")))
+    job = site.post("/packages/fast/optimise", {"changes": {"precision": "FP16"}})
+    assert site.http.post(f"{API}/packages/fast/rename", json={"new_name": "x"}).status_code == 409
+    deadline = time.monotonic() + DEADLINE
+    while (job := site.get(f"/jobs/{job['id']}"))["state"] == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert job["state"] == "done", job
+    details = site.get("/packages/fast")
+    assert (details["status"], details["optimisations"][0]["state"]) == ("ready", "verified")
+    assert site.http.post(f"{API}/packages/fast/optimise", json={}).status_code == 204
+    assert 'backend: "openvino"' in site.get("/packages/fast/config")["fast"]
+    again = site.post("/packages/fast/optimise", {"again": True})
+    assert site.post(f"/jobs/{again['id']}/cancel")["state"] in ("cancelled", "done")
+
+
+def test_projects_are_named_before_anything_goes(site: Site, tmp_path: Path) -> None:
+    site.done(site.upload(zipped(tmp_path / "in", scaled(17.0), "used")))
+    site.http.put(f"{API}/packages/used/projects/LINE-3", json={"ttl": 60}).raise_for_status()
+    assert site.get("/packages", params={"project": "LINE-3"})["total"] == 1
+    refused = site.http.delete(f"{API}/packages/used")
+    assert (refused.status_code, "LINE-3" in refused.json()["detail"]) == (409, True)
+    assert site.http.delete(f"{API}/packages/used/projects/LINE-3").status_code == 204
+    assert site.http.delete(f"{API}/packages/used").status_code == 204
+
+
+def test_events_tell_what_others_do(site: Site, tmp_path: Path) -> None:
+    heard: list[str] = []
+    listening, stop = threading.Event(), threading.Event()
+
+    def listen() -> None:
+        with httpx.stream("GET", f"{site.url}api/v1/events", timeout=30, trust_env=False) as stream:
+            for line in stream.iter_lines():
+                listening.set()
+                heard.append(line)
+                if stop.is_set() or "event: packages" in line:
+                    return
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    assert listening.wait(10)
+    from tests.test_optimising import single
+
+    Manager.open(site.root).import_package(single(tmp_path / "in", scaled(18.0), "elsewhere"))
+    thread.join(20)
+    assert not thread.is_alive()
+    assert "event: packages" in heard
+
+
+@pytest.mark.server
+def test_a_package_is_loaded_asked_switched_rolled_back_and_unloaded(live: Site, tmp_path: Path) -> None:
+    live.done(live.upload(zipped(tmp_path / "in", scaled(2.0), "p")))
+    assert live.done(live.post("/packages/p/load")) == "Loaded p, revision 1: answered 1 sample, 0 as expected."
+    save_npz(tmp_path / "i.npz", {"x": np.full((3, WIDTH), 2.0, np.float32)})
+    asked = live.http.post(f"{API}/packages/p/infer", content=(tmp_path / "i.npz").read_bytes())
+    output = asked.json()["outputs"][0]
+    assert (output["name"], output["shape"], set(output["values"])) == ("y", [3, WIDTH], {"4"})
+    assert live.http.post(f"{API}/packages/p/infer").json()["outputs"][0]["shape"] == [2, WIDTH]
+    wrong = live.http.post(f"{API}/packages/p/infer", content=b"PK nothing")
+    assert wrong.status_code == 422
+    assert str(live.root) not in wrong.text
+    changed = live.http.patch(f"{API}/packages/p/settings", json={"changes": {"max_batch_size": 4}, "live": True})
+    assert live.done(changed.json()).startswith("p serves revision 2")
+    forbidden = live.http.patch(f"{API}/packages/p/settings", json={"changes": {"max_batch_size": 999}, "live": True})
+    assert forbidden.status_code == 422
+    assert [each["number"] for each in live.get("/packages/p/history")] == [2, 1]
+    assert "-max_batch_size" in live.http.get(f"{API}/packages/p/diff", params={"one": 1}).text
+    assert live.done(live.post("/packages/p/rollback")).startswith("p serves revision 1")
+    counted = live.get("/packages/p/statistics")[0]
+    assert counted["inferences"] > 0
+    assert sum(counted["batches"].values()) == counted["executions"]
+    assert live.http.delete(f"{API}/packages/p").status_code == 409
+    assert live.done(live.post("/packages/p/unload", {"force": True})) == "Unloaded p."
+    assert live.http.post(f"{API}/packages/p/infer").status_code == 404
+
+
+@pytest.mark.server
+def test_an_upgrade_is_live_and_a_bad_one_is_never_seen(live: Site, tmp_path: Path) -> None:
+    live.done(live.upload(zipped(tmp_path / "one", scaled(3.0), "up")))
+    live.done(live.post("/packages/up/load"))
+    live.done(live.upload(zipped(tmp_path / "two", scaled(5.0), "up"), "/packages/up/upgrade"))
+    assert live.get("/packages/up")["revision"] == 2
+    broken = tmp_path / "broken.zip"
+    broken.write_bytes(b"PK")
+    assert live.refused(live.upload(broken, "/packages/up/upgrade"))["status"] == 422
+    answer = live.http.post(f"{API}/packages/up/infer").json()
+    assert answer["outputs"][0]["values"][0] == "4.5"
+
+
+@pytest.mark.server
+def test_a_cascade_is_loaded_with_its_members(live: Site, tmp_path: Path) -> None:
+    import shutil
+
+    folder = cascade(tmp_path / "c", scaled(2.0, less=1.0, result="z1"), scaled(7.0, source="z1"), "c")
+    live.done(live.upload(Path(shutil.make_archive(str(folder), "zip", folder))))
+    live.done(live.post("/packages/c/load"))
+    live.http.post(f"{API}/packages/c/infer").raise_for_status()
+    assert len(live.get("/packages/c/statistics")) == 3
+    assert live.get("/packages/c")["type"] == "other + other"
+    states = {model["name"]: model["state"] for model in live.get("/server")["models"]}
+    assert states["c"] == "READY"
+
+
+@pytest.mark.server
+def test_triton_is_started_and_stopped_from_the_page(start: Start) -> None:
+    fresh = start()
+    try:
+        assert "is live" in fresh.done(fresh.post("/server/start"))
+        assert fresh.get("/server")["state"] == "live"
+    finally:
+        assert fresh.done(fresh.post("/server/stop")) == "Stopped."
+    assert fresh.get("/server")["state"] == "stopped"
+
+
+def test_too_much_is_refused(start: Start, tmp_path: Path) -> None:
+    small = start(Access(upload=100, body=100))
+    package = zipped(tmp_path / "in", scaled(19.0), "large")
+    told = small.http.post(f"{API}/packages", params={"filename": "large.zip"}, content=package.read_bytes())
+    assert told.status_code == 413
+
+    def chunks() -> object:
+        for _ in range(8):
+            yield b"x" * 64
+
+    streamed = small.http.post(f"{API}/packages", params={"filename": "large.zip"}, content=chunks())  # type: ignore[arg-type]
+    assert streamed.status_code == 413
+    assert streamed.json()["detail"] == "no more than 100 bytes can be sent here"
+    assert list(Manager.open(small.root).workspace.staging.iterdir()) == []

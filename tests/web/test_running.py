@@ -1,0 +1,81 @@
+"""`tritonpm ui` and `tritonpm serve --ui` as a user starts and ends them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.cli.test_cli import TRITONPM, run
+
+TOKEN = "a token that is long enough"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    run("init", tmp_path / "a workspace")
+    return tmp_path / "a workspace"
+
+
+@contextmanager
+def started(
+    *arguments: object, stream: str = "stdout", **variables: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A page and its address; it is ended by force where the test did not end it."""
+    environment = {**os.environ, **variables}
+    process = subprocess.Popen(
+        [*TRITONPM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    try:
+        lines = getattr(process, stream)
+        url = next((found[0] for line in lines if (found := re.search(r"https?://\S+", line))), "")
+        assert url, process.stderr.read() if process.stderr else ""
+        yield process, url
+    finally:
+        process.kill()
+        process.communicate(timeout=20)
+
+
+def test_the_page_starts_answers_and_ends(workspace: Path) -> None:
+    with started("ui", "-w", workspace, "--port", 0) as (process, url):
+        assert httpx.get(f"{url}packages", trust_env=False, timeout=20).status_code == 200
+        with httpx.stream("GET", f"{url}api/v1/events", trust_env=False, timeout=20) as events:
+            next(events.iter_lines())
+            process.send_signal(signal.SIGINT)
+            assert process.wait(8) == 0
+    assert "Traceback" not in (process.stderr.read() if process.stderr and not process.stderr.closed else "")
+
+
+def test_a_token_comes_from_a_file(workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    with started("ui", "-w", workspace, "--port", 0, "--token-file", tmp_path / "token") as (_, url):
+        assert httpx.get(url, trust_env=False, timeout=20).status_code == 401
+        assert httpx.get(url, auth=("x", TOKEN), trust_env=False, timeout=20).status_code == 200
+
+
+def test_what_cannot_be_served_is_said(workspace: Path, tmp_path: Path) -> None:
+    assert "needs a token" in run("ui", "-w", workspace, "--host", "0.0.0.0", code=2, TRITONPM_UI_TOKEN="")
+    assert "cannot be read" in run("ui", "-w", workspace, "--token-file", tmp_path / "none", code=1)
+    assert "go together" in run("ui", "-w", workspace, "--port", 0, "--tls-key", tmp_path / "key", code=2)
+    with started("ui", "-w", workspace, "--port", 0) as (_, url):
+        taken = url.rstrip("/").rpartition(":")[2]
+        assert "cannot be bound" in run("ui", "-w", workspace, "--port", taken, code=1)
+    assert "stays with its server" in run("serve", "-w", workspace, "--ui", "--detach", code=2)
+
+
+def test_without_its_libraries_it_says_what_to_install(workspace: Path) -> None:
+    code = (
+        "import sys; sys.modules['uvicorn'] = None; sys.argv = ['tritonpm', 'ui', '-w', sys.argv[1]]\n"
+        "from tritonpm.cli.main import main\nmain()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, workspace], capture_output=True, text=True, check=False)
+    assert ended.stderr == 'Error: the page needs uvicorn; pip install "tritonpm[web]"\n'
+    assert ended.returncode == 1

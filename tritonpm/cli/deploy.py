@@ -1,0 +1,152 @@
+"""Commands that make what runs the packages elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from tritonpm.cli.app import App, Command, F, command, pass_app
+from tritonpm.deploy.choices import Choices
+
+
+class Group(Command, click.RichGroup):  # type: ignore[misc]  # rich_click types the two bases differently
+    """A group with the common options and, below its help, its examples."""
+
+
+def _chosen(name: str, help: str, **more: Any) -> Callable[[F], F]:
+    """An option that sets the field of Choices of its name; the default is the field's."""
+    default = getattr(Choices, name)
+    flag = f"--{name.replace('_', '-')}"
+    return click.option(flag, name, default=default, show_default=bool(default), help=help, **more)
+
+
+def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def add(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
+FILES = _all(
+    click.option("--package", "packages", multiple=True, metavar="NAME", help="[default: all that shall be loaded]"),
+    click.option(
+        "--output", type=click.Path(path_type=Path, file_okay=False), help="Write the files into this folder."
+    ),
+    click.option("--force", is_flag=True, help="Also over files that say something else."),
+)
+IMAGES = _all(
+    _chosen("triton_version", "Of NVIDIA's container."),
+    _chosen("triton_image", "The whole name of another image, best with its @sha256: digest."),
+    _chosen("manager_image", "The image that the Dockerfile makes."),
+)
+THRESHOLDS = _all(
+    _chosen("queue_ms", "Tell when requests wait longer than this for their turn."),
+    _chosen("latency_ms", "Tell when one in a hundred requests takes longer than this."),
+    _chosen("failing", "Tell when more than this share of the requests fails."),
+)
+CLUSTER = _all(
+    _chosen("namespace", "It must be there."),
+    _chosen("repository", "An s3:// URL of the repository, instead of the workspace's volume.", metavar="URL"),
+    _chosen("gpus", "For each replica; 0 is a server for CPUs."),
+    _chosen("replicas", "How many servers at least."),
+    _chosen("max_replicas", "How many at most: asks for an autoscaler [default: none]."),
+    _chosen("cpu", "Cores for each replica."),
+    _chosen("memory", "For each replica."),
+    click.option("--apply", "applied", is_flag=True, help="Bring it to the cluster, with kubectl, after a dry run."),
+    click.option("--context", default="", help="Of kubectl's configuration [default: its current one]."),
+)
+
+
+@click.group(
+    "deploy",
+    cls=Group,
+    examples="""
+    tritonpm deploy compose --output .
+    tritonpm deploy kubernetes --replicas 2 --max-replicas 6 --output cluster
+    """,
+)
+def deploy_command() -> None:
+    """Make the files that run the packages elsewhere: compose, Kubernetes, KServe, Prometheus, Grafana."""
+
+
+@command("compose", examples="tritonpm deploy compose\ntritonpm deploy compose --triton-version 26.10 --output .")
+@FILES
+@IMAGES
+@THRESHOLDS
+@pass_app
+def compose_command(app: App, /, **options: Any) -> None:
+    """Triton, the manager with its page, Prometheus and Grafana on one machine, by Docker Compose."""
+    _deploy(app, "compose", **options)
+
+
+@command("prometheus", examples="tritonpm deploy prometheus > rules.yml\ntritonpm deploy prometheus --queue-ms 20")
+@FILES
+@THRESHOLDS
+@pass_app
+def prometheus_command(app: App, /, **options: Any) -> None:
+    """Alerting rules: queue time, failures, latency, GPU memory, and each package that no server has loaded."""
+    _deploy(app, "prometheus", **options)
+
+
+@command("grafana", examples="tritonpm deploy grafana > dashboard.json")
+@FILES
+@pass_app
+def grafana_command(app: App, /, **options: Any) -> None:
+    """A dashboard of the packages."""
+    _deploy(app, "grafana", **options)
+
+
+@command(
+    "kubernetes",
+    examples="""
+    tritonpm deploy kubernetes --gpus 1 --output cluster
+    tritonpm deploy kubernetes --replicas 2 --max-replicas 6 --repository s3://models/line-3 --output cluster
+    tritonpm deploy kubernetes --apply --context production
+    """,
+)
+@FILES
+@IMAGES
+@CLUSTER
+@_chosen("storage", "Of the workspace's volume.")
+@_chosen("storage_class", "Of the workspace's volume; it must offer ReadWriteMany.")
+@THRESHOLDS
+@pass_app
+def kubernetes_command(app: App, /, **options: Any) -> None:
+    """A kustomization: Triton, the manager, autoscaler, monitoring and network policies."""
+    _deploy(app, "kubernetes", **options)
+
+
+@command("kserve", examples="tritonpm deploy kserve --repository s3://models/line-3 --output cluster")
+@FILES
+@_chosen("triton_version", "Of NVIDIA's container.")
+@_chosen("triton_image", "The whole name of another image, best with its @sha256: digest.")
+@CLUSTER
+@pass_app
+def kserve_command(app: App, /, **options: Any) -> None:
+    """A ServingRuntime and an InferenceService for KServe."""
+    _deploy(app, "kserve", **options)
+
+
+for _each in (compose_command, prometheus_command, grafana_command, kubernetes_command, kserve_command):
+    deploy_command.add_command(_each)
+
+
+def _deploy(
+    app: App, target: str, output: Path | None, force: bool, applied: bool = False, context: str = "", **chosen: Any
+) -> None:
+    from tritonpm import deploying
+
+    made = deploying.deployment(app.workspace, target, **chosen)
+    for place in deploying.write(made.files, output, force=force) if output else ():
+        app.say(f"Wrote {place}.")
+    for line in deploying.apply(made.files, context) if applied else ():
+        app.say(line)
+    if not output and not applied:
+        click.echo(made.text, nl=False)
+    for sentence in made.advice:
+        app.advise(f"{sentence}.")

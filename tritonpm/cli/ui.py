@@ -1,0 +1,81 @@
+"""The page: `tritonpm ui`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app
+
+if TYPE_CHECKING:
+    from tritonpm.web.running import Page
+
+PORT = 8080
+MAX_UPLOAD = 16  # GiB
+TOKEN = "TRITONPM_UI_TOKEN"  # noqa: S105 the variable's name
+
+
+@command(
+    "ui",
+    examples="""
+    tritonpm ui
+    tritonpm ui --port 9000
+    TRITONPM_UI_TOKEN=$(openssl rand -hex 16) tritonpm ui --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
+    """,
+)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The address to bind to; all but loopback need a token."
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 is a free one.")
+@click.option("--token-file", type=click.Path(path_type=Path), help=f"Where the token is [default: {TOKEN}].")
+@click.option(
+    "--allow-host", "hosts", multiple=True, metavar="NAME", help="A name that the page is reached by (repeatable)."
+)
+@click.option(
+    "--max-upload", type=click.IntRange(1), default=MAX_UPLOAD, show_default=True, metavar="GIB", help="Of one package."
+)
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="A certificate in PEM form, for https.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its key.")
+@on_a_server
+@pass_app
+def ui_command(
+    app: App, /, host: str, port: int, token_file: Path | None, hosts: tuple[str, ...], max_upload: int,
+    tls_cert: Path | None, tls_key: Path | None,
+) -> None:  # fmt: skip
+    """Serve the page and its REST API, until Ctrl-C."""
+    page = made(app, host, port, read_token(token_file), hosts, max_upload, tls_cert, tls_key)
+    click.echo(f"The page is at {page.url}")
+    app.advise("Ctrl-C ends it.")
+    page.run()
+
+
+def made(
+    app: App, host: str, port: int, token: str, hosts: tuple[str, ...] = (), max_upload: int = MAX_UPLOAD,
+    certificate: Path | None = None, key: Path | None = None,
+) -> Page:  # fmt: skip
+    """The page, bound and not yet answering. Raises RequirementError where its libraries are not installed."""
+    from tritonpm.errors import RequirementError
+
+    try:
+        from tritonpm.web.running import Page
+        from tritonpm.web.security import access
+    except ImportError as error:
+        raise RequirementError(f"the page needs {error.name}", do='pip install "tritonpm[web]"') from None
+    allowed = access(host, token=token, hosts=hosts, upload=max_upload << 30)
+    return Page(app.workspace, app.server, host, port, allowed, certificate, key)
+
+
+def read_token(file: Path | None) -> str:
+    """The token of a file, or of the environment; "" where there is none. Raises NotFoundError."""
+    import os
+
+    from tritonpm.errors import NotFoundError
+
+    if file is None:
+        return os.environ.get(TOKEN, "")
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise NotFoundError(f"cannot be read ({error.strerror})", where=str(file), do="check --token-file") from None

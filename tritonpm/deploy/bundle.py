@@ -1,0 +1,116 @@
+"""Which files each kind of deployment is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritonpm.deploy import arguments, metrics
+from tritonpm.deploy.files import File, render
+
+if TYPE_CHECKING:
+    from tritonpm.deploy.choices import Choices
+
+COMPOSE = "docker-compose.yml"
+RULES, DASHBOARD = "prometheus-rules.yml", "grafana-dashboard.json"
+WORKSPACE = "/workspace"  # where the workspace's volume is in every container
+REPOSITORY = f"{WORKSPACE}/model_repository"
+KSERVE_MODELS = "/mnt/models"  # where KServe brings what storageUri names
+
+_COMPOSED = (
+    ("compose/prometheus.yml", "deploy/prometheus/prometheus.yml"),
+    (RULES, "deploy/prometheus/rules/tritonpm.yml"),
+    ("compose/datasource.yml", "deploy/grafana/provisioning/datasources/tritonpm.yml"),
+    ("compose/dashboards.yml", "deploy/grafana/provisioning/dashboards/tritonpm.yml"),
+    (DASHBOARD, "deploy/grafana/dashboards/tritonpm.json"),
+)
+_MONITORING = "kubernetes/monitoring.yaml"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One kind of deployment: what makes its files, and whether they are a cluster's objects."""
+
+    files: Callable[[Choices, Path | None], list[File]]
+    cluster: bool = False
+
+
+def bundle(target: str, choices: Choices, own: Path | None = None) -> list[File]:
+    """A deployment's files; templates in the folder `own` win over ours. Raises RenderError."""
+    return TARGETS[target].files(choices, own)
+
+
+def _values(choices: Choices, repository: str = REPOSITORY) -> dict[str, object]:
+    return {
+        "choices": choices,
+        "metrics": metrics,
+        "workspace": WORKSPACE,
+        "grace": arguments.GRACE,
+        "drain": arguments.DRAIN,
+        "command": arguments.tritonserver(repository, gpu=choices.gpus > 0, models=choices.packages),
+        "command_cpu": arguments.tritonserver(repository, gpu=False),
+        "command_gpu": arguments.tritonserver(repository, gpu=True),
+        "manager": arguments.manager(),
+        "triton": arguments.TRITON,
+        "page_port": arguments.PAGE_PORT,
+        "token": arguments.TOKEN,
+        "keeper": arguments.KEEPER,
+    }
+
+
+def _prometheus(choices: Choices, own: Path | None) -> list[File]:
+    return [render(RULES, RULES, _values(choices), own)]
+
+
+def _grafana(choices: Choices, own: Path | None) -> list[File]:
+    return [render(DASHBOARD, DASHBOARD, _values(choices), own)]
+
+
+def _compose(choices: Choices, own: Path | None) -> list[File]:
+    values = _values(choices)
+    files = [("compose/docker-compose.yml", COMPOSE), *_COMPOSED]
+    return [render(template, path, values, own) for template, path in files]
+
+
+def _kubernetes(choices: Choices, own: Path | None) -> list[File]:
+    values = _values(choices, choices.repository or REPOSITORY)
+    names = ["triton.yaml", "networkpolicy.yaml"]
+    names += [] if choices.repository else ["workspace.yaml", "manager.yaml"]
+    names += ["autoscaling.yaml"] if choices.scaled else []
+    made = [render(f"kubernetes/{name}", name, values, own) for name in names]
+    made.append(render(_MONITORING, "monitoring.yaml", values | _monitored(choices, own), own))
+    return [*made, *_kustomized(made, own), *_adapter(choices, values, own)]
+
+
+def _adapter(choices: Choices, values: dict[str, object], own: Path | None) -> list[File]:
+    """The values of the Prometheus adapter's chart, which the autoscaler needs; no object of the cluster."""
+    if not choices.scaled:
+        return []
+    name = "prometheus-adapter.values.yaml"
+    return [render(f"kubernetes/{name}", name, values, own)]
+
+
+def _kserve(choices: Choices, own: Path | None) -> list[File]:
+    values = _values(choices, KSERVE_MODELS)
+    made = [render(f"kserve/{name}", name, values, own) for name in ("runtime.yaml", "service.yaml")]
+    return [*made, *_kustomized(made, own)]
+
+
+def _monitored(choices: Choices, own: Path | None) -> dict[str, object]:
+    return {"rules": _prometheus(choices, own)[0].objects[0], "dashboard": _grafana(choices, own)[0].text}
+
+
+def _kustomized(made: list[File], own: Path | None) -> list[File]:
+    names = [file.path for file in made]
+    return [render("kubernetes/kustomization.yaml", "kustomization.yaml", {"files": names}, own)]
+
+
+TARGETS = {
+    "compose": Target(_compose),
+    "prometheus": Target(_prometheus),
+    "grafana": Target(_grafana),
+    "kubernetes": Target(_kubernetes, cluster=True),
+    "kserve": Target(_kserve, cluster=True),
+}

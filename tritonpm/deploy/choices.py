@@ -1,0 +1,98 @@
+"""What may be chosen for a deployment, the defaults, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tritonpm import __version__
+from tritonpm.errors import UsageError
+
+TRITON_FLOOR = "26.06"  # the first container without known holes: docs/components.md
+TRITON_REPOSITORY = "nvcr.io/nvidia/tritonserver"
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
+_PINNED = re.compile(r"[a-z0-9][a-z0-9._:/-]*(@sha256:[0-9a-f]{64}|:(?!latest$)[A-Za-z0-9_][A-Za-z0-9._-]{0,127})")
+_S3 = re.compile(r"s3://[A-Za-z0-9._:/-]+")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A deployment's packages and what was chosen for it. Times in milliseconds, shares from 0 to 1."""
+
+    packages: tuple[str, ...] = ()
+    triton_version: str = TRITON_FLOOR
+    triton_image: str = ""  # the whole name, best with its digest; wins over the version
+    manager_image: str = f"tritonpm:{__version__}"
+    namespace: str = "tritonpm"
+    repository: str = ""  # s3://…; "" is the workspace's volume
+    gpus: int = 1
+    replicas: int = 1
+    max_replicas: int = 0  # 0 is no autoscaler
+    cpu: str = "2"
+    memory: str = "8Gi"
+    storage: str = "50Gi"
+    storage_class: str = ""
+    queue_ms: float = 50.0
+    latency_ms: float = 1000.0
+    failing: float = 0.01
+
+    @property
+    def scaled(self) -> bool:
+        """Whether an autoscaler chooses the number of replicas."""
+        return self.max_replicas > 0
+
+    @property
+    def image(self) -> str:
+        """Triton's image."""
+        return self.triton_image or f"{TRITON_REPOSITORY}:{self.triton_version}-py3"
+
+    @property
+    def built(self) -> bool:
+        """Whether the manager's image is the one that the Dockerfile makes."""
+        return self.manager_image == type(self).manager_image
+
+    @property
+    def store_port(self) -> int:
+        """Where the object store listens: s3://http://host:9000/bucket names one, s3://bucket is Amazon's."""
+        named = re.match(r"s3://(https?)://[^/:]+(?::(\d+))?", self.repository)
+        if named is None:
+            return 443
+        return int(named[2] or (80 if named[1] == "http" else 443))
+
+    def __post_init__(self) -> None:
+        self._check_images()
+        self._check_cluster()
+        self._check_thresholds()
+
+    def _check_images(self) -> None:
+        if not re.fullmatch(r"\d\d\.\d\d", self.triton_version) or self.triton_version < TRITON_FLOOR:
+            raise UsageError(
+                f"Triton {self.triton_version!r} is no release that is safe to deploy",
+                where="--triton-version",
+                do=f"take {TRITON_FLOOR} or later; earlier ones lack security fixes",
+            )
+        for option, image in (("--triton-image", self.image), ("--manager-image", self.manager_image)):
+            if not _PINNED.fullmatch(image):
+                raise UsageError(f"{image!r} is not pinned", where=option, do="give its tag or its @sha256: digest")
+
+    def _check_cluster(self) -> None:
+        if not _NAME.fullmatch(self.namespace):
+            raise UsageError(f"{self.namespace!r} is no namespace", where="--namespace", do="use a-z, 0-9 and '-'")
+        if self.repository and not _S3.fullmatch(self.repository):
+            raise UsageError(f"{self.repository!r} is no s3:// URL", where="--repository", do="give s3://bucket/prefix")
+        for option in ("cpu", "memory", "storage"):
+            if not _QUANTITY.fullmatch(getattr(self, option)):
+                what = f"{getattr(self, option)!r} is no quantity of Kubernetes"
+                raise UsageError(what, where=f"--{option}", do="give a number such as 2, 500m or 8Gi")
+        if self.storage_class and not all(map(_NAME.fullmatch, self.storage_class.split("."))):
+            raise UsageError(f"{self.storage_class!r} is no storage class", where="--storage-class")
+        if not (self.gpus >= 0 and 1 <= self.replicas <= (self.max_replicas if self.scaled else self.replicas)):
+            do = "ask for at least one replica, no more than --max-replicas, and no negative number of GPUs"
+            raise UsageError("these numbers make no sense together", where="--replicas", do=do)
+
+    def _check_thresholds(self) -> None:
+        if not (self.queue_ms > 0 and self.latency_ms > 0 and 0 < self.failing < 1):
+            do = "times are positive, a share lies between 0 and 1"
+            raise UsageError("a threshold makes no sense", where="--queue-ms, --latency-ms, --failing", do=do)

@@ -1,0 +1,64 @@
+"""The five figures by which inference is judged: throughput, hardware cost, storage, power and quality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tritonpm.perf.measurement import Measurement, Quality, Result, Storage
+
+NOT_MEASURABLE = "not measurable here"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What changes with batch size, instances and load. Latencies are microseconds, the shares add up to 1."""
+
+    batch: int
+    instances: int
+    load: str
+    throughput: float  # inferences/s
+    spread: float  # by how much the slowest window is slower than the fastest: 0.1 is 10 %
+    p50: float
+    p99: float
+    queue: float
+    compute: float
+    overhead: float
+    cost_per_million: float | None  # inferences, in the price's currency; None without a price
+    inferences_per_joule: float | None
+    memory: int | None  # bytes
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The five figures of one result. `power` is by what energy was measured, or why it was not."""
+
+    rows: tuple[Row, ...]
+    price: float | None
+    storage: Storage
+    power: str
+    quality: tuple[Quality, ...]
+
+
+def figures(result: Result) -> Figures:
+    """The five figures of a result."""
+    energies = [each.energy for each in result.measurements]
+    sources = sorted({each.source for each in energies if each.source})
+    reasons = sorted({each.reason for each in energies if each.reason})
+    power = "; ".join(sources) or f"{NOT_MEASURABLE}: {'; '.join(reasons)}"
+    rows = tuple(_row(each, result.price) for each in result.measurements)
+    return Figures(rows, result.price, result.storage, power, result.quality)
+
+
+def cost_per_million(price: float | None, throughput: float) -> float | None:
+    """What a million inferences cost on a machine that costs `price` an hour."""
+    return None if price is None or throughput <= 0 else price / 3600 / throughput * 1e6
+
+
+def _row(each: Measurement, price: float | None) -> Row:
+    whole = each.queue + each.compute + each.overhead or 1.0
+    return Row(
+        each.load.batch, each.instances, each.load.words, each.throughput, each.spread,
+        each.latency.p50, each.latency.p99,
+        each.queue / whole, each.compute / whole, each.overhead / whole,
+        cost_per_million(price, each.throughput), each.energy.inferences_per_joule, each.memory,
+    )  # fmt: skip

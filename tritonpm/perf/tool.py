@@ -1,0 +1,179 @@
+"""The real perf_analyzer: where it is, what it lacks, and how it comes from PyPI.
+
+PyPI has it inside older wheels of tritonclient, which cannot be installed beside the one that we need: so its binary is
+put into a folder of the user's cache, with links of plain names to the two libraries that it wants and Debian lacks.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+
+from tritonpm.disk import storage_error
+from tritonpm.errors import NotFoundError
+
+VARIABLE = "TRITONPM_PERF_ANALYZER"
+GET = "tritonpm perf install"
+CARRIER = "tritonclient==2.51.0"  # the newest one whose binary runs with a glibc older than 2.38
+_DIGEST = "sha256:c485bb0123bdf310f90bc8b03d3489b28df2ffed55b30c7eee0b795b48113d52"  # of its manylinux1_x86_64 wheel
+_NAME = "perf_analyzer"
+# The name that the binary asks for, and how it is named in nvidia-pytriton and in nvidia-cuda-runtime-cu12.
+_LIBRARIES = {
+    "libb64.so.0d": ("nvidia_pytriton.libs/libb64-*.so.0d",),
+    "libcudart.so.12": ("nvidia_pytriton.libs/libcudart-*.so.12*", "nvidia/cuda_runtime/lib/libcudart.so.12"),
+}
+_SDK = Path("/workspace/install/bin") / _NAME  # of NVIDIA's SDK image
+_SAY_VERSION = 20.0  # seconds
+_DOWNLOAD = 600.0  # seconds
+
+
+@dataclass(frozen=True)
+class Tool:
+    """perf_analyzer's binary, where it was found, its version, and what goes onto LD_LIBRARY_PATH."""
+
+    binary: Path
+    source: str
+    version: str
+    libraries: Path | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """This environment, with the tool's libraries after those that are named already."""
+        return _environment(self.libraries)
+
+
+def find() -> Tool:
+    """The one that is named, on PATH, in NVIDIA's SDK image, or got from PyPI before; the first that runs.
+
+    Raises NotFoundError with what each lacks, and how to get one.
+    """
+    lacking = []
+    for binary, source in _candidates():
+        version, reason = _version(binary)
+        if version:
+            return Tool(binary, source, version, _libraries())
+        lacking.append(f"{binary} does not run ({reason})")
+    what = "; ".join(lacking) or "perf_analyzer is not on this machine"
+    raise NotFoundError(what, do=f"get it with `{GET}`, work in NVIDIA's …-py3-sdk image, or name one in ${VARIABLE}")
+
+
+def install() -> Tool:
+    """Get the binary from PyPI into the user's cache, and link its libraries. Raises NotFoundError, StorageError."""
+    from filelock import FileLock
+
+    place = _cache()
+    try:
+        with (
+            FileLock(shared() / "install.lock"),
+            tempfile.TemporaryDirectory(prefix="getting-", dir=place.parent) as scratch,
+        ):
+            made = Path(scratch) / "made"
+            (made / "lib").mkdir(parents=True)
+            shutil.move(_downloaded(Path(scratch)), made / _NAME)
+            _link_libraries(made / "lib")
+            shutil.rmtree(place, ignore_errors=True)
+            made.replace(place)
+    except OSError as error:
+        raise storage_error(error, place) from None
+    version, reason = _version(place / _NAME)
+    if not version:
+        what = f"perf_analyzer was fetched and does not run ({reason})"
+        raise NotFoundError(what, where=str(place), do=_remedy(reason))
+    return Tool(place / _NAME, "from PyPI", version, _libraries())
+
+
+def _candidates() -> list[tuple[Path, str]]:
+    if named := os.environ.get(VARIABLE):
+        return [(Path(named), f"${VARIABLE}")]
+    on_path = shutil.which(_NAME)
+    listed = ((Path(on_path) if on_path else None, "on PATH"), (_SDK, "SDK image"), (_cache() / _NAME, "from PyPI"))
+    return [(binary, source) for binary, source in listed if binary and binary.is_file()]
+
+
+def _cache() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "tritonpm" / CARRIER.replace("==", "-")
+
+
+def shared() -> Path:
+    """A folder of this user, where measurements of all workspaces meet. Raises StorageError."""
+    try:
+        _cache().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, _cache().parent) from None
+    return _cache().parent
+
+
+def _libraries() -> Path | None:
+    folder = _cache() / "lib"
+    return folder if folder.is_dir() else None
+
+
+def _environment(libraries: Path | None) -> dict[str, str]:
+    paths = [os.environ.get("LD_LIBRARY_PATH", ""), str(libraries or "")]
+    return dict(os.environ) | {"LD_LIBRARY_PATH": ":".join(path for path in paths if path)}
+
+
+def _version(binary: Path) -> tuple[str, str]:
+    """(version, "") of a binary that runs, ("", why not) of another."""
+    try:
+        ended = subprocess.run(
+            [binary, "--version"], capture_output=True, text=True, timeout=_SAY_VERSION, check=False,
+            env=_environment(_libraries()),
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return "", str(error)
+    found = re.search(r"Version (\S+)", ended.stderr + ended.stdout)
+    if ended.returncode == 0 and found:
+        return found[1], ""
+    said = (ended.stderr or ended.stdout).strip().splitlines()
+    return "", said[-1].removeprefix(f"{binary}: ") if said else f"it ended with code {ended.returncode}"
+
+
+def _remedy(reason: str) -> str:
+    if "libb64" in reason or "libcudart" in reason:
+        return 'its libraries come with `pip install "tritonpm[server]"`; then do it again'
+    return "use NVIDIA's …-py3-sdk image"
+
+
+def _downloaded(scratch: Path) -> Path:
+    """The binary out of the wheel, whose digest the installer checks. Raises NotFoundError."""
+    (scratch / "wanted.txt").write_text(f"{CARRIER} --hash={_DIGEST}\n", encoding="utf-8")
+    options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--target", "wheel"]
+    command = [*_installer(), "install", *options, "-r", "wanted.txt"]
+    try:
+        ended = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=_DOWNLOAD, check=False)
+    except subprocess.TimeoutExpired:
+        raise NotFoundError(f"PyPI gave no {CARRIER} within {_DOWNLOAD:g} s", do="try again") from None
+    if ended.returncode:
+        lines = ended.stderr.strip().splitlines()
+        said = next((line for line in lines if line.lower().startswith("error")), (lines or ["it said nothing"])[-1])
+        raise NotFoundError(f"{CARRIER} could not be had from PyPI ({said})", do="use NVIDIA's …-py3-sdk image")
+    binary = scratch / "wheel" / "bin" / _NAME
+    binary.chmod(0o755)
+    return binary
+
+
+def _installer() -> list[str]:
+    if util.find_spec("pip"):
+        return [sys.executable, "-m", "pip"]
+    if uv := shutil.which("uv"):
+        return [uv, "pip"]
+    raise NotFoundError("neither pip nor uv is here to fetch perf_analyzer", do="install pip into this environment")
+
+
+def _link_libraries(folder: Path) -> None:
+    """Links to what Python packages have; what is missing may still be the system's."""
+    packages = Path(sysconfig.get_path("purelib"))
+    for name, patterns in _LIBRARIES.items():
+        found = [path for pattern in patterns for path in sorted(packages.glob(pattern))]
+        if found:
+            (folder / name).symlink_to(found[0])

@@ -1,0 +1,41 @@
+"""Figures for a person."""
+
+from __future__ import annotations
+
+from tritonpm.perf.measurement import Quality
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def byte_words(count: int | None) -> str:
+    """`1.5 MiB`; what is not known is said so."""
+    if count is None:
+        return "not known"
+    size, unit = float(count), 0
+    while size >= 1024 and unit < len(_UNITS) - 1:
+        size, unit = size / 1024, unit + 1
+    return f"{size:.{0 if unit == 0 else 1}f} {_UNITS[unit]}"
+
+
+def share(value: float) -> str:
+    """A share of 1 in percent."""
+    return f"{value:.0%}"
+
+
+def money(value: float | None) -> str:
+    """An amount in the currency of the price that was given; "" where none was."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def quality_words(quality: Quality) -> str:
+    """`classify: FP16, verified, off by 1.2e-04 of the largest value, same class 100 %`."""
+    parts = [quality.precision, quality.state]
+    if quality.reason:
+        parts.append(quality.reason)
+    if quality.scaled is not None:
+        parts.append(f"off by {quality.scaled:.1e} of the largest value")
+    if quality.top1 is not None:
+        parts.append(f"same class {quality.top1:.1%}")
+    if quality.boxes is not None:
+        parts.append(f"same boxes {quality.boxes:.1%}")
+    return f"{quality.stage}: {', '.join(parts)}"

@@ -1,0 +1,51 @@
+"""What the API's modules share: the site of a request, and what the bodies hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from pydantic import BaseModel, ConfigDict
+
+from tritonpm.web.language import COOKIE, Language, negotiated
+from tritonpm.web.problems import MEDIA_TYPE, Problem
+from tritonpm.web.site import Site
+
+PREFIX = "/api/v1"
+# What every endpoint may answer besides what it is for.
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": why, "content": {MEDIA_TYPE: {}}}
+    for status, why in (
+        (400, "The request makes no sense"),
+        (404, "No such package, job or revision"),
+        (409, "Taken, in use, or busy"),
+        (422, "Refused, with the reason"),
+        (502, "Triton is absent, or did not do what it was asked to"),
+    )
+}
+
+
+def _site(request: Request) -> Site:
+    site: Site = request.app.state.site
+    return site
+
+
+def _language(request: Request) -> Language:
+    return negotiated(request.headers.get("accept-language", ""), request.cookies.get(COOKIE, ""))
+
+
+TheSite = Annotated[Site, Depends(_site)]
+Say = Annotated[Language, Depends(_language)]
+
+
+class Body(BaseModel):
+    """A JSON body; what it does not know it refuses."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Changes(Body):
+    """Settings to change, by name; of one stage where it is named."""
+
+    changes: dict[str, Any]
+    stage: str | None = None

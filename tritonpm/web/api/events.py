@@ -1,0 +1,36 @@
+"""What is being done, and what happens, as it happens."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from tritonpm.errors import BusyError, NotFoundError
+from tritonpm.web.api.common import TheSite
+from tritonpm.web.operations import Operation
+
+router = APIRouter(tags=["events"])
+
+
+@router.get("/events", response_class=StreamingResponse)
+async def events(site: TheSite) -> StreamingResponse:
+    """Server-sent events: `packages` (the list has changed), `job` and `operation` (how far each is)."""
+    if site.hub.full:
+        raise BusyError("too many pages are open", do="close one of them")
+    headers = {"X-Accel-Buffering": "no"}
+    return StreamingResponse(site.hub.listen(), media_type="text/event-stream", headers=headers)
+
+
+@router.get("/operations")
+def operations(site: TheSite) -> list[Operation]:
+    """What is being done and what was done last, the newest first."""
+    return site.operations.all()
+
+
+@router.get("/operations/{number}")
+def operation(site: TheSite, number: str) -> Operation:
+    """One operation."""
+    found = site.operations.get(number)
+    if found is None:
+        raise NotFoundError("there is no such operation (any more)")
+    return found

@@ -1,0 +1,140 @@
+"""Packages: listed, brought in, shown, renamed, removed, exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse
+from pydantic import Field
+from starlette.background import BackgroundTask
+
+from tritonpm.serving import Serving
+from tritonpm.views import Inspection, PackageDetails
+from tritonpm.web import listing
+from tritonpm.web.api.common import Body, TheSite
+from tritonpm.web.listing import MOST_ROWS, Page, page_of
+from tritonpm.web.operations import Operation
+from tritonpm.web.present import details_shown, package_shown
+from tritonpm.web.quarantine import Upload, received
+from tritonpm.web.site import Site
+
+router = APIRouter(tags=["packages"])
+FileName = Annotated[str, Query(description="The file's name; its suffix says what it is.", max_length=255)]
+AllowCode = Annotated[bool, Query(description="Accept content that runs code on load.")]
+_RAW = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"format": "binary"}}}}}
+
+
+class Name(Body):
+    """Another name."""
+
+    new_name: str = Field(max_length=64)
+
+
+@router.get("/packages")
+def packages(
+    site: TheSite, q: str = "", type: str = "", project: str = "", mode: str = "", device: str = "",
+    precision: str = "", status: str = "", sort: str = "name", page: Annotated[int, Query(ge=1)] = 1,
+    size: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 50,
+) -> Page:  # fmt: skip
+    """A page of the list of packages."""
+    query = listing.Query(q, type, project, mode, device, precision, status, sort, page, size)
+    return listed(site, query)
+
+
+def listed(site: Site, query: listing.Query) -> Page:
+    """The page of the list that a query asks for."""
+    with site.manager() as manager:
+        return page_of((package_shown(view, site.root) for view in manager.packages()), query)
+
+
+@router.post("/packages", status_code=202, openapi_extra=_RAW)
+async def bring_in(
+    site: TheSite, request: Request, filename: FileName, name: str | None = None, allow_code: AllowCode = False
+) -> Operation:
+    """Bring a package in: the body is the file, streamed to the disk and then read and refused or kept."""
+    upload = await received(site, request, filename)
+
+    def work(serving: Serving) -> str:
+        with upload:
+            view = serving.manager.import_package(upload.path, name=name or None, allow_code=allow_code)
+        return f"Imported {view.name} ({view.type})."
+
+    return _started(site, upload, "import", name or upload.path.name, work)
+
+
+@router.post("/packages/{name}/upgrade", status_code=202, openapi_extra=_RAW)
+async def upgrade(
+    site: TheSite, request: Request, name: str, filename: FileName, allow_code: AllowCode = False
+) -> Operation:
+    """Put another content under the same name; where the package is loaded, live."""
+    from tritonpm.switching import Switching
+
+    upload = await received(site, request, filename)
+
+    def work(serving: Serving) -> str:
+        with upload:
+            loaded = Switching(serving).upgrade(name, upload.path, allow_code=allow_code)
+        return f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else f"Upgraded {name}."
+
+    return _started(site, upload, "upgrade", name, work)
+
+
+@router.post("/inspections", openapi_extra=_RAW)
+async def inspect(site: TheSite, request: Request, filename: FileName) -> Inspection:
+    """What a file holds; nothing is kept."""
+    from starlette.concurrency import run_in_threadpool
+
+    from tritonpm.manager import inspect as inspected
+
+    with await received(site, request, filename) as upload:
+        return await run_in_threadpool(inspected, upload.path)
+
+
+@router.get("/packages/{name}")
+def show(site: TheSite, name: str) -> PackageDetails:
+    """Everything about one package."""
+    with site.manager() as manager:
+        return details_shown(manager.show(name), site.root)
+
+
+@router.delete("/packages/{name}", status_code=204)
+def remove(site: TheSite, name: str) -> Response:
+    """Forget a package; refused while it is loaded or in use, naming the users."""
+    with site.manager() as manager:
+        manager.remove(name)
+    return Response(status_code=204)
+
+
+@router.post("/packages/{name}/rename")
+def rename(site: TheSite, name: str, body: Name) -> PackageDetails:
+    """Give a package another name; it must not be loaded."""
+    with site.manager() as manager:
+        manager.rename(name, body.new_name)
+        return details_shown(manager.show(body.new_name), site.root)
+
+
+@router.get("/packages/{name}/export", response_class=FileResponse)
+def export(site: TheSite, name: str) -> FileResponse:
+    """The package as a .zip, as `import` reads it."""
+    from contextlib import ExitStack
+
+    held = ExitStack()
+    try:
+        folder = held.enter_context(site.workspace.scratch("export"))
+        with site.manager() as manager:
+            written = manager.export(name, folder / f"{name}.zip")
+    except BaseException:
+        held.close()
+        raise
+    done = BackgroundTask(held.close)
+    return FileResponse(written, media_type="application/zip", filename=f"{name}.zip", background=done)
+
+
+def _started(site: Site, upload: Upload, kind: str, package: str, work: Callable[[Serving], str]) -> Operation:
+    try:
+        return site.operate(kind, package, work)
+    except BaseException:
+        upload.close()
+        raise

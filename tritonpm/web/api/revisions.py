@@ -1,0 +1,94 @@
+"""What was published: listed, compared, gone back to; and who uses it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
+from pydantic import Field
+
+from tritonpm.catalogue.leases import Lease
+from tritonpm.serving import Serving
+from tritonpm.views import RevisionView
+from tritonpm.web.api.common import Body, TheSite
+from tritonpm.web.operations import Operation
+
+router = APIRouter(tags=["revisions"])
+
+
+class Back(Body):
+    """Which revision to go back to; the one before where none is named."""
+
+    revision: Annotated[int | None, Field(ge=1)] = None
+
+
+class Use(Body):
+    """For how many seconds a project uses a package."""
+
+    ttl: Annotated[float, Field(gt=0)] = 60.0
+
+
+@router.get("/packages/{name}/history")
+def history(site: TheSite, name: str) -> list[RevisionView]:
+    """The revisions that are kept, the newest first."""
+    with site.manager() as manager:
+        return manager.history(name)
+
+
+@router.get("/packages/{name}/diff", response_class=PlainTextResponse)
+def diff(site: TheSite, name: str, one: int, other: int | None = None) -> str:
+    """Two revisions, line by line; the second is the current one where it is not named."""
+    with site.manager() as manager:
+        return "\n".join(manager.diff(name, one, other))
+
+
+@router.get("/packages/{name}/config")
+def config(site: TheSite, name: str) -> dict[str, str]:
+    """The generated config.pbtxt of each model, as the settings ask for it now."""
+    with site.manager() as manager:
+        revision = manager.rendered(name)
+    return {
+        model.name: file.text or ""
+        for model in revision.models
+        for file in model.files
+        if file.path == "config.pbtxt"
+    }  # fmt: skip
+
+
+@router.post("/packages/{name}/rollback", status_code=202)
+def roll_back(site: TheSite, name: str, body: Back | None = None) -> Operation:
+    """Go back to an earlier revision, its content and its settings; where the package is loaded, live."""
+    number = body.revision if body else None
+    with site.manager() as manager:
+        manager.catalogue.get(name)
+
+    def work(serving: Serving) -> str:
+        from tritonpm.switching import Switching
+
+        loaded = Switching(serving).roll_back(name, number)
+        return f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else f"{name} was rolled back."
+
+    return site.operate("rollback", name, work)
+
+
+@router.get("/projects", tags=["projects"])
+def projects(site: TheSite) -> list[Lease]:
+    """Who uses what."""
+    with site.manager() as manager:
+        return manager.projects()
+
+
+@router.put("/packages/{name}/projects/{project}", tags=["projects"])
+def use(site: TheSite, name: str, project: str, body: Use | None = None) -> Lease:
+    """A project uses a package; said again, it is renewed."""
+    with site.manager() as manager:
+        return manager.use(name, project, (body or Use()).ttl)
+
+
+@router.delete("/packages/{name}/projects/{project}", tags=["projects"], status_code=204)
+def release(site: TheSite, name: str, project: str) -> Response:
+    """A project does not use a package any more."""
+    with site.manager() as manager:
+        manager.release(name, project)
+    return Response(status_code=204)

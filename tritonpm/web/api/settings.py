@@ -1,0 +1,47 @@
+"""Settings: changed, checked before they are, and what else could be chosen."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from tritonpm.serving import Serving
+from tritonpm.views import PackageDetails
+from tritonpm.web.api.common import Changes, Say, TheSite
+from tritonpm.web.choices import Choices, Chooser
+from tritonpm.web.language import Language
+from tritonpm.web.operations import Operation
+from tritonpm.web.present import details_shown
+
+router = APIRouter(tags=["settings"])
+
+
+class Change(Changes):
+    """`live` brings the change to the server at once, with no request failed."""
+
+    live: bool = False
+
+
+@router.patch("/packages/{name}/settings", responses={202: {"model": Operation}})
+def change(site: TheSite, name: str, body: Change, response: Response) -> PackageDetails | Operation:
+    """Change settings; what is changed live is an operation (202)."""
+    if not body.live:
+        with site.manager() as manager:
+            return details_shown(manager.change(name, body.changes, stage=body.stage), site.root)
+
+    def work(serving: Serving) -> str:
+        from tritonpm.switching import Switching
+
+        loaded = Switching(serving).set(name, body.changes, stage=body.stage)
+        return f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else f"Changed {name}."
+
+    with site.manager() as manager:  # what no rule allows is told at once
+        Chooser(manager, manager.catalogue.get(name), Language("en", {}), body.stage).require(body.changes)
+    response.status_code = 202
+    return site.operate("set", name, work)
+
+
+@router.post("/packages/{name}/settings/check")
+def check(site: TheSite, say: Say, name: str, body: Changes) -> Choices:
+    """What changes would lead to: the settings, what the rules say of them, and what else could be chosen."""
+    with site.manager() as manager:
+        return Chooser(manager, manager.catalogue.get(name), say, body.stage).choices(body.changes)

@@ -1,0 +1,99 @@
+"""The page's application: everything on one address, made by `create`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from tritonpm import __version__
+from tritonpm.errors import TritonpmError
+from tritonpm.web import pages
+from tritonpm.web.api import events, inference, jobs, packages, revisions, serving, settings
+from tritonpm.web.api.common import PREFIX, PROBLEMS
+from tritonpm.web.language import HERE
+from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem, problem_of
+from tritonpm.web.security import Access, Guard
+from tritonpm.web.site import Site
+
+API = (packages, settings, serving, jobs, revisions, inference, events)
+
+
+def create(workspace: Path | None = None, *, server: str | None = None, access: Access | None = None) -> FastAPI:
+    """The application for a workspace; `server` is a Triton that somebody else runs. Raises NotFoundError."""
+    site = Site(workspace, server)
+    app = FastAPI(
+        title="tritonpm", version=__version__, openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None, redoc_url=None, lifespan=_lifespan,
+    )  # fmt: skip
+    app.state.site = site
+    for module in API:
+        app.include_router(module.router, prefix=PREFIX, responses=PROBLEMS)
+    app.include_router(pages.router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    app.add_exception_handler(TritonpmError, _told)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _bug)
+    app.add_middleware(Guard, access=access or Access())
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    site: Site = app.state.site
+    watching = asyncio.create_task(site.watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+        site.hub.close()
+        await asyncio.to_thread(site.operations.close)
+
+
+def answered(problem: Problem) -> Response:
+    """A problem as a response."""
+    return Response(msgspec.json.encode(problem), problem.status, media_type=MEDIA_TYPE)
+
+
+def _told(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TritonpmError)  # noqa: S101
+    problem = problem_of(error, request.app.state.site.root)
+    return answered(problem) if _for_programs(request) else pages.failed(request, problem)
+
+
+def _malformed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    told = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:20]]
+    problem = plain_problem(422, "Malformed request", "; ".join(told))
+    return answered(problem) if _for_programs(request) else pages.failed(request, problem)
+
+
+def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    problem = plain_problem(error.status_code, str(error.detail))
+    response = answered(problem) if _for_programs(request) else pages.failed(request, problem)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _bug(request: Request, error: Exception) -> Response:
+    """Starlette raises it again once this is sent, so that the log has its traceback."""
+    return JSONResponse(
+        msgspec.to_builtins(plain_problem(500, "A bug of ours", "the log of the page says more")),
+        500, media_type=MEDIA_TYPE,
+    )  # fmt: skip
+
+
+def _for_programs(request: Request) -> bool:
+    return request.url.path.startswith((PREFIX, "/static"))

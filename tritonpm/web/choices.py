@@ -1,0 +1,128 @@
+"""What may be chosen for a package, and what the rules say of the rest: the tooltips are the rules' sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+from tritonpm.catalogue import Record
+from tritonpm.data import BACKENDS, DEVICES, OPTIMIZERS, PRECISIONS, BatchAxis, Settings
+from tritonpm.errors import RuleError
+from tritonpm.manager import Manager
+from tritonpm.settings import broken, changed, require, stage_changed
+from tritonpm.settings.rule import Case, Rule
+from tritonpm.web.language import Language
+
+# Choices with a few values each; the rest are numbers and switches.
+VALUES: Mapping[str, tuple[str | None, ...]] = {
+    "mode": ("shared", "performance"),
+    "device": DEVICES,
+    "precision": PRECISIONS,
+    "optimizer": ("none", "auto", *OPTIMIZERS),
+    "backend": (None, *dict.fromkeys(name for names in BACKENDS.values() for name in names)),
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """A value that a setting could have; `why` is the sentence of the rule that forbids it, "" where none does.
+
+    `changes` are what choosing it in place means.
+    """
+
+    value: str | None
+    chosen: bool
+    why: str
+    changes: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a rule says of the settings that were asked for."""
+
+    rule: str
+    level: str
+    sentence: str
+    do: str
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The settings that changes would lead to, what the rules say of them, and what else could be chosen."""
+
+    settings: Settings
+    verdicts: tuple[Verdict, ...]
+    options: Mapping[str, tuple[Option, ...]]
+
+    @property
+    def allowed(self) -> bool:
+        """Whether no rule forbids them."""
+        return all(verdict.level != "error" for verdict in self.verdicts)
+
+
+class Chooser:
+    """The choices of one package, or of one stage of it."""
+
+    def __init__(self, manager: Manager, record: Record, say: Language, stage: str | None = None) -> None:
+        from tritonpm.hardware import target
+
+        self.record, self.say, self.stage = record, say, stage
+        self.axes: Mapping[str, BatchAxis] = manager.axes(record.package)
+        self.target = target()
+
+    def choices(self, changes: Mapping[str, object], fields: tuple[str, ...] = tuple(VALUES)) -> Choices:
+        """What `changes` would lead to. Raises RuleError for a setting that is none, or of the wrong type."""
+        asked = self._with(self.record.settings, changes)
+        found = list(self._broken(asked))
+        told = tuple(dict.fromkeys(self._verdict(rule, case) for rule, case in found))
+        already = {rule.name for rule, _ in found}
+        options = {field: tuple(self._options(field, asked, already)) for field in fields}
+        return Choices(self._of(asked), told, options)
+
+    def why(self, changes: Mapping[str, object], more: Mapping[str, object]) -> str:
+        """The sentence of the rule that forbids `more` after `changes`, "" where none does."""
+        asked = self._with(self.record.settings, changes)
+        return self._why(more, asked, {rule.name for rule, _ in self._broken(asked)})
+
+    def require(self, changes: Mapping[str, object]) -> None:
+        """Raise RuleError where `changes` lead to what a rule forbids."""
+        require(self.record.package, self._with(self.record.settings, changes), self.axes, self.target)
+
+    def _options(self, field: str, asked: Settings, already: set[str]) -> Iterator[Option]:
+        now = getattr(self._of(asked), field)
+        for value in VALUES[field]:
+            changes = switch(field, value)
+            yield Option(value, value == now, "" if value == now else self._why(changes, asked, already), changes)
+
+    def _why(self, changes: Mapping[str, object], asked: Settings, already: set[str]) -> str:
+        try:
+            other = self._with(asked, changes)
+        except RuleError as error:
+            return error.what
+        for rule, case in self._broken(other):
+            if rule.level == "error" and rule.name not in already:
+                return self.say.explain(rule, case)
+        return ""
+
+    def _with(self, settings: Settings, changes: Mapping[str, object]) -> Settings:
+        return stage_changed(settings, self.stage, changes) if self.stage else changed(settings, changes)
+
+    def _of(self, settings: Settings) -> Settings:
+        return settings.for_stage(self.stage) if self.stage else settings
+
+    def _broken(self, settings: Settings) -> Iterator[tuple[Rule, Case]]:
+        return broken(self.record.package, settings, self.axes, self.target)
+
+    def _verdict(self, rule: Rule, case: Case) -> Verdict:
+        return Verdict(rule.name, rule.level, self.say.explain(rule, case), self.say(rule.do))
+
+
+def switch(field: str, value: object) -> dict[str, object]:
+    """The changes that choosing a value in place means: with the shared mode a number of instances goes, too."""
+    return {field: value, **({"instances": None} if (field, value) == ("mode", "shared") else {})}
+
+
+def differences(before: Settings, after: Mapping[str, object]) -> dict[str, object]:
+    """Which of the values that a form holds are not what they were."""
+    known = asdict(before)
+    return {name: value for name, value in after.items() if known.get(name) != value}

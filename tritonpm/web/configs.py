@@ -1,0 +1,84 @@
+"""The generated config.pbtxt of a package: its text in coloured pieces, and how it differs from what is published."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tritonpm.data import Revision
+from tritonpm.manager import Manager
+
+# One group a kind of token; the group's name is the class in the style sheet.
+_TOKEN = re.compile(
+    r"(?P<comment>#[^\n]*)|(?P<text>\"(?:\\.|[^\"\\\n])*\")|(?P<key>[A-Za-z_]\w*(?=\s*[:{\[]))"
+    r"|(?P<constant>\b[A-Z][A-Z0-9_]+\b|\btrue\b|\bfalse\b)|(?P<number>(?<![\w.])-?\d+(?:\.\d+)?)"
+)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some characters of one kind: comment, text, key, constant, number, or "" for the rest."""
+
+    text: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A model's config.pbtxt; `diff` are the lines in which it differs from the published one."""
+
+    model: str
+    text: str
+    diff: tuple[str, ...] = ()
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """The text in coloured pieces."""
+        return list(pieces(self.text))
+
+
+def configs(manager: Manager, name: str) -> list[Config]:
+    """What the settings ask for now, beside the revision that is published, or where that is it, the one before.
+
+    Raises NotFoundError, RuleError, RenderError.
+    """
+    record = manager.catalogue.get(name)
+    asked = manager.rendering.revision(record.package, record.settings, optimised=manager.optimising.made(record))
+    kept = [each for each in manager.catalogue.history(name) if each.revision.digest != asked.digest]
+    current = next((each for each in kept if each.current), kept[0] if kept else None)
+    before = _texts(current.revision) if current else {}
+    label = f"{current.number}" if current else ""
+    return [
+        Config(model.name, text, _diff(before.get(stage, ""), text, label) if current else ())
+        for model, (stage, text) in zip(asked.models, _texts(asked).items(), strict=True)
+    ]
+
+
+def _texts(revision: Revision) -> dict[str, str]:
+    """By stage, since a member's name holds the digest of its content."""
+    found = {}
+    for model in revision.models:
+        stage = model.name.removeprefix(revision.name).rpartition(".")[0].strip(".")
+        found[stage] = next((file.text or "" for file in model.files if file.path == "config.pbtxt"), "")
+    return found
+
+
+def _diff(before: str, after: str, number: str) -> tuple[str, ...]:
+    lines = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), f"revision {number}", "settings now", lineterm=""
+    )
+    return tuple(lines)
+
+
+def pieces(text: str) -> Iterator[Piece]:
+    """A config in pieces that together are its text."""
+    at = 0
+    for found in _TOKEN.finditer(text):
+        if found.start() > at:
+            yield Piece(text[at : found.start()])
+        yield Piece(found[0], found.lastgroup or "")
+        at = found.end()
+    if at < len(text):
+        yield Piece(text[at:])

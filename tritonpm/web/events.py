@@ -1,0 +1,69 @@
+"""What happens, told to every open page: server-sent events, from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+_QUEUED = 256  # events that a slow page may be behind; what does not fit is lost, and the page looks again
+_BEAT = 15.0  # seconds after which a silent stream says that it lives
+
+
+class Hub:
+    """Who listens. `publish` may be called by any thread; all else by the loop that `listen` was first called on."""
+
+    def __init__(self, most: int = 64) -> None:
+        self.most = most
+        self._listeners: set[asyncio.Queue[bytes]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may listen."""
+        return len(self._listeners) >= self.most
+
+    def publish(self, kind: str, data: Any) -> None:
+        """Tell everybody."""
+        if self._loop is not None and self._listeners and not self._closed:
+            message = f"event: {kind}\ndata: {msgspec.json.encode(data).decode()}\n\n".encode()
+            self._loop.call_soon_threadsafe(self._deliver, message)
+
+    def close(self) -> None:
+        """End every stream, so that the server can end."""
+        self._closed = True
+        for queue in self._listeners:
+            while not queue.empty():
+                queue.get_nowait()
+            queue.put_nowait(b"")
+
+    async def listen(self) -> AsyncIterator[bytes]:
+        """The events from now on, as they are sent."""
+        self._loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[bytes] = asyncio.Queue(_QUEUED)
+        self._listeners.add(queue)
+        try:
+            yield b"retry: 2000\n\n"
+            while not self._closed:
+                try:
+                    message = await asyncio.wait_for(queue.get(), _BEAT)
+                except asyncio.TimeoutError:
+                    message = b": still here\n\n"
+                if not message:
+                    return
+                yield message
+        finally:
+            self._listeners.discard(queue)
+
+    def _deliver(self, message: bytes) -> None:
+        for queue in self._listeners:
+            if not queue.full():
+                queue.put_nowait(message)

@@ -1,0 +1,82 @@
+"""What the page says, in the browser's language: catalogues from English sentences to others'.
+
+A catalogue is locales/CODE.json; English needs none. What a catalogue lacks stays English, and a test finds it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from tritonpm.settings.rule import Case, Rule
+
+HERE = Path(__file__).parent
+NAMES = {"en": "English", "zh-CN": "简体中文", "vi": "Tiếng Việt"}
+COOKIE = "tritonpm-language"
+_CALL = re.compile(r"""\bt\(\s*(["'`])(.+?)\1""")
+
+
+@dataclass(frozen=True)
+class Language:
+    """A language of the page."""
+
+    code: str
+    sentences: Mapping[str, str]
+
+    def __call__(self, sentence: str, **values: object) -> str:
+        """An English sentence in this language, with its {placeholders} filled."""
+        said = self.sentences.get(sentence, sentence)
+        return said.format(**values) if values else said
+
+    def explain(self, rule: Rule, case: Case) -> str:
+        """What a rule says of a case."""
+        return replace(rule, sentence=self(rule.sentence)).explain(case)
+
+
+@cache
+def language(code: str) -> Language:
+    """The language of a code; English for one that is not known."""
+    if code == "en" or code not in NAMES:
+        return Language("en", {})
+    return Language(code, json.loads((HERE / "locales" / f"{code}.json").read_text(encoding="utf-8")))
+
+
+def negotiated(accepted: str, chosen: str = "") -> Language:
+    """The language that was chosen by hand, or the first that the browser wants and the page has."""
+    if chosen in NAMES:
+        return language(chosen)
+    wanted = sorted((_weighed(part) for part in accepted.split(",")[:32]), key=lambda each: -each[1])
+    for name, weight in wanted:
+        if weight > 0 and (code := _code(name)):
+            return language(code)
+    return language("en")
+
+
+def _weighed(part: str) -> tuple[str, float]:
+    name, _, quality = part.strip().partition(";q=")
+    try:
+        return name.lower(), float(quality) if quality else 1.0
+    except ValueError:
+        return name.lower(), 0.0
+
+
+def _code(name: str) -> str:
+    """The page's code for a browser's: zh, zh-CN, zh-Hans and zh-SG are one; traditional Chinese reads it, too."""
+    primary = name.partition("-")[0]
+    return next((code for code in NAMES if code.lower().partition("-")[0] == primary), "")
+
+
+@cache
+def script_sentences() -> tuple[str, ...]:
+    """The sentences that the page's scripts say: what they call t("…") with."""
+    scripts = (path for path in sorted((HERE / "static").glob("*.js")) if not path.name.endswith(".min.js"))
+    return tuple(dict.fromkeys(found[2] for path in scripts for found in _CALL.finditer(path.read_text("utf-8"))))
+
+
+def for_scripts(say: Callable[[str], str]) -> dict[str, str]:
+    """Those sentences in a language."""
+    return {sentence: say(sentence) for sentence in script_sentences()}

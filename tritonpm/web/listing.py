@@ -1,0 +1,81 @@
+"""One page of the list of packages: filtered, sorted, cut. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from tritonpm.views import PackageView
+
+MOST_ROWS = 200
+STATUSES = ("imported", "optimising", "ready", "loaded", "failed")
+SORTS: dict[str, Callable[[PackageView], Any]] = {
+    "name": lambda view: (view.name.casefold(), view.name),
+    "type": lambda view: view.type,
+    "projects": lambda view: view.used_by,
+    "mode": lambda view: view.mode,
+    "device": lambda view: view.device,
+    "batch": lambda view: view.max_batch_size,
+    "precision": lambda view: view.precision,
+    "status": lambda view: STATUSES.index(view.status),
+}
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is wanted of the list. `sort` is one of SORTS, with "-" before it for the other way round; "" is any."""
+
+    q: str = ""
+    type: str = ""
+    project: str = ""
+    mode: str = ""
+    device: str = ""
+    precision: str = ""
+    status: str = ""
+    sort: str = "name"
+    page: int = 1
+    size: int = 50
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the list. `total` is how many fit the query; `types` and `projects` are what could be asked for."""
+
+    items: tuple[PackageView, ...]
+    total: int
+    page: int
+    pages: int
+    size: int
+    types: tuple[str, ...]
+    projects: tuple[str, ...]
+
+
+def page_of(packages: Iterable[PackageView], query: Query) -> Page:
+    """The page that a query asks for; past the end it is the last one."""
+    known = list(packages)
+    found = [view for view in known if _fits(view, query)]
+    key = query.sort.removeprefix("-")
+    found.sort(key=SORTS["name"])
+    found.sort(key=SORTS.get(key, SORTS["name"]), reverse=query.sort.startswith("-"))
+    size = max(1, min(query.size, MOST_ROWS))
+    pages = max(1, -(-len(found) // size))
+    page = max(1, min(query.page, pages))
+    return Page(
+        tuple(found[(page - 1) * size : page * size]), len(found), page, pages, size,
+        tuple(sorted({view.type for view in known})),
+        tuple(sorted({project for view in known for project in view.used_by})),
+    )  # fmt: skip
+
+
+def _fits(view: PackageView, query: Query) -> bool:
+    asked = query.q.casefold().strip()
+    words = asked in view.name.casefold() or any(asked in stage.casefold() for stage in view.stages)
+    same = all(
+        wanted in ("", has)
+        for wanted, has in (
+            (query.type, view.type), (query.mode, view.mode), (query.device, view.device),
+            (query.precision, view.precision), (query.status, view.status),
+        )
+    )  # fmt: skip
+    return words and same and (not query.project or query.project in view.used_by)

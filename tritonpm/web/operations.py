@@ -1,0 +1,122 @@
+"""Long work that the page asks for: done by threads of this process, each step told to every open page.
+
+Only what is being done now is here; what it came to is in the catalogue, and conversions are jobs of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritonpm.errors import BusyError, TritonpmError
+from tritonpm.manager import Progress, Report
+from tritonpm.web.events import Hub
+from tritonpm.web.problems import Problem, plain_problem, problem_of, shown
+
+RUNNING, DONE, FAILED = "running", "done", "failed"
+_AT_ONCE = 4
+_WAITING = 64
+_KEPT = 200  # that have ended
+_TELL_EVERY = 0.2  # seconds between two reports of one step
+log = logging.getLogger("tritonpm.web")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Something that is being done. `total` is 0 where it is not known; `result` is a sentence."""
+
+    id: str
+    kind: str
+    package: str
+    state: str = RUNNING
+    step: str = ""
+    done: int = 0
+    total: int = 0
+    result: str = ""
+    problem: Problem | None = None
+
+
+class Operations:
+    """What is being done, and what was done last."""
+
+    def __init__(self, hub: Hub, root: Path) -> None:
+        self.hub, self.root = hub, root
+        self._known: OrderedDict[str, Operation] = OrderedDict()
+        self._lock = threading.Lock()
+        self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="operation")
+
+    def start(self, kind: str, package: str, work: Callable[[Progress], str]) -> Operation:
+        """Do `work`, which returns a sentence, in a thread. Raises BusyError where too much waits already."""
+        operation = Operation(secrets.token_urlsafe(9), kind, package)
+        with self._lock:
+            if sum(each.state == RUNNING for each in self._known.values()) >= _WAITING:
+                raise BusyError("too much is being done at once", do="wait until some of it is done")
+        self._tell(operation)
+        self._workers.submit(self._run, operation.id, work)
+        return operation
+
+    def get(self, number: str) -> Operation | None:
+        """One operation; None where it is not known (any more)."""
+        with self._lock:
+            return self._known.get(number)
+
+    def all(self) -> list[Operation]:
+        """Every operation that is known, the newest first."""
+        with self._lock:
+            return list(reversed(self._known.values()))
+
+    def close(self) -> None:
+        """Begin nothing more, and wait for what has begun: every step of it has a deadline."""
+        self._workers.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, number: str, work: Callable[[Progress], str]) -> None:
+        try:
+            result = work(self._progress(number))
+        except TritonpmError as error:
+            self._change(number, state=FAILED, problem=problem_of(error, self.root))
+        except BaseException:
+            log.exception("operation %s", number)
+            self._change(number, state=FAILED, problem=plain_problem(500, "A bug of ours", "see the page's log"))
+            raise
+        else:
+            self._change(number, state=DONE, result=shown(result, self.root))
+
+    def _progress(self, number: str) -> Progress:
+        @contextmanager
+        def step(what: str) -> Iterator[Report]:
+            self._change(number, step=shown(what, self.root), done=0, total=0)
+            told = time.monotonic()
+
+            def report(done: int, total: int) -> None:
+                nonlocal told
+                if done == total or time.monotonic() - told >= _TELL_EVERY:
+                    told = time.monotonic()
+                    self._change(number, done=done, total=total)
+
+            yield report
+
+        def progress(what: str) -> AbstractContextManager[Report]:
+            return step(what)
+
+        return progress
+
+    def _change(self, number: str, **values: object) -> None:
+        with self._lock:
+            changed = replace(self._known[number], **values)  # type: ignore[arg-type]
+        self._tell(changed)
+
+    def _tell(self, operation: Operation) -> None:
+        with self._lock:
+            self._known[operation.id] = operation
+            ended = [number for number, each in self._known.items() if each.state != RUNNING]
+            for number in ended[:-_KEPT]:
+                del self._known[number]
+        self.hub.publish("operation", operation)

@@ -1,0 +1,14 @@
+"""The pages, as HTML: they show what the API's views hold, and change nothing."""
+
+from fastapi import APIRouter
+
+from tritonpm.web.pages import dialogs as _dialogs
+from tritonpm.web.pages import list as _list
+from tritonpm.web.pages import package as _package
+from tritonpm.web.pages.render import failed
+
+router = APIRouter()
+for _module in (_list, _dialogs, _package):
+    router.include_router(_module.router)
+
+__all__ = ["failed", "router"]

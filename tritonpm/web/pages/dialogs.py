@@ -1,0 +1,125 @@
+"""What opens over a page: configure, rename, roll back, unregister; and the server's place in the header."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from starlette.concurrency import run_in_threadpool
+
+from tritonpm.data import Settings
+from tritonpm.errors import RuleError, TritonpmError
+from tritonpm.package.paths import NAME_PATTERN
+from tritonpm.settings.rule import MOST_BATCH
+from tritonpm.web.api.common import Say, TheSite
+from tritonpm.web.choices import VALUES, Chooser, differences, switch
+from tritonpm.web.language import Language
+from tritonpm.web.pages.render import rendered
+from tritonpm.web.present import package_shown
+from tritonpm.web.site import Site
+
+router = APIRouter()
+_NUMBERS = ("instances", "max_batch_size", "queue_delay_us")
+_FLAGS = ("dynamic_batching", "warmup", "response_cache")
+
+
+@router.get("/packages/{name}/configure", response_class=HTMLResponse)
+def configure(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
+    """The settings of a package, as they are."""
+    return rendered(request, "configure.html", **_configuring(site, say, name, None))
+
+
+@router.post("/packages/{name}/configure", response_class=HTMLResponse)
+async def reconfigure(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
+    """The same with what the form holds, and what the rules say of that; nothing is changed yet."""
+    form = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True, max_num_fields=64))
+    values = await run_in_threadpool(_configuring, site, say, name, form)
+    return rendered(request, "configure.html", **values)
+
+
+def _configuring(site: Site, say: Language, name: str, form: dict[str, str] | None) -> dict[str, Any]:
+    problem, changes = "", {}
+    with site.manager() as manager:
+        record = manager.catalogue.get(name)
+        stage = (form or {}).get("stage") or None
+        chooser = Chooser(manager, record, say, stage)
+        if form and form.get("was", "") == (stage or ""):
+            before = record.settings.for_stage(stage) if stage else record.settings
+            changes = differences(before, _read(form))
+        try:
+            asked = chooser.choices(changes)
+        except RuleError as error:
+            problem, changes = error.what, {}
+            asked = chooser.choices({})
+        forbidden = {field: chooser.why(changes, {field: 2}) for field in ("instances", "max_batch_size")}
+        view = next(package_shown(each, site.root) for each in manager.packages() if each.name == name)
+    return {
+        "view": view, "stage": stage, "asked": asked, "settings": _plain(asked.settings), "changes": changes,
+        "problem": problem, "forbidden": forbidden, "most_batch": MOST_BATCH,
+    }  # fmt: skip
+
+
+def _read(form: dict[str, str]) -> dict[str, object]:
+    """The settings that a form holds, of an empty number the usual one; one that is none the settings refuse."""
+    values: dict[str, object] = {}
+    for field in _NUMBERS:
+        text = form.get(field, "").strip()
+        values[field] = _number(text) if text else getattr(Settings(), field)
+    for field in VALUES:
+        values |= switch(field, (form.get(field) or None) if field == "backend" else form.get(field))
+    return values | {field: form.get(field) == "true" for field in _FLAGS}
+
+
+def _number(text: str) -> int | str:
+    return int(text) if text.lstrip("-").isdecimal() else text
+
+
+def _plain(settings: object) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return asdict(settings)  # type: ignore[call-overload,no-any-return]
+
+
+@router.get("/packages/{name}/remove", response_class=HTMLResponse)
+def remove(request: Request, site: TheSite, name: str) -> HTMLResponse:
+    """The question before a package goes: who uses it."""
+    with site.serving() as serving:
+        serving.manager.catalogue.get(name)
+        users = serving.users(name)
+    return rendered(request, "remove.html", view=_view(site, name), users=users)
+
+
+@router.get("/packages/{name}/rename", response_class=HTMLResponse)
+def rename(request: Request, site: TheSite, name: str) -> HTMLResponse:
+    """Another name."""
+    return rendered(request, "rename.html", view=_view(site, name), pattern=NAME_PATTERN[1:-1])
+
+
+@router.get("/packages/{name}/back", response_class=HTMLResponse)
+def back(request: Request, site: TheSite, name: str) -> HTMLResponse:
+    """The revisions to go back to."""
+    with site.manager() as manager:
+        history = manager.history(name)
+    return rendered(request, "back.html", view=_view(site, name), history=history)
+
+
+@router.get("/server", response_class=HTMLResponse)
+def server(request: Request, site: TheSite) -> HTMLResponse:
+    """Whether Triton runs."""
+    state, version = "stopped", ""
+    with site.serving() as serving:
+        try:
+            if serving.manager.server or serving.server:
+                with serving.client() as client:
+                    state, version = ("live", client.server_version()) if client.live() else ("not live", "")
+        except TritonpmError:
+            state = "not live"
+    return rendered(request, "server.html", state=state, server_version=version, ours=site.server is None)
+
+
+def _view(site: Site, name: str) -> Any:
+    with site.manager() as manager:
+        manager.catalogue.get(name)
+        return next(package_shown(each, site.root) for each in manager.packages() if each.name == name)

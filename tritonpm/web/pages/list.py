@@ -1,0 +1,96 @@
+"""The list of packages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from tritonpm.catalogue.jobs import Event, Job
+from tritonpm.data import PRECISIONS
+from tritonpm.manager import Manager
+from tritonpm.views import PackageView
+from tritonpm.web import listing
+from tritonpm.web.api.common import Say, TheSite
+from tritonpm.web.choices import Chooser, Option
+from tritonpm.web.language import Language
+from tritonpm.web.listing import Page, page_of
+from tritonpm.web.pages.render import of_tasks, rendered
+from tritonpm.web.present import package_shown
+from tritonpm.web.site import Site
+
+router = APIRouter()
+_IN_PLACE = ("mode", "device")
+Text = Annotated[str, Query(max_length=200)]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A package in the list, with what can be switched in place and how far its job is."""
+
+    view: PackageView
+    options: Mapping[str, tuple[Option, ...]]
+    job: int | None = None
+    event: Event | None = None
+
+
+@router.get("/", response_class=HTMLResponse)
+@router.get("/packages", response_class=HTMLResponse)
+def packages(
+    request: Request, site: TheSite, say: Say, q: Text = "", type: Text = "", project: Text = "",
+    mode: Text = "", device: Text = "", precision: Text = "", status: Text = "", sort: Text = "name", page: int = 1,
+    size: int = 50,
+) -> HTMLResponse:  # fmt: skip
+    """The list; where htmx asks, only its rows."""
+    query = listing.Query(q, type, project, mode, device, precision, status, sort, page, size)
+    found, rows = _rows(site, query, say)
+    template = "rows.html" if request.headers.get("hx-target") == "listing" else "packages.html"
+    filters = _filters(found, say)
+    return rendered(
+        request, template, query=query, usual=listing.Query(), found=found, rows=rows, link=_linker(query), **filters
+    )
+
+
+def row_of(manager: Manager, view: PackageView, job: Job | None, say: Language) -> Row:
+    """A row; `job` is what works on the package."""
+    options = Chooser(manager, manager.catalogue.get(view.name), say).choices({}, _IN_PLACE).options
+    if job is None:
+        return Row(view, options)
+    return Row(view, options, job.id, manager.catalogue.jobs.last_event(job.id))
+
+
+def _rows(site: Site, query: listing.Query, say: Language) -> tuple[Page, list[Row]]:
+    with site.manager() as manager:
+        found = page_of((package_shown(view, site.root) for view in manager.packages()), query)
+        busy = manager.catalogue.jobs.busy()
+        return found, [row_of(manager, view, busy.get(view.name), say) for view in found.items]
+
+
+def _filters(found: Page, say: Language) -> dict[str, Any]:
+    """What the filters offer: values and their names."""
+
+    def choices_of(names: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+        return [(value, say(name)) for value, name in names.items()]
+
+    return {
+        "choices_of": choices_of,
+        "choices_of_types": [(kind, of_tasks(kind, say)) for kind in found.types],
+        "choices_of_projects": [(project, project) for project in found.projects],
+        "choices_of_precisions": [(precision, precision) for precision in PRECISIONS],
+    }
+
+
+def _linker(query: listing.Query) -> Callable[..., str]:
+    """The address of the list with some of the query's values changed."""
+    usual = asdict(listing.Query())
+
+    def link(**values: object) -> str:
+        asked = {**asdict(query), **values}
+        told = {name: value for name, value in asked.items() if value != usual[name]}
+        return f"/packages?{urlencode(told)}" if told else "/packages"
+
+    return link

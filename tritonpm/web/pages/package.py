@@ -1,0 +1,60 @@
+"""The page of one package, and the parts of it that are loaded one by one."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from tritonpm.errors import NotFoundError, ServerError
+from tritonpm.web.api.common import Say, TheSite
+from tritonpm.web.configs import configs
+from tritonpm.web.pages.list import row_of
+from tritonpm.web.pages.render import rendered
+from tritonpm.web.pictures import described, picture
+from tritonpm.web.present import details_shown, job_shown
+from tritonpm.web.statistics import statistics_of
+
+router = APIRouter()
+
+
+@router.get("/packages/{name}", response_class=HTMLResponse)
+def package(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
+    """Everything about a package."""
+    with site.manager() as manager:
+        view = details_shown(manager.show(name), site.root)
+        record = manager.catalogue.get(name)
+        jobs = [job_shown(each, site.root) for each in manager.optimising.listed() if each.package == name]
+        values: dict[str, Any] = {
+            "row": row_of(manager, view, manager.catalogue.jobs.running(name), say),
+            "picture": picture(record.package, say),
+            "configs": configs(manager, name),
+            "history": manager.history(name),
+        }
+    return rendered(request, "package.html", view=view, jobs=jobs, described=described, **values)
+
+
+@router.get("/packages/{name}/diff", response_class=HTMLResponse)
+def diff(request: Request, site: TheSite, name: str, one: int, other: int | None = None) -> HTMLResponse:
+    """Two revisions, line by line."""
+    with site.manager() as manager:
+        lines = list(manager.diff(name, one, other))
+    return rendered(request, "diff.html", lines=lines, one=one, other=other)
+
+
+@router.get("/packages/{name}/statistics", response_class=HTMLResponse)
+def statistics(
+    request: Request, site: TheSite, name: str, count: Annotated[int, Query(ge=0)] = 0, at: float = 0.0
+) -> HTMLResponse:
+    """What Triton counted; `count` inferences were seen at the moment `at`, from which the throughput follows."""
+    with site.serving() as serving:
+        serving.manager.catalogue.get(name)
+        try:
+            counted = statistics_of(serving, name)
+        except (ServerError, NotFoundError):
+            counted = []
+    now, total = time.monotonic(), sum(each.inferences for each in counted if each.model == name)
+    rate = (total - count) / (now - at) if 0 < at < now and total >= count else None
+    return rendered(request, "statistics.html", name=name, statistics=counted, rate=rate, count=total, at=f"{now:.3f}")

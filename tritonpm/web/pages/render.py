@@ -1,0 +1,61 @@
+"""Templates to HTML, in the browser's language; everything that is not a template's own is escaped."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tritonpm import __version__
+from tritonpm.web.api.common import PREFIX
+from tritonpm.web.language import COOKIE, HERE, NAMES, Language, for_scripts, negotiated
+from tritonpm.web.problems import Problem
+
+DEVICES = {"cpu": "CPU", "gpu": "GPU (default)", "gpu-optimised": "GPU (optimised)"}
+MODES = {"shared": "Shared", "performance": "Performance"}
+STATUSES = {
+    "imported": "Imported", "optimising": "Optimising", "ready": "Ready", "loaded": "Loaded", "failed": "Failed",
+}  # fmt: skip
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.globals.update(
+        version=__version__, api=PREFIX, devices=DEVICES, modes=MODES, statuses=STATUSES, languages=NAMES,
+        language_cookie=COOKIE,
+    )  # fmt: skip
+    environment.filters["moment"] = lambda text: datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S")
+    environment.filters["of_tasks"] = of_tasks
+    return environment
+
+
+def of_tasks(kinds: str, say: Language) -> str:
+    """What a package does, "object detection + defect segmentation", in a language."""
+    return " + ".join(say(kind) for kind in kinds.split(" + "))
+
+
+def spoken(request: Request) -> Language:
+    """The language of a request."""
+    return negotiated(request.headers.get("accept-language", ""), request.cookies.get(COOKIE, ""))
+
+
+def rendered(request: Request, template: str, code: int = 200, **values: Any) -> HTMLResponse:
+    """A template as a response."""
+    say = spoken(request)
+    html = _environment().get_template(template).render(_=say, say=say, script_sentences=for_scripts, **values)
+    headers = {"Content-Language": say.code, "Vary": "Accept-Language, Cookie"}
+    return HTMLResponse(html, code, headers)
+
+
+def failed(request: Request, problem: Problem) -> HTMLResponse:
+    """The page that says what went wrong."""
+    template = "problem_part.html" if request.headers.get("hx-request") else "problem.html"
+    return rendered(request, template, problem.status, problem=problem)

@@ -1,0 +1,40 @@
+"""Views as a client may see them: reasons without this machine's folders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from tritonpm.views import JobView, OptimisationView, PackageDetails, PackageView, StatusView
+from tritonpm.web.problems import shown
+
+V = TypeVar("V", PackageView, PackageDetails)
+
+
+def package_shown(view: V, root: Path) -> V:
+    """A row of the list."""
+    return replace(view, reason=shown(view.reason, root)) if view.reason else view
+
+
+def details_shown(view: PackageDetails, root: Path) -> PackageDetails:
+    """All of one package."""
+    notes = tuple(shown(note, root) for note in view.notes)
+    optimisations = tuple(_optimisation(each, root) for each in view.optimisations)
+    return replace(package_shown(view, root), notes=notes, optimisations=optimisations)
+
+
+def _optimisation(view: OptimisationView, root: Path) -> OptimisationView:
+    notes = tuple(shown(note, root) for note in view.notes)
+    return replace(view, reason=shown(view.reason, root), notes=notes)
+
+
+def job_shown(view: JobView, root: Path) -> JobView:
+    """A job."""
+    return replace(view, reason=shown(view.reason, root))
+
+
+def status_shown(view: StatusView, root: Path) -> StatusView:
+    """The server beside the workspace."""
+    models = tuple(replace(model, reason=shown(model.reason, root)) for model in view.models)
+    return replace(view, models=models, drift=tuple(shown(each, root) for each in view.drift))

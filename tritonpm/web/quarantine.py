@@ -1,0 +1,102 @@
+"""What a client hands in: streamed to a folder of its own in staging, within limits, and looked at only there."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path, PurePosixPath
+
+from starlette.requests import Request
+
+from tritonpm.disk import storage_error
+from tritonpm.errors import BusyError, PackageError, StorageError
+from tritonpm.package.paths import name_from
+from tritonpm.web.site import Site
+
+SUFFIXES = (".zip", ".onnx", ".plan", ".engine", ".pt", ".pt2", ".keras", ".tflite", ".npz")
+_AT_ONCE = 8
+_BLOCK = 1 << 20
+_SPARE = 256 << 20  # bytes that stay free on the disk
+
+
+class Upload:
+    """A file that came in; after the block, or `close`, it is gone."""
+
+    def __init__(self, path: Path, held: ExitStack) -> None:
+        self.path, self._held = path, held
+
+    def __enter__(self) -> Upload:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Delete it."""
+        self._held.close()
+
+
+def safe_name(name: str) -> str:
+    """A file's name as it may be on the disk: a package name and a known suffix. Raises PackageError."""
+    last = PurePosixPath(name.replace("\\", "/")).name
+    suffix = PurePosixPath(last).suffix.lower()
+    stem = name_from(last[: -len(suffix)] if suffix else last)
+    if suffix not in SUFFIXES or not stem:
+        raise PackageError(f"a file named {last[:80]!r} cannot be taken", do=f"hand in one of {', '.join(SUFFIXES)}")
+    return stem + suffix
+
+
+@asynccontextmanager
+async def _slot(site: Site) -> AsyncIterator[None]:
+    if site.uploading >= _AT_ONCE:
+        raise BusyError(f"{_AT_ONCE} files are coming in already", do="wait until one of them is there")
+    site.uploading += 1
+    try:
+        yield
+    finally:
+        site.uploading -= 1
+
+
+async def received(site: Site, request: Request, name: str) -> Upload:
+    """The body of a request as a file. Raises PackageError, StorageError, BusyError; nothing is left of half a file."""
+    held = ExitStack()
+    path = held.enter_context(site.workspace.scratch("upload")) / safe_name(name)
+    try:
+        async with _slot(site):
+            _require_room(path.parent, int(request.headers.get("content-length", 0)))
+            await _stream(request, path)
+    except BaseException:
+        held.close()
+        raise
+    return Upload(path, held)
+
+
+async def _stream(request: Request, path: Path) -> None:
+    try:
+        with path.open("xb") as file:
+            block = bytearray()
+            async for chunk in request.stream():
+                block += chunk
+                if len(block) >= _BLOCK:
+                    await asyncio.to_thread(file.write, bytes(block))
+                    block.clear()
+            file.write(block)
+    except OSError as error:
+        raise storage_error(error, path.parent) from None
+
+
+def _require_room(folder: Path, size: int) -> None:
+    if shutil.disk_usage(folder).free < size + _SPARE:
+        raise StorageError("the disk has no room for this file", do="make room and try again")
+
+
+@contextmanager
+def inputs_of(site: Site, body: bytes) -> Iterator[tuple[Path | None, Path]]:
+    """The inputs of one inference as a file, None where there are none, and a folder for its answer."""
+    with site.workspace.scratch("try") as folder:
+        inputs = folder / "inputs"
+        if body:
+            inputs.write_bytes(body)
+        yield (inputs if body else None), folder

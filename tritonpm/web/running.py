@@ -1,0 +1,86 @@
+"""The page as a running server: bound first, so that its address is known before it answers."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import uvicorn
+
+from tritonpm.errors import ServerError, UsageError
+from tritonpm.web.app import create
+from tritonpm.web.events import Hub
+from tritonpm.web.security import Access
+
+_END = 10  # seconds that open requests have when the page ends
+
+
+_CONNECTIONS = 512
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams of events first: they are requests that would never end."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config)
+        self._hub = hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End."""
+        self._hub.close()
+        await super().shutdown(sockets)
+
+
+class Page:
+    """A page on an address of its own. Raises ServerError where that is taken, UsageError for a key without more."""
+
+    def __init__(
+        self, workspace: Path | None, server: str | None, host: str, port: int, access: Access,
+        certificate: Path | None = None, key: Path | None = None,
+    ) -> None:  # fmt: skip
+        if (certificate is None) != (key is None):
+            raise UsageError("a certificate and its key go together", do="give both --tls-cert and --tls-key")
+        app = create(workspace, server=server, access=access)
+        self._socket = _bound(host, port)
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if certificate else 'http'}://{shown}:{self._socket.getsockname()[1]}/"
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, lifespan="on", proxy_headers=False,
+            timeout_graceful_shutdown=_END, limit_concurrency=_CONNECTIONS,
+            ssl_certfile=certificate and str(certificate), ssl_keyfile=key and str(key),
+        )  # fmt: skip
+        self._server = _Server(config, app.state.site.hub)
+
+    def run(self) -> None:
+        """Serve until Ctrl-C or SIGTERM."""
+        with suppress(KeyboardInterrupt):  # uvicorn has ended by then, and raises it once more
+            self._server.run(sockets=[self._socket])
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Serve in a thread for as long as the block lasts; open requests are finished, for a while."""
+        thread = threading.Thread(target=self.run, name="page", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._server.should_exit = True
+            thread.join(2 * _END)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host.strip("[]"), port))
+        made.listen()  # who comes before it answers waits
+    except OSError as error:
+        made.close()
+        raise ServerError(
+            f"cannot be bound ({error.strerror})", where=f"{host}:{port}", do="choose another --port"
+        ) from None
+    return made

@@ -1,0 +1,64 @@
+// The REST API, which is all that this page changes anything with.
+import { t } from "./say.js";
+
+const API = "/api/v1";
+
+export class Refused extends Error {
+  constructor(problem) {
+    super(problem.detail);
+    this.problem = problem;
+  }
+}
+
+export async function call(method, path, body) {
+  const options = { method, headers: {} };
+  if (body instanceof Blob) options.body = body;
+  else if (body !== undefined) {
+    options.body = JSON.stringify(body);
+    options.headers["Content-Type"] = "application/json";
+  }
+  const response = await reached(API + path, options);
+  const answer = response.status === 204 ? null : await response.json();
+  if (!response.ok) throw new Refused(answer);
+  return answer;
+}
+
+// A part of a page, as HTML.
+export async function page(path, values) {
+  const response = await reached(path, { method: "POST", body: values });
+  if (!response.ok) throw new Refused(unreachable());
+  return response.text();
+}
+
+async function reached(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch {
+    throw new Refused(unreachable());
+  }
+}
+
+// With progress, which fetch does not tell.
+export function upload(path, file, progress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", API + path);
+    request.responseType = "json";
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.upload.addEventListener("progress", (event) => progress(event.loaded, event.total));
+    request.addEventListener("load", () => {
+      if (request.status < 300) resolve(request.response);
+      else reject(new Refused(request.response ?? unreachable()));
+    });
+    request.addEventListener("error", () => reject(new Refused(unreachable())));
+    request.send(file);
+  });
+}
+
+export function packagePath(name, rest = "") {
+  return `/packages/${encodeURIComponent(name)}${rest}`;
+}
+
+function unreachable() {
+  return { title: t("The page's server does not answer"), detail: t("see whether tritonpm still runs") };
+}

@@ -1,0 +1,141 @@
+// The page's own part: what a click does. Everything that changes something goes through the REST API.
+import { call, packagePath, page, Refused } from "./api.js";
+import { follow, listen } from "./live.js";
+import { t, toast, told } from "./say.js";
+import { asking } from "./try.js";
+import { receiving } from "./uploads.js";
+
+const dialog = document.getElementById("dialog");
+
+const actions = {
+  load: (name) => operate(packagePath(name, "/load"), {}),
+  unload: (name) => unload(name, false),
+  optimise: async (name) => {
+    const job = await call("POST", packagePath(name, "/optimise"), {});
+    toast(job ? t("{name} is being optimised.", { name }) : t("Nothing is left to optimise."));
+  },
+  cancel: async (name, button) => {
+    await call("POST", `/jobs/${button.dataset.job}/cancel`);
+    toast(t("Cancelled."));
+  },
+  remove: async (name) => {
+    await call("DELETE", packagePath(name));
+    dialog.close();
+    toast(t("{name} was unregistered.", { name }));
+    if (document.querySelector(`main > #package-${CSS.escape(name)}`)) location.assign("/packages");
+  },
+  start: () => operate("/server/start"),
+  stop: () => operate("/server/stop"),
+};
+
+async function operate(path, body, method = "POST") {
+  follow(await call(method, path, body));
+}
+
+async function unload(name, force) {
+  const operation = await call("POST", packagePath(name, "/unload"), { force });
+  const ended = () => {};
+  ended.failed = ({ problem }) => {
+    if (problem.type !== "urn:tritonpm:busy") return false;
+    toast(told(problem), { kind: "failed", action: { text: t("Unload anyway"), run: () => guarded(() => unload(name, true)) } });
+    return true;
+  };
+  follow(operation, ended);
+}
+
+async function guarded(work) {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    toast(told(error.problem), { kind: "failed" });
+    htmx.trigger(document.body, "packages-changed");
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-do]");
+  if (button) guarded(() => actions[button.dataset.do](button.dataset.name, button));
+  if (event.target.closest("[data-close]")) dialog.close();
+  const menu = event.target.closest("details.menu");
+  for (const open of document.querySelectorAll("details.menu[open]")) if (open !== menu || button) open.open = false;
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  const open = event.target.closest("details.menu[open], details.why[open], details.reason[open]");
+  if (!open) return;
+  open.open = false;
+  open.querySelector("summary").focus();
+});
+
+document.addEventListener("change", (event) => {
+  const { set, name } = event.target.dataset;
+  if (set) guarded(() => switched(event.target, name));
+  if (event.target.id === "language") {
+    document.cookie = `${event.target.dataset.cookie}=${event.target.value}; path=/; max-age=31536000; samesite=strict`;
+    location.reload();
+  }
+});
+
+async function switched(select, name) {
+  const changes = JSON.parse(select.selectedOptions[0].dataset.changes);
+  select.blur();
+  await apply(name, changes, null, select.closest("tr")?.querySelector(".status.loaded") !== null);
+}
+
+async function apply(name, changes, stage, live) {
+  if (live) await operate(packagePath(name, "/settings"), { changes, stage, live }, "PATCH");
+  else {
+    await call("PATCH", packagePath(name, "/settings"), { changes, stage });
+    toast(t("{name} was changed.", { name }));
+  }
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  const { configure, rename, back } = form.dataset;
+  if (configure ?? rename ?? back ?? form.dataset.try) event.preventDefault();
+  if (configure) guarded(() => configured(form, configure));
+  if (rename) guarded(() => renamed(rename, new FormData(form).get("new_name")));
+  if (back) {
+    const revision = Number(new FormData(form).get("revision"));
+    dialog.close();
+    guarded(() => operate(packagePath(back, "/rollback"), { revision }));
+  }
+  if (form.dataset.try) guarded(() => asking(form));
+});
+
+// The form is judged once more: what was typed last may not have been.
+async function configured(form, name) {
+  const values = new URLSearchParams(new FormData(form));
+  const judged = new DOMParser().parseFromString(await page(form.getAttribute("hx-post"), values), "text/html");
+  if (judged.querySelector("button.primary:disabled")) {
+    const content = document.getElementById("dialog-content");
+    content.replaceChildren(...judged.body.childNodes);
+    htmx.process(content);
+    return;
+  }
+  const changes = JSON.parse(judged.querySelector("[data-changes]").dataset.changes);
+  if (Object.keys(changes).length) await apply(name, changes, values.get("stage") || null, form.dataset.live === "true");
+  dialog.close();
+}
+
+async function renamed(name, new_name) {
+  await call("POST", packagePath(name, "/rename"), { new_name });
+  dialog.close();
+  toast(t("{name} is now {new_name}.", { name, new_name }));
+  if (document.querySelector(`main > #package-${CSS.escape(name)}`)) location.assign(`/packages/${encodeURIComponent(new_name)}`);
+}
+
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target.id === "dialog-content" && !dialog.open) dialog.showModal();
+});
+
+// A refusal is a page, too: it is shown where the answer would be.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.xhr.status >= 400 && event.detail.target.id === "dialog-content") event.detail.shouldSwap = true;
+});
+
+receiving();
+listen();

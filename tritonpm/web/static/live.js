@@ -1,0 +1,88 @@
+// What happens elsewhere, as it happens: operations and jobs in their rows, and the list when it has changed.
+import { call } from "./api.js";
+import { t, toast, told } from "./say.js";
+
+const watched = new Map(); // operation id → what to do when it has ended
+let stream = null;
+
+export function listen() {
+  stream = new EventSource("/api/v1/events");
+  stream.addEventListener("open", changed);
+  stream.addEventListener("packages", changed);
+  stream.addEventListener("operation", (event) => seen(JSON.parse(event.data)));
+  stream.addEventListener("job", (event) => showJob(JSON.parse(event.data)));
+  setInterval(askAgain, 3000);
+  document.addEventListener("focusout", () => setTimeout(changedLater, 50));
+  document.addEventListener("toggle", () => setTimeout(changedLater, 50), true);
+}
+
+// `ended` is called when it went well; `ended.failed`, where there is one, says whether it told the failure itself.
+export function follow(operation, ended = () => {}) {
+  watched.set(operation.id, ended);
+  seen(operation);
+}
+
+let later = false;
+
+// The list is not taken from under somebody's hand.
+function changed() {
+  const listing = document.getElementById("listing");
+  if (!listing) return;
+  const busy = listing.querySelector("details[open]") || listing.contains(document.activeElement) && document.activeElement.matches("select");
+  if (busy) later = true;
+  else htmx.trigger(document.body, "packages-changed");
+}
+
+function changedLater() {
+  if (!later) return;
+  later = false;
+  changed();
+}
+
+function seen(operation) {
+  show(operation);
+  if (operation.state === "running") return;
+  const ended = watched.get(operation.id);
+  watched.delete(operation.id);
+  if (ended) {
+    if (operation.state === "done") toast(operation.result);
+    else if (!ended.failed?.(operation)) toast(told(operation.problem), { kind: "failed" });
+    if (operation.state === "done") ended(operation);
+  }
+  if (["start", "stop"].includes(operation.kind)) htmx.trigger(document.body, "server-changed");
+  changed();
+}
+
+function show(operation) {
+  const place = document.querySelector(`[data-doing="${CSS.escape(operation.package)}"]`);
+  if (!place) return;
+  place.hidden = operation.state !== "running";
+  place.querySelector("small").textContent = operation.step || t("Waiting");
+  bar(place.querySelector("progress"), operation);
+}
+
+function showJob(job) {
+  const place = document.querySelector(`[data-job="${job.id}"].job`);
+  if (!place) return;
+  place.querySelector("small").textContent = job.stage ? `${job.stage}: ${job.step}` : job.step;
+  bar(place.querySelector("progress"), job);
+}
+
+export function bar(progress, { done, total }) {
+  if (!total) progress.removeAttribute("value");
+  else {
+    progress.max = total;
+    progress.value = done;
+  }
+}
+
+// An event may be lost with its connection; an operation's end must not be.
+async function askAgain() {
+  for (const id of watched.keys()) {
+    try {
+      seen(await call("GET", `/operations/${id}`));
+    } catch {
+      if (stream.readyState === EventSource.OPEN) watched.delete(id);
+    }
+  }
+}
