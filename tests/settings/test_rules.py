@@ -87,13 +87,8 @@ BREAKING = {
 }  # fmt: skip
 
 SEGMENTATION, DETECTION = Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION
-# Rules of what a package is → (a package and settings that break it, words, a package and settings that do not)
-OF_A_PACKAGE = {
-    "kept-versions-of-one": (
-        (dlk("2.4.1", config="config.pbtxt"), Settings(kept_versions=2)),
-        "an ensemble has no versions",
-        (dlk("2.4.1"), Settings(kept_versions=2)),
-    ),
+# Rules of the Mech-DLK exporter → (a package and settings that break it, words, a package and settings that do not)
+OF_THE_EXPORTER = {
     "mech-dlk-version": ((dlk("new"), Settings()), "'new' is no version", (dlk("2.4.1"), Settings())),
     "mech-dlk-switching": (
         (dlk("2.4.0"), Settings(precision="FP16")), "cannot be chosen", (dlk("2.4.1"), Settings(precision="FP16")),
@@ -117,7 +112,15 @@ OF_A_PACKAGE = {
 
 
 def test_every_rule_has_a_breaking_case() -> None:
-    assert {*BREAKING, *OF_A_PACKAGE} == {rule.name for rule in RULES}
+    assert {*BREAKING, *OF_THE_EXPORTER, "kept-versions-of-one"} == {rule.name for rule in RULES}
+
+
+def test_only_a_model_whose_config_we_make_has_versions() -> None:
+    adopted = package()
+    adopted = replace(adopted, stages=(replace(adopted.stages[0], config="config.pbtxt"),))
+    with pytest.raises(RuleError, match="an ensemble has no versions"):
+        require(adopted, Settings(kept_versions=2), {"model": PROVED}, TARGET)
+    require(package(), Settings(kept_versions=2), {"model": PROVED}, TARGET)
 
 
 @pytest.mark.parametrize("name", BREAKING)
@@ -148,9 +151,9 @@ def test_what_is_no_version_is_told(version: str) -> None:
         require(dlk(version), Settings(), {"model": PROVED}, TARGET)
 
 
-@pytest.mark.parametrize("name", OF_A_PACKAGE)
+@pytest.mark.parametrize("name", OF_THE_EXPORTER)
 def test_rules_of_the_exporter(name: str) -> None:
-    (broken_package, settings), words, (fine_package, fine) = OF_A_PACKAGE[name]
+    (broken_package, settings), words, (fine_package, fine) = OF_THE_EXPORTER[name]
     found = {
         rule.name: (rule, rule.explain(case))
         for rule, case in broken(broken_package, settings, {"model": PROVED}, TARGET)
