@@ -63,10 +63,8 @@ def now(request: Request, site: TheSite) -> HTMLResponse:
     return rendered(request, "now.html", snapshot=snapshot, memory=memory, fields=FIELDS, reason=reason, **values)
 
 
-def _told(snapshot: Snapshot) -> dict[str, object]:
-    owners = {
-        pid: package.name for package in snapshot.packages for pid in (package.usage.pids if package.usage else ())
-    }
+def _told(snapshot: Snapshot) -> dict[str, Any]:
+    owners = {pid: each.name for each in snapshot.packages if each.usage for pid in each.usage.pids}
     parts = [(label, part, untold(part)) for label, part in gpu_parts(snapshot.gpus)]
     on_gpus = [
         (label, process, owners.get(process.pid, ""))

@@ -1,7 +1,9 @@
 // A figure over time: a chart, and for who does not see it a table of the same, minute by minute.
 import { element, t } from "./say.js";
 
-const HEIGHT = 190;
+const HEIGHT = 170;
+const STEPS = [60, 120, 180, 300]; // seconds between two times that are written
+const LEAST = 120; // seconds that a chart shows
 const COLOURS = 8; // --line-1 to --line-8 of the style sheet
 const language = document.documentElement.lang;
 const minute = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
@@ -55,10 +57,13 @@ export class Chart {
     const time = { label: t("Time"), value: (_, value) => (value === null ? "–" : second.format(value * 1000)) };
     const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
     const axes = [
-      { ...axis, values: (_, splits) => splits.map((split) => minute.format(split * 1000)), space: 70 },
+      { ...axis, values: (_, splits) => splits.map((split) => minute.format(split * 1000)), incrs: STEPS, space: 60, size: 30 },
       { ...axis, values: (_, splits) => splits.map(shown), size: 60 },
     ];
-    const scales = { y: { range: (_, least, most) => [0, Math.max(most * 1.1, 1e-3)] } };
+    const scales = {
+      x: { range: (_, first, last) => [Math.min(first, last - LEAST), last] },
+      y: { range: (_, least, most) => [0, Math.max(most * 1.1, 1e-3)] },
+    };
     const options = { ...this.size(), series: [time, ...series], axes, scales, legend: { show: labels[0] !== "" } };
     this.plot = new uPlot(options, this.data, this.place);
   }
