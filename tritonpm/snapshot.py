@@ -26,6 +26,7 @@ class Usage:
     memory_resident: int
     memory_unique: int | None
     gpu_memory: int | None
+    pids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,7 @@ class _Meter:
             sum(each.resident for each in uses),
             _sum(each.unique for each in uses),
             None if self.gpu is None else _sum(self.gpu.get(each.pid, 0) for each in uses),
+            tuple(each.pid for each in uses),
         )
 
 

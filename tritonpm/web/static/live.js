@@ -1,13 +1,19 @@
 // What happens elsewhere, as it happens: operations and jobs in their rows, and the list when it has changed.
 import { call } from "./api.js";
+import { begin, observed, observing } from "./monitor.js";
 import { t, toast, told } from "./say.js";
 
 const watched = new Map(); // operation id → what to do when it has ended
 let stream = null;
 
 export function listen() {
-  stream = new EventSource("/api/v1/events");
+  const monitor = observing();
+  stream = new EventSource(`/api/v1/events?snapshots=${monitor}`);
   stream.addEventListener("open", changed);
+  if (monitor) {
+    stream.addEventListener("open", begin);
+    stream.addEventListener("snapshot", (event) => observed(JSON.parse(event.data)));
+  }
   stream.addEventListener("packages", changed);
   stream.addEventListener("operation", (event) => seen(JSON.parse(event.data)));
   stream.addEventListener("job", (event) => showJob(JSON.parse(event.data)));
