@@ -134,9 +134,9 @@ class Switching:
         manager.settle((shadow.name,))
 
 
-def shadow_of(revision: Revision) -> Revision:
+def shadow_of(revision: Revision, suffix: str = NEXT) -> Revision:
     """The same revision with another public name; members keep theirs."""
-    name, last = revision.name + NEXT, revision.models[-1]
+    name, last = revision.name + suffix, revision.models[-1]
     files = tuple(
         replace(file, text=file.text.replace(f'name: "{revision.name}"', f'name: "{name}"', 1))
         if file.text and file.path.endswith(".pbtxt")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.app import App, command, on_a_context, on_a_server, pass_app, reading
 from tritonpm.cli.stores import REPOSITORY
 
 if TYPE_CHECKING:
@@ -168,11 +168,17 @@ def _row(model: ModelView) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-@command("sync", examples="tritonpm sync")
+@command("sync", examples="tritonpm sync\ntritonpm sync --context prod")
 @on_a_server
+@on_a_context
 @pass_app
 def sync_command(app: App) -> None:
     """Make the server serve what the workspace says; models of no package here are left alone."""
+    if app.context:
+        from tritonpm.cli.fleet import synchronise
+
+        synchronise(app)
+        return
     from tritonpm.errors import ServerError
     from tritonpm.upkeep import sync
 
