@@ -303,14 +303,14 @@ class Manager:
         return self.rendering.revision(record.package, record.settings, optimised=self.optimising.required(record))
 
     def publish(self, name: str) -> Revision:
-        """Bring what the settings ask for into the workspace's repository; nothing where it is there already."""
-        record, revision = self.catalogue.get(name), self.rendered(name)
+        """Bring what the settings ask for into the workspace's repository; nothing where it is there, and whole."""
+        from tritonpm.repository.publish import is_there
+
+        record, revision, root = self.catalogue.get(name), self.rendered(name), self.workspace.repository
         current = self.catalogue.revision(name)
-        models = tuple(model.name for model in revision.models)
-        if current is None or current.digest != revision.digest:
+        whole = all(is_there(model, root / model.name) for model in revision.models)
+        if current is None or current.digest != revision.digest or not whole:
             self.restore(name, revision)
-        elif missing := tuple(model for model in models if not (self.workspace.repository / model).is_dir()):
-            self.settle(missing)
         if record.status in ("imported", "failed"):
             self.catalogue.set_status(name, "ready")
         return revision
@@ -392,7 +392,8 @@ class Manager:
                     self.blobs.path,
                     anew=anew,
                 )
-            withdraw([name for name in models if name not in wanted], self.workspace.repository, staging)
+            gone = [name for name in models if name not in wanted]
+            withdraw(gone, self.workspace.repository, staging, self.blobs.path)
 
     def models(self, name: str) -> tuple[str, ...]:
         """The model folders of a package's current revision."""
