@@ -73,6 +73,18 @@ def require_ours(names: Iterable[str], root: Path, blob_path: BlobPath) -> None:
             )
 
 
+def require_publishable(revision: Revision, root: Path, verified: BlobPath) -> None:
+    """Raise StorageError where a folder is somebody else's, or a blob that is yet to be put there has changed.
+
+    `verified` is a `blob_path` that reads the blob.
+    """
+    require_ours((model.name for model in revision.models), root, verified)
+    for model in revision.models:
+        if not is_there(model, root / model.name):
+            for digest in {file.blob for file in model.files if file.blob}:
+                verified(digest)
+
+
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
 
