@@ -175,11 +175,6 @@ def remove(manager: Manager, name: str, servers: Iterable[str] = (), *, force: b
         contexts.without(name).keep(state)
 
 
-def fleets_with(manager: Manager, package: str) -> list[str]:
-    """The contexts that serve a package, for a person."""
-    return [f"the servers of {each.name}" for each in Contexts.of(manager.workspace.state).serving(package)]
-
-
 def _only(context: Context, servers: tuple[Server, ...]) -> Context:
     names = {server.name for server in servers}
     placed = {package: tuple(n for n in where if n in names) for package, where in context.placed.items()}

@@ -31,12 +31,14 @@ def at_a_pace(function: F) -> F:
         return function(*args, pace=Pace(**{name: kwargs.pop(name) for name in vars(Pace())}), **kwargs)
 
     wrapped: Any = call
-    for name, said in (
-        ("wave", "So many servers at once, or that part of them, after a first one alone."),
-        ("soak", "Seconds that each wave has to prove itself under its own traffic."),
-        ("failing", "Go back where more than this share of the requests fails in a --soak."),
-        ("max_unavailable", "So many servers may not answer; they follow with `sync`."),
-        ("timeout", "Seconds for one load."),
+    for name, said in reversed(
+        (
+            ("wave", "So many servers at once, or that part of them, after a first one alone."),
+            ("soak", "Seconds that each wave has to prove itself under its own traffic."),
+            ("failing", "Go back where more than this share of the requests fails in a --soak."),
+            ("max_unavailable", "So many servers may not answer; they follow with `sync`."),
+            ("timeout", "Seconds for one load."),
+        )
     ):
         default = getattr(Pace, name)
         flag = f"--{name.replace('_', '-')}"
@@ -72,7 +74,7 @@ def add_command(
     from tritonpm import fleets
     from tritonpm.fleet.context import Access, Server
 
-    access = Access(str(app.token) if app.token else None, app.ca, app.certificate, app.key, app.timeout)
+    access = Access(str(app.token.absolute()) if app.token else None, app.ca, app.certificate, app.key, app.timeout)
     servers = [Server(url, memory_mb, dict(labels)) for url in urls]
     made = fleets.add(app.manager(), name, servers, access, repository)
     app.say(f"{name} has {len(made.servers)} servers.")
