@@ -57,7 +57,7 @@ def place(
     for need in ordered:
         for name in table.candidates(need):
             table.put(need, name)
-    placed = {need.name: tuple(table.servers_of(need.name)) for need in ordered}
+    placed = {need.name: table.servers_of(need.name) for need in ordered}
     missing = {need.name: need.replicas - len(placed[need.name]) for need in ordered}
     return Placement(placed, {name: count for name, count in missing.items() if count})
 
@@ -67,38 +67,41 @@ class _Table:
 
     def __init__(self, rooms: Sequence[Room], others: Mapping[str, set[str]], spread: str) -> None:
         self._rooms, self._others, self._spread = {room.name: room for room in rooms}, others, spread
+        self._order = {room.name: number for number, room in enumerate(rooms)}
         self._free = {room.name: room.memory for room in rooms}
         self._on: dict[str, set[str]] = {room.name: set() for room in rooms}
+        self._servers: dict[str, set[str]] = {}  # of each package
 
     def fits(self, need: Need, name: str) -> bool:
-        there = self._on[name]
-        return (
-            self._free[name] >= need.memory
-            and need.name not in there
-            and not self._others.get(need.name, set()) & there
-        )
+        if self._free[name] < need.memory or name in self._servers.get(need.name, ()):
+            return False
+        return not self._others.get(need.name, set()) & self._on[name]
 
     def put(self, need: Need, name: str) -> None:
         self._free[name] -= need.memory
         self._on[name].add(need.name)
+        self._servers.setdefault(need.name, set()).add(name)
 
-    def servers_of(self, package: str) -> list[str]:
-        return [name for name, there in self._on.items() if package in there]
+    def servers_of(self, package: str) -> tuple[str, ...]:
+        return tuple(sorted(self._servers.get(package, ()), key=self._order.__getitem__))
 
     def candidates(self, need: Need) -> Iterator[str]:
         """The servers for the replicas that a package lacks; each is to be taken before the next is asked for."""
-        for _ in range(need.replicas - len(self.servers_of(need.name))):
-            fitting = [name for name in self._rooms if self.fits(need, name)]
-            if not fitting:
+        for _ in range(need.replicas - len(self._servers.get(need.name, ()))):
+            fitting = (name for name in self._rooms if self.fits(need, name))
+            if self._spread:
+                found = min(fitting, key=lambda name: self._beside(need.name, name), default=None)
+            else:
+                found = next(fitting, None)
+            if found is None:
                 return
-            yield min(fitting, key=lambda name: self._beside(need.name, name))  # the first of the least
+            yield found
 
     def _beside(self, package: str, name: str) -> int:
         """How many replicas are on servers with the same value of the label."""
-        if not self._spread:
-            return 0
         value = self._rooms[name].labels.get(self._spread)
-        return sum(self._rooms[each].labels.get(self._spread) == value for each in self.servers_of(package))
+        there = self._servers.get(package, ())
+        return sum(self._rooms[each].labels.get(self._spread) == value for each in there)
 
 
 def _others(apart: Iterable[Collection[str]]) -> dict[str, set[str]]:
