@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.perf": ("perf",),
     "tritonpm.cli.declared": ("plan", "apply", "declare"),
     "tritonpm.cli.repository": ("render", "lint"),
+    "tritonpm.cli.stores": ("publish",),
     "tritonpm.cli.deploy": ("deploy",),
     "tritonpm.cli.server": ("serve", "stop", "load", "unload", "reload", "status", "sync", "why", "infer"),
     "tritonpm.cli.fleet": ("context", "fleet"),
