@@ -55,7 +55,12 @@ class Fleet:
     def __init__(self, serving: Serving, context: str = "") -> None:
         self.serving, self.manager = serving, serving.manager
         self.state = self.manager.workspace.state
-        self.context = Contexts.of(self.state).get(context)
+        self.name = Contexts.of(self.state).get(context).name
+
+    @property
+    def context(self) -> Context:
+        """The context as it is now. Raises NotFoundError."""
+        return Contexts.of(self.state).get(self.name)
 
     def status(self) -> FleetView:
         """Every server, asked side by side."""
@@ -95,18 +100,20 @@ class Fleet:
             for each in Crew(self.context, load_timeout=pace.timeout).each(self.context.servers, mend):
                 yield each.server.name, ", ".join(each.value or ()), str(each.error or "")
 
-    def unload(self, name: str, *, force: bool = False) -> list[tuple[str, str]]:
-        """Unload a package everywhere: the servers where that failed, and why; they follow with `sync`.
+    def unload(self, name: str, servers: Iterable[str] = (), *, force: bool = False) -> list[tuple[str, str]]:
+        """Unload a package, everywhere or from these servers: where that failed, and why; they follow with `sync`.
 
         Raises NotFoundError, BusyError while it is in use.
         """
-        servers = self.context.on(name)
-        if not servers:
+        there, named = self.context.on(name), self.context.named(servers)
+        chosen = tuple(server for server in there if server in named or not named)
+        if not chosen:
             raise NotFoundError(f"no server of {self.context.name} serves {name}", do="`tritonpm fleet status`")
+        left = [server.name for server in there if server not in chosen]
         crew = Crew(self.context)
         if not force:
             self.manager.require_unleased(name)
-            self._require_quiet(crew, name, servers)
+            self._require_quiet(crew, name, chosen)
 
         def take(_: Server, client: Client) -> None:
             client.unload_and_wait(name)
@@ -115,8 +122,8 @@ class Fleet:
         with self.manager.changing(f"fleet unload {name}"):
             journal.require_none(self.state)
             contexts = Contexts.of(self.state)
-            contexts.put(contexts.get(self.context.name).holding(name, ())).keep(self.state)
-            return [(each.server.name, each.error.what) for each in crew.each(servers, take) if each.error]
+            contexts.put(contexts.get(self.context.name).holding(name, left)).keep(self.state)
+            return [(each.server.name, each.error.what) for each in crew.each(chosen, take) if each.error]
 
     def _require_quiet(self, crew: Crew, name: str, servers: Iterable[Server]) -> None:
         """Raise BusyError where clients ask for the package at this moment."""
@@ -173,11 +180,6 @@ def remove(manager: Manager, name: str, servers: Iterable[str] = (), *, force: b
             what = f"{name} serves {', '.join(sorted(context.placed))}"
             raise BusyError(what, do="`tritonpm fleet unload` them first, or use --force: its servers serve on")
         contexts.without(name).keep(state)
-
-
-def fleets_with(manager: Manager, package: str) -> list[str]:
-    """The contexts that serve a package, for a person."""
-    return [f"the servers of {each.name}" for each in Contexts.of(manager.workspace.state).serving(package)]
 
 
 def _only(context: Context, servers: tuple[Server, ...]) -> Context:

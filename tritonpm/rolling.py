@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tritonpm.catalogue import Source
 from tritonpm.errors import BusyError, NotFoundError, TritonpmError
 from tritonpm.fleet import journal
-from tritonpm.fleet.context import Contexts
+from tritonpm.fleet.context import Context, Contexts
 from tritonpm.fleet.journal import MOVING, PROVING, Rollout
 from tritonpm.fleet.waves import Pace, size_of
 from tritonpm.rolling_run import RolledOut, Run
@@ -35,7 +35,12 @@ class Rolling(Switching):
     def __init__(self, serving: Serving, context: str = "", pace: Pace = _DEFAULT) -> None:
         super().__init__(serving)
         self.pace, self.state = pace, self.manager.workspace.state
-        self.context = self._contexts.get(context)
+        self.name = self._contexts.get(context).name
+
+    @property
+    def context(self) -> Context:
+        """The context as it is now. Raises NotFoundError."""
+        return self._contexts.get(self.name)
 
     def load(self, name: str, servers: Iterable[str] = ()) -> RolledOut:
         """Publish a package and load it: on these servers too, or where it is, or on all of the context.

@@ -102,7 +102,7 @@ class Run:
             self.manager.catalogue.set_status(self.name, "ready")
         self.crew.each(self._left, lambda _, client: rolling_steps.tidy(self.manager, client, self.name))
         with self.manager.catalogue.intent("tidy", (self._shadow.name,)):
-            self.shared.settle((self._shadow.name,))
+            self.shared.settle(self._shadow, ())
         self.manager.tidy(self.name)
         journal.close(self.state)
         return RolledOut(
@@ -125,13 +125,13 @@ class Run:
         """Make the catalogue, the repository and the servers what they were; what could not be, one sentence each."""
         self.note(phase=UNDOING)
         before = self.rollout.revision_before
-        if before and not self._is_current(before):
+        if before:
             self.shared.exchange(self.name, before)
         self._take_back()
         behind = self.crew.each(self.servers, self._back)
         if self.rollout.revision:
             with self.manager.catalogue.intent("undo", self._names):
-                self.shared.settle(self._names)
+                self.shared.settle(self._shadow, self._names)
         journal.close(self.state)
         return [_why(outcome) for outcome in behind if outcome.error]
 

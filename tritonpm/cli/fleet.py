@@ -10,11 +10,12 @@ import rich_click as click
 
 from tritonpm.cli.app import App, F, command, on_a_context, pass_app, reading, shown_to_servers
 from tritonpm.cli.deploy import Group
-from tritonpm.cli.settings import Pair, setting_options
+from tritonpm.cli.settings import Pair, Words, setting_options
 from tritonpm.fleet.waves import Pace
 
 if TYPE_CHECKING:
     from tritonpm.fleets import Fleet, FleetView
+    from tritonpm.placing import Plan
     from tritonpm.rolling import Rolling
     from tritonpm.rolling_run import RolledOut
     from tritonpm.views import Loaded
@@ -31,12 +32,14 @@ def at_a_pace(function: F) -> F:
         return function(*args, pace=Pace(**{name: kwargs.pop(name) for name in vars(Pace())}), **kwargs)
 
     wrapped: Any = call
-    for name, said in (
-        ("wave", "So many servers at once, or that part of them, after a first one alone."),
-        ("soak", "Seconds that each wave has to prove itself under its own traffic."),
-        ("failing", "Go back where more than this share of the requests fails in a --soak."),
-        ("max_unavailable", "So many servers may not answer; they follow with `sync`."),
-        ("timeout", "Seconds for one load."),
+    for name, said in reversed(
+        (
+            ("wave", "So many servers at once, or that part of them, after a first one alone."),
+            ("soak", "Seconds that each wave has to prove itself under its own traffic."),
+            ("failing", "Go back where more than this share of the requests fails in a --soak."),
+            ("max_unavailable", "So many servers may not answer; they follow with `sync`."),
+            ("timeout", "Seconds for one load."),
+        )
     ):
         default = getattr(Pace, name)
         flag = f"--{name.replace('_', '-')}"
@@ -72,7 +75,7 @@ def add_command(
     from tritonpm import fleets
     from tritonpm.fleet.context import Access, Server
 
-    access = Access(str(app.token) if app.token else None, app.ca, app.certificate, app.key, app.timeout)
+    access = Access(str(app.token.absolute()) if app.token else None, app.ca, app.certificate, app.key, app.timeout)
     servers = [Server(url, memory_mb, dict(labels)) for url in urls]
     made = fleets.add(app.manager(), name, servers, access, repository)
     app.say(f"{name} has {len(made.servers)} servers.")
@@ -198,16 +201,46 @@ def set_command(app: App, name: str, stage: str | None, changes: dict[str, Any],
     say_rolled_out(app, _rolling(app, pace).set(name, changes, stage=stage))
 
 
-@command("unload", examples="tritonpm fleet unload bolts\ntritonpm fleet unload bolts --force")
+@command(
+    "place",
+    examples="""
+    tritonpm fleet place
+    tritonpm fleet place bolts nuts --replicas 2 --spread zone
+    tritonpm fleet place --replicas 2 --apart bolts,nuts --apply
+    """,
+)
+@click.argument("names", metavar="[NAME…]", nargs=-1)
+@click.option("--replicas", type=click.IntRange(1), default=1, show_default=True, help="On how many servers each.")
+@click.option("--spread", default="", metavar="LABEL", help="Replicas on as many values of this label as there are.")
+@click.option("--apart", type=Words(), multiple=True, metavar="A,B", help="Never on one server (repeatable).")
+@click.option("--apply", "applied", is_flag=True, help="Load and unload so; without it the plan is only shown.")
+@at_a_pace
+@on_a_context
+@reading
+@pass_app
+def place_command(app: App, /, names: tuple[str, ...], applied: bool, pace: Pace, **told: Any) -> None:
+    """Plan which package goes on which server, by memory; what is placed already stays where it fits."""
+    from tritonpm.placing import Placing
+
+    placing = Placing(app.serving(), app.context, pace)
+    plan = placing.plan(names, **told)
+    app.emit("Placement", plan, lambda: _describe_plan(plan))
+    if applied:
+        for sentence in placing.applied(plan):
+            app.advise(sentence)
+
+
+@command("unload", examples="tritonpm fleet unload bolts\ntritonpm fleet unload bolts --on zone=west")
 @NAME
+@click.option("--on", "servers", multiple=True, metavar="SERVER", help="Only from it, or LABEL=VALUE (repeatable).")
 @click.option("--force", is_flag=True, help="Also while it is in use.")
 @on_a_context
 @pass_app
-def unload_command(app: App, name: str, force: bool) -> None:
-    """Unload a package from every server. Refused while it is in use."""
+def unload_command(app: App, name: str, servers: tuple[str, ...], force: bool) -> None:
+    """Unload a package from every server, or from some. Refused while it is in use."""
     from tritonpm.errors import ServerError
 
-    failed = _fleet(app).unload(name, force=force)
+    failed = _fleet(app).unload(name, servers, force=force)
     if failed:
         what = f"{name} was not unloaded everywhere: {'; '.join(f'{server} ({why})' for server, why in failed)}"
         raise ServerError(what, do="`tritonpm fleet sync` once they answer")
@@ -225,8 +258,8 @@ def sync_command(app: App, pace: Pace) -> None:
 
 for _each in (add_command, list_command, use_command, remove_command):
     context_command.add_command(_each)
-for _each in (status_command, load_command, upgrade_command, rollback_command, set_command, unload_command,
-              sync_command):  # fmt: skip
+for _each in (status_command, load_command, upgrade_command, rollback_command, set_command, place_command,
+              unload_command, sync_command):  # fmt: skip
     fleet_command.add_command(_each)
 
 
@@ -270,6 +303,19 @@ def _describe(view: FleetView) -> None:
         for s in view.servers
     )  # fmt: skip
     table(("SERVER", "STATE", "VERSION", "SERVES", "BEHIND", "MEMORY MiB", "LABELS"), rows)
+
+
+def _describe_plan(plan: Plan) -> None:
+    from tritonpm.cli.output import table
+
+    packages = (
+        (e.package, e.memory_mb, e.how, *(", ".join(where) for where in (e.servers, e.load, e.unload)), e.missing or "")
+        for e in plan.packages
+    )
+    table(("PACKAGE", "MiB", "KNOWN", "SERVERS", "TO LOAD", "TO UNLOAD", "MISSING"), packages)
+    click.echo()
+    servers = ((e.name, e.memory_mb, e.taken_mb, e.packages) for e in plan.servers)
+    table(("SERVER", "MiB", "PLACED MiB", "PACKAGES"), servers)
 
 
 def _fleet(app: App) -> Fleet:

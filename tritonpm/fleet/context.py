@@ -120,6 +120,11 @@ class Contexts:
         }
 
 
+def fleets_with(state: Path, package: str) -> list[str]:
+    """The contexts that serve a package, as its users."""
+    return [f"the servers of {each.name}" for each in Contexts.of(state).serving(package)]
+
+
 def extended(
     context: Context | None, name: str, servers: Iterable[Server], access: Access, repository: str | None
 ) -> Context:
