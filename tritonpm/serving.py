@@ -25,6 +25,7 @@ from tritonpm.undoing import UNKNOWN, undone
 from tritonpm.upkeep import drift, serves
 
 if TYPE_CHECKING:
+    from tritonpm.catalogue import Published
     from tritonpm.data import Revision
     from tritonpm.manager import Manager
 
@@ -210,7 +211,7 @@ class Serving:
         manager = self.manager
         if not client.live():
             raise ServerError("no Triton answers", where=client.where, do="start one, or check the URL")
-        before = manager.catalogue.revision(name) if client.ready(name) else None
+        before = self._answering(client, name)
         revision = manager.publish(name)
         offset = self._log_size()
         try:
@@ -327,13 +328,21 @@ class Serving:
                 do="check that it reads this workspace's model_repository",
             )
 
-    def _take_back(self, client: Client, name: str, before: Revision | None) -> None:
+    def _answering(self, client: Client, name: str) -> Published | None:
+        """The revision that answers: not the current one where a load was killed after it had published."""
+        if not client.ready(name):
+            return None
+        history = [each for each in self.manager.catalogue.history(name) if each.revision.name == name]
+        answers = [each for each in history if serves(client, each.revision)]
+        return next(iter(answers or [each for each in history if each.current]), None)
+
+    def _take_back(self, client: Client, name: str, before: Published | None) -> None:
         """What did not prove itself does not stay: the revision that served before comes back, or nothing serves."""
         if before is None:
             client.unload_and_wait(name)
             unload_unneeded(self.manager, client, self.manager.catalogue.models_ever(name))
         else:
-            self.manager.restore(name, before)
+            self.manager.restore(name, before.revision, before.source)
             client.load_and_wait(name)
 
     def _unload_old(self, client: Client, name: str) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_manager import logarithm
 from tests.test_optimising import cascade, scaled, single
-from tritonpm.errors import StorageError
+from tests.test_switching import serving_answer
+from tritonpm.errors import ServerError, StorageError
 from tritonpm.manager import Manager, init
 from tritonpm.serving import Serving
 
@@ -101,3 +103,20 @@ def test_what_a_kill_left_and_cannot_be_finished_stands_in_nobodys_way(manager: 
         pass
     assert later.verify() == []
     assert later.catalogue.open_intents() == []
+
+
+@pytest.mark.server
+def test_what_served_serves_again_and_is_recorded_as_it_was(serving: Serving, tmp_path: Path) -> None:
+    manager = serving.manager
+    serving.load("p")
+    before = manager.catalogue.history("p")[0].source
+    manager.exchange("p", single(tmp_path / "bad", logarithm()))
+    with pytest.raises(ServerError, match="NaN"):
+        serving.load("p")
+    assert manager.catalogue.history("p")[-1].source == before
+    manager.publish("p")  # a load that was killed here
+    with pytest.raises(ServerError, match="NaN"):
+        serving.load("p")
+    assert serving_answer(serving, "p") == 2.0
+    assert manager.catalogue.get("p").revision == 1
+    assert serving.status().drift == ()
