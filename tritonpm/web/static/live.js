@@ -30,13 +30,23 @@ export function follow(operation, ended = () => {}) {
 
 let later = false;
 
-// The list is not taken from under somebody's hand.
 function changed() {
-  const listing = document.getElementById("listing");
-  if (!listing) return;
-  const busy = listing.querySelector("details[open]") || listing.contains(document.activeElement) && document.activeElement.matches("select");
-  if (busy) later = true;
+  if (!document.getElementById("listing")) return;
+  if (inUse()) later = true;
   else htmx.trigger(document.body, "packages-changed");
+}
+
+// The list is not taken from under somebody's hand, also not by an answer that was asked for before.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.requestConfig.triggeringEvent?.type !== "packages-changed" || !inUse()) return;
+  event.detail.shouldSwap = false;
+  later = true;
+});
+
+function inUse() {
+  const listing = document.getElementById("listing");
+  const chosen = listing.contains(document.activeElement) && document.activeElement.matches("select");
+  return chosen || listing.querySelector("details[open]") !== null;
 }
 
 function changedLater() {
