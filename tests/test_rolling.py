@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,8 +75,9 @@ class Site:
         self.servers[number : number + 1] = [started]
 
     def stop(self) -> None:
-        for number, server in enumerate(self.servers):
-            embedded.stop(server, self.root.parent / f"state {number}", timeout=10)
+        with ThreadPoolExecutor() as threads:
+            for number, server in enumerate(self.servers):
+                threads.submit(embedded.stop, server, self.root.parent / f"state {number}", timeout=10)
 
     def answers(self, name: str) -> list[float | None]:
         """What each server answers; None where it does not serve the model."""
