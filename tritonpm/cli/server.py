@@ -43,14 +43,7 @@ PROTOCOL = click.option("--protocol", type=click.Choice(["http", "grpc"]), defau
 @reading
 @pass_app
 def serve_command(
-    app: App,
-    /,
-    detach: bool,
-    tritonserver: Path | None,
-    timeout: float,
-    repository: str | None,
-    ui: bool,
-    **address: Any,
+    app: App, /, detach: bool, tritonserver: Path | None, repository: str | None, ui: bool, **address: Any
 ) -> None:
     """Start this workspace's Triton, and load what was loaded before."""
     page = _page(app, detach) if ui else None
