@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,9 +38,10 @@ PACE = Pace(wave="1")
 
 @dataclass
 class Site:
-    """Three servers that read the repository of one workspace; `when` is called with what a roll-out says."""
+    """Servers that read one repository, a workspace's own or one elsewhere; `when` gets what a roll-out says."""
 
     root: Path
+    elsewhere: str = ""
     servers: list[embedded.Server] = field(default_factory=list)
     when: Callable[[str], None] = lambda sentence: None
 
@@ -66,12 +68,16 @@ class Site:
             ports = {
                 f"{name}_port": int(getattr(before, name).rpartition(":")[2]) for name in ("http", "grpc", "metrics")
             }
-        started = embedded.start(embedded.find(), self.root / "model_repository", state, **ports)  # type: ignore[arg-type]
+        reads = (f"--model-repository={self.elsewhere}",) if self.elsewhere else ()
+        folder = self.root.parent / "empty" if self.elsewhere else self.root / "model_repository"
+        folder.mkdir(exist_ok=True)
+        started = embedded.start(embedded.find(), folder, state, arguments=reads, **ports)  # type: ignore[arg-type]
         self.servers[number : number + 1] = [started]
 
     def stop(self) -> None:
-        for number, server in enumerate(self.servers):
-            embedded.stop(server, self.root.parent / f"state {number}", timeout=10)
+        with ThreadPoolExecutor() as threads:
+            for number, server in enumerate(self.servers):
+                threads.submit(embedded.stop, server, self.root.parent / f"state {number}", timeout=10)
 
     def answers(self, name: str) -> list[float | None]:
         """What each server answers; None where it does not serve the model."""
@@ -86,19 +92,25 @@ def _answer(server: embedded.Server, name: str) -> float | None:
         return float(next(iter(client.infer(name, ONES).values()))[0, 0]) if client.ready(name) else None
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    root = tmp_path_factory.mktemp("a fleet") / "a workspace"
-    init(root)
-    made = Site(root)
+@contextmanager
+def running(folder: Path, zones: str, elsewhere: str = "") -> Iterator[Site]:
+    """A context `prod` of one server in each of the zones."""
+    init(folder / "a workspace")
+    made = Site(folder / "a workspace", elsewhere)
     try:
-        for number in range(3):
+        for number in range(len(zones)):
             made.start(number)
-        servers = [Server(url, 1000, {"zone": zone}) for url, zone in zip(made.urls, "eew", strict=True)]
-        fleets.add(made.serving.manager, "prod", servers, Access(timeout=4.0))
+        servers = [Server(url, 1000, {"zone": zone}) for url, zone in zip(made.urls, zones, strict=True)]
+        fleets.add(made.serving.manager, "prod", servers, Access(timeout=4.0), elsewhere)
         yield made
     finally:
         made.stop()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running(tmp_path_factory.mktemp("a fleet"), "eew") as made:
+        yield made
 
 
 @dataclass

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -51,6 +51,7 @@ class Server:
     version: str
     source: str
     regions: str
+    arguments: tuple[str, ...] = ()  # beside those that every server gets
 
     @property
     def alive(self) -> bool:
@@ -108,7 +109,7 @@ def start(
             command = _command(installation, backends, host, ports, state, gpu, arguments)
             with suppress(_PortTaken):
                 pid = _started(command, installation, state, log, held, detach, ports, timeout)
-                server = _server(pid, host, ports, log, installation, state)
+                server = replace(_server(pid, host, ports, log, installation, state), arguments=tuple(arguments))
                 _remember(state, server)
                 return server
     raise ServerError("the free ports that were chosen are taken again and again", do="name the ports")
