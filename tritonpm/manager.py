@@ -417,11 +417,14 @@ class Manager:
         return tuple(model.name for model in revision.models) if revision else ()
 
     def _require_unloaded(self, name: str) -> None:
+        """Raise BusyError where the package is loaded; members of it that were left loaded are not in the way."""
         from tritonpm.serving import Serving
 
         self.catalogue.get(name)
-        if Serving(self).is_loaded(name):
+        serving = Serving(self)
+        if serving.is_loaded(name):
             raise BusyError(f"{name} is loaded", do=f"`tritonpm unload {name}` first")
+        serving.sweep(name)
 
     def require_unleased(self, name: str) -> None:
         """Raise BusyError where a project uses the package."""

@@ -257,7 +257,7 @@ class Serving:
         manager = self.manager
         try:
             client.unload_and_wait(name, timeout=timeout)
-            unload_unneeded(manager, client, manager.catalogue.models_ever(name))
+            unload_unneeded(client, manager.catalogue.models_ever(name))
         except ServerError as error:
             raise ServerError(f"{name} could not be unloaded: {error.what}", do=UNKNOWN) from None
         status = "ready" if manager.catalogue.get(name).revision else "imported"
@@ -339,18 +339,24 @@ class Serving:
         """What did not prove itself does not stay: the revision that served before comes back, or nothing serves."""
         if before is None:
             client.unload_and_wait(name)
-            unload_unneeded(self.manager, client, self.manager.catalogue.models_ever(name))
+            unload_unneeded(client, self.manager.catalogue.models_ever(name))
         else:
             self.manager.restore(name, before.revision, before.source)
             client.load_and_wait(name)
+
+    def sweep(self, name: str) -> None:
+        """Unload the members of a package that does not serve, which somebody has left loaded. Raises ServerError."""
+        if self.manager.server is not None or self.server is not None:
+            with self.client() as client:
+                self._unload_old(client, name)
 
     def _unload_old(self, client: Client, name: str) -> None:
         """Members of earlier revisions, and what a killed switch was rehearsing, go once nothing needs them.
 
         All that is named NAME.… is of this package: public names have no dot.
         """
-        stale = {state.name for state in client.index() if state.name.startswith(f"{name}.")}
-        unload_unneeded(self.manager, client, stale | self.manager.catalogue.models_ever(name) - {name})
+        stale = {each for each in client.serving() if each.startswith(f"{name}.")}
+        unload_unneeded(client, stale | self.manager.catalogue.models_ever(name) - {name})
 
     def _log_size(self) -> int:
         return Path(self.server.log).stat().st_size if self.server else 0

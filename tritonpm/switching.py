@@ -124,7 +124,7 @@ class Switching:
                 probing.probe(manager, client, manager.catalogue.get(revision.name), model=shadow.name)
                 client.unload_and_wait(shadow.name)
         except TritonpmError as error:
-            back = undone([lambda: unload_unneeded(manager, client, (shadow.name, *new))])
+            back = undone([lambda: unload_unneeded(client, (shadow.name, *new))])
             manager.settle(_names(revision))
             raise _told(revision.name, error, "" if back else UNKNOWN) from None
         manager.settle((shadow.name,))
