@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from tritonpm.repository.config import REVISION
+
 if TYPE_CHECKING:
     from tritonpm.data import Revision
     from tritonpm.manager import Manager
     from tritonpm.triton.client import Client
+
+
+NEXT = ".next"  # after the public name, while a revision is rehearsed
 
 
 def members_of(revision: Revision | None) -> tuple[str, ...]:
@@ -19,6 +24,11 @@ def members_of(revision: Revision | None) -> tuple[str, ...]:
 def users_of(manager: Manager, member: str) -> list[str]:
     """The packages whose current revision has this member."""
     return [revision.name for revision in manager.catalogue.published() if member in members_of(revision)]
+
+
+def inner(client: Client) -> list[str]:
+    """What is loaded of ours and is no package itself, members and rehearsals: public names have no dot."""
+    return [n for n in client.serving() if "." in n and REVISION in client.config(n).get("parameters", {})]
 
 
 def unneeded(client: Client, models: Iterable[str]) -> list[str]:

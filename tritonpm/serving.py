@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tritonpm import probing, standing, views
 from tritonpm.data import ON_DEMAND
 from tritonpm.errors import BusyError, NotFoundError, PackageError, ServerError, TritonpmError
+from tritonpm.fleet.context import fleets_with
 from tritonpm.members import foreign_users, unload_unneeded
 from tritonpm.preflight import require_room_on_gpus, room_for
 from tritonpm.residency import make_room, remember_host
@@ -155,7 +156,7 @@ class Serving:
         Requests are counted over a moment, so that a clock that was set is no client; and not over the first one, since
         Triton counts an answer, such as that to a probe of ours, a moment after it was given.
         """
-        found = list(self.manager.catalogue.leases.users().get(name, ()))
+        found = [*self.manager.catalogue.leases.users().get(name, ()), *fleets_with(self.manager.workspace.state, name)]
         if self.manager.server is None and self.server is None:
             return found
         with suppress(ServerError, NotFoundError), self.client() as client:

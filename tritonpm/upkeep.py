@@ -10,7 +10,7 @@ from tritonpm import views
 from tritonpm.catalogue.blobs import digest_of
 from tritonpm.data import RepositoryFile, Revision
 from tritonpm.errors import StorageError, TritonpmError
-from tritonpm.members import unneeded, users_of
+from tritonpm.members import inner, unneeded, users_of
 from tritonpm.repository.config import REVISION
 from tritonpm.repository.publish import is_ours
 
@@ -138,18 +138,13 @@ def sync(serving: Serving) -> Iterator[tuple[str, str, str]]:
         else:
             yield done, name, ""
     with serving.client() as client, manager.changing("sync"):
-        for name in unneeded(client, _members(client)):
+        for name in unneeded(client, inner(client)):
             try:
                 client.unload_and_wait(name)
             except TritonpmError as error:
                 yield "tidied", name, str(error)
             else:
                 yield "tidied", name, ""
-
-
-def _members(client: Client) -> list[str]:
-    """What is loaded of ours and is no package itself: public names have no dot."""
-    return [n for n in client.serving() if "." in n and REVISION in client.config(n).get("parameters", {})]
 
 
 def why(serving: Serving, name: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from tritonpm.errors import BusyError
 from tritonpm.serving import Serving
 from tritonpm.views import PackageDetails
 from tritonpm.web.api.common import Changes, Say, TheSite
@@ -16,9 +17,10 @@ router = APIRouter(tags=["settings"])
 
 
 class Change(Changes):
-    """`live` brings the change to the server at once, with no request failed."""
+    """`live` brings the change to the server at once, with no request failed; `unused`: only where nobody uses it."""
 
     live: bool = False
+    unused: bool = False
 
 
 @router.patch("/packages/{name}/settings", responses={202: {"model": Operation}})
@@ -31,6 +33,8 @@ def change(site: TheSite, name: str, body: Change, response: Response) -> Packag
     def work(serving: Serving) -> str:
         from tritonpm.switching import Switching
 
+        if body.unused and (users := serving.users(name)):
+            raise BusyError(f"{name} is in use by {', '.join(users)}", do="wait until they are done, or change it live")
         loaded = Switching(serving).set(name, body.changes, stage=body.stage)
         return f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else f"Changed {name}."
 

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tritonpm import __version__
+from tritonpm.shown import duration, number, size
 from tritonpm.web.api.common import PREFIX
 from tritonpm.web.language import COOKIE, HERE, NAMES, Language, for_scripts, negotiated
 from tritonpm.web.problems import Problem
@@ -33,7 +34,7 @@ def _environment() -> Environment:
         language_cookie=COOKIE,
     )  # fmt: skip
     environment.filters["moment"] = lambda text: datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S")
-    environment.filters["of_tasks"] = of_tasks
+    environment.filters.update(of_tasks=of_tasks, number=number, duration=duration, size=size)
     return environment
 
 

@@ -34,10 +34,15 @@ async function operate(path, body, method = "POST") {
 
 async function unload(name, force) {
   const operation = await call("POST", packagePath(name, "/unload"), { force });
+  followBusy(operation, t("Unload anyway"), () => unload(name, true));
+}
+
+// Who is in the way is named, and what to do nevertheless is offered.
+function followBusy(operation, text, again) {
   const ended = () => {};
   ended.failed = ({ problem }) => {
     if (problem.type !== "urn:tritonpm:busy") return false;
-    toast(told(problem), { kind: "failed", action: { text: t("Unload anyway"), run: () => guarded(() => unload(name, true)) } });
+    toast(told(problem), { kind: "failed", action: { text, run: () => guarded(again) } });
     return true;
   };
   follow(operation, ended);
@@ -78,10 +83,14 @@ document.addEventListener("change", (event) => {
   }
 });
 
+// In place, what is in use is not switched without being asked once more.
 async function switched(select, name) {
   const changes = JSON.parse(select.selectedOptions[0].dataset.changes);
+  const loaded = select.closest("tr").querySelector(".status.loaded") !== null;
   select.blur();
-  await apply(name, changes, null, select.closest("tr")?.querySelector(".status.loaded") !== null);
+  if (!loaded) return apply(name, changes, null, false);
+  const operation = await call("PATCH", packagePath(name, "/settings"), { changes, live: true, unused: true });
+  followBusy(operation, t("Switch it live"), () => apply(name, changes, null, true));
 }
 
 async function apply(name, changes, stage, live) {
