@@ -25,7 +25,6 @@ from tritonpm.undoing import UNKNOWN, undone
 from tritonpm.upkeep import drift, serves
 
 if TYPE_CHECKING:
-    from tritonpm.catalogue import Published
     from tritonpm.data import Revision
     from tritonpm.manager import Manager
 
@@ -328,21 +327,21 @@ class Serving:
                 do="check that it reads this workspace's model_repository",
             )
 
-    def _answering(self, client: Client, name: str) -> Published | None:
+    def _answering(self, client: Client, name: str) -> Revision | None:
         """The revision that answers: not the current one where a load was killed after it had published."""
         if not client.ready(name):
             return None
-        history = [each for each in self.manager.catalogue.history(name) if each.revision.name == name]
-        answers = [each for each in history if serves(client, each.revision)]
-        return next(iter(answers or [each for each in history if each.current]), None)
+        known = [each.revision for each in self.manager.catalogue.history(name) if each.revision.name == name]
+        answers = [revision for revision in known if serves(client, revision)]
+        return next(iter(answers), self.manager.catalogue.revision(name))
 
-    def _take_back(self, client: Client, name: str, before: Published | None) -> None:
+    def _take_back(self, client: Client, name: str, before: Revision | None) -> None:
         """What did not prove itself does not stay: the revision that served before comes back, or nothing serves."""
         if before is None:
             client.unload_and_wait(name)
             unload_unneeded(client, self.manager.catalogue.models_ever(name))
         else:
-            self.manager.restore(name, before.revision, before.source)
+            self.manager.restore(name, before)
             client.load_and_wait(name)
 
     def sweep(self, name: str) -> None:

@@ -28,6 +28,7 @@ CASCADES = {"six": (2.0, 3.0), "fourteen": (2.0, 7.0), "thirty-five": (5.0, 7.0)
 BAD = "not-a-number"  # loads well, and is found out by its answer
 CONTENTS = (*SINGLES, *CASCADES, BAD)
 FOREIGN = 'name: "theirs" # of somebody else\n'
+KILL = "kill -9 of the"
 PATIENCE = 60.0  # seconds for the server to come to rest
 
 
@@ -69,6 +70,7 @@ class House:
         self.repository = self.manager.workspace.repository
         self.serving = Serving(self.manager)
         self.counts: Counter[str] = Counter()
+        self.examples = 0
         self.story: list[str] = []
         self.broken = False
         self.serve()
@@ -80,6 +82,12 @@ class House:
     def _named(source: tuple[str, Path]) -> tuple[str, str]:
         with tempfile.TemporaryDirectory() as staging:
             return read(source[1], Path(staging), name="p").digest, source[0]
+
+    def told(self) -> str:
+        """What was done, and how often."""
+        each = [f"{count} × {what}" for what, count in self.counts.most_common()]
+        kills = sum(count for what, count in self.counts.items() if what.startswith(KILL))
+        return f"{self.examples} examples, {kills} kills, nothing lost: {', '.join(each)}"
 
     # What the catalogue says
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from tests.faults.acting import MOMENT, Fate, act
-from tests.faults.house import BAD, CASCADES, CONTENTS, FOREIGN, House, Made, until
+from tests.faults.house import BAD, CASCADES, CONTENTS, FOREIGN, KILL, House, Made, until
 from tritonpm import serving, upkeep
 from tritonpm.data import Settings
 from tritonpm.manager import Manager
@@ -128,7 +128,8 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.house = house
         self.kept: dict[str, Kept] = {}
-        house.story = ["--- an example"]
+        house.story = []
+        house.examples += 1
         self.revisions: dict[str, dict[int, Made]] = {}
         self.tried: set[Made] = set()
         self.leases: set[tuple[str, str]] = set()
@@ -300,7 +301,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     @guarded
     def kill_the_server(self) -> None:
-        self._count("kill -9 of the server at rest")
+        self._count(f"{KILL} server at rest")
         self.house.kill_server()
         self._restart({})
 
@@ -500,7 +501,7 @@ class Machine(RuleBasedStateMachine):
         outcome = act(self.house.serving, fate, what, name, *told)
         self.house.story.append(f"    {outcome}")
         if outcome.struck and fate:
-            self._count(f"kill -9 of the {fate.victim} in {what}")
+            self._count(f"{KILL} {fate.victim} in {what}")
             self._struck(fate, before, told_error if error else after)
         elif error:
             assert (outcome.state, outcome.error) == ("refused", error), outcome
@@ -598,7 +599,7 @@ def test_everything_agrees_whatever_happens(tmp_path: Path, monkeypatch: pytest.
     try:
         run_state_machine_as_test(lambda: Machine(house), settings=LONG_RUN if EXAMPLES else SHORT_RUN)
     except Found as found:
-        raise AssertionError(f"after\n{found}") from found.__cause__
+        raise AssertionError(f"in example {house.examples}, after\n{found}") from found.__cause__
     finally:
         house.serving.stop(20)
-    print(", ".join(f"{count} × {what}" for what, count in house.counts.most_common()))
+    print(house.told())
