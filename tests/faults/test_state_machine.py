@@ -8,65 +8,26 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from functools import wraps
-from itertools import product
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 
-from tests.faults.acting import MOMENT, Fate, act
-from tests.faults.house import BAD, CASCADES, CONTENTS, FOREIGN, KILL, House, Made, until
+from tests.faults.acting import MOMENT, Fate
+from tests.faults.house import BAD, CASCADES, CONTENTS, FOREIGN, KILL, House, Made
+from tests.faults.knowing import Found, Kept, Knowing, chosen, guarded, of_a_package
 from tritonpm import serving, upkeep
 from tritonpm.data import Settings
-from tritonpm.manager import Manager
 
-T = TypeVar("T")
 EXAMPLES = int(os.environ.get("TRITONPM_EXAMPLES", "0"))
 NAMES = ("a", "b", "c")
 BATCHES = (2, 3, 4)
 FIRST = Settings()
 
 
-@dataclass(frozen=True)
-class Kept:
-    """What must be so of one package; `served` is what answers under its name."""
-
-    made: Made
-    current: Made | None = None
-    wanted: bool = False
-    served: Made | None = None
-
-    def loaded(self) -> Kept:
-        """After a load: what does not prove itself is taken back."""
-        if self.made.good:
-            return Kept(self.made, self.made, True, self.made)
-        return replace(self, current=self.served or self.made)
-
-    def switched(self, made: Made) -> Kept:
-        """After a live change, where the package serves; else only what is chosen changes."""
-        after = replace(self, made=made)
-        if self.served is None:
-            return after
-        return after.loaded() if made.good else self
-
-    def synced(self) -> Kept:
-        if self.wanted and (self.served is None or self.served != self.current):
-            return self.loaded()
-        return self if self.wanted else replace(self, served=None)
-
-    def restarted(self) -> Kept:
-        down = replace(self, served=None)
-        return down.loaded() if self.wanted else down
-
-
-GOOD = [content for content in CONTENTS if content != BAD]
-Known = dict[str, Kept | None]
 _COMMON = settings(
     deadline=None, database=None, print_blob=False, report_multiple_bugs=False,
     phases=[Phase.generate], suppress_health_check=list(HealthCheck),
@@ -86,56 +47,8 @@ SHORT, LONG = fates(110), fates(330)
 ANY = st.integers(0, 11)  # one of those that are there by then: what is drawn may not depend on how a kill came out
 
 
-def chosen(which: int, there: Iterable[T]) -> T | None:
-    """The one that `which` means of those that are there."""
-    sorted_ = sorted(there)  # type: ignore[type-var]
-    return sorted_[which % len(sorted_)] if sorted_ else None
-
-
-class Found(BaseException):
-    """Ends the run at once: what has happened to a real server and a real disk cannot be replayed."""
-
-
-def guarded(step: Callable[..., None]) -> Callable[..., None]:
-    """The step; what it finds is told with all that led to it."""
-
-    @wraps(step)
-    def told(self: Machine, *drawn: object, **named: object) -> None:
-        try:
-            step(self, *drawn, **named)
-        except Exception as error:
-            self.house.broken = True
-            raise Found("\n".join(self.house.story)) from error
-
-    return told
-
-
-def of_a_package(step: Callable[..., None]) -> Callable[..., None]:
-    """The step on the package that is meant, if there is one."""
-
-    @wraps(step)
-    def taken(self: Machine, which: int, **drawn: object) -> None:
-        if name := chosen(which, self.kept):
-            step(self, name, **drawn)
-
-    return taken
-
-
-class Machine(RuleBasedStateMachine):
-    """What is true, beside what is there."""
-
-    def __init__(self, house: House) -> None:
-        super().__init__()
-        self.house = house
-        self.kept: dict[str, Kept] = {}
-        house.story = []
-        house.examples += 1
-        self.revisions: dict[str, dict[int, Made]] = {}
-        self.tried: set[Made] = set()
-        self.leases: set[tuple[str, str]] = set()
-        self.damaged: set[str] = set()  # models whose files somebody changed
-        self.strays: set[str] = set()  # packages of which members may be loaded that nothing needs
-        self.foreign: set[str] = set()
+class Machine(Knowing):
+    """What can happen, and what must hold after it."""
 
     @initialize(first=st.sampled_from(GOOD), second=st.sampled_from(CONTENTS))
     @guarded
@@ -153,8 +66,8 @@ class Machine(RuleBasedStateMachine):
         if not name:
             return
         made = Made(content, FIRST.max_batch_size, FIRST.precision)
-        error = "NameTakenError" if self._taken(content) else ""
-        self._do({name: Kept(made)}, error, fate, "import", name, str(self.house.sources[content]))
+        error = "NameTakenError" if self.taken(content) else ""
+        self.do({name: Kept(made)}, error, fate, "import", name, str(self.house.sources[content]))
 
     @rule(which=ANY, batch=st.sampled_from(BATCHES), fate=SHORT)
     @guarded
@@ -164,7 +77,7 @@ class Machine(RuleBasedStateMachine):
         if kept.made.half:
             return
         after = replace(kept, made=replace(kept.made, batch=batch))
-        self._do({name: after}, self._in_use(name), fate, "set", name, {"max_batch_size": batch})
+        self.do({name: after}, self.in_use(name), fate, "set", name, {"max_batch_size": batch})
 
     @rule(which=ANY, batch=st.sampled_from(BATCHES), fate=LONG)
     @guarded
@@ -175,7 +88,7 @@ class Machine(RuleBasedStateMachine):
             return
         error = "" if kept.made.good or not kept.served else "ServerError"
         after = kept.switched(replace(kept.made, batch=batch))
-        self._do({name: after}, error, fate, "set live", name, {"max_batch_size": batch})
+        self.do({name: after}, error, fate, "set live", name, {"max_batch_size": batch})
 
     @rule(which=ANY, half=st.booleans())
     @guarded
@@ -187,7 +100,7 @@ class Machine(RuleBasedStateMachine):
         precision, optimizer = ("FP16", "openvino") if half else ("FP32", "none")
         changes = {"precision": precision, "optimizer": optimizer, "max_batch_size": FIRST.max_batch_size}
         after = kept.switched(Made(kept.made.content, FIRST.max_batch_size, precision))
-        self._do({name: after}, "", None, "set live", name, changes)
+        self.do({name: after}, "", None, "set live", name, changes)
 
     @rule(which=ANY, content=st.sampled_from(CONTENTS), fate=LONG)
     @guarded
@@ -196,11 +109,11 @@ class Machine(RuleBasedStateMachine):
         kept = self.kept[name]
         if kept.made.half and (content == BAD or content in CASCADES):
             return
-        error = "NameTakenError" if self._taken(content, name) else ""
+        error = "NameTakenError" if self.taken(content, name) else ""
         if not error and kept.served and content == BAD:
             error = "ServerError"
         after = kept.switched(replace(kept.made, content=content))
-        self._do({name: after}, error, fate, "upgrade", name, str(self.house.sources[content]))
+        self.do({name: after}, error, fate, "upgrade", name, str(self.house.sources[content]))
 
     @rule(which=ANY, fate=LONG)
     @guarded
@@ -210,11 +123,11 @@ class Machine(RuleBasedStateMachine):
         earlier = [number for number in self.revisions[name] if number < current]
         made = self.revisions[name][max(earlier)] if earlier else kept.made
         error = "" if earlier else "NotFoundError"
-        if not error and self._taken(made.content, name):
+        if not error and self.taken(made.content, name):
             error = "NameTakenError"
         if not error and kept.served and not made.good:
             error = "ServerError"
-        self._do({name: kept.switched(made)}, error, fate, "roll back", name)
+        self.do({name: kept.switched(made)}, error, fate, "roll back", name)
 
     @rule(which=ANY, fate=SHORT)
     @guarded
@@ -225,7 +138,7 @@ class Machine(RuleBasedStateMachine):
         after = kept.loaded()
         if name in self.foreign:
             error, after = "StorageError", kept
-        self._do({name: after}, error, fate, "load", name, refused=after)
+        self.do({name: after}, error, fate, "load", name, refused=after)
         self.strays.discard(name)
         assert fate or error or not self.house.models(name) & self.damaged
 
@@ -234,8 +147,8 @@ class Machine(RuleBasedStateMachine):
     @of_a_package
     def unload(self, name: str, force: bool, fate: Fate | None) -> None:
         after = replace(self.kept[name], wanted=False, served=None)
-        error = "" if force else self._in_use(name)
-        self._do({name: after}, error, fate, "unload", name, force)
+        error = "" if force else self.in_use(name)
+        self.do({name: after}, error, fate, "unload", name, force)
         if not error:
             self.strays.discard(name)
 
@@ -246,16 +159,16 @@ class Machine(RuleBasedStateMachine):
         other = chosen(free, set(NAMES) - set(self.kept))
         if not other:
             return
-        error = self._in_use(name) or ("BusyError" if self.kept[name].served else "")
+        error = self.in_use(name) or ("BusyError" if self.kept[name].served else "")
         after = Kept(self.kept[name].made)
-        self._do({name: None, other: after}, error, fate, "rename", name, other)
+        self.do({name: None, other: after}, error, fate, "rename", name, other)
 
     @rule(which=ANY, fate=SHORT)
     @guarded
     @of_a_package
     def remove(self, name: str, fate: Fate | None) -> None:
-        error = self._in_use(name) or ("BusyError" if self.kept[name].served else "")
-        self._do({name: None}, error, fate, "remove", name)
+        error = self.in_use(name) or ("BusyError" if self.kept[name].served else "")
+        self.do({name: None}, error, fate, "remove", name)
 
     @rule(which=ANY, keep=st.integers(1, 3), fate=fates(60))
     @guarded
@@ -264,15 +177,15 @@ class Machine(RuleBasedStateMachine):
         known, number = self.revisions[name], self.house.manager.catalogue.get(name).revision
         left = {n: known[n] for n in known if n == number or n in sorted(known)[-keep:]}
         self.revisions[name] = {}
-        error = self._in_use(name)
-        self._do({name: self.kept[name]}, error, fate, "prune", name, keep)
+        error = self.in_use(name)
+        self.do({name: self.kept[name]}, error, fate, "prune", name, keep)
         assert self.revisions[name] in ([known] if error else [known, left] if fate else [left])
 
     @rule(which=ANY, project=st.sampled_from(["LINE-3", "LINE-4"]))
     @guarded
     @of_a_package
     def use(self, name: str, project: str) -> None:
-        self._count("use", name, project)
+        self.count("use", name, project)
         self.house.manager.use(name, project, 3600)
         self.leases.add((name, project))
 
@@ -280,30 +193,32 @@ class Machine(RuleBasedStateMachine):
     @guarded
     def release(self, which: int) -> None:
         if lease := chosen(which, self.leases):
-            self._count("release", *lease)
+            self.count("release", *lease)
             assert self.house.manager.release(*lease)
             self.leases.discard(lease)
 
     @rule(fate=SHORT)
     @guarded
     def mend(self, fate: Fate | None) -> None:
-        self._do({}, "", fate, "mend", "")
+        self.do({}, "", fate, "mend", "")
         assert fate or not self.damaged
 
     @rule()
     @guarded
     def sync(self) -> None:
-        self._count("sync")
-        self._sync({})
+        self.count("sync")
+        self.synced({})
 
     # Faults
 
-    @rule()
+    @rule(seldom=st.integers(0, 2))
     @guarded
-    def kill_the_server(self) -> None:
-        self._count(f"{KILL} server at rest")
+    def kill_the_server(self, seldom: int) -> None:
+        if seldom:
+            return
+        self.count(f"{KILL} server at rest")
         self.house.kill_server()
-        self._restart({})
+        self.restarted({})
 
     @rule(which=ANY, dependents=st.booleans())
     @guarded
@@ -316,7 +231,7 @@ class Machine(RuleBasedStateMachine):
         if self.kept[name].served and not dependents:
             self.strays.add(name)
         self.kept[name] = replace(self.kept[name], served=None)
-        self._count("unload behind our back", name, dependents)
+        self.count("unload behind our back", name, dependents)
 
     @rule(which=ANY)
     @guarded
@@ -328,7 +243,7 @@ class Machine(RuleBasedStateMachine):
         with self.house.serving.client() as client:
             client.load_and_wait(name)
         self.kept[name] = replace(kept, served=kept.current)
-        self._count("load behind our back", name)
+        self.count("load behind our back", name)
 
     @rule(which=ANY, model=ANY, file=ANY, edited=st.booleans())
     @guarded
@@ -347,7 +262,7 @@ class Machine(RuleBasedStateMachine):
         else:
             place.unlink()
         self.damaged.add(meant)
-        self._count("file changed", place.relative_to(self.house.repository), edited)
+        self.count("file changed", place.relative_to(self.house.repository), edited)
         assert meant in {each.name.partition("/")[0] for each in self.house.manager.verify() if each.kind == "file"}
 
     @rule(which=ANY, stage=ANY, byte=st.floats(0, 1, exclude_max=True))
@@ -358,7 +273,7 @@ class Machine(RuleBasedStateMachine):
         if self.damaged:
             return
         blob = manager.blobs.path(package.file(package.stages[stage % len(package.stages)].model).digest)
-        self._count("blob rotten")
+        self.count("blob rotten")
         rot(blob, byte)
         assert f"sha256:{blob.name}" in {each.name for each in manager.verify() if each.kind == "blob"}
         assert manager.mend()[1]
@@ -375,13 +290,13 @@ class Machine(RuleBasedStateMachine):
         (self.house.repository / name).mkdir()
         (self.house.repository / name / "config.pbtxt").write_text(FOREIGN)
         self.foreign.add(name)
-        self._count("foreign folder", name)
+        self.count("foreign folder", name)
 
     @rule(which=ANY)
     @guarded
     def somebody_takes_it_away(self, which: int) -> None:
         if name := chosen(which, self.foreign):
-            self._count("foreign folder gone", name)
+            self.count("foreign folder gone", name)
             shutil.rmtree(self.house.repository / name)
             self.foreign.discard(name)
 
@@ -392,7 +307,7 @@ class Machine(RuleBasedStateMachine):
     def packages_are_as_known(self) -> None:
         house = self.house
         assert {entry.name for entry in house.manager.packages()} == set(self.kept)
-        assert {name: self._seen(name) for name in self.kept} == self.kept
+        assert {name: self.seen(name) for name in self.kept} == self.kept
         assert {(lease.package, lease.project) for lease in house.manager.projects()} == self.leases
         assert {p.stem for p in house.manager.workspace.records.iterdir()} == set(self.kept)
 
@@ -434,7 +349,7 @@ class Machine(RuleBasedStateMachine):
             assert must <= ready <= must.union(*(house.models(name) for name in self.strays))
         with house.serving.client() as client:
             drift = upkeep.drift(house.manager, client)
-        assert {said.partition(" ")[0] for said in drift} == {n for n in self.kept if self._drifts(n)}
+        assert {said.partition(" ")[0] for said in drift} == {n for n in self.kept if self.drifts(n)}
 
     def teardown(self) -> None:
         """The house is left as it was found, which also shows that nothing stays in the way."""
@@ -456,119 +371,6 @@ class Machine(RuleBasedStateMachine):
         assert list(house.manager.workspace.records.iterdir()) == []
         assert list(house.blobs()) == []
 
-    # How it knows
-
-    def serving(self) -> list[str]:
-        return sorted(name for name, kept in self.kept.items() if kept.served)
-
-    def _drifts(self, name: str) -> bool:
-        """Whether it is to be told that the server does something else; one that has failed is no news."""
-        kept = self.kept[name]
-        if kept.served is None:
-            return kept.wanted and self.house.manager.catalogue.get(name).status != "failed"
-        return not kept.wanted or kept.served != kept.current
-
-    def _taken(self, content: str, name: str = "") -> bool:
-        return any(kept.made.content == content for other, kept in self.kept.items() if other != name)
-
-    def _in_use(self, name: str) -> str:
-        return "BusyError" if any(package == name for package, _ in self.leases) else ""
-
-    def _seen(self, name: str) -> Kept:
-        house = self.house
-        wanted = house.manager.catalogue.get(name).wanted
-        return Kept(house.chosen(name), house.current(name), wanted, house.served(name))
-
-    def _count(self, what: str, *told: object) -> None:
-        self.house.counts[what] += 1
-        self.house.story.append(f"{what} {' '.join(map(str, told))}")
-
-    def _do(
-        self,
-        after: Known,
-        error: str,
-        fate: Fate | None,
-        what: str,
-        name: str,
-        *told: object,
-        refused: Kept | None = None,
-    ) -> None:
-        """Do it, and see that it came out as one of those ways that it may, which is then known."""
-        before = {each: self.kept.get(each) for each in after}
-        self.tried |= {kept.made for kept in after.values() if kept}
-        told_error = {name: refused} if refused else before
-        self._count(what, name, *told, fate)
-        outcome = act(self.house.serving, fate, what, name, *told)
-        self.house.story.append(f"    {outcome}")
-        if outcome.struck and fate:
-            self._count(f"{KILL} {fate.victim} in {what}")
-            self._struck(fate, before, told_error if error else after)
-        elif error:
-            assert (outcome.state, outcome.error) == ("refused", error), outcome
-            self._know(told_error)
-        else:
-            assert outcome.state == "done", outcome
-            self._know(after)
-
-    def _struck(self, fate: Fate, before: Known, after: Known) -> None:
-        """What was killed in the middle came out as the old state or the new one, once its successor has looked."""
-        may = {name: _between(before[name], after[name]) for name in before}
-        if fate.victim == "server":
-            self._restart(may)
-            return
-        self.house.rested()
-        with Manager.open(self.house.manager.workspace.root).changing("look"):
-            pass
-        self._sync(may)
-
-    def _restart(self, may: dict[str, list[Kept | None]]) -> None:
-        house = self.house
-        until(house.server_gone)
-        house.serve()
-        list(house.serving.load_wanted())
-        self._settle(may, Kept.restarted)
-
-    def _sync(self, may: dict[str, list[Kept | None]]) -> None:
-        house = self.house
-        house.rested()
-        list(upkeep.sync(house.serving))
-        self._settle(may, Kept.synced)
-
-    def _settle(self, may: dict[str, list[Kept | None]], settled: Callable[[Kept], Kept]) -> None:
-        """Learn which of those states that may be is there, every package having been `settled` meanwhile."""
-        there = {entry.name for entry in self.house.manager.packages()}
-        every: dict[str, list[Kept | None]] = {name: [kept] for name, kept in self.kept.items()}
-        after: Known = {}
-        for name, states in {**every, **may}.items():
-            expected = [settled(kept) if kept else None for kept in states]
-            after[name] = self._seen(name) if name in there else None
-            assert after[name] in expected, (name, after[name], expected)
-        self.strays.clear()
-        self._know(after)
-
-    def _know(self, after: Known) -> None:
-        gone, come = (
-            {n for n in after if (n in self.kept) is was and bool(after[n]) is not was} for was in (True, False)
-        )
-        for name in gone:
-            self.leases = {lease for lease in self.leases if lease[0] != name}
-            self.strays.discard(name)
-            del self.kept[name]
-            told = self.revisions.pop(name)
-            self.revisions |= dict.fromkeys(come, told)  # it was renamed
-        for name, kept in after.items():
-            if kept:
-                self._remember(name)
-                self.kept[name] = kept
-        self.damaged &= self.house.wrong_files()
-
-    def _remember(self, name: str) -> None:
-        """The revisions that were there are there as they were; what has come is of what was chosen once."""
-        before, there = self.revisions.setdefault(name, {}), self.house.revisions(name)
-        assert before.items() <= there.items()
-        assert set(there.values()) <= self.tried
-        self.revisions[name] = there
-
 
 def rot(path: Path, where: float) -> None:
     """One bit flips, so far into the file."""
@@ -577,18 +379,6 @@ def rot(path: Path, where: float) -> None:
     content[int(where * len(content))] ^= 1
     with path.open("r+b") as stream:  # the very file that hard links share
         stream.write(content)
-
-
-def _between(before: Kept | None, after: Kept | None) -> list[Kept | None]:
-    """What may be there of a package where a change from `before` to `after` was killed."""
-    if before is None or after is None:
-        return [before, after]
-    parts = (sorted_pair(before, after, part) for part in ("made", "current", "wanted", "served"))
-    return [Kept(*each) for each in product(*parts)]
-
-
-def sorted_pair(before: Kept, after: Kept, part: str) -> list[object]:
-    return list({getattr(before, part): None, getattr(after, part): None})
 
 
 @pytest.mark.server
