@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from tritonpm.triton.client import Client
 
 
+NEXT = ".next"  # after the public name, while a revision is rehearsed
+
+
 def members_of(revision: Revision | None) -> tuple[str, ...]:
     """The models that a revision has beside its public one."""
     return tuple(model.name for model in revision.models[:-1]) if revision else ()

@@ -15,6 +15,7 @@ import psutil
 
 from tritonpm.data import ON_DEMAND
 from tritonpm.errors import BusyError, CapacityError, NotFoundError, ServerError, UsageError
+from tritonpm.members import NEXT
 from tritonpm.triton.processes import processes
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tritonpm.triton.client import Client
 
 LIMIT = "TRITONPM_MEMORY_MB"  # MiB of the machine's memory that models may take; without it, what is free
-_HOST = "host"  # as the name of a device, beside those of GPUs
+HOST = "host"  # as the name of a device, beside those of GPUs
 _RESERVE = 0.05  # of the machine's memory, that is left to others
 _MIB = 1 << 20
 
@@ -90,11 +91,14 @@ def _least_recent(serving: Serving, client: Client, but: str) -> str | None:
 
 
 def require_host(serving: Serving, client: Client, revision: Revision) -> None:
-    """Raise CapacityError where the machine's memory is too small for what a revision took here before.
+    """Raise CapacityError where the machine's memory is too small for what a revision, or the one before, took here.
 
     What was never loaded here is not known, and tried. Servers of other machines say nothing of their memory.
     """
-    known = serving.manager.catalogue.artefacts.memory(revision.digest, _HOST)
+    catalogue = serving.manager.catalogue
+    before = catalogue.revision(revision.name.removesuffix(NEXT))
+    digests = [revision.digest, *([before.digest] if before else [])]
+    known = next(filter(None, (catalogue.artefacts.memory(digest, HOST) for digest in digests)), None)
     if serving.server is None or serving.manager.server is not None or known is None or client.ready(revision.name):
         return
     room, how = _room(serving)
@@ -113,7 +117,7 @@ def remember_host(serving: Serving, revision: Revision) -> None:
     names = {model.name for model in revision.models}
     size = sum(each.taken for each in processes(serving.server) if each.model in names)
     if size:
-        serving.manager.catalogue.artefacts.put_memory(revision.digest, _HOST, size)
+        serving.manager.catalogue.artefacts.put_memory(revision.digest, HOST, size)
 
 
 def _room(serving: Serving) -> tuple[int, str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tritonpm import probing, standing, views
 from tritonpm.data import ON_DEMAND
 from tritonpm.errors import BusyError, NotFoundError, PackageError, ServerError, TritonpmError
+from tritonpm.fleet.context import fleets_with
 from tritonpm.members import foreign_users, unload_unneeded
 from tritonpm.preflight import require_room_on_gpus, room_for
 from tritonpm.residency import make_room, remember_host
@@ -24,6 +25,7 @@ from tritonpm.undoing import UNKNOWN, undone
 from tritonpm.upkeep import drift, serves
 
 if TYPE_CHECKING:
+    from tritonpm.catalogue import Published
     from tritonpm.data import Revision
     from tritonpm.manager import Manager
 
@@ -154,7 +156,7 @@ class Serving:
         Requests are counted over a moment, so that a clock that was set is no client; and not over the first one, since
         Triton counts an answer, such as that to a probe of ours, a moment after it was given.
         """
-        found = list(self.manager.catalogue.leases.users().get(name, ()))
+        found = [*self.manager.catalogue.leases.users().get(name, ()), *fleets_with(self.manager.workspace.state, name)]
         if self.manager.server is None and self.server is None:
             return found
         with suppress(ServerError, NotFoundError), self.client() as client:
@@ -209,7 +211,7 @@ class Serving:
         manager = self.manager
         if not client.live():
             raise ServerError("no Triton answers", where=client.where, do="start one, or check the URL")
-        before = manager.catalogue.revision(name) if client.ready(name) else None
+        before = self._answering(client, name)
         revision = manager.publish(name)
         offset = self._log_size()
         try:
@@ -326,13 +328,21 @@ class Serving:
                 do="check that it reads this workspace's model_repository",
             )
 
-    def _take_back(self, client: Client, name: str, before: Revision | None) -> None:
+    def _answering(self, client: Client, name: str) -> Published | None:
+        """The revision that answers: not the current one where a load was killed after it had published."""
+        if not client.ready(name):
+            return None
+        history = [each for each in self.manager.catalogue.history(name) if each.revision.name == name]
+        answers = [each for each in history if serves(client, each.revision)]
+        return next(iter(answers or [each for each in history if each.current]), None)
+
+    def _take_back(self, client: Client, name: str, before: Published | None) -> None:
         """What did not prove itself does not stay: the revision that served before comes back, or nothing serves."""
         if before is None:
             client.unload_and_wait(name)
             unload_unneeded(self.manager, client, self.manager.catalogue.models_ever(name))
         else:
-            self.manager.restore(name, before)
+            self.manager.restore(name, before.revision, before.source)
             client.load_and_wait(name)
 
     def _unload_old(self, client: Client, name: str) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from tritonpm.hardware.load import MachineUse
 from tritonpm.hardware.nvml import Gpus, GpuSample, Mig
-from tritonpm.switching import NEXT
+from tritonpm.members import NEXT
 from tritonpm.triton.metrics import Counters
 from tritonpm.triton.processes import ProcessUse
 from tritonpm.triton.rates import Rates, difference, rates

@@ -72,7 +72,7 @@ def _again(serving: Serving, before: embedded.Server, say: Callable[[str], None]
     ports = {f"{name}_port": int(getattr(before, name).rpartition(":")[2]) for name in ("http", "grpc", "metrics")}
     host = before.http.rpartition(":")[0]
     try:
-        serving.serve(None, detach=True, timeout=60.0, host=host, **ports)
+        serving.serve(None, detach=True, timeout=60.0, host=host, arguments=before.arguments, **ports)
     except TritonpmError as error:
         say(str(error))
         return before

@@ -30,7 +30,7 @@ def damages(manager: Manager) -> list[views.Damage]:
     owned = {model.name for revision in published for model in revision.models}
     for folder in sorted(manager.workspace.repository.iterdir()):
         if folder.name not in owned and folder.is_dir():
-            ours = is_ours(folder)
+            ours = is_ours(folder, manager.blobs.path)
             said = "belongs to no package" if ours else "was not made by tritonpm, and is left alone"
             found.append(views.Damage("orphan" if ours else "foreign", folder.name, said, mendable=ours))
     return found

@@ -269,8 +269,11 @@ class Catalogue:
         with self._changing(name):
             self._database.do("DELETE FROM packages WHERE name = ?", name)
 
-    def add_revision(self, name: str, revision: Revision) -> int:
-        """Make `revision` the current one of a package; its number. Raises NotFoundError."""
+    def add_revision(self, name: str, revision: Revision, source: Source | None = None) -> int:
+        """Make `revision` the current one of a package; its number. Raises NotFoundError.
+
+        `source` is what it was made of where that is not what is chosen now.
+        """
         with self._database.transaction():
             record = self.get(name)
             known = self._database.one(
@@ -279,8 +282,8 @@ class Catalogue:
             row = known or self._database.one(
                 "SELECT coalesce(max(number), 0) + 1 FROM revisions WHERE package = ?", name
             )
-            number, source = int(row[0]), Source(record.package, record.settings)
-            version = self.version_of(name, record.package.digest)
+            number, source = int(row[0]), source or Source(record.package, record.settings)
+            version = self.version_of(name, source.package.digest)
             self._database.do(
                 "INSERT OR REPLACE INTO revisions (package, number, digest, revision, source, published, version) "
                 "VALUES (?,?,?,?,?,?,?)",

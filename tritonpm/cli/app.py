@@ -28,12 +28,15 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.packages": ("import", "list", "show", "inspect", "set", "rename", "remove", "export"),
     "tritonpm.cli.optimise": ("optimize", "jobs", "convert", "profile"),
     "tritonpm.cli.revisions": ("upgrade", "history", "rollback", "diff", "prune", "canary", "promote", "abort"),
+    "tritonpm.cli.registry": ("pull", "push", "sign", "policy"),
     "tritonpm.cli.usage": ("use", "projects"),
     "tritonpm.cli.perf": ("perf",),
     "tritonpm.cli.declared": ("plan", "apply", "declare"),
     "tritonpm.cli.repository": ("render", "lint"),
+    "tritonpm.cli.stores": ("publish",),
     "tritonpm.cli.deploy": ("deploy",),
     "tritonpm.cli.server": ("serve", "stop", "load", "unload", "reload", "status", "sync", "why", "infer"),
+    "tritonpm.cli.fleet": ("context", "fleet"),
     "tritonpm.cli.observing": ("logs", "tracing", "logging"),
     "tritonpm.cli.top": ("top",),
     "tritonpm.cli.ui": ("ui",),
@@ -53,6 +56,7 @@ class App:
     certificate: str | None = None
     key: str | None = None
     timeout: float | None = None
+    context: str = ""
     output: str = "table"
     debug: bool = False
 
@@ -236,11 +240,33 @@ _OF_A_SERVER: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
 
 def on_a_server(function: F) -> F:
     """Add `--server URL`, and what that server wants to see, to a command that talks to Triton."""
-    for name, option, metavar, said, more in reversed(_OF_A_SERVER):
+    return _of_a_server(function, _OF_A_SERVER)
+
+
+def shown_to_servers(function: F) -> F:
+    """Add what servers want to see, as far as it is kept in files, to a command that notes how they are reached."""
+    return _of_a_server(function, _OF_A_SERVER[2:])
+
+
+def _of_a_server(function: F, rows: tuple[tuple[str, str, str, str, dict[str, Any]], ...]) -> F:
+    for name, option, metavar, said, more in reversed(rows):
         function = click.option(
             option, name, metavar=metavar, help=said, expose_value=False, callback=_remember(name), **more
         )(function)
     return function
+
+
+def on_a_context(function: F) -> F:
+    """Add `--context NAME` to a command that talks to all servers of a context."""
+    option = click.option(
+        "--context",
+        metavar="NAME",
+        envvar="TRITONPM_CONTEXT",
+        expose_value=False,
+        callback=_remember("context"),
+        help="The servers of that context [default: the one that `context use` chose; TRITONPM_CONTEXT].",
+    )
+    return option(function)
 
 
 pass_app = click.make_pass_decorator(App)

@@ -10,6 +10,8 @@ import rich_click as click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.settings import setting_options
+from tritonpm.cli.stores import REPOSITORY, prune_elsewhere
+from tritonpm.errors import UsageError
 
 if TYPE_CHECKING:
     from tritonpm.views import Loaded
@@ -72,12 +74,29 @@ def diff_command(app: App, name: str, one: int, other: int | None) -> None:
         click.echo(line)
 
 
-@command("prune", examples="tritonpm prune bolts --keep 3")
-@NAME
-@click.option("--keep", type=click.IntRange(1), default=10, show_default=True, help="How many revisions to keep.")
+@command(
+    "prune",
+    examples="""
+    tritonpm prune bolts --keep 3
+    tritonpm prune --keep 2 --repository s3://bucket/models
+    tritonpm prune bolts --keep 0 --repository s3://bucket/models
+    """,
+)
+@click.argument("name", metavar="NAME", required=False, default="")
+@click.option("--keep", type=click.IntRange(0), default=10, show_default=True, help="How many revisions to keep.")
+@REPOSITORY
 @pass_app
-def prune_command(app: App, name: str, keep: int) -> None:
-    """Forget old revisions, and the files that only they need; the current one always stays."""
+def prune_command(app: App, name: str, keep: int, repository: str | None) -> None:
+    """Forget old revisions, and the files that only they need; the current one always stays.
+
+    In a repository elsewhere NAME may be left out, for all packages, and --keep 0 withdraws a package.
+    """
+    if repository:
+        prune_elsewhere(app, repository, name, keep)
+        return
+    if not name or not keep:
+        raise UsageError("NAME is missing" if not name else "the current revision always stays", where="prune",
+                         do="name a package, and keep at least 1")  # fmt: skip
     gone, blobs = app.manager().prune(name, keep)
     app.say(f"Forgot {len(gone)} revisions of {name} and {blobs} files.")
 

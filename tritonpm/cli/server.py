@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.app import App, command, on_a_context, on_a_server, pass_app, reading
+from tritonpm.cli.stores import REPOSITORY
 
 if TYPE_CHECKING:
     from tritonpm.views import ModelView
@@ -20,7 +21,14 @@ LOAD_TIMEOUT = click.option(
 PROTOCOL = click.option("--protocol", type=click.Choice(["http", "grpc"]), default="http", show_default=True)
 
 
-@command("serve", examples="tritonpm serve --detach\ntritonpm serve --http-port 8000 --grpc-port 8001")
+@command(
+    "serve",
+    examples="""
+    tritonpm serve --detach
+    tritonpm serve --http-port 8000 --grpc-port 8001
+    tritonpm serve --detach --repository s3://bucket/models
+    """,
+)
 @click.option("--detach", is_flag=True, help="Return when it is ready; `tritonpm stop` ends it.")
 @click.option("--tritonserver", type=click.Path(path_type=Path), help="The server's binary [TRITONPM_TRITONSERVER].")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to bind to.")
@@ -28,16 +36,20 @@ PROTOCOL = click.option("--protocol", type=click.Choice(["http", "grpc"]), defau
 @click.option("--grpc-port", type=int, help="[default: 8001, or a free one]")
 @click.option("--metrics-port", type=int, help="[default: 8002, or a free one]")
 @click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to wait until it is live.")
+@click.option(
+    "--repository", metavar="URL", help="Read this one, too: a server of a fleet; a folder, s3://, gs://, as://."
+)
 @click.option("--ui", is_flag=True, help="With the page, on loopback (`tritonpm ui` has more options).")
 @reading
 @pass_app
 def serve_command(
-    app: App, /, detach: bool, tritonserver: Path | None, timeout: float, ui: bool, **address: Any
+    app: App, /, detach: bool, tritonserver: Path | None, repository: str | None, ui: bool, **address: Any
 ) -> None:
     """Start this workspace's Triton, and load what was loaded before."""
     page = _page(app, detach) if ui else None
     serving = app.serving()
-    view = serving.serve(tritonserver, detach=detach, timeout=timeout, **address)
+    reads = _reading_too(repository)
+    view = serving.serve(tritonserver, detach=detach, arguments=reads, **address)
     app.emit("Server", view, lambda: _describe_server(app, view, detach))
     for name, reason in serving.load_wanted():
         app.advise(f"{name} could not be loaded: {reason}" if reason else f"Loaded {name}.")
@@ -49,6 +61,18 @@ def serve_command(
             serving.wait(app.advise)
     else:
         serving.wait(app.advise)
+
+
+def _reading_too(repository: str | None) -> tuple[str, ...]:
+    """The server's arguments for a second repository. Raises UsageError."""
+    from tritonpm.repository.location import located
+
+    if repository is None:
+        return ()
+    url = located(repository).url
+    if " " in url:
+        raise click.UsageError("Triton's Python backend cannot read from a path with a blank")
+    return (f"--model-repository={url}",)
 
 
 def _page(app: App, detach: bool) -> Page:
@@ -78,17 +102,33 @@ def stop_command(app: App, timeout: float) -> None:
     app.say("Stopped." if app.serving().stop(timeout) else "No server was running.")
 
 
-@command("load", examples="tritonpm load bolts\ntritonpm load bolts --server 127.0.0.1:8000")
+@command(
+    "load",
+    examples="""
+    tritonpm load bolts
+    tritonpm load bolts --server 127.0.0.1:8000
+    tritonpm load bolts --server triton:8000 --repository s3://bucket/models
+    """,
+)
 @NAME
 @click.option("--no-probe", is_flag=True, help="Do not run an inference before calling it loaded.")
 @LOAD_TIMEOUT
 @click.option("--wait", type=float, default=0.0, help="Seconds that a server may take to come up [default: none].")
+@REPOSITORY
 @on_a_server
 @reading
 @pass_app
-def load_command(app: App, name: str, no_probe: bool, timeout: float, wait: float) -> None:
-    """Publish a package and load it; a probe inference proves that it answers."""
-    view = app.serving().load(name, probe=not no_probe, timeout=timeout, wait=wait)
+def load_command(app: App, name: str, no_probe: bool, timeout: float, wait: float, repository: str | None) -> None:
+    """Publish a package and load it; a probe inference proves that it answers.
+
+    With --repository it is published there, for a server that reads it from there.
+    """
+    if repository:
+        from tritonpm import stores
+
+        view = stores.load(app.serving(), name, stores.opened(repository), probe=not no_probe, timeout=timeout)
+    else:
+        view = app.serving().load(name, probe=not no_probe, timeout=timeout, wait=wait)
     app.emit("LoadResult", view, lambda: click.echo(f"Loaded {name}, revision {view.revision}: {view.probe}."))
 
 
@@ -151,11 +191,17 @@ def _row(model: ModelView) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-@command("sync", examples="tritonpm sync")
+@command("sync", examples="tritonpm sync\ntritonpm sync --context prod")
 @on_a_server
+@on_a_context
 @pass_app
 def sync_command(app: App) -> None:
     """Make the server serve what the workspace says; models of no package here are left alone."""
+    if app.context:
+        from tritonpm.cli.fleet import synchronise
+
+        synchronise(app)
+        return
     from tritonpm.errors import ServerError
     from tritonpm.upkeep import sync
 
@@ -167,7 +213,7 @@ def sync_command(app: App) -> None:
         raise ServerError(f"{', '.join(failed)} could not be synchronised", do="see `tritonpm status`")
 
 
-@command("why", examples="tritonpm why bolts\ntritonpm why bolts.detect.6e2f9bf9")
+@command("why", examples="tritonpm why bolts\ntritonpm why detect.6e2f9bf9d1c2")
 @NAME
 @on_a_server
 @reading

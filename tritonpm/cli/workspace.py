@@ -8,6 +8,7 @@ import rich_click as click
 
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.packages import PROFILE
+from tritonpm.cli.stores import REPOSITORY, verify_elsewhere
 from tritonpm.errors import TritonpmError
 
 
@@ -64,11 +65,15 @@ def doctor_command(app: App, rebuild_catalogue: bool, fix: bool, profile: str) -
         raise TritonpmError("something needed is missing", do="see the list above")
 
 
-@command("verify", examples="tritonpm verify\ntritonpm verify -o json")
+@command("verify", examples="tritonpm verify\ntritonpm verify -o json\ntritonpm verify --repository s3://bucket/models")
+@REPOSITORY
 @reading
 @pass_app
-def verify_command(app: App) -> None:
+def verify_command(app: App, repository: str | None) -> None:
     """Read every blob and every published file, and tell what is not as it was; `doctor --fix` mends it."""
+    if repository:
+        verify_elsewhere(app, repository)
+        return
     from tritonpm.cli.output import table
 
     found = app.manager().verify()

@@ -1,0 +1,44 @@
+"""Small files of the workspace, replaced whole and forced to the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from tritonpm.disk import storage_error, sync
+from tritonpm.errors import StorageError
+
+T = TypeVar("T")
+
+
+def read(place: Path, form: type[T]) -> T | None:
+    """What a file holds; None where there is none. Raises StorageError."""
+    try:
+        return msgspec.json.decode(place.read_bytes(), type=form)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StorageError(f"cannot be read ({error})", where=str(place), do="restore it, or move it away") from None
+
+
+def write(place: Path, content: object) -> None:
+    """Put `content` in the place of what was there. Raises StorageError."""
+    aside = place.with_suffix(".new")
+    try:
+        aside.write_bytes(msgspec.json.encode(content))
+        sync(aside)
+        aside.replace(place)
+        sync(place.parent)
+    except OSError as error:
+        raise storage_error(error, place) from None
+
+
+def remove(place: Path) -> None:
+    """Delete a file, if it is there. Raises StorageError."""
+    try:
+        place.unlink(missing_ok=True)
+        sync(place.parent)
+    except OSError as error:
+        raise storage_error(error, place) from None

@@ -1,0 +1,231 @@
+"""An object store, or a folder that is treated as one: listed, read, written whole; what goes wrong is one sentence.
+
+Credentials come from the environment, by the names that the store's own tools read; nothing of them is ever printed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tritonpm.disk import sync
+from tritonpm.errors import RequirementError, StorageError
+from tritonpm.repository.location import Location
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore, S3Config
+
+A = TypeVar("A")
+T = TypeVar("T")
+RETRIES, PATIENCE = 8, timedelta(seconds=60)  # of one request: how often, and for how long
+PARALLEL = 8  # requests at once
+_CONNECT, _ANSWER = timedelta(seconds=10), timedelta(minutes=2)  # of one request, a part of a large file included
+_PARTS_AT_ONCE, _PART, _MOST_PARTS = 4, 8 << 20, 9_000  # of a large file; S3 takes 10,000 parts
+_COPYABLE = 5 << 30  # bytes that a store copies in one request
+RECORDS = ".tritonpm"  # after the repository's prefix: beside it, since Triton takes every folder in it for a model
+
+# What a store's error codes mean: (pattern in the error, what happened, what to do). The first that is found counts.
+_MEANINGS = (
+    ("NoSuchBucket|ContainerNotFound|bucket does not exist", "there is no such bucket", "make it, or correct the URL"),
+    ("ExpiredToken|TokenRefreshRequired|RequestExpired|AuthenticationFailed.*expired", "the credentials have expired",
+     "renew them in the environment, and run it again: what is there is not sent again"),
+    ("RequestTimeTooSkewed", "this machine's clock is wrong", "set it"),
+    ("latest/api/token|latest/meta-data|metadata.google.internal|oauth2/token", "there are no credentials",
+     "set them in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_SERVICE_ACCOUNT, "
+     "AZURE_STORAGE_ACCOUNT_KEY)"),
+    ("InvalidAccessKeyId|SignatureDoesNotMatch|AuthenticationFailed|InvalidToken|401 Unauthorized",
+     "it does not know the credentials", "check them in the environment"),
+    ("AccessDenied|AuthorizationFailure|403 Forbidden", "it does not allow this",
+     "ask for the right to list, read, write and delete there"),
+    ("SlowDown|TooManyRequests|ServerBusy|429 |503 ", "it asks to slow down, however long we waited",
+     "run it again later: what is there is not sent again"),
+    ("No space left", "the disk is full", "make room, and run it again"),
+    ("Permission denied|Read-only file system", "it cannot be written", "check its permissions"),
+    ("BadDigest|XAmzContentSHA256Mismatch|checksum", "what arrived is not what was sent", "run it again"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object in a listing: its size in bytes, and when the store says that it was written."""
+
+    size: int
+    modified: datetime
+
+
+class Store:
+    """The objects of one location. Paths are relative to the repository; records lie beside it."""
+
+    def __init__(self, location: Location, *, retries: int = RETRIES, patience: timedelta = PATIENCE) -> None:
+        self.location = location
+        self._root = Path(location.bucket) if location.scheme == "file" else None
+        with self._plainly():
+            self._store = _opened(location, retries, patience)
+
+    @property
+    def url(self) -> str:
+        """As Triton takes it."""
+        return self.location.url
+
+    def listed(self, folder: str, *, records: bool = False) -> dict[str, Listed]:
+        """Everything under a folder, by path. Raises StorageError."""
+        import obstore
+
+        base = self._key("", records)
+        with self._plainly():
+            found = obstore.list(self._store, prefix=self._key(f"{folder}/" if folder else "", records)).collect()
+        return {
+            each["path"].removeprefix(base): Listed(each["size"], each["last_modified"])
+            for each in found
+            if each["path"].startswith(base)
+        }
+
+    def read(self, path: str, *, records: bool = False) -> bytes | None:
+        """A small object; None where there is none. Raises StorageError."""
+        import obstore
+
+        with self._plainly():
+            try:
+                return obstore.get(self._store, self._key(path, records)).bytes().to_bytes()
+            except FileNotFoundError as error:
+                if _meaning(str(error)):
+                    raise
+                return None
+
+    def write(self, path: str, content: bytes, *, records: bool = False) -> None:
+        """A small object, in one request: whoever reads sees the old one or the new one. Raises StorageError."""
+        import obstore
+
+        with self._plainly():
+            obstore.put(self._store, self._key(path, records), content, use_multipart=False)
+            self._to_disk(path, records)
+
+    def upload(self, path: str, file: Path, size: int) -> None:
+        """A file, a large one in parts; nobody sees it before all of it is there. Raises StorageError."""
+        import obstore
+
+        part = max(_PART, -(-size // _MOST_PARTS))
+        with self._plainly():
+            obstore.put(self._store, self._key(path), file, chunk_size=part, max_concurrency=_PARTS_AT_ONCE)
+            self._to_disk(path)
+
+    def copy(self, source: str, path: str, size: int) -> bool:
+        """Have the store copy an object; False where it cannot, or the source has gone. Raises StorageError."""
+        import obstore
+
+        if size > _COPYABLE:
+            return False
+        with self._plainly():
+            try:
+                obstore.copy(self._store, self._key(source), self._key(path))
+            except FileNotFoundError as error:
+                if _meaning(str(error)):
+                    raise
+                return False
+            self._to_disk(path)
+        return True
+
+    def delete(self, paths: Iterable[str], *, records: bool = False) -> None:
+        """Delete objects; those that are gone already are none of our business. Raises StorageError."""
+        for _ in side_by_side(lambda path: self._delete(self._key(path, records)), paths):
+            pass
+
+    def _delete(self, key: str) -> None:
+        import obstore
+
+        with self._plainly():
+            try:
+                obstore.delete(self._store, key)  # one a request: where one is missing, some stores refuse them all
+            except FileNotFoundError as error:
+                if _meaning(str(error)):
+                    raise
+
+    def digest(self, path: str) -> str | None:
+        """`sha256:<hex>` of an object's content, read from the store; None where there is none. Raises StorageError."""
+        import obstore
+
+        digest = hashlib.sha256()
+        with self._plainly():
+            try:
+                for chunk in obstore.get(self._store, self._key(path)).stream():
+                    digest.update(chunk)
+            except FileNotFoundError as error:
+                if _meaning(str(error)):
+                    raise
+                return None
+        return f"sha256:{digest.hexdigest()}"
+
+    def _key(self, path: str, records: bool = False) -> str:
+        return f"{self.location.prefix}{RECORDS if records else ''}/{path}"
+
+    def _to_disk(self, path: str, records: bool = False) -> None:
+        """Where the store is a folder: a power cut takes nothing back."""
+        if self._root is not None:
+            place = self._root / self._key(path, records)
+            sync(place)
+            sync(place.parent)
+
+    @contextmanager
+    def _plainly(self) -> Iterator[None]:
+        """What the library raises, as a StorageError of one sentence."""
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except (BaseError, OSError) as error:
+            what, do = _meaning(str(error)) or (
+                "it cannot be reached, or does not answer",
+                "check the URL and the connection, and run it again: what is there is not sent again",
+            )
+            raise StorageError(what, where=self.url, do=do) from None
+
+
+def side_by_side(work: Callable[[A], T], items: Iterable[A]) -> Iterator[T]:
+    """Run `work` on each item, a bounded number at once, and yield what comes of it; the first failure ends it."""
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    with ThreadPoolExecutor(PARALLEL) as threads:
+        running = [threads.submit(work, item) for item in items]
+        try:
+            for done in as_completed(running):
+                yield done.result()
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _meaning(said: str) -> tuple[str, str] | None:
+    """What a store's error means and what to do; never its own words, which may quote a signature."""
+    found = (row for row in _MEANINGS if re.search(row[0], said, re.DOTALL))
+    return next(((what, do) for _, what, do in found), None)
+
+
+def _opened(location: Location, retries: int, patience: timedelta) -> ObjectStore:
+    try:
+        from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
+    except ImportError:
+        raise RequirementError(
+            "repositories elsewhere need the library obstore",
+            where="--repository",
+            do='install it with `pip install "tritonpm[stores]"`',
+        ) from None
+    if location.scheme == "file":
+        return LocalStore(location.bucket, automatic_cleanup=True, mkdir=True)  # no empty folders are left
+    options: dict[str, Any] = {
+        "client_options": {"connect_timeout": _CONNECT, "timeout": _ANSWER, "allow_http": "http:" in location.endpoint},
+        "retry_config": {"max_retries": retries, "retry_timeout": patience},
+    }
+    if location.scheme == "gs":
+        return GCSStore(location.bucket, **options)
+    if location.scheme == "as":
+        return AzureStore(location.bucket, account_name=location.account, **options)
+    config: S3Config = {
+        "checksum_algorithm": "SHA256",
+        **({"endpoint": location.endpoint} if location.endpoint else {}),
+    }
+    return S3Store(location.bucket, config=config, **options)
