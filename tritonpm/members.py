@@ -21,7 +21,7 @@ def members_of(revision: Revision | None) -> tuple[str, ...]:
 
 def users_of(manager: Manager, member: str) -> list[str]:
     """The packages whose current revision has this member."""
-    return [revision.name for revision in manager.catalogue.published() if member in members_of(revision)]
+    return [revision.name for revision in manager.catalogue.holding([member]) if member in members_of(revision)]
 
 
 def unload_unneeded(manager: Manager, client: Client, members: Iterable[str]) -> None:
@@ -31,7 +31,7 @@ def unload_unneeded(manager: Manager, client: Client, members: Iterable[str]) ->
     if suspects:
         needed = {
             name
-            for revision in manager.catalogue.published()
+            for revision in manager.catalogue.holding(suspects)
             if revision.name in served
             for name in members_of(revision)
         }
