@@ -1,0 +1,200 @@
+"""The use case of tuning: the best settings of a package on this machine, found on a server of our own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from tritonpm.arena import Arena
+from tritonpm.bench import private
+from tritonpm.data import Settings
+from tritonpm.errors import ServerError, UsageError
+from tritonpm.hardware import target
+from tritonpm.perf import tool
+from tritonpm.perf.measurement import Load
+from tritonpm.performance import machine
+from tritonpm.repository.config import instances
+from tritonpm.settings.changes import batchable
+from tritonpm.triton import embedded
+from tritonpm.tune.journal import Journal
+from tritonpm.tune.pareto import Row, Tuned, front
+from tritonpm.tune.reading import OBJECTIVES, Goal
+from tritonpm.tune.search import Search, Standing
+from tritonpm.tune.space import DEPTHS, MOST_IN_FLIGHT, Candidate, Space, Variant, settings_of
+from tritonpm.variants import Variants
+
+if TYPE_CHECKING:
+    from tritonpm.catalogue import Record
+    from tritonpm.switching import Switching
+    from tritonpm.views import Loaded
+
+USER = "tritonpm tune"  # what the package is in use by, meanwhile
+_GRACE = 120.0  # seconds beyond the budget after which a search that was killed uses it no more
+Tell = Callable[[Candidate, Standing | None], None]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to look for. Times are seconds, accuracy is a share of 1, a price is of the machine and an hour."""
+
+    objective: str = "throughput"
+    max_p99: float | None = None
+    min_accuracy: float | None = None
+    precisions: tuple[str, ...] = ()  # (): those that can pay
+    concurrency: int | None = None  # what clients have in flight; None: as much as keeps the settings busy
+    batch: int = 1  # rows of a request
+    protocol: str = "grpc"
+    price: float | None = None
+
+
+class Tuning:
+    """The searches of a workspace; what they measured is kept, so that they go on where they stopped."""
+
+    def __init__(self, switching: Switching) -> None:
+        self.switching, self.manager = switching, switching.manager
+
+    def tune(
+        self, name: str, wish: Wish, *, budget: float = 300.0, again: bool = False,
+        tell: Tell = lambda candidate, best: None,
+    ) -> Tuned:  # fmt: skip
+        """Find the best settings of a package within `budget` seconds; nothing of it is changed.
+
+        Raises NotFoundError, UsageError, ServerError where nothing could be measured, BusyError.
+        """
+        if wish.objective not in OBJECTIVES:
+            raise UsageError(f"there is no objective {wish.objective!r}", do=f"use one of {', '.join(OBJECTIVES)}")
+        record = self.manager.catalogue.get(name)
+        with self._used(name, budget):
+            return self._found(record, wish, self._journal(record, wish, again), budget, tell)
+
+    def apply(self, tuned: Tuned) -> Loaded | None:
+        """Switch to what is recommended, live; None where the package is not loaded. Raises BusyError, ServerError."""
+        return self.switching.replace(tuned.package, tuned.settings)
+
+    def _found(self, record: Record, wish: Wish, journal: Journal, budget: float, tell: Tell) -> Tuned:
+        known = len([entry for entry in journal.entries if entry.reading])
+        deadline = time.monotonic() + budget - journal.spent
+        variants = Variants(self.manager, record, lambda: deadline - time.monotonic(), wish.min_accuracy)
+        space, goal = self._space(record, wish, variants), _goal(record, wish)
+        search = Search(space, goal, journal, budget=budget, tell=tell)
+        if not search.ended:
+            with private(self.manager) as bench:
+                load = Load(batch=wish.batch, protocol=wish.protocol)
+                search.run(Arena(bench, record, load, variants.prove), _first(space, goal, record))
+        refused = [
+            f"{each.candidate.words}: {each.refused}" for each in journal.entries if each.candidate and each.refused
+        ]
+        return self._tuned(record, wish, search, variants, (*variants.refused, *refused), known)
+
+    def _tuned(
+        self, record: Record, wish: Wish, search: Search, variants: Variants, refused: tuple[str, ...], known: int
+    ) -> Tuned:
+        goal, journal, name = search.goal, search.journal, record.package.name
+        found = sorted(search.standings(), key=lambda each: (each.candidate != search.best, goal.rank(each.reading)))
+        if not found:
+            why = (*refused, journal.ended)[0]
+            raise ServerError(
+                f"nothing could be measured: {why}", where=name, do="see `tritonpm perf`, or give it a longer --budget"
+            )
+        settings = [settings_of(each.candidate, record.settings, wish.batch) for each in found]
+        accuracies = [variants.accuracy(each) for each in settings]
+        points = [
+            (-each.reading.throughput, each.reading.p99, -accuracy)
+            for each, accuracy in zip(found, accuracies, strict=True)
+        ]
+        rows = tuple(
+            _row(each, goal, accuracy, pareto, _changes(record.settings, its))
+            for each, accuracy, pareto, its in zip(found, accuracies, front(points), settings, strict=True)
+        )
+        now = next((row for row, each in zip(rows, found, strict=True) if not each.candidate.choices), None)
+        total = sum(each.measurements for each in found)
+        return Tuned(
+            name,
+            wish.objective,
+            wish.max_p99,
+            journal.ended,
+            journal.spent,
+            total,
+            rows,
+            now,
+            settings[0],
+            refused,
+            known,
+        )
+
+    def _space(self, record: Record, wish: Wish, variants: Variants) -> Space:
+        """What may be tried; the conversions that it needs are made and proved on the way. Raises UsageError."""
+        package, axes, own = record.package, self.manager.axes(record.package), record.settings.for_stage
+        batched = {
+            stage.name: own(stage.name).max_batch_size
+            for stage in package.stages
+            if batchable(package, stage.name, axes[stage.name])
+        }
+        if wish.batch > 1 and len(batched) < len(package.stages):
+            raise UsageError(f"{package.name} takes one inference a request", do="leave --batch-size out")
+        made: dict[str, tuple[Variant, ...]] = {}
+        for stage in package.stages:
+            with self.manager.progress(f"Converting {stage.name}"):
+                made[stage.name] = variants.of(stage, wish.precisions)
+        if lacking := [stage for stage, listed in made.items() if not listed]:
+            why = "; ".join(variants.refused) or "no precision is left"
+            raise UsageError(f"stage {lacking[0]} cannot be tuned: {why}", where=package.name)
+        return Space(made, batched, target().cores, wish.batch, _in_flight(wish))
+
+    def _journal(self, record: Record, wish: Wish, again: bool) -> Journal:
+        name, folder = record.package.name, self.manager.workspace.state / "tune"
+        asked = (
+            record.package.digest,
+            record.settings,
+            wish,
+            machine(),
+            tool.find().version,
+            embedded.find(None).version,
+        )
+        return Journal.of(folder, name, asked, again=again)
+
+    @contextmanager
+    def _used(self, name: str, budget: float) -> Iterator[None]:
+        """While the block runs nobody removes the package or sets it anew, except live."""
+        self.manager.use(name, USER, budget + _GRACE)
+        try:
+            yield
+        finally:
+            self.manager.release(name, USER)
+
+
+def _goal(record: Record, wish: Wish) -> Goal:
+    memory, cores = psutil.virtual_memory().total, target().cores
+    limit = wish.max_p99 * 1e6 if wish.max_p99 is not None else None
+    return Goal(wish.objective, cores, memory, limit, wish.price, record.settings.on_gpu)
+
+
+def _in_flight(wish: Wish) -> int | None:
+    return wish.concurrency or (1 if wish.objective == "latency" else None)
+
+
+def _first(space: Space, goal: Goal, record: Record) -> list[Candidate]:
+    """The settings as they are, and each variant once."""
+    alone = goal.objective == "latency"
+    lanes = sum(instances(record.settings.for_stage(name), target(), record.package) for name in space.variants)
+    now = Candidate((), space.in_flight or min(MOST_IN_FLIGHT, DEPTHS[-1] * lanes))
+    return [now, *space.pilots(alone=alone)]
+
+
+def _changes(before: Settings, after: Settings) -> dict[str, object]:
+    old, new = asdict(before), asdict(after)
+    return {name: value for name, value in new.items() if value != old[name]}
+
+
+def _row(each: Standing, goal: Goal, accuracy: float, pareto: bool, changes: dict[str, object]) -> Row:
+    candidate, reading = each.candidate, each.reading
+    return Row(
+        candidate.words, reading.throughput, reading.p50, reading.p99, candidate.in_flight, goal.cost(reading),
+        reading.memory, accuracy, goal.meets(reading), pareto, each.measurements, changes,
+    )  # fmt: skip
