@@ -10,12 +10,12 @@ import psutil
 
 from tritonpm import probing
 from tritonpm.errors import ServerError, TritonpmError
+from tritonpm.hardware import target
 from tritonpm.hardware.memory import need
 from tritonpm.perf.counters import counts
 from tritonpm.perf.measurement import Load
 from tritonpm.preflight import room_for
 from tritonpm.repository.config import instances
-from tritonpm.hardware import target
 from tritonpm.tune.reading import Reading
 from tritonpm.tune.search import Refused
 from tritonpm.tune.space import Candidate, settings_of
@@ -56,11 +56,11 @@ class Arena:
         """Put it under its load. Raises Refused; ServerError where the server has gone."""
         name, record, _ = self.there[candidate]
         load = replace(self.load, concurrency=candidate.in_flight, seconds=seconds)
-        client, server = self.bench.clients[load.protocol], self.bench.server
+        client = self.bench.clients[load.protocol]
         try:
-            before, spent = counts(client, name).inferences, _cpu_seconds(server.pid)
+            before, spent = counts(client, name).inferences, self._cpu_seconds()
             found = self.bench.measure(record, name, load)
-            done, spent = counts(client, name).inferences - before, _cpu_seconds(server.pid) - spent
+            done, spent = counts(client, name).inferences - before, self._cpu_seconds() - spent
         except TritonpmError as error:
             self._require_server()
             self.leave(candidate)
@@ -107,30 +107,3 @@ class Arena:
         wanted, free = need(weights, count), psutil.virtual_memory().available
         if count and wanted.bytes > free:
             raise ServerError(f"it may need {wanted.bytes // _MIB} MiB ({wanted.how}), and {free // _MIB} MiB are free")
-
-    def _require_server(self) -> None:
-        server = self.bench.server
-        if server is None or not server.alive:
-            raise ServerError("the server that was measured on has ended", do="tune again: it goes on from here")
-
-
-def _shared(found: Measurement, work: float, record: Record) -> dict[str, float]:
-    """The CPU-seconds of an inference, divided among the stages as their compute times are."""
-    computes = [each.compute_input + each.compute + each.compute_output for each in found.stages]
-    whole = sum(computes) or 1.0
-    if not record.package.cascade:
-        return {record.package.stages[0].name: work}
-    names = [each.model.rpartition(".")[0] for each in found.stages]
-    return {name: work * compute / whole for name, compute in zip(names, computes, strict=True)}
-
-
-def _cpu_seconds(pid: int) -> float:
-    """That a process and all below it have used."""
-    total = 0.0
-    with suppress(psutil.NoSuchProcess):
-        root = psutil.Process(pid)
-        for process in (root, *root.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                times = process.cpu_times()
-                total += times.user + times.system
-    return total

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.revisions": ("upgrade", "history", "rollback", "diff", "prune", "canary", "promote", "abort"),
     "tritonpm.cli.usage": ("use", "projects"),
     "tritonpm.cli.perf": ("perf",),
+    "tritonpm.cli.tune": ("tune",),
     "tritonpm.cli.declared": ("plan", "apply", "declare"),
     "tritonpm.cli.repository": ("render", "lint"),
     "tritonpm.cli.deploy": ("deploy",),

@@ -1,4 +1,4 @@
-"""What a candidate can reach at best, from the work that an inference was seen to take: what cannot pay is not measured.
+"""What a candidate can reach at best, from the work that an inference was seen to take: what cannot pay is dropped.
 
 Work is CPU time, which a neighbour on the machine changes far less than it changes throughput. Nothing is predicted of
 a stage that runs on a GPU, or of a variant that was not measured yet: there the sky is the limit.

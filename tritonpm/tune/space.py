@@ -127,7 +127,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Space:
-    """What may be tried: each stage's variants, the largest batch of those that can be batched, and the cores there are."""
+    """What may be tried: each stage's variants, what Triton may batch of those that can be batched, and the cores."""
 
     variants: Mapping[str, tuple[Variant, ...]]
     batched: Mapping[str, int]
@@ -192,8 +192,8 @@ class Space:
     def all(self) -> Iterator[Candidate]:
         """Every candidate."""
         listed = [[(stage, choice) for choice in self.choices(stage)] for stage in self.variants]
-        for depth, *choices in product(self._depths, *listed):
-            yield self.candidate(dict(choices), depth)
+        for choices in product(*listed):
+            yield from (self.candidate(dict(choices), depth) for depth in self._depths)
 
     def _suggested(self, trial: Trial, stage: str) -> Choice:
         variants = {each.words: each for each in self.variants[stage]}
