@@ -107,3 +107,28 @@ class Arena:
         wanted, free = need(weights, count), psutil.virtual_memory().available
         if count and wanted.bytes > free:
             raise ServerError(f"it may need {wanted.bytes // _MIB} MiB ({wanted.how}), and {free // _MIB} MiB are free")
+
+    def _cpu_seconds(self) -> float:
+        """That the server and all below it have used."""
+        total = 0.0
+        with suppress(psutil.NoSuchProcess):
+            root = psutil.Process(self.bench.server.pid)
+            for process in (root, *root.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):  # it ended while we looked
+                    times = process.cpu_times()
+                    total += times.user + times.system
+        return total
+
+    def _require_server(self) -> None:
+        if not self.bench.server.alive:
+            raise ServerError("the server that was measured on has ended", do="tune again: it goes on from here")
+
+
+def _shared(found: Measurement, work: float, record: Record) -> dict[str, float]:
+    """The CPU-seconds of an inference, divided among the stages as their compute times are."""
+    if not record.package.cascade:
+        return {record.package.stages[0].name: work}
+    computes = [each.compute_input + each.compute + each.compute_output for each in found.stages]
+    whole = sum(computes) or 1.0
+    names = [each.model.rpartition(".")[0] for each in found.stages]
+    return {name: work * compute / whole for name, compute in zip(names, computes, strict=True)}
