@@ -81,6 +81,8 @@ def _whole(content: bytes) -> tuple[list[Entry], int]:
     found: list[Entry] = []
     whole = 0
     for line in content.splitlines(keepends=True):
+        if not line.endswith(b"\n"):
+            break
         try:
             found.append(msgspec.json.decode(line, type=Entry))
         except msgspec.MsgspecError:
