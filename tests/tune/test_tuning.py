@@ -163,7 +163,7 @@ def measured(folder: Path) -> int:
     """How many measurements the newest journal has."""
     newest = max((folder / "tune").glob("p-*.jsonl"), key=lambda path: path.stat().st_mtime)
     lines = [json.loads(line) for line in newest.read_text().splitlines() if line.endswith("}")]
-    return sum(1 for line in lines if line.get("reading") and '"cost"' is not None)
+    return sum(1 for line in lines if line.get("reading"))
 
 
 def multiplied() -> bytes:

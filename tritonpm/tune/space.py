@@ -171,11 +171,12 @@ class Space:
             yield self.candidate(choices, 1 if alone else DEPTHS[-1])
 
     def layouts(self, variant: Variant) -> tuple[Layout, ...]:
-        """Every layout of a variant that uses between half of the cores and twice as many."""
+        """Every layout of a variant that has at most two threads for a core."""
         if variant.device != "cpu":
-            return tuple(Layout(count) for count in _powers(MOST_INSTANCES))
-        streams = _powers(self.cores) if variant.streamed else (1,)
-        counts = product(_powers(min(MOST_INSTANCES, 2 * self.cores)), streams, _powers(self.cores))
+            return tuple(Layout(count) for count in _steps(MOST_INSTANCES))
+        instances = _steps(min(MOST_INSTANCES, 2 * self.cores), self.cores)
+        threads = _steps(self.cores)
+        counts = product(instances, threads if variant.streamed else (1,), threads)
         return tuple(Layout(*each) for each in counts if prod(each) <= 2 * self.cores)
 
     def size(self) -> int:
@@ -247,8 +248,10 @@ def _family(variant: Variant) -> str:
     return variant.device if variant.device != "cpu" else variant.optimizer if variant.streamed else "cpu"
 
 
-def _powers(most: int) -> tuple[int, ...]:
-    return tuple(1 << exponent for exponent in range(max(1, most).bit_length()))
+def _steps(most: int, *others: int) -> tuple[int, ...]:
+    """Powers of two up to `most`, itself and `others` that are no more."""
+    powers = (1 << exponent for exponent in range(most.bit_length()))
+    return tuple(sorted({*powers, most, *(other for other in others if other <= most)}))
 
 
 def _count(number: int, what: str) -> str:
