@@ -53,7 +53,8 @@ class Variants:
     def of(self, stage: Stage, precisions: Sequence[str]) -> tuple[Variant, ...]:
         """Those that a stage can be made into, and that answer as the original does; why not says `refused`."""
         found = []
-        for variant in offered(precisions):
+        own = self.record.settings.for_stage(stage.name).device
+        for variant in (Variant(own, "none", "FP32", adopted=True),) if stage.config else offered(precisions):
             settings = self._with(stage.name, variant)
             try:
                 self.manager.check(self.record.package, settings)

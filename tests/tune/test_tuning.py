@@ -32,7 +32,7 @@ from tritonpm.tuning import Tuning, Wish
 
 pytestmark = pytest.mark.server
 BRIEF = (0.2, 0.3)  # seconds of the rungs
-BUDGET = 40.0
+BUDGET = 120.0  # seconds; what ends a search here is that it tries the first ones only
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,7 @@ def tuning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tuning]:
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "RUNGS", BRIEF)
     monkeypatch.setattr(search, "CHALLENGERS", 2)
+    monkeypatch.setattr(search, "PATIENCE", 0)
 
 
 def state(tuning: Tuning) -> object:

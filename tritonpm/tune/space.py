@@ -30,6 +30,7 @@ class Variant:
     device: str
     optimizer: str
     precision: str
+    adopted: bool = False  # it has a config of its own, of which only instances and batching are changed
 
     @property
     def words(self) -> str:
@@ -89,7 +90,7 @@ class Choice:
             "device": variant.device, "optimizer": variant.optimizer, "precision": variant.precision, "backend": None,
             "mode": "performance" if layout.instances > 1 else "shared",
             "instances": layout.instances if layout.instances > 1 else None,
-            "threads": layout.threads * parts or None,
+            "threads": None if variant.adopted else layout.threads * parts or None,
             "streams": str(layout.lanes) if layout.streams > 1 else "",
             "performance_hint": "",
             "preferred_batch_sizes": (self.batch,) if self.wait else (),
@@ -175,6 +176,8 @@ class Space:
         if variant.device != "cpu":
             return tuple(Layout(count) for count in _steps(MOST_INSTANCES))
         instances = _steps(min(MOST_INSTANCES, 2 * self.cores), self.cores)
+        if variant.adopted:
+            return tuple(Layout(count, 1, max(1, self.cores // count)) for count in instances)
         threads = _steps(self.cores)
         counts = product(instances, threads if variant.streamed else (1,), threads)
         return tuple(Layout(*each) for each in counts if prod(each) <= 2 * self.cores)
@@ -224,6 +227,8 @@ class Space:
     def _pilot(self, variant: Variant, alone: bool) -> Layout:
         if variant.device != "cpu":
             return Layout(1 if alone else 2)
+        if variant.adopted:
+            return self.layouts(variant)[0 if alone else -1]
         if alone:
             return Layout(1, 1, self.cores)
         return Layout(1, self.cores, 1) if variant.streamed else Layout(min(MOST_INSTANCES, self.cores), 1, 1)
@@ -245,6 +250,8 @@ def settings_of(candidate: Candidate, base: Settings, rows: int) -> Settings:
 
 def _family(variant: Variant) -> str:
     """Variants of one family have the same layouts and batches."""
+    if variant.adopted:
+        return "adopted"
     return variant.device if variant.device != "cpu" else variant.optimizer if variant.streamed else "cpu"
 
 
