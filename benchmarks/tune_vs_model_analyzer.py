@@ -21,12 +21,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -138,6 +139,8 @@ def config(root: Path) -> Path:
     variables = {key: environment(installation)[key] for key in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")}
     backends = prepare_backends(installation, root / "backends")
     command = [str(installation.binary), f"--backend-directory={backends}", "--allow-gpu-metrics=false"]
+    prefix = embedded.region_prefix(root)
+    command += [f"--backend-config={name},shm-region-prefix-name={prefix}" for name in ("python", "openvino")]
     http, grpc, metrics = ports()
     addresses = {f"{name}-address": "127.0.0.1" for name in ("http", "grpc", "metrics")}
     said: dict[str, Any] = {
@@ -169,9 +172,12 @@ def analyzed(root: Path) -> tuple[Found, Path]:
     program, told = analyzer(), config(root)
     began = time.monotonic()
     with (root / "analyzer.log").open("w") as log:
-        subprocess.run(
-            [program, "profile", "-v", "-f", told], cwd=root, stdout=log, stderr=log, check=False, timeout=LONGEST
-        )
+        process = subprocess.Popen([program, "profile", "-v", "-f", told], cwd=root, stdout=log, stderr=log)
+        try:
+            process.wait(LONGEST)
+        finally:
+            end(process)
+            embedded.sweep(root)  # the stubs and shared memory of servers that it has killed
     seconds = time.monotonic() - began
     rows = list(measurements(json.loads((root / "checkpoints/0.ckpt").read_text())))
     if not rows:
@@ -182,6 +188,16 @@ def analyzed(root: Path) -> tuple[Found, Path]:
     counts = ", ".join(line.strip() for line in text.splitlines() if "count:" in line or "max_batch_size" in line)
     words = f"openvino FP32, {counts}, {in_flight} in flight"
     return Found("Model Analyzer, FP32", seconds, tuple(row[1:] for row in rows), len(rows), words), folder
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End Model Analyzer, where it has not ended, with the server that it has started."""
+    if process.poll() is None:
+        for each in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        process.kill()
+        process.wait()
 
 
 def measurements(checkpoint: dict[str, Any]) -> Iterator[tuple[str, float, float, int]]:

@@ -13,7 +13,7 @@ import psutil
 from tritonpm.arena import Arena
 from tritonpm.bench import private
 from tritonpm.data import Settings
-from tritonpm.errors import ServerError, UsageError
+from tritonpm.errors import BusyError, ServerError, UsageError
 from tritonpm.hardware import target
 from tritonpm.perf import tool
 from tritonpm.perf.measurement import Load
@@ -29,6 +29,8 @@ from tritonpm.tune.space import DEPTHS, MOST_IN_FLIGHT, Candidate, Space, Varian
 from tritonpm.variants import Variants
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tritonpm.catalogue import Record
     from tritonpm.switching import Switching
     from tritonpm.views import Loaded
@@ -146,8 +148,11 @@ class Tuning:
             raise UsageError(f"stage {lacking[0]} cannot be tuned: {why}", where=package.name)
         return Space(made, batched, target().cores, wish.batch, _in_flight(wish))
 
+    @property
+    def _folder(self) -> Path:
+        return self.manager.workspace.state / "tune"
+
     def _journal(self, record: Record, wish: Wish, again: bool) -> Journal:
-        name, folder = record.package.name, self.manager.workspace.state / "tune"
         asked = (
             record.package.digest,
             record.settings,
@@ -156,16 +161,23 @@ class Tuning:
             tool.find().version,
             embedded.find(None).version,
         )
-        return Journal.of(folder, name, asked, again=again)
+        return Journal.of(self._folder, record.package.name, asked, again=again)
 
     @contextmanager
     def _used(self, name: str, budget: float) -> Iterator[None]:
-        """While the block runs nobody removes the package or sets it anew, except live."""
-        self.manager.use(name, USER, budget + _GRACE)
+        """While the block runs nobody removes the package, sets it anew except live, or tunes it, too."""
+        from filelock import FileLock, Timeout
+
+        self._folder.mkdir(exist_ok=True)
         try:
-            yield
-        finally:
-            self.manager.release(name, USER)
+            with FileLock(self._folder / f"{name}.lock", timeout=0):
+                self.manager.use(name, USER, budget + _GRACE)
+                try:
+                    yield
+                finally:
+                    self.manager.release(name, USER)
+        except Timeout:
+            raise BusyError(f"{name} is being tuned", do="wait until that is done") from None
 
 
 def _goal(record: Record, wish: Wish) -> Goal:

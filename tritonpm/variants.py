@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from tritonpm.convert.plan import ACCELERATED, STEPS
 from tritonpm.data import OPTIMIZERS, Agreement, Settings
-from tritonpm.errors import TritonpmError
+from tritonpm.errors import OptimisationError, TritonpmError
 from tritonpm.hardware import target
 from tritonpm.materials import Limits
 from tritonpm.optimiser import Optimiser
 from tritonpm.optimising import default_memory
+from tritonpm.preflight import require_room_to_build
 from tritonpm.tune.space import Candidate, Choice, Layout, Variant, settings_of
 
 if TYPE_CHECKING:
@@ -67,8 +68,6 @@ class Variants:
 
     def prove(self, settings: Settings) -> None:
         """Make what settings ask for and prove it, unless that is done. Raises TritonpmError."""
-        from tritonpm.errors import OptimisationError
-
         manager, record = self.manager, replace(self.record, settings=settings)
         optimising = manager.optimising
         asked, _ = optimising.works(record)
@@ -79,6 +78,7 @@ class Variants:
         ):
             raise OptimisationError("INT8 is calibrated on samples, and the package has none")
         if len(optimising.made(record)) < len(asked):
+            require_room_to_build(manager, record)
             limits = Limits(max(1.0, self.seconds()), default_memory())
             with manager.workspace.scratch("tune") as folder:
                 Optimiser(manager, record, folder, limits).run()

@@ -16,10 +16,11 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.hardware.fake_nvml import build, variables
 from tests.test_optimising import WIDTH, cascade, scaled, single
 from tests.test_switching import under_load
 from tritonpm.cli.main import main
-from tritonpm.errors import NotFoundError, ServerError, UsageError
+from tritonpm.errors import BusyError, NotFoundError, ServerError, UsageError
 from tritonpm.manager import Manager, init
 from tritonpm.perf import tool
 from tritonpm.serving import Serving
@@ -126,6 +127,8 @@ def test_what_makes_no_sense_is_refused(tuning: Tuning, tmp_path: Path) -> None:
         found(tuning, "nothing")
     with pytest.raises(UsageError, match="no objective 'beauty'"):
         found(tuning, objective="beauty")
+    with tuning._used("p", 1.0), pytest.raises(BusyError, match="p is being tuned"):
+        found(tuning)
     with pytest.raises(ServerError, match="nothing could be measured: the time is over"):
         tuning.tune("p", Wish(batch=2, precisions=("FP32",)), budget=0.001)
     assert tuning.manager.catalogue.leases.users() == {}
@@ -158,6 +161,35 @@ def test_an_interrupt_leaves_nothing_and_the_next_run_goes_on(tuning: Tuning) ->
     assert view["data"]["known"] == known
     assert view["data"]["measurements"] >= known
     assert not list(Path("/dev/shm").glob(f"{region_prefix(workspace.staging)}*"))
+
+
+ON_A_FULL_GPU = """
+import sys
+from pathlib import Path
+from tritonpm.manager import Manager
+from tritonpm.serving import Serving
+from tritonpm.switching import Switching
+from tritonpm.tune import search
+from tritonpm.tuning import Tuning, Wish
+search.RUNGS, search.PATIENCE = (0.2,), 0
+manager = Manager.open(Path(sys.argv[1]))
+manager.change("g", {"workspace_mb": 1 << 20})
+tuned = Tuning(Switching(Serving(manager))).tune("g", Wish(precisions=("FP32",)), budget=120.0)
+print(*(row.words for row in tuned.rows), "REFUSED", *tuned.refused, sep="\\n")
+"""
+
+
+def test_what_does_not_fit_on_the_gpu_is_left_out(tuning: Tuning, tmp_path: Path) -> None:
+    tuning.manager.import_package(single(tmp_path / "g", scaled(2.0), name="g"))
+    command = [sys.executable, "-c", ON_A_FULL_GPU, str(tuning.manager.workspace.root)]
+    environment = variables(build(tmp_path / "nvml"), gpus=1)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False)
+    assert ended.returncode == 0, ended.stderr
+    tried, refused = ended.stdout.split("REFUSED")
+    assert "gpu" not in tried
+    assert "gpu as it came" in refused
+    assert "MiB on GPU 0" in refused
+    assert "gpu-optimised tensorrt FP32: it needs" in refused
 
 
 def measured(folder: Path) -> int:
