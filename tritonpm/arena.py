@@ -82,13 +82,14 @@ class Arena:
                 client.unload_and_wait(model.name)
 
     def _enter(self, candidate: Candidate) -> None:
-        settings = settings_of(candidate, self.record.settings, self.load.batch)
+        base, package = self.record.settings, self.record.package
+        settings = settings_of(candidate, base, self.load.batch, cascade=package.cascade)
         record = replace(self.record, settings=settings)
-        self.manager.check(record.package, settings)
+        self.manager.check(package, settings)
         self.prove(settings)
         self._require_memory(record)
         self.count += 1
-        name = f"{record.package.name}-{self.count}"
+        name = f"{package.name}-{self.count}"
         revision = self.manager.trial_revision(record, name)
         with room_for(self.manager, record, revision):
             self.bench.put(record, name)

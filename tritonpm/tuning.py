@@ -103,7 +103,9 @@ class Tuning:
             raise ServerError(
                 f"nothing could be measured: {why}", where=name, do="see `tritonpm perf`, or give it a longer --budget"
             )
-        settings = [settings_of(each.candidate, record.settings, wish.batch) for each in found]
+        settings = [
+            settings_of(each.candidate, record.settings, wish.batch, cascade=record.package.cascade) for each in found
+        ]
         accuracies = [variants.accuracy(each) for each in settings]
         points = [
             (-each.reading.throughput, each.reading.p99, -accuracy)

@@ -56,7 +56,7 @@ class Variants:
         found = []
         own = self.record.settings.for_stage(stage.name).device
         for variant in (Variant(own, "none", "FP32", adopted=True),) if stage.config else offered(precisions):
-            settings = self._with(stage.name, variant)
+            settings = self.alone(stage.name, variant)
             try:
                 self.manager.check(self.record.package, settings)
                 self.prove(settings)
@@ -99,23 +99,17 @@ class Variants:
         agreements = [view.agreement for view in self.manager.optimising.stages(record)]
         return min((_score(each) for each in (*agreements, *((proof.agreement,) if proof else ()))), default=1.0)
 
-    def _with(self, stage: str, variant: Variant) -> Settings:
-        """The settings with this variant in one stage, and the models as they came in the others."""
+    def alone(self, stage: str, variant: Variant) -> Settings:
+        """The settings as they are, but for this variant in one stage."""
         package, base = self.record.package, self.record.settings
-        plain = Variant(variant.device if variant.device != "gpu-optimised" else "gpu", "none", "FP32")
         threads = 1 if variant.device == "cpu" else 0
-        choices = {
-            each.name: Choice(variant if each.name == stage else plain, Layout(1, 1, threads))
-            for each in package.stages
-        }
-        batches = {each.name: base.for_stage(each.name).max_batch_size for each in package.stages}
-        choices = {name: replace(choice, batch=batches[name]) for name, choice in choices.items()}
-        return settings_of(Candidate(tuple(choices.items()), 1), base, 1)
+        choice = Choice(variant, Layout(1, 1, threads), base.for_stage(stage).max_batch_size)
+        return settings_of(Candidate(((stage, choice),), 1), base, 1, cascade=package.cascade)
 
 
 def _score(agreement: Agreement) -> float:
-    """Of a proof: the share of the same classes, else of the same boxes, else the cosine."""
+    """Of a proof: the share of the same classes, else of the same boxes, else the cosine, as exact as FP32 allows."""
     for share in (agreement.top1, agreement.boxes):
         if share is not None:
             return share
-    return min((output.cosine for output in agreement.outputs), default=1.0)
+    return round(min((output.cosine for output in agreement.outputs), default=1.0), 6)

@@ -62,7 +62,7 @@ def test_settings_keep_what_clients_rely_on(space: Space, seed: int) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     candidate = space.suggested(study.ask())
     base = Settings(max_batch_size=max(1, *space.batched.values(), 1), residency="on-demand", response_cache=True)
-    chosen = settings_of(candidate, base, space.rows)
+    chosen = settings_of(candidate, base, space.rows, cascade=len(space.variants) > 1)
     for stage, choice in candidate.choices:
         own = chosen.for_stage(stage)
         assert own.max_batch_size >= base.max_batch_size

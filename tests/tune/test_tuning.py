@@ -30,6 +30,7 @@ from tritonpm.triton.embedded import region_prefix
 from tritonpm.tune import search
 from tritonpm.tune.pareto import Tuned
 from tritonpm.tuning import Tuning, Wish
+from tritonpm.variants import Variants
 
 pytestmark = pytest.mark.server
 BRIEF = (0.2, 0.3)  # seconds of the rungs
@@ -107,11 +108,14 @@ def test_answers_that_are_not_right_enough_are_left_out(tuning: Tuning, tmp_path
     folder = single(tmp_path / "q", multiplied(), name="q")
     save_npz(folder / "i.npz", {"x": np.random.default_rng(0).random((8, WIDTH), dtype=np.float32)})
     tuning.manager.import_package(folder)
-    free = found(tuning, "q", precisions=("FP32", "INT8"))
-    assert any("INT8" in row.words and row.accuracy < 1 for row in free.rows)
+    record = tuning.manager.catalogue.get("q")
+    variants = Variants(tuning.manager, record, lambda: BUDGET)
+    made = variants.of(record.package.stages[0], ("INT8",))
+    assert [each.words for each in made] == ["openvino INT8", "onnx INT8"]
+    assert all(variants.accuracy(variants.alone("s", each)) < 1 for each in made)
     bound = found(tuning, "q", precisions=("FP32", "INT8"), min_accuracy=1.0)
     assert not any("INT8" in row.words for row in bound.rows)
-    assert any("INT8" in sentence and "are asked for" in sentence for sentence in bound.refused)
+    assert len([sentence for sentence in bound.refused if "INT8" in sentence and "100.00% are asked" in sentence]) == 2
 
 
 def test_the_stages_of_a_cascade_are_tuned_each(tuning: Tuning, tmp_path: Path) -> None:
@@ -136,7 +140,7 @@ def test_what_makes_no_sense_is_refused(tuning: Tuning, tmp_path: Path) -> None:
 
 def test_an_interrupt_leaves_nothing_and_the_next_run_goes_on(tuning: Tuning) -> None:
     before, workspace = state(tuning), tuning.manager.workspace
-    told = ("tune", "p", "--objective", "cost", "--precisions", "fp32", "--budget", "60s", "-w", str(workspace.root))
+    told = ("tune", "p", "--objective", "cost", "--precisions", "fp32", "--budget", "30s", "-w", str(workspace.root))
     process = subprocess.Popen(
         [sys.executable, "-m", main.__module__, *told], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -171,6 +175,7 @@ from tritonpm.serving import Serving
 from tritonpm.switching import Switching
 from tritonpm.tune import search
 from tritonpm.tuning import Tuning, Wish
+from tritonpm.variants import Variants
 search.RUNGS, search.PATIENCE = (0.2,), 0
 manager = Manager.open(Path(sys.argv[1]))
 manager.change("g", {"workspace_mb": 1 << 20})
@@ -180,7 +185,7 @@ print(*(row.words for row in tuned.rows), "REFUSED", *tuned.refused, sep="\\n")
 
 
 def test_what_does_not_fit_on_the_gpu_is_left_out(tuning: Tuning, tmp_path: Path) -> None:
-    tuning.manager.import_package(single(tmp_path / "g", scaled(2.0), name="g"))
+    tuning.manager.import_package(single(tmp_path / "g", scaled(4.0), name="g"))
     command = [sys.executable, "-c", ON_A_FULL_GPU, str(tuning.manager.workspace.root)]
     environment = variables(build(tmp_path / "nvml"), gpus=1)
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False)

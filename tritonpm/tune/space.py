@@ -234,17 +234,15 @@ class Space:
         return Layout(1, self.cores, 1) if variant.streamed else Layout(min(MOST_INSTANCES, self.cores), 1, 1)
 
 
-def settings_of(candidate: Candidate, base: Settings, rows: int) -> Settings:
+def settings_of(candidate: Candidate, base: Settings, rows: int, *, cascade: bool) -> Settings:
     """The settings that a candidate stands for: the base's, with its choices laid over them."""
     from tritonpm.settings import changed, stage_changed
 
-    if not candidate.choices:
-        return base
-    if len(candidate.choices) == 1:
-        changes = candidate.choices[0][1].changes(base, rows)
-        return changed(replace(base, stages={}), changes)
     for stage, choice in candidate.choices:
-        base = stage_changed(base, stage, choice.changes(base.for_stage(stage), rows))
+        changes = choice.changes(base.for_stage(stage), rows)
+        if not cascade:
+            return changed(replace(base.for_stage(stage), stages={}), changes)
+        base = stage_changed(base, stage, changes)
     return base
 
 
