@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
 
 from tritonpm.arena import Arena
 from tritonpm.bench import private
-from tritonpm.data import Settings
 from tritonpm.errors import BusyError, ServerError, UsageError
 from tritonpm.hardware import target
 from tritonpm.perf import tool
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tritonpm.catalogue import Record
+    from tritonpm.data import Settings
     from tritonpm.switching import Switching
     from tritonpm.views import Loaded
 
@@ -76,60 +78,21 @@ class Tuning:
 
     def apply(self, tuned: Tuned) -> Loaded | None:
         """Switch to what is recommended, live; None where the package is not loaded. Raises BusyError, ServerError."""
+        if self.manager.catalogue.get(tuned.package).settings != tuned.before:
+            raise BusyError("was changed since it was tuned", where=tuned.package, do="tune it again")
         return self.switching.replace(tuned.package, tuned.settings)
 
     def _found(self, record: Record, wish: Wish, journal: Journal, budget: float, tell: Tell) -> Tuned:
-        known = len([entry for entry in journal.entries if entry.reading])
-        deadline = time.monotonic() + budget - journal.spent
+        began, known = time.monotonic(), len([entry for entry in journal.entries if entry.reading])
+        deadline = began + budget - journal.spent
         variants = Variants(self.manager, record, lambda: deadline - time.monotonic(), wish.min_accuracy)
         space, goal = self._space(record, wish, variants), _goal(record, wish)
-        search = Search(space, goal, journal, budget=budget, tell=tell)
+        search = Search(space, goal, journal, budget=budget, began=began, tell=tell)
         if not search.ended:
             with private(self.manager) as bench:
                 load = Load(batch=wish.batch, protocol=wish.protocol)
                 search.run(Arena(bench, record, load, variants.prove), _first(space, goal, record))
-        refused = [
-            f"{each.candidate.words}: {each.refused}" for each in journal.entries if each.candidate and each.refused
-        ]
-        return self._tuned(record, wish, search, variants, (*variants.refused, *refused), known)
-
-    def _tuned(
-        self, record: Record, wish: Wish, search: Search, variants: Variants, refused: tuple[str, ...], known: int
-    ) -> Tuned:
-        goal, journal, name = search.goal, search.journal, record.package.name
-        found = sorted(search.standings(), key=lambda each: (each.candidate != search.best, goal.rank(each.reading)))
-        if not found:
-            why = (*refused, journal.ended)[0]
-            raise ServerError(
-                f"nothing could be measured: {why}", where=name, do="see `tritonpm perf`, or give it a longer --budget"
-            )
-        settings = [
-            settings_of(each.candidate, record.settings, wish.batch, cascade=record.package.cascade) for each in found
-        ]
-        accuracies = [variants.accuracy(each) for each in settings]
-        points = [
-            (-each.reading.throughput, each.reading.p99, -accuracy)
-            for each, accuracy in zip(found, accuracies, strict=True)
-        ]
-        rows = tuple(
-            _row(each, goal, accuracy, pareto, _changes(record.settings, its))
-            for each, accuracy, pareto, its in zip(found, accuracies, front(points), settings, strict=True)
-        )
-        now = next((row for row, each in zip(rows, found, strict=True) if not each.candidate.choices), None)
-        total = sum(each.measurements for each in found)
-        return Tuned(
-            name,
-            wish.objective,
-            wish.max_p99,
-            journal.ended,
-            journal.spent,
-            total,
-            rows,
-            now,
-            settings[0],
-            refused,
-            known,
-        )
+        return _tuned(record, wish, search, variants, known)
 
     def _space(self, record: Record, wish: Wish, variants: Variants) -> Space:
         """What may be tried; the conversions that it needs are made and proved on the way. Raises UsageError."""
@@ -200,12 +163,36 @@ def _first(space: Space, goal: Goal, record: Record) -> list[Candidate]:
     return [now, *space.pilots(alone=alone)]
 
 
+def _tuned(record: Record, wish: Wish, search: Search, variants: Variants, known: int) -> Tuned:
+    """What a search has come to. Raises ServerError where nothing could be measured."""
+    name, base, goal, journal = record.package.name, record.settings, search.goal, search.journal
+    tried = [f"{each.candidate.words}: {each.refused}" for each in journal.entries if each.candidate and each.refused]
+    refused = (*variants.refused, *tried)
+    found = sorted(search.standings(), key=lambda each: (each.candidate != search.best, goal.rank(each.reading)))
+    if not found:
+        why = (*refused, journal.ended)[0]
+        raise ServerError(f"nothing could be measured: {why}", where=name, do="give it a longer --budget")
+    settings = [settings_of(each.candidate, base, wish.batch, cascade=record.package.cascade) for each in found]
+    rights = [variants.accuracy(each) for each in settings]
+    keeps = front(
+        [(-each.reading.throughput, each.reading.p99, -right) for each, right in zip(found, rights, strict=True)]
+    )
+    changes = [_changes(base, each) for each in settings]
+    rows = tuple(itertools.starmap(partial(_row, goal), zip(found, rights, keeps, changes, strict=True)))
+    now = next((row for row, each in zip(rows, found, strict=True) if not each.candidate.choices), None)
+    total = sum(each.measurements for each in found)
+    return Tuned(
+        name, wish.objective, wish.max_p99, journal.ended, journal.spent, total, rows, now, base, settings[0], refused,
+        known,
+    )  # fmt: skip
+
+
 def _changes(before: Settings, after: Settings) -> dict[str, object]:
     old, new = asdict(before), asdict(after)
     return {name: value for name, value in new.items() if value != old[name]}
 
 
-def _row(each: Standing, goal: Goal, accuracy: float, pareto: bool, changes: dict[str, object]) -> Row:
+def _row(goal: Goal, each: Standing, accuracy: float, pareto: bool, changes: dict[str, object]) -> Row:
     candidate, reading = each.candidate, each.reading
     return Row(
         candidate.words, reading.throughput, reading.p50, reading.p99, candidate.in_flight, goal.cost(reading),

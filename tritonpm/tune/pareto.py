@@ -38,7 +38,8 @@ class Tuned:
     measurements: int
     rows: tuple[Row, ...]
     now: Row | None  # the settings as they are, under a load that keeps them busy
-    settings: Settings
+    before: Settings
+    settings: Settings  # what is recommended
     refused: tuple[str, ...]
     known: int = 0  # measurements of an earlier run that this one went on from
 

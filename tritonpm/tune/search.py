@@ -57,7 +57,10 @@ class Standing:
 
 
 class Search:
-    """One search; all that it knows is in the journal."""
+    """One search; all that it knows is in the journal. `budget` are seconds, those of earlier runs included.
+
+    It `began` when `time.monotonic` was that: what was prepared for it is counted, too.
+    """
 
     def __init__(
         self,
@@ -66,10 +69,11 @@ class Search:
         journal: Journal,
         *,
         budget: float,
+        began: float | None = None,
         tell: Callable[[Candidate, Standing | None], None] = lambda candidate, best: None,
     ) -> None:
         self.space, self.goal, self.journal, self.tell = space, goal, journal, tell
-        self.began, self.budget = time.monotonic(), budget - journal.spent
+        self.began, self.budget = time.monotonic() if began is None else began, budget - journal.spent
         self.model, self.study = CostModel(space), _study()
         self.asked: dict[Candidate, Trial] = {}
         self.losses: dict[Candidate, float] = {}
