@@ -59,8 +59,9 @@ def bring(client: Client, revision: Revision, *, timeout: float) -> None:
 
 def tidy(manager: Manager, client: Client, name: str, more: Iterable[str] = ()) -> None:
     """Unload rehearsals and members of other revisions, and `more`, where nothing needs them. Raises ServerError."""
-    stale = {state.name for state in client.index() if state.name.startswith(f"{name}.")}
-    unload_unneeded(manager, client, stale.union(more, manager.catalogue.models_ever(name)) - {name})
+    suspects = {*more, *manager.catalogue.models_ever(name)} - {name}
+    if stale := {model for model in served(client) if model in suspects or model.startswith(f"{name}.")}:
+        unload_unneeded(manager, client, stale)
 
 
 def counted(client: Client, name: str) -> Counted:
@@ -75,7 +76,7 @@ def synchronised(manager: Manager, client: Client, wanted: Collection[str], *, t
     Models that are of no package here are left alone, and so is what of ours is loaded right. Raises ServerError.
     """
     revisions = {revision.name: revision for revision in manager.catalogue.published()}
-    ready = {state.name for state in client.index() if state.state == "READY"}
+    ready = served(client)
     done = []
     for name in sorted(set(wanted) & revisions.keys()):
         if name not in ready or not serves(client, revisions[name]):
@@ -84,11 +85,12 @@ def synchronised(manager: Manager, client: Client, wanted: Collection[str], *, t
     for name in sorted((ready & {entry.name for entry in manager.catalogue.packages()}) - set(wanted)):
         client.unload_and_wait(name)
         done.append(f"unloaded {name}")
-    unload_unneeded(manager, client, _inner(client))
+    inner = [name for name in served(client) if "." in name]  # members, rehearsals
+    if ours := [name for name in inner if REVISION in client.config(name).get("parameters", {})]:
+        unload_unneeded(manager, client, ours)
     return done
 
 
-def _inner(client: Client) -> list[str]:
-    """The models of ours that are no public ones: members, rehearsals."""
-    names = {state.name for state in client.index() if state.state == "READY" and "." in state.name}
-    return [name for name in names if REVISION in client.config(name).get("parameters", {})]
+def served(client: Client) -> set[str]:
+    """The models that a server has loaded: by its statistics, since an index reads the whole repository."""
+    return {each.name for each in client.statistics()}
