@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tritonpm.errors import RequirementError
 from tritonpm.tune.cost import GAIN, CostModel
 from tritonpm.tune.journal import Entry, Journal
 from tritonpm.tune.reading import Goal, Reading
@@ -74,7 +75,7 @@ class Search:
     ) -> None:
         self.space, self.goal, self.journal, self.tell = space, goal, journal, tell
         self.began, self.budget = time.monotonic() if began is None else began, budget - journal.spent
-        self.model, self.study = CostModel(space), _study()
+        self.model, self.study = CostModel(space), optimiser()
         self.asked: dict[Candidate, Trial] = {}
         self.losses: dict[Candidate, float] = {}
         self.best: Candidate | None = None
@@ -266,9 +267,12 @@ class Search:
                 self.model.learn(entry.candidate, entry.reading)
 
 
-def _study() -> Any:
-    import optuna
-
+def optimiser() -> Any:
+    """What proposes candidates. Raises RequirementError without Optuna."""
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise RequirementError("tuning needs Optuna", do='pip install "tritonpm[perf]"') from None
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=_SEED, n_startup_trials=CHALLENGERS, multivariate=True)
