@@ -196,7 +196,8 @@ class Search:
             loss = self.goal.loss(readings[common]) - self.goal.loss(rungs[base][common])
             self.losses[candidate] = loss + (before if base == held else self.goal.loss(rungs[base][common]))
             self._told(candidate)
-        self.best = best
+        better = held is None or self.losses[best] < before
+        self.best = best if better or held in rungs else held  # who could not defend its place keeps it
         return held is None or self.losses[best] < before - GAIN
 
     def _rungs(self, number: int) -> dict[Candidate, dict[int, Reading]]:
@@ -215,7 +216,7 @@ class Search:
 
     def _proposed(self) -> list[Candidate]:
         """Candidates that were not tried and may pay, as many as compete in a round."""
-        best = self.standing(self.best)
+        best = self._at_its_best(self.best)
         left = [each for each in self.space.all() if self._open(each, best)] if self._countable else None
         found: list[Candidate] = []
         for _ in range(_ASKS if left is None or len(left) > CHALLENGERS else 0):
@@ -237,8 +238,13 @@ class Search:
     def _countable(self) -> bool:
         return self.space.size() <= _COUNTABLE
 
-    def _open(self, candidate: Candidate, best: Standing | None) -> bool:
-        return candidate not in self.known and not (best and self.model.hopeless(candidate, self.goal, best.reading))
+    def _open(self, candidate: Candidate, best: Reading | None) -> bool:
+        return candidate not in self.known and not (best and self.model.hopeless(candidate, self.goal, best))
+
+    def _at_its_best(self, candidate: Candidate | None) -> Reading | None:
+        """The best of a candidate's measurements: the cost model, too, reckons with the machine at its best."""
+        found = [each.reading for each in self.journal.entries if each.candidate == candidate and each.reading]
+        return min(found, key=self.goal.rank, default=None)
 
     def _told(self, candidate: Candidate) -> None:
         """Tell the optimiser what became of a candidate, its own proposal or not."""
