@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tritonpm.errors import RequirementError
 from tritonpm.tune.cost import GAIN, CostModel
 from tritonpm.tune.journal import Entry, Journal
 from tritonpm.tune.reading import Goal, Reading
@@ -74,7 +75,7 @@ class Search:
     ) -> None:
         self.space, self.goal, self.journal, self.tell = space, goal, journal, tell
         self.began, self.budget = time.monotonic() if began is None else began, budget - journal.spent
-        self.model, self.study = CostModel(space), _study()
+        self.model, self.study = CostModel(space), optimiser()
         self.asked: dict[Candidate, Trial] = {}
         self.losses: dict[Candidate, float] = {}
         self.best: Candidate | None = None
@@ -195,7 +196,8 @@ class Search:
             loss = self.goal.loss(readings[common]) - self.goal.loss(rungs[base][common])
             self.losses[candidate] = loss + (before if base == held else self.goal.loss(rungs[base][common]))
             self._told(candidate)
-        self.best = best
+        better = held is None or self.losses[best] < before
+        self.best = best if better or held in rungs else held  # who could not defend its place keeps it
         return held is None or self.losses[best] < before - GAIN
 
     def _rungs(self, number: int) -> dict[Candidate, dict[int, Reading]]:
@@ -214,7 +216,7 @@ class Search:
 
     def _proposed(self) -> list[Candidate]:
         """Candidates that were not tried and may pay, as many as compete in a round."""
-        best = self.standing(self.best)
+        best = self._at_its_best(self.best)
         left = [each for each in self.space.all() if self._open(each, best)] if self._countable else None
         found: list[Candidate] = []
         for _ in range(_ASKS if left is None or len(left) > CHALLENGERS else 0):
@@ -236,8 +238,13 @@ class Search:
     def _countable(self) -> bool:
         return self.space.size() <= _COUNTABLE
 
-    def _open(self, candidate: Candidate, best: Standing | None) -> bool:
-        return candidate not in self.known and not (best and self.model.hopeless(candidate, self.goal, best.reading))
+    def _open(self, candidate: Candidate, best: Reading | None) -> bool:
+        return candidate not in self.known and not (best and self.model.hopeless(candidate, self.goal, best))
+
+    def _at_its_best(self, candidate: Candidate | None) -> Reading | None:
+        """The best of a candidate's measurements: the cost model, too, reckons with the machine at its best."""
+        found = [each.reading for each in self.journal.entries if each.candidate == candidate and each.reading]
+        return min(found, key=self.goal.rank, default=None)
 
     def _told(self, candidate: Candidate) -> None:
         """Tell the optimiser what became of a candidate, its own proposal or not."""
@@ -266,9 +273,12 @@ class Search:
                 self.model.learn(entry.candidate, entry.reading)
 
 
-def _study() -> Any:
-    import optuna
-
+def optimiser() -> Any:
+    """What proposes candidates. Raises RequirementError without Optuna."""
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise RequirementError("tuning needs Optuna", do='pip install "tritonpm[perf]"') from None
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=_SEED, n_startup_trials=CHALLENGERS, multivariate=True)
