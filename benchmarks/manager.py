@@ -45,9 +45,7 @@ class Cost:
     memory: int
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.seconds + other.seconds, self.processor + other.processor, max(self.memory, other.memory)
-        )
+        return Cost(self.seconds + other.seconds, self.processor + other.processor, max(self.memory, other.memory))
 
 
 def run(command: Sequence[str], folder: Path) -> Cost:
