@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +14,8 @@ _CHUNK = 1 << 20
 
 def digest_of(path: Path) -> str:
     """`sha256:<hex>` of a file."""
+    import hashlib
+
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         for chunk in iter(lambda: stream.read(_CHUNK), b""):
@@ -45,6 +45,8 @@ class Blobs:
 
         Raises StorageError.
         """
+        import shutil
+
         place = self._place(digest)
         try:
             if place.is_file() and digest_of(place) == digest:
