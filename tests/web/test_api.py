@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import threading
 import time
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
-from tests.test_optimising import WIDTH, cascade, scaled
+from tests.convert.models import dense
+from tests.test_optimising import WIDTH, cascade, scaled, single
+from tests.test_switching import under_load
 from tests.web.conftest import API, DEADLINE, Site, Start, zipped
 from tritonpm.manager import Manager
+from tritonpm.serving import Serving
 from tritonpm.tensors import save_npz
 from tritonpm.web.security import Access
 
@@ -123,6 +130,62 @@ def test_a_package_is_optimised_with_progress_and_cancelled(site: Site, tmp_path
     assert site.post(f"/jobs/{again['id']}/cancel")["state"] in ("cancelled", "done")
 
 
+def test_a_job_that_was_cancelled_is_resumed(site: Site, tmp_path: Path) -> None:
+    site.done(site.upload(zipped(tmp_path / "in", scaled(21.0), "again")))
+    job = site.post("/packages/again/optimise", {"changes": {"precision": "FP16"}})
+    refused = site.http.post(f"{API}/jobs/{job['id']}/resume")
+    assert (refused.status_code, "is running" in refused.json()["detail"]) == (400, True)
+    assert site.post(f"/jobs/{job['id']}/cancel")["state"] == "cancelled"
+    resumed = site.post(f"/jobs/{job['id']}/resume")
+    assert resumed["id"] > job["id"]
+    assert ended(site, resumed)["state"] == "done"
+    assert site.get("/packages/again")["status"] == "ready"
+
+
+def ended(site: Site, job: dict[str, Any]) -> dict[str, Any]:
+    deadline = time.monotonic() + DEADLINE
+    while job["state"] == "running":
+        assert time.monotonic() < deadline, job
+        time.sleep(0.1)
+        job = site.get(f"/jobs/{job['id']}")
+    return job
+
+
+def test_int8_is_calibrated_on_what_is_handed_in(site: Site, tmp_path: Path) -> None:
+    model = dense(tmp_path / "model.onnx", layers=2, width=WIDTH).read_bytes()
+    site.done(site.upload(zipped(tmp_path / "in", model, "eight")))
+    rows = [np.random.default_rng(seed).normal(1, 0.1, (8, WIDTH)).astype(np.float32) for seed in range(3)]
+    (tmp_path / "samples").mkdir()
+    for number, each in enumerate(rows):
+        save_npz(tmp_path / "samples" / f"{number}.npz", {"x": each})
+    kept = calibrated(site, tmp_path / "samples" / "0.npz")
+    assert len(kept) == 1
+    several = calibrated(site, Path(shutil.make_archive(str(tmp_path / "samples"), "zip", tmp_path / "samples")))
+    assert (len(several), kept[0] in several) == (3, True)
+    job = ended(site, site.post("/packages/eight/optimise", {"changes": {"precision": "INT8"}}))
+    assert job["state"] == "done", job
+    [made] = site.get("/packages/eight")["optimisations"]
+    assert (made["precision"], made["state"]) == ("INT8", "verified")
+    for name, status in (("x.exe", 422), ("x.zip", 422)):
+        wrong = site.http.post(f"{API}/packages/eight/calibration", params={"filename": name}, content=b"PK")
+        assert (wrong.status_code, len(site.get("/packages/eight")["settings"]["calibration"])) == (status, 3)
+    assert list(Manager.open(site.root).workspace.staging.iterdir()) == []
+
+
+def calibrated(site: Site, file: Path) -> list[str]:
+    return list(site.upload(file, "/packages/eight/calibration")["settings"]["calibration"])
+
+
+def test_a_file_is_inspected_and_nothing_is_kept(site: Site, tmp_path: Path) -> None:
+    told = site.upload(zipped(tmp_path / "in", scaled(23.0), "looked-at"), "/inspections")
+    assert (told["name"], [stage["name"] for stage in told["stages"]]) == ("looked-at", ["s"])
+    assert site.http.get(f"{API}/packages/looked-at").status_code == 404
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    wrong = site.http.post(f"{API}/inspections", params={"filename": "broken.onnx"}, content=b"no model")
+    assert wrong.status_code == 422
+    assert list(Manager.open(site.root).workspace.staging.iterdir()) == []
+
+
 def test_projects_are_named_before_anything_goes(site: Site, tmp_path: Path) -> None:
     site.done(site.upload(zipped(tmp_path / "in", scaled(17.0), "used")))
     site.http.put(f"{API}/packages/used/projects/LINE-3", json={"ttl": 60}).raise_for_status()
@@ -133,27 +196,94 @@ def test_projects_are_named_before_anything_goes(site: Site, tmp_path: Path) -> 
     assert site.http.delete(f"{API}/packages/used").status_code == 204
 
 
-def test_events_tell_what_others_do(site: Site, tmp_path: Path) -> None:
+@contextmanager
+def listening(site: Site, query: str = "") -> Iterator[list[str]]:
+    """The lines of the stream of events, as they come, from when it has begun."""
     heard: list[str] = []
-    listening, stop = threading.Event(), threading.Event()
+    begun, stop = threading.Event(), threading.Event()
 
     def listen() -> None:
-        with httpx.stream("GET", f"{site.url}api/v1/events", timeout=30, trust_env=False) as stream:
+        with httpx.stream("GET", f"{site.url}api/v1/events{query}", timeout=30, trust_env=False) as stream:
             for line in stream.iter_lines():
-                listening.set()
                 heard.append(line)
-                if stop.is_set() or "event: packages" in line:
+                begun.set()
+                if stop.is_set():
                     return
 
     thread = threading.Thread(target=listen)
     thread.start()
-    assert listening.wait(10)
-    from tests.test_optimising import single
+    try:
+        assert begun.wait(10)
+        yield heard
+    finally:
+        stop.set()
+        thread.join(40)  # the stream says at least every 15 seconds that it lives
+        assert not thread.is_alive()
 
-    Manager.open(site.root).import_package(single(tmp_path / "in", scaled(18.0), "elsewhere"))
-    thread.join(20)
-    assert not thread.is_alive()
-    assert "event: packages" in heard
+
+def until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_events_tell_what_others_do_also_after_another_catalogue(start: Start, tmp_path: Path) -> None:
+    fresh = start()
+    # With snapshots there is always something that ends the listening.
+    with listening(fresh, "?snapshots=true") as heard:
+        Manager.open(fresh.root).import_package(single(tmp_path / "in", scaled(18.0), "elsewhere"))
+        until(lambda: "event: packages" in heard)
+        time.sleep(1.1)  # until the watcher has seen all of it
+        heard.clear()
+        assert Manager.open(fresh.root).rebuild() == ["elsewhere"]
+        until(lambda: "event: packages" in heard)
+        time.sleep(1.1)
+        heard.clear()
+        Manager.open(fresh.root).rename("elsewhere", "here")
+        until(lambda: "event: packages" in heard)
+        until(lambda: "event: snapshot" in heard)
+    assert [each["name"] for each in fresh.get("/packages")["items"]] == ["here"]
+
+
+@pytest.mark.server
+def test_users_are_named(live: Site, tmp_path: Path) -> None:
+    live.done(live.upload(zipped(tmp_path / "in", scaled(24.0), "shared")))
+    live.done(live.post("/packages/shared/load"))
+    assert live.get("/packages/shared/users") == []
+    live.http.put(f"{API}/packages/shared/projects/LINE-7", json={"ttl": 60}).raise_for_status()
+    with under_load(Serving(Manager.open(live.root)), "shared", clients=1) as seen:
+        until(lambda: seen.answers)
+        project, clients = live.get("/packages/shared/users")
+        changes = {"changes": {"mode": "performance"}, "live": True, "unused": True}
+        refused = live.refused(live.http.patch(f"{API}/packages/shared/settings", json=changes).json())
+    assert project == "LINE-7"
+    assert clients.startswith("clients that are not registered (")
+    assert (refused["type"], "LINE-7, clients that are not" in refused["detail"]) == ("urn:tritonpm:busy", True)
+    assert live.get("/packages/shared")["mode"] == "shared"
+
+
+@pytest.mark.server
+def test_a_canary_is_served_beside_its_package_then_promoted_or_given_up(live: Site, tmp_path: Path) -> None:
+    live.done(live.upload(zipped(tmp_path / "one", scaled(2.0, less=0.5), "song")))
+    live.done(live.post("/packages/song/load"))
+    assert "serves beside song" in live.done(live.post("/packages/song/canary", {"changes": {"mode": "performance"}}))
+    with_canary = live.http.get("/packages/song/newer").text
+    assert "/packages/song-canary" in with_canary
+    assert "song-canary is served beside song" in live.http.get("/packages/song-canary/newer").text
+    assert live.done(live.post("/packages/song/abort")) == "Gave the canary of song up."
+    assert live.http.get(f"{API}/packages/song-canary").status_code == 404
+    assert live.get("/packages/song")["mode"] == "shared"
+    live.done(live.upload(zipped(tmp_path / "two", scaled(4.0, less=0.5), "song"), "/packages/song/canary/content"))
+    values = [live.http.post(f"{API}/packages/{name}/infer").json()["outputs"][0]["values"][0] for name in BOTH]
+    assert [float(value) for value in values] == pytest.approx([0.8, 1.6])
+    assert "song serves revision 2" in live.done(live.post("/packages/song/promote"))
+    promoted = live.http.post(f"{API}/packages/song/infer").json()["outputs"][0]["values"][0]
+    assert float(promoted) == pytest.approx(1.6)
+    assert live.refused(live.post("/packages/song/promote"))["type"] == "urn:tritonpm:not-found"
+
+
+BOTH = ("song", "song-canary")
 
 
 @pytest.mark.server
@@ -198,8 +328,6 @@ def test_an_upgrade_is_live_and_a_bad_one_is_never_seen(live: Site, tmp_path: Pa
 
 @pytest.mark.server
 def test_a_cascade_is_loaded_with_its_members(live: Site, tmp_path: Path) -> None:
-    import shutil
-
     folder = cascade(tmp_path / "c", scaled(2.0, less=1.0, result="z1"), scaled(7.0, source="z1"), "c")
     live.done(live.upload(Path(shutil.make_archive(str(folder), "zip", folder))))
     live.done(live.post("/packages/c/load"))

@@ -6,15 +6,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.test_optimising import scaled
+from tests.convert.models import dense
+from tests.test_optimising import WIDTH, scaled
 from tests.test_switching import under_load
 from tests.web.browser import BOX, DEADLINE, chromium, detecting, drop, found_by_axe, image, opened, too_wide
 from tests.web.conftest import Site, zipped
 from tritonpm.manager import Manager
 from tritonpm.serving import Serving
+from tritonpm.tensors import save_npz
 from tritonpm.upkeep import serves
 from tritonpm.web.language import NAMES
 
@@ -214,6 +217,48 @@ def test_what_a_client_uses_is_switched_only_when_that_is_said(live: Site, brows
             assert serves(client, published)
 
 
+def test_samples_for_int8_are_chosen_in_the_dialog(live: Site, browser: Browser, tmp_path: Path) -> None:
+    model = dense(tmp_path / "model.onnx", layers=2, width=WIDTH).read_bytes()
+    live.done(live.upload(zipped(tmp_path / "in", model, "eight")))
+    for number in range(3):
+        save_npz(tmp_path / f"{number}.npz", {"x": np.full((2, WIDTH), number, np.float32)})
+    with opened(browser, live.url) as page:
+        page.goto("/packages")
+        dialog = menu(page, "eight", "Configure…")
+        expect(dialog.get_by_label("Calibrated on")).to_have_count(0)
+        dialog.get_by_label("Precision").select_option("INT8")
+        expect(dialog).to_contain_text("The package's own samples.")
+        dialog.get_by_label("Calibrated on").set_input_files(sorted(tmp_path.glob("*.npz")))
+        expect(dialog).to_contain_text("Files: 3.")
+        assert dialog.get_by_label("Precision").input_value() == "INT8"
+        dialog.get_by_label("Residency").select_option("on-demand")
+        dialog.get_by_label("Idle after (s)").fill("60")
+        expect(dialog.locator(".verdicts")).to_have_attribute("data-changes", re.compile("idle_seconds"))
+        dialog.get_by_role("button", name="Apply").click()
+        toast(page, "eight was changed.")
+    settings = manager(live).show("eight").settings
+    assert (settings.precision, len(settings.calibration)) == ("INT8", 3)
+    assert (settings.residency, settings.idle_seconds) == ("on-demand", 60)
+
+
+def test_a_canary_is_served_beside_and_given_up(bolts: Site, browser: Browser) -> None:
+    with opened(browser, bolts.url) as page:
+        page.goto("/packages")
+        dialog = menu(page, "bolts", "New version…")
+        dialog.get_by_role("button", name="Serve as a canary").click()
+        expect(dialog.get_by_role("alert")).to_have_text("Choose a file, or change a setting.")
+        dialog.get_by_label("Run mode").select_option(label="Performance")
+        dialog.get_by_role("button", name="Serve as a canary").click()
+        toast(page, "bolts-canary serves beside bolts")
+        status(page, "bolts-canary", "Loaded")
+        assert serving(bolts).is_loaded("bolts-canary")
+        menu(page, "bolts", "New version…").get_by_role("button", name="Give it up").click()
+        toast(page, "Gave the canary of bolts up.")
+        expect(row(page, "bolts-canary")).to_have_count(0)
+        assert not serving(bolts).is_loaded("bolts-canary")
+        assert serving(bolts).is_loaded("bolts")
+
+
 def test_the_monitor_shows_what_is_measured(bolts: Site, browser: Browser) -> None:
     with opened(browser, bolts.url) as page:
         page.goto("/monitor")
@@ -226,7 +271,7 @@ def test_the_monitor_shows_what_is_measured(bolts: Site, browser: Browser) -> No
         figure = page.locator("figure[data-figure=p99_us]")
         expect(figure.locator("canvas")).to_be_visible()
         figure.locator("summary").click()
-        expect(figure.get_by_role("columnheader", name="bolts")).to_be_visible()
+        expect(figure.get_by_role("columnheader", name="bolts", exact=True)).to_be_visible()
         expect(figure.locator("tbody tr").first).not_to_have_text("")
         pause = page.get_by_role("button", name="Pause")
         pause.click()

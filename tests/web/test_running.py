@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 
 from tests.cli.test_cli import TRITONPM, run
 
@@ -59,6 +62,45 @@ def test_a_token_comes_from_a_file(workspace: Path, tmp_path: Path) -> None:
     with started("ui", "-w", workspace, "--port", 0, "--token-file", tmp_path / "token") as (_, url):
         assert httpx.get(url, trust_env=False, timeout=20).status_code == 401
         assert httpx.get(url, auth=("x", TOKEN), trust_env=False, timeout=20).status_code == 200
+
+
+@pytest.mark.server
+def test_a_server_with_its_page(workspace: Path) -> None:
+    """One process: the page tells of the Triton beside it, and both end together."""
+    ports = [option for name in ("http", "grpc", "metrics") for option in (f"--{name}-port", free_port())]
+    serve = ("serve", "-w", workspace, "--ui", "--ui-port", 0, *ports)
+    with started(*serve, stream="stderr") as (process, url):
+        assert httpx.get(f"{url}api/v1/server", trust_env=False, timeout=20).json()["state"] == "live"
+        assert "Triton 2" in httpx.get(f"{url}server", trust_env=False, timeout=20).text
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert "stopped" in run("status", "-w", workspace)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def test_tls_and_an_address_that_others_reach_need_a_token(workspace: Path, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    for blob in issued.cert_chain_pems:
+        blob.write_to_path(str(tmp_path / "cert.pem"), append=True)
+    tls = ("--tls-cert", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem")
+    page = started("ui", "-w", workspace, "--host", "0.0.0.0", "--port", 0, *tls, TRITONPM_UI_TOKEN=TOKEN)
+    trusted = ssl.create_default_context()
+    authority.configure_trust(trusted)
+    with page as (_, url), httpx.Client(verify=trusted, trust_env=False, timeout=20) as client:
+        assert url.startswith("https://0.0.0.0:")
+        here = url.replace("0.0.0.0", "127.0.0.1")
+        assert client.get(f"{here}packages").status_code == 401
+        assert client.get(f"{here}packages", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+        elsewhere = {"host": "plant.example", "authorization": f"Bearer {TOKEN}"}
+        assert client.get(f"{here}packages", headers=elsewhere).status_code == 200
+        with pytest.raises(httpx.RemoteProtocolError):
+            client.get(f"{here.replace('https', 'http')}packages")
 
 
 def test_what_cannot_be_served_is_said(workspace: Path, tmp_path: Path) -> None:

@@ -40,13 +40,14 @@ PROTOCOL = click.option("--protocol", type=click.Choice(["http", "grpc"]), defau
     "--repository", metavar="URL", help="Read this one, too: a server of a fleet; a folder, s3://, gs://, as://."
 )
 @click.option("--ui", is_flag=True, help="With the page, on loopback (`tritonpm ui` has more options).")
+@click.option("--ui-port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 is a free one.")
 @reading
 @pass_app
 def serve_command(
-    app: App, /, detach: bool, tritonserver: Path | None, repository: str | None, ui: bool, **address: Any
+    app: App, /, detach: bool, tritonserver: Path | None, repository: str | None, ui: bool, ui_port: int, **address: Any
 ) -> None:
     """Start this workspace's Triton, and load what was loaded before."""
-    page = _page(app, detach) if ui else None
+    page = _page(app, detach, ui_port) if ui else None
     serving = app.serving()
     reads = _reading_too(repository)
     view = serving.serve(tritonserver, detach=detach, arguments=reads, **address)
@@ -75,13 +76,13 @@ def _reading_too(repository: str | None) -> tuple[str, ...]:
     return (f"--model-repository={url}",)
 
 
-def _page(app: App, detach: bool) -> Page:
+def _page(app: App, detach: bool, port: int) -> Page:
     """The page beside a server, its address taken before Triton is started."""
-    from tritonpm.cli.ui import PORT, made, read_token
+    from tritonpm.cli.ui import made, read_token
 
     if detach:
         raise click.UsageError("--ui stays with its server: leave --detach out, or run `tritonpm ui`")
-    return made(app, "127.0.0.1", PORT, read_token(None))
+    return made(app, "127.0.0.1", port, read_token(None))
 
 
 def _describe_server(app: App, view: object, detach: bool) -> None:

@@ -179,7 +179,8 @@ async function renamed(name, new_name) {
   if (document.querySelector(`main > #package-${CSS.escape(name)}`)) location.assign(`/packages/${encodeURIComponent(new_name)}`);
 }
 
-document.addEventListener("htmx:afterSwap", (event) => {
+// Once it is settled: what is in it works from the moment that it is seen.
+document.addEventListener("htmx:afterSettle", (event) => {
   if (event.detail.target.id === "dialog-content" && !dialog.open) dialog.showModal();
 });
 

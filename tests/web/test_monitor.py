@@ -1,0 +1,112 @@
+"""The monitor's data on the page: one ring's snapshots as columns and as tables; GPUs of all kinds, or none."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.cli.test_cli import run
+from tests.hardware.fake_nvml import build, variables
+from tests.test_optimising import scaled
+from tests.test_switching import under_load
+from tests.web.conftest import Site, zipped
+from tests.web.test_running import started
+from tritonpm.hardware.nvml import Gpus, GpuSample, Mig
+from tritonpm.manager import Manager
+from tritonpm.serving import Serving
+from tritonpm.snapshot import MachineLoad, PackageLoad, ServerLoad, Snapshot
+from tritonpm.triton.rates import Rates
+from tritonpm.web.observed import history
+
+
+def snapshot(number: int, *packages: PackageLoad, gpus: tuple[GpuSample, ...] = ()) -> Snapshot:
+    moment = datetime.fromtimestamp(1000 + 2 * number, timezone.utc)
+    return Snapshot(number, moment, 2.0, MachineLoad(2, 50.0, 3, 4), Gpus(gpus), ServerLoad("live"), tuple(packages))
+
+
+def test_figures_are_columns_with_gaps() -> None:
+    part = Mig(0, "part", "u", 5, 9, None)
+    gpu = GpuSample(1, utilisation=7, power=12.5, mig=(part,))
+    found = history(
+        [snapshot(4), snapshot(5, PackageLoad("a", Rates(1.5, p99_us=8.0), None), gpus=(gpu,)), snapshot(6)]
+    )
+    assert (found.numbers, found.times) == ((4, 5, 6), (1008.0, 1010.0, 1012.0))
+    assert found.series["machine/cpu_percent"] == (50.0, 50.0, 50.0)
+    assert found.series["package/a/requests_per_second"] == (None, 1.5, None)
+    assert found.series["package/a/p50_us"] == (None, None, None)
+    assert found.series["gpu/1/power"] == (None, 12.5, None)
+    assert found.series["gpu/1.0/memory_used"] == (None, 5, None)
+    assert "gpu/1/temperature" not in found.series
+    assert history([]).series == {}
+
+
+@pytest.mark.server
+def test_a_load_is_in_the_history_and_in_the_table(live: Site, tmp_path: Path) -> None:
+    live.done(live.upload(zipped(tmp_path / "in", scaled(31.0), "watched")))
+    live.done(live.post("/packages/watched/load"))
+    with under_load(Serving(Manager.open(live.root)), "watched", clients=1):
+        deadline = time.monotonic() + 30
+        while not any(live.get("/monitor/history")["series"].get("package/watched/requests_per_second", [0])[-1:]):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        told = live.get("/monitor", params={"last": 2})
+        table = live.http.get("/monitor/now").text
+    series = live.get("/monitor/history")["series"]
+    assert [each for each in series["package/watched/p99_us"] if each]
+    assert [each["number"] for each in told] == [told[1]["number"] - 1, told[1]["number"]]
+    [load] = [each for each in told[1]["packages"] if each["name"] == "watched"]
+    assert load["rates"]["p50_us"] > 0
+    assert load["usage"]["processes"] == len(load["usage"]["pids"]) == 1
+    assert '<a href="/packages/watched">watched</a>' in table
+    assert "no NVIDIA driver found" in table
+    last = told[1]["number"]
+    assert all(number > last for number in live.get("/monitor/history", params={"after": last})["numbers"])
+
+
+def test_gpus_are_shown_with_what_they_do_not_tell(tmp_path: Path) -> None:
+    run("init", tmp_path / "w")
+    library = variables(build(tmp_path / "nvml"), pid=4242)
+    with started("ui", "-w", tmp_path / "w", "--port", 0, **library) as (_, url):
+        text = measured(url, "en")
+        for said in ("Fake GPU 0", "4.0", "Fake MIG 1g.5gb", "4242", "1 GiB / 24 GiB"):
+            assert said in text
+        assert "GPU 2: the GPU is lost: it does not answer on the bus any more" in text
+        assert "GPU 1, " in text
+        assert "this GPU does not report it" in text
+        assert "GPU 2: GPU 已丢失" in measured(url, "zh-CN")
+        series = httpx.get(f"{url}api/v1/monitor/history", trust_env=False, timeout=20).json()["series"]
+        assert series["gpu/0/utilisation"][0] is not None
+        assert series["gpu/4.3/memory_used"][0] == 1 << 30
+    with started("ui", "-w", tmp_path / "w", "--port", 0, **{**library, "FAKE_NVML_INIT": "9"}) as (_, url):
+        assert "the NVIDIA driver is not loaded" in measured(url, "en")
+        assert "chưa được nạp" in measured(url, "vi")
+
+
+def measured(url: str, language: str) -> str:
+    """The tables, once there is something in them."""
+    deadline = time.monotonic() + 20
+    while True:
+        text = httpx.get(f"{url}monitor/now", headers={"accept-language": language}, trust_env=False, timeout=20).text
+        if "<section" in text:
+            return " ".join(text.split())
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_without_its_catalogue_the_monitor_goes_on(site: Site) -> None:
+    database = Manager.open(site.root).workspace.database
+    content, last = database.read_bytes(), site.get("/monitor/history")["numbers"][-1]
+    database.write_bytes(b"rotten" * 1000)
+    try:
+        deadline = time.monotonic() + 20
+        while site.get("/monitor/history")["numbers"][-1] < last + 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        database.write_bytes(content)
+    assert json.loads(site.http.get("/api/v1/monitor").text)[0]["server"]["state"] == "stopped"
