@@ -395,7 +395,8 @@ class Manager:
         """
         from tritonpm.repository.publish import publish, withdraw
 
-        wanted = {model.name: revision for revision in self.catalogue.published() for model in revision.models}
+        owners = self.catalogue.holding(models)
+        wanted = {model.name: revision for revision in owners for model in revision.models}
         revisions = {revision.name: revision for name in models if (revision := wanted.get(name))}
         with self.workspace.scratch("publish") as staging:
             for revision in revisions.values():

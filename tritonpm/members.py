@@ -23,7 +23,7 @@ def members_of(revision: Revision | None) -> tuple[str, ...]:
 
 def users_of(manager: Manager, member: str) -> list[str]:
     """The packages whose current revision has this member."""
-    return [revision.name for revision in manager.catalogue.published() if member in members_of(revision)]
+    return [revision.name for revision in manager.catalogue.holding([member]) if member in members_of(revision)]
 
 
 def inner(client: Client) -> list[str]:

@@ -240,7 +240,7 @@ def test_the_monitor_shows_what_is_measured(bolts: Site, browser: Browser) -> No
         expect(page.locator("#now time")).not_to_have_text(measured)
 
 
-DIALOGS = ("configure", "rename", "back", "remove")
+DIALOGS = ("configure", "newer", "rename", "back", "remove")
 
 
 @pytest.mark.parametrize("code", NAMES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import count
@@ -197,6 +197,19 @@ class Catalogue:
         query = "SELECT r.revision FROM revisions r JOIN packages p ON p.name = r.package AND p.revision = r.number"
         for (revision,) in self._database.all(query):
             yield self._decoded(revision, Revision)
+
+    def holding(self, models: Iterable[str]) -> Iterator[Revision]:
+        """The current revisions that have one of `models`; only what may have one is decoded."""
+        wanted = set(models)
+        query = (
+            "SELECT r.revision FROM revisions r JOIN packages p ON p.name = r.package AND p.revision = r.number "
+            "WHERE EXISTS (SELECT 1 FROM json_each(?) m WHERE instr(r.revision, m.value))"
+        )
+        names = _json([msgspec.json.encode(name).decode() for name in sorted(wanted)]).decode()
+        for (row,) in self._database.all(query, names):
+            revision = self._decoded(row, Revision)
+            if wanted & {model.name for model in revision.models}:
+                yield revision
 
     def referenced_blobs(self) -> set[str]:
         """The digests that a package, a revision or a proof refers to."""

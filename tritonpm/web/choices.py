@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from tritonpm.catalogue import Record
-from tritonpm.data import BACKENDS, DEVICES, OPTIMIZERS, PRECISIONS, BatchAxis, Settings
+from tritonpm.data import BACKENDS, DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, BatchAxis, Settings
 from tritonpm.errors import RuleError
 from tritonpm.manager import Manager
 from tritonpm.settings import began, broken, changed, require, stage_changed
@@ -19,6 +19,7 @@ VALUES: Mapping[str, tuple[str | None, ...]] = {
     "device": DEVICES,
     "precision": PRECISIONS,
     "optimizer": ("none", "auto", *OPTIMIZERS),
+    "residency": (PINNED, ON_DEMAND),
     "backend": (None, *dict.fromkeys(name for names in BACKENDS.values() for name in names)),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import Iterator
@@ -57,6 +58,8 @@ class Page:
 
     def run(self) -> None:
         """Serve until Ctrl-C or SIGTERM."""
+        gc.collect()
+        gc.freeze()  # what is there stays: to look through it again would hold up every tenth list for 80 ms
         with suppress(KeyboardInterrupt):  # uvicorn has ended by then, and raises it once more
             self._server.run(sockets=[self._socket])
 
