@@ -14,7 +14,7 @@ from tests.test_manager import logarithm
 from tests.test_optimising import WIDTH, cascade, scaled, single
 from tests.test_switching import ONES, serving_answer, under_load
 from tritonpm.canaries import Canaries
-from tritonpm.errors import BusyError, InferenceError, NotFoundError, RuleError, ServerError, UsageError
+from tritonpm.errors import BusyError, CapacityError, InferenceError, NotFoundError, RuleError, ServerError, UsageError
 from tritonpm.manager import Manager, init
 from tritonpm.residency import LIMIT, Idle
 from tritonpm.serving import Serving
@@ -219,6 +219,27 @@ def test_the_least_recently_used_makes_room(serving: Serving, tmp_path: Path, mo
         serving.unload(name)
     for name in ("l1", "l2", "l3", "l4"):
         manager.remove(name)
+
+
+def test_two_that_do_not_fit_are_refused_and_the_way_with_an_outage_is_told(
+    serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager, switching = serving.manager, Switching(serving)
+    manager.import_package(single(tmp_path / "x", scaled(2.0), name="x"))
+    serving.load("x")
+    assert serving.server is not None
+    taken = sum(each.taken for each in processes(serving.server) if each.model)
+    monkeypatch.setenv(LIMIT, str((taken >> 20) + 5))
+    with under_load(serving, "x") as seen:
+        with pytest.raises(CapacityError, match=r"both do not fit into memory: .*`tritonpm unload x`.* a short outage"):
+            switching.set("x", {"max_batch_size": 4})
+        assert manager.show("x").max_batch_size == 8
+    assert (seen.failures, set(seen.answers)) == ([], {2.0})
+    serving.unload("x")
+    manager.change("x", {"max_batch_size": 4})
+    assert serving.load("x").revision == 2
+    serving.unload("x")
+    manager.remove("x")
 
 
 def test_reload_goes_unnoticed_and_status_tells(serving: Serving, tmp_path: Path) -> None:

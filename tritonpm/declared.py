@@ -2,7 +2,7 @@
 
     packages:
       bolts:
-        source: packages/bolts.zip            # beside this file
+        source: packages/bolts.zip            # beside this file, or oci://, https://, s3://… with a `digest`
         settings: {mode: performance, instances: 2}
         stages: {detect: {max_batch_size: 1}}
         projects: [LINE-3]                    # who uses it, besides those that say so themselves
@@ -29,6 +29,7 @@ from tritonpm.disk import sync
 from tritonpm.errors import ManifestError, PackageError
 
 if TYPE_CHECKING:
+    from tritonpm.catalogue import Entry
     from tritonpm.manager import Manager
     from tritonpm.serving import Serving
 
@@ -41,6 +42,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One package as it shall be."""
 
     source: str
+    digest: str = ""  # of the .zip, where the source is an address of a registry
     settings: dict[str, Any] = {}
     stages: dict[str, dict[str, Any]] = {}
     projects: list[str] = []
@@ -85,13 +87,14 @@ def plan(manager: Manager, path: Path, *, prune: bool = False, update: bool = Fa
     """What would change; nothing is written. Raises ManifestError, PackageError, RuleError."""
     declaration = read(path)
     pinned = {} if update else _pinned(path.with_name(LOCK))
-    sources = {name: (path.parent / each.source).resolve() for name, each in declaration.packages.items()}
-    digests = {name: _digest(sources[name], name, pinned.get(name)) for name in sources}
+    sources = {name: _source(manager, path, each) for name, each in declaration.packages.items()}
+    digests = {name: _digest(manager, sources[name], name, pinned.get(name)) for name in sources}
     actions: list[views.Action] = []
-    known = {entry.name: entry for entry in manager.catalogue.packages() if not entry.canary_of}
+    entries = {entry.name: entry for entry in manager.catalogue.packages()}
+    known = {name: entry for name, entry in entries.items() if not entry.canary_of}
     settings: dict[str, Settings] = {}
     for name, wanted in declaration.packages.items():
-        actions += _for_package(manager, name, wanted, digests[name], settings)
+        actions += _for_package(manager, name, entries.get(name), wanted, digests[name], settings)
     for name in known.keys() - declaration.packages.keys() if prune else ():
         if known[name].status == "loaded":
             actions.append(views.Action("unload", name, "it is not declared"))
@@ -100,10 +103,8 @@ def plan(manager: Manager, path: Path, *, prune: bool = False, update: bool = Fa
 
 
 def _for_package(
-    manager: Manager, name: str, wanted: Wanted, digest: str, settings: dict[str, Settings]
+    manager: Manager, name: str, entry: Entry | None, wanted: Wanted, digest: str, settings: dict[str, Settings]
 ) -> Iterator[views.Action]:
-    entries = {entry.name: entry for entry in manager.catalogue.packages()}
-    entry = entries.get(name)
     if entry is None:
         yield views.Action("import", name, f"{wanted.source}, {digest[:19]}")
     else:
@@ -136,12 +137,20 @@ def _differing(now: Settings, after: Settings) -> str:
     return ", ".join(f"{key}: {one[key]} → {other[key]}" for key in one if one[key] != other[key])
 
 
-def _digest(source: Path, name: str, pinned: str | None) -> str:
-    """Of what the source holds. Raises PackageError where the lock file pins another one."""
-    from tritonpm.package import read as read_package
+def _source(manager: Manager, path: Path, wanted: Wanted) -> Path:
+    """The file or folder of a source; what lies in a registry is fetched once. Raises RegistryError, UsageError."""
+    from tritonpm.registry import is_address
+    from tritonpm.sharing import Sharing
 
+    if is_address(wanted.source):
+        return Sharing(manager).kept(wanted.source, wanted.digest)
+    return (path.parent / wanted.source).resolve()
+
+
+def _digest(manager: Manager, source: Path, name: str, pinned: str | None) -> str:
+    """Of what the source holds. Raises PackageError where the lock file pins another one."""
     with tempfile.TemporaryDirectory(prefix="tritonpm-plan-") as staging:
-        digest = read_package(source, Path(staging), name=name).digest
+        digest = manager.importing.read(source, Path(staging), name=name).digest
     if pinned is not None and pinned != digest:
         raise PackageError(
             f"is {digest[:19]}, and {LOCK} pins {pinned[:19]}",

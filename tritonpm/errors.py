@@ -4,7 +4,8 @@
     ├── UsageError                the command or its options make no sense together; exit code 2
     ├── PackageError              what was handed in is refused; nothing was written
     │   ├── ManifestError         package.yaml breaks the schema; carries every error with its path
-    │   └── UnsafeError           hostile or dangerous content (traversal, bomb, code)
+    │   ├── UnsafeError           hostile or dangerous content (traversal, bomb, code)
+    │   └── SignatureError        not signed by whom the workspace trusts, or changed since
     ├── RuleError                 a setting breaks a rule
     ├── RequirementError          this machine lacks what a package needs
     ├── CapacityError             too little memory is free
@@ -15,6 +16,7 @@
     ├── NotFoundError             no such package, stage, file or workspace
     ├── BusyError                 another tritonpm holds the lock, or the package is in use
     ├── StorageError              disk full, read-only, corrupt
+    ├── RegistryError             a registry is absent, refused, or holds something else than was asked for
     ├── DeploymentError           a cluster cannot be reached, or refuses what it was given
     └── ServerError               Triton is absent, refused, or did not do what it said
         ├── UnreachableError      the connection failed: what was asked for may have been done or not
@@ -72,6 +74,10 @@ class UnsafeError(PackageError):
     """Hostile or dangerous content: traversal, links, bombs, code that was not asked for."""
 
 
+class SignatureError(PackageError):
+    """Not signed by whom the workspace trusts, or changed since it was signed."""
+
+
 class RuleError(TritonpmError):
     """A setting breaks a rule; the sentence is the rule's own."""
 
@@ -110,6 +116,10 @@ class BusyError(TritonpmError):
 
 class StorageError(TritonpmError):
     """The disk is full, read-only or holds something else than it should."""
+
+
+class RegistryError(TritonpmError):
+    """A registry is absent, refused, or holds something else than was asked for."""
 
 
 class DeploymentError(TritonpmError):

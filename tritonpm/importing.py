@@ -36,17 +36,15 @@ class Importing:
 
         A canary begins with the settings of the package that it is of.
 
-        Raises PackageError, RuleError, NameTakenError, RequirementError.
+        Raises PackageError, SignatureError, RuleError, NameTakenError, RequirementError.
         """
         from tritonpm import settings as choices
         from tritonpm.hardware import target
-        from tritonpm.package import read
 
         if name is not None:
             self.manager.catalogue.require_free(name)
         with self.manager.workspace.scratch("import") as staging:
-            with self.manager.progress(f"Reading {source.name}") as report:
-                package = read(source, staging, name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b))
+            package = self.read(source, staging, name=name, allow_code=allow_code)
             digest = "" if canary_of else package.digest
             self.manager.catalogue.require_free(package.name, digest)
 
@@ -67,6 +65,17 @@ class Importing:
                 self.manager.catalogue.add(package, chosen, views.summary(package, chosen), canary_of=canary_of)
         return self.manager.show(package.name)
 
+    def read(self, source: Path, staging: Path, *, name: str | None = None, allow_code: bool = False) -> Package:
+        """What a source holds, its files in `staging`, once the workspace's policy lets it in.
+
+        Raises PackageError; SignatureError before anything of it is read.
+        """
+        from tritonpm.package import read
+        from tritonpm.policy import admitted
+
+        with admitted(self.manager.workspace, source) as file, self.manager.progress(f"Reading {file.name}") as report:
+            return read(file, staging, name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b))
+
     def exchange(self, name: str, source: Path, *, allow_code: bool = False) -> None:
         """Another content under the same name; the settings stay where the rules let them.
 
@@ -74,12 +83,10 @@ class Importing:
         """
         from tritonpm import settings as choices
         from tritonpm.hardware import target
-        from tritonpm.package import read
 
         record = self.manager.catalogue.get(name)
         with self.manager.workspace.scratch("upgrade") as staging:
-            with self.manager.progress(f"Reading {source.name}") as report:
-                package = read(source, staging, name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b))
+            package = self.read(source, staging, name=name, allow_code=allow_code)
 
             def place(file: File) -> Path:
                 return staging / file.path

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tritonpm import views
 from tritonpm.catalogue import Blobs, Catalogue, Record, Source, Workspace, create, find, lock, rebuild
 from tritonpm.data import UNPUBLISHED_SETTINGS, BatchAxis, Check, File, Package, Revision, Settings
-from tritonpm.errors import BusyError, UsageError
+from tritonpm.errors import BusyError, StorageError, UsageError
 from tritonpm.importing import Importing
 from tritonpm.rendering import Rendering
 
@@ -303,21 +303,27 @@ class Manager:
         return self.rendering.revision(record.package, record.settings, optimised=self.optimising.required(record))
 
     def publish(self, name: str) -> Revision:
-        """Bring what the settings ask for into the workspace's repository; nothing where it is there already."""
-        record, revision = self.catalogue.get(name), self.rendered(name)
+        """Bring what the settings ask for into the workspace's repository; nothing where it is there, and whole."""
+        from tritonpm.repository.publish import is_there
+
+        record, revision, root = self.catalogue.get(name), self.rendered(name), self.workspace.repository
         current = self.catalogue.revision(name)
-        models = tuple(model.name for model in revision.models)
-        if current is None or current.digest != revision.digest:
+        whole = all(is_there(model, root / model.name) for model in revision.models)
+        if current is None or current.digest != revision.digest or not whole:
             self.restore(name, revision)
-        elif missing := tuple(model for model in models if not (self.workspace.repository / model).is_dir()):
-            self.settle(missing)
         if record.status in ("imported", "failed"):
             self.catalogue.set_status(name, "ready")
         return revision
 
     def restore(self, name: str, revision: Revision) -> None:
-        """Make `revision` the package's current one, in the catalogue and in the repository."""
+        """Make `revision` the package's current one, in the catalogue and in the repository.
+
+        Raises StorageError, and nothing has changed, where one of its folders is somebody else's or a blob has rotted.
+        """
+        from tritonpm.repository.publish import require_publishable
+
         models = tuple(model.name for model in revision.models)
+        require_publishable(revision, self.workspace.repository, self.blobs.verify)
         with self.catalogue.intent("publish", models):
             self.catalogue.add_revision(name, revision)
             self.settle(models)
@@ -328,8 +334,9 @@ class Manager:
 
     def put(self, revision: Revision) -> None:
         """Write a revision's folders, not making it current: the caller's journal entry tells what becomes of them."""
-        from tritonpm.repository.publish import publish
+        from tritonpm.repository.publish import publish, require_publishable
 
+        require_publishable(revision, self.workspace.repository, self.blobs.verify)
         with self.workspace.scratch("publish") as staging:
             publish(revision, self.workspace.repository, staging, self.blobs.path)
 
@@ -357,11 +364,19 @@ class Manager:
             return rebuild(self.workspace)
 
     def recover(self) -> None:
-        """Finish what a killed process began: the folders it was changing are made to agree with the catalogue."""
+        """Finish what a killed process began: the folders it was changing are made to agree with the catalogue.
+
+        What cannot be finished (a blob is gone, somebody's folder is in the way) is told, and tried again the next
+        time; it stands in the way of no other package, nor of the import that heals it.
+        """
         self.workspace.sweep()
-        for intent, _, models in self.catalogue.open_intents():
-            self.settle(models)
-            self.catalogue.close_intent(intent)
+        for intent, operation, models in self.catalogue.open_intents():
+            try:
+                self.settle(models)
+            except StorageError as error:
+                self.waiting(f"Warning: what a killed {operation} began cannot be finished: {error}.")
+            else:
+                self.catalogue.close_intent(intent)
 
     def tidy(self, name: str) -> None:
         """Withdraw members of earlier revisions that the package's current one does not need."""
@@ -380,7 +395,8 @@ class Manager:
         """
         from tritonpm.repository.publish import publish, withdraw
 
-        wanted = {model.name: revision for revision in self.catalogue.published() for model in revision.models}
+        owners = self.catalogue.holding(models)
+        wanted = {model.name: revision for revision in owners for model in revision.models}
         revisions = {revision.name: revision for name in models if (revision := wanted.get(name))}
         with self.workspace.scratch("publish") as staging:
             for revision in revisions.values():
@@ -392,7 +408,8 @@ class Manager:
                     self.blobs.path,
                     anew=anew,
                 )
-            withdraw([name for name in models if name not in wanted], self.workspace.repository, staging)
+            gone = [name for name in models if name not in wanted]
+            withdraw(gone, self.workspace.repository, staging, self.blobs.path)
 
     def models(self, name: str) -> tuple[str, ...]:
         """The model folders of a package's current revision."""
@@ -400,11 +417,14 @@ class Manager:
         return tuple(model.name for model in revision.models) if revision else ()
 
     def _require_unloaded(self, name: str) -> None:
+        """Raise BusyError where the package is loaded; members of it that were left loaded are not in the way."""
         from tritonpm.serving import Serving
 
         self.catalogue.get(name)
-        if Serving(self).is_loaded(name):
+        serving = Serving(self)
+        if serving.is_loaded(name):
             raise BusyError(f"{name} is loaded", do=f"`tritonpm unload {name}` first")
+        serving.sweep(name)
 
     def require_unleased(self, name: str) -> None:
         """Raise BusyError where a project uses the package."""

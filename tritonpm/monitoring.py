@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from threading import Event, Lock, Thread
 
-from tritonpm.errors import ServerError, UsageError
+from tritonpm.catalogue import Catalogue
+from tritonpm.errors import BusyError, ServerError, StorageError, UsageError
 from tritonpm.hardware.load import machine_use
 from tritonpm.hardware.nvml import Nvml
 from tritonpm.members import members_of
@@ -62,11 +64,16 @@ class Monitor:
         return Look(time.monotonic(), machine_use(), self._nvml.sample(), server, used, counters, self._members())
 
     def _members(self) -> dict[str, tuple[str, ...]]:
-        """The models behind each loaded cascade; read again where its revision is another."""
-        catalogue = self.serving.manager.catalogue
-        loaded = {(each.name, each.revision) for each in catalogue.packages() if each.status == "loaded"}
-        known = {key: found for key, found in self._known.items() if key in loaded}
-        self._known = known | {key: members_of(catalogue.revision(key[0])) for key in loaded - known.keys()}
+        """The models behind each loaded cascade; read again where its revision is another.
+
+        The catalogue is opened anew each time, since `doctor` may have put another one in its place; where it cannot
+        be read, what was known last holds.
+        """
+        workspace = self.serving.manager.workspace
+        with suppress(BusyError, StorageError), closing(Catalogue.open(workspace)) as catalogue:
+            loaded = {(each.name, each.revision) for each in catalogue.packages() if each.status == "loaded"}
+            known = {key: found for key, found in self._known.items() if key in loaded}
+            self._known = known | {key: members_of(catalogue.revision(key[0])) for key in loaded - known.keys()}
         return {name: found for (name, _), found in self._known.items()}
 
     def _asked(self, own: embedded.Server | None, server: Connection | None) -> tuple[ServerLoad, Told | None]:

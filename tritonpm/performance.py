@@ -22,13 +22,13 @@ from tritonpm.perf import tool
 from tritonpm.perf.compare import FEWEST_PAIRS, Comparison, Verdict, comparison, in_alternation, judged
 from tritonpm.perf.measurement import Load, Machine, Measurement, Quality, Result, Storage
 from tritonpm.perf.store import Results
-from tritonpm.triton.client import Connection
 from tritonpm.views import precision
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
     from tritonpm.data import Revision
     from tritonpm.serving import Serving
+    from tritonpm.triton.client import Client, Connection
     from tritonpm.views import OptimisationView
 
 
@@ -137,17 +137,12 @@ class Performance:
     @contextmanager
     def _bench(self, sweep: Sweep) -> Iterator[Bench]:
         """Connections to the server that serves, by the protocols that the loads want."""
-        found, named = tool.find(), Connection.to(self.manager.server)
-        url = named.url if named else ""
+        found = tool.find()
         with ExitStack() as around:
             wanted = {load.protocol for load in sweep.loads}
             clients = {name: around.enter_context(self.serving.client(name)) for name in sorted(wanted)}
             for protocol, client in clients.items():
-                if client.protocol != protocol or url.startswith(("https:", "grpcs:")):
-                    raise UsageError(
-                        f"{url} is not Triton's {protocol} address without TLS", where="--server",
-                        do="give that one as host:port, or choose the other --protocol",
-                    )  # fmt: skip
+                _require_plain(self.manager.server, client, protocol)
             yield Bench(self.manager, found, clients, None if self.manager.server else self.serving.server)
 
     def _result(
@@ -196,6 +191,25 @@ def machine() -> Machine:
     return Machine(here.cpu, target().cores, memory, gpus, f"{platform.system()} {platform.release()}")
 
 
+def _require_plain(server: Connection | str | None, client: Client, protocol: str) -> None:
+    """perf_analyzer takes headers on its command line, which everybody on the machine can read. Raises UsageError."""
+    from tritonpm.triton.client import Connection, address
+
+    connection = Connection.to(server)
+    if connection is None:
+        return
+    if connection.headers or connection.tls or address(connection.url)[2]:
+        raise UsageError(
+            "perf_analyzer is not given secrets or certificates", where=connection.url,
+            do="measure where the server can be reached without them",
+        )  # fmt: skip
+    if client.protocol != protocol:
+        raise UsageError(
+            f"that is not Triton's {protocol} address", where=connection.url,
+            do=f"name its {protocol} address, or choose --protocol {client.protocol}",
+        )  # fmt: skip
+
+
 def named(spec: str) -> tuple[str, int | None]:
     """`NAME` or `NAME@3` as (name, revision). Raises UsageError."""
     name, at, number = spec.partition("@")
@@ -206,10 +220,15 @@ def named(spec: str) -> tuple[str, int | None]:
 
 def write_report(path: Path, results: Sequence[Result]) -> None:
     """Write results as a page. Raises RequirementError without plotly, StorageError."""
-    from tritonpm.disk import storage_error
     from tritonpm.perf.report import html
 
-    page = html(results)
+    write_page(path, html(results))
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page. Raises StorageError."""
+    from tritonpm.disk import storage_error
+
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:

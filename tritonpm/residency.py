@@ -15,6 +15,7 @@ import psutil
 
 from tritonpm.data import ON_DEMAND
 from tritonpm.errors import BusyError, CapacityError, NotFoundError, ServerError, UsageError
+from tritonpm.members import NEXT
 from tritonpm.triton.processes import processes
 
 if TYPE_CHECKING:
@@ -90,11 +91,14 @@ def _least_recent(serving: Serving, client: Client, but: str) -> str | None:
 
 
 def require_host(serving: Serving, client: Client, revision: Revision) -> None:
-    """Raise CapacityError where the machine's memory is too small for what a revision took here before.
+    """Raise CapacityError where the machine's memory is too small for what a revision, or the one before, took here.
 
     What was never loaded here is not known, and tried. Servers of other machines say nothing of their memory.
     """
-    known = serving.manager.catalogue.artefacts.memory(revision.digest, HOST)
+    catalogue = serving.manager.catalogue
+    before = catalogue.revision(revision.name.removesuffix(NEXT))
+    digests = [revision.digest, *([before.digest] if before else [])]
+    known = next(filter(None, (catalogue.artefacts.memory(digest, HOST) for digest in digests)), None)
     if serving.server is None or serving.manager.server is not None or known is None or client.ready(revision.name):
         return
     room, how = _room(serving)

@@ -16,7 +16,8 @@ from tritonpm.fleet.crew import Crew, Outcome
 from tritonpm.fleet.journal import MOVING, UNDOING, Rollout
 from tritonpm.fleet.shared import Shared
 from tritonpm.fleet.waves import Pace, waves
-from tritonpm.switching import NEXT, shadow_of
+from tritonpm.members import NEXT
+from tritonpm.switching import shadow_of
 from tritonpm.upkeep import serves
 
 if TYPE_CHECKING:

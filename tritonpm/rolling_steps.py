@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm import probing
 from tritonpm.errors import ServerError
-from tritonpm.members import unload_unneeded
-from tritonpm.repository.config import REVISION
+from tritonpm.members import inner, unload_unneeded
 from tritonpm.upkeep import serves
 
 if TYPE_CHECKING:
@@ -59,9 +58,8 @@ def bring(client: Client, revision: Revision, *, timeout: float) -> None:
 
 def tidy(manager: Manager, client: Client, name: str, more: Iterable[str] = ()) -> None:
     """Unload rehearsals and members of other revisions, and `more`, where nothing needs them. Raises ServerError."""
-    suspects = {*more, *manager.catalogue.models_ever(name)} - {name}
-    if stale := {model for model in served(client) if model in suspects or model.startswith(f"{name}.")}:
-        unload_unneeded(manager, client, stale)
+    stale = {each for each in client.serving() if each.startswith(f"{name}.")}
+    unload_unneeded(client, stale.union(more, manager.catalogue.models_ever(name)) - {name})
 
 
 def counted(client: Client, name: str) -> Counted:
@@ -76,7 +74,7 @@ def synchronised(manager: Manager, client: Client, wanted: Collection[str], *, t
     Models that are of no package here are left alone, and so is what of ours is loaded right. Raises ServerError.
     """
     revisions = {revision.name: revision for revision in manager.catalogue.published()}
-    ready = served(client)
+    ready = client.serving()
     done = []
     for name in sorted(set(wanted) & revisions.keys()):
         if name not in ready or not serves(client, revisions[name]):
@@ -85,12 +83,5 @@ def synchronised(manager: Manager, client: Client, wanted: Collection[str], *, t
     for name in sorted((ready & {entry.name for entry in manager.catalogue.packages()}) - set(wanted)):
         client.unload_and_wait(name)
         done.append(f"unloaded {name}")
-    inner = [name for name in served(client) if "." in name]  # members, rehearsals
-    if ours := [name for name in inner if REVISION in client.config(name).get("parameters", {})]:
-        unload_unneeded(manager, client, ours)
+    unload_unneeded(client, inner(client))
     return done
-
-
-def served(client: Client) -> set[str]:
-    """The models that a server has loaded: by its statistics, since an index reads the whole repository."""
-    return {each.name for each in client.statistics()}

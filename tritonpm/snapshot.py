@@ -8,7 +8,7 @@ from datetime import datetime
 
 from tritonpm.hardware.load import MachineUse
 from tritonpm.hardware.nvml import Gpus, GpuSample, Mig
-from tritonpm.switching import NEXT
+from tritonpm.members import NEXT
 from tritonpm.triton.metrics import Counters
 from tritonpm.triton.processes import ProcessUse
 from tritonpm.triton.rates import Rates, difference, rates
@@ -26,6 +26,7 @@ class Usage:
     memory_resident: int
     memory_unique: int | None
     gpu_memory: int | None
+    pids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,7 @@ class _Meter:
             sum(each.resident for each in uses),
             _sum(each.unique for each in uses),
             None if self.gpu is None else _sum(self.gpu.get(each.pid, 0) for each in uses),
+            tuple(each.pid for each in uses),
         )
 
 

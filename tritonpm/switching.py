@@ -17,7 +17,9 @@ from tritonpm import probing, views
 from tritonpm.catalogue import Source
 from tritonpm.data import RenderedModel, Revision, Settings
 from tritonpm.errors import CapacityError, NotFoundError, ServerError, TritonpmError, UsageError
-from tritonpm.members import members_of, unload_unneeded
+from tritonpm.members import NEXT, members_of, unload_unneeded
+from tritonpm.preflight import require_room_on_gpus
+from tritonpm.residency import make_room
 from tritonpm.undoing import UNKNOWN, undone
 
 if TYPE_CHECKING:
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from tritonpm.manager import Manager
     from tritonpm.serving import Serving
     from tritonpm.triton.client import Client
-
-NEXT = ".next"  # of the public name, while a revision is rehearsed
 
 
 class Switching:
@@ -116,15 +116,19 @@ class Switching:
     def _rehearse(self, client: Client, revision: Revision) -> None:
         """Load the revision under a name of its own, probe it, and take it away. Raises ServerError, CapacityError."""
         manager, shadow = self.manager, shadow_of(revision)
-        new = members_of(revision)
+        new, record = members_of(revision), manager.catalogue.get(revision.name)
+        try:
+            make_room(self.serving, client, shadow, lambda: require_room_on_gpus(manager, record, revision))
+        except CapacityError as error:
+            raise _told(revision.name, error, "") from None
         manager.put(shadow)
         try:
             with manager.progress(f"Rehearsing {revision.name}"):
                 client.load_and_wait(shadow.name)
-                probing.probe(manager, client, manager.catalogue.get(revision.name), model=shadow.name)
+                probing.probe(manager, client, record, model=shadow.name)
                 client.unload_and_wait(shadow.name)
         except TritonpmError as error:
-            back = undone([lambda: unload_unneeded(manager, client, (shadow.name, *new))])
+            back = undone([lambda: unload_unneeded(client, (shadow.name, *new))])
             manager.settle(_names(revision))
             raise _told(revision.name, error, "" if back else UNKNOWN) from None
         manager.settle((shadow.name,))

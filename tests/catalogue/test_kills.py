@@ -14,7 +14,7 @@ from tests.test_manager import package
 from tritonpm.manager import Manager, init
 from tritonpm.repository.config import REVISION
 
-KILLS = int(os.environ.get("TRITONPM_KILLS", "100"))
+KILLS = int(os.environ.get("TRITONPM_KILLS", "25"))
 LOOP = """
 import sys
 from pathlib import Path

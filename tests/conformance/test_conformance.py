@@ -15,24 +15,15 @@ from tritonpm.serving import Serving
 PASS = (
     "light/light_squeezenet",  # old IR, weights among the inputs, static batch of 1 made dynamic
     "light/light_shufflenet",  # reshapes in the middle that repeat the batch
-    "simple/test_sign_model",
     "simple/test_expand_shape_model1",
     "simple/test_sequence_model6",  # a scalar output
     "pytorch-converted/test_Conv2d",
     "pytorch-operator/test_operator_view",  # shape [1]
-    "node/test_add_uint8",
-    "node/test_clip_default_int8_inbounds",
-    "node/test_reduce_mean_keepdims_random",
-    "node/test_gather_0",
     "node/test_if",
-    "node/test_isnan",  # bool
     "node/test_lstm_defaults",
-    "node/test_max_float64",
     "node/test_nonzero_example",  # a shape that depends on the values
     "node/test_split_equal_parts_1d_opset18",  # several outputs
-    "node/test_string_concat_utf8",
     "node/test_string_concat_zero_dimensional",  # scalars in and out
-    "node/test_where_long_example",
 )
 REFUSED = {
     "node/test_sequence_insert_at_back": "triton",

@@ -19,7 +19,7 @@ from tritonpm.manager import Manager, init
 from tritonpm.serving import Serving
 from tritonpm.upkeep import drift, sync
 
-KILLS = int(os.environ.get("TRITONPM_KILLS", "12"))
+KILLS = int(os.environ.get("TRITONPM_KILLS", "5"))
 CHANGE = """
 import sys
 from pathlib import Path

@@ -192,7 +192,7 @@ def test_a_server_that_is_stopped_in_the_middle_of_changes(serving: Serving) -> 
         settled(serving)
         assert answers(serving) == serving.is_loaded("p")
     assert STOPS < 4 or told
-    print(f"stopped {STOPS} times in the middle of a change, {told} sentences, nothing lost")
+    print(f"{STOPS} stops of the server in the middle of changes, {told} sentences, nothing lost")
 
 
 def test_a_server_that_hangs_is_ended_and_comes_back(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:

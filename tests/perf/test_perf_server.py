@@ -27,6 +27,7 @@ from tritonpm.perf.measurement import Load, Measurement
 from tritonpm.performance import Performance, Sweep, loads, named
 from tritonpm.serving import Serving
 from tritonpm.tensors import Array, save_npz
+from tritonpm.triton.client import Connection
 
 pytestmark = pytest.mark.server
 BRIEF = 0.3  # seconds of a measurement
@@ -150,6 +151,22 @@ def test_what_cannot_be_measured_is_refused(performance: Performance) -> None:
     with pytest.raises(ServerError, match="bare is not loaded"):
         measured(performance, "bare")
     performance.serving.load("bare")
+
+
+def test_a_server_of_somebody_else_is_measured_by_its_plain_address(performance: Performance) -> None:
+    root, own = performance.manager.workspace.root, performance.serving.server
+    assert own is not None
+
+    def against(server: Connection | str) -> Performance:
+        return Performance(Serving(Manager.open(root, server=server)))
+
+    assert measured(against(own.grpc), "dynamic").memory is None
+    assert measured(against(f"http://{own.http}"), "dynamic", protocol="http").throughput > 0
+    with pytest.raises(UsageError, match="not Triton's grpc address"):
+        measured(against(f"http://{own.http}"), "dynamic")
+    for secret in (Connection(own.grpc, headers={"authorization": "Bearer x"}), f"grpcs://{own.grpc}"):
+        with pytest.raises(UsageError, match="secrets or certificates"):
+            measured(against(secret), "dynamic")
 
 
 def test_a_region_of_somebody_else_is_left_alone(performance: Performance) -> None:

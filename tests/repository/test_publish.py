@@ -61,7 +61,7 @@ def test_publish_and_withdraw(places: tuple[Path, Path, Path]) -> None:
     publish(revision(1), root, staging, lambda digest: blob)
     assert sorted(path.name for path in root.iterdir()) == ["p", "p.a", "p.b"]
     assert (root / "p/1/model").stat().st_ino == blob.stat().st_ino  # a hard link
-    withdraw(["p.a", "p", "p.b"], root, staging)
+    withdraw(["p.a", "p", "p.b"], root, staging, lambda digest: blob)
     assert list(root.iterdir()) == []
     assert list(staging.iterdir()) == []
 
@@ -73,7 +73,7 @@ def test_what_is_foreign_is_never_touched(places: tuple[Path, Path, Path]) -> No
     with pytest.raises(StorageError, match="did not make"):
         publish(revision(1), root, staging, lambda digest: blob)
     with pytest.raises(StorageError, match="did not make"):
-        withdraw(["p"], root, staging)
+        withdraw(["p"], root, staging, lambda digest: blob)
     assert [path.name for path in root.iterdir()] == ["p"]
 
 

@@ -49,6 +49,9 @@ BREAKING = {
     "preferred-batch": (Settings(preferred_batch_sizes=(9,)), "(9,)", Task.OTHER, Format.ONNX, PROVED),
     "queue-delay": (Settings(queue_delay_us=-1), "-1", Task.OTHER, Format.ONNX, PROVED),
     "version-policy": (Settings(version_policy="newest"), "newest", Task.OTHER, Format.ONNX, PROVED),
+    "kept-versions": (Settings(kept_versions=17), "1 to 16", Task.OTHER, Format.ONNX, PROVED),
+    "residency": (Settings(residency="never"), "'never'", Task.OTHER, Format.ONNX, PROVED),
+    "idle-seconds": (Settings(idle_seconds=0), "not 0", Task.OTHER, Format.ONNX, PROVED),
     "rate-limiter": (Settings(rate_limiter={"r": -1}), "negative", Task.OTHER, Format.ONNX, PROVED),
     "code-parameters": (
         Settings(parameters={"execution_env_path": "x"}),
@@ -109,7 +112,15 @@ OF_THE_EXPORTER = {
 
 
 def test_every_rule_has_a_breaking_case() -> None:
-    assert {*BREAKING, *OF_THE_EXPORTER} == {rule.name for rule in RULES}
+    assert {*BREAKING, *OF_THE_EXPORTER, "kept-versions-of-one"} == {rule.name for rule in RULES}
+
+
+def test_only_a_model_whose_config_we_make_has_versions() -> None:
+    adopted = package()
+    adopted = replace(adopted, stages=(replace(adopted.stages[0], config="config.pbtxt"),))
+    with pytest.raises(RuleError, match="an ensemble has no versions"):
+        require(adopted, Settings(kept_versions=2), {"model": PROVED}, TARGET)
+    require(package(), Settings(kept_versions=2), {"model": PROVED}, TARGET)
 
 
 @pytest.mark.parametrize("name", BREAKING)

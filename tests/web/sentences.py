@@ -9,9 +9,12 @@ from pathlib import Path
 
 from tritonpm import errors
 from tritonpm.data import Task
+from tritonpm.hardware.nvml import REASONS
 from tritonpm.settings import RULES
+from tritonpm.shown import NOTES
 from tritonpm.web.language import HERE, script_sentences
-from tritonpm.web.pages.render import DEVICES, MODES, STATUSES
+from tritonpm.web.pages.monitor import CHARTS, FIELDS
+from tritonpm.web.pages.render import DEVICES, MODES, RESIDENCIES, STATUSES
 from tritonpm.web.problems import title_of
 
 _IN_TEMPLATE = re.compile(r"""(?<![\w.])_\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
@@ -33,13 +36,14 @@ def _all() -> Iterator[str]:
     for source in sorted(HERE.rglob("*.py")):
         yield from _said(source)
     yield from script_sentences()
-    for names in (DEVICES, MODES, STATUSES):
+    for names in (DEVICES, MODES, RESIDENCIES, STATUSES, FIELDS):
         yield from names.values()
     yield from (task.value.replace("-", " ") for task in Task)
     for rule in RULES:
         yield from (rule.sentence, rule.do)
     yield from _titles(errors.TritonpmError)
-    yield from _WORDS
+    yield from (chart.title for chart in CHARTS)
+    yield from (*NOTES, *REASONS, *_WORDS)
 
 
 def _said(source: Path) -> Iterator[str]:

@@ -64,7 +64,7 @@ def filled(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Site:
 PATHS = (
     "/", "/packages?sort=-device&status=imported", "/packages/one", "/packages/two", "/packages/one/configure",
     "/packages/two/configure", "/packages/one/rename", "/packages/one/remove", "/packages/one/back",
-    "/packages/one/statistics", "/server", "/packages/nobody",
+    "/packages/one/statistics", "/server", "/packages/nobody", "/packages/one/newer", "/monitor", "/monitor/now",
 )  # fmt: skip
 
 

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from tritonpm.catalogue.workspace import Workspace
-from tritonpm.disk import storage_error, sync
+from tritonpm.disk import digest_of, storage_error, sync
 from tritonpm.errors import StorageError
 
-_CHUNK = 1 << 20
-
-
-def digest_of(path: Path) -> str:
-    """`sha256:<hex>` of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        for chunk in iter(lambda: stream.read(_CHUNK), b""):
-            digest.update(chunk)
-    return f"sha256:{digest.hexdigest()}"
+__all__ = ["Blobs", "digest_of"]
 
 
 class Blobs:

@@ -49,6 +49,16 @@ class Workspace:
         return self.state / "staging"
 
     @property
+    def quarantine(self) -> Path:
+        """What was fetched from a registry, whole or in part, before anything of it is read."""
+        return self.state / "quarantine"
+
+    @property
+    def policy(self) -> Path:
+        """What may come in; it need not exist."""
+        return self.root / "policy.yaml"
+
+    @property
     def server(self) -> Path:
         """The state of the server that we run."""
         return self.state / "server"

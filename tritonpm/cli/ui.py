@@ -38,14 +38,15 @@ TOKEN = "TRITONPM_UI_TOKEN"  # noqa: S105 the variable's name
 )
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="A certificate in PEM form, for https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key.")
+@click.option("--metrics", metavar="HOST:PORT", help="The metrics endpoint of the server that --server names.")
 @on_a_server
 @pass_app
 def ui_command(
     app: App, /, host: str, port: int, token_file: Path | None, hosts: tuple[str, ...], max_upload: int,
-    tls_cert: Path | None, tls_key: Path | None,
+    tls_cert: Path | None, tls_key: Path | None, metrics: str | None,
 ) -> None:  # fmt: skip
     """Serve the page and its REST API, until Ctrl-C."""
-    page = made(app, host, port, read_token(token_file), hosts, max_upload, tls_cert, tls_key)
+    page = made(app, host, port, read_token(token_file), hosts, max_upload, tls_cert, tls_key, metrics)
     click.echo(f"The page is at {page.url}")
     app.advise("Ctrl-C ends it.")
     page.run()
@@ -53,7 +54,7 @@ def ui_command(
 
 def made(
     app: App, host: str, port: int, token: str, hosts: tuple[str, ...] = (), max_upload: int = MAX_UPLOAD,
-    certificate: Path | None = None, key: Path | None = None,
+    certificate: Path | None = None, key: Path | None = None, metrics: str | None = None,
 ) -> Page:  # fmt: skip
     """The page, bound and not yet answering. Raises RequirementError where its libraries are not installed."""
     from tritonpm.errors import RequirementError
@@ -64,7 +65,7 @@ def made(
     except ImportError as error:
         raise RequirementError(f"the page needs {error.name}", do='pip install "tritonpm[web]"') from None
     allowed = access(host, token=token, hosts=hosts, upload=max_upload << 30)
-    return Page(app.workspace, app.server, host, port, allowed, certificate, key)
+    return Page(app.workspace, app.connection(), host, port, allowed, certificate, key, metrics)
 
 
 def read_token(file: Path | None) -> str:

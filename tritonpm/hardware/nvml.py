@@ -20,6 +20,8 @@ _MEANINGS = {
     "GPU_IS_LOST": "the GPU is lost: it does not answer on the bus any more",
     "RESET_REQUIRED": "the GPU must be reset",
 }
+_NO_GPU = "the NVIDIA driver reports no GPU"
+REASONS = (*_MEANINGS.values(), _NO_GPU)  # all that are not NVML's own words
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Nvml:
         except pynvml.NVMLError as error:
             self.close()
             return Gpus((), meaning(error))
-        return Gpus(found, "" if found else "the NVIDIA driver reports no GPU")
+        return Gpus(found, "" if found else _NO_GPU)
 
     def close(self) -> None:
         """Let NVML go; a later sample opens it again."""

@@ -143,8 +143,6 @@ def _command(tool: Tool, client: Client, model: str, load: Load, place: Path) ->
         command += ["--request-rate-range", f"{load.rate:g}"]
     else:
         command += ["--concurrency-range", str(load.concurrency)]
-    for name, value in client.headers.items():
-        command += ["-H", f"{name}:{value}"]
     return command
 
 

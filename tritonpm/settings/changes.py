@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 
 import msgspec
 
@@ -22,7 +22,7 @@ def changed(settings: Settings, changes: Mapping[str, object], *, where: str = "
         if name not in NAMES:
             raise RuleError(f"there is no setting {name!r}", where=where, do=f"use one of {', '.join(NAMES)}")
     try:
-        return msgspec.convert({**asdict(settings), **changes}, Settings)
+        return msgspec.convert({**vars(settings), **changes}, Settings)
     except msgspec.ValidationError as error:
         raise RuleError(str(error), where=where, do="give a value of that type") from None
 

@@ -307,19 +307,33 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def cases(package: Package, settings: Settings, axes: Mapping[str, BatchAxis], target: Target) -> Iterator[Case]:
-    """One case for each stage."""
-    first = [defaults(package, axes, device) for device in ("cpu", "gpu")]  # it may have come in on another machine
+def began(package: Package, axes: Mapping[str, BatchAxis]) -> tuple[Settings, ...]:
+    """What a package may have started with: it may have come in on another machine."""
+    return tuple(defaults(package, axes, device) for device in ("cpu", "gpu"))
+
+
+def cases(
+    package: Package, settings: Settings, axes: Mapping[str, BatchAxis], target: Target,
+    first: tuple[Settings, ...] | None = None,
+) -> Iterator[Case]:  # fmt: skip
+    """One case for each stage; who asks often tells what the package `began` with."""
+    first = began(package, axes) if first is None else first
     for stage in package.stages:
-        name, began = stage.name, tuple(each.for_stage(stage.name) for each in first)
-        yield Case(package, stage, settings.for_stage(name), axes[name], target, began)
+        name = stage.name
+        then = tuple(_of(each, name) for each in first)
+        yield Case(package, stage, _of(settings, name), axes[name], target, then)
+
+
+def _of(settings: Settings, stage: str) -> Settings:
+    return settings.for_stage(stage) if settings.stages else settings  # without a copy for each case of a long list
 
 
 def broken(
-    package: Package, settings: Settings, axes: Mapping[str, BatchAxis], target: Target
-) -> Iterator[tuple[Rule, Case]]:
-    """Every rule that is broken, with the case that breaks it."""
-    for case in cases(package, settings, axes, target):
+    package: Package, settings: Settings, axes: Mapping[str, BatchAxis], target: Target,
+    first: tuple[Settings, ...] | None = None,
+) -> Iterator[tuple[Rule, Case]]:  # fmt: skip
+    """Every rule that is broken, with the case that breaks it; `first` as of `cases`."""
+    for case in cases(package, settings, axes, target, first):
         for rule in RULES:
             if rule.broken(case):
                 yield rule, case

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import hashlib
 import os
@@ -10,6 +9,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +21,7 @@ import psutil
 
 from tritonpm.disk import storage_error
 from tritonpm.errors import BusyError, ServerError
+from tritonpm.triton import launch
 from tritonpm.triton.installation import Installation, environment, find, prepare_backends
 
 __all__ = ["Installation", "Server", "find", "reasons", "running", "start", "stop"]
@@ -29,7 +30,6 @@ EXIT_TIMEOUT = 20  # seconds that tritonserver gives requests in flight at SIGTE
 CACHE_BYTES = 64 << 20  # of the local response cache, which packages may use
 LOG_KEPT = 8 << 20  # bytes of log after which a start moves it aside
 _ATTEMPTS = 5  # how often free ports are chosen again when somebody takes one in between
-_PR_SET_PDEATHSIG = 1
 _LINK, _TRACE = "repository", "trace.json"  # in the state folder
 _PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # Triton's own
 
@@ -358,12 +358,8 @@ def _link_repository(state: Path, repository: Path) -> None:
 def _spawn(
     command: list[str], installation: Installation, state: Path, log: Path, held: int, detach: bool
 ) -> subprocess.Popen[bytes]:
-    libc = None if detach else ctypes.CDLL(None)
-
-    def die_with_parent() -> None:
-        if libc is not None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
+    if not detach:
+        command = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *command]
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
@@ -374,7 +370,6 @@ def _spawn(
             cwd=state,
             start_new_session=True,  # a group of its own: Ctrl-C reaches us first, and a KILL reaches the stubs too
             pass_fds=(held,),
-            preexec_fn=die_with_parent,
         )
 
 

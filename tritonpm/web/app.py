@@ -16,20 +16,27 @@ from starlette.exceptions import HTTPException
 
 from tritonpm import __version__
 from tritonpm.errors import TritonpmError
+from tritonpm.triton.client import Connection
 from tritonpm.web import pages
-from tritonpm.web.api import events, inference, jobs, packages, revisions, serving, settings
+from tritonpm.web.api import canaries, events, inference, jobs, monitor, packages, revisions, serving, settings
 from tritonpm.web.api.common import PREFIX, PROBLEMS
 from tritonpm.web.language import HERE
 from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem, problem_of
 from tritonpm.web.security import Access, Guard
 from tritonpm.web.site import Site
 
-API = (packages, settings, serving, jobs, revisions, inference, events)
+API = (packages, settings, serving, jobs, revisions, canaries, inference, monitor, events)
 
 
-def create(workspace: Path | None = None, *, server: str | None = None, access: Access | None = None) -> FastAPI:
-    """The application for a workspace; `server` is a Triton that somebody else runs. Raises NotFoundError."""
-    site = Site(workspace, server)
+def create(
+    workspace: Path | None = None, *, server: Connection | str | None = None, metrics: str | None = None,
+    access: Access | None = None,
+) -> FastAPI:  # fmt: skip
+    """The application for a workspace; `server` is a Triton that somebody else runs, `metrics` its metrics endpoint.
+
+    Raises NotFoundError, UsageError.
+    """
+    site = Site(workspace, server, metrics)
     app = FastAPI(
         title="tritonpm", version=__version__, openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None, redoc_url=None, lifespan=_lifespan,
@@ -50,14 +57,17 @@ def create(workspace: Path | None = None, *, server: str | None = None, access: 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     site: Site = app.state.site
-    watching = asyncio.create_task(site.watch())
+    site.ring.start()
+    tasks = [asyncio.create_task(site.watch()), asyncio.create_task(site.observe())]
     try:
         yield
     finally:
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         site.hub.close()
+        await asyncio.to_thread(site.ring.stop)
         await asyncio.to_thread(site.operations.close)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from tritonpm.catalogue import Record
-from tritonpm.data import BACKENDS, DEVICES, OPTIMIZERS, PRECISIONS, BatchAxis, Settings
+from tritonpm.data import BACKENDS, DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, BatchAxis, Settings
 from tritonpm.errors import RuleError
 from tritonpm.manager import Manager
-from tritonpm.settings import broken, changed, require, stage_changed
+from tritonpm.settings import began, broken, changed, require, stage_changed
 from tritonpm.settings.rule import Case, Rule
 from tritonpm.web.language import Language
 
@@ -19,6 +19,7 @@ VALUES: Mapping[str, tuple[str | None, ...]] = {
     "device": DEVICES,
     "precision": PRECISIONS,
     "optimizer": ("none", "auto", *OPTIMIZERS),
+    "residency": (PINNED, ON_DEMAND),
     "backend": (None, *dict.fromkeys(name for names in BACKENDS.values() for name in names)),
 }
 
@@ -69,6 +70,7 @@ class Chooser:
         self.record, self.say, self.stage = record, say, stage
         self.axes: Mapping[str, BatchAxis] = manager.axes(record.package)
         self.target = target()
+        self.began = began(record.package, self.axes)
 
     def choices(self, changes: Mapping[str, object], fields: tuple[str, ...] = tuple(VALUES)) -> Choices:
         """What `changes` would lead to. Raises RuleError for a setting that is none, or of the wrong type."""
@@ -111,7 +113,7 @@ class Chooser:
         return settings.for_stage(self.stage) if self.stage else settings
 
     def _broken(self, settings: Settings) -> Iterator[tuple[Rule, Case]]:
-        return broken(self.record.package, settings, self.axes, self.target)
+        return broken(self.record.package, settings, self.axes, self.target, self.began)
 
     def _verdict(self, rule: Rule, case: Case) -> Verdict:
         return Verdict(rule.name, rule.level, self.say.explain(rule, case), self.say(rule.do))

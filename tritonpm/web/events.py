@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+SNAPSHOT = "snapshot"  # what only those hear who ask for it
 _QUEUED = 256  # events that a slow page may be behind; what does not fit is lost, and the page looks again
 _BEAT = 15.0  # seconds after which a silent stream says that it lives
 
@@ -17,7 +18,7 @@ class Hub:
 
     def __init__(self, most: int = 64) -> None:
         self.most = most
-        self._listeners: set[asyncio.Queue[bytes]] = set()
+        self._listeners: dict[asyncio.Queue[bytes], bool] = {}  # whether each wants snapshots, too
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -35,7 +36,7 @@ class Hub:
         """Tell everybody."""
         if self._loop is not None and self._listeners and not self._closed:
             message = f"event: {kind}\ndata: {msgspec.json.encode(data).decode()}\n\n".encode()
-            self._loop.call_soon_threadsafe(self._deliver, message)
+            self._loop.call_soon_threadsafe(self._deliver, message, kind == SNAPSHOT)
 
     def close(self) -> None:
         """End every stream, so that the server can end."""
@@ -45,11 +46,11 @@ class Hub:
                 queue.get_nowait()
             queue.put_nowait(b"")
 
-    async def listen(self) -> AsyncIterator[bytes]:
+    async def listen(self, *, snapshots: bool = False) -> AsyncIterator[bytes]:
         """The events from now on, as they are sent."""
         self._loop = asyncio.get_running_loop()
         queue: asyncio.Queue[bytes] = asyncio.Queue(_QUEUED)
-        self._listeners.add(queue)
+        self._listeners[queue] = snapshots
         try:
             yield b"retry: 2000\n\n"
             while not self._closed:
@@ -61,9 +62,9 @@ class Hub:
                     return
                 yield message
         finally:
-            self._listeners.discard(queue)
+            self._listeners.pop(queue, None)
 
-    def _deliver(self, message: bytes) -> None:
-        for queue in self._listeners:
-            if not queue.full():
+    def _deliver(self, message: bytes, snapshot: bool) -> None:
+        for queue, wants in self._listeners.items():
+            if (wants or not snapshot) and not queue.full():
                 queue.put_nowait(message)

@@ -10,12 +10,14 @@ from pathlib import Path, PurePosixPath
 
 from starlette.requests import Request
 
+from tritonpm.convert.calibration import IMAGES
 from tritonpm.disk import storage_error
 from tritonpm.errors import BusyError, PackageError, StorageError
 from tritonpm.package.paths import name_from
 from tritonpm.web.site import Site
 
 SUFFIXES = (".zip", ".onnx", ".plan", ".engine", ".pt", ".pt2", ".keras", ".tflite", ".npz")
+SAMPLES = (".npz", ".zip", *IMAGES)  # what INT8 is calibrated on
 _AT_ONCE = 8
 _BLOCK = 1 << 20
 _SPARE = 256 << 20  # bytes that stay free on the disk
@@ -38,13 +40,13 @@ class Upload:
         self._held.close()
 
 
-def safe_name(name: str) -> str:
+def safe_name(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> str:
     """A file's name as it may be on the disk: a package name and a known suffix. Raises PackageError."""
     last = PurePosixPath(name.replace("\\", "/")).name
     suffix = PurePosixPath(last).suffix.lower()
     stem = name_from(last[: -len(suffix)] if suffix else last)
-    if suffix not in SUFFIXES or not stem:
-        raise PackageError(f"a file named {last[:80]!r} cannot be taken", do=f"hand in one of {', '.join(SUFFIXES)}")
+    if suffix not in suffixes or not stem:
+        raise PackageError(f"a file named {last[:80]!r} cannot be taken", do=f"hand in one of {', '.join(suffixes)}")
     return stem + suffix
 
 
@@ -59,10 +61,10 @@ async def _slot(site: Site) -> AsyncIterator[None]:
         site.uploading -= 1
 
 
-async def received(site: Site, request: Request, name: str) -> Upload:
+async def received(site: Site, request: Request, name: str, suffixes: tuple[str, ...] = SUFFIXES) -> Upload:
     """The body of a request as a file. Raises PackageError, StorageError, BusyError; nothing is left of half a file."""
     held = ExitStack()
-    path = held.enter_context(site.workspace.scratch("upload")) / safe_name(name)
+    path = held.enter_context(site.workspace.scratch("upload")) / safe_name(name, suffixes)
     try:
         async with _slot(site):
             _require_room(path.parent, int(request.headers.get("content-length", 0)))
@@ -100,3 +102,19 @@ def inputs_of(site: Site, body: bytes) -> Iterator[tuple[Path | None, Path]]:
         if body:
             inputs.write_bytes(body)
         yield (inputs if body else None), folder
+
+
+@contextmanager
+def unpacked(site: Site, path: Path) -> Iterator[Path]:
+    """What a .zip of samples holds, as a folder; another file as it is. Raises PackageError."""
+    from tritonpm.package.archive import stage_archive
+    from tritonpm.package.limits import Limits
+    from tritonpm.package.staging import Staging
+
+    if path.suffix != ".zip":
+        yield path
+        return
+    with site.workspace.scratch("samples") as folder:
+        with path.open("rb") as stream:
+            stage_archive(stream, Staging(folder, path.name, Limits()))
+        yield folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from tritonpm.errors import ServerError, UsageError
+from tritonpm.triton.client import Connection
 from tritonpm.web.app import create
 from tritonpm.web.events import Hub
 from tritonpm.web.security import Access
@@ -38,12 +40,12 @@ class Page:
     """A page on an address of its own. Raises ServerError where that is taken, UsageError for a key without more."""
 
     def __init__(
-        self, workspace: Path | None, server: str | None, host: str, port: int, access: Access,
-        certificate: Path | None = None, key: Path | None = None,
+        self, workspace: Path | None, server: Connection | str | None, host: str, port: int, access: Access,
+        certificate: Path | None = None, key: Path | None = None, metrics: str | None = None,
     ) -> None:  # fmt: skip
         if (certificate is None) != (key is None):
             raise UsageError("a certificate and its key go together", do="give both --tls-cert and --tls-key")
-        app = create(workspace, server=server, access=access)
+        app = create(workspace, server=server, metrics=metrics, access=access)
         self._socket = _bound(host, port)
         shown = f"[{host}]" if ":" in host else host
         self.url = f"{'https' if certificate else 'http'}://{shown}:{self._socket.getsockname()[1]}/"
@@ -56,6 +58,8 @@ class Page:
 
     def run(self) -> None:
         """Serve until Ctrl-C or SIGTERM."""
+        gc.collect()
+        gc.freeze()  # what is there stays: to look through it again would hold up every tenth list for 80 ms
         with suppress(KeyboardInterrupt):  # uvicorn has ended by then, and raises it once more
             self._server.run(sockets=[self._socket])
 

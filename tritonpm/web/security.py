@@ -28,6 +28,7 @@ from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem
 SHORTEST_TOKEN = 16  # characters
 SAFE = ("GET", "HEAD", "OPTIONS")
 _MIB = 1 << 20
+_UPLOADS = ("/packages", "/upgrade", "/canary/content", "/calibration", "/inspections")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -57,7 +58,7 @@ class Access:
         """How long the body of a request may be."""
         if path.endswith("/infer"):
             return self.inputs
-        return self.upload if path.endswith(("/packages", "/upgrade", "/inspections")) else self.body
+        return self.upload if path.endswith(_UPLOADS) else self.body
 
 
 def is_loopback(host: str) -> bool:

@@ -11,9 +11,12 @@ from pathlib import Path
 from tritonpm.catalogue import Catalogue, Workspace, find
 from tritonpm.errors import TritonpmError
 from tritonpm.manager import Manager, Progress, quiet
+from tritonpm.monitoring import Monitor, Ring
 from tritonpm.serving import Serving
+from tritonpm.triton.client import Connection
 from tritonpm.views import JobView, job_view
-from tritonpm.web.events import Hub
+from tritonpm.web.events import SNAPSHOT, Hub
+from tritonpm.web.observed import history
 from tritonpm.web.operations import Operation, Operations
 
 _LOOK_EVERY = 0.5  # seconds
@@ -22,10 +25,11 @@ _LOOK_EVERY = 0.5  # seconds
 class Site:
     """One page's own. Each request and each operation has a manager of its own."""
 
-    def __init__(self, workspace: Path | None, server: str | None) -> None:
+    def __init__(self, workspace: Path | None, server: Connection | str | None, metrics: str | None = None) -> None:
         self.workspace: Workspace = find(workspace)
         self.server, self.root = server, self.workspace.root
         self.hub = Hub()
+        self.ring = Ring(Monitor(Serving(Manager(self.workspace, server=server)), metrics))
         self.operations = Operations(self.hub, self.root)
         self.uploading = 0  # files that are coming in; only the loop counts
 
@@ -55,6 +59,15 @@ class Site:
 
         return self.operations.start(kind, package, run)
 
+    async def observe(self) -> None:
+        """Tell the pages that look at the monitor what the ring takes."""
+        last = 0
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            if taken := self.ring.snapshots(last):
+                last = taken[-1].number
+                self.hub.publish(SNAPSHOT, history(taken))
+
     async def watch(self) -> None:
         """Tell the pages when the catalogue changes, whoever changes it, and how far the jobs are."""
         seen = Seen(self)
@@ -73,32 +86,50 @@ class Seen:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.jobs: dict[int, JobView] = {}
-        place = f"{site.workspace.database.as_uri()}?mode=rw"  # which makes none; a reader alone cannot open WAL
-        self._connection = sqlite3.connect(place, uri=True, check_same_thread=False)
-        self._version = self._current()
+        self._connection: sqlite3.Connection | None = None
+        self._file = -1
+        self._state = self._current()
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        if self._connection:
+            self._connection.close()
+        self._connection, self._file = None, -1
 
     def look(self) -> None:
         """Publish what has changed since the last look."""
         from tritonpm.web.present import job_shown
 
-        version = self._current()
+        state = self._current()
         try:
             with self.site.manager() as manager:
                 known = manager.catalogue.jobs
                 jobs = {job.id: job_view(job, known.last_event(job.id)) for job in known.busy().values()}
         except TritonpmError:  # told to whoever asks for the list; the next look may go well
-            return
+            jobs = {}
         for number, view in jobs.items():
             if self.jobs.get(number) != view:
                 self.site.hub.publish("job", job_shown(view, self.site.root))
-        if version != self._version or jobs.keys() != self.jobs.keys():
+        if state != self._state or jobs.keys() != self.jobs.keys():
             self.site.hub.publish("packages", {})
-        self._version, self.jobs = version, jobs
+        self._state, self.jobs = state, jobs
 
-    def _current(self) -> int:
-        """SQLite's count of what other connections have committed."""
-        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+    def _current(self) -> tuple[int, int] | None:
+        """Which file the catalogue is, and SQLite's count of what others committed to it; None: it cannot be read.
+
+        `doctor --rebuild-catalogue` puts another file in its place.
+        """
+        try:
+            file = self.site.workspace.database.stat().st_ino
+            if self._connection is None or file != self._file:
+                self._open(file)
+            assert self._connection  # noqa: S101
+            return file, int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        except (OSError, sqlite3.Error):
+            self.close()
+            return None
+
+    def _open(self, file: int) -> None:
+        self.close()
+        place = f"{self.site.workspace.database.as_uri()}?mode=rw"  # which makes none; a reader alone cannot open WAL
+        self._connection, self._file = sqlite3.connect(place, uri=True, check_same_thread=False), file

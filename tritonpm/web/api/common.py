@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict
 
 from tritonpm.web.language import COOKIE, Language, negotiated
@@ -34,6 +34,12 @@ def _language(request: Request) -> Language:
     return negotiated(request.headers.get("accept-language", ""), request.cookies.get(COOKIE, ""))
 
 
+# A body that is a file, and the name that it has.
+RAW: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"format": "binary"}}}}
+}
+FileName = Annotated[str, Query(description="The file's name; its suffix says what it is.", max_length=255)]
+AllowCode = Annotated[bool, Query(description="Accept content that runs code on load.")]
 TheSite = Annotated[Site, Depends(_site)]
 Say = Annotated[Language, Depends(_language)]
 

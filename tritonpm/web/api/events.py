@@ -13,12 +13,15 @@ router = APIRouter(tags=["events"])
 
 
 @router.get("/events", response_class=StreamingResponse)
-async def events(site: TheSite) -> StreamingResponse:
-    """Server-sent events: `packages` (the list has changed), `job` and `operation` (how far each is)."""
+async def events(site: TheSite, snapshots: bool = False) -> StreamingResponse:
+    """Server-sent events: `packages` (the list has changed), `job` and `operation` (how far each is).
+
+    With `snapshots` also `snapshot`: what /monitor/history has more of.
+    """
     if site.hub.full:
         raise BusyError("too many pages are open", do="close one of them")
     headers = {"X-Accel-Buffering": "no"}
-    return StreamingResponse(site.hub.listen(), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(site.hub.listen(snapshots=snapshots), media_type="text/event-stream", headers=headers)
 
 
 @router.get("/operations")

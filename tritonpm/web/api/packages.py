@@ -13,7 +13,7 @@ from starlette.background import BackgroundTask
 from tritonpm.serving import Serving
 from tritonpm.views import Inspection, PackageDetails
 from tritonpm.web import listing
-from tritonpm.web.api.common import Body, TheSite
+from tritonpm.web.api.common import RAW, AllowCode, Body, FileName, TheSite
 from tritonpm.web.listing import MOST_ROWS, Page, page_of
 from tritonpm.web.operations import Operation
 from tritonpm.web.present import details_shown, package_shown
@@ -21,9 +21,6 @@ from tritonpm.web.quarantine import Upload, received
 from tritonpm.web.site import Site
 
 router = APIRouter(tags=["packages"])
-FileName = Annotated[str, Query(description="The file's name; its suffix says what it is.", max_length=255)]
-AllowCode = Annotated[bool, Query(description="Accept content that runs code on load.")]
-_RAW = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"format": "binary"}}}}}
 
 
 class Name(Body):
@@ -49,7 +46,7 @@ def listed(site: Site, query: listing.Query) -> Page:
         return page_of((package_shown(view, site.root) for view in manager.packages()), query)
 
 
-@router.post("/packages", status_code=202, openapi_extra=_RAW)
+@router.post("/packages", status_code=202, openapi_extra=RAW)
 async def bring_in(
     site: TheSite, request: Request, filename: FileName, name: str | None = None, allow_code: AllowCode = False
 ) -> Operation:
@@ -61,10 +58,10 @@ async def bring_in(
             view = serving.manager.import_package(upload.path, name=name or None, allow_code=allow_code)
         return f"Imported {view.name} ({view.type})."
 
-    return _started(site, upload, "import", name or upload.path.name, work)
+    return started(site, upload, "import", name or upload.path.name, work)
 
 
-@router.post("/packages/{name}/upgrade", status_code=202, openapi_extra=_RAW)
+@router.post("/packages/{name}/upgrade", status_code=202, openapi_extra=RAW)
 async def upgrade(
     site: TheSite, request: Request, name: str, filename: FileName, allow_code: AllowCode = False
 ) -> Operation:
@@ -78,10 +75,10 @@ async def upgrade(
             loaded = Switching(serving).upgrade(name, upload.path, allow_code=allow_code)
         return f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else f"Upgraded {name}."
 
-    return _started(site, upload, "upgrade", name, work)
+    return started(site, upload, "upgrade", name, work)
 
 
-@router.post("/inspections", openapi_extra=_RAW)
+@router.post("/inspections", openapi_extra=RAW)
 async def inspect(site: TheSite, request: Request, filename: FileName) -> Inspection:
     """What a file holds; nothing is kept."""
     from starlette.concurrency import run_in_threadpool
@@ -132,7 +129,8 @@ def export(site: TheSite, name: str) -> FileResponse:
     return FileResponse(written, media_type="application/zip", filename=f"{name}.zip", background=done)
 
 
-def _started(site: Site, upload: Upload, kind: str, package: str, work: Callable[[Serving], str]) -> Operation:
+def started(site: Site, upload: Upload, kind: str, package: str, work: Callable[[Serving], str]) -> Operation:
+    """Work with a file that came in; it goes where the work cannot begin. Raises BusyError."""
     try:
         return site.operate(kind, package, work)
     except BaseException:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from pathlib import Path
 
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from tritonpm.errors import BusyError
 from tritonpm.serving import Serving
 from tritonpm.views import PackageDetails
-from tritonpm.web.api.common import Changes, Say, TheSite
+from tritonpm.web.api.common import RAW, Changes, FileName, Say, TheSite
 from tritonpm.web.choices import Choices, Chooser
 from tritonpm.web.language import Language
 from tritonpm.web.operations import Operation
 from tritonpm.web.present import details_shown
+from tritonpm.web.quarantine import SAMPLES, received, unpacked
+from tritonpm.web.site import Site
 
 router = APIRouter(tags=["settings"])
 
 
 class Change(Changes):
-    """`live` brings the change to the server at once, with no request failed."""
+    """`live` brings the change to the server at once, with no request failed; `unused`: only where nobody uses it."""
 
     live: bool = False
+    unused: bool = False
 
 
 @router.patch("/packages/{name}/settings", responses={202: {"model": Operation}})
@@ -31,6 +38,8 @@ def change(site: TheSite, name: str, body: Change, response: Response) -> Packag
     def work(serving: Serving) -> str:
         from tritonpm.switching import Switching
 
+        if body.unused and (users := serving.users(name)):
+            raise BusyError(f"{name} is in use by {', '.join(users)}", do="wait until they are done, or change it live")
         loaded = Switching(serving).set(name, body.changes, stage=body.stage)
         return f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else f"Changed {name}."
 
@@ -45,3 +54,18 @@ def check(site: TheSite, say: Say, name: str, body: Changes) -> Choices:
     """What changes would lead to: the settings, what the rules say of them, and what else could be chosen."""
     with site.manager() as manager:
         return Chooser(manager, manager.catalogue.get(name), say, body.stage).choices(body.changes)
+
+
+@router.post("/packages/{name}/calibration", openapi_extra=RAW)
+async def calibrate(
+    site: TheSite, request: Request, name: str, filename: FileName, stage: str | None = None
+) -> PackageDetails:
+    """What INT8 is calibrated on: an .npz of inputs, an image, or a .zip of such, in place of what there was."""
+    with await received(site, request, filename, SAMPLES) as upload:
+        return await run_in_threadpool(_calibrated, site, name, stage, upload.path)
+
+
+def _calibrated(site: Site, name: str, stage: str | None, samples: Path) -> PackageDetails:
+    """What is served stays as it is until the package is optimised or switched: so also where it is in use."""
+    with unpacked(site, samples) as folder, site.manager() as manager:
+        return details_shown(manager.change(name, {}, stage=stage, calibration=folder, live=True), site.root)

@@ -1,4 +1,4 @@
-"""What opens over a page: configure, rename, roll back, unregister; and the server's place in the header."""
+"""What opens over a page: configure, new version, rename, roll back, unregister; and the server's place on top."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from tritonpm.web.choices import VALUES, Chooser, differences, switch
 from tritonpm.web.language import Language
 from tritonpm.web.pages.render import rendered
 from tritonpm.web.present import package_shown
+from tritonpm.web.quarantine import SAMPLES, SUFFIXES
 from tritonpm.web.site import Site
 
 router = APIRouter()
-_NUMBERS = ("instances", "max_batch_size", "queue_delay_us")
+_NUMBERS = ("instances", "max_batch_size", "queue_delay_us", "idle_seconds", "kept_versions")
+_LIMITED = ("instances", "max_batch_size", "kept_versions")  # what some packages cannot have more than one of
+_TRIED = ("mode", "device", "precision", "optimizer", "backend")  # of a canary
 _FLAGS = ("dynamic_batching", "warmup", "response_cache")
 
 
@@ -53,22 +56,22 @@ def _configuring(site: Site, say: Language, name: str, form: dict[str, str] | No
         except RuleError as error:
             problem, changes = error.what, {}
             asked = chooser.choices({})
-        forbidden = {field: chooser.why(changes, {field: 2}) for field in ("instances", "max_batch_size")}
+        forbidden = {field: chooser.why(changes, {field: 2}) for field in _LIMITED}
         view = next(package_shown(each, site.root) for each in manager.packages() if each.name == name)
     return {
         "view": view, "stage": stage, "asked": asked, "settings": _plain(asked.settings), "changes": changes,
-        "problem": problem, "forbidden": forbidden, "most_batch": MOST_BATCH,
+        "problem": problem, "forbidden": forbidden, "most_batch": MOST_BATCH, "samples": SAMPLES,
     }  # fmt: skip
 
 
 def _read(form: dict[str, str]) -> dict[str, object]:
     """The settings that a form holds, of an empty number the usual one; one that is none the settings refuse."""
     values: dict[str, object] = {}
-    for field in _NUMBERS:
-        text = form.get(field, "").strip()
+    for field in form.keys() & set(_NUMBERS):
+        text = form[field].strip()
         values[field] = _number(text) if text else getattr(Settings(), field)
-    for field in VALUES:
-        values |= switch(field, (form.get(field) or None) if field == "backend" else form.get(field))
+    for field in form.keys() & VALUES.keys():
+        values |= switch(field, (form[field] or None) if field == "backend" else form[field])
     return values | {field: form.get(field) == "true" for field in _FLAGS}
 
 
@@ -80,6 +83,19 @@ def _plain(settings: object) -> dict[str, object]:
     from dataclasses import asdict
 
     return asdict(settings)  # type: ignore[call-overload,no-any-return]
+
+
+@router.get("/packages/{name}/newer", response_class=HTMLResponse)
+def newer(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
+    """Another content or other settings, beside the package or in its place; or what becomes of its canary."""
+    with site.manager() as manager:
+        record = manager.catalogue.get(name)
+        canaries = [each.name for each in manager.catalogue.packages() if each.canary_of == name]
+        options = Chooser(manager, record, say).choices({}, _TRIED).options
+    return rendered(
+        request, "newer.html", view=_view(site, name), suffixes=SUFFIXES, options=options,
+        canary=next(iter(canaries), ""), of=record.canary_of,
+    )  # fmt: skip
 
 
 @router.get("/packages/{name}/remove", response_class=HTMLResponse)

@@ -11,12 +11,15 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tritonpm import __version__
+from tritonpm.data import ON_DEMAND, PINNED
+from tritonpm.shown import duration, number, size
 from tritonpm.web.api.common import PREFIX
 from tritonpm.web.language import COOKIE, HERE, NAMES, Language, for_scripts, negotiated
 from tritonpm.web.problems import Problem
 
 DEVICES = {"cpu": "CPU", "gpu": "GPU (default)", "gpu-optimised": "GPU (optimised)"}
 MODES = {"shared": "Shared", "performance": "Performance"}
+RESIDENCIES = {PINNED: "Stays loaded", ON_DEMAND: "Loaded when it is asked"}
 STATUSES = {
     "imported": "Imported", "optimising": "Optimising", "ready": "Ready", "loaded": "Loaded", "failed": "Failed",
 }  # fmt: skip
@@ -29,11 +32,11 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.globals.update(
-        version=__version__, api=PREFIX, devices=DEVICES, modes=MODES, statuses=STATUSES, languages=NAMES,
-        language_cookie=COOKIE,
+        version=__version__, api=PREFIX, devices=DEVICES, modes=MODES, statuses=STATUSES, residencies=RESIDENCIES,
+        languages=NAMES, language_cookie=COOKIE,
     )  # fmt: skip
     environment.filters["moment"] = lambda text: datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S")
-    environment.filters["of_tasks"] = of_tasks
+    environment.filters.update(of_tasks=of_tasks, number=number, duration=duration, size=size)
     return environment
 
 

@@ -1,9 +1,10 @@
 // The page's own part: what a click does. Everything that changes something goes through the REST API.
-import { call, packagePath, page, Refused } from "./api.js";
+import { call, packagePath, page, Refused, upload } from "./api.js";
 import { follow, listen } from "./live.js";
 import { t, toast, told } from "./say.js";
 import { asking } from "./try.js";
 import { receiving } from "./uploads.js";
+import { zipped } from "./zip.js";
 
 const dialog = document.getElementById("dialog");
 
@@ -24,6 +25,8 @@ const actions = {
     toast(t("{name} was unregistered.", { name }));
     if (document.querySelector(`main > #package-${CSS.escape(name)}`)) location.assign("/packages");
   },
+  promote: (name) => ended(name, "/promote"),
+  abort: (name) => ended(name, "/abort"),
   start: () => operate("/server/start"),
   stop: () => operate("/server/stop"),
 };
@@ -32,12 +35,22 @@ async function operate(path, body, method = "POST") {
   follow(await call(method, path, body));
 }
 
+async function ended(name, how) {
+  dialog.close();
+  await operate(packagePath(name, how));
+}
+
 async function unload(name, force) {
   const operation = await call("POST", packagePath(name, "/unload"), { force });
+  followBusy(operation, t("Unload anyway"), () => unload(name, true));
+}
+
+// Who is in the way is named, and what to do nevertheless is offered.
+function followBusy(operation, text, again) {
   const ended = () => {};
   ended.failed = ({ problem }) => {
     if (problem.type !== "urn:tritonpm:busy") return false;
-    toast(told(problem), { kind: "failed", action: { text: t("Unload anyway"), run: () => guarded(() => unload(name, true)) } });
+    toast(told(problem), { kind: "failed", action: { text, run: () => guarded(again) } });
     return true;
   };
   follow(operation, ended);
@@ -69,6 +82,22 @@ document.addEventListener("keydown", (event) => {
   open.querySelector("summary").focus();
 });
 
+// Samples are kept at once: the form that they are chosen in is drawn anew with every change of it.
+document.addEventListener("change", (event) => {
+  const { calibration } = event.target.dataset;
+  if (!calibration) return;
+  event.stopPropagation();
+  guarded(() => calibrated(event.target, calibration));
+}, true);
+
+async function calibrated(input, name) {
+  const stage = input.form.elements.stage?.value;
+  const file = input.files.length > 1 ? await zipped(input.files) : input.files[0];
+  const path = packagePath(name, `/calibration?filename=${encodeURIComponent(file.name)}${stage ? `&stage=${encodeURIComponent(stage)}` : ""}`);
+  await upload(path, file, () => {});
+  htmx.trigger(input.form, "change");
+}
+
 document.addEventListener("change", (event) => {
   const { set, name } = event.target.dataset;
   if (set) guarded(() => switched(event.target, name));
@@ -78,10 +107,14 @@ document.addEventListener("change", (event) => {
   }
 });
 
+// In place, what is in use is not switched without being asked once more.
 async function switched(select, name) {
   const changes = JSON.parse(select.selectedOptions[0].dataset.changes);
+  const loaded = select.closest("tr").querySelector(".status.loaded") !== null;
   select.blur();
-  await apply(name, changes, null, select.closest("tr")?.querySelector(".status.loaded") !== null);
+  if (!loaded) return apply(name, changes, null, false);
+  const operation = await call("PATCH", packagePath(name, "/settings"), { changes, live: true, unused: true });
+  followBusy(operation, t("Switch it live"), () => apply(name, changes, null, true));
 }
 
 async function apply(name, changes, stage, live) {
@@ -94,10 +127,11 @@ async function apply(name, changes, stage, live) {
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  const { configure, rename, back } = form.dataset;
-  if (configure ?? rename ?? back ?? form.dataset.try) event.preventDefault();
+  const { configure, rename, back, newer } = form.dataset;
+  if (configure ?? rename ?? back ?? newer ?? form.dataset.try) event.preventDefault();
   if (configure) guarded(() => configured(form, configure));
   if (rename) guarded(() => renamed(rename, new FormData(form).get("new_name")));
+  if (newer) guarded(() => brought(form, newer, event.submitter.value));
   if (back) {
     const revision = Number(new FormData(form).get("revision"));
     dialog.close();
@@ -119,6 +153,23 @@ async function configured(form, name) {
   const changes = JSON.parse(judged.querySelector("[data-changes]").dataset.changes);
   if (Object.keys(changes).length) await apply(name, changes, values.get("stage") || null, form.dataset.live === "true");
   dialog.close();
+}
+
+// Another content, or other settings: beside the package or in its place.
+async function brought(form, name, how) {
+  const file = form.elements.file.files[0];
+  const chosen = [...form.querySelectorAll("select")].map((select) => JSON.parse(select.selectedOptions[0].dataset.changes));
+  const changes = Object.assign({}, ...chosen);
+  const wrong = form.querySelector("[role=alert]");
+  const nothing = !file && (how === "upgrade" || Object.keys(changes).length === 0);
+  wrong.hidden = !nothing;
+  wrong.textContent = how === "upgrade" ? t("Choose a file.") : t("Choose a file, or change a setting.");
+  if (nothing) return;
+  dialog.close();
+  if (!file) return operate(packagePath(name, "/canary"), { changes });
+  const path = packagePath(name, `/${how === "upgrade" ? how : "canary/content"}?filename=${encodeURIComponent(file.name)}`);
+  toast(t("Sending"));
+  follow(await upload(path, file, () => {}));
 }
 
 async function renamed(name, new_name) {

@@ -1,13 +1,19 @@
 // What happens elsewhere, as it happens: operations and jobs in their rows, and the list when it has changed.
 import { call } from "./api.js";
+import { begin, observed, observing } from "./monitor.js";
 import { t, toast, told } from "./say.js";
 
 const watched = new Map(); // operation id → what to do when it has ended
 let stream = null;
 
 export function listen() {
-  stream = new EventSource("/api/v1/events");
+  const monitor = observing();
+  stream = new EventSource(`/api/v1/events?snapshots=${monitor}`);
   stream.addEventListener("open", changed);
+  if (monitor) {
+    stream.addEventListener("open", begin);
+    stream.addEventListener("snapshot", (event) => observed(JSON.parse(event.data)));
+  }
   stream.addEventListener("packages", changed);
   stream.addEventListener("operation", (event) => seen(JSON.parse(event.data)));
   stream.addEventListener("job", (event) => showJob(JSON.parse(event.data)));
@@ -24,13 +30,23 @@ export function follow(operation, ended = () => {}) {
 
 let later = false;
 
-// The list is not taken from under somebody's hand.
 function changed() {
-  const listing = document.getElementById("listing");
-  if (!listing) return;
-  const busy = listing.querySelector("details[open]") || listing.contains(document.activeElement) && document.activeElement.matches("select");
-  if (busy) later = true;
+  if (!document.getElementById("listing")) return;
+  if (inUse()) later = true;
   else htmx.trigger(document.body, "packages-changed");
+}
+
+// The list is not taken from under somebody's hand, also not by an answer that was asked for before.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.requestConfig.triggeringEvent?.type !== "packages-changed" || !inUse()) return;
+  event.detail.shouldSwap = false;
+  later = true;
+});
+
+function inUse() {
+  const listing = document.getElementById("listing");
+  const chosen = listing.contains(document.activeElement) && document.activeElement.matches("select");
+  return chosen || listing.querySelector("details[open]") !== null;
 }
 
 function changedLater() {

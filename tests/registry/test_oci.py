@@ -1,0 +1,170 @@
+"""Packages in a real OCI registry, open, with a password, and with tokens."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import trustme
+
+from tests.registry import servers
+from tests.registry.conftest import written
+from tests.registry.test_https import fetch, left
+from tritonpm import registry
+from tritonpm.catalogue.blobs import digest_of
+from tritonpm.errors import NotFoundError, RegistryError, UsageError
+from tritonpm.package.staging import digest_of as digest_of_bytes
+from tritonpm.registry.oci import PACKAGE_TYPE, SIGNATURE_TYPE
+
+Packed = tuple[Path, str]
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+
+
+def push(file: Path, url: str, **told: bool) -> registry.Pushed:
+    return registry.module(url).push(file, url, **told)
+
+
+def signed(file: Path) -> Path:
+    file.with_name(file.name + ".sig").write_text("{}")
+    return file
+
+
+def test_what_is_pushed_is_pulled(package: Packed, registry: str, tmp_path: Path) -> None:
+    file, digest = package
+    pushed = push(signed(file), f"oci://{registry}/vision/bolts:1.2")
+    assert (pushed.digest, pushed.signed) == (digest, True)
+    for url in (f"oci://{registry}/vision/bolts:1.2", pushed.url):
+        got = fetch(url, tmp_path / "to", "")
+        assert (got.name, got.read_bytes()) == ("bolts.zip", file.read_bytes())
+        assert got.with_name("bolts.zip.sig").read_text() == "{}"
+    raw = requests.get(
+        f"http://{registry}/v2/vision/bolts/manifests/1.2", headers={"Accept": MANIFEST_TYPE}, timeout=5
+    ).json()
+    assert [layer["mediaType"] for layer in raw["layers"]] == [PACKAGE_TYPE, SIGNATURE_TYPE]
+    assert raw["artifactType"] == PACKAGE_TYPE
+
+
+def test_a_tag_is_not_moved_unasked(package: Packed, registry: str, tmp_path: Path) -> None:
+    url = f"oci://{registry}/vision/moved:1.2"
+    first = push(package[0], url)
+    assert push(package[0], url) == first
+    digest = written(tmp_path / "other.zip", "2.0")
+    with pytest.raises(RegistryError, match="something else is there; choose another tag, or use --force"):
+        push(tmp_path / "other.zip", url)
+    push(tmp_path / "other.zip", url, force=True)
+    assert digest_of(fetch(url, tmp_path / "new", "")) == digest
+    assert digest_of(fetch(first.url, tmp_path / "old", "")) == package[1]
+
+
+def test_another_digest_is_refused_before_the_download(package: Packed, registry: str, tmp_path: Path) -> None:
+    push(package[0], f"oci://{registry}/vision/pinned:1")
+    with pytest.raises(RegistryError, match=r"holds sha256:.*was asked for"):
+        fetch(f"oci://{registry}/vision/pinned:1", tmp_path / "to", "sha256:" + "0" * 64)
+    assert left(tmp_path / "to") == []
+
+
+def test_a_part_is_gone_on_with(package: Packed, registry: str, tmp_path: Path) -> None:
+    file, _ = package
+    push(file, f"oci://{registry}/vision/parts:1")
+    (tmp_path / "to").mkdir()
+    (tmp_path / "to/.parts.zip.partial").write_bytes(file.read_bytes()[:100])
+    assert fetch(f"oci://{registry}/vision/parts:1", tmp_path / "to", "").read_bytes() == file.read_bytes()
+
+
+def test_what_is_no_package(registry: str, tmp_path: Path) -> None:
+    layer = push_blob(registry, "vision/image", b"{}")
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": layer, "layers": [layer]}
+    requests.put(
+        f"http://{registry}/v2/vision/image/manifests/1", data=json.dumps(manifest),
+        headers={"Content-Type": MANIFEST_TYPE}, timeout=5,
+    ).raise_for_status()  # fmt: skip
+    with pytest.raises(RegistryError, match="holds no package of tritonpm"):
+        fetch(f"oci://{registry}/vision/image:1", tmp_path / "to", "")
+    with pytest.raises(NotFoundError, match="no such package"):
+        fetch(f"oci://{registry}/vision/nothing:1", tmp_path / "to", "")
+    with pytest.raises(NotFoundError, match="no such package"):
+        fetch(f"oci://{registry}/vision/image@sha256:{'0' * 64}", tmp_path / "to", "")
+
+
+def push_blob(place: str, name: str, content: bytes) -> dict[str, object]:
+    digest = digest_of_bytes(content)
+    begun = requests.post(f"http://{place}/v2/{name}/blobs/uploads/", timeout=5)
+    requests.put(f"{begun.headers['Location']}&digest={digest}", data=content, timeout=5).raise_for_status()
+    return {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": len(content)}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "oci://host",
+        "oci://host/UPPER:1",
+        "oci://host/a:b:c",
+        "oci://host/a@sha256:12",
+        "oci://host/../a",
+        "oci://host/a?x=1",
+    ],
+)
+def test_what_is_no_address(tmp_path: Path, url: str) -> None:
+    with pytest.raises(UsageError, match="is no address of a registry; use oci://HOST/NAME:TAG"):
+        fetch(url, tmp_path, "")
+
+
+def test_a_registry_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="the connection was refused or broke; check that it is reachable"):
+        fetch("oci://127.0.0.1:1/bolts:1", tmp_path, "")
+
+
+def docker(folder: Path, place: str, login: str) -> None:
+    """A config as `docker login` writes it."""
+    folder.mkdir(exist_ok=True)
+    auth = base64.b64encode(login.encode()).decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {place: {"auth": auth}}}))
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry that wants a user and password."""
+    root = tmp_path_factory.mktemp("guarded")
+    (root / "htpasswd").write_text(servers.LINE + "\n")
+    with servers.oci(root / "registry", {"htpasswd": {"realm": "line", "path": str(root / "htpasswd")}}) as place:
+        yield place
+
+
+def test_a_password_is_docker_s(package: Packed, guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    url = f"oci://{guarded}/vision/bolts:1"
+    with pytest.raises(RegistryError, match="wants a user and password; `docker login` to it"):
+        push(package[0], url)
+    docker(tmp_path / "docker", guarded, "line:another-secret")
+    with pytest.raises(RegistryError, match="refuses these credentials") as refused:
+        push(package[0], url)
+    assert "another-secret" not in str(refused.value)
+    docker(tmp_path / "docker", guarded, "line:not-a-secret")
+    push(package[0], url)
+    assert digest_of(fetch(url, tmp_path / "to", "")) == package[1]
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> Iterator[str]:
+    """A registry that wants tokens, and who hands them out for the right password."""
+    root = tmp_path_factory.mktemp("tokens")
+    authority.cert_pem.write_to_path(root / "ca.pem")
+    with servers.tokens(authority.issue_cert("issuer.invalid", key_type=trustme.KeyType.RSA)) as realm:
+        auth = {"realm": realm, "service": "here", "issuer": "line", "rootcertbundle": str(root / "ca.pem")}
+        with servers.oci(root / "registry", {"token": auth}) as place:
+            yield place
+
+
+def test_a_token_is_asked_for(package: Packed, tokens: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    url = f"oci://{tokens}/vision/bolts:1"
+    with pytest.raises(RegistryError, match="refuses these credentials, or wants some; `docker login` to it"):
+        push(package[0], url)
+    docker(tmp_path / "docker", tokens, "line:not-a-secret")
+    push(signed(package[0]), url)
+    got = fetch(url, tmp_path / "to", "")
+    assert (digest_of(got), left(got.parent)) == (package[1], ["bolts.zip", "bolts.zip.sig"])

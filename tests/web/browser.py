@@ -1,0 +1,132 @@
+"""What the browser's tests need: Debian's Chromium, a detector to try, and axe-core."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tritonpm.tensors import save_npz
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+DEADLINE = 30_000  # milliseconds, for what a click leads to
+AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text("utf-8")
+WORST = ("serious", "critical")
+BOX = (0.25, 0.25, 0.75, 0.5)  # of the detector's first answer, as shares of the image
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser that runs."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
+    """A page in a context of its own; what its scripts complain of fails the test."""
+    context = browser.new_context(base_url=url, **options)
+    context.set_default_timeout(DEADLINE)
+    wrong: list[str] = []
+    page = context.new_page()
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    try:
+        yield page
+        assert wrong == []
+    finally:
+        context.close()
+
+
+def found_by_axe(page: Page) -> list[Any]:
+    """What axe-core calls serious or critical: (rule, what it is, where)."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    told = page.evaluate("axe.run(document, { resultTypes: ['violations'] }).then((found) => found.violations)")
+    return [
+        (each["id"], each["help"], [node["target"] for node in each["nodes"]][:5])
+        for each in told
+        if each["impact"] in WORST
+    ]
+
+
+def too_wide(page: Page) -> list[str]:
+    """Which of the page and its dialog hold more than they are wide."""
+    script = "(names) => names.filter((name) => { const it = document.querySelector(name); return it.scrollWidth > it.clientWidth; })"
+    return list(page.evaluate(script, ["html", "main", "dialog"]))
+
+
+def drop(page: Page, name: str, content: bytes) -> None:
+    """Drop a file onto the page, as a hand would."""
+    transfer = page.evaluate_handle(
+        """([name, content]) => {
+          const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([bytes], name));
+          return transfer;
+        }""",
+        [name, base64.b64encode(content).decode()],
+    )
+    page.dispatch_event("main", "dragenter", {"dataTransfer": transfer})
+    page.locator("#drop").wait_for(state="visible")
+    page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
+
+
+def detector() -> bytes:
+    """A model that finds a nut at BOX, and in bright images more surely: of [batch, 3, 8, 8]."""
+    constants = {
+        "zero": np.zeros(1, np.float32),
+        "percent": np.full(1, 0.0001, np.float32),
+        "corners": np.array([[[*(8 * np.array(BOX))], [0, 0, 1, 1]]], np.float32),
+        "sure": np.array([[[0.1, 0.8], [0.1, 0.1]]], np.float32),
+        "rank": np.array([-1, 1, 1], np.int64),
+    }
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Reshape", ["mean", "rank"], ["bright"]),
+        helper.make_node("Mul", ["bright", "zero"], ["none"]),
+        helper.make_node("Mul", ["bright", "percent"], ["more"]),
+        helper.make_node("Add", ["none", "corners"], ["boxes"]),
+        helper.make_node("Add", ["more", "sure"], ["scores"]),
+    ]
+
+    def value(name: str, *shape: int) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
+
+    weights = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = helper.make_graph(
+        nodes, "g", [value("image", 3, 8, 8)], [value("boxes", 2, 4), value("scores", 2, 2)], weights
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+def detecting(folder: Path, name: str = "bolts") -> Path:
+    """A package of that detector, with labels and a sample, as a .zip."""
+    folder.mkdir()
+    stage = "{name: detect, task: object-detection, model: m.onnx, labels: [bolt, nut], samples: [{inputs: i.npz}]}"
+    (folder / "package.yaml").write_text(f'schema: 1\nname: {name}\nversion: "1"\nstages: [{stage}]\n')
+    (folder / "m.onnx").write_bytes(detector())
+    (folder / "note.txt").write_text(f"the content of {name} alone")
+    save_npz(folder / "i.npz", {"image": np.full((1, 3, 8, 8), 100, np.float32)})
+    return Path(shutil.make_archive(str(folder), "zip", folder))
+
+
+def image(value: int) -> bytes:
+    """A grey picture of 40 by 20 pixels as .png."""
+    stream = io.BytesIO()
+    Image.new("RGB", (40, 20), (value, value, value)).save(stream, "png")
+    return stream.getvalue()

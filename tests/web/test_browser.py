@@ -1,0 +1,271 @@
+"""The page in a real browser, before a real Triton: what a click says is asked of the page, the manager and Triton."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.test_optimising import scaled
+from tests.test_switching import under_load
+from tests.web.browser import BOX, DEADLINE, chromium, detecting, drop, found_by_axe, image, opened, too_wide
+from tests.web.conftest import Site, zipped
+from tritonpm.manager import Manager
+from tritonpm.serving import Serving
+from tritonpm.upkeep import serves
+from tritonpm.web.language import NAMES
+
+pytestmark = pytest.mark.server
+expect.set_options(timeout=DEADLINE)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def bolts(live: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A page with a detector that is loaded and was switched once."""
+    live.done(live.upload(detecting(tmp_path_factory.mktemp("bolts") / "in")))
+    live.done(live.post("/packages/bolts/load"))
+    changed = live.http.patch("/api/v1/packages/bolts/settings", json={"changes": {"max_batch_size": 4}, "live": True})
+    live.done(changed.json())
+    return live
+
+
+def manager(site: Site) -> Manager:
+    return Manager.open(site.root)
+
+
+def serving(site: Site) -> Serving:
+    return Serving(manager(site))
+
+
+def config(site: Site, model: str) -> dict[str, object]:
+    """What Triton itself says of a model."""
+    with serving(site).client() as client:
+        return dict(client.raw.get_model_config(model))
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.locator(f"#package-{name}")
+
+
+def status(page: Page, name: str, said: str) -> None:
+    """Wait until the package's row, or its page, says this of it."""
+    expect(row(page, name).locator(".status").first).to_have_text(said)
+
+
+def menu(page: Page, name: str, entry: str) -> Locator:
+    """Choose something of a package's menu; the dialog."""
+    row(page, name).locator("details.menu summary").click()
+    row(page, name).get_by_role("button", name=entry, exact=True).click()
+    return page.locator("dialog")
+
+
+def toast(page: Page, said: str) -> Locator:
+    """The message that says so."""
+    found = page.locator(".toast", has_text=said).last
+    expect(found).to_be_visible()
+    return found
+
+
+def test_a_package_comes_in_is_optimised_served_tried_and_goes(live: Site, browser: Browser, tmp_path: Path) -> None:
+    with opened(browser, live.url) as page:
+        page.goto("/packages")
+        page.set_input_files("#files", detecting(tmp_path / "in", "screws"))
+        status(page, "screws", "Imported")
+        assert manager(live).show("screws").status == "imported"
+
+        dialog = menu(page, "screws", "Configure…")
+        dialog.get_by_label("Batch size").fill("2")
+        dialog.get_by_label("Precision").select_option("FP16")
+        expect(dialog.locator(".verdicts")).to_have_attribute("data-changes", re.compile("FP16"))
+        dialog.get_by_role("button", name="Apply").click()
+        toast(page, "screws was changed.")
+        settings = manager(live).show("screws").settings
+        assert (settings.precision, settings.max_batch_size) == ("FP16", 2)
+
+        menu(page, "screws", "Optimise")
+        status(page, "screws", "Ready")
+        [made] = manager(live).show("screws").optimisations
+        assert (made.state, made.precision) == ("verified", "FP16")
+
+        row(page, "screws").get_by_role("button", name="Load", exact=True).click()
+        status(page, "screws", "Loaded")
+        toast(page, "Loaded screws, revision 1")
+        assert serving(live).is_loaded("screws")
+        assert config(live, "screws")["backend"] == "openvino"
+
+        dialog = menu(page, "screws", "Unregister…")
+        expect(dialog).to_contain_text("It is loaded; unload it first.")
+        expect(dialog.get_by_role("button", name="Unregister")).to_be_disabled()
+        dialog.get_by_role("button", name="Close").click()
+        row(page, "screws").get_by_role("button", name="Unload").click()
+        status(page, "screws", "Ready")
+        assert not serving(live).is_loaded("screws")
+
+        manager(live).use("screws", "LINE-3", 60)
+        dialog = menu(page, "screws", "Unregister…")
+        expect(dialog).to_contain_text("It is in use by:")
+        expect(dialog.locator("li")).to_have_text("LINE-3")
+        expect(dialog.get_by_role("button", name="Unregister")).to_be_disabled()
+        dialog.get_by_role("button", name="Close").click()
+        manager(live).release("screws", "LINE-3")
+        dialog = menu(page, "screws", "Unregister…")
+        expect(dialog).to_contain_text("No project uses it.")
+        dialog.get_by_role("button", name="Unregister").click()
+        expect(row(page, "screws")).to_have_count(0)
+        assert "screws" not in [each.name for each in manager(live).packages()]
+
+
+def test_a_package_that_is_dropped_comes_in_and_a_bad_one_says_why(
+    live: Site, browser: Browser, tmp_path: Path
+) -> None:
+    with opened(browser, live.url) as page:
+        page.goto("/packages")
+        drop(page, "dropped.zip", zipped(tmp_path / "in", scaled(5.0), "dropped").read_bytes())
+        status(page, "dropped", "Imported")
+        assert manager(live).show("dropped").status == "imported"
+        drop(page, "bad.zip", b"no archive")
+        expect(page.locator("#uploads li.failed")).to_contain_text("bad.zip")
+        assert "bad" not in [each.name for each in manager(live).packages()]
+
+
+def test_an_answer_is_told_and_drawn(bolts: Site, browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "bright.png").write_bytes(image(250))
+    with opened(browser, bolts.url) as page:
+        page.goto("/packages/bolts")
+        answer = page.locator("#try-answer")
+        page.get_by_role("button", name="Ask").click()
+        expect(answer.locator("tbody tr").first).to_contain_text("nut")
+        told = serving(bolts).infer("bolts", None, None)
+        assert "0.81" in next(tensor.values for tensor in told.tensors if tensor.name == "scores")
+        expect(answer.locator("tbody tr").first).to_contain_text("0.810")
+        page.set_input_files("#try-form input[type=file]", tmp_path / "bright.png")
+        page.get_by_role("button", name="Ask").click()
+        expect(answer.locator("tbody tr").first).to_contain_text("0.825")
+        expect(answer.locator("tbody tr").first).to_contain_text(", ".join(f"{corner:.3f}" for corner in BOX))
+        canvas = page.locator("#try-canvas")
+        expect(canvas).to_be_visible()
+        left, top, right, bottom = BOX
+        on, off = drawn(canvas, left, (top + bottom) / 2), drawn(canvas, 0.05, 0.9)
+        assert off == [250, 250, 250]
+        assert on != off
+        assert drawn(canvas, right, (top + bottom) / 2) == on
+        assert coloured(canvas, on, left + 0.02, top - 0.2, 0.2, 0.18) > 5  # the label above it
+
+
+def drawn(canvas: Locator, x: float, y: float) -> list[int]:
+    """The colour of a point, given as shares of the canvas."""
+    return list(
+        canvas.evaluate(
+            "(it, [x, y]) => [...it.getContext('2d').getImageData(x * it.width, y * it.height, 1, 1).data].slice(0, 3)",
+            [x, y],
+        )
+    )
+
+
+def coloured(canvas: Locator, colour: list[int], x: float, y: float, width: float, height: float) -> int:
+    """How many pixels of a part of the canvas have a colour."""
+    return int(
+        canvas.evaluate(
+            """(it, [colour, x, y, width, height]) => {
+              const part = [x * it.width, y * it.height, width * it.width, height * it.height];
+              const { data } = it.getContext("2d").getImageData(...part);
+              return data.filter((_, i) => i % 4 === 0 && colour.every((value, at) => data[i + at] === value)).length;
+            }""",
+            [colour, x, y, width, height],
+        )
+    )
+
+
+def test_what_a_client_uses_is_switched_only_when_that_is_said(live: Site, browser: Browser, tmp_path: Path) -> None:
+    live.done(live.upload(zipped(tmp_path / "in", scaled(2.0), "busy")))
+    live.done(live.post("/packages/busy/load"))
+    with opened(browser, live.url) as page, under_load(serving(live), "busy", clients=1) as seen:
+        page.goto("/packages")
+        row(page, "busy").get_by_label("Run mode: busy").select_option("performance")
+        refused = toast(page, "busy is in use by clients that are not registered")
+        assert manager(live).show("busy").settings.mode == "shared"
+        assert manager(live).show("busy").revision == 1
+        expect(row(page, "busy").get_by_label("Run mode: busy")).to_have_value("shared")
+        refused.get_by_role("button", name="Switch it live").click()
+        toast(page, "busy serves revision 2")
+        expect(row(page, "busy").get_by_label("Run mode: busy")).to_have_value("performance")
+        assert manager(live).show("busy").settings.mode == "performance"
+    assert seen.failures == []
+    assert set(seen.answers) == {2.0}
+    with opened(browser, live.url) as page:
+        page.goto("/packages/busy")
+        dialog = menu(page, "busy", "Roll back…")
+        dialog.get_by_role("radio", name=re.compile("^1 · ")).check()
+        dialog.get_by_role("button", name="Roll back").click()
+        toast(page, "busy serves revision 1")
+        assert manager(live).show("busy").settings.mode == "shared"
+        published = manager(live).catalogue.revision("busy")
+        assert published is not None
+        with serving(live).client() as client:
+            assert serves(client, published)
+
+
+def test_the_monitor_shows_what_is_measured(bolts: Site, browser: Browser) -> None:
+    with opened(browser, bolts.url) as page:
+        page.goto("/monitor")
+        loads = page.locator("section[aria-labelledby=loads]")
+        expect(loads.get_by_role("row", name="bolts").first).to_be_visible()
+        expect(page.locator("section[aria-labelledby=gpus]")).to_contain_text("no NVIDIA driver found")
+        asked = serving(bolts)
+        for _ in range(3):
+            asked.infer("bolts", None, None)
+        figure = page.locator("figure[data-figure=p99_us]")
+        expect(figure.locator("canvas")).to_be_visible()
+        figure.locator("summary").click()
+        expect(figure.get_by_role("columnheader", name="bolts")).to_be_visible()
+        expect(figure.locator("tbody tr").first).not_to_have_text("")
+        pause = page.get_by_role("button", name="Pause")
+        pause.click()
+        expect(pause).to_have_attribute("aria-pressed", "true")
+        measured = page.locator("#now time").inner_text()
+        last = bolts.get("/monitor")[0]["number"]
+        while bolts.get("/monitor")[0]["number"] < last + 2:
+            page.wait_for_timeout(200)
+        assert page.locator("#now time").inner_text() == measured
+        pause.click()
+        expect(page.locator("#now time")).not_to_have_text(measured)
+
+
+DIALOGS = ("configure", "newer", "rename", "back", "remove")
+
+
+@pytest.mark.parametrize("code", NAMES)
+def test_pages_fit_and_axe_finds_nothing_serious(bolts: Site, browser: Browser, code: str) -> None:
+    with opened(browser, bolts.url, locale=code) as page:
+        for path in ("/packages", "/packages/bolts", "/monitor"):
+            page.goto(path)
+            assert page.locator("html").get_attribute("lang") == code
+            expect(page.locator("main table").first).to_be_visible()
+            if path == "/monitor":
+                expect(page.locator("figure canvas").first).to_be_visible()
+            fits(page, path)
+        page.goto("/packages")
+        for dialog in DIALOGS:
+            page.evaluate("(path) => htmx.ajax('GET', path, '#dialog-content')", f"/packages/bolts/{dialog}")
+            expect(page.locator("dialog #dialog-title")).to_be_visible()
+            fits(page, dialog)
+            page.locator("#dialog-content").evaluate("(it) => it.replaceChildren()")
+
+
+def fits(page: Page, what: str) -> None:
+    """Nothing is wider than the window of a telephone and of a desktop; light and dark can be read."""
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert (what, width, too_wide(page)) == (what, width, [])
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert (what, scheme, found_by_axe(page)) == (what, scheme, [])

@@ -1,0 +1,87 @@
+"""Where packages are fetched from and put: one small module for each kind of address. Knows nothing of a workspace.
+
+An address is `scheme://place`; its module gives `fetch` and, where it can be written to, `push`. What is fetched is a
+file that nobody has looked into, with its signature, `<file>.sig`, where there is one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+from urllib.parse import urlsplit
+
+from tritonpm.errors import UsageError
+
+if TYPE_CHECKING:
+    from tritonpm.registry.transfer import Task
+
+MODULES = {
+    "oci": "oci", "https": "https", "http": "https", "file": "folder",
+    "s3": "objects", "gs": "objects", "az": "objects",
+}  # fmt: skip
+SIGNATURE = ".sig"  # what a signature's name adds to its package's
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,120}\.zip")
+
+
+class Module(Protocol):
+    """What each module of this folder offers."""
+
+    def fetch(self, url: str, folder: Path, task: Task) -> Path:
+        """The package's file in `folder`, checked against the task's digest; a partial one there is gone on with.
+
+        Raises RegistryError, NotFoundError, StorageError.
+        """
+
+    def push(self, file: Path, url: str, *, force: bool = False) -> Pushed:
+        """Put a file, and its signature where it has one. Raises RegistryError where something else is there."""
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What was put where: `url` is the address that says most exactly what to pull, `digest` the file's."""
+
+    url: str
+    digest: str
+    signed: bool
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an address of a registry and no path."""
+    return "://" in text
+
+
+def module(url: str) -> Module:
+    """The module for an address. Raises UsageError."""
+    scheme = url.partition("://")[0] if is_address(url) else "file"
+    if scheme not in MODULES:
+        raise UsageError(f"{scheme}:// is no kind of address", do=f"use {', '.join(f'{s}://' for s in MODULES)}")
+    if urlsplit(url).username or urlsplit(url).password:
+        raise UsageError(
+            "the address holds a user or password", do="take it out; docs/registries.md says where it goes"
+        )
+    try:
+        return cast(Module, import_module(f"tritonpm.registry.{MODULES[scheme]}"))
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{scheme}:// needs {error.name}", do='pip install "tritonpm[registry]"') from None
+
+
+def shown(url: str) -> str:
+    """An address for a sentence: without its query, which may hold a credential."""
+    return url.partition("?")[0].partition("#")[0]
+
+
+def file_name(url: str) -> str:
+    """What the fetched file is called: as in its address where that is a plain name."""
+    last = shown(url).rstrip("/").rsplit("/", 1)[-1]
+    return last if _FILE.fullmatch(last) else "package.zip"
+
+
+def require_digest(digest: str) -> str:
+    """`digest` where it is one. Raises UsageError."""
+    if not DIGEST.fullmatch(digest):
+        raise UsageError(f"{digest!r} is no digest", do="give sha256: and 64 hexadecimal digits, as `sha256sum` says")
+    return digest

@@ -1,0 +1,74 @@
+"""Packages in a plain folder, a share or a stick: `file:///srv/packages/bolts.zip`, or the path alone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from tritonpm.catalogue.blobs import digest_of
+from tritonpm.disk import storage_error, sync
+from tritonpm.errors import NotFoundError, RegistryError
+from tritonpm.registry import SIGNATURE, Pushed, file_name, is_address
+from tritonpm.registry.transfer import CHUNK, Cut, Part, Source, Task, download, fetch_signature
+
+
+def fetch(url: str, folder: Path, task: Task) -> Path:
+    """A copy of the file at `url`. Raises RegistryError, NotFoundError."""
+    path = _path(url)
+    target = folder / file_name(path.as_posix())
+    fetch_signature(_source(_signature(path)), target, str(path), task)
+    return download(_source(path), target, str(path), task)
+
+
+def push(file: Path, url: str, *, force: bool = False) -> Pushed:
+    """Copy a file to `url`; what readers look at, the file itself, is there last. Raises RegistryError."""
+    path, digest = _path(url), digest_of(file)
+    if path.exists() and not force and digest_of(path) != digest:
+        raise RegistryError("something else is there", where=str(path), do="choose another name, or use --force")
+    signature = _signature(file)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if signature.is_file():
+            _put(signature, _signature(path))
+        else:
+            _signature(path).unlink(missing_ok=True)
+        _put(file, path)
+    except OSError as error:
+        raise storage_error(error, path) from None
+    return Pushed(path.resolve().as_uri(), digest, signature.is_file())
+
+
+def _put(file: Path, path: Path) -> None:
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        shutil.copyfile(file, aside)
+        sync(aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _path(url: str) -> Path:
+    return Path(unquote(urlsplit(url).path)) if is_address(url) else Path(url).resolve()
+
+
+def _signature(path: Path) -> Path:
+    return path.with_name(path.name + SIGNATURE)
+
+
+def _source(path: Path) -> Source:
+    @contextmanager
+    def open_from(start: int) -> Iterator[Part]:
+        if not path.is_file():
+            raise NotFoundError("there is no such file", where=str(path), do="name the package's .zip")
+        try:
+            with path.open("rb") as stream:
+                stream.seek(start)
+                yield Part(start, path.stat().st_size, iter(lambda: stream.read(CHUNK), b""))
+        except OSError as error:
+            raise Cut(error.strerror) from None
+
+    return open_from

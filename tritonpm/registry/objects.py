@@ -1,0 +1,115 @@
+"""Packages in object stores: `s3://bucket/bolts.zip`, `gs://bucket/bolts.zip`, `az://container/bolts.zip`.
+
+Credentials are the environment's, by the names of each cloud's own tools (AWS_*, GOOGLE_*, AZURE_*). The words of a
+store's errors go unsaid: they may hold a signed address.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import obstore
+from obstore import exceptions
+from obstore.store import from_url
+
+from tritonpm.catalogue.blobs import digest_of
+from tritonpm.errors import NotFoundError, RegistryError
+from tritonpm.registry import SIGNATURE, Pushed, file_name, shown
+from tritonpm.registry.transfer import CHUNK, Bounds, Cut, Part, Source, Task, download, fetch_signature, settled
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+    from obstore.store import ObjectStore
+
+_RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_ENDPOINT", "GOOGLE_BASE_URL")
+_LOGIN = "give them in the environment"
+_DIGEST = "tritonpm-sha256"  # of an object's metadata
+
+
+def fetch(url: str, folder: Path, task: Task) -> Path:
+    """The object at `url`. Raises RegistryError, NotFoundError."""
+    store, key = _store(url, task.bounds)
+    target = folder / file_name(url)
+    fetch_signature(_source(store, key + SIGNATURE, url), target, shown(url), task)
+    return download(_source(store, key, url), target, shown(url), task)
+
+
+def push(file: Path, url: str, *, force: bool = False) -> Pushed:
+    """Put a file, its signature before it. Raises RegistryError where something else is there."""
+    store, key = _store(url, Bounds())
+    digest, signature = digest_of(file), file.with_name(file.name + SIGNATURE)
+    with settled(shown(url)), _speaking(url):
+        if not force and _digest_there(store, key) not in ("", digest):
+            raise RegistryError("something else is there", where=shown(url), do="choose another name, or use --force")
+        if signature.is_file():
+            obstore.put(store, key + SIGNATURE, signature)
+        else:
+            obstore.delete(store, key + SIGNATURE)
+        obstore.put(store, key, file, attributes={_DIGEST: digest})
+    return Pushed(url, digest, signature.is_file())
+
+
+def _digest_there(store: ObjectStore, key: str) -> str:
+    """The digest of the object that is there: "" where there is none, "?" where it does not say."""
+    try:
+        found = obstore.get(store, key, options={"head": True}).attributes
+    except FileNotFoundError:
+        return ""
+    return str(found.get(_DIGEST, "?"))
+
+
+def _store(url: str, bounds: Bounds) -> tuple[ObjectStore, str]:
+    """The bucket and the key in it. Raises RegistryError where it cannot be addressed."""
+    from tritonpm.registry.web import require_encrypted
+
+    parts = urlsplit(url)
+    for name in _ENDPOINTS:
+        if endpoint := os.environ.get(name):
+            require_encrypted(endpoint, f"{name}: ")
+    options = {"allow_http": True, "connect_timeout": timedelta(seconds=10), "timeout": timedelta(hours=6)}
+    options["read_timeout"] = timedelta(seconds=bounds.silence)
+    with _speaking(url):
+        store = from_url(f"{parts.scheme}://{parts.netloc}", client_options=options, retry_config=_RETRIES)  # type: ignore[call-overload]
+    return store, parts.path.lstrip("/")
+
+
+def _source(store: ObjectStore, key: str, url: str) -> Source:
+    only: GetOptions = {}  # the version that the first part was of
+
+    @contextmanager
+    def open_from(start: int) -> Iterator[Part]:
+        with _speaking(url):
+            if start:
+                size = obstore.head(store, key)["size"]
+                if start >= size:
+                    yield Part(start, None, iter(()))
+                    return
+            found = obstore.get(store, key, options={**only, "range": {"offset": start}})
+            if tag := found.meta["e_tag"]:
+                only["if_match"] = tag
+            chunks = (bytes(chunk) for chunk in found.stream(CHUNK))
+            yield Part(found.range[0], found.meta["size"], chunks)
+
+    return open_from
+
+
+@contextmanager
+def _speaking(url: str) -> Iterator[None]:
+    where = shown(url)
+    try:
+        yield
+    except FileNotFoundError:
+        raise NotFoundError("there is no such object", where=where, do="check the address") from None
+    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
+        raise RegistryError("refuses these credentials, or wants some", where=where, do=_LOGIN) from None
+    except exceptions.PreconditionError:
+        raise RegistryError("has changed while it was fetched", where=where, do="run it again") from None
+    except exceptions.BaseError:
+        raise Cut("the object store did not answer as it should") from None

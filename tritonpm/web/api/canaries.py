@@ -1,0 +1,79 @@
+"""Canaries: another content, or other settings, served beside a package; then promoted or given up."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+
+from tritonpm.canaries import SUFFIX, Canaries
+from tritonpm.serving import Serving
+from tritonpm.switching import Switching
+from tritonpm.views import Loaded
+from tritonpm.web.api.common import RAW, AllowCode, Changes, FileName, TheSite
+from tritonpm.web.api.packages import started
+from tritonpm.web.operations import Operation
+from tritonpm.web.quarantine import received
+from tritonpm.web.site import Site
+
+router = APIRouter(tags=["canaries"])
+
+
+@router.post("/packages/{name}/canary", status_code=202)
+def begin(site: TheSite, name: str, body: Changes) -> Operation:
+    """Serve a package with other settings beside itself, as NAME-canary."""
+    _require(site, name)
+
+    def work(serving: Serving) -> str:
+        return _beside(name, _canaries(serving).start(name, None, body.changes))
+
+    return site.operate("canary", name, work)
+
+
+@router.post("/packages/{name}/canary/content", status_code=202, openapi_extra=RAW)
+async def begin_with_content(
+    site: TheSite, request: Request, name: str, filename: FileName, allow_code: AllowCode = False
+) -> Operation:
+    """Serve another content beside a package, as NAME-canary; the body is the file."""
+    upload = await received(site, request, filename)
+
+    def work(serving: Serving) -> str:
+        with upload:
+            return _beside(name, _canaries(serving).start(name, upload.path, {}, allow_code=allow_code))
+
+    return started(site, upload, "canary", name, work)
+
+
+@router.post("/packages/{name}/promote", status_code=202)
+def promote(site: TheSite, name: str) -> Operation:
+    """The canary takes the place of its package, live."""
+    _require(site, name)
+
+    def work(serving: Serving) -> str:
+        loaded = _canaries(serving).promote(name)
+        return f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else f"Promoted {name}{SUFFIX}."
+
+    return site.operate("promote", name, work)
+
+
+@router.post("/packages/{name}/abort", status_code=202)
+def abort(site: TheSite, name: str) -> Operation:
+    """Give the canary up; its package serves on."""
+    _require(site, name)
+
+    def work(serving: Serving) -> str:
+        _canaries(serving).abort(name)
+        return f"Gave the canary of {name} up."
+
+    return site.operate("abort", name, work)
+
+
+def _canaries(serving: Serving) -> Canaries:
+    return Canaries(Switching(serving))
+
+
+def _beside(name: str, loaded: Loaded) -> str:
+    return f"{loaded.name} serves beside {name}: {loaded.probe}."
+
+
+def _require(site: Site, name: str) -> None:
+    with site.manager() as manager:
+        manager.catalogue.get(name)

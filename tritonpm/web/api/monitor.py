@@ -1,0 +1,25 @@
+"""What the machine, the GPUs, the server and the packages do, and what they did in the last minutes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from tritonpm.snapshot import Snapshot
+from tritonpm.web.api.common import TheSite
+from tritonpm.web.observed import History, history
+
+router = APIRouter(tags=["monitor"])
+
+
+@router.get("/monitor")
+def snapshots(site: TheSite, last: Annotated[int, Query(ge=1, le=1000)] = 1) -> list[Snapshot]:
+    """The last snapshots, the oldest first; each is what `tritonpm top -o json` prints."""
+    return site.ring.snapshots()[-last:]
+
+
+@router.get("/monitor/history")
+def columns(site: TheSite, after: Annotated[int, Query(ge=0)] = 0) -> History:
+    """The figures of all snapshots that are kept and have a number above `after`, as columns."""
+    return history(site.ring.snapshots(after))

@@ -1,0 +1,108 @@
+// A figure over time: a chart, and for who does not see it a table of the same, minute by minute.
+import { element, t } from "./say.js";
+
+const HEIGHT = 170;
+const STEPS = [60, 120, 180, 300]; // seconds between two times that are written
+const LEAST = 120; // seconds that a chart shows
+const COLOURS = 8; // --line-1 to --line-8 of the style sheet
+const language = document.documentElement.lang;
+const minute = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const second = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const figures = new Intl.NumberFormat(language, { maximumSignificantDigits: 3 });
+
+// The packages or GPUs that a history tells a figure of; of the machine there is one, without a name.
+export function labels(history, { of, figure }) {
+  if (of === "machine") return [""];
+  const names = Object.keys(history.series).map((name) => name.split("/"));
+  return names.filter(([kind, , last]) => kind === of && last === figure).map(([, label]) => label).sort();
+}
+
+export function values(history, { of, figure }, label) {
+  return history.series[label ? `${of}/${label}/${figure}` : `${of}/${figure}`] ?? [];
+}
+
+export class Chart {
+  constructor(root) {
+    this.root = root;
+    this.of = root.dataset.of;
+    this.figure = root.dataset.figure;
+    this.divide = Number(root.dataset.divide);
+    this.title = root.querySelector("figcaption").textContent;
+    this.place = root.querySelector(".plot");
+    this.labels = [];
+    this.data = [[]];
+    this.plot = null;
+    new ResizeObserver(() => this.plot?.setSize(this.size())).observe(this.place);
+    const table = root.querySelector("details");
+    table.addEventListener("toggle", () => { if (table.open) this.tabulate(table.querySelector(".scroll")); });
+  }
+
+  // `anew` where its colours have changed.
+  draw(history, labels, anew) {
+    const scaled = (label) => values(history, this, label).map((value) => (value === null ? null : value / this.divide));
+    this.data = [history.times, ...labels.map(scaled)];
+    this.root.hidden = labels.length === 0 || history.times.length === 0;
+    if (this.root.hidden) return;
+    if (anew || !this.plot || labels.join("/") !== this.labels.join("/")) this.make(labels);
+    else this.plot.setData(this.data);
+  }
+
+  make(labels) {
+    this.plot?.destroy();
+    this.labels = labels;
+    const series = labels.map((label, index) => ({
+      label: this.named(label), stroke: colour(`--line-${(index % COLOURS) + 1}`), width: 2, spanGaps: false,
+      dash: index % 2 ? [6, 3] : undefined, points: { show: false }, value: (_, value) => shown(value),
+    }));
+    const time = { label: t("Time"), value: (_, value) => (value === null ? "–" : second.format(value * 1000)) };
+    const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
+    const axes = [
+      { ...axis, values: (_, splits) => splits.map((split) => minute.format(split * 1000)), incrs: STEPS, space: 60, size: 30 },
+      { ...axis, values: (_, splits) => splits.map(shown), size: 60 },
+    ];
+    const scales = {
+      x: { range: (_, first, last) => [Math.min(first, last - LEAST), last] },
+      y: { range: (_, least, most) => [0, Math.max(most * 1.1, 1e-3)] },
+    };
+    const options = { ...this.size(), series: [time, ...series], axes, scales, legend: { show: labels[0] !== "" } };
+    this.plot = new uPlot(options, this.data, this.place);
+  }
+
+  size() {
+    return { width: this.place.clientWidth, height: HEIGHT };
+  }
+
+  named(label) {
+    return this.of === "gpu" ? `GPU ${label}` : label;
+  }
+
+  tabulate(place) {
+    const [times, ...columns] = this.data;
+    const minutes = new Map();
+    times.forEach((time, index) => {
+      const name = minute.format(time * 1000);
+      minutes.set(name, [...(minutes.get(name) ?? []), index]);
+    });
+    const rows = [...minutes].map(([name, indices]) => {
+      const means = columns.map((column) => element("td", { text: shown(mean(indices.map((index) => column[index]))) }));
+      return element("tr", {}, element("th", { scope: "row", text: name }), ...means);
+    });
+    const names = this.labels.map((label) => this.named(label) || this.title);
+    const head = element("tr", {}, ...[t("Time"), ...names].map((text) => element("th", { scope: "col", text })));
+    const caption = element("caption", { text: t("{title}: the mean of each minute", { title: this.title }) });
+    place.replaceChildren(element("table", {}, caption, element("thead", {}, head), element("tbody", {}, ...rows)));
+  }
+}
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function shown(value) {
+  return value === null || value === undefined ? "–" : figures.format(value);
+}
+
+function mean(numbers) {
+  const told = numbers.filter((value) => value !== null && value !== undefined);
+  return told.length ? told.reduce((all, value) => all + value, 0) / told.length : null;
+}

@@ -1,0 +1,79 @@
+// The monitor: what was measured in the last minutes, as it comes in, and the charts of it.
+import { call } from "./api.js";
+import { Chart, labels, values } from "./charts.js";
+import { t } from "./say.js";
+
+const KEPT = 900; // seconds that are shown
+const SHOWN = 8; // packages in one chart: those with the most requests
+
+let known = { numbers: [], times: [], series: {} };
+let charts = [];
+let fetching = false;
+let paused = false;
+
+// Whether this page is the monitor.
+export function observing() {
+  const place = document.getElementById("charts");
+  if (!place) return false;
+  charts = [...place.querySelectorAll("figure")].map((figure) => new Chart(figure));
+  document.getElementById("pause").addEventListener("click", pause);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show(true));
+  return true;
+}
+
+// Everything anew: after a connection began, or where a snapshot was missed.
+export async function begin() {
+  if (fetching) return;
+  fetching = true;
+  try {
+    known = await call("GET", "/monitor/history");
+    show();
+  } finally {
+    fetching = false;
+  }
+}
+
+export function observed(more) {
+  if (more.numbers[0] !== known.numbers.at(-1) + 1) begin();
+  else {
+    add(more);
+    show();
+  }
+}
+
+function add(more) {
+  const before = known.times.length;
+  known.numbers.push(...more.numbers);
+  known.times.push(...more.times);
+  for (const name of new Set([...Object.keys(known.series), ...Object.keys(more.series)])) {
+    const column = (known.series[name] ??= Array(before).fill(null));
+    column.push(...(more.series[name] ?? Array(more.times.length).fill(null)));
+  }
+  const old = known.times.findIndex((time) => time > known.times.at(-1) - KEPT);
+  if (old > 0) for (const column of [known.numbers, known.times, ...Object.values(known.series)]) column.splice(0, old);
+}
+
+function pause(event) {
+  paused = !paused;
+  event.target.setAttribute("aria-pressed", paused);
+  show();
+}
+
+// What somebody reads is not taken from under the cursor: neither while it is paused nor where the focus is in it.
+function show(anew = false) {
+  if (paused) return;
+  if (!document.getElementById("now").contains(document.activeElement)) htmx.trigger(document.body, "snapshot-taken");
+  const packages = busiest();
+  for (const chart of charts) chart.draw(known, chart.of === "package" ? packages.shown : labels(known, chart), anew);
+  const more = document.getElementById("more");
+  more.hidden = packages.left === 0;
+  more.textContent = t("The charts show the {shown} packages with the most requests; {left} more are in the table.", { shown: SHOWN, left: packages.left });
+}
+
+function busiest() {
+  const requests = { of: "package", figure: "requests_per_second" };
+  const sum = (label) => values(known, requests, label).reduce((all, value) => all + (value ?? 0), 0);
+  const found = labels(known, requests).map((label) => [sum(label), label]);
+  const shown = found.toSorted(([one], [other]) => other - one).slice(0, SHOWN).map(([, label]) => label);
+  return { shown: shown.sort(), left: found.length - shown.length };
+}
