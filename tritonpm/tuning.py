@@ -183,8 +183,8 @@ def _tuned(record: Record, wish: Wish, search: Search, variants: Variants, known
     alike = (row for row in rows if not row.changes and row.in_flight == rows[0].in_flight)
     total = sum(each.measurements for each in found)
     return Tuned(
-        name, wish.objective, wish.max_p99, journal.ended, journal.spent, total, rows, next(alike, None), base, settings[0], refused,
-        known,
+        name, wish.objective, wish.max_p99, journal.ended, journal.spent, total, rows, next(alike, None), base,
+        settings[0], refused, known,
     )  # fmt: skip
 
 
