@@ -180,11 +180,11 @@ def _tuned(record: Record, wish: Wish, search: Search, variants: Variants, known
     )
     changes = [_changes(base, each) for each in settings]
     rows = tuple(itertools.starmap(partial(_row, goal), zip(found, rights, keeps, changes, strict=True)))
-    now = next((row for row, each in zip(rows, found, strict=True) if not each.candidate.choices), None)
+    alike = (row for row in rows if not row.changes and row.in_flight == rows[0].in_flight)
     total = sum(each.measurements for each in found)
     return Tuned(
-        name, wish.objective, wish.max_p99, journal.ended, journal.spent, total, rows, now, base, settings[0], refused,
-        known,
+        name, wish.objective, wish.max_p99, journal.ended, journal.spent, total, rows, next(alike, None), base,
+        settings[0], refused, known,
     )  # fmt: skip
 
 

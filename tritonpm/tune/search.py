@@ -103,6 +103,7 @@ class Search:
                 ended = f"no settings that were not measured can be {GAIN:.0%} better"
             elif fruitless >= PATIENCE and not self.over:
                 ended = f"the last {len(challengers)} that were tried brought less than {GAIN:.0%}"
+        self._beside_now()
         self._add(Entry(None, ended=ended))
         return ended
 
@@ -156,6 +157,15 @@ class Search:
             if each != self.best:
                 self.ground.leave(each)
         return gained
+
+    def _beside_now(self) -> None:
+        """The best beside the settings as they are, under the same load: only that tells how much better it is."""
+        now = Candidate((), self.best.in_flight) if self.best else None
+        if self.best is None or now is None or now in self.known or self.over or not self._entered(now):
+            return
+        self._measured([self.best, now], len(RUNGS) - 1, RUNGS[-1])
+        self._settle(self.round)
+        self.round += 1
 
     def _entered(self, candidate: Candidate) -> bool:
         self.tell(candidate, self._leading())
