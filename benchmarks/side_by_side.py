@@ -50,8 +50,9 @@ def report(
         "# Side by side with other servers",
         "",
         f"{machine()}; ResNet-50 in {precision} on OpenVINO, but for one row.",
-        f"{rounds} windows of {seconds:g} s of each in turn, medians and quartiles. All but the bare runtimes are asked by",
-        f"one client over gRPC, tensors in the messages, {IN_FLIGHT} requests in flight for throughput and one for latency.",
+        f"{rounds} windows of {seconds:g} s of each in turn, medians and quartiles. All but the bare runtimes are asked",
+        f"by one client over gRPC, tensors in the messages, {IN_FLIGHT} requests in flight for throughput and one for",
+        "latency. "
         "Shares are of what OpenVINO alone reaches in the same round: 100 % means that the server costs nothing.",
         "",
         *_table(seen),
