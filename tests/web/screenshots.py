@@ -1,0 +1,119 @@
+"""The README's pictures of the page: real packages on a real Triton, under a load. `script/screenshots` runs this."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page
+
+from tests.web.browser import chromium, detecting, opened
+from tritonpm.errors import TritonpmError
+from tritonpm.manager import Manager, init
+from tritonpm.serving import Serving
+from tritonpm.web.running import Page as Served
+from tritonpm.web.security import access
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "docs" / "images"
+EXAMPLES = ("digits", "digits-cascade")
+MOST = 300_000  # bytes of a picture
+WATCHED = 60.0  # seconds of load that the monitor shows
+WINDOW = {"width": 1280, "height": 640}
+
+
+def filled(serving: Serving, folder: Path) -> None:
+    """Packages in several states, used by projects."""
+    manager = serving.manager
+    for name in EXAMPLES:
+        manager.import_package(ROOT / "examples" / "packages" / f"{name}.zip")
+        serving.load(name)
+    manager.import_package(detecting(folder / "bolts"), changes={"optimizer": "openvino", "precision": "FP16"})
+    manager.optimising.ensure("bolts")
+    manager.publish("bolts")
+    manager.import_package(detecting(folder / "nuts", "nuts"))
+    manager.change("digits-cascade", {"precision": "FP16", "optimizer": "openvino"}, live=True)
+    serving.load("digits-cascade")
+    for name, project in (("digits", "LINE-3"), ("digits-cascade", "LINE-3"), ("digits-cascade", "LINE-7")):
+        manager.use(name, project, 3600)
+
+
+@contextmanager
+def load(serving: Serving) -> Iterator[None]:
+    """Clients that ask now more, now less."""
+    stop = threading.Event()
+
+    def ask(name: str, pause: float) -> None:
+        while not stop.wait(pause * (1 + time.monotonic() % 20 / 10)):
+            with suppress(TritonpmError):
+                serving.infer(name, None, None)
+
+    threads = [
+        threading.Thread(target=ask, args=(name, pause)) for name, pause in zip(EXAMPLES, (0.02, 0.05), strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def taken(page: Page, name: str) -> None:
+    """A picture of what the window shows. Raises ValueError where it is too large."""
+    place = IMAGES / f"{name}.png"
+    page.screenshot(path=place)
+    size = place.stat().st_size
+    if size > MOST:
+        raise ValueError(f"{place} has {size} bytes, more than {MOST}")
+    print(f"{place.relative_to(ROOT)}: {size // 1024} KiB")
+
+
+def pictures(browser: Browser, url: str) -> None:
+    """All of them."""
+    with opened(browser, url, viewport=WINDOW, locale="en") as page:
+        page.goto("/packages/digits")
+        page.get_by_role("button", name="Ask").click()
+        page.locator("#try-answer table").first.wait_for()
+        taken(page, "package")
+        page.goto("/packages")
+        page.locator("#server .status").wait_for()
+        taken(page, "packages")
+        page.get_by_role("button", name="Configure digits-cascade").click()
+        page.locator("dialog").wait_for()
+        taken(page, "configure")
+        page.goto("/monitor")
+        page.wait_for_timeout(WATCHED * 1000)
+        page.evaluate("document.getElementById('loads').scrollIntoView()")
+        taken(page, "monitor")
+    with opened(browser, url, viewport=WINDOW, locale="zh-CN", color_scheme="dark") as page:
+        page.goto("/packages")
+        page.locator("#server .status").wait_for()
+        taken(page, "packages-zh")
+
+
+def main() -> None:
+    """Make them anew."""
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="tritonpm pictures ") as folder:
+        root = Path(folder) / "workspace"
+        init(root)
+        serving = Serving(Manager.open(root))
+        serving.serve(None, detach=True, timeout=60, standard_ports=False)
+        try:
+            filled(serving, Path(folder))
+            page = Served(root, None, "127.0.0.1", 0, access("127.0.0.1"))
+            with page.running(), load(serving), chromium() as browser:
+                pictures(browser, page.url)
+        finally:
+            serving.stop(15)
+
+
+if __name__ == "__main__":
+    main()
