@@ -208,7 +208,7 @@ class Search:
             self._told(candidate)
         better = held is None or self.losses[best] < before
         self.best = best if better or held in rungs else held  # who could not defend its place keeps it
-        return held is None or self.losses[best] < before - GAIN
+        return held is None or self.losses[best] < before - max(GAIN, _noise(rungs[best]))
 
     def _rungs(self, number: int) -> dict[Candidate, dict[int, Reading]]:
         """What was measured in a round, by candidate and rung."""
@@ -281,6 +281,11 @@ class Search:
             self.known.add(entry.candidate)
             if entry.reading is not None:
                 self.model.learn(entry.candidate, entry.reading)
+
+
+def _noise(readings: Mapping[int, Reading]) -> float:
+    """The share by which a measurement may be off by chance: half of what its windows are apart."""
+    return min(reading.spread for reading in readings.values()) / 2
 
 
 def optimiser() -> Any:
