@@ -26,10 +26,11 @@ START = 180.0  # seconds that a peer has to become ready
 
 @dataclass(frozen=True)
 class Peer:
-    """A server that answers: its gRPC address, and the model's name for each measure."""
+    """A server that answers: its gRPC address, its process, and the model's name for each measure."""
 
     name: str
     url: str
+    pid: int
     models: Mapping[str, str]
 
 
@@ -73,7 +74,7 @@ def by_hand(name: str, model: Path, precision: str, work: Path, _: Path) -> Iter
         with Client(running.grpc, protocol="grpc") as client:
             for each in HINTS:
                 client.load_and_wait(each)
-        yield Peer(name, running.grpc, {each: each for each in HINTS})
+        yield Peer(name, running.grpc, running.pid, {each: each for each in HINTS})
     finally:
         embedded.stop(running, work / "state")
 
@@ -86,8 +87,8 @@ def pytriton(name: str, model: Path, precision: str, work: Path, _: Path) -> Ite
                precision]  # fmt: skip
     own = sysconfig.get_config_var("LIBDIR")  # its stub must not run this Python's library on another one's libpython
     libraries = os.pathsep.join(filter(None, (own, os.environ.get("LD_LIBRARY_PATH"))))
-    with _running(command, work, grpc, LD_LIBRARY_PATH=libraries):
-        yield Peer(name, f"127.0.0.1:{grpc}", {each: each for each in HINTS})
+    with _running(command, work, grpc, LD_LIBRARY_PATH=libraries) as pid:
+        yield Peer(name, f"127.0.0.1:{grpc}", pid, {each: each for each in HINTS})
 
 
 @contextmanager
@@ -106,8 +107,8 @@ def mlserver(name: str, model: Path, precision: str, work: Path, cache: Path) ->
         }
         (work / each).mkdir()
         (work / each / "model-settings.json").write_text(json.dumps(told))
-    with _running([str(program), "start", str(work)], work, grpc, PYTHONPATH=str(HERE)):
-        yield Peer(name, f"127.0.0.1:{grpc}", {each: each for each in HINTS})
+    with _running([str(program), "start", str(work)], work, grpc, PYTHONPATH=str(HERE)) as pid:
+        yield Peer(name, f"127.0.0.1:{grpc}", pid, {each: each for each in HINTS})
 
 
 PEERS: dict[str, Callable[..., object]] = {
@@ -131,7 +132,7 @@ def _mlserver_environment(cache: Path) -> Path:
 
 
 @contextmanager
-def _running(command: Sequence[str], work: Path, port: int, **variables: str) -> Iterator[None]:
+def _running(command: Sequence[str], work: Path, port: int, **variables: str) -> Iterator[int]:
     """A server in a process group of its own until the block ends. Raises RuntimeError where it does not get ready."""
     log = work / "said.log"
     with log.open("w") as said:
@@ -140,7 +141,7 @@ def _running(command: Sequence[str], work: Path, port: int, **variables: str) ->
         )
     try:
         _wait(process, port, log)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         try:
