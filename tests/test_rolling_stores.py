@@ -33,6 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 yield made
 
 
+@pytest.mark.long
 def test_a_fleet_on_a_store_moves_or_goes_back(site: Site, tmp_path: Path) -> None:
     one, two, three = (
         cascade(tmp_path / f"{factor:g}", scaled(2.0, result="m"), scaled(factor, source="m"))
