@@ -70,6 +70,8 @@ class Bench:
 class PrivateBench(Bench):
     """A bench with a server of its own, which packages are put onto."""
 
+    server: Server
+
     def __init__(self, manager: Manager, found: Tool, clients: dict[str, Client], server: Server, folder: Path) -> None:
         super().__init__(manager, found, clients, server)
         self.folder, self._pid, self._empty = folder, server.pid, resident(server.pid)

@@ -29,6 +29,7 @@ from tritonpm.disk import sync
 from tritonpm.errors import ManifestError, PackageError
 
 if TYPE_CHECKING:
+    from tritonpm.catalogue import Entry
     from tritonpm.manager import Manager
     from tritonpm.serving import Serving
 
@@ -89,10 +90,11 @@ def plan(manager: Manager, path: Path, *, prune: bool = False, update: bool = Fa
     sources = {name: _source(manager, path, each) for name, each in declaration.packages.items()}
     digests = {name: _digest(manager, sources[name], name, pinned.get(name)) for name in sources}
     actions: list[views.Action] = []
-    known = {entry.name: entry for entry in manager.catalogue.packages() if not entry.canary_of}
+    entries = {entry.name: entry for entry in manager.catalogue.packages()}
+    known = {name: entry for name, entry in entries.items() if not entry.canary_of}
     settings: dict[str, Settings] = {}
     for name, wanted in declaration.packages.items():
-        actions += _for_package(manager, name, wanted, digests[name], settings)
+        actions += _for_package(manager, name, entries.get(name), wanted, digests[name], settings)
     for name in known.keys() - declaration.packages.keys() if prune else ():
         if known[name].status == "loaded":
             actions.append(views.Action("unload", name, "it is not declared"))
@@ -101,10 +103,8 @@ def plan(manager: Manager, path: Path, *, prune: bool = False, update: bool = Fa
 
 
 def _for_package(
-    manager: Manager, name: str, wanted: Wanted, digest: str, settings: dict[str, Settings]
+    manager: Manager, name: str, entry: Entry | None, wanted: Wanted, digest: str, settings: dict[str, Settings]
 ) -> Iterator[views.Action]:
-    entries = {entry.name: entry for entry in manager.catalogue.packages()}
-    entry = entries.get(name)
     if entry is None:
         yield views.Action("import", name, f"{wanted.source}, {digest[:19]}")
     else:

@@ -315,10 +315,9 @@ class Manager:
             self.catalogue.set_status(name, "ready")
         return revision
 
-    def restore(self, name: str, revision: Revision, source: Source | None = None) -> None:
+    def restore(self, name: str, revision: Revision) -> None:
         """Make `revision` the package's current one, in the catalogue and in the repository.
 
-        `source` is what it was made of where that is not what is chosen now.
         Raises StorageError, and nothing has changed, where one of its folders is somebody else's or a blob has rotted.
         """
         from tritonpm.repository.publish import require_publishable
@@ -326,7 +325,7 @@ class Manager:
         models = tuple(model.name for model in revision.models)
         require_publishable(revision, self.workspace.repository, self.blobs.verify)
         with self.catalogue.intent("publish", models):
-            self.catalogue.add_revision(name, revision, source)
+            self.catalogue.add_revision(name, revision)
             self.settle(models)
 
     def check(self, package: Package, settings: Settings) -> None:
@@ -396,7 +395,8 @@ class Manager:
         """
         from tritonpm.repository.publish import publish, withdraw
 
-        wanted = {model.name: revision for revision in self.catalogue.published() for model in revision.models}
+        owners = self.catalogue.holding(models)
+        wanted = {model.name: revision for revision in owners for model in revision.models}
         revisions = {revision.name: revision for name in models if (revision := wanted.get(name))}
         with self.workspace.scratch("publish") as staging:
             for revision in revisions.values():
@@ -417,11 +417,14 @@ class Manager:
         return tuple(model.name for model in revision.models) if revision else ()
 
     def _require_unloaded(self, name: str) -> None:
+        """Raise BusyError where the package is loaded; members of it that were left loaded are not in the way."""
         from tritonpm.serving import Serving
 
         self.catalogue.get(name)
-        if Serving(self).is_loaded(name):
+        serving = Serving(self)
+        if serving.is_loaded(name):
             raise BusyError(f"{name} is loaded", do=f"`tritonpm unload {name}` first")
+        serving.sweep(name)
 
     def require_unleased(self, name: str) -> None:
         """Raise BusyError where a project uses the package."""

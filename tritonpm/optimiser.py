@@ -6,9 +6,10 @@ made is kept by content as soon as it is proved, so that a job that was interrup
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,21 +28,21 @@ from tritonpm.materials import NOT_ENOUGH, CancelledError, Limits, Materials
 
 
 class Optimiser:
-    """One job on one package."""
+    """One package's optimisation, with the settings of a record, which need not be those in the catalogue."""
 
-    def __init__(self, manager: Manager, job: Job, limits: Limits) -> None:
-        self.manager, self.job = manager, job
-        self.folder = manager.catalogue.jobs.folder(job.id)
-        self.record: Record = manager.catalogue.get(job.package)
-        self.package, self.settings = self.record.package, self.record.settings
-        self.materials = Materials(
-            manager,
-            self.record,
-            self.folder,
-            limits,
-            events=str(self.folder / EVENTS),
-            cancelled=(self.folder / CANCEL).exists,
-        )
+    def __init__(
+        self,
+        manager: Manager,
+        record: Record,
+        folder: Path,
+        limits: Limits,
+        *,
+        events: str = os.devnull,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.manager, self.record = manager, record
+        self.package, self.settings = record.package, record.settings
+        self.materials = Materials(manager, record, folder, limits, events=events, cancelled=cancelled)
         self.axes = self.materials.axes
 
     def run(self) -> None:
@@ -201,7 +202,9 @@ def run(root: Path, number: int) -> None:
     job = manager.catalogue.jobs.get(number)
     state, reason = "failed", "the optimiser has ended with an internal error, see its log"
     try:
-        optimiser = Optimiser(manager, job, msgspec.convert(job.request, Limits))
+        folder, limits = manager.catalogue.jobs.folder(job.id), msgspec.convert(job.request, Limits)
+        record, cancelled = manager.catalogue.get(job.package), (folder / CANCEL).exists
+        optimiser = Optimiser(manager, record, folder, limits, events=str(folder / EVENTS), cancelled=cancelled)
         try:
             optimiser.run()
         finally:

@@ -220,10 +220,15 @@ def named(spec: str) -> tuple[str, int | None]:
 
 def write_report(path: Path, results: Sequence[Result]) -> None:
     """Write results as a page. Raises RequirementError without plotly, StorageError."""
-    from tritonpm.disk import storage_error
     from tritonpm.perf.report import html
 
-    page = html(results)
+    write_page(path, html(results))
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page. Raises StorageError."""
+    from tritonpm.disk import storage_error
+
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:

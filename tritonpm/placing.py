@@ -104,8 +104,8 @@ def memory_of(manager: Manager, name: str) -> tuple[int, str]:
     devices = [gpu.name for gpu in target().gpus] if on_gpu else [HOST]
     sizes = [manager.catalogue.artefacts.memory(revision.digest, device) for device in devices]
     measured = max((size for size in sizes if size is not None), default=None)
-    count = max(instances(own, target(), record.package) for own in stages)
-    weights = sum(file.size for file in record.package.files)
+    count = sum(instances(own, target(), record.package) for own in stages)
+    weights = sum(file.size for file in record.package.files) // len(stages)
     found = need(weights, count if on_gpu or measured is None else 1, measured=measured)  # a host's is of them all
     return -(-found.bytes // _MIB), found.how
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm import probing
 from tritonpm.errors import ServerError
-from tritonpm.members import unload_unneeded
-from tritonpm.repository.config import REVISION
+from tritonpm.members import inner, unload_unneeded
 from tritonpm.upkeep import serves
 
 if TYPE_CHECKING:
@@ -59,8 +58,8 @@ def bring(client: Client, revision: Revision, *, timeout: float) -> None:
 
 def tidy(manager: Manager, client: Client, name: str, more: Iterable[str] = ()) -> None:
     """Unload rehearsals and members of other revisions, and `more`, where nothing needs them. Raises ServerError."""
-    stale = {state.name for state in client.index() if state.name.startswith(f"{name}.")}
-    unload_unneeded(manager, client, stale.union(more, manager.catalogue.models_ever(name)) - {name})
+    stale = {each for each in client.serving() if each.startswith(f"{name}.")}
+    unload_unneeded(client, stale.union(more, manager.catalogue.models_ever(name)) - {name})
 
 
 def counted(client: Client, name: str) -> Counted:
@@ -75,7 +74,7 @@ def synchronised(manager: Manager, client: Client, wanted: Collection[str], *, t
     Models that are of no package here are left alone, and so is what of ours is loaded right. Raises ServerError.
     """
     revisions = {revision.name: revision for revision in manager.catalogue.published()}
-    ready = {state.name for state in client.index() if state.state == "READY"}
+    ready = client.serving()
     done = []
     for name in sorted(set(wanted) & revisions.keys()):
         if name not in ready or not serves(client, revisions[name]):
@@ -84,11 +83,5 @@ def synchronised(manager: Manager, client: Client, wanted: Collection[str], *, t
     for name in sorted((ready & {entry.name for entry in manager.catalogue.packages()}) - set(wanted)):
         client.unload_and_wait(name)
         done.append(f"unloaded {name}")
-    unload_unneeded(manager, client, _inner(client))
+    unload_unneeded(client, inner(client))
     return done
-
-
-def _inner(client: Client) -> list[str]:
-    """The models of ours that are no public ones: members, rehearsals."""
-    names = {state.name for state in client.index() if state.state == "READY" and "." in state.name}
-    return [name for name in names if REVISION in client.config(name).get("parameters", {})]

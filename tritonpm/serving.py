@@ -25,7 +25,6 @@ from tritonpm.undoing import UNKNOWN, undone
 from tritonpm.upkeep import drift, serves
 
 if TYPE_CHECKING:
-    from tritonpm.catalogue import Published
     from tritonpm.data import Revision
     from tritonpm.manager import Manager
 
@@ -258,7 +257,7 @@ class Serving:
         manager = self.manager
         try:
             client.unload_and_wait(name, timeout=timeout)
-            unload_unneeded(manager, client, manager.catalogue.models_ever(name))
+            unload_unneeded(client, manager.catalogue.models_ever(name))
         except ServerError as error:
             raise ServerError(f"{name} could not be unloaded: {error.what}", do=UNKNOWN) from None
         status = "ready" if manager.catalogue.get(name).revision else "imported"
@@ -328,30 +327,36 @@ class Serving:
                 do="check that it reads this workspace's model_repository",
             )
 
-    def _answering(self, client: Client, name: str) -> Published | None:
+    def _answering(self, client: Client, name: str) -> Revision | None:
         """The revision that answers: not the current one where a load was killed after it had published."""
         if not client.ready(name):
             return None
-        history = [each for each in self.manager.catalogue.history(name) if each.revision.name == name]
-        answers = [each for each in history if serves(client, each.revision)]
-        return next(iter(answers or [each for each in history if each.current]), None)
+        known = [each.revision for each in self.manager.catalogue.history(name) if each.revision.name == name]
+        answers = [revision for revision in known if serves(client, revision)]
+        return next(iter(answers), self.manager.catalogue.revision(name))
 
-    def _take_back(self, client: Client, name: str, before: Published | None) -> None:
+    def _take_back(self, client: Client, name: str, before: Revision | None) -> None:
         """What did not prove itself does not stay: the revision that served before comes back, or nothing serves."""
         if before is None:
             client.unload_and_wait(name)
-            unload_unneeded(self.manager, client, self.manager.catalogue.models_ever(name))
+            unload_unneeded(client, self.manager.catalogue.models_ever(name))
         else:
-            self.manager.restore(name, before.revision, before.source)
+            self.manager.restore(name, before)
             client.load_and_wait(name)
+
+    def sweep(self, name: str) -> None:
+        """Unload the members of a package that does not serve, which somebody has left loaded. Raises ServerError."""
+        if self.manager.server is not None or self.server is not None:
+            with self.client() as client:
+                self._unload_old(client, name)
 
     def _unload_old(self, client: Client, name: str) -> None:
         """Members of earlier revisions, and what a killed switch was rehearsing, go once nothing needs them.
 
         All that is named NAME.… is of this package: public names have no dot.
         """
-        stale = {state.name for state in client.index() if state.name.startswith(f"{name}.")}
-        unload_unneeded(self.manager, client, stale | self.manager.catalogue.models_ever(name) - {name})
+        stale = {each for each in client.serving() if each.startswith(f"{name}.")}
+        unload_unneeded(client, stale | self.manager.catalogue.models_ever(name) - {name})
 
     def _log_size(self) -> int:
         return Path(self.server.log).stat().st_size if self.server else 0

@@ -128,7 +128,7 @@ class Switching:
                 probing.probe(manager, client, record, model=shadow.name)
                 client.unload_and_wait(shadow.name)
         except TritonpmError as error:
-            back = undone([lambda: unload_unneeded(manager, client, (shadow.name, *new))])
+            back = undone([lambda: unload_unneeded(client, (shadow.name, *new))])
             manager.settle(_names(revision))
             raise _told(revision.name, error, "" if back else UNKNOWN) from None
         manager.settle((shadow.name,))

@@ -10,7 +10,7 @@ from tritonpm import views
 from tritonpm.catalogue.blobs import digest_of
 from tritonpm.data import RepositoryFile, Revision
 from tritonpm.errors import StorageError, TritonpmError
-from tritonpm.members import unload_unneeded, users_of
+from tritonpm.members import inner, unneeded, users_of
 from tritonpm.repository.config import REVISION
 from tritonpm.repository.publish import is_ours
 
@@ -86,7 +86,7 @@ def _apart(place: Path, file: RepositoryFile) -> str:
 def drift(manager: Manager, client: Client) -> list[str]:
     """Where what the server serves is not what the catalogue says, one sentence each."""
     found = []
-    states = {state.name: state for state in client.index() if state.state == "READY"}
+    states = client.serving()
     owners = {model.name: revision for revision in manager.catalogue.published() for model in revision.models}
     wanted = set(manager.catalogue.wanted())
     for entry in manager.catalogue.packages():
@@ -101,7 +101,7 @@ def drift(manager: Manager, client: Client) -> list[str]:
             found.append(f"{entry.name} is served, and recorded as {entry.status}: somebody else loaded it")
         elif entry.name in states and revision and not serves(client, revision):
             found.append(f"{entry.name} is served in another revision than {entry.revision}, which is recorded")
-    for name in sorted(states.keys() - owners.keys()):
+    for name in sorted(states - owners.keys()):
         found.append(f"{name} is served, and is of no package here")
     return found
 
@@ -120,7 +120,7 @@ def sync(serving: Serving) -> Iterator[tuple[str, str, str]]:
     """
     manager = serving.manager
     with serving.client() as client:
-        states = {state.name for state in client.index() if state.state == "READY"}
+        states = client.serving()
         owners = {model.name: revision for revision in manager.catalogue.published() for model in revision.models}
         todo = []
         for entry in manager.catalogue.packages():
@@ -130,26 +130,21 @@ def sync(serving: Serving) -> Iterator[tuple[str, str, str]]:
                 todo.append(("loaded", entry.name))
             elif there and not wanted:
                 todo.append(("unloaded", entry.name))
-        for name in sorted(states - owners.keys()):
-            if "." in name and REVISION in client.config(name).get("parameters", {}):  # public names have no dot
-                todo.append(("tidied", name))
     for done, name in todo:
         try:
-            _do(serving, done, name)
+            serving.load(name) if done == "loaded" else serving.unload(name, force=True)
         except TritonpmError as error:
             yield done, name, str(error)
         else:
             yield done, name, ""
-
-
-def _do(serving: Serving, done: str, name: str) -> None:
-    if done == "loaded":
-        serving.load(name)
-    elif done == "unloaded":
-        serving.unload(name, force=True)
-    else:
-        with serving.client() as client, serving.manager.changing(f"tidy {name}"):
-            unload_unneeded(serving.manager, client, [name])
+    with serving.client() as client, manager.changing("sync"):
+        for name in unneeded(client, inner(client)):
+            try:
+                client.unload_and_wait(name)
+            except TritonpmError as error:
+                yield "tidied", name, str(error)
+            else:
+                yield "tidied", name, ""
 
 
 def why(serving: Serving, name: str) -> list[str]:

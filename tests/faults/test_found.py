@@ -14,6 +14,8 @@ from tests.test_switching import serving_answer
 from tritonpm.errors import ServerError, StorageError
 from tritonpm.manager import Manager, init
 from tritonpm.serving import Serving
+from tritonpm.switching import NEXT, shadow_of
+from tritonpm.upkeep import drift, sync
 
 
 @pytest.fixture
@@ -103,6 +105,35 @@ def test_what_a_kill_left_and_cannot_be_finished_stands_in_nobodys_way(manager: 
         pass
     assert later.verify() == []
     assert later.catalogue.open_intents() == []
+
+
+@pytest.mark.server
+def test_what_serves_without_a_folder_is_known(serving: Serving) -> None:
+    manager = serving.manager
+    with serving.client() as client:
+        client.load_and_wait("p")
+        shutil.rmtree(manager.workspace.repository / "p")
+        assert drift(manager, client) == ["p is served, and recorded as ready: somebody else loaded it"]
+        assert list(sync(serving)) == [("unloaded", "p", "")]
+        assert not client.ready("p")
+
+
+@pytest.mark.server
+def test_what_a_killed_switch_was_rehearsing_goes(serving: Serving) -> None:
+    manager = serving.manager
+    serving.load("c")
+    revision = manager.catalogue.revision("c")
+    assert revision is not None
+    with serving.client() as client:
+        manager.put(shadow_of(revision))
+        client.load_and_wait("c" + NEXT)
+        manager.settle(("c" + NEXT,))  # as the next change does after the kill: the folder goes, what is loaded stays
+        assert drift(manager, client) == ["c.next is served, and is of no package here"]
+        assert list(sync(serving)) == [("tidied", "c.next", "")]
+        assert client.serving() == {model.name for model in revision.models}
+        client.unload_and_wait("c")  # somebody else, who leaves the members
+        manager.remove("c")
+        assert client.serving() == set()
 
 
 @pytest.mark.server

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import count
@@ -198,6 +198,19 @@ class Catalogue:
         for (revision,) in self._database.all(query):
             yield self._decoded(revision, Revision)
 
+    def holding(self, models: Iterable[str]) -> Iterator[Revision]:
+        """The current revisions that have one of `models`; only what may have one is decoded."""
+        wanted = set(models)
+        query = (
+            "SELECT r.revision FROM revisions r JOIN packages p ON p.name = r.package AND p.revision = r.number "
+            "WHERE EXISTS (SELECT 1 FROM json_each(?) m WHERE instr(r.revision, m.value))"
+        )
+        names = _json([msgspec.json.encode(name).decode() for name in sorted(wanted)]).decode()
+        for (row,) in self._database.all(query, names):
+            revision = self._decoded(row, Revision)
+            if wanted & {model.name for model in revision.models}:
+                yield revision
+
     def referenced_blobs(self) -> set[str]:
         """The digests that a package, a revision or a proof refers to."""
         found: set[str] = set()
@@ -269,30 +282,34 @@ class Catalogue:
         with self._changing(name):
             self._database.do("DELETE FROM packages WHERE name = ?", name)
 
-    def add_revision(self, name: str, revision: Revision, source: Source | None = None) -> int:
+    def add_revision(self, name: str, revision: Revision) -> int:
         """Make `revision` the current one of a package; its number. Raises NotFoundError.
 
-        `source` is what it was made of where that is not what is chosen now.
+        One that is known keeps what it was made of: who goes back to it may have chosen something else by then.
         """
         with self._database.transaction():
             record = self.get(name)
             known = self._database.one(
-                "SELECT number FROM revisions WHERE package = ? AND digest = ?", name, revision.digest
+                "SELECT number, version FROM revisions WHERE package = ? AND digest = ?", name, revision.digest
             )
-            row = known or self._database.one(
-                "SELECT coalesce(max(number), 0) + 1 FROM revisions WHERE package = ?", name
-            )
-            number, source = int(row[0]), source or Source(record.package, record.settings)
-            version = self.version_of(name, source.package.digest)
+            number, version = known or self._add_revision(name, revision, Source(record.package, record.settings))
             self._database.do(
-                "INSERT OR REPLACE INTO revisions (package, number, digest, revision, source, published, version) "
-                "VALUES (?,?,?,?,?,?,?)",
-                name, number, revision.digest, _json(revision), _json(source), time.time(), version,
-            )  # fmt: skip
+                "UPDATE revisions SET published = ? WHERE package = ? AND number = ?", time.time(), name, number
+            )
             self._database.do(
                 "UPDATE packages SET revision = ?, versions = max(versions, ?) WHERE name = ?", number, version, name
             )
-        return number
+        return int(number)
+
+    def _add_revision(self, name: str, revision: Revision, source: Source) -> tuple[int, int]:
+        """The number and the version that it gets."""
+        query = "SELECT coalesce(max(number), 0) + 1 FROM revisions WHERE package = ?"
+        number, version = int(self._database.one(query, name)[0]), self.version_of(name, source.package.digest)
+        self._database.do(
+            "INSERT INTO revisions (package, number, digest, revision, source, version) VALUES (?,?,?,?,?,?)",
+            name, number, revision.digest, _json(revision), _json(source), version,
+        )  # fmt: skip
+        return number, version
 
     def replace(self, name: str, package: Package, settings: Settings, summary: Summary) -> None:
         """Another content and settings under the same name: an upgrade, or the way back. Raises NameTakenError."""

@@ -97,7 +97,8 @@ class Jobs:
 
     def busy(self) -> dict[str, Job]:
         """The running jobs, by package."""
-        return {job.package: job for job in self.all() if job.state == RUNNING}
+        rows = self._database.all(f"SELECT {_COLUMNS} FROM jobs WHERE state = 'running' ORDER BY id DESC")  # noqa: S608
+        return {job.package: job for job in map(self._job, rows) if job.state == RUNNING}
 
     def create(self, package: str, request: dict[str, Any]) -> Job:
         """A job that is about to be started. Raises BusyError where the package has one."""

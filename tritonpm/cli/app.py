@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.registry": ("pull", "push", "sign", "policy"),
     "tritonpm.cli.usage": ("use", "projects"),
     "tritonpm.cli.perf": ("perf",),
+    "tritonpm.cli.tune": ("tune",),
     "tritonpm.cli.declared": ("plan", "apply", "declare"),
     "tritonpm.cli.repository": ("render", "lint"),
     "tritonpm.cli.stores": ("publish",),

@@ -27,7 +27,13 @@ def envelope(kind: str, data: object, form: str) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; as wide as it needs to be where standard output is no terminal."""
-    show(listing(columns, rows))
+    cells = [[*columns], *(["" if cell is None else str(cell) for cell in row] for row in rows)]
+    if sys.stdout.isatty() or not all(cell.isascii() and cell.isprintable() for row in cells for cell in row):
+        show(listing(columns, cells[1:]))
+        return
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]  # rich takes seconds for thousands of rows
+    for row in cells:
+        sys.stdout.write("  ".join(map(str.ljust, row, widths)).rstrip() + "\n")
 
 
 def listing(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

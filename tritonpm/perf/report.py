@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -23,23 +23,45 @@ _COLUMNS = ("Batch", "Instances", "Load", "Inferences/s", "Spread", "p50 ms", "p
 
 def html(results: Sequence[Result]) -> str:
     """One page with every result. Raises RequirementError without plotly."""
-    try:
-        import plotly.graph_objects as draw
-        import plotly.io
-    except ModuleNotFoundError:
-        raise RequirementError("the report needs plotly", do='pip install "tritonpm[perf]"') from None
-
+    draw = plotting()
     parts = []
     for number, result in enumerate(results):
         charts = [_curves(draw, result), _shares(draw, result)]
-        drawn = [
-            plotly.io.to_html(chart, full_html=False, include_plotlyjs=not number and not place)
-            for place, chart in enumerate(charts)
-        ]
-        parts.append("\n".join([_heading(result), _table(result), *drawn, _facts(result)]))
+        drawn = [embedded(chart, first=not number and not place) for place, chart in enumerate(charts)]
+        parts.append(
+            "\n".join([_heading(result), table(_COLUMNS, map(_cells, figures(result).rows)), *drawn, _facts(result)])
+        )
     names = ", ".join(sorted({result.package for result in results}))
-    head = f'<meta charset="utf-8"><title>{escape(names)}: performance</title><style>{_STYLE}</style>'
+    return page(f"{names}: performance", parts)
+
+
+def plotting() -> Any:
+    """What draws charts. Raises RequirementError without plotly."""
+    try:
+        import plotly.graph_objects as draw
+    except ModuleNotFoundError:
+        raise RequirementError("the report needs plotly", do='pip install "tritonpm[perf]"') from None
+    return draw
+
+
+def embedded(chart: Any, *, first: bool) -> str:
+    """A chart as a part of a page, whose `first` one brings the code that draws."""
+    import plotly.io
+
+    return str(plotly.io.to_html(chart, full_html=False, include_plotlyjs=first))
+
+
+def page(title: str, parts: Sequence[str]) -> str:
+    """A page of its own."""
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"<hr>".join(parts)}</body></html>\n'
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of figures."""
+    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    body = "".join(f"<tr>{''.join(f'<td class=n>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def _curves(draw: Any, result: Result) -> Any:
@@ -84,14 +106,6 @@ def _heading(result: Result) -> str:
     revision = f"revision {result.revision}" if result.revision else "not published"
     what = f"{result.package} {result.version}, {revision}"
     return f"<h1>{escape(what)}</h1><p>Result {result.number}, {escape(result.measured)}, {escape(result.inputs)}.</p>"
-
-
-def _table(result: Result) -> str:
-    found = figures(result)
-    head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
-    rows = ("".join(f"<td class=n>{escape(cell)}</td>" for cell in _cells(row)) for row in found.rows)
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -173,6 +173,10 @@ class Client:
         keys = ("name", "version", "state", "reason")
         return [ModelState(*(str(model.get(key, "")) for key in keys)) for model in models]
 
+    def serving(self) -> set[str]:
+        """The models that can be asked: all of them, where the index leaves out those whose folder is gone."""
+        return {each.name for each in self.statistics()}
+
     def config(self, name: str, version: str = "") -> dict[str, Any]:
         """The model's configuration as the server completed it."""
         answer: dict[str, Any] = self._call("get_model_config", name, version, as_json=True)

@@ -1,0 +1,147 @@
+"""Operations by name, done here or in a process of its own that dies, or kills the server, at a chosen moment."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from tritonpm import serving as served
+from tritonpm.catalogue.database import Database
+from tritonpm.errors import TritonpmError
+from tritonpm.manager import Manager
+from tritonpm.serving import Serving
+from tritonpm.switching import Switching
+from tritonpm.triton.client import Client
+
+MOMENT = 0.02  # seconds in which clients are looked for: here are none
+LONGEST = 120.0  # seconds for one operation
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload([__name__, "onnxruntime", "tritonclient.http", "tritonclient.grpc", "pydantic", "yaml"])
+
+
+@dataclass(frozen=True)
+class Fate:
+    """At the `moment`th thing that an operation does to a file, the catalogue or the server, `victim` is killed."""
+
+    victim: str  # manager | server
+    moment: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an operation ended: done, refused (by `error`) or killed; `struck`: its fate was met."""
+
+    state: str
+    error: str = ""
+    sentence: str = ""
+    struck: bool = False
+
+
+def perform(serving: Serving, what: str, name: str, *told: Any) -> None:
+    """One operation on one package. Raises TritonpmError."""
+    manager, switching = serving.manager, Switching(serving)
+    does: dict[str, Callable[..., object]] = {
+        "import": lambda source: manager.import_package(Path(source), name=name),
+        "set": lambda changes: manager.change(name, changes),
+        "set live": lambda changes: switching.set(name, changes),
+        "upgrade": lambda source: switching.upgrade(name, Path(source)),
+        "roll back": lambda: switching.roll_back(name),
+        "load": lambda: serving.load(name),
+        "unload": lambda force: serving.unload(name, force=force),
+        "rename": lambda other: manager.rename(name, other),
+        "remove": lambda: manager.remove(name),
+        "prune": lambda keep: manager.prune(name, keep),
+        "mend": manager.mend,
+    }
+    does[what](*told)
+
+
+def act(serving: Serving, fate: Fate | None, what: str, name: str, *told: Any) -> Outcome:
+    """An operation with its fate; without one it is done in this process."""
+    if fate is None:
+        try:
+            perform(serving, what, name, *told)
+        except TritonpmError as error:
+            return Outcome("refused", type(error).__name__, str(error))
+        return Outcome("done")
+    return _elsewhere(serving, fate, what, name, *told)
+
+
+def _elsewhere(serving: Serving, fate: Fate, what: str, name: str, *told: Any) -> Outcome:
+    ours, theirs = _FORKS.Pipe(duplex=False)
+    victim = serving.server.pid if fate.victim == "server" and serving.server else None
+    arguments = (theirs, serving.manager.workspace.root, fate.moment, victim, what, name, *told)
+    process = _FORKS.Process(target=_child, args=arguments, daemon=True)
+    process.start()
+    theirs.close()
+    process.join(LONGEST)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        raise AssertionError(f"{what} {name} {told} hangs with {fate}")
+    with ours, suppress(EOFError):
+        outcome: Outcome = ours.recv()
+        return outcome
+    assert process.exitcode == -signal.SIGKILL, f"{what} {name} {told} ended with {process.exitcode}: a bug"
+    return Outcome("killed", struck=True)
+
+
+def _child(answer: Connection, root: Path, moment: int, victim: int | None, what: str, name: str, *told: Any) -> None:
+    served._MOMENT = MOMENT
+    serving = Serving(Manager.open(root))
+    moments = _Moments(root, moment, victim or os.getpid())
+    moments.watch()
+    try:
+        perform(serving, what, name, *told)
+    except TritonpmError as error:
+        outcome = Outcome("refused", type(error).__name__, str(error), moments.left <= 0)
+    else:
+        outcome = Outcome("done", struck=moments.left <= 0)
+    moments.left = 0
+    if os.environ.get("TRITONPM_MOMENTS"):
+        print(f"{what}: {moments.seen} moments", flush=True)
+    answer.send(outcome)
+
+
+class _Moments:
+    """Counts what this process does in a workspace; at the last moment the victim is killed."""
+
+    def __init__(self, root: Path, moment: int, victim: int) -> None:
+        self.root, self.left, self.victim, self.seen = str(root), moment, victim, 0
+
+    def reached(self) -> None:
+        self.left, self.seen = self.left - 1, self.seen + 1
+        if self.left == 0:
+            with suppress(ProcessLookupError):
+                os.kill(self.victim, signal.SIGKILL)
+
+    def watch(self) -> None:
+        """Every call on a file of the workspace, and before and after each statement and each call of the server."""
+
+        def heard(event: str, arguments: tuple[Any, ...]) -> None:
+            if arguments and isinstance(arguments[0], (str, Path)) and str(arguments[0]).startswith(self.root):
+                self.reached()
+
+        sys.addaudithook(heard)
+        self._around(Database, "do")
+        self._around(Client, "_call")
+
+    def _around(self, owner: type, method: str) -> None:
+        plain = getattr(owner, method)
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            self.reached()
+            try:
+                return plain(*arguments, **options)
+            finally:
+                self.reached()
+
+        setattr(owner, method, counted)

@@ -1,0 +1,135 @@
+"""Where candidates for a package's settings compete: a server of our own, with several of them loaded side by side."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import psutil
+
+from tritonpm import probing
+from tritonpm.errors import ServerError, TritonpmError
+from tritonpm.hardware import target
+from tritonpm.hardware.memory import need
+from tritonpm.perf.counters import counts
+from tritonpm.perf.measurement import Load
+from tritonpm.preflight import room_for
+from tritonpm.repository.config import instances
+from tritonpm.tune.reading import Reading
+from tritonpm.tune.search import Refused
+from tritonpm.tune.space import Candidate, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tritonpm.bench import PrivateBench
+    from tritonpm.catalogue import Record
+    from tritonpm.data import Revision, Settings
+    from tritonpm.perf.measurement import Measurement
+
+_MIB = 1 << 20
+
+
+class Arena:
+    """One package's; `prove` refuses settings whose answers are not as right as they must be."""
+
+    def __init__(self, bench: PrivateBench, record: Record, load: Load, prove: Callable[[Settings], None]) -> None:
+        self.bench, self.record, self.load, self.prove = bench, record, load, prove
+        self.manager = bench.manager
+        self.there: dict[Candidate, tuple[str, Record, Revision]] = {}
+        self.count = 0
+
+    def enter(self, candidate: Candidate) -> None:
+        """Load it under a name of its own and probe it. Raises Refused; ServerError where the server has gone."""
+        same = next((held for other, held in self.there.items() if other.choices == candidate.choices), None)
+        if same or candidate in self.there:
+            self.there[candidate] = self.there.get(candidate) or same  # type: ignore[assignment]
+            return
+        try:
+            self._enter(candidate)
+        except TritonpmError as error:
+            self._require_server()
+            raise Refused(str(error)) from None
+
+    def measure(self, candidate: Candidate, seconds: float) -> Reading:
+        """Put it under its load. Raises Refused; ServerError where the server has gone."""
+        name, record, _ = self.there[candidate]
+        load = replace(self.load, concurrency=candidate.in_flight, seconds=seconds)
+        client = self.bench.clients[load.protocol]
+        try:
+            before, spent = counts(client, name).inferences, self._cpu_seconds()
+            found = self.bench.measure(record, name, load)
+            done, spent = counts(client, name).inferences - before, self._cpu_seconds() - spent
+        except TritonpmError as error:
+            self._require_server()
+            self.leave(candidate)
+            raise Refused(str(error)) from None
+        work = spent / max(1, done)
+        latency = found.latency
+        return Reading(found.throughput, latency.p50, latency.p99, _shared(found, work, record), found.memory, seconds)
+
+    def leave(self, candidate: Candidate) -> None:
+        """Unload it, unless another candidate with the same settings is there; members that another one has stay."""
+        held = self.there.pop(candidate, None)
+        if held is None or held in self.there.values():
+            return
+        client = self.bench.clients["grpc"]
+        needed = {model.name for _, _, revision in self.there.values() for model in revision.models}
+        client.unload_and_wait(held[0])
+        for model in held[2].models[:-1]:
+            if model.name not in needed:
+                client.unload_and_wait(model.name)
+
+    def _enter(self, candidate: Candidate) -> None:
+        base, package = self.record.settings, self.record.package
+        settings = settings_of(candidate, base, self.load.batch, cascade=package.cascade)
+        record = replace(self.record, settings=settings)
+        self.manager.check(package, settings)
+        self.prove(settings)
+        self._require_memory(record)
+        self.count += 1
+        name = f"{package.name}-{self.count}"
+        revision = self.manager.trial_revision(record, name)
+        with room_for(self.manager, record, revision):
+            self.bench.put(record, name)
+        self.there[candidate] = (name, record, revision)
+        try:
+            probing.probe(self.manager, self.bench.clients["grpc"], record, model=name)
+        except TritonpmError:
+            self.leave(candidate)
+            raise
+
+    def _require_memory(self, record: Record) -> None:
+        """What runs on the CPU needs this machine's memory. Raises ServerError."""
+        package, weights = record.package, sum(file.size for file in record.package.files)
+        own = [record.settings.for_stage(stage.name) for stage in package.stages]
+        count = max((instances(each, target(), package) for each in own if not each.on_gpu), default=0)
+        wanted, free = need(weights, count), psutil.virtual_memory().available
+        if count and wanted.bytes > free:
+            raise ServerError(f"it may need {wanted.bytes // _MIB} MiB ({wanted.how}), and {free // _MIB} MiB are free")
+
+    def _cpu_seconds(self) -> float:
+        """That the server and all below it have used."""
+        total = 0.0
+        with suppress(psutil.NoSuchProcess):
+            root = psutil.Process(self.bench.server.pid)
+            for process in (root, *root.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):  # it ended while we looked
+                    times = process.cpu_times()
+                    total += times.user + times.system
+        return total
+
+    def _require_server(self) -> None:
+        if not self.bench.server.alive:
+            raise ServerError("the server that was measured on has ended", do="tune again: it goes on from here")
+
+
+def _shared(found: Measurement, work: float, record: Record) -> dict[str, float]:
+    """The CPU-seconds of an inference, divided among the stages as their compute times are."""
+    if not record.package.cascade:
+        return {record.package.stages[0].name: work}
+    computes = [each.compute_input + each.compute + each.compute_output for each in found.stages]
+    whole = sum(computes) or 1.0
+    names = [each.model.rpartition(".")[0] for each in found.stages]
+    return {name: work * compute / whole for name, compute in zip(names, computes, strict=True)}

@@ -1,0 +1,172 @@
+"""The command that finds the best settings."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.settings import Words
+from tritonpm.data import PRECISIONS
+
+if TYPE_CHECKING:
+    from tritonpm.tune.pareto import Tuned
+    from tritonpm.tune.search import Standing
+    from tritonpm.tune.space import Candidate
+
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BAR = 20  # characters of the longest bar
+_OBJECTIVES = ("throughput", "latency", "cost")
+
+
+class Duration(click.ParamType[Any]):
+    """A time such as 50ms, 90s or 5m."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """In seconds."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(rf"(\d+(?:\.\d+)?)({'|'.join(_UNITS)})", str(value))
+        if not found or not float(found[1]):
+            self.fail(f"{value!r} is no time such as 50ms, 90s or 5m", param, ctx)
+        return float(found[1]) * _UNITS[found[2]]
+
+
+class Share(click.ParamType[Any]):
+    """A share such as 99% or 0.99."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """From 0 to 1."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", str(value))
+        share = float(found[1]) / (100 if found[2] else 1) if found else 2.0
+        if share > 1:
+            self.fail(f"{value!r} is no share such as 99% or 0.99", param, ctx)
+        return share
+
+
+class Precisions(Words):
+    """A comma-separated list of precisions."""
+
+    name = "P,P"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """In capitals."""
+        found = tuple(each.upper() for each in super().convert(value, param, ctx))
+        if unknown := set(found) - set(PRECISIONS):
+            self.fail(f"{', '.join(sorted(unknown))} is none of {', '.join(PRECISIONS)}", param, ctx)
+        return found
+
+
+@command(
+    "tune",
+    examples="""
+    tritonpm tune bolts
+    tritonpm tune bolts --max-p99 50ms --min-accuracy 99% --budget 5m --html report.html
+    tritonpm tune bolts --objective latency --precisions fp32 --apply
+    tritonpm tune bolts --objective cost --price 0.9 -o json
+    """,
+)
+@click.argument("name", metavar="NAME")
+@click.option("--objective", type=click.Choice(_OBJECTIVES), default="throughput", show_default=True)
+@click.option("--max-p99", type=Duration(), help="The latency that 99 of 100 requests must keep, e.g. 50ms.")
+@click.option("--min-accuracy", type=Share(), help="Agreement with the model as it came, e.g. 99%.")
+@click.option("--budget", type=Duration(), default="5m", show_default=True, help="The most time that it may take.")
+@click.option("--precisions", type=Precisions(), help="Which to try [default: fp32 and int8; fp16 too on GPUs].")
+@click.option("--concurrency", type=click.IntRange(1), help="Requests that your clients have in flight.")
+@click.option("-b", "--batch-size", "batch", type=click.IntRange(1), default=1, show_default=True, help="Of a request.")
+@click.option("--protocol", type=click.Choice(("grpc", "http")), default="grpc", show_default=True)
+@click.option("--price", type=click.FloatRange(min=0, min_open=True), metavar="PER_HOUR", help="Of the machine.")
+@click.option("--apply", is_flag=True, help="Switch to what is found, live.")
+@click.option("--again", is_flag=True, help="Measure anew what was measured already.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a report, too.")
+@on_a_server
+@reading
+@pass_app
+def tune_command(
+    app: App, /, name: str, budget: float, apply: bool, again: bool, html: Path | None, **wished: Any
+) -> None:
+    """Find the best settings on this machine: backend, precision, instances, threads, streams and batching.
+
+    It measures on a server of its own. What it measured is kept: interrupted, it goes on where it stopped.
+    """
+    from tritonpm.tuning import Tuning, Wish
+
+    tuning = Tuning(app.switching())
+    wish = Wish(**{key: value for key, value in wished.items() if value is not None})
+    with Shown(app) as shown:
+        tuned = tuning.tune(name, wish, budget=budget, again=again, tell=shown)
+    app.emit("TuneResult", tuned, lambda: describe(app, tuned))
+    if html:
+        _write(app, html, tuned)
+    if apply:
+        _apply(app, tuning, tuned)
+
+
+class Shown(ExitStack):
+    """Shows what is tried, and the best so far."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__()
+        self.app, self.best = app, ""
+
+    def __call__(self, candidate: Candidate, best: Standing | None) -> None:
+        """A line for each new best; on a terminal also what is tried at the moment."""
+        self.close()
+        told = f"{best.reading.throughput:,.1f} infer/s: {best.candidate.words}" if best else ""
+        if best and best.candidate.words != self.best:
+            self.best = best.candidate.words
+            self.app.advise(f"Best so far {told}")
+        self.enter_context(self.app.progress(f"Trying {candidate.words}{f' (best {told})' if told else ''}"))
+
+
+def describe(app: App, tuned: Tuned) -> None:
+    """Print the Pareto front, why the search ended, and the recommendation."""
+    from tritonpm.cli.output import table
+    from tritonpm.perf.words import byte_words, share
+    from tritonpm.tune.words import recommendation
+
+    most = max(row.throughput for row in tuned.rows)
+    shown = [row for row in tuned.rows if row.pareto or row in (tuned.best, tuned.now)]
+    columns = ("", "INFER/S", "", "P50 MS", "P99 MS", "IN FLIGHT", "COST", "ACCURACY", "MEMORY", "SETTINGS")
+    rows = (
+        (
+            "*" if row is tuned.best else "", f"{row.throughput:,.1f}",
+            "█" * max(1, round(row.throughput / most * _BAR)), f"{row.p50 / 1000:.2f}", f"{row.p99 / 1000:.2f}",
+            row.in_flight, f"{row.cost:.3g}", share(row.accuracy), byte_words(row.memory), row.words,
+        )
+        for row in sorted(shown, key=lambda row: -row.throughput)
+    )  # fmt: skip
+    table(columns, rows)
+    click.echo(f"\n{tuned.measurements} measurements in {tuned.seconds:.0f} s; {tuned.ended}.")
+    for sentence in tuned.refused:
+        app.advise(f"Left out: {sentence}")
+    click.echo(f"{recommendation(tuned)}.")
+
+
+def _apply(app: App, tuning: Any, tuned: Tuned) -> None:
+    from tritonpm.cli.revisions import say_switched
+
+    if tuned.best is tuned.now:
+        app.advise("There is nothing to apply.")
+    elif not tuned.best.meets:
+        app.advise("Nothing is applied, since nothing keeps the limit.")
+    else:
+        say_switched(app, tuned.package, tuning.apply(tuned))
+
+
+def _write(app: App, path: Path, tuned: Tuned) -> None:
+    from tritonpm.performance import write_page
+    from tritonpm.tune.report import html
+
+    write_page(path, html(tuned))
+    app.advise(f"The report is in {path}.")

@@ -1,0 +1,82 @@
+"""What a candidate can reach at best, from the work that an inference was seen to take: what cannot pay is dropped.
+
+Work is CPU time, which a neighbour on the machine changes far less than it changes throughput. Nothing is predicted of
+a stage that runs on a GPU, or of a variant that was not measured yet: there the sky is the limit.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tritonpm.tune.reading import Goal, Reading
+from tritonpm.tune.space import Candidate, Choice, Space
+
+GAIN = 0.02  # what is less of an improvement does not pay
+_SLACK = 0.9  # so much less work than was seen may an inference take in another layout,
+_BATCHING = 0.75  # in a larger batch,
+_SPINNING = 0.5  # and where it was seen with several threads, which wait for each other by spinning
+_MORE = 1.1  # times the share of the machine that the server had at most until now
+
+
+class CostModel:
+    """Bounds for candidates of a space, from what was measured of others."""
+
+    def __init__(self, space: Space) -> None:
+        self.space, self.share = space, 0.0
+        self.work: dict[tuple[str, str], float] = {}
+        self.batches: dict[tuple[str, str], int] = {}
+
+    def learn(self, candidate: Candidate, reading: Reading) -> None:
+        """Remember the least work of each stage's variant, and how much of the machine there was."""
+        self.share = max(self.share, min(1.0, reading.busy / self.space.cores))
+        for stage, choice in candidate.choices:
+            if choice.variant.device != "cpu":
+                continue
+            key, work = (stage, choice.variant.words), reading.work[stage]
+            work *= _SPINNING if choice.layout.threads > 1 else 1.0
+            self.work[key] = min(work, self.work.get(key, math.inf))
+            self.batches[key] = max(choice.batch, self.batches.get(key, 1))
+
+    def throughput(self, candidate: Candidate) -> float:
+        """Inferences/s that it does not exceed."""
+        works = self._works(candidate)
+        if not works:
+            return math.inf
+        cores = self.space.cores
+        lanes = min(
+            min(choice.layout.lanes * choice.layout.threads, cores) / work for choice, work in works if work > 0
+        )
+        return min(lanes, min(1.0, self.share * _MORE) * cores / sum(work for _, work in works))
+
+    def latency(self, candidate: Candidate) -> float:
+        """µs below which no request stays, on average, with so many in flight; 0 where nothing is known."""
+        works = self._works(candidate)
+        alone = sum(work / min(choice.layout.threads, self.space.cores) for choice, work in works)
+        queued = candidate.in_flight / self.throughput(candidate)
+        return max(alone, queued) * self.space.rows * 1e6
+
+    def hopeless(self, candidate: Candidate, goal: Goal, best: Reading) -> bool:
+        """Whether it cannot be better than the best by what pays, or cannot keep the limit."""
+        latency = self.latency(candidate)
+        if goal.max_p99 is not None and latency > goal.max_p99:
+            return True
+        if not goal.meets(best):
+            return False
+        if goal.objective == "throughput":
+            return self.throughput(candidate) < best.throughput * (1 + GAIN)
+        if goal.objective == "latency":
+            return latency > best.p99 * (1 - GAIN)
+        works = self._works(candidate)
+        least = Reading(1.0, 0.0, 0.0, {str(i): work for i, (_, work) in enumerate(works)}, None, 0.0)
+        return bool(works) and goal.cost(least) > goal.cost(best) * (1 - GAIN)
+
+    def _works(self, candidate: Candidate) -> list[tuple[Choice, float]]:
+        """Each choice with the least CPU-seconds that an inference may take in it; [] where one is not known."""
+        found = []
+        for stage, choice in candidate.choices:
+            key = (stage, choice.variant.words)
+            if key not in self.work:
+                return []
+            batching = _BATCHING if choice.batch > self.batches[key] else 1.0
+            found.append((choice, self.work[key] * _SLACK * batching))
+        return found

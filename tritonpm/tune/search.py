@@ -1,0 +1,281 @@
+"""The search: an optimiser proposes, the cost model drops what cannot pay, and the rest compete in rounds.
+
+In a round the best so far and a few challengers are measured in turn, the better half again and longer, and so on
+(successive halving). They meet the same conditions, so that noise of the machine does not decide; what is carried from
+round to round are ratios to the candidate that was in both.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tritonpm.tune.cost import GAIN, CostModel
+from tritonpm.tune.journal import Entry, Journal
+from tritonpm.tune.reading import Goal, Reading
+from tritonpm.tune.space import Candidate, Space
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+RUNGS = (0.6, 1.2, 2.4)  # seconds of measuring
+CHALLENGERS = 4  # in a round
+PATIENCE = 1  # rounds without a gain, after which no other is tried
+_ASKS = 200  # proposals for one round
+_COUNTABLE = 4096  # candidates that are looked at one by one, where the optimiser proposes nothing new
+_SEED = 0
+OVER = "the time is over"
+
+
+class Refused(Exception):  # noqa: N818
+    """A candidate cannot be tried; the text says why."""
+
+
+class Ground(Protocol):
+    """Where candidates are tried."""
+
+    def enter(self, candidate: Candidate) -> None:
+        """Make it ready, beside those that are there. Raises Refused."""
+
+    def measure(self, candidate: Candidate, seconds: float) -> Reading:
+        """Put it under its load. Raises Refused."""
+
+    def leave(self, candidate: Candidate) -> None:
+        """Take it away, unless it is gone already."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A candidate with its longest measurement."""
+
+    candidate: Candidate
+    reading: Reading
+    measurements: int
+
+
+class Search:
+    """One search; all that it knows is in the journal. `budget` are seconds, those of earlier runs included.
+
+    It `began` when `time.monotonic` was that: what was prepared for it is counted, too.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        goal: Goal,
+        journal: Journal,
+        *,
+        budget: float,
+        began: float | None = None,
+        tell: Callable[[Candidate, Standing | None], None] = lambda candidate, best: None,
+    ) -> None:
+        self.space, self.goal, self.journal, self.tell = space, goal, journal, tell
+        self.began, self.budget = time.monotonic() if began is None else began, budget - journal.spent
+        self.model, self.study = CostModel(space), _study()
+        self.asked: dict[Candidate, Trial] = {}
+        self.losses: dict[Candidate, float] = {}
+        self.best: Candidate | None = None
+        self.known: set[Candidate] = set()
+        self.round, self._marked = 0, self.began
+        for entry in journal.entries:
+            self._learn(entry)
+        for number in sorted({entry.round for entry in journal.entries if entry.reading}):
+            self._settle(number)
+            self.round = number + 1
+
+    @property
+    def ended(self) -> str:
+        """Why it ended before, "" where there is something left to do."""
+        ended = self.journal.ended
+        return "" if ended == OVER and not self.over else ended
+
+    def run(self, ground: Ground, first: Sequence[Candidate]) -> str:
+        """Try these first, then what is proposed, until more cannot pay or the budget is spent; why it ended."""
+        self.ground, ended, fruitless = ground, self.ended, 0
+        while not (ended := ended or (OVER if self.over else "")):
+            challengers = [each for each in first if each not in self.known] or self._proposed()
+            fruitless = 0 if challengers and self._compete(challengers) else fruitless + 1
+            if not challengers:
+                ended = f"no settings that were not measured can be {GAIN:.0%} better"
+            elif fruitless >= PATIENCE and not self.over:
+                ended = f"the last {len(challengers)} that were tried brought less than {GAIN:.0%}"
+        self._add(Entry(None, ended=ended))
+        return ended
+
+    @property
+    def over(self) -> bool:
+        """Whether the budget is spent."""
+        return time.monotonic() - self.began >= self.budget
+
+    def standings(self) -> list[Standing]:
+        """Every candidate that was measured."""
+        found: dict[Candidate, list[Reading]] = {}
+        for entry in self.journal.entries:
+            if entry.candidate is not None and entry.reading is not None:
+                found.setdefault(entry.candidate, []).append(entry.reading)
+        return [
+            Standing(each, max(reversed(readings), key=lambda reading: reading.seconds), len(readings))
+            for each, readings in found.items()
+        ]
+
+    def standing(self, candidate: Candidate | None) -> Standing | None:
+        """One of them."""
+        return next((each for each in self.standings() if each.candidate == candidate), None)
+
+    # A round
+
+    def _leading(self) -> Standing | None:
+        """Who is best in this round until now, else the best of the one before."""
+        rungs = self._rungs(self.round)
+        return self.standing(self._first_of(rungs) if rungs else self.best)
+
+    def _compete(self, challengers: Sequence[Candidate]) -> bool:
+        """One round; whether the best is another one afterwards, and better by what pays."""
+        before = self.best
+        present = [each for each in (*((before,) if before else ()), *challengers) if self._entered(each)]
+        try:
+            for rung, seconds in enumerate(RUNGS):
+                if len(present) == 1 and 0 < rung < len(RUNGS) - 1:
+                    continue
+                readings = self._measured(present, rung, seconds)
+                ranked = sorted(readings, key=lambda each: self.goal.rank(readings[each]))
+                for each in present:
+                    if each not in ranked[: -(-len(present) // 2)]:
+                        self.ground.leave(each)
+                present = ranked[: -(-len(present) // 2)]
+                if self.over or not present:
+                    break
+        finally:
+            gained = self._settle(self.round)
+            self.round += 1
+        for each in present:
+            if each != self.best:
+                self.ground.leave(each)
+        return gained
+
+    def _entered(self, candidate: Candidate) -> bool:
+        self.tell(candidate, self._leading())
+        if self.over:
+            return False
+        try:
+            self.ground.enter(candidate)
+        except Refused as refusal:
+            self._add(Entry(candidate, self.round, refused=str(refusal)))
+            return False
+        return True
+
+    def _measured(self, present: Sequence[Candidate], rung: int, seconds: float) -> dict[Candidate, Reading]:
+        """One after the other; those that fail drop out."""
+        found: dict[Candidate, Reading] = {}
+        for candidate in present:
+            if self.over and found:
+                break
+            self.tell(candidate, self._leading())
+            try:
+                found[candidate] = self.ground.measure(candidate, seconds)
+            except Refused as refusal:
+                self._add(Entry(candidate, self.round, rung, refused=str(refusal)))
+                continue
+            self._add(Entry(candidate, self.round, rung, found[candidate]))
+        return found
+
+    def _settle(self, number: int) -> bool:
+        """Take from a round's measurements who is best, and tell the optimiser; whether that is a gain."""
+        rungs = self._rungs(number)
+        if not rungs:
+            return False
+        held, before = self.best, self.losses.get(self.best, 0.0) if self.best else 0.0
+        best = self._first_of(rungs)
+        base = held if held in rungs else best
+        for candidate, readings in rungs.items():
+            common = max(set(readings) & set(rungs[base]))
+            loss = self.goal.loss(readings[common]) - self.goal.loss(rungs[base][common])
+            self.losses[candidate] = loss + (before if base == held else self.goal.loss(rungs[base][common]))
+            self._told(candidate)
+        self.best = best
+        return held is None or self.losses[best] < before - GAIN
+
+    def _rungs(self, number: int) -> dict[Candidate, dict[int, Reading]]:
+        """What was measured in a round, by candidate and rung."""
+        found: dict[Candidate, dict[int, Reading]] = {}
+        for entry in self.journal.entries:
+            if entry.round == number and entry.candidate is not None and entry.reading is not None:
+                found.setdefault(entry.candidate, {})[entry.rung] = entry.reading
+        return found
+
+    def _first_of(self, rungs: Mapping[Candidate, Mapping[int, Reading]]) -> Candidate:
+        """The best of those that came furthest."""
+        return min(rungs, key=lambda each: (-max(rungs[each]), self.goal.rank(rungs[each][max(rungs[each])])))
+
+    # The optimiser
+
+    def _proposed(self) -> list[Candidate]:
+        """Candidates that were not tried and may pay, as many as compete in a round."""
+        best = self.standing(self.best)
+        left = [each for each in self.space.all() if self._open(each, best)] if self._countable else None
+        found: list[Candidate] = []
+        for _ in range(_ASKS if left is None or len(left) > CHALLENGERS else 0):
+            trial = self.study.ask()
+            candidate = self.space.suggested(trial)
+            if candidate in self.known or candidate in found:
+                self.study.tell(trial, state=_state("FAIL"))
+            elif not self._open(candidate, best):
+                self.study.tell(trial, state=_state("PRUNED"))
+            else:
+                self.asked[candidate] = trial
+                found.append(candidate)
+            if len(found) == CHALLENGERS:
+                break
+        others = (each for each in left or () if each not in found)
+        return [*found, *(each for each, _ in zip(others, range(CHALLENGERS - len(found)), strict=False))]
+
+    @property
+    def _countable(self) -> bool:
+        return self.space.size() <= _COUNTABLE
+
+    def _open(self, candidate: Candidate, best: Standing | None) -> bool:
+        return candidate not in self.known and not (best and self.model.hopeless(candidate, self.goal, best.reading))
+
+    def _told(self, candidate: Candidate) -> None:
+        """Tell the optimiser what became of a candidate, its own proposal or not."""
+        if not candidate.choices:
+            return
+        trial = self.asked.pop(candidate, None)
+        if trial is None:
+            self.study.enqueue_trial(self.space.params(candidate))
+            trial = self.study.ask()
+            self.space.suggested(trial)
+        self.study.tell(trial, self.losses[candidate])
+
+    # The journal
+
+    def _add(self, entry: Entry) -> None:
+        now = time.monotonic()
+        entry = replace(entry, spent=now - self._marked)
+        self._marked = now
+        self.journal.add(entry)
+        self._learn(entry)
+
+    def _learn(self, entry: Entry) -> None:
+        if entry.candidate is not None:
+            self.known.add(entry.candidate)
+            if entry.reading is not None:
+                self.model.learn(entry.candidate, entry.reading)
+
+
+def _study() -> Any:
+    import optuna
+
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=_SEED, n_startup_trials=CHALLENGERS, multivariate=True)
+    return optuna.create_study(sampler=sampler)
+
+
+def _state(name: str) -> Any:
+    from optuna.trial import TrialState
+
+    return TrialState[name]

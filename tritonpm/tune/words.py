@@ -1,0 +1,30 @@
+"""What a search found, in one line."""
+
+from __future__ import annotations
+
+from tritonpm.tune.pareto import Row, Tuned
+
+
+def figures(row: Row) -> str:
+    """What settings reach."""
+    return f"{row.throughput:,.1f} infer/s, p99 {row.p99 / 1000:,.1f} ms with {row.in_flight} in flight"
+
+
+def recommendation(tuned: Tuned) -> str:
+    """The settings to use, what they reach, and how much better that is than now."""
+    best, now = tuned.best, tuned.now
+    if not best.meets:
+        limit = (tuned.max_p99 or 0) * 1000
+        return f"{tuned.package}: nothing keeps p99 below {limit:g} ms; closest is {best.words}: {figures(best)}"
+    if now is best:
+        return f"{tuned.package}: the settings as they are are the best: {figures(best)}"
+    told = f"{tuned.package}: {best.words}: {figures(best)}"
+    return f"{told}; {_times(tuned.objective, best, now)} as it is now" if now else told
+
+
+def _times(objective: str, best: Row, now: Row) -> str:
+    if objective == "latency":
+        return f"p99 {best.p99 / now.p99:.2f} times"
+    if objective == "cost":
+        return f"cost {best.cost / now.cost:.2f} times"
+    return f"{best.throughput / now.throughput:.2f} times"
