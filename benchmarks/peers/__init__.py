@@ -89,6 +89,8 @@ def pytriton(name: str, model: Path, precision: str, work: Path, _: Path) -> Ite
     libraries = os.pathsep.join(filter(None, (own, os.environ.get("LD_LIBRARY_PATH"))))
     with _running(command, work, grpc, LD_LIBRARY_PATH=libraries) as pid:
         yield Peer(name, f"127.0.0.1:{grpc}", pid, {each: each for each in HINTS})
+    for region in Path("/dev/shm").glob(f"pytrtion{pid}-*"):  # it leaves them there
+        region.unlink()
 
 
 @contextmanager
@@ -146,6 +148,9 @@ def _running(command: Sequence[str], work: Path, port: int, **variables: str) ->
         process.terminate()
         try:
             process.wait(30)
+            ends = time.monotonic() + 10
+            while _alive(process.pid) and time.monotonic() < ends:
+                time.sleep(0.1)
         finally:
             if _alive(process.pid):
                 os.killpg(process.pid, signal.SIGKILL)
