@@ -66,7 +66,7 @@ class Arena:
             self.leave(candidate)
             raise Refused(str(error)) from None
         latency, work = found.latency, _shared(found, spent / max(1, done), record)
-        return Reading(found.throughput, latency.p50, latency.p99, work, found.memory, seconds, found.spread)
+        return Reading(found.throughput, latency.p50, latency.p99, work, found.memory, seconds)
 
     def leave(self, candidate: Candidate) -> None:
         """Unload it, unless another candidate with the same settings is there; members that another one has stay."""

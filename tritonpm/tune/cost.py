@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 
+from tritonpm.data import GROWTH
 from tritonpm.tune.reading import Goal, Reading
 from tritonpm.tune.space import Candidate, Choice, Space
 
-GAIN = 0.02  # what is less of an improvement does not pay
-_SLACK = 0.9  # so much less work than was seen may an inference take in another layout,
+GAIN = GROWTH - 1  # what is less of an improvement does not pay
+_SLACK = 0.95  # so much less work than was seen may an inference take in another layout,
 _BATCHING = 0.75  # in a larger batch,
 _SPINNING = 0.5  # and where it was seen with several threads, which wait for each other by spinning
 _LEAST = 1e-9  # CPU-seconds: what is too short for the clock
-_MORE = 1.1  # times the share of the machine that the server had at most until now
+_MORE = 1.05  # times the share of the machine that the server had at most until now
 
 
 class CostModel:

@@ -14,10 +14,7 @@ _PENALTY = 4.0  # times the logarithm of how far a limit is exceeded: what the o
 
 @dataclass(frozen=True)
 class Reading:
-    """Inferences/s; latencies in µs; CPU-seconds of an inference by stage; bytes; the seconds that were measured.
-
-    `spread` is by how much the slowest window was slower than the fastest: 0.1 is 10 %.
-    """
+    """Inferences/s; latencies in µs; CPU-seconds of an inference by stage; bytes; the seconds that were measured."""
 
     throughput: float
     p50: float
@@ -25,7 +22,6 @@ class Reading:
     work: Mapping[str, float]
     memory: int | None
     seconds: float
-    spread: float = 0.0
 
     @property
     def busy(self) -> float:

@@ -1,8 +1,8 @@
 """The search: an optimiser proposes, the cost model drops what cannot pay, and the rest compete in rounds.
 
-In a round the best so far and a few challengers are measured in turn, the better half again and longer, and so on
-(successive halving). They meet the same conditions, so that noise of the machine does not decide; what is carried from
-round to round are ratios to the candidate that was in both.
+In a round the best so far and a few challengers are measured in turn, briefly, then the better half of them again and
+longer (successive halving). They meet the same conditions, so that noise of the machine does not decide; what is
+carried from round to round are ratios to the best, which defends its place to the end of each.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tritonpm.tune.space import Candidate, Space
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-RUNGS = (0.6, 1.2, 2.4)  # seconds of measuring
-CHALLENGERS = 4  # in a round
+RUNGS = (0.6, 1.8)  # seconds of measuring
+CHALLENGERS = 3  # in a round
 PATIENCE = 1  # rounds without a gain, after which no other is tried
 _ASKS = 200  # proposals for one round
 _COUNTABLE = 4096  # candidates that are looked at one by one, where the optimiser proposes nothing new
@@ -138,21 +138,17 @@ class Search:
         """One round; whether the best is another one afterwards, and better by what pays."""
         before = self.best
         present = [each for each in (*((before,) if before else ()), *challengers) if self._entered(each)]
-        try:
-            for rung, seconds in enumerate(RUNGS):
-                if len(present) == 1 and 0 < rung < len(RUNGS) - 1:
-                    continue
-                readings = self._measured(present, rung, seconds)
-                ranked = sorted(readings, key=lambda each: self.goal.rank(readings[each]))
-                for each in present:
-                    if each not in ranked[: -(-len(present) // 2)]:
-                        self.ground.leave(each)
-                present = ranked[: -(-len(present) // 2)]
-                if self.over or not present:
-                    break
-        finally:
-            gained = self._settle(self.round)
-            self.round += 1
+        for rung, seconds in enumerate(RUNGS):
+            readings = self._measured(present, rung, seconds)
+            ranked = sorted(readings, key=lambda each: self.goal.rank(readings[each]))
+            kept = [each for each in ranked if each in ranked[: -(-len(present) // 2)] or each == before]
+            for each in set(present).difference(kept):
+                self.ground.leave(each)
+            present = kept
+            if self.over or not present:
+                break
+        gained = self._settle(self.round)
+        self.round += 1
         for each in present:
             if each != self.best:
                 self.ground.leave(each)
@@ -202,13 +198,16 @@ class Search:
         best = self._first_of(rungs)
         base = held if held in rungs else best
         for candidate, readings in rungs.items():
-            common = max(set(readings) & set(rungs[base]))
-            loss = self.goal.loss(readings[common]) - self.goal.loss(rungs[base][common])
-            self.losses[candidate] = loss + (before if base == held else self.goal.loss(rungs[base][common]))
+            loss = self._losses(readings, rungs[base])[-1]
+            self.losses[candidate] = loss + (before if base == held else self.goal.loss(rungs[base][max(rungs[base])]))
             self._told(candidate)
         better = held is None or self.losses[best] < before
         self.best = best if better or held in rungs else held  # who could not defend its place keeps it
-        return held is None or self.losses[best] < before - max(GAIN, _noise(rungs[best]))
+        return held is None or base != held or max(self._losses(rungs[best], rungs[base])) < -GAIN
+
+    def _losses(self, readings: Mapping[int, Reading], base: Mapping[int, Reading]) -> list[float]:
+        """Against another candidate, in each of the rungs in which both were."""
+        return [self.goal.loss(readings[rung]) - self.goal.loss(base[rung]) for rung in sorted({*readings} & {*base})]
 
     def _rungs(self, number: int) -> dict[Candidate, dict[int, Reading]]:
         """What was measured in a round, by candidate and rung."""
@@ -281,11 +280,6 @@ class Search:
             self.known.add(entry.candidate)
             if entry.reading is not None:
                 self.model.learn(entry.candidate, entry.reading)
-
-
-def _noise(readings: Mapping[int, Reading]) -> float:
-    """The share by which a measurement may be off by chance: half of what its windows are apart."""
-    return min(reading.spread for reading in readings.values()) / 2
 
 
 def optimiser() -> Any:
