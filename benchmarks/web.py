@@ -29,12 +29,13 @@ from tritonpm.web.running import Page
 from tritonpm.web.security import access
 
 RESULTS = Path(__file__).parent / "results" / "web.md"
-TARGET = 200.0  # milliseconds, p95
+TARGET = 200.0  # milliseconds, p95, of the list as it opens
+OPENS = 50  # rows
 HTMX = {"hx-request": "true", "hx-target": "listing"}
 ASKED = (
     ("the list, 50 rows", "/packages?page={page}", {}),
-    ("its rows alone, sorted by status", "/packages?sort=-status&page={page}", HTMX),
-    ("its rows alone, searched", "/packages?q=copy-1{page}", HTMX),
+    ("50 rows alone, sorted by status", "/packages?sort=-status&page={page}", HTMX),
+    ("50 rows alone, searched", "/packages?q=copy-1{page}", HTMX),
     ("the list, 200 rows", "/packages?size=200&page={page}", {}),
     ("the REST API, 50 packages", "/api/v1/packages?page={page}", {}),
 )
@@ -98,17 +99,20 @@ def machine() -> str:
     return f"{len(os.sched_getaffinity(0))} cores of {model}, Python {platform.python_version()}"
 
 
-def report(found: list[Measured], packages: int, requests: int) -> str:
-    """The results as Markdown."""
+def report(found: list[Measured], packages: int, requests: int, load: float) -> str:
+    """The results as Markdown; `load` is what others did on the machine, in processes that wanted to run."""
     lines = [
         f"{machine()}; {packages:,} packages of two stages, {requests} requests of each kind in turn,",
         "one after the other, over HTTP on loopback; milliseconds from the request to the whole answer.",
+        f"Load average {load:.1f} before it began: what others ran is in the times, and not in those of the processor.",
         "",
         "| Request | Median | p95 | p95 of processor time | Answer | Target |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for each in found:
-        met = f"p95 ≤ {TARGET:.0f} ms {'met' if each.p95 <= TARGET else 'missed'}"
+        met = (
+            f"p95 ≤ {TARGET:.0f} ms {'met' if each.p95 <= TARGET else 'missed'}" if f"{OPENS} rows" in each.what else ""
+        )
         times = " | ".join(f"{value:.0f} ms" for value in (each.median, each.p95, each.busy))
         lines.append(f"| {each.what} | {times} | {each.size / 1024:.0f} KiB | {met} |")
     return "\n".join(lines) + "\n"
@@ -121,13 +125,14 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=100)
     parser.add_argument("--output", type=Path, default=RESULTS)
     asked = parser.parse_args()
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="tritonpm web ") as folder:
         root = Path(folder) / "workspace"
         init(root)
         filled(Manager.open(root), Path(folder) / "in", asked.packages)
         page = Page(root, None, "127.0.0.1", 0, access("127.0.0.1"))
         with page.running(), httpx.Client(base_url=page.url, trust_env=False, timeout=60) as client:
-            text = report(measured(client, asked.requests), asked.packages, asked.requests)
+            text = report(measured(client, asked.requests), asked.packages, asked.requests, load)
     print(text)
     asked.output.write_text(f"# The page's list\n\n{text}", encoding="utf-8")
 
