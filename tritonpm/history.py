@@ -73,4 +73,4 @@ def prune(manager: Manager, name: str, keep: int) -> tuple[list[int], int]:
     with manager.changing(f"prune {name}"):
         manager.require_unleased(name)
         gone = manager.catalogue.prune(name, keep)
-        return gone, manager.blobs.collect(manager.catalogue.referenced_blobs())
+        return gone, manager.collect()

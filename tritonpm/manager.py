@@ -254,7 +254,7 @@ class Manager:
             with self.catalogue.intent("remove", models):
                 self.catalogue.remove(name)
                 self.settle(models)
-            self.blobs.collect(self.catalogue.referenced_blobs())
+            self.collect()
 
     def export(self, name: str, destination: Path, *, force: bool = False) -> Path:
         """Write a package as a .zip. Raises PackageError where the file exists."""
@@ -377,6 +377,12 @@ class Manager:
                 self.waiting(f"Warning: what a killed {operation} began cannot be finished: {error}.")
             else:
                 self.catalogue.close_intent(intent)
+
+    def collect(self) -> int:
+        """Delete the blobs that nobody refers to, and first what is known of those that were made here; how many."""
+        referenced = self.catalogue.referenced_blobs()
+        self.catalogue.artefacts.keep(referenced)
+        return self.blobs.collect(referenced)
 
     def tidy(self, name: str) -> None:
         """Withdraw members of earlier revisions that the package's current one does not need."""

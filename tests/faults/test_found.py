@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_manager import logarithm
-from tests.test_optimising import cascade, scaled, single
+from tests.test_optimising import cascade, optimised, scaled, single
 from tests.test_switching import serving_answer
 from tritonpm.errors import ServerError, StorageError
 from tritonpm.manager import Manager, init
@@ -105,6 +105,14 @@ def test_what_a_kill_left_and_cannot_be_finished_stands_in_nobodys_way(manager: 
         pass
     assert later.verify() == []
     assert later.catalogue.open_intents() == []
+
+
+def test_a_package_that_was_removed_is_not_known_as_optimised(manager: Manager, tmp_path: Path) -> None:
+    optimised(manager, "p", precision="FP16")
+    manager.remove("p")
+    manager.import_package(tmp_path / "in", changes={"precision": "FP16"})
+    assert manager.verify() == []
+    assert [stage.state for stage in manager.show("p").optimisations] == ["missing"]
 
 
 @pytest.mark.server

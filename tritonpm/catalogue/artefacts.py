@@ -31,6 +31,12 @@ class Artefacts:
         self._database.do("DELETE FROM artefacts WHERE key = ?", key)
         self._database.do("DELETE FROM cascades WHERE key = ?", key)
 
+    def keep(self, sources: set[str]) -> None:
+        """Forget what was made of anything but `sources`: its files are about to go."""
+        for (source,) in self._database.all("SELECT DISTINCT source FROM artefacts"):
+            if source not in sources:
+                self._database.do("DELETE FROM artefacts WHERE source = ?", source)
+
     def cascade(self, key: str) -> CascadeProof | None:
         """What was proved of a cascade end to end."""
         row = self._database.one("SELECT proof FROM cascades WHERE key = ?", key)
