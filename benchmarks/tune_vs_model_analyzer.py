@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -195,6 +196,7 @@ def analyzed(root: Path) -> tuple[Found, Path]:
 def end(process: subprocess.Popen[bytes]) -> None:
     """End Model Analyzer, where it has not ended, with the server that it has started."""
     if process.poll() is None:
+        process.send_signal(signal.SIGSTOP)  # so that it starts no other one meanwhile
         for each in psutil.Process(process.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 each.kill()
