@@ -1,10 +1,13 @@
 """What serving costs: our Python-based backends on the embedded Triton against the bare runtimes, on ResNet-50.
 
-    .venv/bin/python benchmarks/serving.py [--seconds 1.5] [--pairs 15]
+    .venv/bin/python benchmarks/serving.py [--seconds 1.5] [--pairs 15] [--peers [--cache DIR]]
 
 Raw and served windows alternate, so a neighbour that takes the machine for a while hits both; each ratio is taken
 between a served window and the raw windows before and after it, and the median ratio counts. The model is the light
 ResNet-50 of the onnx package, made batchable and given random weights; served answers are compared with raw ones first.
+
+With --peers other servers answer the same client with the same model, too (side_by_side.py): the same Triton with a
+model.py by hand, PyTriton, and MLServer, which is installed from PyPI into an environment of its own in the cache.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
@@ -396,6 +401,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1.5, help="length of one window")
     parser.add_argument("--pairs", type=int, default=15, help="windows a side")
     parser.add_argument("--only", default="", help="measure only what has this in its name or client")
+    parser.add_argument("--peers", action="store_true", help="measure other servers, too")
+    parser.add_argument("--cache", type=Path, help="where environments of peers are kept [default: the user's cache]")
     options = parser.parse_args()
     results = []
     with server() as (url, onnx_file, ir_file):
@@ -403,6 +410,15 @@ def main() -> int:
             if options.only in f"{row.name}, {row.client}":
                 results.append(measure(row, options.seconds, options.pairs))
                 print(f"{row.name} ({row.client}): {results[-1].ratio:.1%}", file=sys.stderr)
+        if options.peers:
+            from benchmarks import peers, side_by_side
+
+            beside = side_by_side.report(
+                url, onnx_file, ir_file, PRECISION,
+                seconds=options.seconds, rounds=options.pairs, cache=options.cache or peers.CACHE,
+            )  # fmt: skip
+            side_by_side.PEERS.write_text(beside, encoding="utf-8")
+            print(beside)
     text = report(results, options.seconds, options.pairs)
     print(text)
     if not options.only:

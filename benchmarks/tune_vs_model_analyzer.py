@@ -21,10 +21,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import psutil
@@ -51,6 +52,7 @@ from tritonpm.tuning import Tuning, Wish
 RESULTS = Path(__file__).parent / "results" / "tune_vs_model_analyzer.md"
 ANALYZER = "triton-model-analyzer==1.58.0"
 CLIENT = "tritonclient[all]==2.51.0"  # the newest that Model Analyzer's other pins and a glibc below 2.38 allow
+Result = TypeVar("Result", bound="tuple[Found, Any]")
 NAME, INPUT, OUTPUT = "resnet50", "gpu_0/data_0", "gpu_0/softmax_1"
 ACCURACY = 0.98  # cosine with the original's answers
 LONGEST = 1800  # seconds that Model Analyzer may take
@@ -313,6 +315,12 @@ def within(found: Found, limit: float) -> str:
     return f"{most:.1f} infer/s" if most else "none"
 
 
+def told(found: Result) -> Result:
+    """Say what was found."""
+    say(f"{found[0]}")
+    return found
+
+
 def say(sentence: str) -> None:
     """How far it is."""
     print(sentence, file=sys.stderr, flush=True)
@@ -330,15 +338,18 @@ def main() -> int:
         root = Path(temporary)
         package(root / "package")
         model_folder(root / "models" / NAME, root / "package/model.onnx")
-        theirs, folder = analyzed(root)
-        say(f"{theirs}")
-        ours, ratios = [], []
-        for number, (who, wish) in enumerate(wishes):
-            with workspace(root / str(number), root / "package") as tuning:
-                found, rival = tuned(tuning, who, wish)
-                say(f"{found}")
-                ours.append(found)
-                ratios.append((who, duel(tuning, folder, max(theirs.measured)[2], rival, options.pairs)))
+        with ExitStack() as around:
+            places = [around.enter_context(workspace(root / str(n), root / "package")) for n in range(len(wishes))]
+            searches = [partial(tuned, place, *wish) for place, wish in zip(places, wishes, strict=True)]
+            equal = told(searches[0]())  # before and after Model Analyzer: what neighbours do to the time meets both
+            theirs, folder = told(analyzed(root))
+            free = told(searches[1]())
+            in_flight = max(theirs.measured)[2]
+            ratios = [
+                (found.who, duel(place, folder, in_flight, rival, options.pairs))
+                for place, (found, rival) in zip(places, (equal, free), strict=True)
+            ]
+    ours = [found for found, _ in (equal, free)]
     text = report([theirs, *ours], ratios, limit, (before, os.getloadavg()[0]))
     print(text)
     RESULTS.write_text(text, encoding="utf-8")

@@ -140,7 +140,6 @@ def test_int8_without_samples_is_refused_before_anything_runs(manager: Manager, 
     assert manager.optimising.listed() == []
 
 
-@pytest.mark.slow
 def test_a_guilty_member_goes_back_to_fp32(manager: Manager, tmp_path: Path) -> None:
     # 1.0004 is 1.0 in FP16: harmless alone, and everything that the second stage looks at.
     first, second = scaled(1.0004, source="x", result="m"), scaled(1000.0, 1.0, source="m", result="y")
@@ -211,7 +210,6 @@ def test_a_cancelled_job_leaves_the_package_as_it_was(manager: Manager, tmp_path
     assert manager.optimising.resume(job.id) > job.id
 
 
-@pytest.mark.slow
 def test_kills_leave_no_half_state(manager: Manager, tmp_path: Path) -> None:
     """The job's process and its worker die at random moments; each time the state is old or new, and it goes on."""
     manager.import_package(single(tmp_path / "in", scaled(2.0)))

@@ -33,6 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 yield made
 
 
+@pytest.mark.long
 def test_a_fleet_on_a_store_moves_or_goes_back(site: Site, tmp_path: Path) -> None:
     one, two, three = (
         cascade(tmp_path / f"{factor:g}", scaled(2.0, result="m"), scaled(factor, source="m"))
@@ -49,8 +50,10 @@ def test_a_fleet_on_a_store_moves_or_goes_back(site: Site, tmp_path: Path) -> No
     with under_load(site, "c") as seen, pytest.raises(ServerError, match="that answers serves what it served before"):
         site.rolling(PACE).upgrade("c", three)
     assert (seen.failures[0], seen.answers[0][-1]) == ([], 10.0)
+    assert site.fleet().status().servers[1].state == "not live"
     site.start(1)
-    site.synchronise()
+    assert site.answers("c") == [10.0, None]
+    assert site.synchronise()[1] == (site.servers[1].http, "loaded c", "")
     assert site.answers("c") == [10.0, 10.0]
     store = stores.opened(site.elsewhere)
     assert not [path for path in store.listed("") if ".next" in path]

@@ -65,9 +65,8 @@ class Arena:
             self._require_server()
             self.leave(candidate)
             raise Refused(str(error)) from None
-        work = spent / max(1, done)
-        latency = found.latency
-        return Reading(found.throughput, latency.p50, latency.p99, _shared(found, work, record), found.memory, seconds)
+        latency, work = found.latency, _shared(found, spent / max(1, done), record)
+        return Reading(found.throughput, latency.p50, latency.p99, work, found.memory, seconds)
 
     def leave(self, candidate: Candidate) -> None:
         """Unload it, unless another candidate with the same settings is there; members that another one has stay."""

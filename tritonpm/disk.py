@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from pathlib import Path
 
@@ -23,6 +22,8 @@ def sync(path: Path) -> None:
 
 def digest_of(path: Path) -> str:
     """`sha256:<hex>` of a file."""
+    import hashlib  # half of what `tritonpm list` would import
+
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         for chunk in iter(lambda: stream.read(_CHUNK), b""):

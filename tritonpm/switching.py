@@ -95,7 +95,7 @@ class Switching:
                     return None
                 revision = manager.rendered(name)
                 current = manager.catalogue.revision(name)
-                with manager.catalogue.intent("switch", _names(revision)):
+                with manager.catalogue.intent("switch", _names(revision, current)):
                     if current is None or current.digest != revision.digest:
                         self._rehearse(client, revision)
                     return self.serving.loaded(client, name)
@@ -146,8 +146,9 @@ def shadow_of(revision: Revision, suffix: str = NEXT) -> Revision:
     return Revision(name, revision.digest, (*revision.models[:-1], RenderedModel(name, files)))
 
 
-def _names(revision: Revision) -> tuple[str, ...]:
-    return (*(model.name for model in revision.models), revision.name + NEXT)
+def _names(revision: Revision, before: Revision | None = None) -> tuple[str, ...]:
+    """All folders that a switch from one revision to another may leave behind."""
+    return (*{model.name: None for one in (before, revision) if one for model in one.models}, revision.name + NEXT)
 
 
 def _told(name: str, error: TritonpmError, do: str) -> TritonpmError:

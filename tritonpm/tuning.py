@@ -25,7 +25,7 @@ from tritonpm.triton import embedded
 from tritonpm.tune.journal import Journal
 from tritonpm.tune.pareto import Row, Tuned, front
 from tritonpm.tune.reading import OBJECTIVES, Goal
-from tritonpm.tune.search import Search, Standing
+from tritonpm.tune.search import Search, Standing, optimiser
 from tritonpm.tune.space import DEPTHS, MOST_IN_FLIGHT, Candidate, Space, Variant, settings_of
 from tritonpm.variants import Variants
 
@@ -68,10 +68,11 @@ class Tuning:
     ) -> Tuned:  # fmt: skip
         """Find the best settings of a package within `budget` seconds; nothing of it is changed.
 
-        Raises NotFoundError, UsageError, ServerError where nothing could be measured, BusyError.
+        Raises NotFoundError, UsageError, RequirementError, BusyError, ServerError where nothing could be measured.
         """
         if wish.objective not in OBJECTIVES:
             raise UsageError(f"there is no objective {wish.objective!r}", do=f"use one of {', '.join(OBJECTIVES)}")
+        optimiser()  # what it lacks is told before anything is converted
         record = self.manager.catalogue.get(name)
         with self._used(name, budget):
             return self._found(record, wish, self._journal(record, wish, again), budget, tell)
@@ -179,11 +180,11 @@ def _tuned(record: Record, wish: Wish, search: Search, variants: Variants, known
     )
     changes = [_changes(base, each) for each in settings]
     rows = tuple(itertools.starmap(partial(_row, goal), zip(found, rights, keeps, changes, strict=True)))
-    now = next((row for row, each in zip(rows, found, strict=True) if not each.candidate.choices), None)
+    alike = (row for row in rows if not row.changes and row.in_flight == rows[0].in_flight)
     total = sum(each.measurements for each in found)
     return Tuned(
-        name, wish.objective, wish.max_p99, journal.ended, journal.spent, total, rows, now, base, settings[0], refused,
-        known,
+        name, wish.objective, wish.max_p99, journal.ended, journal.spent, total, rows, next(alike, None), base,
+        settings[0], refused, known,
     )  # fmt: skip
 
 

@@ -116,7 +116,8 @@ def serves(client: Client, revision: Revision) -> bool:
 def sync(serving: Serving) -> Iterator[tuple[str, str, str]]:
     """Make the server serve what the catalogue says: (what was done, package, why it could not be).
 
-    Models of no package here are left alone; members and rehearsals that a broken change left behind are not.
+    Models of no package here are left alone; members and rehearsals that a broken change left behind are not,
+    nor are their folders.
     """
     manager = serving.manager
     with serving.client() as client:
@@ -138,6 +139,8 @@ def sync(serving: Serving) -> Iterator[tuple[str, str, str]]:
         else:
             yield done, name, ""
     with serving.client() as client, manager.changing("sync"):
+        for entry in manager.catalogue.packages():
+            manager.tidy(entry.name)
         for name in unneeded(client, inner(client)):
             try:
                 client.unload_and_wait(name)

@@ -123,6 +123,21 @@ def test_a_name_that_is_nearly_right(workspace: Workspace) -> None:
         catalogue.get("bolt")
 
 
+def test_who_holds_a_model_is_found_by_its_whole_name(workspace: Workspace) -> None:
+    catalogue = Catalogue.open(workspace)
+    for number, name in enumerate(("line", "line-2", "other")):
+        catalogue.add(a_package(name, number), Settings(), SUMMARY)
+    shared = RenderedModel("eye.0a1b", (RepositoryFile("config.pbtxt", text='says "other" and "line"'),))
+    for name in ("line", "line-2"):
+        own = a_revision(name, 1)
+        catalogue.add_revision(name, replace(own, models=(shared, *own.models)))
+    catalogue.add_revision("other", a_revision("other", 2))
+    found = {one: sorted(revision.name for revision in catalogue.holding([one])) for one in ("line", "eye.0a1b", "eye")}
+    assert found == {"line": ["line"], "eye.0a1b": ["line", "line-2"], "eye": []}
+    assert [revision.name for revision in catalogue.holding(("other", "nobody"))] == ["other"]
+    assert list(catalogue.holding(())) == []
+
+
 def test_a_newer_schema_is_refused(workspace: Workspace) -> None:
     Catalogue.open(workspace).close()
     sqlite3.connect(workspace.database).execute("PRAGMA user_version = 99").connection.close()

@@ -38,8 +38,8 @@ def server() -> Iterator[Serving]:
         yield started
 
 
+@pytest.mark.long
 @pytest.mark.server
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_sample_of_onnx_cases_is_served_right(server: Serving) -> None:
     verdicts = [harness.run(server, name) for name in PASS]

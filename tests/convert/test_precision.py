@@ -93,7 +93,7 @@ def test_fp16_that_overflows_is_caught_by_the_proof(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_resnet_in_int8_runs_at_every_batch(tmp_path: Path) -> None:
     source = tmp_path / "model.onnx"
     source.write_bytes((models.LIGHT / "light_resnet50.onnx").read_bytes())

@@ -14,7 +14,7 @@ from tests.test_switching import serving_answer
 from tritonpm.errors import ServerError, StorageError
 from tritonpm.manager import Manager, init
 from tritonpm.serving import Serving
-from tritonpm.switching import NEXT, shadow_of
+from tritonpm.switching import NEXT, Switching, shadow_of
 from tritonpm.upkeep import drift, sync
 
 
@@ -151,3 +151,41 @@ def test_what_served_serves_again_and_is_recorded_as_it_was(serving: Serving, tm
     assert serving_answer(serving, "p") == 2.0
     assert manager.catalogue.get("p").revision == 1
     assert serving.status().drift == ()
+
+
+class KilledError(BaseException):
+    """As good as a kill, in this process."""
+
+
+def killed(*_: object) -> None:
+    raise KilledError
+
+
+@pytest.mark.server
+def test_folders_that_a_killed_change_has_replaced_go(
+    serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager, root = serving.manager, serving.manager.workspace.repository
+    serving.load("c")
+    before = set(manager.models("c"))
+    manager.exchange("c", cascade(tmp_path / "new", scaled(5.0, result="m"), scaled(7.0, source="m")))
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(Manager, "tidy", killed)
+        serving.load("c")
+    assert before <= {path.name for path in root.iterdir()}
+    assert list(sync(serving)) == []
+    assert {path.name for path in root.iterdir()} == {"p", *manager.models("c")}
+
+
+@pytest.mark.server
+def test_a_killed_switch_is_tidied_by_the_next_change(
+    serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager, root = serving.manager, serving.manager.workspace.repository
+    serving.load("c")
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(Manager, "tidy", killed)
+        patch.setattr(Switching, "_take_back", killed)
+        Switching(serving).upgrade("c", cascade(tmp_path / "new", scaled(5.0, result="m"), scaled(7.0, source="m")))
+    manager.change("p", {"max_batch_size": 2})
+    assert {path.name for path in root.iterdir()} == {"p", *manager.models("c")}

@@ -45,6 +45,7 @@ while True:
 """
 
 
+@pytest.mark.long
 @pytest.mark.server
 @pytest.mark.timeout(900)
 def test_clients_do_not_notice_that_a_switch_was_killed(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def as_recorded(serving: Serving) -> None:
     consistent(serving.manager)
 
 
+@pytest.mark.long
 def test_two_managers_at_once_lose_nothing(serving: Serving, tmp_path: Path) -> None:
     with under_load(serving, "steady", clients=1) as seen:
         command = [sys.executable, "-c", WORK, str(serving.manager.workspace.root), str(tmp_path), str(ROUNDS)]

@@ -188,6 +188,7 @@ def test_instances_are_tried_on_a_server_of_our_own(performance: Performance) ->
     assert not list(performance.manager.workspace.staging.iterdir())
 
 
+@pytest.mark.long
 def test_a_package_is_compared_with_a_revision_of_it(performance: Performance) -> None:
     found = performance.compare("dynamic@1", "dynamic", Load(seconds=BRIEF / 2), 6)
     assert found.pairs == 6

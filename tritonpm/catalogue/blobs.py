@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,6 +34,8 @@ class Blobs:
 
         Raises StorageError.
         """
+        import shutil
+
         place = self._place(digest)
         try:
             if place.is_file() and digest_of(place) == digest:

@@ -6,7 +6,6 @@ What a change leaves to be done on the disk is noted in its own transaction: fol
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -134,6 +133,8 @@ class Catalogue:
             raise self._unknown(name)
 
     def _unknown(self, name: str) -> NotFoundError:
+        import difflib
+
         names = self._database.all("SELECT name FROM packages")
         near = difflib.get_close_matches(name, [known for (known,) in names if known], 1)  # a rotten key may be NULL
         hint = f"did you mean {near[0]!r}?" if near else "`tritonpm list` shows the packages"

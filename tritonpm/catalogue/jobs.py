@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil
 
 from tritonpm.catalogue.database import Database, plain
 from tritonpm.catalogue.workspace import Workspace
@@ -55,6 +54,8 @@ class Job:
         """Whether its process runs; one that was not started yet is given a moment."""
         if self.pid is None or self.born is None:
             return time.time() - self.created < 30.0
+        import psutil
+
         with suppress(psutil.Error):
             process = psutil.Process(self.pid)
             return abs(process.create_time() - self.born) < _SAME and process.status() != psutil.STATUS_ZOMBIE
@@ -116,6 +117,8 @@ class Jobs:
 
     def owned(self, job: int, pid: int) -> None:
         """The process that does the job."""
+        import psutil
+
         with suppress(psutil.NoSuchProcess):  # it has ended already, and said how
             born = psutil.Process(pid).create_time()
             self._database.do("UPDATE jobs SET pid = ?, born = ? WHERE id = ?", pid, born, job)

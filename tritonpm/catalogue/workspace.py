@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -100,6 +98,8 @@ class Workspace:
         Its owner holds a lock on the folder itself, which the kernel frees with the process: the number of a process
         may be used again, by another one or in another container.
         """
+        import shutil
+
         folder, held = self._fresh(what)
         try:
             yield folder
@@ -109,6 +109,8 @@ class Workspace:
 
     def sweep(self) -> None:
         """Delete what killed processes left in staging, and nothing that `scratch` did not make."""
+        import shutil
+
         for folder in self.staging.glob("*-*-*") if self.staging.is_dir() else ():
             if folder.name.rsplit("-", 2)[1].isdecimal():
                 with suppress(OSError):  # its owner lives, or has just deleted it
@@ -118,6 +120,8 @@ class Workspace:
 
     def _fresh(self, what: str) -> tuple[Path, int]:
         """A folder in staging and the descriptor that holds it, once no sweep took it before it was held."""
+        import tempfile
+
         try:
             self.staging.mkdir(exist_ok=True)
             while True:

@@ -25,7 +25,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 # Where each command lives: its module is imported only when it is run or its help is asked for.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "tritonpm.cli.workspace": ("init", "schema", "doctor", "verify", "completion"),
-    "tritonpm.cli.packages": ("import", "list", "show", "inspect", "set", "rename", "remove", "export"),
+    "tritonpm.cli.listing": ("list",),
+    "tritonpm.cli.packages": ("import", "show", "inspect", "set", "rename", "remove", "export"),
     "tritonpm.cli.optimise": ("optimize", "jobs", "convert", "profile"),
     "tritonpm.cli.revisions": ("upgrade", "history", "rollback", "diff", "prune", "canary", "promote", "abort"),
     "tritonpm.cli.registry": ("pull", "push", "sign", "policy"),

@@ -47,35 +47,6 @@ def import_command(app: App, /, source: Path, changes: dict[str, Any], **told: A
         app.advise(f"Note: {note}")
 
 
-@command("list", examples="tritonpm list\ntritonpm list -o json | jq '.data[].name'")
-@reading
-@pass_app
-def list_command(app: App) -> None:
-    """List the packages of the workspace."""
-    from tritonpm.cli.output import table
-
-    listed = app.manager().packages()
-    columns = ("NAME", "TYPE", "STAGES", "MODE", "DEVICE", "BATCH", "PRECISION", "STATUS", "USED BY", "REVISION")
-    rows = (
-        (
-            e.name,
-            e.type,
-            ", ".join(e.stages),
-            e.mode,
-            e.device,
-            e.max_batch_size,
-            e.precision,
-            e.status,
-            ", ".join(e.used_by),
-            e.revision or "-",
-        )
-        for e in listed
-    )
-    app.emit("PackageList", listed, lambda: table(columns, rows))
-    if not listed:
-        app.advise("No packages yet; `tritonpm import FILE` brings one in.")
-
-
 @command("show", examples="tritonpm show bolts\ntritonpm show bolts -o yaml")
 @NAME
 @reading

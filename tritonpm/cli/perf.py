@@ -52,7 +52,8 @@ class Group(Command, click.RichGroup):  # type: ignore[misc]  # as RichGroup its
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `run` first where no command is named."""
-        if args and not {*self.commands, *ctx.help_option_names}.intersection(args):
+        bare = not {*self.commands}.intersection(args)
+        if args and bare and (args[0] not in ctx.help_option_names):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 
+from tritonpm.data import GROWTH
 from tritonpm.tune.reading import Goal, Reading
 from tritonpm.tune.space import Candidate, Choice, Space
 
-GAIN = 0.02  # what is less of an improvement does not pay
-_SLACK = 0.9  # so much less work than was seen may an inference take in another layout,
+GAIN = GROWTH - 1  # what is less of an improvement does not pay
+_SLACK = 0.95  # so much less work than was seen may an inference take in another layout,
 _BATCHING = 0.75  # in a larger batch,
 _SPINNING = 0.5  # and where it was seen with several threads, which wait for each other by spinning
-_MORE = 1.1  # times the share of the machine that the server had at most until now
+_LEAST = 1e-9  # CPU-seconds: what is too short for the clock
+_MORE = 1.05  # times the share of the machine that the server had at most until now
 
 
 class CostModel:
@@ -32,7 +34,7 @@ class CostModel:
         for stage, choice in candidate.choices:
             if choice.variant.device != "cpu":
                 continue
-            key, work = (stage, choice.variant.words), reading.work[stage]
+            key, work = (stage, choice.variant.words), max(reading.work[stage], _LEAST)
             work *= _SPINNING if choice.layout.threads > 1 else 1.0
             self.work[key] = min(work, self.work.get(key, math.inf))
             self.batches[key] = max(choice.batch, self.batches.get(key, 1))
@@ -42,11 +44,9 @@ class CostModel:
         works = self._works(candidate)
         if not works:
             return math.inf
-        cores = self.space.cores
-        lanes = min(
-            min(choice.layout.lanes * choice.layout.threads, cores) / work for choice, work in works if work > 0
-        )
-        return min(lanes, min(1.0, self.share * _MORE) * cores / sum(work for _, work in works))
+        cores, share = self.space.cores, min(1.0, self.share * _MORE)
+        stages = [min(choice.layout.lanes * choice.layout.threads, cores) / work for choice, work in works]
+        return share * min(*stages, cores / sum(work for _, work in works))
 
     def latency(self, candidate: Candidate) -> float:
         """µs below which no request stays, on average, with so many in flight; 0 where nothing is known."""

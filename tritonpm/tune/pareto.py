@@ -37,7 +37,7 @@ class Tuned:
     seconds: float
     measurements: int
     rows: tuple[Row, ...]
-    now: Row | None  # the settings as they are, under a load that keeps them busy
+    now: Row | None  # the settings as they are, under the same load as the best
     before: Settings
     settings: Settings  # what is recommended
     refused: tuple[str, ...]

@@ -1,8 +1,8 @@
 """The search: an optimiser proposes, the cost model drops what cannot pay, and the rest compete in rounds.
 
-In a round the best so far and a few challengers are measured in turn, the better half again and longer, and so on
-(successive halving). They meet the same conditions, so that noise of the machine does not decide; what is carried from
-round to round are ratios to the candidate that was in both.
+In a round the best so far and a few challengers are measured in turn, briefly, then the better half of them again and
+longer (successive halving). They meet the same conditions, so that noise of the machine does not decide; what is
+carried from round to round are ratios to the best, which defends its place to the end of each.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tritonpm.errors import RequirementError
 from tritonpm.tune.cost import GAIN, CostModel
 from tritonpm.tune.journal import Entry, Journal
 from tritonpm.tune.reading import Goal, Reading
@@ -21,8 +22,8 @@ from tritonpm.tune.space import Candidate, Space
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-RUNGS = (0.6, 1.2, 2.4)  # seconds of measuring
-CHALLENGERS = 4  # in a round
+RUNGS = (0.6, 1.8)  # seconds of measuring
+CHALLENGERS = 3  # in a round
 PATIENCE = 1  # rounds without a gain, after which no other is tried
 _ASKS = 200  # proposals for one round
 _COUNTABLE = 4096  # candidates that are looked at one by one, where the optimiser proposes nothing new
@@ -74,7 +75,7 @@ class Search:
     ) -> None:
         self.space, self.goal, self.journal, self.tell = space, goal, journal, tell
         self.began, self.budget = time.monotonic() if began is None else began, budget - journal.spent
-        self.model, self.study = CostModel(space), _study()
+        self.model, self.study = CostModel(space), optimiser()
         self.asked: dict[Candidate, Trial] = {}
         self.losses: dict[Candidate, float] = {}
         self.best: Candidate | None = None
@@ -102,6 +103,7 @@ class Search:
                 ended = f"no settings that were not measured can be {GAIN:.0%} better"
             elif fruitless >= PATIENCE and not self.over:
                 ended = f"the last {len(challengers)} that were tried brought less than {GAIN:.0%}"
+        self._beside_now()
         self._add(Entry(None, ended=ended))
         return ended
 
@@ -136,25 +138,30 @@ class Search:
         """One round; whether the best is another one afterwards, and better by what pays."""
         before = self.best
         present = [each for each in (*((before,) if before else ()), *challengers) if self._entered(each)]
-        try:
-            for rung, seconds in enumerate(RUNGS):
-                if len(present) == 1 and 0 < rung < len(RUNGS) - 1:
-                    continue
-                readings = self._measured(present, rung, seconds)
-                ranked = sorted(readings, key=lambda each: self.goal.rank(readings[each]))
-                for each in present:
-                    if each not in ranked[: -(-len(present) // 2)]:
-                        self.ground.leave(each)
-                present = ranked[: -(-len(present) // 2)]
-                if self.over or not present:
-                    break
-        finally:
-            gained = self._settle(self.round)
-            self.round += 1
+        for rung, seconds in enumerate(RUNGS):
+            readings = self._measured(present, rung, seconds)
+            ranked = sorted(readings, key=lambda each: self.goal.rank(readings[each]))
+            kept = [each for each in ranked if each in ranked[: -(-len(present) // 2)] or each == before]
+            for each in set(present).difference(kept):
+                self.ground.leave(each)
+            present = kept
+            if self.over or not present:
+                break
+        gained = self._settle(self.round)
+        self.round += 1
         for each in present:
             if each != self.best:
                 self.ground.leave(each)
         return gained
+
+    def _beside_now(self) -> None:
+        """The best beside the settings as they are, under the same load: only that tells how much better it is."""
+        now = Candidate((), self.best.in_flight) if self.best else None
+        if self.best is None or now is None or now in self.known or self.over or not self._entered(now):
+            return
+        self._measured([self.best, now], len(RUNGS) - 1, RUNGS[-1])
+        self._settle(self.round)
+        self.round += 1
 
     def _entered(self, candidate: Candidate) -> bool:
         self.tell(candidate, self._leading())
@@ -191,12 +198,16 @@ class Search:
         best = self._first_of(rungs)
         base = held if held in rungs else best
         for candidate, readings in rungs.items():
-            common = max(set(readings) & set(rungs[base]))
-            loss = self.goal.loss(readings[common]) - self.goal.loss(rungs[base][common])
-            self.losses[candidate] = loss + (before if base == held else self.goal.loss(rungs[base][common]))
+            loss = self._losses(readings, rungs[base])[-1]
+            self.losses[candidate] = loss + (before if base == held else self.goal.loss(rungs[base][max(rungs[base])]))
             self._told(candidate)
-        self.best = best
-        return held is None or self.losses[best] < before - GAIN
+        better = held is None or self.losses[best] < before
+        self.best = best if better or held in rungs else held  # who could not defend its place keeps it
+        return held is None or base != held or max(self._losses(rungs[best], rungs[base])) < -GAIN
+
+    def _losses(self, readings: Mapping[int, Reading], base: Mapping[int, Reading]) -> list[float]:
+        """Against another candidate, in each of the rungs in which both were."""
+        return [self.goal.loss(readings[rung]) - self.goal.loss(base[rung]) for rung in sorted({*readings} & {*base})]
 
     def _rungs(self, number: int) -> dict[Candidate, dict[int, Reading]]:
         """What was measured in a round, by candidate and rung."""
@@ -214,7 +225,7 @@ class Search:
 
     def _proposed(self) -> list[Candidate]:
         """Candidates that were not tried and may pay, as many as compete in a round."""
-        best = self.standing(self.best)
+        best = self._at_its_best(self.best)
         left = [each for each in self.space.all() if self._open(each, best)] if self._countable else None
         found: list[Candidate] = []
         for _ in range(_ASKS if left is None or len(left) > CHALLENGERS else 0):
@@ -236,8 +247,13 @@ class Search:
     def _countable(self) -> bool:
         return self.space.size() <= _COUNTABLE
 
-    def _open(self, candidate: Candidate, best: Standing | None) -> bool:
-        return candidate not in self.known and not (best and self.model.hopeless(candidate, self.goal, best.reading))
+    def _open(self, candidate: Candidate, best: Reading | None) -> bool:
+        return candidate not in self.known and not (best and self.model.hopeless(candidate, self.goal, best))
+
+    def _at_its_best(self, candidate: Candidate | None) -> Reading | None:
+        """The best of a candidate's measurements: the cost model, too, reckons with the machine at its best."""
+        found = [each.reading for each in self.journal.entries if each.candidate == candidate and each.reading]
+        return min(found, key=self.goal.rank, default=None)
 
     def _told(self, candidate: Candidate) -> None:
         """Tell the optimiser what became of a candidate, its own proposal or not."""
@@ -266,9 +282,12 @@ class Search:
                 self.model.learn(entry.candidate, entry.reading)
 
 
-def _study() -> Any:
-    import optuna
-
+def optimiser() -> Any:
+    """What proposes candidates. Raises RequirementError without Optuna."""
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise RequirementError("tuning needs Optuna", do='pip install "tritonpm[perf]"') from None
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=_SEED, n_startup_trials=CHALLENGERS, multivariate=True)
