@@ -63,8 +63,8 @@ async def _slot(site: Site) -> AsyncIterator[None]:
 
 async def received(site: Site, request: Request, name: str, suffixes: tuple[str, ...] = SUFFIXES) -> Upload:
     """The body of a request as a file. Raises PackageError, StorageError, BusyError; nothing is left of half a file."""
-    held = ExitStack()
-    path = held.enter_context(site.workspace.scratch("upload")) / safe_name(name, suffixes)
+    called, held = safe_name(name, suffixes), ExitStack()
+    path = held.enter_context(site.workspace.scratch("upload")) / called
     try:
         async with _slot(site):
             _require_room(path.parent, int(request.headers.get("content-length", 0)))
