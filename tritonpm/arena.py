@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import psutil
@@ -14,11 +14,11 @@ from tritonpm.hardware import target
 from tritonpm.hardware.memory import need
 from tritonpm.perf.counters import counts
 from tritonpm.perf.measurement import Load
-from tritonpm.preflight import room_for
+from tritonpm.preflight import require_room_on_gpus, room_for
 from tritonpm.repository.config import instances
 from tritonpm.tune.reading import Reading
 from tritonpm.tune.search import Refused
-from tritonpm.tune.space import Candidate, settings_of
+from tritonpm.tune.space import Candidate, Choice, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,32 +29,44 @@ if TYPE_CHECKING:
     from tritonpm.perf.measurement import Measurement
 
 _MIB = 1 << 20
+Choices = tuple[tuple[str, Choice], ...]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings that are loaded, under what name."""
+
+    name: str
+    record: Record
+    revision: Revision
 
 
 class Arena:
-    """One package's; `prove` refuses settings whose answers are not as right as they must be."""
+    """One package's; `prove` refuses settings whose answers are not as right as they must be.
+
+    Who leaves stays loaded while there is room: an idle model takes nothing but memory, and may come back.
+    """
 
     def __init__(self, bench: PrivateBench, record: Record, load: Load, prove: Callable[[Settings], None]) -> None:
         self.bench, self.record, self.load, self.prove = bench, record, load, prove
         self.manager = bench.manager
-        self.there: dict[Candidate, tuple[str, Record, Revision]] = {}
-        self.count = 0
+        self.loaded: dict[Choices, Loaded] = {}
+        self.present: set[Candidate] = set()
+        self.count, self.reserve = 0, psutil.virtual_memory().available // 2
 
     def enter(self, candidate: Candidate) -> None:
         """Load it under a name of its own and probe it. Raises Refused; ServerError where the server has gone."""
-        same = next((held for other, held in self.there.items() if other.choices == candidate.choices), None)
-        if same or candidate in self.there:
-            self.there[candidate] = self.there.get(candidate) or same  # type: ignore[assignment]
-            return
         try:
-            self._enter(candidate)
+            if candidate.choices not in self.loaded:
+                self._load(candidate)
         except TritonpmError as error:
             self._require_server()
             raise Refused(str(error)) from None
+        self.present.add(candidate)
 
     def measure(self, candidate: Candidate, seconds: float) -> Reading:
         """Put it under its load. Raises Refused; ServerError where the server has gone."""
-        name, record, _ = self.there[candidate]
+        name, record = self.loaded[candidate.choices].name, self.loaded[candidate.choices].record
         load = replace(self.load, concurrency=candidate.in_flight, seconds=seconds)
         client = self.bench.clients[load.protocol]
         try:
@@ -69,35 +81,50 @@ class Arena:
         return Reading(found.throughput, latency.p50, latency.p99, work, found.memory, seconds)
 
     def leave(self, candidate: Candidate) -> None:
-        """Unload it, unless another candidate with the same settings is there; members that another one has stay."""
-        held = self.there.pop(candidate, None)
-        if held is None or held in self.there.values():
-            return
-        client = self.bench.clients["grpc"]
-        needed = {model.name for _, _, revision in self.there.values() for model in revision.models}
-        client.unload_and_wait(held[0])
-        for model in held[2].models[:-1]:
-            if model.name not in needed:
-                client.unload_and_wait(model.name)
+        """It is measured no more for now."""
+        self.present.discard(candidate)
 
-    def _enter(self, candidate: Candidate) -> None:
+    def _load(self, candidate: Candidate) -> None:
         base, package = self.record.settings, self.record.package
         settings = settings_of(candidate, base, self.load.batch, cascade=package.cascade)
         record = replace(self.record, settings=settings)
         self.manager.check(package, settings)
         self.prove(settings)
-        self._require_memory(record)
         self.count += 1
-        name = f"{package.name}-{self.count}"
-        revision = self.manager.trial_revision(record, name)
+        revision = self.manager.trial_revision(record, f"{package.name}-{self.count}")
+        self._make_room(record, revision)
         with room_for(self.manager, record, revision):
-            self.bench.put(record, name)
-        self.there[candidate] = (name, record, revision)
+            self.bench.put(record, revision.name)
+        self.loaded[candidate.choices] = Loaded(revision.name, record, revision)
         try:
-            probing.probe(self.manager, self.bench.clients["grpc"], record, model=name)
+            probing.probe(self.manager, self.bench.clients["grpc"], record, model=revision.name)
         except TritonpmError:
-            self.leave(candidate)
+            self._unload(candidate.choices)
             raise
+
+    def _make_room(self, record: Record, revision: Revision) -> None:
+        """Unload who has left, the first first, until there is room. Raises ServerError, CapacityError."""
+        here = {candidate.choices for candidate in self.present}
+        idle = [choices for choices in self.loaded if choices not in here]
+        while True:
+            try:
+                require_room_on_gpus(self.manager, record, revision)
+                self._require_memory(record)
+                if psutil.virtual_memory().available > self.reserve or not idle:
+                    return
+            except TritonpmError:
+                if not idle:
+                    raise
+            self._unload(idle.pop(0))
+
+    def _unload(self, choices: Choices) -> None:
+        """Members that somebody else has stay."""
+        gone, client = self.loaded.pop(choices), self.bench.clients["grpc"]
+        needed = {model.name for each in self.loaded.values() for model in each.revision.models}
+        client.unload_and_wait(gone.name)
+        for model in gone.revision.models[:-1]:
+            if model.name not in needed:
+                client.unload_and_wait(model.name)
 
     def _require_memory(self, record: Record) -> None:
         """What runs on the CPU needs this machine's memory. Raises ServerError."""

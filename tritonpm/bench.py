@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from tritonpm.triton.embedded import Server
 
 
+_PATIENCE = 1.0  # seconds that a server has to end which nobody else waits for; what it leaves is swept
+
+
 class Bench:
     """What measures: perf_analyzer, and connections to one server by each protocol."""
 
@@ -111,7 +114,7 @@ def private(manager: Manager) -> Iterator[PrivateBench]:
         installation = embedded.find(None)
         with manager.progress("Starting a Triton to measure on"):
             server = embedded.start(installation, folder / "models", folder / "state", gpu=bool(target().gpus))
-        around.callback(embedded.stop, server, folder / "state", timeout=15)
+        around.callback(embedded.stop, server, folder / "state", timeout=_PATIENCE)
         urls = {"http": server.http, "grpc": server.grpc}
         clients = {name: around.enter_context(Client(url, protocol=name)) for name, url in urls.items()}
         yield PrivateBench(manager, found, clients, server, folder)
