@@ -27,6 +27,12 @@ _PACKAGES = (
     ("keras", "converting .keras", 'pip install "tritonpm[frameworks]"', False),
     ("torch", "converting .pt2 and .keras", 'pip install "tritonpm[frameworks]"', False),
     ("plotly", "reports of performance as pages", 'pip install "tritonpm[perf]"', False),
+    ("optuna", "`tritonpm tune`", 'pip install "tritonpm[perf]"', False),
+    ("fastapi", "the page, `tritonpm ui`", 'pip install "tritonpm[web]"', False),
+    ("uvicorn", "the page, `tritonpm ui`", 'pip install "tritonpm[web]"', False),
+    ("obstore", "repositories in object stores", 'pip install "tritonpm[stores]"', False),
+    ("oras", "packages in OCI registries", 'pip install "tritonpm[registry]"', False),
+    ("model-signing", "signed packages", 'pip install "tritonpm[registry]"', False),
     ("tritonserver", "Triton's in-process API", "Python 3.12 and glibc 2.39 or later", False),
 )
 
