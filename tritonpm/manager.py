@@ -385,9 +385,14 @@ class Manager:
         return self.blobs.collect(referenced)
 
     def tidy(self, name: str) -> None:
-        """Withdraw members of earlier revisions that the package's current one does not need."""
-        old = tuple(sorted(self.catalogue.models_ever(name) - set(self.models(name))))
-        there = tuple(model for model in old if (self.workspace.repository / model).is_dir())
+        """Withdraw members of earlier revisions that the package's current one does not need.
+
+        Where it was named otherwise once, somebody else's model may have that name now.
+        """
+        from tritonpm.repository.publish import is_ours
+
+        old, root = sorted(self.catalogue.models_ever(name) - set(self.models(name))), self.workspace.repository
+        there = tuple(model for model in old if (root / model).is_dir() and is_ours(root / model, self.blobs.path))
         if there:
             with self.catalogue.intent("tidy", there):
                 self.settle(there)

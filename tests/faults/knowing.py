@@ -159,7 +159,8 @@ class Knowing(RuleBasedStateMachine):
         self.house.story.append(f"    {outcome}")
         if outcome.struck and fate:
             self.count(f"{KILL} {fate.victim} in {what}")
-            self.struck(fate, before, told_error if error else after)
+            freed = error == "BusyError" and fate.victim == "server"  # what is served no more is in nobody's way
+            self.struck(fate, before, told_error if error and not freed else after)
         elif error:
             assert (outcome.state, outcome.error) == ("refused", error), outcome
             self.know(told_error)

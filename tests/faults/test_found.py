@@ -80,6 +80,16 @@ def test_a_folder_in_the_way_is_told_before_anything_changes(manager: Manager) -
     manager.change("p", {"max_batch_size": 2})  # nobody else is in the way
 
 
+def test_somebody_elses_model_may_have_a_name_that_a_package_had_once(manager: Manager) -> None:
+    theirs = manager.workspace.repository / "p"
+    manager.rename("p", "q")
+    manager.publish("q")
+    theirs.mkdir()
+    (theirs / "config.pbtxt").write_text('name: "p"')
+    manager.tidy("q")  # as each load does
+    assert (theirs / "config.pbtxt").read_text() == 'name: "p"'
+
+
 def test_a_blob_that_rots_unseen_is_not_published(manager: Manager) -> None:
     blob = manager.blobs.path(manager.catalogue.get("p").package.file("m.onnx").digest)
     blob.chmod(0o644)
