@@ -222,7 +222,7 @@ class Serving:
                 proved = probing.probe(manager, client, manager.catalogue.get(name)) if probe else "not probed"
         except TritonpmError as error:
             reason = self._reason(error, name, offset)
-            back = undone([lambda: self._take_back(client, name, before)])
+            back = undone([lambda: self._take_back(client, name, before), lambda: manager.tidy(name)])
             manager.catalogue.set_status(name, "failed", reason)
             do = "see `tritonpm logs`" if back else UNKNOWN
             raise ServerError(f"{name} could not be loaded: {reason}", do=do) from None

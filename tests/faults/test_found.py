@@ -171,6 +171,16 @@ def test_what_served_serves_again_and_is_recorded_as_it_was(serving: Serving, tm
     assert serving.status().drift == ()
 
 
+@pytest.mark.server
+def test_a_load_that_fails_leaves_no_folders(serving: Serving, tmp_path: Path) -> None:
+    manager, root = serving.manager, serving.manager.workspace.repository
+    manager.publish("c")
+    manager.exchange("c", single(tmp_path / "bad", logarithm()))
+    with pytest.raises(ServerError, match="NaN"):
+        serving.load("c")
+    assert {path.name for path in root.iterdir()} == {"p", *manager.models("c")}
+
+
 class KilledError(BaseException):
     """As good as a kill, in this process."""
 
