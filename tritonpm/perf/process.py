@@ -50,6 +50,7 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.communicate(timeout=_DRAIN)
         return
     process.kill()
+    process.wait()  # `with` waits a quarter of a second only where Ctrl-C ends the block
 
 
 def _reason(said: str, code: int) -> str:
