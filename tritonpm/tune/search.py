@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 RUNGS = (0.6, 1.8)  # seconds of measuring
 CHALLENGERS = 3  # in a round
 PATIENCE = 1  # rounds without a gain, after which no other is tried
+_FINALISTS, _NEAR = 2, 0.15  # how many that are so near to the best are measured beside it at the end
 _ASKS = 200  # proposals for one round
 _COUNTABLE = 4096  # candidates that are looked at one by one, where the optimiser proposes nothing new
 _SEED = 0
@@ -103,7 +104,9 @@ class Search:
                 ended = f"no settings that were not measured can be {GAIN:.0%} better"
             elif fruitless >= PATIENCE and not self.over:
                 ended = f"the last {len(challengers)} that were tried brought less than {GAIN:.0%}"
-        self._beside_now()
+        self._side_by_side(self._close())
+        if self.best:  # the settings as they are under the same load: only that tells how much better it is
+            self._side_by_side([each for each in [Candidate((), self.best.in_flight)] if each not in self.known])
         self._add(Entry(None, ended=ended))
         return ended
 
@@ -154,14 +157,22 @@ class Search:
                 self.ground.leave(each)
         return gained
 
-    def _beside_now(self) -> None:
-        """The best beside the settings as they are, under the same load: only that tells how much better it is."""
-        now = Candidate((), self.best.in_flight) if self.best else None
-        if self.best is None or now is None or now in self.known or self.over or not self._entered(now):
+    def _close(self) -> list[Candidate]:
+        """Those that are nearly as good as the best, the best of them first: chance may have decided."""
+        most = self.losses[self.best] + _NEAR if self.best else 0.0
+        near = {each: loss for each, loss in self.losses.items() if loss < most and each != self.best}
+        return sorted(near, key=near.__getitem__)[:_FINALISTS]
+
+    def _side_by_side(self, others: Sequence[Candidate]) -> None:
+        """The best and others, measured in turn as long as the last ones of a round."""
+        if self.best is None or not others:
             return
-        self._measured([self.best, now], len(RUNGS) - 1, RUNGS[-1])
+        present = [each for each in (self.best, *others) if self._entered(each)]
+        self._measured(present, len(RUNGS) - 1, RUNGS[-1])
         self._settle(self.round)
         self.round += 1
+        for each in set(present) - {self.best}:
+            self.ground.leave(each)
 
     def _entered(self, candidate: Candidate) -> bool:
         self.tell(candidate, self._leading())
