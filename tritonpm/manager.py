@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm import views
+from tritonpm import listing, views
 from tritonpm.catalogue import Blobs, Catalogue, Record, Source, Workspace, create, find, lock, rebuild
 from tritonpm.data import UNPUBLISHED_SETTINGS, BatchAxis, Check, File, Package, Revision, Settings
 from tritonpm.errors import BusyError, StorageError, UsageError
@@ -134,11 +134,9 @@ class Manager:
 
     # Packages
 
-    def packages(self) -> list[views.PackageView]:
+    def packages(self) -> list[listing.PackageView]:
         """Every package, by name."""
-        busy, users = self.catalogue.jobs.busy(), self.catalogue.leases.users()
-        packages = self.catalogue.packages()
-        return [views.listed(entry, busy.get(entry.name), users.get(entry.name, ())) for entry in packages]
+        return listing.packages(self.catalogue)
 
     def show(self, name: str) -> views.PackageDetails:
         """Everything about one package. Raises NotFoundError."""

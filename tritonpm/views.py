@@ -9,27 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tritonpm.catalogue import Entry, Record, Summary
+from tritonpm.catalogue import Record, Summary
 from tritonpm.catalogue.jobs import Event, Job
 from tritonpm.data import Agreement, BatchAxis, Package, Revision, Settings, Step, Tensor
-
-
-@dataclass(frozen=True)
-class PackageView:
-    """A package in a list. `type` is single or cascade; `revision` is None until something was published."""
-
-    name: str
-    type: str
-    stages: tuple[str, ...]
-    mode: str
-    device: str
-    max_batch_size: int
-    precision: str
-    status: str
-    reason: str
-    revision: int | None
-    digest: str
-    used_by: tuple[str, ...] = ()
+from tritonpm.listing import PackageView, status
 
 
 @dataclass(frozen=True)
@@ -253,19 +236,6 @@ def precision(package: Package, settings: Settings) -> str:
     return next((t.dtype for t in tensors if t.dtype in ("FP16", "BF16", "FP32", "FP64")), "FP32")
 
 
-def listed(entry: Entry, job: Job | None, used_by: tuple[str, ...]) -> PackageView:
-    """A row of the catalogue; while `job` works on it, it is optimising."""
-    s = entry.summary
-    return PackageView(
-        entry.name, s.type, s.stages, s.mode, s.device, s.max_batch_size, s.precision,
-        *_status(entry.status, entry.reason, job), entry.revision, entry.digest, used_by,
-    )  # fmt: skip
-
-
-def _status(status: str, reason: str, job: Job | None) -> tuple[str, str]:
-    return ("optimising", f"job {job.id}") if job else (status, reason)
-
-
 def job_view(job: Job, event: Event | None) -> JobView:
     """A job for people."""
     created = datetime.fromtimestamp(job.created).astimezone().isoformat(timespec="seconds")
@@ -291,7 +261,7 @@ def details(
     p, s = record.package, record.summary
     return PackageDetails(
         p.name, s.type, s.stages, s.mode, s.device, s.max_batch_size, s.precision,
-        *_status(record.status, record.reason, job), record.revision, p.digest, used_by,
+        *status(record.status, record.reason, job), record.revision, p.digest, used_by,
         version=p.version,
         exporter=f"{p.exporter} {p.exporter_version}".strip(),
         instances=instances,

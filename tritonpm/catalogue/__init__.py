@@ -1,15 +1,20 @@
 """What we know and promised: SQLite, blobs, lock, journal. Knows no Triton."""
 
-from tritonpm.catalogue.blobs import Blobs
-from tritonpm.catalogue.catalogue import Catalogue, Entry, Published, Record, Source, rebuild
-from tritonpm.catalogue.lock import lock
-from tritonpm.catalogue.records import Summary
-from tritonpm.catalogue.workspace import Workspace, create, find
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tritonpm.catalogue.blobs import Blobs
+    from tritonpm.catalogue.catalogue import Catalogue, Published, Record, Source, rebuild
+    from tritonpm.catalogue.listing import Entry, Listing, Summary
+    from tritonpm.catalogue.locking import lock
+    from tritonpm.catalogue.workspace import Workspace, create, find
 
 __all__ = [
     "Blobs",
     "Catalogue",
     "Entry",
+    "Listing",
     "Published",
     "Record",
     "Source",
@@ -20,3 +25,20 @@ __all__ = [
     "lock",
     "rebuild",
 ]
+
+_MODULES = {
+    "blobs": ("Blobs",),
+    "catalogue": ("Catalogue", "Published", "Record", "Source", "rebuild"),
+    "listing": ("Entry", "Listing", "Summary"),
+    "locking": ("lock",),
+    "workspace": ("Workspace", "create", "find"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Load a module when something of it is asked for: `tritonpm list` needs two of them."""
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

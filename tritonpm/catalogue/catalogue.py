@@ -12,36 +12,24 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from tritonpm.catalogue import records
 from tritonpm.catalogue.artefacts import Artefacts
-from tritonpm.catalogue.database import REBUILD, Database, plain
-from tritonpm.catalogue.jobs import Jobs
-from tritonpm.catalogue.leases import Leases
-from tritonpm.catalogue.records import Summary
+from tritonpm.catalogue.database import Database, plain
+from tritonpm.catalogue.listing import Listing, Summary
 from tritonpm.catalogue.workspace import Workspace
 from tritonpm.data import BatchAxis, Package, Revision, Settings
 from tritonpm.disk import sync
 from tritonpm.errors import BusyError, NameTakenError, NotFoundError, StorageError
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 T = TypeVar("T")
 _CANARY = "+canary"  # after the digest of a canary, which may have the content of another package
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A row of the list."""
-
-    name: str
-    digest: str
-    summary: Summary
-    status: str
-    reason: str
-    revision: int | None
-    canary_of: str  # the package that it shall take the place of, "" for most
 
 
 @dataclass(frozen=True)
@@ -78,44 +66,21 @@ class Published:
     version: int  # the number of its content: 1 for the first, one more for each other content
 
 
-class Catalogue:
+class Catalogue(Listing):
     """The catalogue of one workspace; open it with `Catalogue.open`."""
 
     def __init__(self, database: Database, workspace: Workspace) -> None:
-        self._database, self._workspace = database, workspace
-        self.artefacts, self.jobs = Artefacts(database), Jobs(database, workspace)
-        self.leases = Leases(database)
+        super().__init__(database, workspace)
+        self.artefacts = Artefacts(database)
 
     @classmethod
-    def open(cls, workspace: Workspace) -> Catalogue:
-        """Open, and bring to this program's schema. Raises StorageError (lost, corrupt, unreadable, newer), BusyError.
-
-        A lost file is not the same as a fresh workspace: an empty catalogue would let the next removal collect the
-        blobs of every package.
-        """
-        with plain(workspace.database):
-            lost = not workspace.database.exists() or workspace.database.stat().st_size == 0
-            if lost and any(workspace.records.glob("*.json")):
-                raise StorageError(
-                    "is lost, but its packages' records are there", where=str(workspace.database), do=REBUILD
-                )
-        catalogue = cls(Database(workspace.database), workspace)
+    def open(cls, workspace: Workspace) -> Self:
+        """As `Listing.open`, with the record files brought up to date."""
+        catalogue = super().open(workspace)
         catalogue._keep_records()
         return catalogue
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._database.close()
-
     # Reading
-
-    def packages(self) -> list[Entry]:
-        """Every package, by name."""
-        columns = "name, digest, summary, status, reason, revision, canary_of"
-        rows = self._database.all(f"SELECT {columns} FROM packages ORDER BY name")  # noqa: S608
-        decode = msgspec.json.Decoder(Summary).decode
-        with plain(self._workspace.database):
-            return [Entry(n, digest, decode(summary), *rest) for n, digest, summary, *rest in rows]
 
     def get(self, name: str) -> Record:
         """One package. Raises NotFoundError, with the names that are near."""

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from tritonpm.disk import storage_error
 from tritonpm.errors import BusyError, NameTakenError, StorageError
 
@@ -173,7 +171,7 @@ def plain(where: Path) -> Iterator[None]:
         raise NameTakenError(
             f"it is there already ({error})", where=str(where), do="`tritonpm list` shows what is"
         ) from None
-    except (sqlite3.DatabaseError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (sqlite3.DatabaseError, ValueError) as error:  # every decoder, msgspec too, says that bytes are rotten so
         raise StorageError(f"is corrupt ({error})", where=str(where), do=REBUILD) from None
     except OSError as error:
         raise storage_error(error, where) from None

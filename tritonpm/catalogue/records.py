@@ -9,21 +9,10 @@ from pathlib import Path
 import msgspec
 
 from tritonpm.catalogue.database import plain
+from tritonpm.catalogue.listing import Summary
 from tritonpm.data import Package, Settings
 from tritonpm.disk import sync
 from tritonpm.errors import StorageError
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a list shows of a package, kept ready so that a list decodes nothing else."""
-
-    type: str
-    stages: tuple[str, ...]
-    mode: str
-    device: str
-    max_batch_size: int
-    precision: str
 
 
 @dataclass(frozen=True)

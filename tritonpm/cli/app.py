@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import rich_click as click
+import click
 
 from tritonpm import __version__
 
@@ -46,9 +45,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 MODULE_OF = {name: module for module, names in COMMANDS.items() for name in names}
 
 
-@dataclass
 class App:
-    """The choices that hold for the whole run of a command."""
+    """The choices that hold for the whole run of a command, each as it is where nobody chose."""
 
     workspace: Path | None = None
     server: str | None = None
@@ -164,7 +162,17 @@ def _common() -> list[click.Parameter]:
     ]
 
 
-class Command(click.RichCommand):
+class Drawn(click.Command):
+    """A command whose help is drawn by rich_click."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Its help, as a text for a terminal."""
+        from tritonpm.cli.help import drawn
+
+        return drawn(self, ctx)
+
+
+class Command(Drawn):
     """A command with the common options and, below its help, its examples."""
 
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
@@ -177,7 +185,11 @@ class Command(click.RichCommand):
         formatter.write("Examples:\n\n" + "".join(f"  {line}\n" for line in self.examples))
 
 
-class Group(click.RichGroup):
+class Group(Command, click.Group):
+    """A group with the common options and, below its help, its examples."""
+
+
+class Commands(Drawn, click.Group):
     """Finds a command's module by its name, so that `tritonpm list` imports nothing that only `serve` needs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -193,7 +205,7 @@ class Group(click.RichGroup):
         return found if isinstance(found, click.Command) else None
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="tritonpm %(version)s")
 def cli() -> None:
     """The package manager for NVIDIA Triton Inference Server.

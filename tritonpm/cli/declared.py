@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import rich_click as click
+import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 

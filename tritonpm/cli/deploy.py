@@ -6,14 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import rich_click as click
+import click
 
-from tritonpm.cli.app import App, Command, F, command, pass_app
+from tritonpm.cli.app import App, F, Group, command, pass_app
 from tritonpm.deploy.choices import Choices
-
-
-class Group(Command, click.RichGroup):  # type: ignore[misc]  # rich_click types the two bases differently
-    """A group with the common options and, below its help, its examples."""
 
 
 def _chosen(name: str, help: str, **more: Any) -> Callable[[F], F]:

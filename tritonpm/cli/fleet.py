@@ -6,10 +6,9 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import rich_click as click
+import click
 
-from tritonpm.cli.app import App, F, command, on_a_context, pass_app, reading, shown_to_servers
-from tritonpm.cli.deploy import Group
+from tritonpm.cli.app import App, F, Group, command, on_a_context, pass_app, reading, shown_to_servers
 from tritonpm.cli.settings import Pair, Words, setting_options
 from tritonpm.fleet.waves import Pace
 

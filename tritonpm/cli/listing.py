@@ -10,9 +10,11 @@ from tritonpm.cli.app import App, command, pass_app, reading
 @pass_app
 def list_command(app: App) -> None:
     """List the packages of the workspace."""
+    from tritonpm.catalogue import Listing, find
     from tritonpm.cli.output import table
+    from tritonpm.listing import packages
 
-    listed = app.manager().packages()
+    listed = packages(Listing.open(find(app.workspace)))
     columns = ("NAME", "TYPE", "STAGES", "MODE", "DEVICE", "BATCH", "PRECISION", "STATUS", "USED BY", "REVISION")
     rows = (
         (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import rich_click as click
+import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.server import PROTOCOL

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import rich_click as click
+import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.settings import Bound, Pair, setting_options

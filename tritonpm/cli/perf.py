@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import rich_click as click
+import click
 
-from tritonpm.cli.app import App, Command, command, on_a_server, pass_app, reading
+from tritonpm.cli.app import App, Group, command, on_a_server, pass_app, reading
 
 if TYPE_CHECKING:
     from tritonpm.performance import Performance
@@ -47,7 +47,7 @@ class Numbers(click.ParamType[tuple[float, ...]]):
         return tuple(start + i * step for i in range(int((end - start) / step) + 1))
 
 
-class Group(Command, click.RichGroup):  # type: ignore[misc]  # as RichGroup itself
+class Measuring(Group):
     """`tritonpm perf NAME` is `tritonpm perf run NAME`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -87,7 +87,7 @@ def paired(function: Any) -> Any:
 
 @click.group(
     "perf",
-    cls=Group,
+    cls=Measuring,
     examples="""
     tritonpm perf install
     tritonpm perf bolts

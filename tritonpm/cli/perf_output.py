@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import rich_click as click
+import click
 
 from tritonpm.cli.output import facts, table
 from tritonpm.perf.figures import Row, figures

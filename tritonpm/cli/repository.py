@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import rich_click as click
+import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.errors import TritonpmError

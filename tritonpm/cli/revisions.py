@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import rich_click as click
+import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.settings import setting_options

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-import rich_click as click
+import click
 
 from tritonpm.data import DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS
 

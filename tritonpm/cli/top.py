@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import rich_click as click
+import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 

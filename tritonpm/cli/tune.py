@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import rich_click as click
+import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.settings import Words

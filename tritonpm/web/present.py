@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from tritonpm.views import JobView, OptimisationView, PackageDetails, PackageView, StatusView
+from tritonpm.listing import PackageView
+from tritonpm.views import JobView, OptimisationView, PackageDetails, StatusView
 from tritonpm.web.problems import shown
 
 V = TypeVar("V", PackageView, PackageDetails)

@@ -12,8 +12,8 @@ from fastapi.responses import HTMLResponse
 
 from tritonpm.catalogue.jobs import Event, Job
 from tritonpm.data import PRECISIONS
+from tritonpm.listing import PackageView
 from tritonpm.manager import Manager
-from tritonpm.views import PackageView
 from tritonpm.web import listing
 from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.choices import Chooser, Option

@@ -1,0 +1,110 @@
+"""What a list shows, read without the plain data of packages and what decodes it.
+
+Scripts ask for a list often: this module and what it imports is all of the catalogue that `tritonpm list` loads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from tritonpm.catalogue.database import REBUILD, Database, plain
+from tritonpm.errors import StorageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from tritonpm.catalogue.jobs import Job, Jobs
+    from tritonpm.catalogue.leases import Leases
+    from tritonpm.catalogue.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a list shows of a package, kept ready so that a list decodes nothing else."""
+
+    type: str
+    stages: tuple[str, ...]
+    mode: str
+    device: str
+    max_batch_size: int
+    precision: str
+
+
+class Entry(NamedTuple):
+    """A row of the list."""
+
+    name: str
+    digest: str
+    summary: Summary
+    status: str
+    reason: str
+    revision: int | None
+    canary_of: str  # the package that it shall take the place of, "" for most
+
+
+class Listing:
+    """The packages of one workspace, what works on them and who uses them; open it with `open`."""
+
+    def __init__(self, database: Database, workspace: Workspace) -> None:
+        self._database, self._workspace = database, workspace
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """What is being optimised."""
+        from tritonpm.catalogue.jobs import Jobs
+
+        return Jobs(self._database, self._workspace)
+
+    @cached_property
+    def leases(self) -> Leases:
+        """Who uses what."""
+        from tritonpm.catalogue.leases import Leases
+
+        return Leases(self._database)
+
+    @classmethod
+    def open(cls, workspace: Workspace) -> Self:
+        """Open, and bring to this program's schema. Raises StorageError (lost, corrupt, unreadable, newer), BusyError.
+
+        A lost file is not the same as a fresh workspace: an empty catalogue would let the next removal collect the
+        blobs of every package.
+        """
+        with plain(workspace.database):
+            lost = not workspace.database.exists() or workspace.database.stat().st_size == 0
+            if lost and any(workspace.records.glob("*.json")):
+                raise StorageError(
+                    "is lost, but its packages' records are there", where=str(workspace.database), do=REBUILD
+                )
+        return cls(Database(workspace.database), workspace)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._database.close()
+
+    def packages(self) -> list[Entry]:
+        """Every package, by name."""
+        columns = "name, digest, summary, status, reason, revision, canary_of"
+        rows = self._database.all(f"SELECT {columns} FROM packages ORDER BY name")  # noqa: S608
+        with plain(self._workspace.database):
+            return [Entry(name, digest, _summary(summary), *rest) for name, digest, summary, *rest in rows]
+
+    def busy(self) -> Mapping[str, Job]:
+        """The running jobs, by package."""
+        return self.jobs.busy() if self._database.one("SELECT 1 FROM jobs WHERE state = 'running'") else {}
+
+    def users(self) -> Mapping[str, tuple[str, ...]]:
+        """The projects that use each package."""
+        return self.leases.users() if self._database.one("SELECT 1 FROM leases") else {}
+
+
+def _summary(content: bytes) -> Summary:
+    """Raises ValueError where it is rotten."""
+    found = json.loads(content or b"")
+    try:
+        return Summary(**{**found, "stages": tuple(found["stages"])})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no summary of a package: {error}") from None
