@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tritonpm.catalogue import Record
-    from tritonpm.data import Revision
+    from tritonpm.data import Package, Revision
     from tritonpm.manager import Manager
     from tritonpm.perf.measurement import Load, Measurement
     from tritonpm.perf.tool import Tool
@@ -101,23 +101,43 @@ class PrivateBench(Bench):
 
 
 @contextmanager
-def private(manager: Manager) -> Iterator[PrivateBench]:
-    """A bench with a server of its own, gone at the end whatever happens. Raises ServerError, NotFoundError."""
-    from tritonpm.hardware import target
-    from tritonpm.triton import embedded
+def private(manager: Manager, *packages: Package) -> Iterator[PrivateBench]:
+    """A bench with a server of its own for these packages, gone at the end whatever happens.
+
+    Raises ServerError, NotFoundError.
+    """
     from tritonpm.triton.client import Client
 
     found = tool.find()
-    with manager.workspace.scratch("bench") as folder, ExitStack() as around:
-        for part in ("models", "staging"):
-            (folder / part).mkdir()
-        installation = embedded.find(None)
-        with manager.progress("Starting a Triton to measure on"):
-            server = embedded.start(installation, folder / "models", folder / "state", gpu=bool(target().gpus))
-        around.callback(embedded.stop, server, folder / "state", timeout=_PATIENCE)
+    with alone(manager, *packages) as (folder, server), ExitStack() as around:
         urls = {"http": server.http, "grpc": server.grpc}
         clients = {name: around.enter_context(Client(url, protocol=name)) for name, url in urls.items()}
         yield PrivateBench(manager, found, clients, server, folder)
+
+
+@contextmanager
+def alone(manager: Manager, *packages: Package) -> Iterator[tuple[Path, Server]]:
+    """A Triton that nobody else uses, for these packages, and the folder with its `models` and `staging`.
+
+    Configs that we have written leave nothing to be completed. To find that out takes Triton a process, and a second,
+    for every load.
+    """
+    from tritonpm.hardware import target
+    from tritonpm.triton import embedded
+
+    whole = bool(packages) and all(stage.config is None for package in packages for stage in package.stages)
+    with manager.workspace.scratch("bench") as folder:
+        for part in ("models", "staging"):
+            (folder / part).mkdir()
+        with manager.progress("Starting a Triton to measure on"):
+            server = embedded.start(
+                embedded.find(None), folder / "models", folder / "state", gpu=bool(target().gpus),
+                arguments=("--disable-auto-complete-config",) if whole else (),
+            )  # fmt: skip
+        try:
+            yield folder, server
+        finally:
+            embedded.stop(server, folder / "state", timeout=_PATIENCE)
 
 
 def as_it_was(manager: Manager, name: str, number: int | None) -> Record:

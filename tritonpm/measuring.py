@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tritonpm.bench import alone
 from tritonpm.data import GROWTH
 from tritonpm.errors import ServerError, TritonpmError
 from tritonpm.probing import samples_of
@@ -21,6 +22,7 @@ from tritonpm.tensors import Array, as_served, guesses, load_npz
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
+    from tritonpm.data import Package
     from tritonpm.manager import Manager
     from tritonpm.triton.client import Client
 
@@ -64,7 +66,7 @@ def measured(manager: Manager, name: str) -> tuple[int, list[Trial]]:
     record = manager.catalogue.get(name)
     manager.optimising.ensure(name)
     most = min(MOST, 2 * target().cores)
-    with _server(manager) as (client, publish):
+    with _server(manager, record.package) as (client, publish):
 
         def measure(fewer: int, more: int) -> tuple[float, float, float]:
             with manager.progress(f"Measuring {fewer} and {more} instances"):
@@ -82,33 +84,24 @@ def measured(manager: Manager, name: str) -> tuple[int, list[Trial]]:
 
 
 @contextmanager
-def _server(manager: Manager) -> Iterator[tuple[Client, Callable[[Record, int], str]]]:
+def _server(manager: Manager, package: Package) -> Iterator[tuple[Client, Callable[[Record, int], str]]]:
     """A Triton that nobody else uses, and what puts a package with so many instances on it, under a name of its own."""
-    from tritonpm.hardware import target
     from tritonpm.repository.publish import publish
-    from tritonpm.triton import embedded
     from tritonpm.triton.client import Client
 
-    with manager.workspace.scratch("measure") as folder:
-        for part in ("models", "staging"):
-            (folder / part).mkdir()
-        server = embedded.start(embedded.find(None), folder / "models", folder / "state", gpu=bool(target().gpus))
-        try:
-            with Client(server.grpc, protocol="grpc") as client:
-                there: set[str] = set()
+    with alone(manager, package) as (folder, server), Client(server.grpc, protocol="grpc") as client:
+        there: set[str] = set()
 
-                def put(record: Record, count: int) -> str:
-                    name = f"{record.package.name}-{count}"
-                    if name not in there:
-                        revision = manager.trial_revision(record, name, mode="performance", instances=count)
-                        publish(revision, folder / "models", folder / "staging", manager.blobs.path)
-                        client.load_and_wait(name)
-                        there.add(name)
-                    return name
+        def put(record: Record, count: int) -> str:
+            name = f"{record.package.name}-{count}"
+            if name not in there:
+                revision = manager.trial_revision(record, name, mode="performance", instances=count)
+                publish(revision, folder / "models", folder / "staging", manager.blobs.path)
+                client.load_and_wait(name)
+                there.add(name)
+            return name
 
-                yield client, put
-        finally:
-            embedded.stop(server, folder / "state", timeout=15)
+        yield client, put
 
 
 def load(client: Client, model: str, inputs: Mapping[str, Array], in_flight: int, seconds: float) -> float:

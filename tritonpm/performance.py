@@ -91,7 +91,7 @@ class Performance:
         sides = [
             (as_it_was(self.manager, *named(side)), f"{named(side)[0]}-{tag}") for tag, side in (("a", a), ("b", b))
         ]
-        with private(self.manager) as bench:
+        with private(self.manager, *(record.package for record, _ in sides)) as bench:
             for record, model in sides:
                 bench.put(record, model)
             (first, one), (second, two) = sides
@@ -121,7 +121,7 @@ class Performance:
         self.manager.optimising.ensure(name)
         record, revision = self.manager.catalogue.get(name), self.manager.rendered(name)
         found: list[Measurement] = []
-        with private(self.manager) as bench:
+        with private(self.manager, record.package) as bench:
             for count in sweep.instances or (None,):
                 bench.put(record, name, **({"mode": "performance", "instances": count} if count else {}))
                 found += self._measured(bench, record, name, sweep.loads)

@@ -90,7 +90,7 @@ class Tuning:
         space, goal = self._space(record, wish, variants), _goal(record, wish)
         search = Search(space, goal, journal, budget=budget, began=began, tell=tell)
         if not search.ended:
-            with private(self.manager) as bench:
+            with private(self.manager, record.package) as bench:
                 load = Load(batch=wish.batch, protocol=wish.protocol)
                 search.run(Arena(bench, record, load, variants.prove), _first(space, goal, record))
         return _tuned(record, wish, search, variants, known)

@@ -14,7 +14,7 @@ from tritonpm.tune import search as searching
 from tritonpm.tune.cost import GAIN, CostModel
 from tritonpm.tune.journal import Entry, Journal
 from tritonpm.tune.pareto import front
-from tritonpm.tune.reading import Goal, Reading
+from tritonpm.tune.reading import Goal, Reading, mean
 from tritonpm.tune.search import Refused, Search
 from tritonpm.tune.space import Candidate, Space, Variant
 
@@ -114,6 +114,38 @@ def test_a_limit_of_latency_comes_first(tmp_path: Path) -> None:
     assert search.best is not None
     assert machine.reading(search.best).p99 <= limit
     assert machine.reading(search.best).throughput == pytest.approx(4 / 0.02)
+
+
+def test_the_extreme_layouts_of_the_best_are_tried_before_the_end(tmp_path: Path) -> None:
+    """That one request on all cores was never tried beside streams of one thread was seen on a real machine."""
+    machine, of = Machine({("a", v.words): 0.02 for v in VARIANTS[:2]}), Space({"a": VARIANTS[1:2]}, {}, 4)
+    search = Search(of, goal(), Journal(tmp_path / "j"), budget=60)
+    search.run(machine, first(of))
+    tried = {choice.layout.words for each, _ in machine.measured for _, choice in each.choices}
+    assert {"1 instance × 4 threads", "1 instance × 4 streams × 1 thread", "4 instances × 1 thread"} <= tried
+
+
+@given(st.floats(0.001, 2.0), st.integers(1, 16), st.sampled_from((1, 8)))
+def test_no_request_waits_for_seconds(work: float, cores: int, rows: int) -> None:
+    of = Space({"a": VARIANTS[:1]}, {"a": 8}, cores, rows)
+    machine, model = Machine({("a", VARIANTS[0].words): work}, cores), CostModel(of)
+    pilots = [*of.pilots(alone=False)]
+    for pilot in pilots:
+        model.learn(pilot, machine.reading(pilot))
+        assert not model.slow(pilot)  # however slow the model is, something of it is measured
+    for candidate in of.all():
+        if not model.slow(candidate):
+            alone = rows * work / min(cores, candidate.choices[0][1].layout.threads)
+            assert candidate.in_flight * rows * work / cores <= max(0.5, 4 * alone) * 1.001
+
+
+@given(st.lists(st.tuples(st.floats(1, 100), st.floats(0.1, 5)), min_size=1))
+def test_the_mean_of_readings_lies_between_them(listed: list[tuple[float, float]]) -> None:
+    readings = [Reading(rate, rate, rate, {"a": rate}, None, seconds) for rate, seconds in listed]
+    found, rates = mean(readings), [rate for rate, _ in listed]
+    for value in (found.throughput, found.p50, found.p99, found.work["a"]):
+        assert min(rates) * 0.999 <= value <= max(rates) * 1.001
+    assert found.seconds == pytest.approx(sum(seconds for _, seconds in listed))
 
 
 def test_no_time_no_measurements(tmp_path: Path) -> None:

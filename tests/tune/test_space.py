@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tritonpm.data import Settings
-from tritonpm.tune.space import MOST_IN_FLIGHT, MOST_INSTANCES, Space, Variant, settings_of
+from tritonpm.tune.space import MOST_IN_FLIGHT, MOST_INSTANCES, Layout, Space, Variant, settings_of
 
 AS_IT_CAME, OPENVINO = Variant("cpu", "none", "FP32"), Variant("cpu", "openvino", "INT8")
 ENGINE = Variant("gpu-optimised", "tensorrt", "FP16")
@@ -73,6 +73,25 @@ def test_settings_keep_what_clients_rely_on(space: Space, seed: int) -> None:
         if choice.variant.device == "cpu":
             assert 1 <= choice.layout.lanes * choice.layout.threads <= 2 * space.cores
     assert 1 <= candidate.in_flight <= max(MOST_IN_FLIGHT, space.in_flight or 1)
+
+
+@settings(deadline=None)
+@given(spaces, st.integers(0, 1000))
+def test_corners_are_candidates_of_the_same_variants(space: Space, seed: int) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    candidate = space.suggested(study.ask())
+    corners = list(space.corners(candidate))
+    for corner in corners:
+        assert corner.variants == candidate.variants
+        study.enqueue_trial(space.params(corner))
+        assert space.suggested(study.ask()) == corner
+    layouts = [{choice.layout for _, choice in corner.choices} for corner in corners]
+    if all(variant == AS_IT_CAME for variant in candidate.variants):  # all cores on one request, and one on each
+        for extreme in (Layout(1, 1, space.cores), Layout(min(MOST_INSTANCES, space.cores), 1, 1)):
+            assert {extreme} in layouts
+        assert any(choice.batch > 1 for each in corners for _, choice in each.choices) == any(
+            each.batch > 1 for stage in space.variants for each in space.choices(stage)
+        )
 
 
 @pytest.mark.parametrize("cores", [1, 2, 6])

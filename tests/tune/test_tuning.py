@@ -59,6 +59,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "RUNGS", BRIEF)
     monkeypatch.setattr(search, "CHALLENGERS", 2)
     monkeypatch.setattr(search, "PATIENCE", 0)
+    monkeypatch.setattr(search, "_NEAR", 0.0)
 
 
 def state(tuning: Tuning) -> object:
@@ -144,14 +145,15 @@ def test_an_interrupt_leaves_nothing_and_the_next_run_goes_on(tuning: Tuning) ->
     process = subprocess.Popen(
         [sys.executable, "-m", main.__module__, *told], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    earlier = set((workspace.state / "tune").glob("*.jsonl"))
     deadline = time.monotonic() + 60
-    while not measured(workspace.state) and time.monotonic() < deadline:
+    while not measured(workspace.state, earlier) and time.monotonic() < deadline:
         children = psutil.Process(process.pid).children(recursive=True)
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=30)
     assert process.returncode == 130, said
-    known = measured(workspace.state)
+    known = measured(workspace.state, earlier)
     assert known > 0
     assert [child.name() for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
     assert state(tuning) == before
@@ -176,7 +178,7 @@ from tritonpm.switching import Switching
 from tritonpm.tune import search
 from tritonpm.tuning import Tuning, Wish
 from tritonpm.variants import Variants
-search.RUNGS, search.PATIENCE = (0.2,), 0
+search.RUNGS, search.PATIENCE, search._NEAR = (0.2,), 0, 0.0
 manager = Manager.open(Path(sys.argv[1]))
 manager.change("g", {"workspace_mb": 1 << 20})
 tuned = Tuning(Switching(Serving(manager))).tune("g", Wish(precisions=("FP32",)), budget=120.0)
@@ -197,11 +199,11 @@ def test_what_does_not_fit_on_the_gpu_is_left_out(tuning: Tuning, tmp_path: Path
     assert "gpu-optimised tensorrt FP32: it needs" in refused
 
 
-def measured(folder: Path) -> int:
-    """How many measurements the newest journal has."""
-    newest = max((folder / "tune").glob("p-*.jsonl"), key=lambda path: path.stat().st_mtime)
-    lines = [json.loads(line) for line in newest.read_text().splitlines() if line.endswith("}")]
-    return sum(1 for line in lines if line.get("reading"))
+def measured(folder: Path, earlier: set[Path]) -> int:
+    """How many measurements the journals have that were not there earlier."""
+    journals = set((folder / "tune").glob("p-*.jsonl")) - earlier
+    lines = [line for path in journals for line in path.read_text().splitlines() if line.endswith("}")]
+    return sum(1 for line in lines if json.loads(line).get("reading"))
 
 
 def multiplied() -> bytes:

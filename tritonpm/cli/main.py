@@ -14,7 +14,12 @@ def main() -> NoReturn:
     if sys.argv[1:] == ["--version"]:  # before click is imported: scripts ask this often
         print(f"tritonpm {__version__}")  # noqa: T201
         sys.exit(0)
-    sys.exit(_run())
+    try:
+        code = _run()
+    except KeyboardInterrupt:  # while the command was still being loaded
+        sys.stderr.write("Error: interrupted\n")
+        code = 130
+    sys.exit(code)
 
 
 def _run() -> int:

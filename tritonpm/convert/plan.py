@@ -20,7 +20,7 @@ import msgspec
 from tritonpm.convert.converters import CONVERTERS
 from tritonpm.data import BatchAxis, Format, Package, Settings, Stage
 
-_VERSION = "1"  # of the keys: what was made under another one is made again
+_VERSION = "2"  # of the keys: what was made under another one is made again
 
 # Each optimizer's converters by precision; `converters.CONVERTERS` says which module each is.
 STEPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {

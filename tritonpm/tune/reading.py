@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tritonpm.perf.figures import cost_per_million
@@ -27,6 +27,20 @@ class Reading:
     def busy(self) -> float:
         """Cores that the server kept busy."""
         return self.throughput * sum(self.work.values())
+
+
+def mean(readings: Iterable[Reading]) -> Reading:
+    """One reading for several, each counted by its seconds."""
+    listed = list(readings)
+    seconds = sum(each.seconds for each in listed)
+
+    def of(values: Iterable[float]) -> float:
+        return sum(value * each.seconds for value, each in zip(values, listed, strict=True)) / seconds
+
+    return Reading(
+        of(each.throughput for each in listed), of(each.p50 for each in listed), of(each.p99 for each in listed),
+        {stage: of([each.work[stage] for each in listed]) for stage in listed[-1].work}, listed[-1].memory, seconds,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tritonpm.errors import RequirementError
 from tritonpm.tune.cost import GAIN, CostModel
 from tritonpm.tune.journal import Entry, Journal
-from tritonpm.tune.reading import Goal, Reading
+from tritonpm.tune.reading import Goal, Reading, mean
 from tritonpm.tune.space import Candidate, Space
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 RUNGS = (0.6, 1.8)  # seconds of measuring
 CHALLENGERS = 3  # in a round
 PATIENCE = 1  # rounds without a gain, after which no other is tried
-_FINALISTS, _NEAR = 2, 0.15  # how many that are so near to the best are measured beside it at the end
+_FINALISTS, _TIMES = 2, 2  # how many of those that are near to the best are measured beside it at the end, how often
+_NEAR = 0.15  # a loss, the logarithm of a ratio
 _ASKS = 200  # proposals for one round
 _COUNTABLE = 4096  # candidates that are looked at one by one, where the optimiser proposes nothing new
 _SEED = 0
@@ -51,7 +52,7 @@ class Ground(Protocol):
 
 @dataclass(frozen=True)
 class Standing:
-    """A candidate with its longest measurement."""
+    """A candidate with the mean of its longest measurements, those of the last round that had such."""
 
     candidate: Candidate
     reading: Reading
@@ -102,9 +103,9 @@ class Search:
             fruitless = 0 if challengers and self._compete(challengers) else fruitless + 1
             if not challengers:
                 ended = f"no settings that were not measured can be {GAIN:.0%} better"
-            elif fruitless >= PATIENCE and not self.over:
+            elif fruitless >= PATIENCE and not self.over and not any(self._corners()):
                 ended = f"the last {len(challengers)} that were tried brought less than {GAIN:.0%}"
-        self._side_by_side(self._close())
+        self._side_by_side(self._close(), _TIMES)
         if self.best:  # the settings as they are under the same load: only that tells how much better it is
             self._side_by_side([each for each in [Candidate((), self.best.in_flight)] if each not in self.known])
         self._add(Entry(None, ended=ended))
@@ -117,14 +118,11 @@ class Search:
 
     def standings(self) -> list[Standing]:
         """Every candidate that was measured."""
-        found: dict[Candidate, list[Reading]] = {}
+        found: dict[Candidate, list[Entry]] = {}
         for entry in self.journal.entries:
             if entry.candidate is not None and entry.reading is not None:
-                found.setdefault(entry.candidate, []).append(entry.reading)
-        return [
-            Standing(each, max(reversed(readings), key=lambda reading: reading.seconds), len(readings))
-            for each, readings in found.items()
-        ]
+                found.setdefault(entry.candidate, []).append(entry)
+        return [Standing(each, _longest(entries), len(entries)) for each, entries in found.items()]
 
     def standing(self, candidate: Candidate | None) -> Standing | None:
         """One of them."""
@@ -163,12 +161,13 @@ class Search:
         near = {each: loss for each, loss in self.losses.items() if loss < most and each != self.best}
         return sorted(near, key=near.__getitem__)[:_FINALISTS]
 
-    def _side_by_side(self, others: Sequence[Candidate]) -> None:
-        """The best and others, measured in turn as long as the last ones of a round."""
+    def _side_by_side(self, others: Sequence[Candidate], times: int = 1) -> None:
+        """The best and others, measured in turn as long as the last ones of a round, so many times."""
         if self.best is None or not others:
             return
         present = [each for each in (self.best, *others) if self._entered(each)]
-        self._measured(present, len(RUNGS) - 1, RUNGS[-1])
+        for time_ in range(times):
+            self._measured(present, len(RUNGS) - 1 + time_, RUNGS[-1])
         self._settle(self.round)
         self.round += 1
         for each in set(present) - {self.best}:
@@ -209,12 +208,18 @@ class Search:
         best = self._first_of(rungs)
         base = held if held in rungs else best
         for candidate, readings in rungs.items():
-            loss = self._losses(readings, rungs[base])[-1]
-            self.losses[candidate] = loss + (before if base == held else self.goal.loss(rungs[base][max(rungs[base])]))
+            loss = self._loss(readings, rungs[base])
+            self.losses[candidate] = loss + (before if base == held else self.goal.loss(mean(rungs[base].values())))
             self._told(candidate)
         better = held is None or self.losses[best] < before
         self.best = best if better or held in rungs else held  # who could not defend its place keeps it
         return held is None or base != held or max(self._losses(rungs[best], rungs[base])) < -GAIN
+
+    def _loss(self, readings: Mapping[int, Reading], base: Mapping[int, Reading]) -> float:
+        """Against another candidate, over all rungs in which both were."""
+        both = sorted({*readings} & {*base})
+        mine, its = (self.goal.loss(mean(side[rung] for rung in both)) for side in (readings, base))
+        return mine - its
 
     def _losses(self, readings: Mapping[int, Reading], base: Mapping[int, Reading]) -> list[float]:
         """Against another candidate, in each of the rungs in which both were."""
@@ -230,12 +235,14 @@ class Search:
 
     def _first_of(self, rungs: Mapping[Candidate, Mapping[int, Reading]]) -> Candidate:
         """The best of those that came furthest."""
-        return min(rungs, key=lambda each: (-max(rungs[each]), self.goal.rank(rungs[each][max(rungs[each])])))
+        return min(rungs, key=lambda each: (-max(rungs[each]), self.goal.rank(mean(rungs[each].values()))))
 
     # The optimiser
 
     def _proposed(self) -> list[Candidate]:
-        """Candidates that were not tried and may pay, as many as compete in a round."""
+        """Candidates that were not tried and may pay, as many as compete in a round: the corners first."""
+        if corners := [each for each, _ in zip(self._corners(), range(CHALLENGERS), strict=False)]:
+            return corners
         best = self._at_its_best(self.best)
         left = [each for each in self.space.all() if self._open(each, best)] if self._countable else None
         found: list[Candidate] = []
@@ -254,12 +261,26 @@ class Search:
         others = (each for each in left or () if each not in found)
         return [*found, *(each for each, _ in zip(others, range(CHALLENGERS - len(found)), strict=False))]
 
+    def _corners(self) -> Iterator[Candidate]:
+        """The extreme layouts of what is nearly as good as the best that was chosen, where they may pay."""
+        best, seen = self._at_its_best(self.best), set[Candidate]()
+        chosen = {each: loss for each, loss in self.losses.items() if each.choices}
+        least = min(chosen.values(), default=0.0)
+        for each in sorted(chosen, key=chosen.__getitem__):
+            if chosen[each] < least + _NEAR:
+                for corner in self.space.corners(each):
+                    if corner not in seen and self._open(corner, best):
+                        yield corner
+                    seen.add(corner)
+
     @property
     def _countable(self) -> bool:
         return self.space.size() <= _COUNTABLE
 
     def _open(self, candidate: Candidate, best: Reading | None) -> bool:
-        return candidate not in self.known and not (best and self.model.hopeless(candidate, self.goal, best))
+        if candidate in self.known or self.model.slow(candidate):
+            return False
+        return not (best and self.model.hopeless(candidate, self.goal, best))
 
     def _at_its_best(self, candidate: Candidate | None) -> Reading | None:
         """The best of a candidate's measurements: the cost model, too, reckons with the machine at its best."""
@@ -303,6 +324,13 @@ def optimiser() -> Any:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=_SEED, n_startup_trials=CHALLENGERS, multivariate=True)
     return optuna.create_study(sampler=sampler)
+
+
+def _longest(entries: Sequence[Entry]) -> Reading:
+    """The mean of the longest readings among a candidate's, of the last round that has them."""
+    most = max(each.reading.seconds for each in entries if each.reading)
+    long = [each for each in entries if each.reading and each.reading.seconds == most]
+    return mean(each.reading for each in long if each.reading and each.round == long[-1].round)
 
 
 def _state(name: str) -> Any:

@@ -168,8 +168,21 @@ class Space:
             choices = {}
             for stage, listed in self.variants.items():
                 variant = next((each for each in listed if each.words == words), listed[0])
-                choices[stage] = Choice(variant, self._pilot(variant, alone), self._batches(stage, variant)[0])
+                layout = self._extremes(variant)[0 if alone else 1]
+                choices[stage] = Choice(variant, layout, self._batches(stage, variant)[0])
             yield self.candidate(choices, 1 if alone else DEPTHS[-1])
+
+    def corners(self, candidate: Candidate) -> Iterator[Candidate]:
+        """The same variants laid out in each extreme way, not batched and batched."""
+        ways = {stage: self._extremes(choice.variant) for stage, choice in candidate.choices}
+        batches = {stage: self._batches(stage, choice.variant)[:2] for stage, choice in candidate.choices}
+        counts = (max(map(len, of.values()), default=0) for of in (batches, ways))
+        for batched, number in product(*map(range, counts)):
+            choices = {
+                stage: Choice(choice.variant, ways[stage][: number + 1][-1], batches[stage][: batched + 1][-1])
+                for stage, choice in candidate.choices
+            }
+            yield from (self.candidate(choices, depth) for depth in (DEPTHS if batched else DEPTHS[-1:]))
 
     def layouts(self, variant: Variant) -> tuple[Layout, ...]:
         """Every layout of a variant that has at most two threads for a core."""
@@ -224,14 +237,18 @@ class Space:
         more = {batch for batch in (*BATCHES, largest) if batch > self.rows and batch >= largest}
         return (1, *sorted(more)) if stage in self.batched and not variant.streamed else (1,)
 
-    def _pilot(self, variant: Variant, alone: bool) -> Layout:
+    def _extremes(self, variant: Variant) -> tuple[Layout, ...]:
+        """One execution on all cores, then one on each of them, then what lies between."""
         if variant.device != "cpu":
-            return Layout(1 if alone else 2)
+            return Layout(1), Layout(2)
         if variant.adopted:
-            return self.layouts(variant)[0 if alone else -1]
-        if alone:
-            return Layout(1, 1, self.cores)
-        return Layout(1, self.cores, 1) if variant.streamed else Layout(min(MOST_INSTANCES, self.cores), 1, 1)
+            return self.layouts(variant)[0], self.layouts(variant)[-1]
+        lanes, between = min(MOST_INSTANCES, self.cores), 1 << (self.cores.bit_length() - 1) // 2
+        threads = max(count for count in _steps(self.cores) if count <= self.cores // between)
+        alone, each, middle = Layout(1, 1, self.cores), Layout(lanes, 1, 1), Layout(between, 1, threads)
+        if not variant.streamed:
+            return alone, each, middle
+        return alone, Layout(1, self.cores, 1), each, Layout(1, between, threads)
 
 
 def settings_of(candidate: Candidate, base: Settings, rows: int, *, cascade: bool) -> Settings:
