@@ -155,6 +155,24 @@ def test_no_time_no_measurements(tmp_path: Path) -> None:
     assert machine.measured == []
 
 
+def test_time_is_kept_to_tell_how_much_better_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    class Timed(Machine):
+        def measure(self, candidate: Candidate, seconds: float) -> Reading:
+            now[0] += seconds
+            return super().measure(candidate, seconds)
+
+    monkeypatch.setattr(searching.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(searching, "PATIENCE", 1000)
+    machine, of = Timed({("a", v.words): 0.02 for v in VARIANTS}), space()
+    search = Search(of, goal(), Journal(tmp_path / "j"), budget=60)
+    assert search.run(machine, first(of)) == searching.OVER
+    assert search.best is not None
+    assert Candidate((), search.best.in_flight) in {each for each, _ in machine.measured}
+    assert now[0] <= 60 + searching.RUNGS[-1]  # what began in time ends
+
+
 def test_what_is_refused_drops_out(tmp_path: Path) -> None:
     machine = Machine({("a", v.words): 0.02 for v in VARIANTS}, refuses=frozenset({"openvino INT8"}))
     search = Search(space(), goal(), Journal(tmp_path / "j"), budget=60)

@@ -26,6 +26,7 @@ RUNGS = (0.6, 1.8)  # seconds of measuring
 CHALLENGERS = 3  # in a round
 PATIENCE = 1  # rounds without a gain, after which no other is tried
 _FINALISTS, _TIMES = 2, 2  # how many of those that are near to the best are measured beside it at the end, how often
+_KEPT = 0.2  # of the budget, for measuring the best side by side at the end
 _NEAR = 0.15  # a loss, the logarithm of a ratio
 _ASKS = 200  # proposals for one round
 _COUNTABLE = 4096  # candidates that are looked at one by one, where the optimiser proposes nothing new
@@ -76,7 +77,8 @@ class Search:
         tell: Callable[[Candidate, Standing | None], None] = lambda candidate, best: None,
     ) -> None:
         self.space, self.goal, self.journal, self.tell = space, goal, journal, tell
-        self.began, self.budget = time.monotonic() if began is None else began, budget - journal.spent
+        self.began, self.budget = time.monotonic() if began is None else began, budget
+        self.earlier, self.share = journal.spent, 1 - _KEPT
         self.model, self.study = CostModel(space), optimiser()
         self.asked: dict[Candidate, Trial] = {}
         self.losses: dict[Candidate, float] = {}
@@ -105,16 +107,16 @@ class Search:
                 ended = f"no settings that were not measured can be {GAIN:.0%} better"
             elif fruitless >= PATIENCE and not self.over and not any(self._corners()):
                 ended = f"the last {len(challengers)} that were tried brought less than {GAIN:.0%}"
-        self._side_by_side(self._close(), _TIMES)
-        if self.best:  # the settings as they are under the same load: only that tells how much better it is
-            self._side_by_side([each for each in [Candidate((), self.best.in_flight)] if each not in self.known])
+        self.share = 1.0
+        self._side_by_side([*self._as_it_is(), *self._close()], _TIMES)
+        self._side_by_side(self._as_it_is())  # where another one has become the best
         self._add(Entry(None, ended=ended))
         return ended
 
     @property
     def over(self) -> bool:
-        """Whether the budget is spent."""
-        return time.monotonic() - self.began >= self.budget
+        """Whether the budget is spent, up to what is kept for the end."""
+        return self.earlier + time.monotonic() - self.began >= self.budget * self.share
 
     def standings(self) -> list[Standing]:
         """Every candidate that was measured."""
@@ -160,6 +162,11 @@ class Search:
         most = self.losses[self.best] + _NEAR if self.best else 0.0
         near = {each: loss for each, loss in self.losses.items() if loss < most and each != self.best}
         return sorted(near, key=near.__getitem__)[:_FINALISTS]
+
+    def _as_it_is(self) -> list[Candidate]:
+        """The settings as they are under the load of the best, unless known: only that tells how much better it is."""
+        unknown = [Candidate((), self.best.in_flight)] if self.best else []
+        return [each for each in unknown if each not in self.known]
 
     def _side_by_side(self, others: Sequence[Candidate], times: int = 1) -> None:
         """The best and others, measured in turn as long as the last ones of a round, so many times."""
