@@ -106,6 +106,9 @@ def tune_command(
     with Shown(app) as shown:
         tuned = tuning.tune(name, wish, budget=budget, again=again, tell=shown)
     app.emit("TuneResult", tuned, lambda: describe(app, tuned))
+    if wish.concurrency is None and tuned.best is not tuned.now and wish.objective != "latency":
+        load = f"{tuned.best.in_flight} requests in flight"
+        app.advise(f"That is with {load}; where your clients have another number, say --concurrency N.")
     if html:
         _write(app, html, tuned)
     if apply:
