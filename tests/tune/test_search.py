@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -146,6 +146,23 @@ def test_the_mean_of_readings_lies_between_them(listed: list[tuple[float, float]
     for value in (found.throughput, found.p50, found.p99, found.work["a"]):
         assert min(rates) * 0.999 <= value <= max(rates) * 1.001
     assert found.seconds == pytest.approx(sum(seconds for _, seconds in listed))
+
+
+def test_less_load_is_tried_where_a_limit_asks_for_it(tmp_path: Path) -> None:
+    """Seen against Model Analyzer: with two requests in flight nothing kept the limit, and one was never tried."""
+    machine, of = Machine({("a", v.words): 0.1 for v in VARIANTS}), space()
+    limit = 30_000.0  # µs; one request on all four cores takes 25 ms, and waits as long for another one
+    search = Search(of, goal(max_p99=limit), Journal(tmp_path / "j"), budget=60)
+
+    def reading(candidate: Candidate, seconds: float = 1.0) -> Reading:
+        found = Machine.reading(machine, candidate, seconds)
+        alone = max((0.1 / min(4, c.layout.threads) for _, c in candidate.choices), default=0.1) * 1e6
+        return replace(found, p99=max(alone, candidate.in_flight / found.throughput * 1e6))
+
+    machine.reading = reading  # type: ignore[method-assign]
+    search.run(machine, first(of))
+    assert search.best is not None
+    assert reading(search.best).p99 <= limit
 
 
 def test_no_time_no_measurements(tmp_path: Path) -> None:

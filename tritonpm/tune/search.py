@@ -270,12 +270,12 @@ class Search:
 
     def _corners(self) -> Iterator[Candidate]:
         """The extreme layouts of what is nearly as good as the best that was chosen, where they may pay."""
-        best, seen = self._at_its_best(self.best), set[Candidate]()
+        best, seen, limited = self._at_its_best(self.best), set[Candidate](), self.goal.max_p99 is not None
         chosen = {each: loss for each, loss in self.losses.items() if each.choices}
         least = min(chosen.values(), default=0.0)
         for each in sorted(chosen, key=chosen.__getitem__):
             if chosen[each] < least + _NEAR:
-                for corner in self.space.corners(each):
+                for corner in self.space.corners(each, shallow=limited):
                     if corner not in seen and self._open(corner, best):
                         yield corner
                     seen.add(corner)

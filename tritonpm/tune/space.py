@@ -172,8 +172,8 @@ class Space:
                 choices[stage] = Choice(variant, layout, self._batches(stage, variant)[0])
             yield self.candidate(choices, 1 if alone else DEPTHS[-1])
 
-    def corners(self, candidate: Candidate) -> Iterator[Candidate]:
-        """The same variants laid out in each extreme way, not batched and batched."""
+    def corners(self, candidate: Candidate, *, shallow: bool = False) -> Iterator[Candidate]:
+        """The same variants laid out in each extreme way, not batched and batched; `shallow` under less load, too."""
         ways = {stage: self._extremes(choice.variant) for stage, choice in candidate.choices}
         batches = {stage: self._batches(stage, choice.variant)[:2] for stage, choice in candidate.choices}
         counts = (max(map(len, of.values()), default=0) for of in (batches, ways))
@@ -182,7 +182,7 @@ class Space:
                 stage: Choice(choice.variant, ways[stage][: number + 1][-1], batches[stage][: batched + 1][-1])
                 for stage, choice in candidate.choices
             }
-            yield from (self.candidate(choices, depth) for depth in (DEPTHS if batched else DEPTHS[-1:]))
+            yield from (self.candidate(choices, depth) for depth in (DEPTHS if batched or shallow else DEPTHS[-1:]))
 
     def layouts(self, variant: Variant) -> tuple[Layout, ...]:
         """Every layout of a variant that has at most two threads for a core."""
