@@ -189,7 +189,7 @@ def analyzed(root: Path) -> tuple[Found, Rows]:
     rows = list(measurements(json.loads((root / "checkpoints/0.ckpt").read_text())))
     if not rows:
         raise SystemExit((root / "analyzer.log").read_text()[-4000:])
-    variant, _, _, in_flight = max(rows, key=lambda row: row[1])
+    variant, in_flight = most(rows)
     text = (root / "out" / variant / "config.pbtxt").read_text()
     counts = ", ".join(line.strip() for line in text.splitlines() if "count:" in line or "max_batch_size" in line)
     words = f"openvino FP32, {counts}, {in_flight} in flight"
@@ -254,7 +254,7 @@ def workspace(root: Path, source: Path) -> Iterator[Tuning]:
 # The best of each, side by side
 
 
-def most(rows: Rows, limit: float | None) -> tuple[str, int]:
+def most(rows: Rows, limit: float | None = None) -> tuple[str, int]:
     """The variant and the requests in flight of Model Analyzer's best, with a p99 of at most `limit` µs."""
     variant, _, _, in_flight = max((row for row in rows if limit is None or row[2] <= limit), key=lambda row: row[1])
     return variant, in_flight

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tritonpm.catalogue.database import Database, plain
 from tritonpm.catalogue.workspace import Workspace
 from tritonpm.errors import BusyError, NotFoundError
@@ -101,8 +103,6 @@ class Jobs:
 
     def create(self, package: str, request: dict[str, Any]) -> Job:
         """A job that is about to be started. Raises BusyError where the package has one."""
-        import msgspec
-
         with self._database.transaction():
             if job := self.running(package):
                 raise job.in_the_way()
@@ -132,8 +132,6 @@ class Jobs:
 
     def events(self, job: int, offset: int = 0) -> Iterator[tuple[Event, int]]:
         """The whole events from byte `offset` on, each with the offset behind it."""
-        import msgspec
-
         path = self.folder(job) / EVENTS
         if not path.is_file():
             return
@@ -151,8 +149,6 @@ class Jobs:
         return next((event for event, _ in reversed(list(self.events(job)))), None)
 
     def _job(self, row: Any) -> Job:
-        import msgspec  # where there are jobs at all: a list imports nothing that it does not need
-
         with plain(self._database.path):
             *columns, request = row
             job = Job(*(*columns, msgspec.json.decode(request)))
