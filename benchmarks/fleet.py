@@ -24,13 +24,13 @@ from examples.make_packages import make
 from tests.repository import s3
 from tritonpm.fleet.context import Context, Contexts, Server
 from tritonpm.fleet.placement import Need, Placement, Room, place
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
-from tritonpm.stores import publish
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.remote_repository import publish
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.upkeep import serves
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 from tritonpm.triton.processes import processes
-from tritonpm.upkeep import serves
 
 RESULTS = Path(__file__).parent / "results" / "fleet.md"
 SERVERS, PACKAGES, REPLICAS = 1_000, 100_000, 2

@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.serving import machine
 from examples.make_packages import make
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
-from tritonpm.switching import Switching
-from tritonpm.tensors import load_npz
+from tritonpm.core.tensors import load_npz
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
 from tritonpm.triton.client import Client
 
 RESULTS = Path(__file__).parent / "results" / "live_switch.md"

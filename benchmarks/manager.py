@@ -92,7 +92,7 @@ def write_model(path: Path, seed: int, batch: int | str = 2, rows: int = 3, colu
 
 def worker(step: str, root: Path, first: int, last: int) -> None:
     """Import or render the packages from `first` to before `last`, in this process."""
-    from tritonpm.manager import Manager
+    from tritonpm.operations.manager import Manager
 
     manager = Manager.open(root / "workspace")
     for number in range(first, last):
@@ -178,7 +178,7 @@ def starts(root: Path, repeat: int) -> Iterator[Ratio]:
 
 def big_import(root: Path, repeat: int) -> Ratio:
     """Import of a model whose batch axis was proved before, against copying and hashing it to the disk."""
-    from tritonpm.manager import Manager, init
+    from tritonpm.operations.manager import Manager, init
 
     source = root / "big.onnx"
     write_model(source, 0, "batch", 1024, BIG // 4 // 1024)

@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.serving import machine, resnet50
 from examples.make_packages import digits, to_onnx, train_classifier
-from tritonpm.converting import convert
-from tritonpm.tensors import save_npz
+from tritonpm.core.tensors import save_npz
+from tritonpm.operations.optimize.convert_file import convert
 
 RESULTS = Path(__file__).parent / "results" / "precision.md"
 Run = Callable[[], Any]

@@ -35,20 +35,20 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.serving import machine, resnet50
-from tritonpm.bench import PrivateBench, private
-from tritonpm.manager import Manager, init
+from tritonpm.core.tensors import save_npz
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.perf.bench import PrivateBench, private
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
+from tritonpm.operations.tune.tune import Tuning, Wish
 from tritonpm.perf import tool
 from tritonpm.perf.compare import Ratio, comparison, in_alternation
 from tritonpm.perf.inputs import Inputs
 from tritonpm.perf.measurement import Load, Measurement
 from tritonpm.perf.run import measure
-from tritonpm.serving import Serving
-from tritonpm.switching import Switching
-from tritonpm.tensors import save_npz
 from tritonpm.triton import embedded
 from tritonpm.triton.installation import environment, prepare_backends
 from tritonpm.tune.pareto import Tuned
-from tritonpm.tuning import Tuning, Wish
 
 RESULTS = Path(__file__).parent / "results" / "tune_vs_model_analyzer.md"
 ANALYZER = "triton-model-analyzer==1.58.0"

@@ -24,7 +24,7 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.test_optimising import cascade, scaled
-from tritonpm.manager import Manager, init
+from tritonpm.operations.manager import Manager, init
 from tritonpm.web.running import Page
 from tritonpm.web.security import access
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from tritonpm.signing import Signer
+from tritonpm.registry.signing import Signer
 
 
 def private_key(folder: Path, name: str) -> ec.EllipticCurvePrivateKey:

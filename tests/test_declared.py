@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.test_optimising import cascade, scaled, single
-from tritonpm.declared import apply, export, plan, read
-from tritonpm.errors import ManifestError, PackageError, RuleError
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
+from tritonpm.core.errors import ManifestError, PackageError, RuleError
+from tritonpm.operations.declaration import apply, export, plan, read
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 
 
 @pytest.fixture

@@ -13,14 +13,22 @@ import tritonpm.client
 from tests.test_manager import logarithm
 from tests.test_optimising import WIDTH, cascade, scaled, single
 from tests.test_switching import ONES, serving_answer, under_load
-from tritonpm.canaries import Canaries
-from tritonpm.errors import BusyError, CapacityError, InferenceError, NotFoundError, RuleError, ServerError, UsageError
-from tritonpm.manager import Manager, init
-from tritonpm.residency import LIMIT, Idle
-from tritonpm.serving import Serving
-from tritonpm.switching import Switching
+from tritonpm.core.errors import (
+    BusyError,
+    CapacityError,
+    InferenceError,
+    NotFoundError,
+    RuleError,
+    ServerError,
+    UsageError,
+)
+from tritonpm.operations.canary import Canaries
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.on_demand import LIMIT, Idle
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
+from tritonpm.operations.upkeep import why
 from tritonpm.triton.processes import processes
-from tritonpm.upkeep import why
 
 pytestmark = pytest.mark.server
 M1, M2, M3 = scaled(2.0, result="m"), scaled(3.0, source="m"), scaled(5.0, source="m")

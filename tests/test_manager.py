@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from tests.repository.lint.cases import BASE, MODEL, model
-from tritonpm.errors import NameTakenError, RuleError, ServerError, StorageError, TritonpmError, UnsafeError
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
-from tritonpm.tensors import save_npz
+from tritonpm.core.errors import NameTakenError, RuleError, ServerError, StorageError, TritonpmError, UnsafeError
+from tritonpm.core.tensors import save_npz
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 
 
 def package(folder: Path, name: str = "p", *, expected: float = -1.0, weights: bytes = MODEL) -> Path:

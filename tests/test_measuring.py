@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_optimising import scaled, single
-from tritonpm import measuring
-from tritonpm.data import GROWTH
-from tritonpm.manager import Manager, init
+from tritonpm.operations import autoscale as measuring
+from tritonpm.operations.manager import Manager, init
+from tritonpm.settings.settings import GROWTH
 
 
 @given(st.lists(st.floats(1.0, 1e4), min_size=5, max_size=5))

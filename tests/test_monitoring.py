@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from tests.test_optimising import cascade, scaled, single
 from tests.test_switching import under_load
 from tests.triton.test_embedded import until
-from tritonpm.errors import UsageError
+from tritonpm.core.errors import UsageError
 from tritonpm.hardware.load import MachineUse, machine_use
 from tritonpm.hardware.nvml import GpuProcess, Gpus, GpuSample, Mig
-from tritonpm.manager import Manager, init
-from tritonpm.monitoring import Monitor, Ring
-from tritonpm.serving import Serving
-from tritonpm.snapshot import Look, PackageLoad, ServerLoad, Snapshot, compose, grouped, on_gpus
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.monitor.snapshot import Look, PackageLoad, ServerLoad, Snapshot, compose, grouped, on_gpus
+from tritonpm.operations.monitor.watch import Monitor, Ring
+from tritonpm.operations.serving import Serving
 from tritonpm.triton.metrics import Counters
 from tritonpm.triton.processes import ProcessUse
 

@@ -15,10 +15,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tritonpm.catalogue.jobs import Job
-from tritonpm.errors import BusyError, NotOptimisedError, OptimisationError, RuleError, UsageError
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
-from tritonpm.tensors import save_npz
+from tritonpm.core.errors import BusyError, NotOptimisedError, OptimisationError, RuleError, UsageError
+from tritonpm.core.tensors import save_npz
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 
 WIDTH = 4
 KILLS = int(os.environ.get("TRITONPM_KILLS", "8"))

@@ -18,16 +18,16 @@ import numpy as np
 import pytest
 
 from tests.test_optimising import WIDTH, cascade, scaled, single
-from tritonpm import fleets
-from tritonpm.errors import BusyError, NotFoundError, ServerError, TritonpmError
+from tritonpm.core.errors import BusyError, NotFoundError, ServerError, TritonpmError
 from tritonpm.fleet import journal
 from tritonpm.fleet.context import Access, Server
 from tritonpm.fleet.waves import Pace
-from tritonpm.fleets import Fleet
-from tritonpm.manager import Manager, init
-from tritonpm.rolling import Rolling
-from tritonpm.rolling_run import RolledOut
-from tritonpm.serving import Serving
+from tritonpm.operations.fleet import servers as fleets
+from tritonpm.operations.fleet.roll_out import Rolling
+from tritonpm.operations.fleet.run import RolledOut
+from tritonpm.operations.fleet.servers import Fleet
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 
@@ -231,9 +231,9 @@ UPGRADE = """
 import os, signal, sys
 from pathlib import Path
 from tritonpm.fleet.waves import Pace
-from tritonpm.manager import Manager
-from tritonpm.rolling import Rolling
-from tritonpm.serving import Serving
+from tritonpm.operations.manager import Manager
+from tritonpm.operations.fleet.roll_out import Rolling
+from tritonpm.operations.serving import Serving
 root, name, source, moment = sys.argv[1:]
 def waiting(sentence):
     if sentence.startswith(moment):

@@ -12,10 +12,10 @@ import pytest
 from tests.repository import s3
 from tests.test_optimising import cascade, scaled
 from tests.test_rolling import PACE, Site, loaded, once, running, under_load
-from tritonpm import stores
-from tritonpm.errors import ServerError
+from tritonpm.core.errors import ServerError
 from tritonpm.fleet.waves import Pace
-from tritonpm.rolling_run import RolledOut
+from tritonpm.operations import remote_repository as stores
+from tritonpm.operations.fleet.run import RolledOut
 
 pytestmark = pytest.mark.server
 

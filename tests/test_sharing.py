@@ -15,14 +15,14 @@ from tests.registry.conftest import authority, registry, web, written  # noqa: F
 from tests.registry.servers import Web
 from tests.test_declared import said
 from tritonpm.cli.main import main
-from tritonpm.declared import apply, plan
-from tritonpm.errors import BusyError, ManifestError, NameTakenError, RegistryError, SignatureError, UsageError
-from tritonpm.manager import Manager, init
-from tritonpm.policy import read as read_policy
-from tritonpm.serving import Serving
-from tritonpm.sharing import Sharing
-from tritonpm.signing import Trust, sign, signature_of
-from tritonpm.switching import Switching
+from tritonpm.core.errors import BusyError, ManifestError, NameTakenError, RegistryError, SignatureError, UsageError
+from tritonpm.operations.declaration import apply, plan
+from tritonpm.operations.import_policy import read as read_policy
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.pull import Sharing
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
+from tritonpm.registry.signing import Trust, sign, signature_of
 
 
 @pytest.fixture
@@ -235,5 +235,5 @@ def test_the_commands(run: Run, package: Path, registry: str, tmp_path: Path) ->
 
 
 def test_registries_are_no_part_of_what_all_commands_import() -> None:
-    code = "import sys; import tritonpm.sharing, tritonpm.policy, tritonpm.importing; print(sorted({'oras','requests','obstore','model_signing','cryptography'} & set(sys.modules)))"
+    code = "import sys; import tritonpm.operations.pull, tritonpm.operations.import_policy, tritonpm.importing; print(sorted({'oras','requests','obstore','model_signing','cryptography'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.keys import certified, private_key, signer
 from tests.registry.conftest import written
-from tritonpm.errors import NotFoundError, PackageError, SignatureError, UsageError
-from tritonpm.signing import Signer, Trust, sign, signature_of, verify
+from tritonpm.core.errors import NotFoundError, PackageError, SignatureError, UsageError
+from tritonpm.registry.signing import Signer, Trust, sign, signature_of, verify
 
 
 @pytest.fixture

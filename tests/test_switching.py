@@ -13,11 +13,11 @@ import pytest
 
 from tests.test_manager import logarithm
 from tests.test_optimising import WIDTH, cascade, scaled, single
-from tritonpm.errors import NotFoundError, RuleError, ServerError, TritonpmError
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
-from tritonpm.switching import Switching
-from tritonpm.tensors import save_npz
+from tritonpm.core.errors import NotFoundError, RuleError, ServerError, TritonpmError
+from tritonpm.core.tensors import save_npz
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
 from tritonpm.triton.client import Client
 
 pytestmark = pytest.mark.server

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tritonclient.utils import np_to_triton_dtype
 
-from tritonpm.data import DTYPES, Tensor
-from tritonpm.errors import PackageError
-from tritonpm.tensors import as_served, compare, guesses, load_npz, numpy_dtype, save_npz, synthesize, triton_dtype
+from tritonpm.core.errors import PackageError
+from tritonpm.core.tensors import as_served, compare, guesses, load_npz, numpy_dtype, save_npz, synthesize, triton_dtype
+from tritonpm.core.types import DTYPES, Tensor
 
 NAMES = st.text(st.characters(categories=("L", "N"), include_characters="_:./-"), min_size=1, max_size=20)
 STORED = st.sampled_from([d for d in DTYPES if d not in ("BYTES", "BF16")]).map(numpy_dtype)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.test_optimising import cascade, scaled, single
-from tritonpm import upkeep
-from tritonpm.errors import StorageError
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
+from tritonpm.core.errors import StorageError
+from tritonpm.operations import upkeep
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ import tritonpm.client
 from tests.test_optimising import WIDTH, scaled, single
 from tests.test_switching import under_load
 from tritonpm.catalogue import leases
-from tritonpm.errors import BusyError, NotFoundError, UsageError
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
-from tritonpm.switching import Switching
+from tritonpm.core.errors import BusyError, NotFoundError, UsageError
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
 
 X = np.arange(8, dtype=np.float32).reshape(2, WIDTH)
 

@@ -19,12 +19,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.canaries import SUFFIX
-from tritonpm.errors import NotFoundError, TritonpmError
-from tritonpm.tensors import Array, as_served
+from tritonpm.core.errors import NotFoundError, TritonpmError
+from tritonpm.core.tensors import Array, as_served
+from tritonpm.operations.canary import SUFFIX
 
 if TYPE_CHECKING:
-    from tritonpm.manager import Manager
+    from tritonpm.operations.manager import Manager
     from tritonpm.triton.client import Client, Connection
     from tritonpm.triton.memory import Region
 
@@ -67,8 +67,8 @@ def use(
     in messages, for clients on the server's machine; `canary` is the share of requests, 0 to 1, that the package's
     canary answers while it has one. Raises NotFoundError, ServerError.
     """
-    from tritonpm.manager import Manager
-    from tritonpm.serving import Serving
+    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.serving import Serving
 
     manager = Manager.open(Path(workspace) if workspace else None, server=server)
     holder = uuid.uuid4().hex

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tritonpm.errors import ServerError
+from tritonpm.core.errors import ServerError
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 

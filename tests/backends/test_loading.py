@@ -12,7 +12,7 @@ import pytest
 from backend_models import config, every_dtype, model, one, xy
 from onnx import TensorProto, helper
 
-from tritonpm.errors import InferenceError
+from tritonpm.core.errors import InferenceError
 
 pytestmark = pytest.mark.server
 X = np.arange(6, dtype=np.float32).reshape(2, 3)

@@ -8,7 +8,7 @@ import tritonclient.grpc as grpc
 from backend_models import DTYPES, config, every_dtype, model, one, xy
 from onnx import TensorProto, helper
 
-from tritonpm.errors import InferenceError, ServerError
+from tritonpm.core.errors import InferenceError, ServerError
 
 pytestmark = pytest.mark.server
 TYPES = [

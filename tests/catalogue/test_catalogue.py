@@ -20,8 +20,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from tests.repository.packages import package, stage
 from tritonpm.catalogue import Blobs, Catalogue, Summary, Workspace, create, find, lock, rebuild
 from tritonpm.catalogue.blobs import digest_of
-from tritonpm.data import Package, RenderedModel, RepositoryFile, Revision, Settings
-from tritonpm.errors import BusyError, NameTakenError, NotFoundError, StorageError
+from tritonpm.core.errors import BusyError, NameTakenError, NotFoundError, StorageError
+from tritonpm.core.types import Package, RenderedModel, RepositoryFile, Revision
+from tritonpm.settings.settings import Settings
 
 SUMMARY = Summary("other", ("s",), "shared", "cpu", 8, "FP32")
 

@@ -20,8 +20,9 @@ from tests.catalogue.test_catalogue import SUMMARY, a_package, a_revision
 from tritonpm.catalogue import Blobs, Catalogue, Workspace, create, rebuild
 from tritonpm.catalogue.blobs import digest_of
 from tritonpm.catalogue.database import MIGRATIONS
-from tritonpm.data import BatchAxis, Settings
-from tritonpm.errors import NotFoundError, StorageError, TritonpmError
+from tritonpm.core.errors import NotFoundError, StorageError, TritonpmError
+from tritonpm.core.types import BatchAxis
+from tritonpm.settings.settings import Settings
 
 CHOSEN = Settings(max_batch_size=3)
 
@@ -232,7 +233,7 @@ from dataclasses import replace
 from pathlib import Path
 from tests.catalogue.test_catalogue import SUMMARY, a_package
 from tritonpm.catalogue import Catalogue, Workspace
-from tritonpm.data import Settings
+from tritonpm.settings.settings import Settings
 catalogue = Catalogue.open(Workspace(Path(sys.argv[1])))
 for number in range(10):
     own = 10 * int(sys.argv[2]) + number

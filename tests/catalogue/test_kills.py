@@ -11,17 +11,17 @@ import time
 from pathlib import Path
 
 from tests.test_manager import package
-from tritonpm.manager import Manager, init
+from tritonpm.operations.manager import Manager, init
 from tritonpm.repository.config import REVISION
 
 KILLS = int(os.environ.get("TRITONPM_KILLS", "25"))
 LOOP = """
 import sys
 from pathlib import Path
-from tritonpm.errors import TritonpmError
-from tritonpm.manager import Manager
-from tritonpm.serving import Serving
-from tritonpm.switching import Switching
+from tritonpm.core.errors import TritonpmError
+from tritonpm.operations.manager import Manager
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
 manager, source, number = Manager.open(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3])
 switching, other = Switching(Serving(manager)), Path(sys.argv[4])
 def publish():

@@ -15,7 +15,7 @@ import yaml
 
 from tests.repository.lint.cases import BASE, MODEL, model
 from tritonpm.cli.app import MODULE_OF
-from tritonpm.tensors import load_npz, save_npz
+from tritonpm.core.tensors import load_npz, save_npz
 
 TRITONPM = [sys.executable, "-m", "tritonpm.cli.main"]
 MANIFEST = """
@@ -81,7 +81,7 @@ def test_version_imports_nothing_heavy() -> None:
 
 
 def test_listing_imports_nothing_heavy(workspace: Path) -> None:
-    code = f"import sys; sys.argv = ['tritonpm', 'list', '-w', {str(workspace)!r}]\nfrom tritonpm.cli.main import main\ntry: main()\nexcept SystemExit: print(sorted({{'numpy','onnx','pydantic','tritonclient','grpc','openvino','msgspec','rich','rich_click','psutil','tritonpm.data'}} & set(sys.modules)))"
+    code = f"import sys; sys.argv = ['tritonpm', 'list', '-w', {str(workspace)!r}]\nfrom tritonpm.cli.main import main\ntry: main()\nexcept SystemExit: print(sorted({{'numpy','onnx','pydantic','tritonclient','grpc','openvino','msgspec','rich','rich_click','psutil','tritonpm.core.types'}} & set(sys.modules)))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1] == "[]"
 

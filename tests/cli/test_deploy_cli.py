@@ -12,7 +12,7 @@ from tests.cli.test_cli import run
 from tests.deploy.reading import one
 from tests.test_optimising import scaled, single
 from tritonpm.deploy import TARGETS, Choices
-from tritonpm.manager import Manager, init
+from tritonpm.operations.manager import Manager, init
 
 ROOT = Path(__file__).parents[2]
 KUBECTL = """#!/bin/sh

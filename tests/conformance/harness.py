@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import onnx_cases
 
-from tritonpm.errors import TritonpmError
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
-from tritonpm.tensors import compare
+from tritonpm.core.errors import TritonpmError
+from tritonpm.core.tensors import compare
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 
 # What Triton's protocol or config cannot say, whatever the runtime could do: (the sentence, why it is forced).
 TRITON = (

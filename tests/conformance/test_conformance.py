@@ -10,7 +10,7 @@ import onnx_cases
 import pytest
 import run
 
-from tritonpm.serving import Serving
+from tritonpm.operations.serving import Serving
 
 PASS = (
     "light/light_squeezenet",  # old IR, weights among the inputs, static batch of 1 made dynamic

@@ -14,9 +14,9 @@ from onnx import numpy_helper
 from openvino import opset13 as ops
 
 from tritonpm.convert import batch, sandbox
-from tritonpm.data import BatchAxis, Format, Signature, Stage, Task, Tensor
+from tritonpm.core.tensors import save_npz
+from tritonpm.core.types import BatchAxis, Format, Signature, Stage, Task, Tensor
 from tritonpm.package import read_signature
-from tritonpm.tensors import save_npz
 
 LIGHT = sorted((Path(onnx.__file__).parent / "backend/test/data/light").glob("*.onnx"))
 

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tritonpm.convert.divergence import first_divergence
-from tritonpm.data import Format
+from tritonpm.core.types import Format
 
 X = {"x": np.linspace(-1, 1, 4, dtype=np.float32).reshape(1, 4)}
 LIMITS = {"cosine": 0.999, "scaled": 0.01}

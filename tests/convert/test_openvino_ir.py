@@ -11,11 +11,11 @@ import pytest
 
 from tests.repository.lint.cases import MODEL
 from tritonpm.convert import runtimes
-from tritonpm.converting import convert
-from tritonpm.data import Format
-from tritonpm.errors import OptimisationError, PackageError, UsageError
+from tritonpm.core.errors import OptimisationError, PackageError, UsageError
+from tritonpm.core.types import Format
+from tritonpm.operations.optimize.convert_file import convert
+from tritonpm.operations.views import ConversionView
 from tritonpm.package.signature import read_signature
-from tritonpm.views import ConversionView
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -19,11 +19,11 @@ from tritonpm.convert.conversion import Artefact, Conversion, ConversionError, O
 from tritonpm.convert.converters import converter
 from tritonpm.convert.rewrite import make_batchable
 from tritonpm.convert.scoring import score
-from tritonpm.converting import convert
-from tritonpm.data import Format, Signature, Task, Tensor
-from tritonpm.errors import OptimisationError
+from tritonpm.core.errors import OptimisationError
+from tritonpm.core.tensors import save_npz
+from tritonpm.core.types import Format, Signature, Task, Tensor
+from tritonpm.operations.optimize.convert_file import convert
 from tritonpm.package.signature import read_signature
-from tritonpm.tensors import save_npz
 
 CONVERTERS = ("openvino", "onnx-fp16", "openvino-int8", "onnx-int8")
 INT8 = ("openvino-int8", "onnx-int8")

@@ -28,8 +28,8 @@ from tritonpm.convert.conversion import (
 from tritonpm.convert.converters import converter
 from tritonpm.convert.rewrite import make_batchable
 from tritonpm.convert.tensorrt_shapes import parse_shape, profile_of
-from tritonpm.data import Format, Gpu, Step, Tensor
-from tritonpm.errors import UsageError
+from tritonpm.core.errors import UsageError
+from tritonpm.core.types import Format, Gpu, Step, Tensor
 
 ADA = Gpu.named("8.9")
 

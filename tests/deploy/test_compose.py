@@ -17,9 +17,9 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from tests.deploy.reading import file, services
+from tritonpm.core.errors import UsageError
 from tritonpm.deploy import Choices, bundle
 from tritonpm.deploy.choices import TRITON_FLOOR
-from tritonpm.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json"

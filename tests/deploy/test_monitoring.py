@@ -9,8 +9,8 @@ import promql_parser
 import pytest
 
 from tests.deploy.reading import KUBERNETES, expressions, file, used
+from tritonpm.core.errors import RenderError
 from tritonpm.deploy import Choices, bundle, metrics
-from tritonpm.errors import RenderError
 
 EXPRESSIONS = expressions()
 

@@ -24,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.deploy.reading import KUBERNETES, PACKAGES, command_lines, containers, expressions, one, services, used
 from tests.test_optimising import cascade, scaled, single
 from tritonpm.deploy import Choices, metrics
-from tritonpm.manager import Manager, init
+from tritonpm.operations.manager import Manager, init
 from tritonpm.triton.client import Client
 from tritonpm.triton.installation import environment, find, prepare_backends
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
-from tritonpm.tensors import load_npz
+from tritonpm.core.tensors import load_npz
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 import make_packages

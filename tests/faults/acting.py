@@ -13,12 +13,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tritonpm import serving as served
 from tritonpm.catalogue.database import Database
-from tritonpm.errors import TritonpmError
-from tritonpm.manager import Manager
-from tritonpm.serving import Serving
-from tritonpm.switching import Switching
+from tritonpm.core.errors import TritonpmError
+from tritonpm.operations import serving as served
+from tritonpm.operations.manager import Manager
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
 from tritonpm.triton.client import Client
 
 MOMENT = 0.02  # seconds in which clients are looked for: here are none

@@ -16,11 +16,11 @@ import numpy as np
 from tests.test_manager import logarithm
 from tests.test_optimising import WIDTH, cascade, scaled, single
 from tritonpm.catalogue.blobs import digest_of
-from tritonpm.data import Settings
-from tritonpm.errors import NotFoundError
-from tritonpm.manager import Manager, init
+from tritonpm.core.errors import NotFoundError
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 from tritonpm.package import read
-from tritonpm.serving import Serving
+from tritonpm.settings.settings import Settings
 
 ONES = {"x": np.ones((1, WIDTH), np.float32)}
 SINGLES = {"two": 2.0, "three": 3.0}

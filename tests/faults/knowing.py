@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from tests.faults.acting import Fate, act
 from tests.faults.house import KILL, House, Made, until
-from tritonpm import upkeep
-from tritonpm.manager import Manager
+from tritonpm.operations import upkeep
+from tritonpm.operations.manager import Manager
 
 T = TypeVar("T")
 

@@ -19,12 +19,12 @@ from tests.catalogue.test_kills import consistent
 from tests.faults.proxy import FAULTS, Proxy
 from tests.test_optimising import WIDTH, cascade, scaled, single
 from tests.test_switching import under_load
-from tritonpm.errors import ServerError, TritonpmError
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
-from tritonpm.switching import Switching
+from tritonpm.core.errors import ServerError, TritonpmError
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
+from tritonpm.operations.upkeep import drift, sync
 from tritonpm.triton.client import Client, Connection
-from tritonpm.upkeep import drift, sync
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 ROUNDS = int(os.environ.get("TRITONPM_KILLS", "4"))

@@ -17,7 +17,7 @@ import pytest
 from tests.catalogue.test_kills import consistent
 from tests.faults.test_read_only import can_mount
 from tests.test_optimising import scaled, single
-from tritonpm.manager import Manager, init
+from tritonpm.operations.manager import Manager, init
 
 FAULTS = int(os.environ.get("TRITONPM_KILLS", "11"))  # for each way in which a disk has no room, over all commands
 NEVER = 1 << 30
@@ -41,8 +41,8 @@ RUN = """
 import contextlib, errno, io, json, os, resource, shutil, signal, subprocess, sys, traceback
 from pathlib import Path
 from tritonpm.cli.main import main
-from tritonpm.errors import TritonpmError
-from tritonpm.manager import Manager
+from tritonpm.core.errors import TritonpmError
+from tritonpm.operations.manager import Manager
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 place, way, done, sync = Path(sys.argv[1]), sys.argv[2], [], os.fsync

@@ -11,11 +11,11 @@ import pytest
 from tests.test_manager import logarithm
 from tests.test_optimising import cascade, optimised, scaled, single
 from tests.test_switching import serving_answer
-from tritonpm.errors import ServerError, StorageError
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
-from tritonpm.switching import NEXT, Switching, shadow_of
-from tritonpm.upkeep import drift, sync
+from tritonpm.core.errors import ServerError, StorageError
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import NEXT, Switching, shadow_of
+from tritonpm.operations.upkeep import drift, sync
 
 
 @pytest.fixture

@@ -15,18 +15,18 @@ import pytest
 from tests.catalogue.test_kills import consistent
 from tests.test_optimising import cascade, scaled
 from tests.test_switching import under_load
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
-from tritonpm.upkeep import drift, sync
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.upkeep import drift, sync
 
 KILLS = int(os.environ.get("TRITONPM_KILLS", "5"))
 CHANGE = """
 import sys
 from pathlib import Path
-from tritonpm.errors import TritonpmError
-from tritonpm.manager import Manager
-from tritonpm.serving import Serving
-from tritonpm.switching import Switching
+from tritonpm.core.errors import TritonpmError
+from tritonpm.operations.manager import Manager
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
 serving = Serving(Manager.open(Path(sys.argv[1])))
 switching, packages, number = Switching(serving), sys.argv[2:4], int(sys.argv[4])
 print("going", flush=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_optimising import scaled, single
-from tritonpm.manager import Manager, init
+from tritonpm.operations.manager import Manager, init
 
 # Root writes wherever it likes, unless this right is taken from it.
 WITHOUT_RIGHTS = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")

@@ -17,10 +17,11 @@ import pytest
 
 from tests.faults.test_connections import impatient
 from tests.test_optimising import WIDTH, scaled, single
-from tritonpm import supervisor, upkeep
-from tritonpm.errors import ServerError, TritonpmError
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
+from tritonpm.core.errors import ServerError, TritonpmError
+from tritonpm.operations import supervise as supervisor
+from tritonpm.operations import upkeep
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 

@@ -19,8 +19,8 @@ from hypothesis.stateful import initialize, invariant, rule, run_state_machine_a
 from tests.faults.acting import MOMENT, Fate
 from tests.faults.house import BAD, CASCADES, CONTENTS, FOREIGN, KILL, House, Made
 from tests.faults.knowing import Found, Kept, Knowing, chosen, guarded, of_a_package
-from tritonpm import serving, upkeep
-from tritonpm.data import Settings
+from tritonpm.operations import serving, upkeep
+from tritonpm.settings.settings import Settings
 
 EXAMPLES = int(os.environ.get("TRITONPM_EXAMPLES", "0"))
 NAMES = ("a", "b", "c")

@@ -15,10 +15,10 @@ from tests.faults.test_connections import agreed
 from tests.test_manager import logarithm
 from tests.test_optimising import scaled, single
 from tests.test_switching import under_load
-from tritonpm.errors import ServerError
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
-from tritonpm.switching import Switching
+from tritonpm.core.errors import ServerError
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 ROUNDS = int(os.environ.get("TRITONPM_KILLS", "2"))
@@ -26,12 +26,12 @@ FACTORS = {"steady": 2.0, "both": 3.0, "own-1": 5.0, "own-2": 7.0}
 WORK = """
 import random, sys
 from pathlib import Path
-from tritonpm.errors import NotFoundError, TritonpmError
-from tritonpm.errors import ServerError
-from tritonpm.manager import Manager
-from tritonpm.serving import Serving
-from tritonpm.switching import Switching
-from tritonpm.switching import Switching
+from tritonpm.core.errors import NotFoundError, TritonpmError
+from tritonpm.core.errors import ServerError
+from tritonpm.operations.manager import Manager
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
+from tritonpm.operations.switch import Switching
 serving, folder, own = Serving(Manager.open(Path(sys.argv[1]))), Path(sys.argv[2]), sys.argv[4]
 switching, manager, dice = Switching(serving), serving.manager, random.Random(own)
 def upgrade(p):

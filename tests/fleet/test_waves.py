@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tritonpm.errors import UsageError
+from tritonpm.core.errors import UsageError
 from tritonpm.fleet.waves import size_of, waves
 
 SIZES = st.integers(1, 100).flatmap(lambda number: st.sampled_from([f"{number}", f"{number}%"]))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tritonpm.data import Gpu
-from tritonpm.errors import CapacityError, RequirementError, UsageError
+from tritonpm.core.errors import CapacityError, RequirementError, UsageError
+from tritonpm.core.types import Gpu
 from tritonpm.hardware.host import Host, core_generation, cpu_of, host, version
 from tritonpm.hardware.memory import evictable, need, require_room
 from tritonpm.hardware.requirements import REQUIREMENTS, Wanted, require, unmet

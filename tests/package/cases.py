@@ -36,7 +36,7 @@ from builders import (
 )
 from onnx import TensorProto, helper
 
-from tritonpm.errors import ManifestError, NotFoundError, PackageError, TritonpmError, UnsafeError
+from tritonpm.core.errors import ManifestError, NotFoundError, PackageError, TritonpmError, UnsafeError
 from tritonpm.package import Limits
 
 LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"

@@ -15,7 +15,7 @@ MIB = 1 << 20
 READ = """
 import json, resource, sys
 from pathlib import Path
-from tritonpm.errors import TritonpmError
+from tritonpm.core.errors import TritonpmError
 from tritonpm.package import read, read_signature
 from tritonpm.package import reader
 source, staging, file_size = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

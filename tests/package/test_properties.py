@@ -11,8 +11,8 @@ from builders import IR, MANIFEST, MODEL, folder, good_zip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tritonpm.data import Package
-from tritonpm.errors import TritonpmError
+from tritonpm.core.errors import TritonpmError
+from tritonpm.core.types import Package
 from tritonpm.package import Limits, export, read, read_signature
 from tritonpm.package import manifest as manifests
 from tritonpm.package.document import load

@@ -15,11 +15,11 @@ import pytest
 from builders import CONFIG, IR, MANIFEST, MODEL, PLAN, external, folder, good_zip, package, triton, zipped
 from jsonschema import Draft202012Validator
 
-from tritonpm.data import DTYPES, File, Format, Package, Tensor
-from tritonpm.errors import ManifestError, PackageError, StorageError, UsageError
+from tritonpm.core.errors import ManifestError, PackageError, StorageError, UsageError
+from tritonpm.core.tensors import save_npz
+from tritonpm.core.types import DTYPES, File, Format, Package, Tensor
 from tritonpm.package import Limits, export, inspect, manifest_schema, read
 from tritonpm.package.document import load
-from tritonpm.tensors import save_npz
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "package.schema.json"
 CASCADE = """\

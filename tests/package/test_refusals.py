@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cases import CASES, Case
 
-from tritonpm.errors import ManifestError, PackageError, TritonpmError, UnsafeError
+from tritonpm.core.errors import ManifestError, PackageError, TritonpmError, UnsafeError
 from tritonpm.package import read
 
 DOCS = Path(__file__).parents[2] / "docs" / "refusals.md"

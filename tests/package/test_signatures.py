@@ -12,7 +12,7 @@ import pytest
 from builders import IR, MODEL, external, folder, model, value
 from onnx import TensorProto, helper
 
-from tritonpm.data import Format, Tensor, dims
+from tritonpm.core.types import Format, Tensor, dims
 from tritonpm.package import read_signature
 from tritonpm.package.labels import from_metadata
 

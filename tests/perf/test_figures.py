@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tritonpm.errors import NotFoundError, StorageError, UsageError
+from tritonpm.core.errors import NotFoundError, StorageError, UsageError
 from tritonpm.perf.compare import comparison, in_alternation, interval, judged, percentage
 from tritonpm.perf.energy import Reading, reader, spent
 from tritonpm.perf.figures import cost_per_million, figures

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tritonpm.data import Signature, Tensor
-from tritonpm.errors import PackageError
+from tritonpm.core.errors import PackageError
+from tritonpm.core.tensors import numpy_dtype
+from tritonpm.core.types import Signature, Tensor
 from tritonpm.perf.inputs import batching, inputs, write
-from tritonpm.tensors import numpy_dtype
 
 DTYPES = ["BOOL", "UINT8", "INT64", "FP16", "FP32", "FP64"]
 

@@ -19,14 +19,14 @@ from onnx import TensorProto, helper
 
 from tests.test_optimising import cascade, scaled
 from tritonpm.cli.main import main
-from tritonpm.errors import BusyError, NotFoundError, ServerError, UsageError
-from tritonpm.hardware.doctor import checks
-from tritonpm.manager import Manager, init
+from tritonpm.core.errors import BusyError, NotFoundError, ServerError, UsageError
+from tritonpm.core.tensors import Array, save_npz
+from tritonpm.operations.doctor import checks
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.perf.measure import Performance, Sweep, loads, named
+from tritonpm.operations.serving import Serving
 from tritonpm.perf import tool
 from tritonpm.perf.measurement import Load, Measurement
-from tritonpm.performance import Performance, Sweep, loads, named
-from tritonpm.serving import Serving
-from tritonpm.tensors import Array, save_npz
 from tritonpm.triton.client import Connection
 
 pytestmark = pytest.mark.server

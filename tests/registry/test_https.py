@@ -10,7 +10,7 @@ import pytest
 from tests.registry.servers import Web
 from tests.registry.servers import web as serving
 from tritonpm import registry
-from tritonpm.errors import NotFoundError, RegistryError, UsageError
+from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
 from tritonpm.registry.transfer import Bounds, Task
 
 Packed = tuple[Path, str]

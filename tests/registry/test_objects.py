@@ -14,7 +14,7 @@ from tests.registry.conftest import written
 from tests.registry.test_https import fetch, left
 from tests.registry.test_oci import push, signed
 from tritonpm.catalogue.blobs import digest_of
-from tritonpm.errors import NotFoundError, RegistryError
+from tritonpm.core.errors import NotFoundError, RegistryError
 
 Packed = tuple[Path, str]
 

@@ -16,7 +16,7 @@ from tests.registry.conftest import written
 from tests.registry.test_https import fetch, left
 from tritonpm import registry
 from tritonpm.catalogue.blobs import digest_of
-from tritonpm.errors import NotFoundError, RegistryError, UsageError
+from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
 from tritonpm.package.staging import digest_of as digest_of_bytes
 from tritonpm.registry.oci import PACKAGE_TYPE, SIGNATURE_TYPE
 

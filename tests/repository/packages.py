@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tritonpm.data import BatchAxis, File, Format, Package, Shape, Signature, Stage, Target, Task, Tensor
+from tritonpm.core.types import BatchAxis, File, Format, Package, Shape, Signature, Stage, Target, Task, Tensor
 
 TARGET = Target(cores=4)
 PROVED = BatchAxis("proved", "proved: 3 rows together answer as each alone")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.repository.packages import package, stage
-from tritonpm.errors import RenderError
+from tritonpm.core.errors import RenderError
 from tritonpm.repository.cascade import wire
 
 

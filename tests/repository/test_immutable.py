@@ -6,8 +6,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from tritonpm.data import RenderedModel, RepositoryFile, Revision
-from tritonpm.errors import RenderError
+from tritonpm.core.errors import RenderError
+from tritonpm.core.types import RenderedModel, RepositoryFile, Revision
 from tritonpm.repository.config import parse
 from tritonpm.repository.immutable import immutable, versions
 

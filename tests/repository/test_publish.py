@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tritonpm.data import RenderedModel, RepositoryFile, Revision
-from tritonpm.errors import StorageError
+from tritonpm.core.errors import StorageError
+from tritonpm.core.types import RenderedModel, RepositoryFile, Revision
 from tritonpm.repository.config import REVISION
 from tritonpm.repository.publish import publish, withdraw
 

@@ -12,10 +12,11 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from tests.repository.packages import NONE, PROVED, TARGET, package, stage
-from tritonpm.data import DTYPES, Format, Gpu, Package, Settings, Target, Task
-from tritonpm.errors import RenderError
+from tritonpm.core.errors import RenderError
+from tritonpm.core.types import DTYPES, Format, Gpu, Package, Target, Task
 from tritonpm.repository.config import REVISION, messages, parse
 from tritonpm.repository.render import render
+from tritonpm.settings.settings import Settings
 
 IMAGE = {"image": ("batch", 3, 8, 8)}
 SCORES = {"scores": ("batch", 4)}

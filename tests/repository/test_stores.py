@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from tests.repository import s3
 from tests.repository.s3 import S3, Proxy, refusing, seen
 from tritonpm.catalogue.blobs import digest_of
-from tritonpm.data import RenderedModel, RepositoryFile, Revision
-from tritonpm.errors import StorageError, UsageError
+from tritonpm.core.errors import StorageError, UsageError
+from tritonpm.core.types import RenderedModel, RepositoryFile, Revision
+from tritonpm.operations.remote_repository import Pruned, prune, verify
 from tritonpm.repository import records, sending
 from tritonpm.repository.config import REVISION
 from tritonpm.repository.location import located
 from tritonpm.repository.records import Record
 from tritonpm.repository.sending import Sent, put_back, send, switches
 from tritonpm.repository.store import Listed, Store
-from tritonpm.stores import Pruned, prune, verify
 
 CUTS, KILLS = int(os.environ.get("TRITONPM_CUTS", "10")), int(os.environ.get("TRITONPM_KILLS", "3"))
 LOOP = """

@@ -12,11 +12,11 @@ from tests.repository.s3 import S3, Proxy
 from tests.test_manager import logarithm
 from tests.test_optimising import cascade, scaled, single
 from tests.test_switching import ONES, under_load
-from tritonpm import stores
-from tritonpm.errors import ServerError, StorageError
-from tritonpm.manager import Manager, init
+from tritonpm.core.errors import ServerError, StorageError
+from tritonpm.operations import remote_repository as stores
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 from tritonpm.repository.store import Store
-from tritonpm.serving import Serving
 from tritonpm.triton import embedded
 
 pytestmark = pytest.mark.server

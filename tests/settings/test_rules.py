@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tritonpm.data import BatchAxis, Format, Package, Settings, Signature, Stage, Target, Task, Tensor
-from tritonpm.errors import RuleError
+from tritonpm.core.errors import RuleError
+from tritonpm.core.types import BatchAxis, Format, Package, Signature, Stage, Target, Task, Tensor
 from tritonpm.settings import RULES, broken, changed, defaults, require, stage_changed, warnings
 from tritonpm.settings.page import page
+from tritonpm.settings.settings import Settings
 
 TARGET = Target(cores=2)
 PROVED = BatchAxis("proved", "batch 3 equals three times batch 1")

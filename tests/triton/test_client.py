@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Running
 from tests.repository.lint.cases import ensemble, model
 from tests.triton.test_embedded import until
-from tritonpm.errors import InferenceError, NotFoundError, ServerError
+from tritonpm.core.errors import InferenceError, NotFoundError, ServerError
 from tritonpm.triton.client import Client, address
 
 pytestmark = pytest.mark.server

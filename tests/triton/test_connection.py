@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from tests.conftest import Running
-from tritonpm.errors import NotFoundError, ServerError, UsageError
+from tritonpm.core.errors import NotFoundError, ServerError, UsageError
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client, Connection, Tls, bearer, headers_of
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.repository.lint.cases import BASE, model
-from tritonpm.errors import BusyError, ServerError
+from tritonpm.core.errors import BusyError, ServerError
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 from tritonpm.triton.installation import VARIABLE, find

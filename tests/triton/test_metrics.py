@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.conftest import Running
 from tests.repository.lint.cases import BASE, ensemble, model
 from tests.triton.test_embedded import until
-from tritonpm.errors import InferenceError, ServerError, UsageError
+from tritonpm.core.errors import InferenceError, ServerError, UsageError
 from tritonpm.triton.client import Client
 from tritonpm.triton.metrics import Counters, Told, endpoint, parse, scrape, statistics
 from tritonpm.triton.processes import processes

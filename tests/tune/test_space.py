@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tritonpm.data import Settings
+from tritonpm.settings.settings import Settings
 from tritonpm.tune.space import MOST_IN_FLIGHT, MOST_INSTANCES, Layout, Space, Variant, settings_of
 
 AS_IT_CAME, OPENVINO = Variant("cpu", "none", "FP32"), Variant("cpu", "openvino", "INT8")

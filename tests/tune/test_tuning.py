@@ -20,17 +20,17 @@ from tests.hardware.fake_nvml import build, variables
 from tests.test_optimising import WIDTH, cascade, scaled, single
 from tests.test_switching import under_load
 from tritonpm.cli.main import main
-from tritonpm.errors import BusyError, NotFoundError, ServerError, UsageError
-from tritonpm.manager import Manager, init
+from tritonpm.core.errors import BusyError, NotFoundError, ServerError, UsageError
+from tritonpm.core.tensors import save_npz
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
+from tritonpm.operations.tune.tune import Tuning, Wish
+from tritonpm.operations.tune.variants import Variants
 from tritonpm.perf import tool
-from tritonpm.serving import Serving
-from tritonpm.switching import Switching
-from tritonpm.tensors import save_npz
 from tritonpm.triton.embedded import region_prefix
 from tritonpm.tune import search
 from tritonpm.tune.pareto import Tuned
-from tritonpm.tuning import Tuning, Wish
-from tritonpm.variants import Variants
 
 pytestmark = pytest.mark.server
 BRIEF = (0.2, 0.3)  # seconds of the rungs
@@ -171,12 +171,12 @@ def test_an_interrupt_leaves_nothing_and_the_next_run_goes_on(tuning: Tuning) ->
 ON_A_FULL_GPU = """
 import sys
 from pathlib import Path
-from tritonpm.manager import Manager
-from tritonpm.serving import Serving
-from tritonpm.switching import Switching
+from tritonpm.operations.manager import Manager
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
 from tritonpm.tune import search
-from tritonpm.tuning import Tuning, Wish
-from tritonpm.variants import Variants
+from tritonpm.operations.tune.tune import Tuning, Wish
+from tritonpm.operations.tune.variants import Variants
 search.RUNGS, search.PATIENCE, search._NEAR = (0.2,), 0, 0.0
 manager = Manager.open(Path(sys.argv[1]))
 manager.change("g", {"workspace_mb": 1 << 20})

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from tests.test_optimising import single
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 from tritonpm.web.running import Page
 from tritonpm.web.security import Access, access
 

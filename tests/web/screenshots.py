@@ -12,9 +12,9 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 from tests.web.browser import chromium, detecting, opened
-from tritonpm.errors import TritonpmError
-from tritonpm.manager import Manager, init
-from tritonpm.serving import Serving
+from tritonpm.core.errors import TritonpmError
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 from tritonpm.web.running import Page as Served
 from tritonpm.web.security import access
 

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tritonpm import errors
-from tritonpm.data import Task
+from tritonpm.core import errors
+from tritonpm.core.types import Task
 from tritonpm.hardware.nvml import REASONS
+from tritonpm.operations.monitor.figures import NOTES
 from tritonpm.settings import RULES
-from tritonpm.shown import NOTES
 from tritonpm.web.language import HERE, script_sentences
 from tritonpm.web.pages.monitor import CHARTS, FIELDS
 from tritonpm.web.pages.render import DEVICES, MODES, RESIDENCIES, STATUSES

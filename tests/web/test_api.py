@@ -21,9 +21,9 @@ from tests.convert.models import dense
 from tests.test_optimising import WIDTH, cascade, scaled, single
 from tests.test_switching import under_load
 from tests.web.conftest import API, DEADLINE, Site, Start, zipped
-from tritonpm.manager import Manager
-from tritonpm.serving import Serving
-from tritonpm.tensors import save_npz
+from tritonpm.core.tensors import save_npz
+from tritonpm.operations.manager import Manager
+from tritonpm.operations.serving import Serving
 from tritonpm.web.security import Access
 
 

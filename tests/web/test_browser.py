@@ -15,10 +15,10 @@ from tests.test_optimising import WIDTH, scaled
 from tests.test_switching import under_load
 from tests.web.browser import BOX, DEADLINE, chromium, detecting, drop, found_by_axe, image, opened, too_wide
 from tests.web.conftest import Site, zipped
-from tritonpm.manager import Manager
-from tritonpm.serving import Serving
-from tritonpm.tensors import save_npz
-from tritonpm.upkeep import serves
+from tritonpm.core.tensors import save_npz
+from tritonpm.operations.manager import Manager
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.upkeep import serves
 from tritonpm.web.language import NAMES
 
 pytestmark = pytest.mark.server

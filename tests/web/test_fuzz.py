@@ -14,7 +14,7 @@ from schemathesis.schemas import APIOperation
 
 from tests.test_optimising import cascade, scaled, single
 from tests.web.conftest import API, Site, Start
-from tritonpm.manager import Manager
+from tritonpm.operations.manager import Manager
 from tritonpm.web.security import Access
 
 EXAMPLES = 8  # of each operation, and of each way to write it

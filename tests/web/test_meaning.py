@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tritonpm.data import Format, Package, Signature, Stage, Task, Tensor
+from tritonpm.core.types import Format, Package, Signature, Stage, Task, Tensor
 from tritonpm.web.answers import meaning
 from tritonpm.web.configs import pieces
 from tritonpm.web.pictures import picture

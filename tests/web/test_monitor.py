@@ -17,9 +17,9 @@ from tests.test_switching import under_load
 from tests.web.conftest import Site, zipped
 from tests.web.test_running import started
 from tritonpm.hardware.nvml import Gpus, GpuSample, Mig
-from tritonpm.manager import Manager
-from tritonpm.serving import Serving
-from tritonpm.snapshot import MachineLoad, PackageLoad, ServerLoad, Snapshot
+from tritonpm.operations.manager import Manager
+from tritonpm.operations.monitor.snapshot import MachineLoad, PackageLoad, ServerLoad, Snapshot
+from tritonpm.operations.serving import Serving
 from tritonpm.triton.rates import Rates
 from tritonpm.web.observed import history
 

@@ -14,8 +14,8 @@ from tests.test_optimising import cascade, scaled
 from tests.web.conftest import API, Site, Start, zipped
 from tests.web.sentences import sentences
 from tritonpm.catalogue import Catalogue, Summary
-from tritonpm.listing import PackageView
-from tritonpm.manager import Manager
+from tritonpm.operations.list import PackageView
+from tritonpm.operations.manager import Manager
 from tritonpm.web.language import NAMES, language, negotiated
 from tritonpm.web.listing import SORTS, Query, page_of
 

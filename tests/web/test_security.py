@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.test_optimising import scaled
 from tests.web.conftest import API, Site, Start, zipped
-from tritonpm.errors import UsageError
-from tritonpm.manager import Manager
+from tritonpm.core.errors import UsageError
+from tritonpm.operations.manager import Manager
 from tritonpm.web.problems import shown
 from tritonpm.web.security import Access, Buckets, access, given_token, host_name, is_loopback
 

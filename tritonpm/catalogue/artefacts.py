@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tritonpm.catalogue.database import Database, plain
-from tritonpm.data import CascadeProof, Optimised
+from tritonpm.core.types import CascadeProof, Optimised
 
 
 class Artefacts:

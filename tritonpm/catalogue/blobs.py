@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tritonpm.catalogue.workspace import Workspace
-from tritonpm.disk import digest_of, storage_error, sync
-from tritonpm.errors import StorageError
+from tritonpm.core.errors import StorageError
+from tritonpm.core.files import digest_of, storage_error, sync
 
 __all__ = ["Blobs", "digest_of"]
 

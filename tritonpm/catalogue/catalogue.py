@@ -21,9 +21,10 @@ from tritonpm.catalogue.artefacts import Artefacts
 from tritonpm.catalogue.database import Database, plain
 from tritonpm.catalogue.listing import Listing, Summary
 from tritonpm.catalogue.workspace import Workspace
-from tritonpm.data import BatchAxis, Package, Revision, Settings
-from tritonpm.disk import sync
-from tritonpm.errors import BusyError, NameTakenError, NotFoundError, StorageError
+from tritonpm.core.errors import BusyError, NameTakenError, NotFoundError, StorageError
+from tritonpm.core.files import sync
+from tritonpm.core.types import BatchAxis, Package, Revision
+from tritonpm.settings.settings import Settings
 
 if TYPE_CHECKING:
     from typing_extensions import Self

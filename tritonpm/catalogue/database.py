@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tritonpm.disk import storage_error
-from tritonpm.errors import BusyError, NameTakenError, StorageError
+from tritonpm.core.errors import BusyError, NameTakenError, StorageError
+from tritonpm.core.files import storage_error
 
 BUSY = 30.0  # seconds that a statement waits for another process's transaction
 REBUILD = "rebuild it with `tritonpm doctor --rebuild-catalogue`"

@@ -17,7 +17,7 @@ import msgspec
 
 from tritonpm.catalogue.database import Database, plain
 from tritonpm.catalogue.workspace import Workspace
-from tritonpm.errors import BusyError, NotFoundError
+from tritonpm.core.errors import BusyError, NotFoundError
 
 EVENTS = "events.jsonl"
 RUNNING = "running"

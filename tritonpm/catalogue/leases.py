@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonpm.catalogue.database import Database
-from tritonpm.errors import UsageError
+from tritonpm.core.errors import UsageError
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _DECLARED = " declared"  # the holder of what tritonpm.yaml says: it does not run out

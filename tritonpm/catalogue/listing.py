@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from tritonpm.catalogue.database import REBUILD, Database, plain
-from tritonpm.errors import StorageError
+from tritonpm.core.errors import StorageError
 
 if TYPE_CHECKING:
     from typing_extensions import Self

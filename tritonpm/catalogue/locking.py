@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from tritonpm.catalogue.workspace import Workspace
-from tritonpm.errors import BusyError, StorageError
+from tritonpm.core.errors import BusyError, StorageError
 
 WAIT = 60.0  # seconds that a change waits for another
 

@@ -10,9 +10,10 @@ import msgspec
 
 from tritonpm.catalogue.database import plain
 from tritonpm.catalogue.listing import Summary
-from tritonpm.data import Package, Settings
-from tritonpm.disk import sync
-from tritonpm.errors import StorageError
+from tritonpm.core.errors import StorageError
+from tritonpm.core.files import sync
+from tritonpm.core.types import Package
+from tritonpm.settings.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonpm.disk import storage_error
-from tritonpm.errors import NotFoundError, StorageError
+from tritonpm.core.errors import NotFoundError, StorageError
+from tritonpm.core.files import storage_error
 
 _STATE = ".tritonpm"
 

@@ -14,9 +14,9 @@ import click
 from tritonpm import __version__
 
 if TYPE_CHECKING:
-    from tritonpm.manager import Manager
-    from tritonpm.serving import Serving
-    from tritonpm.switching import Switching
+    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.serving import Serving
+    from tritonpm.operations.switch import Switching
     from tritonpm.triton.client import Connection
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -62,7 +62,7 @@ class App:
 
     def manager(self) -> Manager:
         """The manager of the workspace that was named, or of the one around the current folder."""
-        from tritonpm.manager import Manager
+        from tritonpm.operations.manager import Manager
 
         return Manager.open(self.workspace, server=self.connection(), progress=self.progress, waiting=self.advise)
 
@@ -78,13 +78,13 @@ class App:
 
     def serving(self) -> Serving:
         """The server side of that manager."""
-        from tritonpm.serving import Serving
+        from tritonpm.operations.serving import Serving
 
         return Serving(self.manager())
 
     def switching(self) -> Switching:
         """The live changes of that manager's packages."""
-        from tritonpm.switching import Switching
+        from tritonpm.operations.switch import Switching
 
         return Switching(self.serving())
 

@@ -10,7 +10,7 @@ import click
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 
 if TYPE_CHECKING:
-    from tritonpm.views import Action
+    from tritonpm.operations.views import Action
 
 FILE = click.option(
     "-f", "--file", "path", type=click.Path(path_type=Path), default=Path("tritonpm.yaml"), show_default=True,
@@ -29,7 +29,7 @@ UPDATE = click.option("--update", is_flag=True, help="Take sources that have cha
 def plan_command(app: App, path: Path, prune: bool, update: bool) -> None:
     """Show what `apply` would do; nothing is written."""
     from tritonpm.cli.output import table
-    from tritonpm.declared import plan
+    from tritonpm.operations.declaration import plan
 
     actions = plan(app.manager(), path, prune=prune, update=update).actions
     rows = ((a.what, a.package, a.sentence) for a in actions)
@@ -44,7 +44,7 @@ def plan_command(app: App, path: Path, prune: bool, update: bool) -> None:
 @pass_app
 def apply_command(app: App, path: Path, prune: bool, update: bool) -> None:
     """Make the workspace and its server what tritonpm.yaml says; what is loaded changes live."""
-    from tritonpm.declared import apply
+    from tritonpm.operations.declaration import apply
 
     count = 0
     for action in apply(app.serving(), path, prune=prune, update=update):
@@ -58,7 +58,7 @@ def apply_command(app: App, path: Path, prune: bool, update: bool) -> None:
 @pass_app
 def declare_command(app: App) -> None:
     """Print the workspace as a tritonpm.yaml to begin with."""
-    from tritonpm.declared import export
+    from tritonpm.operations.declaration import export
 
     click.echo(export(app.manager()), nl=False)
 

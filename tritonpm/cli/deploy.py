@@ -135,7 +135,7 @@ for _each in (compose_command, prometheus_command, grafana_command, kubernetes_c
 def _deploy(
     app: App, target: str, output: Path | None, force: bool, applied: bool = False, context: str = "", **chosen: Any
 ) -> None:
-    from tritonpm import deploying
+    from tritonpm.operations import deploy as deploying
 
     made = deploying.deployment(app.workspace, target, **chosen)
     for place in deploying.write(made.files, output, force=force) if output else ():

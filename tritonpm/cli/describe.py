@@ -11,8 +11,8 @@ from tritonpm.cli.output import facts, table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tritonpm.data import Shape, Tensor
-    from tritonpm.views import Inspection, PackageDetails, StageView
+    from tritonpm.core.types import Shape, Tensor
+    from tritonpm.operations.views import Inspection, PackageDetails, StageView
 
 
 def describe_package(view: PackageDetails) -> None:

@@ -13,11 +13,11 @@ from tritonpm.cli.settings import Pair, Words, setting_options
 from tritonpm.fleet.waves import Pace
 
 if TYPE_CHECKING:
-    from tritonpm.fleets import Fleet, FleetView
-    from tritonpm.placing import Plan
-    from tritonpm.rolling import Rolling
-    from tritonpm.rolling_run import RolledOut
-    from tritonpm.views import Loaded
+    from tritonpm.operations.fleet.place import Plan
+    from tritonpm.operations.fleet.roll_out import Rolling
+    from tritonpm.operations.fleet.run import RolledOut
+    from tritonpm.operations.fleet.servers import Fleet, FleetView
+    from tritonpm.operations.views import Loaded
 
 NAME = click.argument("name", metavar="NAME")
 CONTEXT = click.argument("name", metavar="CONTEXT")
@@ -71,8 +71,8 @@ def add_command(
     app: App, name: str, urls: tuple[str, ...], memory_mb: int, labels: Any, repository: str | None
 ) -> None:
     """Make a context, or add servers to one."""
-    from tritonpm import fleets
     from tritonpm.fleet.context import Access, Server
+    from tritonpm.operations.fleet import servers as fleets
 
     access = Access(str(app.token.absolute()) if app.token else None, app.ca, app.certificate, app.key, app.timeout)
     servers = [Server(url, memory_mb, dict(labels)) for url in urls]
@@ -101,7 +101,7 @@ def list_command(app: App) -> None:
 @pass_app
 def use_command(app: App, name: str) -> None:
     """Choose the context that is meant where none is named."""
-    from tritonpm import fleets
+    from tritonpm.operations.fleet import servers as fleets
 
     fleets.use(app.manager(), name)
     app.say(f"{name} is the current context.")
@@ -114,7 +114,7 @@ def use_command(app: App, name: str) -> None:
 @pass_app
 def remove_command(app: App, name: str, urls: tuple[str, ...], force: bool) -> None:
     """Forget a context, or a server of it; its servers serve on."""
-    from tritonpm import fleets
+    from tritonpm.operations.fleet import servers as fleets
 
     fleets.remove(app.manager(), name, urls, force=force)
     app.say(f"Removed {', '.join(urls) + ' from ' if urls else ''}{name}.")
@@ -219,7 +219,7 @@ def set_command(app: App, name: str, stage: str | None, changes: dict[str, Any],
 @pass_app
 def place_command(app: App, /, names: tuple[str, ...], applied: bool, pace: Pace, **told: Any) -> None:
     """Plan which package goes on which server, by memory; what is placed already stays where it fits."""
-    from tritonpm.placing import Placing
+    from tritonpm.operations.fleet.place import Placing
 
     placing = Placing(app.serving(), app.context, pace)
     plan = placing.plan(names, **told)
@@ -237,7 +237,7 @@ def place_command(app: App, /, names: tuple[str, ...], applied: bool, pace: Pace
 @pass_app
 def unload_command(app: App, name: str, servers: tuple[str, ...], force: bool) -> None:
     """Unload a package from every server, or from some. Refused while it is in use."""
-    from tritonpm.errors import ServerError
+    from tritonpm.core.errors import ServerError
 
     failed = _fleet(app).unload(name, servers, force=force)
     if failed:
@@ -264,7 +264,7 @@ for _each in (status_command, load_command, upgrade_command, rollback_command, s
 
 def synchronise(app: App, pace: Pace | None = None) -> None:
     """Make every server of a context serve what it shall, and tell what was done."""
-    from tritonpm.errors import ServerError
+    from tritonpm.core.errors import ServerError
 
     failed = []
     for server, done, reason in _fleet(app).sync(pace or Pace()):
@@ -277,7 +277,7 @@ def synchronise(app: App, pace: Pace | None = None) -> None:
 
 def say_rolled_out(app: App, rolled: Loaded | None) -> None:
     """Print what a roll-out came to."""
-    from tritonpm.rolling_run import RolledOut
+    from tritonpm.operations.fleet.run import RolledOut
 
     if not isinstance(rolled, RolledOut):
         return
@@ -318,12 +318,12 @@ def _describe_plan(plan: Plan) -> None:
 
 
 def _fleet(app: App) -> Fleet:
-    from tritonpm.fleets import Fleet
+    from tritonpm.operations.fleet.servers import Fleet
 
     return Fleet(app.serving(), app.context)
 
 
 def _rolling(app: App, pace: Pace) -> Rolling:
-    from tritonpm.rolling import Rolling
+    from tritonpm.operations.fleet.roll_out import Rolling
 
     return Rolling(app.serving(), app.context, pace)

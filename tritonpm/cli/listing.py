@@ -12,7 +12,7 @@ def list_command(app: App) -> None:
     """List the packages of the workspace."""
     from tritonpm.catalogue import Listing, find
     from tritonpm.cli.output import table
-    from tritonpm.listing import packages
+    from tritonpm.operations.list import packages
 
     listed = packages(Listing.open(find(app.workspace)))
     columns = ("NAME", "TYPE", "STAGES", "MODE", "DEVICE", "BATCH", "PRECISION", "STATUS", "USED BY", "REVISION")

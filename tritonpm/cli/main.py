@@ -26,7 +26,7 @@ def _run() -> int:
     import click
 
     from tritonpm.cli.app import App, cli
-    from tritonpm.errors import TritonpmError
+    from tritonpm.core.errors import TritonpmError
 
     app = App()
     try:

@@ -9,10 +9,10 @@ import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.settings import Bound, Pair, setting_options
-from tritonpm.data import PRECISIONS
+from tritonpm.settings.settings import PRECISIONS
 
 if TYPE_CHECKING:
-    from tritonpm.views import ConversionView, OptimisationView, PackageDetails
+    from tritonpm.operations.views import ConversionView, OptimisationView, PackageDetails
 
 NAME = click.argument("name", metavar="NAME")
 SAMPLES = click.option(
@@ -147,7 +147,7 @@ def _list(app: App, jobs: list[Any]) -> None:
 @pass_app
 def convert_command(app: App, /, source: Path, target: str, output: Path, **told: Any) -> None:
     """Convert a model file, and prove it against the original."""
-    from tritonpm.converting import convert
+    from tritonpm.operations.optimize.convert_file import convert
 
     told["tolerances"], told["shapes"] = dict(told["tolerances"]), dict(told["shapes"])
     memory = told.pop("memory_limit")

@@ -10,10 +10,10 @@ import click
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.revisions import say_switched
 from tritonpm.cli.settings import AUTO, setting_options
-from tritonpm.data import GROWTH
+from tritonpm.settings.settings import GROWTH
 
 if TYPE_CHECKING:
-    from tritonpm.measuring import Trial
+    from tritonpm.operations.autoscale import Trial
 
 NAME = click.argument("name", metavar="NAME")
 PROFILE = click.option(
@@ -67,7 +67,7 @@ def show_command(app: App, name: str) -> None:
 def inspect_command(app: App, file: Path, allow_code: bool) -> None:
     """Show what a model file or package holds, without importing it."""
     from tritonpm.cli.describe import describe_stages
-    from tritonpm.manager import inspect
+    from tritonpm.operations.manager import inspect
 
     found = inspect(file, allow_code=allow_code)
     app.emit("Inspection", found, lambda: describe_stages(found))

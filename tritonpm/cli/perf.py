@@ -10,7 +10,7 @@ import click
 from tritonpm.cli.app import App, Group, command, on_a_server, pass_app, reading
 
 if TYPE_CHECKING:
-    from tritonpm.performance import Performance
+    from tritonpm.operations.perf.measure import Performance
 
 _GRPC_OR_HTTP = ("grpc", "http")
 _SHARED_MEMORY = ("none", "system", "cuda")
@@ -132,8 +132,8 @@ def run_command(
 ) -> None:  # fmt: skip
     """Measure a package as it is served; where no server runs, or to try instances, on a server of our own."""
     from tritonpm.cli.perf_output import emit
+    from tritonpm.operations.perf.measure import Sweep, loads
     from tritonpm.perf.measurement import Load
-    from tritonpm.performance import Sweep, loads
 
     like = Load(protocol=protocol, shared_memory=shared_memory, seconds=seconds)
     sweep = Sweep(loads(concurrency, rates or (), batches, like), instances or (), price)
@@ -175,10 +175,10 @@ def gate_command(
     app: App, /, baseline: str, name: str | None, max_regression: str, strict: bool, pairs: int, **load: Any
 ) -> None:
     """Fail (exit code 1) where a package is slower than a baseline, another package or NAME@3, beyond doubt."""
-    from tritonpm.errors import TritonpmError
+    from tritonpm.core.errors import TritonpmError
+    from tritonpm.operations.perf.measure import named
     from tritonpm.perf.compare import percentage
     from tritonpm.perf.measurement import Load
-    from tritonpm.performance import named
 
     most = percentage(max_regression)
     verdict = _performance(app).gate(baseline, name or named(baseline)[0], Load(**load), pairs, most)
@@ -238,13 +238,13 @@ for each in (run_command, compare_command, gate_command, list_command, report_co
 
 
 def _performance(app: App) -> Performance:
-    from tritonpm.performance import Performance
+    from tritonpm.operations.perf.measure import Performance
 
     return Performance(app.serving())
 
 
 def _write(app: App, path: Path, result: Any) -> None:
-    from tritonpm.performance import write_report
+    from tritonpm.operations.perf.measure import write_report
 
     write_report(path, [result])
     app.advise(f"The report is in {path}.")

@@ -13,7 +13,7 @@ from tritonpm.cli.revisions import say_switched
 from tritonpm.cli.settings import setting_options
 
 if TYPE_CHECKING:
-    from tritonpm.signing import Signer
+    from tritonpm.registry.signing import Signer
 
 FILE = click.Path(path_type=Path)
 KEY = click.option("--key", type=FILE, help="PEM file of the private key to sign with.")
@@ -50,7 +50,7 @@ CHAIN = click.option(
 @pass_app
 def pull_command(app: App, /, url: str, digest: str, upgrade: str | None, **told: Any) -> None:
     """Fetch a package from oci://, https://, s3://, gs://, az:// or a folder, and import it."""
-    from tritonpm.sharing import Sharing
+    from tritonpm.operations.pull import Sharing
 
     if upgrade:
         if told["name"] or told["changes"]:
@@ -84,7 +84,7 @@ def pull_command(app: App, /, url: str, digest: str, upgrade: str | None, **told
 @pass_app
 def push_command(app: App, /, name: str, url: str, force: bool, **told: Any) -> None:
     """Put a package to oci://, s3://, gs://, az:// or a folder; it is signed on the way where a key is given."""
-    from tritonpm.sharing import Sharing
+    from tritonpm.operations.pull import Sharing
 
     pushed = Sharing(app.manager()).push(name, url, signer=_signer(**told), force=force)
     signed = "signed, " if pushed.signed else ""
@@ -111,7 +111,7 @@ def push_command(app: App, /, name: str, url: str, force: bool, **told: Any) -> 
 @pass_app
 def sign_command(app: App, /, package: Path, check: bool, public: tuple[Path, ...], force: bool, **told: Any) -> None:
     """Sign a package's .zip, or check its signature: PACKAGE.sig beside it."""
-    from tritonpm.signing import Trust, sign, verify
+    from tritonpm.registry.signing import Trust, sign, verify
 
     if check:
         if not public and not told["chain"]:
@@ -132,7 +132,7 @@ def sign_command(app: App, /, package: Path, check: bool, public: tuple[Path, ..
 def policy_command(app: App) -> None:
     """Show what packages must be to come into this workspace: policy.yaml."""
     from tritonpm.cli.output import facts
-    from tritonpm.policy import read
+    from tritonpm.operations.import_policy import read
 
     policy = read(app.manager().workspace).view()
     pairs = [("signature", "required" if policy.signature else "not required"), ("file", policy.file)]
@@ -142,7 +142,7 @@ def policy_command(app: App) -> None:
 
 
 def _signer(key: Path | None, certificate: Path | None, chain: tuple[Path, ...]) -> Signer | None:
-    from tritonpm.signing import Signer
+    from tritonpm.registry.signing import Signer
 
     if key is None:
         if certificate or chain:

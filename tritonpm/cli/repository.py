@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
-from tritonpm.errors import TritonpmError
+from tritonpm.core.errors import TritonpmError
 
 
 @command("render", examples="tritonpm render bolts --output /srv/models")
@@ -29,7 +29,7 @@ def render_command(app: App, name: str, folder: Path) -> None:
 @pass_app
 def lint_command(app: App, folder: Path) -> None:
     """Say what Triton would say of a repository or a model folder, without a server."""
-    from tritonpm.manager import lint
+    from tritonpm.operations.manager import lint
 
     findings = lint(folder)
 

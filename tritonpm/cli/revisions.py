@@ -11,10 +11,10 @@ import click
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.settings import setting_options
 from tritonpm.cli.stores import REPOSITORY, prune_elsewhere
-from tritonpm.errors import UsageError
+from tritonpm.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from tritonpm.views import Loaded
+    from tritonpm.operations.views import Loaded
 
 NAME = click.argument("name", metavar="NAME")
 REVISION = click.argument("revision", type=int, required=False, metavar="[REV]")
@@ -113,7 +113,7 @@ def prune_command(app: App, name: str, keep: int, repository: str | None) -> Non
 @pass_app
 def canary_command(app: App, name: str, source: Path | None, allow_code: bool, changes: dict[str, Any]) -> None:
     """Serve a new version, or other settings, as NAME-canary beside a package; then `promote` or `abort` it."""
-    from tritonpm.canaries import Canaries
+    from tritonpm.operations.canary import Canaries
 
     view = Canaries(app.switching()).start(name, source, changes, allow_code=allow_code)
     app.emit("LoadResult", view, lambda: click.echo(f"{view.name} serves beside {name}: {view.probe}."))
@@ -126,7 +126,7 @@ def canary_command(app: App, name: str, source: Path | None, allow_code: bool, c
 @pass_app
 def promote_command(app: App, name: str) -> None:
     """Let a canary take the place of its package, live."""
-    from tritonpm.canaries import Canaries
+    from tritonpm.operations.canary import Canaries
 
     say_switched(app, name, Canaries(app.switching()).promote(name))
 
@@ -137,7 +137,7 @@ def promote_command(app: App, name: str) -> None:
 @pass_app
 def abort_command(app: App, name: str) -> None:
     """Give a canary up; its package serves on."""
-    from tritonpm.canaries import Canaries
+    from tritonpm.operations.canary import Canaries
 
     Canaries(app.switching()).abort(name)
     app.say(f"Gave the canary of {name} up.")

@@ -11,7 +11,7 @@ from tritonpm.cli.app import App, command, on_a_context, on_a_server, pass_app, 
 from tritonpm.cli.stores import REPOSITORY
 
 if TYPE_CHECKING:
-    from tritonpm.views import ModelView
+    from tritonpm.operations.views import ModelView
     from tritonpm.web.running import Page
 
 NAME = click.argument("name", metavar="NAME")
@@ -87,7 +87,7 @@ def _page(app: App, detach: bool, port: int) -> Page:
 
 def _describe_server(app: App, view: object, detach: bool) -> None:
     from tritonpm.cli.output import facts
-    from tritonpm.views import ServerView
+    from tritonpm.operations.views import ServerView
 
     if isinstance(view, ServerView):
         click.echo(f"Triton {view.version} is live (pid {view.pid}).")
@@ -125,7 +125,7 @@ def load_command(app: App, name: str, no_probe: bool, timeout: float, wait: floa
     With --repository it is published there, for a server that reads it from there.
     """
     if repository:
-        from tritonpm import stores
+        from tritonpm.operations import remote_repository as stores
 
         view = stores.load(app.serving(), name, stores.opened(repository), probe=not no_probe, timeout=timeout)
     else:
@@ -203,8 +203,8 @@ def sync_command(app: App) -> None:
 
         synchronise(app)
         return
-    from tritonpm.errors import ServerError
-    from tritonpm.upkeep import sync
+    from tritonpm.core.errors import ServerError
+    from tritonpm.operations.upkeep import sync
 
     failed = []
     for done, name, reason in sync(app.serving()):
@@ -221,7 +221,7 @@ def sync_command(app: App) -> None:
 @pass_app
 def why_command(app: App, name: str) -> None:
     """Say what keeps a model loaded."""
-    from tritonpm.upkeep import why
+    from tritonpm.operations.upkeep import why
 
     reasons = why(app.serving(), name)
     app.emit("Reasons", reasons, lambda: click.echo("\n".join(reasons) or f"Nothing keeps {name} loaded."))

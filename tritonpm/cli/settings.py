@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tritonpm.data import DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS
+from tritonpm.settings.settings import DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS
 
 F = TypeVar("F", bound=Callable[..., Any])
 

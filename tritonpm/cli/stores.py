@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
-from tritonpm.errors import TritonpmError
+from tritonpm.core.errors import TritonpmError
 
 if TYPE_CHECKING:
-    from tritonpm.stores import Published
+    from tritonpm.operations.remote_repository import Published
 
 REPOSITORY = click.option(
     "--repository", metavar="URL", help="Elsewhere: s3://BUCKET/PREFIX, gs://…, as://…, or a folder."
@@ -35,7 +35,7 @@ REPOSITORY = click.option(
 @pass_app
 def publish_command(app: App, names: tuple[str, ...], repository: str, anew: bool, keep: int | None) -> None:
     """Bring packages, all of them where none is named, into a repository elsewhere; only what is missing is sent."""
-    from tritonpm import stores
+    from tritonpm.operations import remote_repository as stores
 
     store = stores.opened(repository)
     published = stores.publish(app.manager(), names, store, anew=anew)
@@ -56,8 +56,8 @@ def _say_published(published: list[Published]) -> None:
 
 def verify_elsewhere(app: App, repository: str) -> None:
     """Read all that a repository elsewhere is said to hold, and tell what is not as it was published."""
-    from tritonpm import stores
     from tritonpm.cli.output import table
+    from tritonpm.operations import remote_repository as stores
 
     found = stores.verify(stores.opened(repository))
     rows = ((each.kind, each.name, each.sentence) for each in found)
@@ -68,14 +68,14 @@ def verify_elsewhere(app: App, repository: str) -> None:
 
 def prune_elsewhere(app: App, repository: str, name: str, keep: int) -> None:
     """Delete what only old revisions need in a repository elsewhere."""
-    from tritonpm import stores
+    from tritonpm.operations import remote_repository as stores
 
     say_pruned(app, stores.prune(stores.opened(repository), keep, name))
 
 
 def say_pruned(app: App, pruned: object) -> None:
     """Print what went."""
-    from tritonpm.stores import Pruned
+    from tritonpm.operations.remote_repository import Pruned
 
     if isinstance(pruned, Pruned):
         app.say(f"Deleted {len(pruned.revisions)} revisions and {pruned.objects} files.")

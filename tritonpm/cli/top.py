@@ -11,8 +11,8 @@ import click
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 
 if TYPE_CHECKING:
-    from tritonpm.monitoring import Monitor
-    from tritonpm.snapshot import Snapshot
+    from tritonpm.operations.monitor.snapshot import Snapshot
+    from tritonpm.operations.monitor.watch import Monitor
 
 
 @command(
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @pass_app
 def top_command(app: App, once: bool, interval: float, metrics: str | None) -> None:
     """Show the load of the machine, the GPUs, the server and each package, until Ctrl-C."""
-    from tritonpm.monitoring import Monitor
+    from tritonpm.operations.monitor.watch import Monitor
 
     with Monitor(app.serving(), metrics) as monitor:
         if once or app.output != "table" or not sys.stdout.isatty():

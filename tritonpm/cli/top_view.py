@@ -10,8 +10,8 @@ from rich.text import Text
 
 from tritonpm.cli.output import listing
 from tritonpm.hardware.nvml import GpuSample, Mig
-from tritonpm.shown import UNKNOWN, duration, gpu_parts, memory, notes, number, size, untold
-from tritonpm.snapshot import ModelLoad, PackageLoad, ServerLoad, Snapshot
+from tritonpm.operations.monitor.figures import UNKNOWN, duration, gpu_parts, memory, notes, number, size, untold
+from tritonpm.operations.monitor.snapshot import ModelLoad, PackageLoad, ServerLoad, Snapshot
 
 _PACKAGES = (
     "PACKAGE", "REQ/S", "INFER/S", "FAILED/S", "PENDING", "QUEUE", "MEAN", "P50", "P99", "PROCESSES", "CPU %", "MEMORY",

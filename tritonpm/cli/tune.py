@@ -11,7 +11,7 @@ import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.settings import Words
-from tritonpm.data import PRECISIONS
+from tritonpm.settings.settings import PRECISIONS
 
 if TYPE_CHECKING:
     from tritonpm.tune.pareto import Tuned
@@ -99,7 +99,7 @@ def tune_command(
 
     It measures on a server of its own. What it measured is kept: interrupted, it goes on where it stopped.
     """
-    from tritonpm.tuning import Tuning, Wish
+    from tritonpm.operations.tune.tune import Tuning, Wish
 
     tuning = Tuning(app.switching())
     wish = Wish(**{key: value for key, value in wished.items() if value is not None})
@@ -168,7 +168,7 @@ def _apply(app: App, tuning: Any, tuned: Tuned) -> None:
 
 
 def _write(app: App, path: Path, tuned: Tuned) -> None:
-    from tritonpm.performance import write_page
+    from tritonpm.operations.perf.measure import write_page
     from tritonpm.tune.report import html
 
     write_page(path, html(tuned))

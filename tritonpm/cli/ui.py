@@ -57,7 +57,7 @@ def made(
     certificate: Path | None = None, key: Path | None = None, metrics: str | None = None,
 ) -> Page:  # fmt: skip
     """The page, bound and not yet answering. Raises RequirementError where its libraries are not installed."""
-    from tritonpm.errors import RequirementError
+    from tritonpm.core.errors import RequirementError
 
     try:
         from tritonpm.web.running import Page
@@ -72,7 +72,7 @@ def read_token(file: Path | None) -> str:
     """The token of a file, or of the environment; "" where there is none. Raises NotFoundError."""
     import os
 
-    from tritonpm.errors import NotFoundError
+    from tritonpm.core.errors import NotFoundError
 
     if file is None:
         return os.environ.get(TOKEN, "")

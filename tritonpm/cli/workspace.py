@@ -9,7 +9,7 @@ import click
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.packages import PROFILE
 from tritonpm.cli.stores import REPOSITORY, verify_elsewhere
-from tritonpm.errors import TritonpmError
+from tritonpm.core.errors import TritonpmError
 
 
 @command("init", examples="tritonpm init\ntritonpm init lines/line-3")
@@ -17,7 +17,7 @@ from tritonpm.errors import TritonpmError
 @pass_app
 def init_command(app: App, folder: Path | None) -> None:
     """Make a workspace: the catalogue and model_repository/."""
-    from tritonpm.manager import init
+    from tritonpm.operations.manager import init
 
     root, fresh = init(folder or app.workspace or Path.cwd())
     app.say(f"Made a workspace in {root}." if fresh else f"{root} already is a workspace; nothing was changed.")
@@ -56,7 +56,7 @@ def doctor_command(app: App, rebuild_catalogue: bool, fix: bool, profile: str) -
         app.say(f"Rebuilt the catalogue with {len(names)} packages; publish them again with `tritonpm load`.")
         return
     from tritonpm.cli.output import table
-    from tritonpm.manager import doctor
+    from tritonpm.operations.manager import doctor
 
     checks = doctor(profile)
     rows = (("ok" if c.ok else "missing" if c.needed else "-", c.name, c.found or c.remedy) for c in checks)

@@ -13,8 +13,9 @@ import numpy as np
 
 from tritonpm.convert.detection import boxes_of, matched
 from tritonpm.convert.runtimes import Run, RunFailedError
-from tritonpm.data import AT_MOST, Agreement, Difference, Task, Tensor
-from tritonpm.tensors import Array, guesses, synthesize
+from tritonpm.core.tensors import Array, guesses, synthesize
+from tritonpm.core.types import Agreement, Difference, Task, Tensor
+from tritonpm.settings.settings import AT_MOST
 
 BOUNDS: Mapping[str, Mapping[str, float]] = {
     "FP32": {"scaled": 1e-3, "cosine": 0.9999, "top1": 1.0, "boxes": 1.0},

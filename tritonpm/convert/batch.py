@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from tritonpm.convert import sandbox
-from tritonpm.data import BatchAxis, Format, Signature, Stage, Tensor
+from tritonpm.core.types import BatchAxis, Format, Signature, Stage, Tensor
 
 PROOF = "3"  # the version of the proof: a change in what is rewritten or proved is a new one
 RUNNABLE = (Format.ONNX, Format.OPENVINO)

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tritonpm.convert.conversion import Artefact, ConversionError, MissingToolError
-from tritonpm.data import Signature, Tensor
-from tritonpm.tensors import Array, load_npz, numpy_dtype
+from tritonpm.core.tensors import Array, load_npz, numpy_dtype
+from tritonpm.core.types import Signature, Tensor
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 MOST_ROWS = 300  # that a calibration looks at: more bring little

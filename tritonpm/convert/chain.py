@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tritonpm.convert.runtimes import Run
-from tritonpm.tensors import Array
+from tritonpm.core.tensors import Array
 
 Seen = Callable[[str, Mapping[str, Array]], None]
 

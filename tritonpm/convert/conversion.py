@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from tritonpm.data import Format, Gpu, Signature, Step, Task
-from tritonpm.errors import TritonpmError
+from tritonpm.core.errors import TritonpmError
+from tritonpm.core.types import Format, Gpu, Signature, Step, Task
 
 
 class ConversionError(TritonpmError):

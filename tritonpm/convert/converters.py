@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import cast
 
 from tritonpm.convert.conversion import Converter
-from tritonpm.data import Format
+from tritonpm.core.types import Format
 
 
 @dataclass(frozen=True)

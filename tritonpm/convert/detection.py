@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tritonpm.tensors import Array
+from tritonpm.core.tensors import Array
 
 SCORE = 0.25  # of a detection that counts
 OVERLAP = 0.5  # intersection over union of two boxes that are one

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from tritonpm.convert import runtimes
-from tritonpm.data import Format
-from tritonpm.tensors import Array
+from tritonpm.core.tensors import Array
+from tritonpm.core.types import Format
 
 _MOST = 2000  # tensors; a model with more is looked at only so far
 Inputs = Mapping[str, Array]

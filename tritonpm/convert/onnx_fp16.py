@@ -14,7 +14,7 @@ from typing import Any
 
 from tritonpm.convert.conversion import Artefact, Conversion, ConversionError, Options, Record, Watch, version
 from tritonpm.convert.onnx_graph import modern, require_loadable, write
-from tritonpm.data import Format, Gpu
+from tritonpm.core.types import Format, Gpu
 
 LARGEST, SMALLEST = 65504.0, 2.0**-24  # what FP16 can hold
 # Sums of many terms, exponentials and quotients by small numbers: they leave FP16's range or lose its few digits.

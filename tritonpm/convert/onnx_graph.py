@@ -7,7 +7,7 @@ from typing import Any
 
 from tritonpm.convert import runtimes
 from tritonpm.convert.conversion import Artefact, ConversionError
-from tritonpm.data import Format
+from tritonpm.core.types import Format
 
 OPSET = 17  # that older graphs are brought to: QuantizeLinear per channel begins with 13
 _INLINE = 1 << 30  # bytes of weights that stay in the file; protobuf ends at twice as much

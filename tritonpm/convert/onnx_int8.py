@@ -30,9 +30,9 @@ from tritonpm.convert.conversion import (
 from tritonpm.convert.onnx_graph import MODEL, modern, require_loadable, write
 from tritonpm.convert.sandbox import says_out_of_memory
 from tritonpm.convert.scoring import mean_score
-from tritonpm.data import Format, Gpu
-from tritonpm.errors import TritonpmError
-from tritonpm.tensors import Array
+from tritonpm.core.errors import TritonpmError
+from tritonpm.core.tensors import Array
+from tritonpm.core.types import Format, Gpu
 
 _HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # where the time goes; a quantised Add or Mul gains nothing
 _TRIES = 8  # each leaves twice as many layers in floating point as the one before

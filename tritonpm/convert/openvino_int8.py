@@ -16,9 +16,9 @@ from tritonpm.convert.conversion import Artefact, Conversion, ConversionError, O
 from tritonpm.convert.openvino_ir import plain, ported
 from tritonpm.convert.sandbox import says_out_of_memory
 from tritonpm.convert.scoring import mean_score, score
-from tritonpm.data import Format, Gpu, Task
-from tritonpm.errors import TritonpmError
-from tritonpm.tensors import Array
+from tritonpm.core.errors import TritonpmError
+from tritonpm.core.tensors import Array
+from tritonpm.core.types import Format, Gpu, Task
 
 Answers = list[dict[str, Array]]
 

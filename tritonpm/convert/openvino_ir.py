@@ -21,7 +21,7 @@ from tritonpm.convert.conversion import (
     version,
 )
 from tritonpm.convert.runtimes import load_keras, output_names
-from tritonpm.data import Format, Gpu, Signature, Tensor
+from tritonpm.core.types import Format, Gpu, Signature, Tensor
 
 _CHANNELS = (1, 3, 4)  # of an image
 _MOST_BATCH = 1024  # that an export of PyTorch's is asked to take
@@ -130,7 +130,7 @@ def _read_keras(openvino: Any, path: Path) -> Any:
 
 
 def _shapes(openvino: Any, signature: Signature) -> list[Any]:
-    from tritonpm.data import dims
+    from tritonpm.core.types import dims
 
     return [openvino.PartialShape(list(dims(tensor.shape or ()))) for tensor in signature.inputs]
 

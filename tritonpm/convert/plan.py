@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from tritonpm.convert.converters import CONVERTERS
-from tritonpm.data import BatchAxis, Format, Package, Settings, Stage
+from tritonpm.core.types import BatchAxis, Format, Package, Stage
+from tritonpm.settings.settings import Settings
 
 _VERSION = "2"  # of the keys: what was made under another one is made again
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tritonpm.convert import runtimes
-from tritonpm.data import Format
-from tritonpm.tensors import Array
+from tritonpm.core.tensors import Array
+from tritonpm.core.types import Format
 
 _WARM_UP, _RUNS = 3, 20
 _NO_LAYERS = ("Parameter", "Result", "Constant")

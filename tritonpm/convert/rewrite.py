@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tritonpm.data import Format
+from tritonpm.core.types import Format
 
 BATCH = "batch"  # the name of the new dimension
 

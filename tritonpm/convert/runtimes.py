@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tritonpm.data import Format
-from tritonpm.tensors import Array
+from tritonpm.core.tensors import Array
+from tritonpm.core.types import Format
 
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tritonpm.data import Task
-from tritonpm.tensors import Array
+from tritonpm.core.tensors import Array
+from tritonpm.core.types import Task
 
 Answer = Mapping[str, Array]
 

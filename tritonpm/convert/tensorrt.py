@@ -30,7 +30,7 @@ from tritonpm.convert.conversion import (
 )
 from tritonpm.convert.profile import Layer
 from tritonpm.convert.tensorrt_shapes import profile_of
-from tritonpm.data import Format, Gpu, Step
+from tritonpm.core.types import Format, Gpu, Step
 
 PLAN = "model.plan"
 _MODULES = (("tensorrt", "TensorRT"), ("tensorrt_rtx", "TensorRT-RTX"), ("tensorrt_rtx_bindings", "TensorRT-RTX"))

@@ -11,7 +11,7 @@ from typing import Any
 
 from tritonpm.convert.profile import Layer
 from tritonpm.convert.runtimes import NotRunnableError, Run, RunFailedError
-from tritonpm.tensors import Array
+from tritonpm.core.tensors import Array
 
 _WARM_UP, _RUNS = 3, 20
 _TYPES = {

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 
 from tritonpm.convert.conversion import ConversionError, ShapeRange
-from tritonpm.data import Tensor
-from tritonpm.errors import UsageError
+from tritonpm.core.errors import UsageError
+from tritonpm.core.types import Tensor
 
 EXAMPLE = "--shape image=1x3x320x320:8x3x640x640:16x3x1280x1280"
 _SHAPE = re.compile(r"[1-9]\d{0,8}(x[1-9]\d{0,8})*")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tritonpm.convert import rewrite, runtimes, sandbox, verify
-from tritonpm.data import Format, Tensor
-from tritonpm.errors import PackageError
-from tritonpm.tensors import Array, load_npz
+from tritonpm.core.errors import PackageError
+from tritonpm.core.tensors import Array, load_npz
+from tritonpm.core.types import Format, Tensor
 
 
 def describe(model: Path) -> dict[str, Any]:

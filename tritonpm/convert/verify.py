@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tritonpm.convert.runtimes import Run, RunFailedError
-from tritonpm.data import Tensor
-from tritonpm.tensors import Array, compare, guesses
+from tritonpm.core.tensors import Array, compare, guesses
+from tritonpm.core.types import Tensor
 
 Row = dict[str, Array]  # inputs with a first dimension of 1
 

@@ -25,9 +25,9 @@ from tritonpm.convert.converters import converter
 from tritonpm.convert.divergence import first_divergence
 from tritonpm.convert.profile import layers
 from tritonpm.convert.requests import CANCEL, Answer, Capture, Compare, Convert, Model, Profile
-from tritonpm.data import Agreement, Format, Step
-from tritonpm.errors import TritonpmError
-from tritonpm.tensors import Array, load_npz, save_npz
+from tritonpm.core.errors import TritonpmError
+from tritonpm.core.tensors import Array, load_npz, save_npz
+from tritonpm.core.types import Agreement, Format, Step
 
 _LOOKED_INTO = 4  # inputs on which inner tensors are compared
 _ACCELERATED = "an execution accelerator runs it, which is the server's: it is verified when it is loaded"

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from tritonpm import __version__
-from tritonpm.errors import UsageError
+from tritonpm.core.errors import UsageError
 
 TRITON_FLOOR = "26.06"  # the first container without known holes: docs/components.md
 TRITON_REPOSITORY = "nvcr.io/nvidia/tritonserver"

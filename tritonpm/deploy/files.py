@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tritonpm.errors import RenderError
+from tritonpm.core.errors import RenderError
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tritonpm.errors import DeploymentError, RequirementError
+from tritonpm.core.errors import DeploymentError, RequirementError
 
 SECONDS = 120.0  # for each call
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tritonpm.errors import NotFoundError, UsageError
+from tritonpm.core.errors import NotFoundError, UsageError
 from tritonpm.fleet.file import read, write
 from tritonpm.package.paths import NAME_RULE, is_name
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tritonpm.errors import ServerError, TritonpmError
+from tritonpm.core.errors import ServerError, TritonpmError
 from tritonpm.triton.client import TIMEOUT, Client, Connection, Tls, bearer
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import msgspec
 
-from tritonpm.disk import storage_error, sync
-from tritonpm.errors import StorageError
+from tritonpm.core.errors import StorageError
+from tritonpm.core.files import storage_error, sync
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonpm.catalogue import Source
-from tritonpm.data import Revision
-from tritonpm.errors import BusyError
+from tritonpm.core.errors import BusyError
+from tritonpm.core.types import Revision
 from tritonpm.fleet.file import read, remove, write
 
 _FILE = "rollout.json"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tritonpm.errors import UsageError
+from tritonpm.core.errors import UsageError
 
 T = TypeVar("T")
 

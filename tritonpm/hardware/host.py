@@ -9,7 +9,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from tritonpm.data import Gpu
+from tritonpm.core.types import Gpu
 from tritonpm.hardware.machine import gpus
 
 _CPUINFO = Path("/proc/cpuinfo")

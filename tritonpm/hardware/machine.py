@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import cache
 
-from tritonpm.data import Gpu, Target
+from tritonpm.core.types import Gpu, Target
 
 
 def cores() -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tritonpm.data import Gpu
-from tritonpm.errors import CapacityError
+from tritonpm.core.errors import CapacityError
+from tritonpm.core.types import Gpu
 
 _MIB = 1 << 20
 DEFAULT_WORKSPACE = 256 * _MIB  # of a runtime that nothing is known of: its context and scratch memory

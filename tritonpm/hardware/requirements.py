@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tritonpm.errors import RequirementError, UsageError
+from tritonpm.core.errors import RequirementError, UsageError
 from tritonpm.hardware.host import Host, core_generation, version
 
 VISION = "mech-vision"  # the vision controller's profile: an industrial PC with a driver of a known age

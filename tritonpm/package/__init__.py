@@ -12,7 +12,7 @@ from tritonpm.package.staging import Progress, silent
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from tritonpm.data import File, Format, Package, Signature
+    from tritonpm.core.types import File, Format, Package, Signature
 
 __all__ = ["Limits", "export", "inspect", "manifest_schema", "read", "read_signature"]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from tritonpm.data import Format, Signature
-from tritonpm.errors import PackageError, UnsafeError
+from tritonpm.core.errors import PackageError, UnsafeError
+from tritonpm.core.types import Format, Signature
 from tritonpm.package import config as configs
 from tritonpm.package import manifest as manifests
 from tritonpm.package.code import allow, code_in_file

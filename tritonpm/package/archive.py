@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from tritonpm.errors import PackageError, UnsafeError
+from tritonpm.core.errors import PackageError, UnsafeError
 from tritonpm.package.limits import KIB, Limits, human
 from tritonpm.package.staging import CHUNK, Staging, check_mode
 

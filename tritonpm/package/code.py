@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-from tritonpm.data import CODE_PARAMETERS, Format
-from tritonpm.errors import UnsafeError
+from tritonpm.core.errors import UnsafeError
+from tritonpm.core.types import CODE_PARAMETERS, Format
 from tritonpm.package.signature.tensorrt import MAGIC
 
 RUNNING_FORMATS = {

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from math import prod
 from typing import Any
 
-from tritonpm.data import Format, Shape, Signature, Tensor, protocol_dtype
-from tritonpm.errors import PackageError, UnsafeError
+from tritonpm.core.errors import PackageError, UnsafeError
+from tritonpm.core.types import Format, Shape, Signature, Tensor, protocol_dtype
 from tritonpm.package.code import code_in_parameters
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import problem

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tritonpm.errors import ManifestError
+from tritonpm.core.errors import ManifestError
 from tritonpm.package.limits import Limits, human
 
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")

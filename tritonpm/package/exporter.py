@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from tritonpm.data import File, Package
-from tritonpm.errors import StorageError
+from tritonpm.core.errors import StorageError
+from tritonpm.core.types import File, Package
 from tritonpm.package import manifest as manifests
 from tritonpm.package.limits import MIB
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from tritonpm.errors import PackageError
+from tritonpm.core.errors import PackageError
 from tritonpm.package.limits import Limits, human
 
 KEYS = ("names", "labels", "classes", "class_names", "label_names")  # metadata keys that exporters use

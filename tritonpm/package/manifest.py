@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
-from tritonpm.data import DTYPES, LOCAL_SETTINGS, Package, Sample, Settings, Signature, Stage, Task, Tensor
-from tritonpm.errors import ManifestError
+from tritonpm.core.errors import ManifestError
+from tritonpm.core.types import DTYPES, Package, Sample, Signature, Stage, Task, Tensor
 from tritonpm.package.document import load
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import NAME_PATTERN, problem
+from tritonpm.settings.settings import LOCAL_SETTINGS, Settings
 
 FILE = "package.yaml"
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from pathlib import PurePosixPath
 
-from tritonpm.errors import PackageError, UnsafeError
+from tritonpm.core.errors import PackageError, UnsafeError
 from tritonpm.package.limits import Limits
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"

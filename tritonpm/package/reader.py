@@ -7,8 +7,8 @@ import json
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from tritonpm.data import File, Package, Sample, Signature, Stage
-from tritonpm.errors import ManifestError, PackageError, UsageError
+from tritonpm.core.errors import ManifestError, PackageError, UsageError
+from tritonpm.core.types import File, Package, Sample, Signature, Stage
 from tritonpm.package import manifest as manifests
 from tritonpm.package.adopted import adopt, holds_repository, looks_adopted, name_of, newest_model
 from tritonpm.package.code import RUNNING_FORMATS, allow, code_in_parameters

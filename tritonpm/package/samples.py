@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tritonpm.data import Tensor
-from tritonpm.errors import PackageError
-from tritonpm.tensors import load_npz, triton_dtype
+from tritonpm.core.errors import PackageError
+from tritonpm.core.tensors import load_npz, triton_dtype
+from tritonpm.core.types import Tensor
 
 
 def check(root: Path, path: str, tensors: Sequence[Tensor] | None, where: str) -> None:

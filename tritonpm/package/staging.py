@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from tritonpm.data import File
-from tritonpm.errors import NotFoundError, PackageError, StorageError, UnsafeError
+from tritonpm.core.errors import NotFoundError, PackageError, StorageError, UnsafeError
+from tritonpm.core.types import File
 from tritonpm.package.limits import MIB, Limits, human
 from tritonpm.package.paths import Paths
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonpm.data import File, Format
-from tritonpm.errors import NotFoundError, PackageError
+from tritonpm.core.errors import NotFoundError, PackageError
+from tritonpm.core.types import File, Format
 from tritonpm.package.archive import is_zip, stage_archive
 from tritonpm.package.limits import Limits
 from tritonpm.package.signature import format_of

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from tritonpm.errors import UsageError
+from tritonpm.core.errors import UsageError
 from tritonpm.perf.measurement import Load, Measurement
 
 CONFIDENCE = 0.95

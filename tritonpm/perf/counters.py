@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tritonpm.errors import ServerError
+from tritonpm.core.errors import ServerError
 from tritonpm.perf.measurement import Stage
 from tritonpm.triton.client import plainly
 

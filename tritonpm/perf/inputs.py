@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from tritonpm.data import Signature
-from tritonpm.errors import PackageError
-from tritonpm.tensors import Array, as_served, numpy_dtype
+from tritonpm.core.errors import PackageError
+from tritonpm.core.tensors import Array, as_served, numpy_dtype
+from tritonpm.core.types import Signature
 
 _MOST_BYTES, _MOST_ROWS = 64 << 20, 256  # of inputs that are sent in turn
 Row = dict[str, Array]

@@ -9,7 +9,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from tritonpm.errors import ServerError
+from tritonpm.core.errors import ServerError
 
 _DRAIN = 2.0  # seconds that an interrupted perf_analyzer has to clean up after itself
 _LOG = re.compile(r"[IWE]\d{4} ")  # a line of gRPC's own log

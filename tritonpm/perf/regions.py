@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.errors import BusyError, NotFoundError, ServerError
+from tritonpm.core.errors import BusyError, NotFoundError, ServerError
 from tritonpm.perf.inputs import Row
 from tritonpm.perf.tool import shared
 from tritonpm.triton.client import plainly

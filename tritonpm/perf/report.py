@@ -7,7 +7,7 @@ from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from tritonpm.errors import RequirementError
+from tritonpm.core.errors import RequirementError
 from tritonpm.perf.figures import Row, figures
 from tritonpm.perf.words import byte_words, money, quality_words, share
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.errors import ServerError, UsageError
+from tritonpm.core.errors import ServerError, UsageError
 from tritonpm.perf import process, regions
 from tritonpm.perf.counters import counts, models_of, stage
 from tritonpm.perf.energy import Reading, spent

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tritonpm.disk import storage_error, sync
-from tritonpm.errors import NotFoundError, StorageError
+from tritonpm.core.errors import NotFoundError, StorageError
+from tritonpm.core.files import storage_error, sync
 from tritonpm.perf.measurement import Result
 
 

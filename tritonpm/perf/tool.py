@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
-from tritonpm.disk import storage_error
-from tritonpm.errors import NotFoundError
+from tritonpm.core.errors import NotFoundError
+from tritonpm.core.files import storage_error
 
 VARIABLE = "TRITONPM_PERF_ANALYZER"
 GET = "tritonpm perf install"

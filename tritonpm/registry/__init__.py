@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import urlsplit
 
-from tritonpm.errors import UsageError
+from tritonpm.core.errors import UsageError
 
 if TYPE_CHECKING:
     from tritonpm.registry.transfer import Task

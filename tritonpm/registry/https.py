@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tritonpm.errors import UsageError
+from tritonpm.core.errors import UsageError
 from tritonpm.registry import SIGNATURE, Pushed, file_name, shown
 from tritonpm.registry.transfer import Part, Source, Task, download, fetch_signature
 from tritonpm.registry.web import Session, part_of, speaking

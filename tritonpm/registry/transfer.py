@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tritonpm.catalogue.blobs import digest_of
-from tritonpm.disk import storage_error, sync
-from tritonpm.errors import NotFoundError, RegistryError, StorageError
+from tritonpm.core.errors import NotFoundError, RegistryError, StorageError
+from tritonpm.core.files import storage_error, sync
 from tritonpm.package.limits import MIB, Limits, human
 from tritonpm.registry import SIGNATURE
 

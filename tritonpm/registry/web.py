@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
-from tritonpm.errors import NotFoundError, RegistryError
+from tritonpm.core.errors import NotFoundError, RegistryError
 from tritonpm.package.limits import KIB, MIB, human
 from tritonpm.registry import shown
 from tritonpm.registry.transfer import CHUNK, Cut, Part

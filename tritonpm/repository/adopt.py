@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tritonpm.data import Settings
 from tritonpm.repository.config import messages
+from tritonpm.settings.settings import Settings
 
 
 def settings_of(config: Any) -> dict[str, object]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tritonpm.data import Package, Stage, Tensor
-from tritonpm.errors import RenderError
+from tritonpm.core.errors import RenderError
+from tritonpm.core.types import Package, Stage, Tensor
 from tritonpm.repository.config import compatible
 
 

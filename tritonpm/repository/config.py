@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tritonpm.data import (
+from tritonpm.core.errors import PackageError, RenderError
+from tritonpm.core.types import (
     BACKENDS,
     BatchAxis,
     Format,
     Optimised,
     Package,
-    Settings,
     Shape,
     Stage,
     Target,
@@ -24,7 +24,7 @@ from tritonpm.data import (
     config_dtype,
     dims,
 )
-from tritonpm.errors import PackageError, RenderError
+from tritonpm.settings.settings import Settings
 
 REVISION = "tritonpm_revision"  # the parameter that ties a server's answer to a revision
 LABELS = "labels.txt"  # in the model folder, one label a line

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tritonpm.data import Shape, Tensor, config_dtype, dims
-from tritonpm.errors import RenderError
+from tritonpm.core.errors import RenderError
+from tritonpm.core.types import Shape, Tensor, config_dtype, dims
 from tritonpm.repository.cascade import Edge, Wiring
 from tritonpm.repository.config import compatible, messages
 

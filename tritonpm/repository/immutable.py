@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from tritonpm.data import RenderedModel, RepositoryFile, Revision
-from tritonpm.errors import RenderError
+from tritonpm.core.errors import RenderError
+from tritonpm.core.types import RenderedModel, RepositoryFile, Revision
 from tritonpm.repository.config import parse
 from tritonpm.repository.render import CONFIG
 

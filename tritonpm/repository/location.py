@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonpm.errors import UsageError
+from tritonpm.core.errors import UsageError
 
 FORMS = "s3://BUCKET/PREFIX, s3://http://HOST:PORT/BUCKET/PREFIX, gs://BUCKET/PREFIX, as://ACCOUNT/CONTAINER/PREFIX"
 _PART = r"[0-9A-Za-z_-][0-9A-Za-z._-]*"  # what Triton takes in a path, and no part that is a dot or two

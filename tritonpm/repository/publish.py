@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from tritonpm.data import RenderedModel, RepositoryFile, Revision
-from tritonpm.disk import digest_of, storage_error, sync
-from tritonpm.errors import StorageError
+from tritonpm.core.errors import StorageError
+from tritonpm.core.files import digest_of, storage_error, sync
+from tritonpm.core.types import RenderedModel, RepositoryFile, Revision
 from tritonpm.repository.config import REVISION
 
 _LONGEST = 1 << 22  # bytes of a config that is looked into

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from tritonpm.errors import StorageError
+from tritonpm.core.errors import StorageError
 from tritonpm.repository.render import CONFIG
 
 if TYPE_CHECKING:

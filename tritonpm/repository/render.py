@@ -11,23 +11,14 @@ from typing import Any
 
 import msgspec
 
-from tritonpm.data import (
-    BatchAxis,
-    Optimised,
-    Package,
-    RenderedModel,
-    RepositoryFile,
-    Revision,
-    Settings,
-    Stage,
-    Target,
-)  # fmt: skip
-from tritonpm.errors import RenderError
+from tritonpm.core.errors import RenderError
+from tritonpm.core.types import BatchAxis, Optimised, Package, RenderedModel, RepositoryFile, Revision, Stage, Target
 from tritonpm.repository.adopt import adapt
 from tritonpm.repository.cascade import wire
 from tritonpm.repository.config import LABELS, REVISION, backend_of, member, messages, parse
 from tritonpm.repository.ensemble import ensemble
 from tritonpm.repository.templates import config_text
+from tritonpm.settings.settings import Settings
 
 VERSION = "1"
 CONFIG = "config.pbtxt"

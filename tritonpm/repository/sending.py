@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tritonpm.data import RepositoryFile, Revision
-from tritonpm.errors import StorageError
+from tritonpm.core.errors import StorageError
+from tritonpm.core.types import RepositoryFile, Revision
 from tritonpm.repository import records
 from tritonpm.repository.config import REVISION
 from tritonpm.repository.immutable import immutable, is_config

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tritonpm.disk import sync
-from tritonpm.errors import RequirementError, StorageError
+from tritonpm.core.errors import RequirementError, StorageError
+from tritonpm.core.files import sync
 from tritonpm.repository.location import Location
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tritonpm.data import Package
-from tritonpm.errors import RenderError
+from tritonpm.core.errors import RenderError
+from tritonpm.core.types import Package
 from tritonpm.repository.config import messages
 
 TEMPLATE = "config.pbtxt.j2"

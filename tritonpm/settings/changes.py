@@ -7,9 +7,10 @@ from dataclasses import fields
 
 import msgspec
 
-from tritonpm.data import BatchAxis, Format, Package, Settings, Task
-from tritonpm.errors import RuleError
+from tritonpm.core.errors import RuleError
+from tritonpm.core.types import BatchAxis, Format, Package, Task
 from tritonpm.settings.exporter_rules import first_device
+from tritonpm.settings.settings import Settings
 
 NAMES = tuple(field.name for field in fields(Settings))
 _ONLY_ON = {Format.OPENVINO: "cpu", Format.TENSORRT: "gpu"}  # formats whose backend knows one device

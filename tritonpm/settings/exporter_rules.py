@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from tritonpm.data import Format, Package, Settings, Task
+from tritonpm.core.types import Format, Package, Task
 from tritonpm.settings.rule import Case, Rule
+from tritonpm.settings.settings import Settings
 
 EXPORTER = "mech-dlk"
 _SWITCHING = (2, 4, 1)  # since when hardware and efficiency may be chosen

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tritonpm.data import BACKENDS, BatchAxis, Package, Settings, Stage, Target
+from tritonpm.core.types import BACKENDS, BatchAxis, Package, Stage, Target
+from tritonpm.settings.settings import Settings
 
 MOST_BATCH = 128
 

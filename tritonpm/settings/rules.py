@@ -5,26 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from tritonpm.data import (
-    BACKENDS,
-    CODE_PARAMETERS,
-    DEVICES,
-    MEASURES,
-    ON_DEMAND,
-    OPTIMIZERS,
-    PINNED,
-    PRECISIONS,
-    BatchAxis,
-    Format,
-    Package,
-    Settings,
-    Target,
-    Task,
-)
-from tritonpm.errors import RuleError
+from tritonpm.core.errors import RuleError
+from tritonpm.core.types import BACKENDS, CODE_PARAMETERS, BatchAxis, Format, Package, Target, Task
 from tritonpm.settings.changes import defaults
 from tritonpm.settings.exporter_rules import EXPORTER_RULES
 from tritonpm.settings.rule import MOST_BATCH, Case, Rule
+from tritonpm.settings.settings import DEVICES, MEASURES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, Settings
 
 MOST_INSTANCES, MOST_VERSIONS = 64, 16
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tritonpm.data import Signature, Tensor
-from tritonpm.errors import InferenceError, NotFoundError, ServerError, UnreachableError, UsageError
-from tritonpm.tensors import Array, numpy_dtype
+from tritonpm.core.errors import InferenceError, NotFoundError, ServerError, UnreachableError, UsageError
+from tritonpm.core.tensors import Array, numpy_dtype
+from tritonpm.core.types import Signature, Tensor
 
 PROTOCOLS = ("http", "grpc")
 TIMEOUT = 30.0  # seconds for every call but load and unload

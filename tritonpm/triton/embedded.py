@@ -19,8 +19,8 @@ from pathlib import Path
 
 import psutil
 
-from tritonpm.disk import storage_error
-from tritonpm.errors import BusyError, ServerError
+from tritonpm.core.errors import BusyError, ServerError
+from tritonpm.core.files import storage_error
 from tritonpm.triton import launch
 from tritonpm.triton.installation import Installation, environment, find, prepare_backends
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from tritonpm.errors import ServerError
+from tritonpm.core.errors import ServerError
 
 CARRIER = "nvidia-pytriton"
 CARRIED_VERSION = "2.51.0"  # of the tritonserver inside nvidia-pytriton 0.7.0

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tritonpm.errors import InferenceError
-from tritonpm.tensors import Array, numpy_dtype, triton_dtype
+from tritonpm.core.errors import InferenceError
+from tritonpm.core.tensors import Array, numpy_dtype, triton_dtype
 from tritonpm.triton.client import Client, plainly
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tritonpm.errors import ServerError, UsageError
+from tritonpm.core.errors import ServerError, UsageError
 from tritonpm.triton.client import Client, plainly
 
 _LIMIT = 32 << 20  # bytes of an answer

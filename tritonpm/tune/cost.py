@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from tritonpm.data import GROWTH
+from tritonpm.settings.settings import GROWTH
 from tritonpm.tune.reading import Goal, Reading
 from tritonpm.tune.space import Candidate, Choice, Space
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from tritonpm.disk import storage_error
+from tritonpm.core.files import storage_error
 from tritonpm.tune.reading import Reading
 from tritonpm.tune.space import Candidate
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tritonpm.data import Settings
+from tritonpm.settings.settings import Settings
 
 
 @dataclass(frozen=True)

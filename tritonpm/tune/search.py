@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tritonpm.errors import RequirementError
+from tritonpm.core.errors import RequirementError
 from tritonpm.tune.cost import GAIN, CostModel
 from tritonpm.tune.journal import Entry, Journal
 from tritonpm.tune.reading import Goal, Reading, mean

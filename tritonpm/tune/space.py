@@ -8,7 +8,7 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
-from tritonpm.data import Settings
+from tritonpm.settings.settings import Settings
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

@@ -11,10 +11,10 @@ import numpy as np
 
 from tritonpm.convert.calibration import read
 from tritonpm.convert.detection import as_corners, boxes_of
-from tritonpm.data import Signature, Task
-from tritonpm.errors import NotFoundError
-from tritonpm.serving import Serving
-from tritonpm.tensors import Array, load_npz, save_npz, triton_dtype
+from tritonpm.core.errors import NotFoundError
+from tritonpm.core.tensors import Array, load_npz, save_npz, triton_dtype
+from tritonpm.core.types import Signature, Task
+from tritonpm.operations.serving import Serving
 from tritonpm.web.site import Site
 
 BEST = 5  # classes of each row

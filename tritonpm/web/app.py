@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from tritonpm import __version__
-from tritonpm.errors import TritonpmError
+from tritonpm.core.errors import TritonpmError
 from tritonpm.triton.client import Connection
 from tritonpm.web import pages
 from tritonpm.web.api import canaries, events, inference, jobs, monitor, packages, revisions, serving, settings

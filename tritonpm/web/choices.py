@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from tritonpm.catalogue import Record
-from tritonpm.data import BACKENDS, DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, BatchAxis, Settings
-from tritonpm.errors import RuleError
-from tritonpm.manager import Manager
+from tritonpm.core.errors import RuleError
+from tritonpm.core.types import BACKENDS, BatchAxis
+from tritonpm.operations.manager import Manager
 from tritonpm.settings import began, broken, changed, require, stage_changed
 from tritonpm.settings.rule import Case, Rule
+from tritonpm.settings.settings import DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, Settings
 from tritonpm.web.language import Language
 
 # Choices with a few values each; the rest are numbers and switches.

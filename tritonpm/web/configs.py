@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tritonpm.data import Revision
-from tritonpm.manager import Manager
+from tritonpm.core.types import Revision
+from tritonpm.operations.manager import Manager
 
 # One group a kind of token; the group's name is the class in the style sheet.
 _TOKEN = re.compile(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tritonpm.listing import PackageView
+from tritonpm.operations.list import PackageView
 
 MOST_ROWS = 200
 STATUSES = ("imported", "optimising", "ready", "loaded", "failed")

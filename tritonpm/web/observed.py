@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tritonpm.shown import gpu_parts
-from tritonpm.snapshot import Snapshot
+from tritonpm.operations.monitor.figures import gpu_parts
+from tritonpm.operations.monitor.snapshot import Snapshot
 
 MACHINE = ("cpu_percent", "memory_used")
 GPU = ("utilisation", "memory_used", "temperature", "power", "clock_graphics", "clock_memory")

@@ -16,8 +16,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritonpm.errors import BusyError, TritonpmError
-from tritonpm.manager import Progress, Report
+from tritonpm.core.errors import BusyError, TritonpmError
+from tritonpm.operations.manager import Progress, Report
 from tritonpm.web.events import Hub
 from tritonpm.web.problems import Problem, plain_problem, problem_of, shown
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tritonpm.data import Package, Tensor
+from tritonpm.core.types import Package, Tensor
 from tritonpm.repository.cascade import Wiring, wire
 
 WIDTH = 360

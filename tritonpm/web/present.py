@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from tritonpm.listing import PackageView
-from tritonpm.views import JobView, OptimisationView, PackageDetails, StatusView
+from tritonpm.operations.list import PackageView
+from tritonpm.operations.views import JobView, OptimisationView, PackageDetails, StatusView
 from tritonpm.web.problems import shown
 
 V = TypeVar("V", PackageView, PackageDetails)

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonpm import errors
+from tritonpm.core import errors
 
 # The nearest class of an error's own classes counts.
 STATUS: dict[type[errors.TritonpmError], int] = {

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from starlette.requests import Request
 
 from tritonpm.convert.calibration import IMAGES
-from tritonpm.disk import storage_error
-from tritonpm.errors import BusyError, PackageError, StorageError
+from tritonpm.core.errors import BusyError, PackageError, StorageError
+from tritonpm.core.files import storage_error
 from tritonpm.package.paths import name_from
 from tritonpm.web.site import Site
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
-from tritonpm.errors import ServerError, UsageError
+from tritonpm.core.errors import ServerError, UsageError
 from tritonpm.triton.client import Connection
 from tritonpm.web.app import create
 from tritonpm.web.events import Hub

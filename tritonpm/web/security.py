@@ -22,7 +22,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tritonpm.errors import UsageError
+from tritonpm.core.errors import UsageError
 from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem
 
 SHORTEST_TOKEN = 16  # characters

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tritonpm.catalogue import Catalogue, Workspace, find
-from tritonpm.errors import TritonpmError
-from tritonpm.manager import Manager, Progress, quiet
-from tritonpm.monitoring import Monitor, Ring
-from tritonpm.serving import Serving
+from tritonpm.core.errors import TritonpmError
+from tritonpm.operations.manager import Manager, Progress, quiet
+from tritonpm.operations.monitor.watch import Monitor, Ring
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.views import JobView, job_view
 from tritonpm.triton.client import Connection
-from tritonpm.views import JobView, job_view
 from tritonpm.web.events import SNAPSHOT, Hub
 from tritonpm.web.observed import history
 from tritonpm.web.operations import Operation, Operations

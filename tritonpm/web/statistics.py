@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tritonpm.errors import ServerError
-from tritonpm.serving import Serving
+from tritonpm.core.errors import ServerError
+from tritonpm.operations.serving import Serving
 from tritonpm.triton.client import plainly
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.repository.lint.cases import Case, catalogue, combined
-from tritonpm.errors import TritonpmError
+from tritonpm.core.errors import TritonpmError
 from tritonpm.package import read_signature
 from tritonpm.repository.lint import loadable
 from tritonpm.triton import embedded

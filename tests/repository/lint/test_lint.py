@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.repository.lint import cases
 from tests.repository.lint.oracle import a_server, verdicts
-from tritonpm.errors import NotFoundError
+from tritonpm.core.errors import NotFoundError
 from tritonpm.package import read_signature
 from tritonpm.repository.lint import lint, lint_model, loadable
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.repository.lint import cases
-from tritonpm.errors import PackageError, TritonpmError
+from tritonpm.core.errors import PackageError, TritonpmError
 from tritonpm.package import read
 from tritonpm.repository.lint import loadable
 from tritonpm.triton import embedded

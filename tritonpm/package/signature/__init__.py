@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tritonpm.data import Format, Signature
-from tritonpm.errors import PackageError
+from tritonpm.core.errors import PackageError
+from tritonpm.core.types import Format, Signature
 from tritonpm.package.limits import Limits
 
 SUFFIXES = {

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tritonpm.data import DTYPES, Dim, Shape, Signature, Tensor
-from tritonpm.errors import PackageError, UnsafeError
+from tritonpm.core.errors import PackageError, UnsafeError
+from tritonpm.core.types import DTYPES, Dim, Shape, Signature, Tensor
 from tritonpm.package.labels import from_metadata
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import problem

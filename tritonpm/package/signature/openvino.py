@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tritonpm.data import DTYPES, Shape, Signature, Tensor
-from tritonpm.errors import PackageError, UnsafeError
+from tritonpm.core.errors import PackageError, UnsafeError
+from tritonpm.core.types import DTYPES, Shape, Signature, Tensor
 from tritonpm.package.labels import KEYS, parsed
 from tritonpm.package.limits import MIB, Limits, human
 

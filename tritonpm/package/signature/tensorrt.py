@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tritonpm.errors import PackageError
+from tritonpm.core.errors import PackageError
 
 MAGIC = (b"ftrt", b"ptrt")  # how TensorRT's serialized engines begin
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from tritonpm.data import Format
-from tritonpm.errors import PackageError
+from tritonpm.core.errors import PackageError
+from tritonpm.core.types import Format
 from tritonpm.package.archive import end_of_directory
 from tritonpm.package.limits import Limits
 

@@ -11,7 +11,7 @@ import mmap
 import re
 from dataclasses import dataclass
 
-from tritonpm.errors import PackageError, UnsafeError
+from tritonpm.core.errors import PackageError, UnsafeError
 from tritonpm.package.limits import Limits
 
 _INSIDE = {

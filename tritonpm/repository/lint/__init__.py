@@ -11,8 +11,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from tritonpm.data import Finding
-from tritonpm.errors import NotFoundError
+from tritonpm.core.errors import NotFoundError
+from tritonpm.core.types import Finding
 from tritonpm.repository.lint import advice, contents, ensemble
 from tritonpm.repository.lint.contents import ReadSignature
 from tritonpm.repository.lint.folder import ModelFolder, read

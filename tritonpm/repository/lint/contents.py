@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tritonpm.data import Signature, Tensor, config_dtype, dims
-from tritonpm.errors import TritonpmError
+from tritonpm.core.errors import TritonpmError
+from tritonpm.core.types import Signature, Tensor, config_dtype, dims
 from tritonpm.repository.config import DEFAULT_FILES, messages
 from tritonpm.repository.lint.folder import ModelFolder
 from tritonpm.repository.lint.model import Problem, backend_of, served_versions

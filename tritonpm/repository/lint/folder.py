@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tritonpm.data import Finding
+from tritonpm.core.types import Finding
 from tritonpm.repository.config import messages
 from tritonpm.repository.lint.lines import lines_of
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
-from tritonpm.canaries import SUFFIX, Canaries
-from tritonpm.serving import Serving
-from tritonpm.switching import Switching
-from tritonpm.views import Loaded
+from tritonpm.operations.canary import SUFFIX, Canaries
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
+from tritonpm.operations.views import Loaded
 from tritonpm.web.api.common import RAW, AllowCode, Changes, FileName, TheSite
 from tritonpm.web.api.packages import started
 from tritonpm.web.operations import Operation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
-from tritonpm.errors import BusyError, NotFoundError
+from tritonpm.core.errors import BusyError, NotFoundError
 from tritonpm.web.api.common import TheSite
 from tritonpm.web.operations import Operation
 

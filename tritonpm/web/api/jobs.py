@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from tritonpm.optimising import TIME_LIMIT, Optimising
-from tritonpm.views import JobView, job_view
+from tritonpm.operations.optimize.jobs import TIME_LIMIT, Optimising
+from tritonpm.operations.views import JobView, job_view
 from tritonpm.web.api.common import Changes, TheSite
 from tritonpm.web.present import job_shown
 from tritonpm.web.site import Site

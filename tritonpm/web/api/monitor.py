@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from tritonpm.snapshot import Snapshot
+from tritonpm.operations.monitor.snapshot import Snapshot
 from tritonpm.web.api.common import TheSite
 from tritonpm.web.observed import History, history
 

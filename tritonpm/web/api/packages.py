@@ -10,8 +10,8 @@ from fastapi.responses import FileResponse
 from pydantic import Field
 from starlette.background import BackgroundTask
 
-from tritonpm.serving import Serving
-from tritonpm.views import Inspection, PackageDetails
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.views import Inspection, PackageDetails
 from tritonpm.web import listing
 from tritonpm.web.api.common import RAW, AllowCode, Body, FileName, TheSite
 from tritonpm.web.listing import MOST_ROWS, Page, page_of
@@ -66,7 +66,7 @@ async def upgrade(
     site: TheSite, request: Request, name: str, filename: FileName, allow_code: AllowCode = False
 ) -> Operation:
     """Put another content under the same name; where the package is loaded, live."""
-    from tritonpm.switching import Switching
+    from tritonpm.operations.switch import Switching
 
     upload = await received(site, request, filename)
 
@@ -83,7 +83,7 @@ async def inspect(site: TheSite, request: Request, filename: FileName) -> Inspec
     """What a file holds; nothing is kept."""
     from starlette.concurrency import run_in_threadpool
 
-    from tritonpm.manager import inspect as inspected
+    from tritonpm.operations.manager import inspect as inspected
 
     with await received(site, request, filename) as upload:
         return await run_in_threadpool(inspected, upload.path)

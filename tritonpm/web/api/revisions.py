@@ -9,8 +9,8 @@ from fastapi.responses import PlainTextResponse
 from pydantic import Field
 
 from tritonpm.catalogue.leases import Lease
-from tritonpm.serving import Serving
-from tritonpm.views import RevisionView
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.views import RevisionView
 from tritonpm.web.api.common import Body, TheSite
 from tritonpm.web.operations import Operation
 
@@ -64,7 +64,7 @@ def roll_back(site: TheSite, name: str, body: Back | None = None) -> Operation:
         manager.catalogue.get(name)
 
     def work(serving: Serving) -> str:
-        from tritonpm.switching import Switching
+        from tritonpm.operations.switch import Switching
 
         loaded = Switching(serving).roll_back(name, number)
         return f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else f"{name} was rolled back."

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from tritonpm.serving import Serving
-from tritonpm.views import StatusView
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.views import StatusView
 from tritonpm.web.api.common import Body, TheSite
 from tritonpm.web.operations import Operation
 from tritonpm.web.present import status_shown

@@ -7,9 +7,9 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from tritonpm.errors import BusyError
-from tritonpm.serving import Serving
-from tritonpm.views import PackageDetails
+from tritonpm.core.errors import BusyError
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.views import PackageDetails
 from tritonpm.web.api.common import RAW, Changes, FileName, Say, TheSite
 from tritonpm.web.choices import Choices, Chooser
 from tritonpm.web.language import Language
@@ -36,7 +36,7 @@ def change(site: TheSite, name: str, body: Change, response: Response) -> Packag
             return details_shown(manager.change(name, body.changes, stage=body.stage), site.root)
 
     def work(serving: Serving) -> str:
-        from tritonpm.switching import Switching
+        from tritonpm.operations.switch import Switching
 
         if body.unused and (users := serving.users(name)):
             raise BusyError(f"{name} is in use by {', '.join(users)}", do="wait until they are done, or change it live")

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
-from tritonpm.data import Settings
-from tritonpm.errors import RuleError, TritonpmError
+from tritonpm.core.errors import RuleError, TritonpmError
 from tritonpm.package.paths import NAME_PATTERN
 from tritonpm.settings.rule import MOST_BATCH
+from tritonpm.settings.settings import Settings
 from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.choices import VALUES, Chooser, differences, switch
 from tritonpm.web.language import Language

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from tritonpm.catalogue.jobs import Event, Job
-from tritonpm.data import PRECISIONS
-from tritonpm.listing import PackageView
-from tritonpm.manager import Manager
+from tritonpm.operations.list import PackageView
+from tritonpm.operations.manager import Manager
+from tritonpm.settings.settings import PRECISIONS
 from tritonpm.web import listing
 from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.choices import Chooser, Option

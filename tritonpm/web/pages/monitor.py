@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from tritonpm.shown import gpu_parts, memory, notes, untold
-from tritonpm.snapshot import Snapshot
+from tritonpm.operations.monitor.figures import gpu_parts, memory, notes, untold
+from tritonpm.operations.monitor.snapshot import Snapshot
 from tritonpm.web.api.common import TheSite
 from tritonpm.web.pages.render import rendered
 from tritonpm.web.problems import shown

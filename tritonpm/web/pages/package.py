@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from tritonpm.errors import NotFoundError, ServerError
+from tritonpm.core.errors import NotFoundError, ServerError
 from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.configs import configs
 from tritonpm.web.pages.list import row_of

@@ -11,8 +11,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tritonpm import __version__
-from tritonpm.data import ON_DEMAND, PINNED
-from tritonpm.shown import duration, number, size
+from tritonpm.operations.monitor.figures import duration, number, size
+from tritonpm.settings.settings import ON_DEMAND, PINNED
 from tritonpm.web.api.common import PREFIX
 from tritonpm.web.language import COOKIE, HERE, NAMES, Language, for_scripts, negotiated
 from tritonpm.web.problems import Problem

@@ -1,0 +1,1 @@
+"""What every room speaks: types, errors, tensors, files. Imports nothing of ours."""

@@ -1,0 +1,41 @@
+"""Files that survive a power cut, and the sentence where they cannot be written."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from tritonpm.core.errors import StorageError
+
+_CHUNK = 1 << 20
+
+
+def sync(path: Path) -> None:
+    """Force a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def digest_of(path: Path) -> str:
+    """`sha256:<hex>` of a file."""
+    import hashlib  # half of what `tritonpm list` would import
+
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for chunk in iter(lambda: stream.read(_CHUNK), b""):
+            digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def storage_error(error: OSError, where: Path) -> StorageError:
+    """The sentence for a failed write."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return StorageError(
+        "the disk is full" if full else f"cannot be written ({error.strerror})",
+        where=str(where),
+        do="make room and try again" if full else "check the disk and its permissions",
+    )

@@ -1,0 +1,95 @@
+"""The use case of deploying: a workspace's packages and what was chosen become files, and objects of a cluster."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritonpm.core.errors import NotFoundError, PackageError
+from tritonpm.core.files import storage_error
+from tritonpm.deploy import TARGETS, Choices, bundle
+from tritonpm.operations.manager import Manager
+
+if TYPE_CHECKING:
+    from tritonpm.deploy.files import File
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment's files, and what a person should know of them."""
+
+    files: tuple[File, ...]
+    packages: tuple[str, ...]
+    advice: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Its objects as one stream: of a cluster's all, of others the first file."""
+        objects = [file for file in self.files if file.path.endswith(".yaml") and _is_objects(file)]
+        return "---\n".join(file.text for file in objects) if objects else self.files[0].text
+
+
+def _is_objects(file: File) -> bool:
+    return all("metadata" in each for each in file.objects)
+
+
+def deployment(root: Path | None, target: str, packages: Sequence[str] = (), **chosen: object) -> Deployment:
+    """The files for the named packages, or for all that the workspace at `root` wants loaded.
+
+    Raises UsageError, RenderError; NotFoundError where there is no workspace or package, or it was not published yet.
+    """
+    try:
+        manager = Manager.open(root)
+    except NotFoundError:
+        if root is not None or target != "compose":
+            raise
+        said = "There is no workspace here: the rules are for all models, and for no package"
+        return Deployment(tuple(bundle(target, Choices(**chosen))), (), (said,))  # type: ignore[arg-type]
+    names = tuple(sorted(packages)) or tuple(manager.catalogue.wanted())
+    for name in names:
+        _require(manager, name, published=TARGETS[target].cluster)
+    advice = () if names else ("No package is loaded, and none was named with --package",)
+    files = bundle(target, Choices(names, **chosen), manager.workspace.templates)  # type: ignore[arg-type]
+    return Deployment(tuple(files), names, advice)
+
+
+def _require(manager: Manager, name: str, *, published: bool) -> None:
+    manager.catalogue.get(name)
+    if published and manager.catalogue.revision(name) is None:
+        raise NotFoundError("was not published yet", where=name, do=f"publish it with `tritonpm load {name}`")
+
+
+def write(files: Sequence[File], folder: Path, *, force: bool = False) -> list[Path]:
+    """Write the files into a folder; those that are there and the same are left alone.
+
+    Raises PackageError, before any is written, where one is there and says something else; StorageError.
+    """
+    for file in files:
+        place = folder / file.path
+        if not force and place.exists() and (not place.is_file() or place.read_text(encoding="utf-8") != file.text):
+            do = "choose another --output, or use --force"
+            raise PackageError("it exists already and says something else", where=str(place), do=do)
+    return [_written(folder / file.path, file.text) for file in files]
+
+
+def _written(place: Path, text: str) -> Path:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        aside = place.with_name(f".{place.name}.new")
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(place)
+    except OSError as error:
+        raise storage_error(error, place) from None
+    return place
+
+
+def apply(files: Sequence[File], context: str = "") -> list[str]:
+    """Bring a cluster's objects there, after a dry run. Raises RequirementError, DeploymentError."""
+    from tritonpm.deploy import kubectl
+
+    with tempfile.TemporaryDirectory(prefix="tritonpm-deploy-") as folder:
+        write(files, Path(folder))
+        return kubectl.apply(Path(folder), context)

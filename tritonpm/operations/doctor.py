@@ -1,0 +1,108 @@
+"""What this machine has for tritonpm, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import metadata
+
+from tritonpm.core.types import Check
+from tritonpm.hardware.host import host
+from tritonpm.hardware.machine import cores, gpus
+from tritonpm.hardware.requirements import Wanted, unmet
+
+
+def checks(profile: str = "") -> list[Check]:
+    """Every check, in the order in which a newcomer needs them; `profile` is the site's, such as mech-vision."""
+    tools = [*map(_package, _PACKAGES), _tensorrt(), _perf_analyzer()]
+    return [_python(), _server(), *tools, _memory(), _gpu(), *_requirements(profile)]
+
+
+# package, what it is for, how to get it, whether serving here needs it
+_PACKAGES = (
+    ("onnxruntime", "the embedded server's onnxruntime backend", 'pip install "tritonpm[server]"', True),
+    ("openvino", "the embedded server's openvino backend", 'pip install "tritonpm[server]"', True),
+    ("nncf", "INT8 by OpenVINO", 'pip install "tritonpm[optimize]"', False),
+    ("pillow", "calibrating INT8 on images", 'pip install "tritonpm[optimize]"', False),
+    ("keras", "converting .keras", 'pip install "tritonpm[frameworks]"', False),
+    ("torch", "converting .pt2 and .keras", 'pip install "tritonpm[frameworks]"', False),
+    ("plotly", "reports of performance as pages", 'pip install "tritonpm[perf]"', False),
+    ("optuna", "`tritonpm tune`", 'pip install "tritonpm[perf]"', False),
+    ("fastapi", "the page, `tritonpm ui`", 'pip install "tritonpm[web]"', False),
+    ("uvicorn", "the page, `tritonpm ui`", 'pip install "tritonpm[web]"', False),
+    ("obstore", "repositories in object stores", 'pip install "tritonpm[stores]"', False),
+    ("oras", "packages in OCI registries", 'pip install "tritonpm[registry]"', False),
+    ("model-signing", "signed packages", 'pip install "tritonpm[registry]"', False),
+    ("tritonserver", "Triton's in-process API", "Python 3.12 and glibc 2.39 or later", False),
+)
+
+
+def _python() -> Check:
+    found = f"{platform.python_version()} ({sys.executable})"
+    return Check("Python", sys.version_info >= (3, 10), found, "install Python 3.10 or later")
+
+
+def _server() -> Check:
+    from tritonpm.core.errors import ServerError
+    from tritonpm.triton.installation import find
+
+    try:
+        server = find()
+    except ServerError as error:
+        return Check("tritonserver", False, "", str(error))
+    version = f" {server.version}" if server.version else ""
+    return Check("tritonserver", True, f"{server.source}{version} ({server.binary})")
+
+
+def _package(row: tuple[str, str, str, bool]) -> Check:
+    name, purpose, remedy, needed = row
+    try:
+        return Check(name, True, f"{metadata.version(name)}, for {purpose}", needed=needed)
+    except metadata.PackageNotFoundError:
+        return Check(name, False, "", f"for {purpose}: {remedy}", needed=needed)
+
+
+def _tensorrt() -> Check:
+    from tritonpm.convert.conversion import MissingToolError
+    from tritonpm.convert.tensorrt import toolkit
+
+    try:
+        kit = toolkit()
+    except MissingToolError as error:
+        return Check("TensorRT", False, "", str(error), needed=False)
+    return Check("TensorRT", True, f"{kit.flavour} {kit.version}, for engines", needed=False)
+
+
+def _perf_analyzer() -> Check:
+    from tritonpm.core.errors import NotFoundError
+    from tritonpm.perf import tool
+
+    try:
+        found = tool.find()
+    except NotFoundError as error:
+        return Check("perf_analyzer", False, "", f"for `tritonpm perf`: {error}", needed=False)
+    return Check("perf_analyzer", True, f"{found.version} {found.source} ({found.binary})", needed=False)
+
+
+def _requirements(profile: str) -> list[Check]:
+    """What would hinder a package that wants all that this machine could have."""
+    this = host()
+    devices = {"cpu", "gpu"} if this.gpus or this.driver else {"cpu"}
+    wanted = Wanted(frozenset(devices), frozenset({"openvino"}), profile=profile)
+    lacking = unmet(this, wanted)
+    listed = [Check(each.name, False, "", f"{each.sentence}: {each.do}", each.level == "error") for each in lacking]
+    return listed or [Check("requirements", True, f"met, on {this.cpu}")]
+
+
+def _memory() -> Check:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    free, total = memory.available / 2**30, memory.total / 2**30
+    return Check("CPU and memory", True, f"{cores()} cores, {free:.1f} of {total:.1f} GiB free")
+
+
+def _gpu() -> Check:
+    found, why = gpus()
+    listed = ", ".join(f"{gpu.name} ({gpu.memory_free / 2**30:.1f} GiB free)" for gpu in found)
+    return Check("GPU", bool(found), listed, f"{why}: models run on the CPU", needed=False)

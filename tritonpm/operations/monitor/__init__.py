@@ -1,0 +1,1 @@
+"""What the machine, the GPUs, the server and the packages do right now."""

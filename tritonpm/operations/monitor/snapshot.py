@@ -1,0 +1,182 @@
+"""One moment of the machine, the GPUs, the server and the packages, made of two looks at what they count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from tritonpm.hardware.load import MachineUse
+from tritonpm.hardware.nvml import Gpus, GpuSample, Mig
+from tritonpm.triton.ensembles import NEXT
+from tritonpm.triton.metrics import Counters
+from tritonpm.triton.processes import ProcessUse
+from tritonpm.triton.rates import Rates, difference, rates
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What processes take: percent of one core, bytes. None: not told, or no second look yet.
+
+    Resident memory counts pages that processes share in each of them; unique memory would be free without them.
+    """
+
+    processes: int
+    cpu_percent: float | None
+    memory_resident: int
+    memory_unique: int | None
+    gpu_memory: int | None
+    pids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoad:
+    """A model of a cascade. `usage` is None where its processes cannot be seen from here."""
+
+    name: str
+    rates: Rates
+    usage: Usage | None
+
+
+@dataclass(frozen=True, slots=True)
+class PackageLoad:
+    """A package as its clients see it, and the models behind it where it is a cascade."""
+
+    name: str
+    rates: Rates
+    usage: Usage | None
+    stages: tuple[ModelLoad, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLoad:
+    """The server. `state`: live, stopped or silent, with the reason; `usage` is that of its own process.
+
+    `source` of the figures: metrics, statistics, or "" where there are none; `percentiles`: whether it tells them.
+    """
+
+    state: str
+    address: str = ""
+    reason: str = ""
+    source: str = ""
+    percentiles: bool = False
+    pid: int | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MachineLoad:
+    """All cores together, 100 % where all are busy; bytes."""
+
+    cores: int
+    cpu_percent: float | None
+    memory_used: int
+    memory_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One moment. `number` counts a monitor's snapshots; `seconds` are those that its rates are taken over."""
+
+    number: int
+    time: datetime
+    seconds: float | None
+    machine: MachineLoad
+    gpus: Gpus
+    server: ServerLoad
+    packages: tuple[PackageLoad, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was read at one moment (seconds of a clock that never goes back); `counters` None where no server told."""
+
+    at: float
+    machine: MachineUse
+    gpus: Gpus
+    server: ServerLoad
+    processes: Sequence[ProcessUse] | None
+    counters: Sequence[Counters] | None
+    members: Mapping[str, Sequence[str]] = field(default_factory=dict)  # the models behind each cascade
+
+
+def compose(number: int, time: datetime, before: Look | None, now: Look) -> Snapshot:
+    """The snapshot of what was read `now`, with rates since `before`."""
+    meter = _Meter(before, now)
+    machine = MachineLoad(
+        now.machine.cores,
+        now.machine.percent_since(before.machine if before else None),
+        now.machine.memory_used,
+        now.machine.memory_total,
+    )
+    server = replace(now.server, usage=meter.usage([""]))
+    return Snapshot(number, time, meter.seconds, machine, now.gpus, server, tuple(meter.packages()))
+
+
+def grouped(models: Iterable[str], members: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The models of each package: its own, its rehearsal, and its members, which cascades may share."""
+    names = set(models)
+    behind = {name: names.intersection((name + NEXT, *members.get(name, ()))) for name in names}
+    taken = {model for name, found in behind.items() for model in found}
+    return {name: [name, *sorted(behind[name])] for name in sorted(names - taken)}
+
+
+def on_gpus(gpus: Gpus) -> Mapping[int, int | None] | None:
+    """The bytes that each process has on all GPUs that tell; None where no GPU tells."""
+    parts: list[GpuSample | Mig] = [part for gpu in gpus.devices for part in (gpu.mig or (gpu,))]
+    lists = [part.processes for part in parts if part.processes is not None]
+    found: dict[int, int | None] = {}
+    for process in (each for listed in lists for each in listed):
+        found[process.pid] = _sum((found.get(process.pid, 0), process.memory))
+    return found if lists else None
+
+
+class _Meter:
+    """What models and their processes did between two looks."""
+
+    def __init__(self, before: Look | None, now: Look) -> None:
+        self.now, self.seconds = now, now.at - before.at if before else None
+        self.spent = {(each.pid, each.created): each.cpu for each in (before.processes if before else None) or ()}
+        self.gpu = on_gpus(now.gpus)
+        known, counted = before.counters if before else None, now.counters or ()
+        if before and known is not None and before.server.pid != now.server.pid:
+            known = ()  # another server, which began at zero
+        # Where the last look found no counters, nothing says since when these were counted.
+        self.counted_in = None if known is None else self.seconds
+        since = counted if known is None else difference(known, counted)
+        self.counted = [each for each in since if each.loaded]
+
+    def packages(self) -> Iterator[PackageLoad]:
+        """Every package that the server has, or a process serves."""
+        served = (each.model for each in self.now.processes or () if each.model)
+        there = (*(each.model for each in self.counted), *served)
+        for name, models in grouped(there, self.now.members).items():
+            stages = [model for model in models if model not in (name, name + NEXT)]
+            each = (ModelLoad(stage, self.rates(stage, [stage]), self.usage([stage])) for stage in stages)
+            yield PackageLoad(name, self.rates(name, stages or [name]), self.usage(models), tuple(each))
+
+    def rates(self, model: str, stages: Sequence[str]) -> Rates:
+        """A model's; `stages` are the models in which its requests wait and are computed."""
+        of = [each for each in self.counted if each.model == model]
+        return rates(of, [each for each in self.counted if each.model in stages], self.counted_in)
+
+    def usage(self, models: Sequence[str]) -> Usage | None:
+        """What the processes of these models take; None where they cannot be seen from here."""
+        if self.now.processes is None:
+            return None
+        uses = [each for each in self.now.processes if each.model in models]
+        spent = sum(each.cpu - self.spent.get((each.pid, each.created), 0.0) for each in uses)
+        return Usage(
+            len(uses),
+            100 * spent / self.seconds if self.seconds else None,
+            sum(each.resident for each in uses),
+            _sum(each.unique for each in uses),
+            None if self.gpu is None else _sum(self.gpu.get(each.pid, 0) for each in uses),
+            tuple(each.pid for each in uses),
+        )
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    """None where one of them is not told."""
+    listed = list(values)
+    return None if None in listed else sum(value for value in listed if value is not None)

@@ -1,0 +1,132 @@
+"""On-demand packages: loaded when somebody uses them, unloaded when nobody did for a while, or when room is needed.
+
+Pinned packages, which is what they are unless told otherwise, are never unloaded by themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import psutil
+
+from tritonpm.core.errors import BusyError, CapacityError, NotFoundError, ServerError, UsageError
+from tritonpm.settings.settings import ON_DEMAND
+from tritonpm.triton.ensembles import NEXT
+from tritonpm.triton.processes import processes
+
+if TYPE_CHECKING:
+    from tritonpm.catalogue import Record
+    from tritonpm.core.types import Revision
+    from tritonpm.operations.serving import Serving
+    from tritonpm.triton.client import Client
+
+LIMIT = "TRITONPM_MEMORY_MB"  # MiB of the machine's memory that models may take; without it, what is free
+HOST = "host"  # as the name of a device, beside those of GPUs
+_RESERVE = 0.05  # of the machine's memory, that is left to others
+_MIB = 1 << 20
+
+
+class Idle:
+    """Watches the on-demand packages of a server; time is counted by a clock that no one can set."""
+
+    def __init__(self, serving: Serving) -> None:
+        self.serving, self.manager = serving, serving.manager
+        self._seen: dict[str, tuple[int, float]] = {}  # inferences, and since when there were no more
+
+    def look(self) -> Iterator[str]:
+        """Unload those that were idle for long enough; their names. To be called again and again."""
+        for record in on_demand(self.serving):
+            name = record.package.name
+            with suppress(ServerError, NotFoundError, BusyError):
+                if self._idle(name) >= record.settings.idle_seconds:
+                    self.serving.unload(name)
+                    del self._seen[name]
+                    yield name
+
+    def _idle(self, name: str) -> float:
+        """Seconds without a request and without a project that uses it."""
+        with self.serving.client() as client:
+            done = sum(each.inferences for each in client.statistics(name))
+        before, since = self._seen.get(name, (-1, 0.0))
+        if done != before or self.manager.catalogue.leases.live(name):
+            self._seen[name] = done, time.monotonic()
+            return 0.0
+        return time.monotonic() - since
+
+
+def on_demand(serving: Serving) -> list[Record]:
+    """The loaded packages that may be unloaded."""
+    loaded = [entry.name for entry in serving.manager.catalogue.packages() if entry.status == "loaded"]
+    records = [serving.manager.catalogue.get(name) for name in loaded]
+    return [record for record in records if record.settings.residency == ON_DEMAND]
+
+
+def make_room(serving: Serving, client: Client, revision: Revision, require: Callable[[], None]) -> None:
+    """Unload on-demand packages, the least recently used first, until `require` raises CapacityError no more.
+
+    Those in use stay. Raises CapacityError where even that is not enough.
+    """
+    while True:
+        try:
+            require()
+            require_host(serving, client, revision)
+            return
+        except CapacityError:
+            if (name := _least_recent(serving, client, revision.name)) is None:
+                raise
+            serving.manager.waiting(f"{name} is unloaded to make room for {revision.name}.")
+            serving.withdraw(client, name)
+
+
+def _least_recent(serving: Serving, client: Client, but: str) -> str | None:
+    """The on-demand package whose last request is the oldest, among those that nobody uses."""
+    last = {each.name: each.last_inference_ms for each in client.statistics()}
+    names = [record.package.name for record in on_demand(serving)]
+    free = [name for name in names if name != but and name in last and not serving.users(name)]
+    return min(free, key=lambda name: last[name], default=None)
+
+
+def require_host(serving: Serving, client: Client, revision: Revision) -> None:
+    """Raise CapacityError where the machine's memory is too small for what a revision, or the one before, took here.
+
+    What was never loaded here is not known, and tried. Servers of other machines say nothing of their memory.
+    """
+    catalogue = serving.manager.catalogue
+    before = catalogue.revision(revision.name.removesuffix(NEXT))
+    digests = [revision.digest, *([before.digest] if before else [])]
+    known = next(filter(None, (catalogue.artefacts.memory(digest, HOST) for digest in digests)), None)
+    if serving.server is None or serving.manager.server is not None or known is None or client.ready(revision.name):
+        return
+    room, how = _room(serving)
+    if known > room:
+        raise CapacityError(
+            f"it took {known // _MIB} MiB when it was loaded last, and {max(0, room) // _MIB} MiB are free ({how})",
+            where=revision.name,
+            do="unload another package, or declare some on-demand (`tritonpm set --residency on-demand`)",
+        )
+
+
+def remember_host(serving: Serving, revision: Revision) -> None:
+    """Keep what a loaded revision takes of the machine's memory."""
+    if serving.server is None or serving.manager.server is not None:
+        return
+    names = {model.name for model in revision.models}
+    size = sum(each.taken for each in processes(serving.server) if each.model in names)
+    if size:
+        serving.manager.catalogue.artefacts.put_memory(revision.digest, HOST, size)
+
+
+def _room(serving: Serving) -> tuple[int, str]:
+    """Bytes, and what they are."""
+    limit = os.environ.get(LIMIT)
+    if limit is None:
+        memory = psutil.virtual_memory()
+        return int(memory.available - _RESERVE * memory.total), "of this machine"
+    if not limit.isdecimal():
+        raise UsageError(f"{limit!r} is no number of MiB", where=LIMIT, do="give a whole number")
+    taken = sum(each.taken for each in processes(serving.server) if each.model) if serving.server else 0
+    return int(limit) * _MIB - taken, f"of the {limit} that {LIMIT} allows"

@@ -1,0 +1,1 @@
+"""What is optimised, the jobs that do it, and conversions of a file alone."""

@@ -1,0 +1,135 @@
+"""A model file alone: converted and proved in a worker, without a workspace."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import msgspec
+
+from tritonpm.convert import sandbox
+from tritonpm.convert.conversion import Options, shape_ranges
+from tritonpm.convert.plan import STEPS
+from tritonpm.convert.requests import Answer, Convert, Model
+from tritonpm.core.errors import OptimisationError, PackageError, UsageError
+from tritonpm.core.types import Format, Gpu, Signature
+from tritonpm.operations.optimize.jobs import TIME_LIMIT, default_memory
+from tritonpm.operations.views import ConversionView
+
+Report = Callable[[int, int], None]
+_FOLDER_MODEL = "saved_model.pb"  # what makes a folder a TensorFlow SavedModel
+_ONLY_CONVERTED = {
+    ".keras": Format.KERAS,
+    ".tflite": Format.TFLITE,
+    ".pdmodel": Format.PADDLE,
+}
+
+
+def convert(
+    source: Path,
+    target: str,
+    output: Path,
+    *,
+    progress: Callable[[str], AbstractContextManager[Report]],
+    precision: str = "FP32",
+    calibration: Path | None = None,
+    max_drop: float | None = None,
+    tolerances: Mapping[str, float] | None = None,
+    max_batch_size: int = 8,
+    shapes: Mapping[str, str] | None = None,
+    compute_capability: str | None = None,
+    time_limit: float = TIME_LIMIT,
+    memory_limit: int | None = None,
+) -> ConversionView:
+    """Write what `source` becomes into `output`, a new or empty folder. Raises PackageError, OptimisationError."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError("is there already and not an empty folder", where=str(output), do="choose another --output")
+    steps = STEPS[target].get(precision, ())
+    if not steps:
+        raise UsageError(f"{source.name} is {target} at {precision} as it is", do="choose another --to or --precision")
+    model = _model(source)
+    samples = _samples(calibration)
+    request = Convert(
+        events="",
+        memory=memory_limit or default_memory(),
+        about=source.name,
+        model=model,
+        steps=steps,
+        options=Options(
+            precision=precision,
+            max_batch_size=max_batch_size,
+            samples=samples,
+            max_drop=max_drop,
+            shapes=shape_ranges(shapes or {}),
+        ),
+        gpu=_gpu(compute_capability),
+        samples=samples,
+        tolerances=dict(tolerances or {}),
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".tritonpm-convert-", dir=output.parent) as scratch:
+        answer = _asked(request, Path(scratch), time_limit, progress)
+        main = Path(scratch) / answer.model
+        output.mkdir(exist_ok=True)
+        for path in main.parent.iterdir():
+            shutil.move(path, output / path.name)
+    written = output / main.name
+    size = sum(path.stat().st_size for path in output.iterdir())
+    made = answer.format.value if answer.format else ""
+    return ConversionView(str(written), made, precision, size, answer.agreement, answer.steps)
+
+
+def _asked(
+    request: Convert, folder: Path, deadline: float, progress: Callable[[str], AbstractContextManager[Report]]
+) -> Answer:
+    """A worker's answer. Raises OptimisationError."""
+    request = msgspec.structs.replace(request, events=str(folder / "events.jsonl"))
+    (folder / "request.json").write_bytes(msgspec.json.encode(request))
+    where = request.about
+    try:
+        with progress(f"Converting {where}"):
+            raw = sandbox.answered("tritonpm.convert.worker", folder, deadline=deadline)
+    except sandbox.EndedError as error:
+        raise OptimisationError(f"the conversion {error}", where=where, do="give it more with --memory-limit") from None
+    answer = msgspec.json.decode(raw, type=Answer)
+    if answer.state == "failed":
+        raise OptimisationError(answer.reason, where=where)
+    return answer
+
+
+def _model(source: Path) -> Model:
+    """What the file or folder is. Raises PackageError."""
+    from tritonpm.package import read_signature
+
+    if not source.exists():
+        raise PackageError("is not there", where=str(source), do="check the path")
+    path = source.resolve()
+    if path.is_dir():
+        if not (path / _FOLDER_MODEL).is_file():
+            raise PackageError("is no model", where=str(source), do=f"give a file, or a folder with {_FOLDER_MODEL}")
+        return Model(Format.SAVED_MODEL, str(path), Signature((), ()))
+    if format := _ONLY_CONVERTED.get(path.suffix.lower()):
+        return Model(format, str(path), Signature((), ()))
+    if path.suffix.lower() == ".pt2":
+        return Model(Format.TORCH_EXPORT, str(path), Signature((), ()))
+    format, signature = read_signature(path)
+    return Model(format, str(path), signature)
+
+
+def _samples(folder: Path | None) -> tuple[str, ...]:
+    if folder is None:
+        return ()
+    from tritonpm.convert.calibration import gather
+
+    return tuple(str(path) for path in gather(folder))
+
+
+def _gpu(compute_capability: str | None) -> Gpu | None:
+    from tritonpm.hardware import target
+
+    if compute_capability:
+        return Gpu.named(compute_capability)
+    return next(iter(target().gpus), None)

@@ -1,0 +1,232 @@
+"""The process of one job, `python -m tritonpm.operations.optimize.run_job ROOT JOB`.
+
+It goes on when whoever started it has gone.
+
+Stage by stage a worker converts and proves (it may crash, hang or eat memory: that is a reason, and no more); what it
+made is kept by content as soon as it is proved, so that a job that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from tritonpm.catalogue import Record
+from tritonpm.catalogue.blobs import digest_of
+from tritonpm.catalogue.jobs import EVENTS, Job
+from tritonpm.convert.conversion import Options, shape_ranges
+from tritonpm.convert.plan import ACCELERATED, Work, cascade_key, plan, works
+from tritonpm.convert.requests import CANCEL, Answer, Compare, Convert
+from tritonpm.core.errors import OptimisationError, TritonpmError
+from tritonpm.core.types import CascadeProof, File, Gpu, Optimised
+from tritonpm.operations.manager import Manager
+from tritonpm.operations.optimize.stage_inputs import NOT_ENOUGH, CancelledError, Limits, Materials
+
+
+class Optimiser:
+    """One package's optimisation, with the settings of a record, which need not be those in the catalogue."""
+
+    def __init__(
+        self,
+        manager: Manager,
+        record: Record,
+        folder: Path,
+        limits: Limits,
+        *,
+        events: str = os.devnull,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.manager, self.record = manager, record
+        self.package, self.settings = record.package, record.settings
+        self.materials = Materials(manager, record, folder, limits, events=events, cancelled=cancelled)
+        self.axes = self.materials.axes
+
+    def run(self) -> None:
+        """Optimise what is not done yet; then, of a cascade, prove the whole. Raises OptimisationError."""
+        done = works(self.package, self.settings, self.axes)
+        for work in done:
+            self._do(work)
+        if self.package.cascade and self.manager.catalogue.artefacts.cascade(cascade_key(self.package, done)) is None:
+            self._prove_whole(done)
+
+    # One stage
+
+    def _do(self, work: Work) -> Optimised:
+        known = self.manager.catalogue.artefacts.get(work.key)
+        if known and all(self.manager.blobs.has(file.digest) for file in known.files):
+            return known
+        try:
+            made = self._convert(work)
+        except NotTakenError as error:
+            if not work.plan.instead:
+                raise
+            other = plan(work.stage.format, work.settings, optimizer=work.plan.instead)
+            if other is None:
+                raise
+            note = f"{work.plan.optimizer} could not take it ({error.what}), so {other.optimizer} is used"
+            made = self._convert(replace(work, plan=other), (note,))
+        return made
+
+    def _convert(self, work: Work, notes: tuple[str, ...] = ()) -> Optimised:
+        stage, made = work.stage, work.plan
+        proved_on = self.materials.samples(stage)
+        request = Convert(
+            **self.materials.common(stage.name),
+            model=self.materials.original(stage),
+            steps=made.steps,
+            accelerated=made.optimizer in ACCELERATED,
+            options=self._options(work, proved_on),
+            gpu=self._gpu(work),
+            samples=proved_on,
+            batches=self.materials.batches(stage),
+            tolerances=dict(work.settings.tolerances),
+        )
+        answer, folder = self.materials.ask(request, f"{stage.name}-{made.optimizer}")
+        if answer.state == "failed":
+            kind = OptimisationError if answer.taken else NotTakenError
+            raise kind(answer.reason, where=f"stage {stage.name}", do=_remedy(answer, made.precision))
+        return self._keep(work, answer, folder, notes)
+
+    def _keep(self, work: Work, answer: Answer, folder: Path, notes: tuple[str, ...]) -> Optimised:
+        """Blobs first, then the entry that refers to them: a kill in between leaves nothing that is half."""
+        main = folder / answer.model if answer.model else None
+        paths = sorted(path for path in main.parent.iterdir() if path.is_file()) if main else []
+        files = tuple(File(path.name, digest_of(path), path.stat().st_size) for path in paths)
+        optimised = Optimised(
+            work.plan.optimizer,
+            work.plan.precision,
+            answer.format or work.stage.format,
+            answer.signature or work.stage.signature,
+            main.name if main else "",
+            files,
+            work.plan.accelerator,
+            answer.steps,
+            answer.agreement,
+            notes,
+        )
+        with self.manager.changing(f"optimize {self.package.name}"):
+            for path, file in zip(paths, files, strict=True):
+                self.manager.blobs.put(path, file.digest, move=True)
+            source = self.package.file(work.stage.model).digest
+            self.manager.catalogue.artefacts.put(work.key, source, optimised)
+        shutil.rmtree(folder, ignore_errors=True)
+        return optimised
+
+    # A cascade as a whole
+
+    def _prove_whole(self, done: Sequence[Work]) -> None:
+        """End to end; the members by which it falls outside go back to FP32. Raises OptimisationError."""
+        key, reason = cascade_key(self.package, done), ""
+        back: list[str] = []
+        while True:
+            current = works(self.package, self.settings, self.axes, back)
+            answer = self._compared(current)
+            if not answer.guilty and answer.state == "failed":
+                raise OptimisationError(answer.reason, where="the whole cascade", do="use --precision fp32")
+            if not answer.guilty:
+                break
+            reason = reason or answer.reason
+            back += answer.guilty
+            for work in works(self.package, self.settings, self.axes, back):
+                self._do(work)
+        proof = CascadeProof(answer.agreement, tuple(back), reason)
+        with self.manager.changing(f"optimize {self.package.name}"):
+            self.manager.catalogue.artefacts.put_cascade(key, proof)
+
+    def _compared(self, current: Sequence[Work]) -> Answer:
+        m, wiring = self.materials, self.materials.wiring
+        artefacts = self.manager.catalogue.artefacts
+        made = {work.stage.name: (artefacts.get(work.key), work.key) for work in current}
+        laid_out = {stage: one and m.optimised(one, key) for stage, (one, key) in made.items()}
+        request = Compare(
+            **m.common("the whole"),
+            links=wiring.links, models=m.originals(), outputs=wiring.outputs, inputs=wiring.inputs,
+            optimised={stage: model for stage, model in laid_out.items() if model},
+            samples=m.paths(self.package.samples),
+            batches=tuple(sorted({batch for work in current for batch in m.batches(work.stage)})),
+            task=self.package.stages[-1].task,
+            tolerances=dict(self.settings.tolerances),
+        )  # fmt: skip
+        return m.ask(request, "whole")[0]
+
+    # What a worker is given
+
+    def _options(self, work: Work, proved_on: tuple[str, ...]) -> Options:
+        s = work.settings
+        own = tuple(str(self.manager.blobs.path(digest)) for digest in s.calibration)
+        caches = self.manager.workspace.timing_cache
+        caches.mkdir(exist_ok=True)
+        return Options(
+            precision=work.plan.precision,
+            task=work.stage.task,
+            max_batch_size=s.max_batch_size,
+            samples=(own or proved_on) if work.needs_samples else (),
+            max_drop=s.max_drop,
+            shapes=shape_ranges(s.shapes),
+            workspace_bytes=s.workspace_mb << 20 if s.workspace_mb is not None else None,
+            builder_level=s.builder_level,
+            version_compatible=s.version_compatible,
+            hardware_compatible=s.hardware_compatible,
+            plugins=tuple(str(self.manager.blobs.path(digest)) for digest in s.plugins),
+            timing_cache=str(caches / "timing.cache"),
+        )
+
+    def _gpu(self, work: Work) -> Gpu | None:
+        from tritonpm.hardware import target
+
+        if not work.settings.on_gpu:
+            return None
+        if capability := work.settings.compute_capability:
+            return Gpu.named(capability)
+        gpus = [gpu for gpu in target().gpus if not work.settings.gpus or gpu.index in work.settings.gpus]
+        return next(iter(gpus), None)
+
+
+class NotTakenError(OptimisationError):
+    """The optimizer takes the model only in part; another one may take it whole."""
+
+
+def _remedy(answer: Answer, precision: str) -> str:
+    if answer.agreement.state == "failed":
+        return "use another --precision, or a wider --tolerance" if precision != "FP32" else "use --optimizer none"
+    return NOT_ENOUGH if "memory" in answer.reason else ""
+
+
+def run(root: Path, number: int) -> None:
+    """Do the job, and say in the catalogue how it ended."""
+    manager = Manager.open(root)
+    job = manager.catalogue.jobs.get(number)
+    state, reason = "failed", "the optimiser has ended with an internal error, see its log"
+    try:
+        folder, limits = manager.catalogue.jobs.folder(job.id), msgspec.convert(job.request, Limits)
+        record, cancelled = manager.catalogue.get(job.package), (folder / CANCEL).exists
+        optimiser = Optimiser(manager, record, folder, limits, events=str(folder / EVENTS), cancelled=cancelled)
+        try:
+            optimiser.run()
+        finally:
+            optimiser.materials.clear()
+        state, reason = "done", ""
+    except CancelledError as error:
+        state, reason = "cancelled", str(error)
+    except TritonpmError as error:
+        reason = str(error)
+    finally:
+        _ended(manager, job, state, reason)
+
+
+def _ended(manager: Manager, job: Job, state: str, reason: str) -> None:
+    """The job's end and the package's status; what is loaded goes on serving what it serves."""
+    record = manager.catalogue.get(job.package)
+    if record.status != "loaded" and state in ("done", "failed"):
+        manager.catalogue.set_status(job.package, "ready" if state == "done" else "failed", reason)
+    manager.catalogue.jobs.end(job.id, state, reason)
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), int(sys.argv[2]))

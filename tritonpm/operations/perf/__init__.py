@@ -1,0 +1,1 @@
+"""How fast a package is, and what it costs."""

@@ -1,0 +1,127 @@
+"""The gate in front of "loaded": a real inference on the server, compared with what the answer must be.
+
+What it must be says the package's sample; where the model was optimised, within the bounds of its precision; and where
+that could not be proved here before (an engine of another machine's), the original itself, run on the same inputs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+
+from tritonpm.convert.agreement import judged
+from tritonpm.core.errors import InferenceError, ServerError
+from tritonpm.core.tensors import Array, as_served, compare, guesses, load_npz, save_npz
+from tritonpm.settings.settings import PRECISIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tritonpm.catalogue import Record
+    from tritonpm.core.types import Optimised, Sample, Signature
+    from tritonpm.operations.manager import Manager
+    from tritonpm.triton.client import Client
+
+# How far an answer may lie from the expected one: runtimes reorder FP32 sums, which costs the last three digits or so.
+RTOL, ATOL = 1e-3, 1e-4
+_REFERENCE_SECONDS = 600.0  # for the original to answer on this machine
+Arrays = dict[str, Array]
+
+
+def probe(manager: Manager, client: Client, record: Record, *, model: str = "") -> str:
+    """Infer and compare; what was proved, in a few words. Raises ServerError, InferenceError.
+
+    `model` is what to ask where that is not the package's public name.
+    """
+    name = model or record.package.name
+    made, signature = manager.optimising.made(record), client.metadata(name)
+    samples = samples_of(record)
+    if not samples and not _unverified(made):
+        batch = 1 if client.config(name).get("max_batch_size") else None
+        _require_finite(_guessed(client, name, signature, batch)[1])
+        return "answered a synthesized input; the package has no samples to compare with"
+    compared = 0
+    for what, inputs, expected in _trials(manager, client, record, name, made, signature):
+        answer = client.infer(name, as_served(inputs, signature.inputs))
+        _require_finite(answer)
+        if difference := _apart(record, made, as_served(expected, signature.outputs), answer):
+            raise ServerError(f"its answer to {what} is wrong: {difference}")
+        compared += bool(expected)
+    plural = "s" if len(samples) != 1 else ""
+    if not samples:
+        return "answered a synthesized input as the original does"
+    return f"answered {len(samples)} sample{plural}, {compared} as expected"
+
+
+def samples_of(record: Record) -> tuple[Sample, ...]:
+    """The samples of the package as a whole; a single package's are its stage's."""
+    package = record.package
+    return package.samples or (() if package.cascade else package.stages[0].samples)
+
+
+def _unverified(made: dict[str, Optimised]) -> bool:
+    return any(one.agreement.state == "unverified" for one in made.values())
+
+
+def _trials(
+    manager: Manager, client: Client, record: Record, name: str, made: dict[str, Optimised], signature: Signature
+) -> Iterator[tuple[str, Arrays, Arrays]]:
+    """(what, inputs, expected answer): the samples, with the original's answers where nothing else was proved."""
+
+    def arrays(path: str | None) -> Arrays:
+        return load_npz(manager.blobs.path(record.package.file(path).digest)) if path else {}
+
+    listed = [(f"the sample {s.inputs}", arrays(s.inputs), arrays(s.outputs)) for s in samples_of(record)]
+    if not _unverified(made):
+        yield from listed
+        return
+    if not listed:
+        batch = 1 if client.config(name).get("max_batch_size") else None
+        listed = [("a synthesized input", _guessed(client, name, signature, batch)[0], {})]
+    answers = _references(manager, record, [inputs for _, inputs, _ in listed])
+    for (what, inputs, _), answer in zip(listed, answers, strict=True):
+        yield what, inputs, answer
+
+
+def _references(manager: Manager, record: Record, inputs: list[Arrays]) -> list[Arrays]:
+    """What the original models answer. Raises OptimisationError where they do not run here."""
+    from tritonpm.operations.optimize.stage_inputs import Limits, Materials
+
+    with manager.workspace.scratch("probe") as folder:
+        limits = Limits(_REFERENCE_SECONDS, psutil.virtual_memory().total // 2)
+        paths = []
+        for number, arrays in enumerate(inputs):
+            paths.append(str(folder / f"input-{number}.npz"))
+            save_npz(folder / f"input-{number}.npz", arrays)
+        captured = Materials(manager, record, folder, limits).captured(tuple(paths))
+        return [load_npz(captured / f"answer-{number}.npz") for number in range(len(inputs))]
+
+
+def _apart(record: Record, made: dict[str, Optimised], expected: Arrays, answer: Arrays) -> str:
+    """ "" where the answer is the expected one, as exactly as its precision allows."""
+    lowest = max((one.precision for one in made.values()), key=PRECISIONS.index, default="FP32")
+    if lowest == "FP32":
+        return compare(expected, answer, rtol=RTOL, atol=ATOL)
+    task, tolerances = record.package.stages[-1].task, record.settings.tolerances
+    return judged(expected, answer, precision=lowest, task=task, tolerances=tolerances).reason if expected else ""
+
+
+def _guessed(client: Client, name: str, signature: Signature, batch: int | None) -> tuple[Arrays, Arrays]:
+    """The first made-up input that the model takes, and its answer. Raises InferenceError."""
+    refusal = ""
+    for inputs in guesses(signature.inputs, batch=batch):
+        try:
+            return inputs, client.infer(name, inputs)
+        except InferenceError as error:
+            refusal = error.what
+    raise InferenceError(
+        f"it takes none of the made-up inputs (a sample in the package helps, or --no-probe): {refusal}"
+    )
+
+
+def _require_finite(answer: Arrays) -> None:
+    for name, array in answer.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InferenceError(f"output {name!r} holds NaN or infinity")

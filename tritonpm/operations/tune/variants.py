@@ -1,0 +1,116 @@
+"""What a package's stages can be made into here: converted, proved, and judged before anything is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tritonpm.convert.plan import ACCELERATED, STEPS
+from tritonpm.core.errors import OptimisationError, TritonpmError
+from tritonpm.core.types import Agreement
+from tritonpm.hardware import target
+from tritonpm.operations.memory import require_room_to_build
+from tritonpm.operations.optimize.jobs import default_memory
+from tritonpm.operations.optimize.run_job import Optimiser
+from tritonpm.operations.optimize.stage_inputs import Limits
+from tritonpm.settings.settings import OPTIMIZERS, Settings
+from tritonpm.tune.space import Candidate, Choice, Layout, Variant, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tritonpm.catalogue import Record
+    from tritonpm.core.types import Stage
+    from tritonpm.operations.manager import Manager
+
+PRECISIONS_WORTH_IT = {"cpu": ("FP32", "INT8"), "gpu": ("FP32",), "gpu-optimised": ("FP32", "FP16", "INT8")}
+_VERIFIED = "verified"
+
+
+def offered(precisions: Sequence[str]) -> Iterator[Variant]:
+    """Every variant that there may be on this machine, of these precisions; () are those that can pay on each device.
+
+    FP16 on a CPU is computed in FP32, and so pays in memory only.
+    """
+    devices = ("cpu", "gpu", "gpu-optimised") if target().gpus else ("cpu",)
+    for device in devices:
+        wanted = precisions or PRECISIONS_WORTH_IT[device]
+        if device != "gpu-optimised" and "FP32" in wanted:
+            yield Variant(device, "none", "FP32")
+        for optimizer, steps in STEPS.items():
+            if OPTIMIZERS[optimizer] == device and optimizer not in ACCELERATED:
+                yield from (Variant(device, optimizer, each) for each in wanted if steps.get(each))
+
+
+class Variants:
+    """The variants of one package; `seconds` says how long a conversion may take, whenever it is asked."""
+
+    def __init__(
+        self, manager: Manager, record: Record, seconds: Callable[[], float], least: float | None = None
+    ) -> None:
+        self.manager, self.record, self.seconds, self.least = manager, record, seconds, least
+        self.refused: list[str] = []
+
+    def of(self, stage: Stage, precisions: Sequence[str]) -> tuple[Variant, ...]:
+        """Those that a stage can be made into, and that answer as the original does; why not says `refused`."""
+        found = []
+        own = self.record.settings.for_stage(stage.name).device
+        for variant in (Variant(own, "none", "FP32", adopted=True),) if stage.config else offered(precisions):
+            settings = self.alone(stage.name, variant)
+            try:
+                self.manager.check(self.record.package, settings)
+                self.prove(settings)
+            except TritonpmError as error:
+                self.refused.append(f"{stage.name}, {variant.words}: {error.what}")
+                continue
+            found.append(variant)
+        return tuple(found)
+
+    def prove(self, settings: Settings) -> None:
+        """Make what settings ask for and prove it, unless that is done. Raises TritonpmError."""
+        manager, record = self.manager, replace(self.record, settings=settings)
+        optimising = manager.optimising
+        asked, _ = optimising.works(record)
+        if not asked:
+            return
+        if any(
+            w.needs_samples and not (settings.calibration or w.stage.samples or record.package.samples) for w in asked
+        ):
+            raise OptimisationError("INT8 is calibrated on samples, and the package has none")
+        if len(optimising.made(record)) < len(asked):
+            require_room_to_build(manager, record)
+            limits = Limits(max(1.0, self.seconds()), default_memory())
+            with manager.workspace.scratch("tune") as folder:
+                Optimiser(manager, record, folder, limits).run()
+        _, proof = optimising.works(record)
+        if proof and proof.back:
+            raise OptimisationError(f"{', '.join(proof.back)} went back to FP32, since {proof.reason}")
+        for view in optimising.stages(record):
+            if view.state != _VERIFIED:
+                raise OptimisationError(f"its answers are {view.state} ({view.reason})")
+        accuracy = self.accuracy(settings)
+        if self.least is not None and accuracy < self.least:
+            raise OptimisationError(f"{accuracy:.2%} of its answers are right, {self.least:.2%} are asked for")
+
+    def accuracy(self, settings: Settings) -> float:
+        """The worst agreement with the original, of any stage or of the whole; 1 where nothing was converted."""
+        record = replace(self.record, settings=settings)
+        _, proof = self.manager.optimising.works(record)
+        agreements = [view.agreement for view in self.manager.optimising.stages(record)]
+        return min((_score(each) for each in (*agreements, *((proof.agreement,) if proof else ()))), default=1.0)
+
+    def alone(self, stage: str, variant: Variant) -> Settings:
+        """The settings as they are, but for this variant in one stage."""
+        package, base = self.record.package, self.record.settings
+        threads = 1 if variant.device == "cpu" else 0
+        choice = Choice(variant, Layout(1, 1, threads), base.for_stage(stage).max_batch_size)
+        return settings_of(Candidate(((stage, choice),), 1), base, 1, cascade=package.cascade)
+
+
+def _score(agreement: Agreement) -> float:
+    """Of a proof: the share of the same classes, else of the same boxes, else the cosine, as exact as FP32 allows."""
+    for share in (agreement.top1, agreement.boxes):
+        if share is not None:
+            return share
+    return round(min((output.cosine for output in agreement.outputs), default=1.0), 6)

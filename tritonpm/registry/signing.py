@@ -1,0 +1,158 @@
+"""Packages are signed as they are handed over, as a .zip; the signature, a sigstore bundle, is `<file>.sig` beside it.
+
+Keys are elliptic curve keys in PEM files (P-256, P-384, P-521); a certificate may stand for one. OpenSSF's
+model-signing makes and checks the signatures; no service is asked.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tritonpm.catalogue.blobs import digest_of
+from tritonpm.core.errors import NotFoundError, PackageError, SignatureError, UsageError
+from tritonpm.core.files import storage_error
+from tritonpm.package.limits import MIB
+from tritonpm.registry import SIGNATURE
+
+if TYPE_CHECKING:
+    from model_signing import signing, verifying
+
+_MOST = MIB  # bytes of a signature
+_ASK = "ask who signed it"
+_PACKED = "pack it as a .zip and sign that"
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Who signs: a private key, and the certificate that stands for it where there is one."""
+
+    key: Path
+    certificate: Path | None = None
+    chain: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whose signatures count: public keys, and the certificates of who may vouch for others."""
+
+    keys: tuple[Path, ...] = ()
+    certificates: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A package and its signature; `by` is the key, or the certificates, that it was made or checked with."""
+
+    package: str
+    signature: str
+    digest: str
+    by: str
+
+
+def signature_of(package: Path) -> Path:
+    """Where a package's signature lies."""
+    return package.with_name(package.name + SIGNATURE)
+
+
+def sign(package: Path, signer: Signer, *, force: bool = False) -> Signed:
+    """Sign a .zip. Raises UsageError for a key that does not do, NotFoundError, PackageError."""
+    require_zip(package)
+    target = signature_of(package)
+    if target.exists() and not force:
+        raise PackageError("it is signed already", where=str(target), do="use --force to sign it again")
+    config = _signing(signer)
+    aside = target.with_name(f".{target.name}.new")
+    try:
+        config.sign(package, aside)
+        aside.replace(target)
+    except OSError as error:
+        raise storage_error(error, target) from None
+    finally:
+        aside.unlink(missing_ok=True)
+    return Signed(str(package), str(target), digest_of(package), str(signer.certificate or signer.key))
+
+
+def verify(package: Path, trust: Trust) -> Signed:
+    """By whom a .zip was signed, of those who are trusted; nothing of it is parsed. Raises SignatureError."""
+    require_zip(package)
+    signature = signature_of(package)
+    if not signature.is_file():
+        raise SignatureError("is not signed", where=str(package), do=f"put its {signature.name} beside it")
+    if signature.stat().st_size > _MOST:
+        raise SignatureError("has a signature that is none", where=str(package), do=_ASK)
+    for by, config in _verifying(trust):
+        if _is_by(config, package, signature):
+            return Signed(str(package), str(signature), digest_of(package), by)
+    raise SignatureError("is signed by nobody who is trusted, or was changed since", where=str(package), do=_ASK)
+
+
+def require_zip(package: Path) -> None:
+    """Raise where a package is no .zip: of a bare model or a folder, a signature cannot say what belongs to it."""
+    if package.is_dir() or (package.exists() and package.suffix.lower() != ".zip"):
+        raise SignatureError("only a .zip can be signed", where=str(package), do=_PACKED)
+    if not package.is_file():
+        raise NotFoundError("there is no such file", where=str(package), do="check the path")
+
+
+def _is_by(config: verifying.Config, package: Path, signature: Path) -> bool:
+    """Whether the signature holds. The library takes a signature apart unchecked: what it trips over is none."""
+    from cryptography.exceptions import InvalidSignature
+    from OpenSSL.crypto import Error, X509StoreContextError
+
+    broken = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+    try:
+        with redirect_stdout(io.StringIO()):  # it prints its warnings
+            config.verify(package, signature)
+    except (InvalidSignature, X509StoreContextError, Error, *broken):
+        return False
+    return True
+
+
+def _signing(signer: Signer) -> signing.Config:
+    config = _library("signing").Config()
+    with _reading_key(signer.key):
+        if signer.certificate is None:
+            return config.use_elliptic_key_signer(private_key=signer.key)
+        return config.use_certificate_signer(
+            private_key=signer.key, signing_certificate=signer.certificate, certificate_chain=signer.chain
+        )
+
+
+def _verifying(trust: Trust) -> Iterator[tuple[str, verifying.Config]]:
+    """A check for each key, and one for all certificates, with what it is called."""
+    verifying = _library("verifying")
+    for key in trust.keys:
+        with _reading_key(key):
+            config = verifying.Config().use_elliptic_key_verifier(public_key=key)
+        yield str(key), config
+    if trust.certificates:
+        names = ", ".join(map(str, trust.certificates))
+        with _reading_key(trust.certificates[0]):
+            config = verifying.Config().use_certificate_verifier(certificate_chain=trust.certificates)
+        yield names, config
+
+
+def _library(name: str) -> Any:
+    try:
+        return import_module(f"model_signing.{name}")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"signatures need {error.name}", do='pip install "tritonpm[registry]"') from None
+
+
+@contextmanager
+def _reading_key(key: Path) -> Iterator[None]:
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot be read ({error.strerror})", where=str(key), do="check the path") from None
+    except (ValueError, TypeError, AttributeError, UnsupportedAlgorithm):
+        do = "use an elliptic curve key without a password, and its own certificate (docs/registries.md)"
+        raise UsageError("does not do as a key", where=str(key), do=do) from None

@@ -1,0 +1,60 @@
+"""The models of a cascade on a server: cascades share them, so one goes only when no served cascade needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tritonpm.repository.config import REVISION
+
+if TYPE_CHECKING:
+    from tritonpm.core.types import Revision
+    from tritonpm.operations.manager import Manager
+    from tritonpm.triton.client import Client
+
+
+NEXT = ".next"  # after the public name, while a revision is rehearsed
+
+
+def members_of(revision: Revision | None) -> tuple[str, ...]:
+    """The models that a revision has beside its public one."""
+    return tuple(model.name for model in revision.models[:-1]) if revision else ()
+
+
+def users_of(manager: Manager, member: str) -> list[str]:
+    """The packages whose current revision has this member."""
+    return [revision.name for revision in manager.catalogue.holding([member]) if member in members_of(revision)]
+
+
+def inner(client: Client) -> list[str]:
+    """What is loaded of ours and is no package itself, members and rehearsals: public names have no dot."""
+    return [n for n in client.serving() if "." in n and REVISION in client.config(n).get("parameters", {})]
+
+
+def unneeded(client: Client, models: Iterable[str]) -> list[str]:
+    """Those of `models` that are loaded and that no other ensemble on the server is made of."""
+    served = client.serving()
+    suspects = served & set(models)
+    return sorted(suspects - {step for name in served - suspects for step in _steps(client, name)}) if suspects else []
+
+
+def unload_unneeded(client: Client, members: Iterable[str]) -> None:
+    """Unload those of `members` that are loaded and that no other ensemble on the server needs. Raises ServerError."""
+    for name in unneeded(client, members):
+        client.unload_and_wait(name)
+
+
+def foreign_users(client: Client, models: Iterable[str], ours: Iterable[str]) -> list[str]:
+    """The loaded ensembles, but for `ours`, that one of `models` is a step of: to unload it would break them."""
+    wanted, known = set(models), set(ours)
+    found = []
+    for name in sorted(client.serving() - known - wanted):
+        if wanted & _steps(client, name):
+            found.append(name)
+    return found
+
+
+def _steps(client: Client, name: str) -> set[str]:
+    """The models that an ensemble is made of; none of any other model."""
+    steps = client.config(name).get("ensemble_scheduling", {}).get("step", ())
+    return {str(step.get("model_name")) for step in steps}
