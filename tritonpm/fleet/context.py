@@ -39,7 +39,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Context:
+class FleetContext:
     """A group of servers that read one repository: the workspace's own folder, or the one of that URL."""
 
     name: str
@@ -64,7 +64,7 @@ class Context:
             found.update({server.name: server for server in chosen})
         return tuple(found.values())
 
-    def holding(self, package: str, servers: Iterable[str]) -> Context:
+    def holding(self, package: str, servers: Iterable[str]) -> FleetContext:
         """The same context with the package on these servers, and on no others."""
         names = tuple(servers)
         others = {each: where for each, where in self.placed.items() if each != package}
@@ -76,7 +76,7 @@ class Contexts:
     """All contexts of a workspace; `current` is the one that is meant where none is named."""
 
     current: str = ""
-    contexts: Mapping[str, Context] = field(default_factory=dict)
+    contexts: Mapping[str, FleetContext] = field(default_factory=dict)
 
     @classmethod
     def of(cls, state: Path) -> Contexts:
@@ -87,7 +87,7 @@ class Contexts:
         """Write them down. Raises StorageError."""
         write(state / _FILE, self)
 
-    def get(self, name: str = "") -> Context:
+    def get(self, name: str = "") -> FleetContext:
         """The context of that name, or the current one. Raises NotFoundError, UsageError."""
         if not name and not self.current:
             raise UsageError("no context is chosen", do="name one with --context, or `tritonpm context use NAME`")
@@ -97,7 +97,7 @@ class Contexts:
         do = f"`tritonpm context add {name} --url URL`, or name one that is there ({known})"
         raise NotFoundError(f"there is no context {name or self.current!r}", do=do)
 
-    def put(self, context: Context) -> Contexts:
+    def put(self, context: FleetContext) -> Contexts:
         """With this context in the place of the one of its name; the first one becomes the current one."""
         return Contexts(self.current or context.name, {**self.contexts, context.name: context})
 
@@ -106,7 +106,7 @@ class Contexts:
         left = {each: context for each, context in self.contexts.items() if each != name}
         return Contexts("" if self.current == name else self.current, left)
 
-    def serving(self, package: str) -> list[Context]:
+    def serving(self, package: str) -> list[FleetContext]:
         """The contexts whose servers shall serve a package."""
         return [context for context in self.contexts.values() if context.placed.get(package)]
 
@@ -126,12 +126,12 @@ def fleets_with(state: Path, package: str) -> list[str]:
 
 
 def extended(
-    context: Context | None, name: str, servers: Iterable[Server], access: Access, repository: str | None
-) -> Context:
+    context: FleetContext | None, name: str, servers: Iterable[Server], access: Access, repository: str | None
+) -> FleetContext:
     """A new context, or one with more servers; one that is there already is as it is told now. Raises UsageError."""
     if not is_name(name):
         raise UsageError(f"{name!r} is no name of a context", do=NAME_RULE)
-    before = context or Context(name)
+    before = context or FleetContext(name)
     known = {server.name: server for server in before.servers}
     known.update({server.name: server for server in servers})
     if repository is not None and repository != before.repository and before.placed:

@@ -14,7 +14,7 @@ from tritonpm.core.errors import ServerError, TritonpmError
 from tritonpm.triton.client import TIMEOUT, Client, Connection, Tls, bearer
 
 if TYPE_CHECKING:
-    from tritonpm.fleet.context import Context, Server
+    from tritonpm.fleet.context import FleetContext, Server
 
 T = TypeVar("T")
 AT_ONCE = 32
@@ -34,7 +34,7 @@ class Outcome(Generic[T]):
 class Crew:
     """The servers of a context, reached with what they want to see."""
 
-    def __init__(self, context: Context, *, load_timeout: float = 300.0) -> None:
+    def __init__(self, context: FleetContext, *, load_timeout: float = 300.0) -> None:
         self.access, self.load_timeout = context.access, load_timeout
         self.patience = context.access.timeout or TIMEOUT  # seconds that a server may answer nobody
 

@@ -23,7 +23,7 @@ from tritonpm.settings.settings import GROWTH
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
     from tritonpm.core.types import Package
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client
 
 MOST = 16
@@ -59,19 +59,19 @@ def smallest(measure: Callable[[int, int], tuple[float, float, float]], most: in
     return count, trials
 
 
-def measured(manager: Manager, name: str) -> tuple[int, list[Trial]]:
+def measured(context: Context, name: str) -> tuple[int, list[Trial]]:
     """How many instances are worth it, on this machine. Raises ServerError where it cannot be served here."""
     from tritonpm.hardware import target
 
-    record = manager.catalogue.get(name)
-    manager.optimising.ensure(name)
+    record = context.catalogue.get(name)
+    ensure(context, name)
     most = min(MOST, 2 * target().cores)
-    with _server(manager, record.package) as (client, publish):
+    with _server(context, record.package) as (client, publish):
 
         def measure(fewer: int, more: int) -> tuple[float, float, float]:
-            with manager.progress(f"Measuring {fewer} and {more} instances"):
+            with context.progress(f"Measuring {fewer} and {more} instances"):
                 names = [publish(record, count) for count in (fewer, more)]
-                inputs = _inputs(manager, record, client, names[0])
+                inputs = _inputs(context, record, client, names[0])
                 rates: list[list[float]] = [[], []]
                 for _ in range(WINDOWS + 1):
                     for rate, model, count in zip(rates, names, (fewer, more), strict=True):
@@ -84,19 +84,19 @@ def measured(manager: Manager, name: str) -> tuple[int, list[Trial]]:
 
 
 @contextmanager
-def _server(manager: Manager, package: Package) -> Iterator[tuple[Client, Callable[[Record, int], str]]]:
+def _server(context: Context, package: Package) -> Iterator[tuple[Client, Callable[[Record, int], str]]]:
     """A Triton that nobody else uses, and what puts a package with so many instances on it, under a name of its own."""
     from tritonpm.repository.publish import publish
     from tritonpm.triton.client import Client
 
-    with alone(manager, package) as (folder, server), Client(server.grpc, protocol="grpc") as client:
+    with alone(context, package) as (folder, server), Client(server.grpc, protocol="grpc") as client:
         there: set[str] = set()
 
         def put(record: Record, count: int) -> str:
             name = f"{record.package.name}-{count}"
             if name not in there:
-                revision = manager.trial_revision(record, name, mode="performance", instances=count)
-                publish(revision, folder / "models", folder / "staging", manager.blobs.path)
+                revision = trial_revision(context, record, name, mode="performance", instances=count)
+                publish(revision, folder / "models", folder / "staging", context.blobs.path)
                 client.load_and_wait(name)
                 there.add(name)
             return name
@@ -131,13 +131,13 @@ def load(client: Client, model: str, inputs: Mapping[str, Array], in_flight: int
     return sum(done) * next((len(a) for a in inputs.values() if a.ndim), 1) / (time.perf_counter() - start)
 
 
-def _inputs(manager: Manager, record: Record, client: Client, model: str) -> dict[str, Array]:
+def _inputs(context: Context, record: Record, client: Client, model: str) -> dict[str, Array]:
     """The package's sample, one row of it where that can be; else a made-up input. Raises ServerError."""
     signature = client.metadata(model)
     batched = bool(client.config(model).get("max_batch_size"))
     for sample in samples_of(record)[:1]:
-        arrays = load_npz(manager.blobs.path(record.package.file(sample.inputs).digest))
-        axes = manager.axes(record.package)
+        arrays = load_npz(context.blobs.path(record.package.file(sample.inputs).digest))
+        axes = batch_axes(context, record.package)
         if all(axis.kind != "none" for axis in axes.values()):
             arrays = {name: array[:1] for name, array in arrays.items()}
         return as_served(arrays, signature.inputs)

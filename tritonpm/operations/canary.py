@@ -1,4 +1,4 @@
-"""Canaries: what shall come after a package is served beside it first, as NAME-canary, then promoted or given up.
+"""`tritonpm canary`, `promote`, `abort`: what shall come after a package is served beside it first, as NAME-canary.
 
 A canary is a package of its own: it is optimised, measured, watched and asked like any other.
 """
@@ -13,85 +13,84 @@ from typing import TYPE_CHECKING
 
 from tritonpm.catalogue import Source
 from tritonpm.core.errors import NotFoundError, TritonpmError, UsageError
-from tritonpm.operations import views
+from tritonpm.operations.chosen_settings import chosen_settings
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.load import Loaded, load
+from tritonpm.operations.local_repository import changing
+from tritonpm.operations.remove import remove
+from tritonpm.operations.server import is_loaded
+from tritonpm.operations.summary import summary
+from tritonpm.operations.switch import take_over
+from tritonpm.operations.unload import unload
 from tritonpm.package.paths import NAME_RULE, is_name
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
-    from tritonpm.operations.switch import Switching
+    from tritonpm.operations.context import Context
 
 SUFFIX = "-canary"
 
 
-class Canaries:
-    """The canaries of a workspace's packages."""
+def start(
+    context: Context, name: str, source: Path | None, changes: Mapping[str, object], *, allow_code: bool = False
+) -> Loaded:
+    """Serve another content, other settings or both beside a package. Raises what `import` and `load` raise.
 
-    def __init__(self, switching: Switching) -> None:
-        self.switching = switching
-        self.serving, self.manager = switching.serving, switching.manager
+    Where it does not prove itself nothing of it stays.
+    """
+    if source is None and not changes:
+        raise UsageError("a canary differs in its content or in its settings", do="give a package, or options")
+    canary = name + SUFFIX
+    if not is_name(canary):
+        raise UsageError(f"{canary!r} is no package name", do=NAME_RULE)
+    context.catalogue.require_free(canary)
+    if source is None:
+        _add_alike(context, context.catalogue.get(name), canary, changes)
+    else:
+        import_package(context, source, name=canary, allow_code=allow_code, changes=changes, canary_of=name)
+    try:
+        return load(context, canary)
+    except BaseException:
+        with suppress(TritonpmError):  # the first error is the one to tell
+            remove(context, canary)
+        raise
 
-    def start(
-        self, name: str, source: Path | None, changes: Mapping[str, object], *, allow_code: bool = False
-    ) -> views.Loaded:
-        """Serve another content, other settings or both beside a package. Raises what `import` and `load` raise.
 
-        Where it does not prove itself nothing of it stays.
-        """
-        if source is None and not changes:
-            raise UsageError("a canary differs in its content or in its settings", do="give a package, or options")
-        canary = name + SUFFIX
-        if not is_name(canary):
-            raise UsageError(f"{canary!r} is no package name", do=NAME_RULE)
-        self.manager.catalogue.require_free(canary)
-        if source is None:
-            self._alike(self.manager.catalogue.get(name), canary, changes)
-        else:
-            self.manager.importing.import_package(
-                source, name=canary, allow_code=allow_code, changes=changes, canary_of=name
-            )
-        try:
-            return self.serving.load(canary)
-        except BaseException:
-            with suppress(TritonpmError):  # the first error is the one to tell
-                self.manager.remove(canary)
-            raise
+def promote(context: Context, name: str) -> Loaded | None:
+    """The canary takes the place of its package, live; None where that is not loaded. Raises ServerError."""
+    record = _canary(context, name)
+    loaded = take_over(context, name, Source(replace(record.package, name=name), record.settings))
+    _end(context, name)
+    return loaded
 
-    def promote(self, name: str) -> views.Loaded | None:
-        """The canary takes the place of its package, live; None where that is not loaded. Raises ServerError."""
-        record = self._canary(name)
-        source = Source(replace(record.package, name=name), record.settings)
-        loaded = self.switching.take_over(name, source)
-        self._end(name)
-        return loaded
 
-    def abort(self, name: str) -> None:
-        """Give the canary up. Raises NotFoundError."""
-        self._canary(name)
-        self._end(name)
+def abort(context: Context, name: str) -> None:
+    """Give the canary up. Raises NotFoundError."""
+    _canary(context, name)
+    _end(context, name)
 
-    def _alike(self, record: Record, canary: str, changes: Mapping[str, object]) -> None:
-        """The same content with other settings."""
-        from tritonpm.settings import changed
 
-        settings = changed(record.settings, changes)
-        package = replace(record.package, name=canary)
-        self.manager.check(package, settings)
-        with self.manager.changing(f"canary {record.package.name}"):
-            summary = views.summary(package, settings)
-            self.manager.catalogue.add(package, settings, summary, canary_of=record.package.name)
+def _add_alike(context: Context, record: Record, canary: str, changes: Mapping[str, object]) -> None:
+    """The same content with other settings."""
+    package = replace(record.package, name=canary)
+    settings = chosen_settings(context, replace(record, package=package), changes)
+    with changing(context, f"canary {record.package.name}"):
+        context.catalogue.add(package, settings, summary(package, settings), canary_of=record.package.name)
 
-    def _canary(self, name: str) -> Record:
-        with suppress(NotFoundError):
-            record = self.manager.catalogue.get(name + SUFFIX)
-            if record.canary_of == name:
-                return record
-        self.manager.catalogue.get(name)
-        raise NotFoundError(f"{name} has no canary", do=f"start one with `tritonpm canary {name} NEW.zip`")
 
-    def _end(self, name: str) -> None:
-        """Unload and forget the canary; its clients are expected to go back to the package."""
-        canary = name + SUFFIX
-        if self.serving.is_loaded(canary):
-            self.serving.unload(canary, force=True)
-        self.manager.catalogue.set_status(canary, "ready", wanted=False)
-        self.manager.remove(canary)
+def _canary(context: Context, name: str) -> Record:
+    with suppress(NotFoundError):
+        record = context.catalogue.get(name + SUFFIX)
+        if record.canary_of == name:
+            return record
+    context.catalogue.get(name)
+    raise NotFoundError(f"{name} has no canary", do=f"start one with `tritonpm canary {name} NEW.zip`")
+
+
+def _end(context: Context, name: str) -> None:
+    """Unload and forget the canary; its clients are expected to go back to the package."""
+    canary = name + SUFFIX
+    if is_loaded(context, canary):
+        unload(context, canary, force=True)
+    context.catalogue.set_status(canary, "ready", wanted=False)
+    remove(context, canary)

@@ -25,17 +25,25 @@ import yaml
 
 from tritonpm.core.errors import ManifestError, PackageError
 from tritonpm.core.files import sync
-from tritonpm.operations import views
 from tritonpm.settings.settings import Settings
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Entry
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import Context
     from tritonpm.operations.serving import Serving
 
 FILE, LOCK = "tritonpm.yaml", "tritonpm.lock"
 _CORRECT = "correct the declaration"
 _MOST = 4 << 20  # bytes of a file that is read
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that `apply` does: import, upgrade, set, load, unload or remove."""
+
+    what: str
+    package: str
+    sentence: str
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +67,7 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Plan:
     """What is to be done, in order, and the digest of every source."""
 
-    actions: tuple[views.Action, ...]
+    actions: tuple[Action, ...]
     digests: Mapping[str, str]
     sources: Mapping[str, Path]
     declared: Mapping[str, Wanted]
@@ -83,43 +91,43 @@ def read(path: Path) -> Declaration:
         raise ManifestError([(place.strip("`$."), sentence)], where=str(path), do=_CORRECT) from None
 
 
-def plan(manager: Manager, path: Path, *, prune: bool = False, update: bool = False) -> Plan:
+def plan(context: Context, path: Path, *, prune: bool = False, update: bool = False) -> Plan:
     """What would change; nothing is written. Raises ManifestError, PackageError, RuleError."""
     declaration = read(path)
     pinned = {} if update else _pinned(path.with_name(LOCK))
-    sources = {name: _source(manager, path, each) for name, each in declaration.packages.items()}
-    digests = {name: _digest(manager, sources[name], name, pinned.get(name)) for name in sources}
-    actions: list[views.Action] = []
-    entries = {entry.name: entry for entry in manager.catalogue.packages()}
+    sources = {name: _source(context, path, each) for name, each in declaration.packages.items()}
+    digests = {name: _digest(context, sources[name], name, pinned.get(name)) for name in sources}
+    actions: list[Action] = []
+    entries = {entry.name: entry for entry in context.catalogue.packages()}
     known = {name: entry for name, entry in entries.items() if not entry.canary_of}
     settings: dict[str, Settings] = {}
     for name, wanted in declaration.packages.items():
-        actions += _for_package(manager, name, entries.get(name), wanted, digests[name], settings)
+        actions += _for_package(context, name, entries.get(name), wanted, digests[name], settings)
     for name in known.keys() - declaration.packages.keys() if prune else ():
         if known[name].status == "loaded":
-            actions.append(views.Action("unload", name, "it is not declared"))
-        actions.append(views.Action("remove", name, "it is not declared"))
+            actions.append(Action("unload", name, "it is not declared"))
+        actions.append(Action("remove", name, "it is not declared"))
     return Plan(tuple(actions), digests, sources, declaration.packages, settings)
 
 
 def _for_package(
-    manager: Manager, name: str, entry: Entry | None, wanted: Wanted, digest: str, settings: dict[str, Settings]
-) -> Iterator[views.Action]:
+    context: Context, name: str, entry: Entry | None, wanted: Wanted, digest: str, settings: dict[str, Settings]
+) -> Iterator[Action]:
     if entry is None:
-        yield views.Action("import", name, f"{wanted.source}, {digest[:19]}")
+        yield Action("import", name, f"{wanted.source}, {digest[:19]}")
     else:
         if entry.digest != digest:
-            yield views.Action("upgrade", name, f"{entry.digest[:19]} → {digest[:19]}")
-        now = manager.catalogue.get(name).settings
+            yield Action("upgrade", name, f"{entry.digest[:19]} → {digest[:19]}")
+        now = context.catalogue.get(name).settings
         settings[name] = after = _applied(now, wanted)
         if said := _differing(now, after):
-            yield views.Action("set", name, said)
-    if set(wanted.projects) != set(manager.catalogue.leases.declared(name)):
-        yield views.Action("projects", name, ", ".join(wanted.projects) or "none")
+            yield Action("set", name, said)
+    if set(wanted.projects) != set(context.catalogue.leases.declared(name)):
+        yield Action("projects", name, ", ".join(wanted.projects) or "none")
     if wanted.loaded and (entry is None or entry.status != "loaded"):
-        yield views.Action("load", name, "")
+        yield Action("load", name, "")
     elif not wanted.loaded and entry is not None and entry.status == "loaded":
-        yield views.Action("unload", name, "it is declared as not loaded")
+        yield Action("unload", name, "it is declared as not loaded")
 
 
 def _applied(now: Settings, wanted: Wanted) -> Settings:
@@ -137,20 +145,20 @@ def _differing(now: Settings, after: Settings) -> str:
     return ", ".join(f"{key}: {one[key]} → {other[key]}" for key in one if one[key] != other[key])
 
 
-def _source(manager: Manager, path: Path, wanted: Wanted) -> Path:
+def _source(context: Context, path: Path, wanted: Wanted) -> Path:
     """The file or folder of a source; what lies in a registry is fetched once. Raises RegistryError, UsageError."""
     from tritonpm.operations.pull import Sharing
     from tritonpm.registry import is_address
 
     if is_address(wanted.source):
-        return Sharing(manager).kept(wanted.source, wanted.digest)
+        return Sharing(context).kept(wanted.source, wanted.digest)
     return (path.parent / wanted.source).resolve()
 
 
-def _digest(manager: Manager, source: Path, name: str, pinned: str | None) -> str:
+def _digest(context: Context, source: Path, name: str, pinned: str | None) -> str:
     """Of what the source holds. Raises PackageError where the lock file pins another one."""
     with tempfile.TemporaryDirectory(prefix="tritonpm-plan-") as staging:
-        digest = manager.importing.read(source, Path(staging), name=name).digest
+        digest = read(context, source, Path(staging), name=name).digest
     if pinned is not None and pinned != digest:
         raise PackageError(
             f"is {digest[:19]}, and {LOCK} pins {pinned[:19]}",
@@ -160,35 +168,35 @@ def _digest(manager: Manager, source: Path, name: str, pinned: str | None) -> st
     return digest
 
 
-def apply(serving: Serving, path: Path, *, prune: bool = False, update: bool = False) -> Iterator[views.Action]:
+def apply(serving: Serving, path: Path, *, prune: bool = False, update: bool = False) -> Iterator[Action]:
     """Do what `plan` says, an action at a time as it is done; then pin the digests. Raises what each action raises.
 
     Settings and content of what is loaded change live. Applied again, nothing is left to be done.
     """
     from tritonpm.operations.switch import Switching
 
-    manager, switching = serving.manager, Switching(serving)
-    todo = plan(manager, path, prune=prune, update=update)
+    context, switching = serving.context, Switching(serving)
+    todo = plan(context, path, prune=prune, update=update)
     for action in todo.actions:
         name, wanted = action.package, todo.declared.get(action.package)
         if wanted is None:
-            manager.catalogue.leases.declare(name, ())
+            context.catalogue.leases.declare(name, ())
         if action.what == "import" and wanted:
-            manager.import_package(todo.sources[name], name=name, changes=wanted.settings)
+            import_package(context, todo.sources[name], name=name, changes=wanted.settings)
             for stage, own in wanted.stages.items():
-                manager.change(name, own, stage=stage)
+                change(context, name, own, stage=stage)
         elif action.what == "upgrade":
             switching.upgrade(name, todo.sources[name])
         elif action.what == "set":
             switching.replace(name, todo.settings[name])
         elif action.what == "projects" and wanted:
-            manager.catalogue.leases.declare(name, wanted.projects)
+            context.catalogue.leases.declare(name, wanted.projects)
         elif action.what == "load":
             serving.load(name)
         elif action.what == "unload":
             serving.unload(name)
         elif action.what == "remove":
-            manager.remove(name)
+            remove(context, name)
         yield action
     _pin(path.with_name(LOCK), todo.digests)
 
@@ -212,17 +220,17 @@ def _pin(path: Path, digests: Mapping[str, str]) -> None:
     aside.replace(path)
 
 
-def export(manager: Manager) -> str:
+def export(context: Context) -> str:
     """The workspace as it is, as a declaration to begin with; sources are where `export` writes by default."""
     packages = {}
-    for entry in (each for each in manager.catalogue.packages() if not each.canary_of):
-        settings = manager.catalogue.get(entry.name).settings
+    for entry in (each for each in context.catalogue.packages() if not each.canary_of):
+        settings = context.catalogue.get(entry.name).settings
         one, first = asdict(settings), asdict(Settings())
         own = {key: value for key, value in one.items() if value != first[key] and key != "stages"}
         told: dict[str, Any] = {"source": f"{entry.name}.zip"}
         told |= {"settings": own} if own else {}
         told |= {"stages": one["stages"]} if one["stages"] else {}
-        projects = manager.catalogue.leases.declared(entry.name)
+        projects = context.catalogue.leases.declared(entry.name)
         told |= {"projects": list(projects)} if projects else {}
         packages[entry.name] = {**told, "loaded": entry.status == "loaded"}
     plain = msgspec.to_builtins({"packages": packages})

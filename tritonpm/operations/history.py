@@ -1,42 +1,69 @@
-"""What was published of a package: listed, compared, forgotten. Every revision is immutable; one is current."""
+"""`tritonpm history`, `diff`, `prune`: what was published of a package, listed, compared, forgotten.
+
+Every revision is immutable; one is current, and those that served stand in the order in which a roll-back goes back.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import NotFoundError
 from tritonpm.core.types import RepositoryFile, Revision
-from tritonpm.operations import views
+from tritonpm.operations.local_repository import changing, collect
+from tritonpm.operations.summary import summary
+from tritonpm.operations.usage import require_unleased
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Published
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import Context
 
 
-def listed(manager: Manager, name: str) -> list[views.RevisionView]:
+@dataclass(frozen=True)
+class RevisionView:
+    """A revision that is kept: what it was made of, and whether it is the current one.
+
+    `served`: how many roll-backs away it is, 0 for what was proved last; None where it never served, or is not gone
+    back to.
+    """
+
+    number: int
+    version: str
+    mode: str
+    device: str
+    max_batch_size: int
+    precision: str
+    published: str
+    digest: str
+    current: bool
+    served: int | None = None
+
+
+def history(context: Context, name: str) -> list[RevisionView]:
     """The revisions that are kept, the newest first. Raises NotFoundError."""
-    return [_view(each) for each in manager.catalogue.history(name)]
+    steps = {number: step for step, number in reversed(list(enumerate(context.catalogue.served(name))))}
+    return [_view(kept, steps.get(kept.number)) for kept in context.catalogue.history(name)]
 
 
-def _view(each: Published) -> views.RevisionView:
-    published = datetime.fromtimestamp(each.published).astimezone().isoformat(timespec="seconds")
-    number, digest = each.number, each.revision.digest
-    if each.source is None:
-        return views.RevisionView(number, "", "", "", 0, "", published, digest, each.current)
-    package, settings = each.source.package, each.source.settings
-    s = views.summary(package, settings)
-    return views.RevisionView(
-        number, package.version, s.mode, s.device, s.max_batch_size, s.precision, published, digest, each.current
-    )
+def _view(kept: Published, served: int | None) -> RevisionView:
+    published = datetime.fromtimestamp(kept.published).astimezone().isoformat(timespec="seconds")
+    number, digest = kept.number, kept.revision.digest
+    if kept.source is None:
+        return RevisionView(number, "", "", "", 0, "", published, digest, kept.current, served)
+    s = summary(kept.source.package, kept.source.settings)
+    return RevisionView(
+        number, kept.source.package.version, s.mode, s.device, s.max_batch_size, s.precision, published, digest,
+        kept.current, served,
+    )  # fmt: skip
 
 
-def differences(manager: Manager, name: str, one: int, other: int | None) -> Iterator[str]:
+def differences(context: Context, name: str, one: int, other: int | None) -> Iterator[str]:
     """Two revisions, configs line by line and files by their digests. Raises NotFoundError."""
-    history = manager.catalogue.history(name)
-    wanted = other or next((each.number for each in history if each.current), 0)
+    history = context.catalogue.history(name)
+    wanted = other or next((kept.number for kept in history if kept.current), 0)
     before, after = (_files(_numbered(name, history, number)) for number in (one, wanted))
     for path in sorted(before.keys() | after.keys()):
         old, new = before.get(path), after.get(path)
@@ -46,9 +73,9 @@ def differences(manager: Manager, name: str, one: int, other: int | None) -> Ite
 
 
 def _numbered(name: str, history: list[Published], number: int) -> Revision:
-    for each in history:
-        if each.number == number:
-            return each.revision
+    for kept in history:
+        if kept.number == number:
+            return kept.revision
     raise NotFoundError(f"{name} has no revision {number}", do=f"`tritonpm history {name}` lists them")
 
 
@@ -68,9 +95,11 @@ def _lines(file: RepositoryFile | None) -> list[str]:
     return file.text.splitlines() if file.text is not None else [str(file.blob)]
 
 
-def prune(manager: Manager, name: str, keep: int) -> tuple[list[int], int]:
+def prune(context: Context, name: str, keep: int) -> tuple[list[int], int]:
     """Forget all but the newest revisions and the current one, and the blobs that only they need: (which, how many)."""
-    with manager.changing(f"prune {name}"):
-        manager.require_unleased(name)
-        gone = manager.catalogue.prune(name, keep)
-        return gone, manager.collect()
+    with changing(context, f"prune {name}"):
+        require_unleased(context, name)
+        gone = context.catalogue.prune(name, keep)
+        return gone, collect(
+            context,
+        )

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tritonpm.core.errors import BusyError, CapacityError, NotFoundError, ServerError, UsageError
+from tritonpm.operations.server import connect, own_server
+from tritonpm.operations.unload import unload, withdraw
+from tritonpm.operations.usage import users
 from tritonpm.settings.settings import ON_DEMAND
 from tritonpm.triton.ensembles import NEXT
 from tritonpm.triton.processes import processes
@@ -21,7 +24,7 @@ from tritonpm.triton.processes import processes
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
     from tritonpm.core.types import Revision
-    from tritonpm.operations.serving import Serving
+    from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client
 
 LIMIT = "TRITONPM_MEMORY_MB"  # MiB of the machine's memory that models may take; without it, what is free
@@ -33,39 +36,39 @@ _MIB = 1 << 20
 class Idle:
     """Watches the on-demand packages of a server; time is counted by a clock that no one can set."""
 
-    def __init__(self, serving: Serving) -> None:
-        self.serving, self.manager = serving, serving.manager
+    def __init__(self, context: Context) -> None:
+        self.context = context
         self._seen: dict[str, tuple[int, float]] = {}  # inferences, and since when there were no more
 
     def look(self) -> Iterator[str]:
         """Unload those that were idle for long enough; their names. To be called again and again."""
-        for record in on_demand(self.serving):
+        for record in on_demand(self.context):
             name = record.package.name
             with suppress(ServerError, NotFoundError, BusyError):
                 if self._idle(name) >= record.settings.idle_seconds:
-                    self.serving.unload(name)
+                    unload(self.context, name)
                     del self._seen[name]
                     yield name
 
     def _idle(self, name: str) -> float:
         """Seconds without a request and without a project that uses it."""
-        with self.serving.client() as client:
+        with connect(self.context) as client:
             done = sum(each.inferences for each in client.statistics(name))
         before, since = self._seen.get(name, (-1, 0.0))
-        if done != before or self.manager.catalogue.leases.live(name):
+        if done != before or self.context.catalogue.leases.live(name):
             self._seen[name] = done, time.monotonic()
             return 0.0
         return time.monotonic() - since
 
 
-def on_demand(serving: Serving) -> list[Record]:
+def on_demand(context: Context) -> list[Record]:
     """The loaded packages that may be unloaded."""
-    loaded = [entry.name for entry in serving.manager.catalogue.packages() if entry.status == "loaded"]
-    records = [serving.manager.catalogue.get(name) for name in loaded]
+    loaded = [entry.name for entry in context.catalogue.packages() if entry.status == "loaded"]
+    records = [context.catalogue.get(name) for name in loaded]
     return [record for record in records if record.settings.residency == ON_DEMAND]
 
 
-def make_room(serving: Serving, client: Client, revision: Revision, require: Callable[[], None]) -> None:
+def make_room(context: Context, client: Client, revision: Revision, require: Callable[[], None]) -> None:
     """Unload on-demand packages, the least recently used first, until `require` raises CapacityError no more.
 
     Those in use stay. Raises CapacityError where even that is not enough.
@@ -73,35 +76,35 @@ def make_room(serving: Serving, client: Client, revision: Revision, require: Cal
     while True:
         try:
             require()
-            require_host(serving, client, revision)
+            require_host(context, client, revision)
             return
         except CapacityError:
-            if (name := _least_recent(serving, client, revision.name)) is None:
+            if (name := _least_recent(context, client, revision.name)) is None:
                 raise
-            serving.manager.waiting(f"{name} is unloaded to make room for {revision.name}.")
-            serving.withdraw(client, name)
+            context.warn(f"{name} is unloaded to make room for {revision.name}.")
+            withdraw(context, client, name)
 
 
-def _least_recent(serving: Serving, client: Client, but: str) -> str | None:
+def _least_recent(context: Context, client: Client, but: str) -> str | None:
     """The on-demand package whose last request is the oldest, among those that nobody uses."""
     last = {each.name: each.last_inference_ms for each in client.statistics()}
-    names = [record.package.name for record in on_demand(serving)]
-    free = [name for name in names if name != but and name in last and not serving.users(name)]
+    names = [record.package.name for record in on_demand(context)]
+    free = [name for name in names if name != but and name in last and not users(context, name)]
     return min(free, key=lambda name: last[name], default=None)
 
 
-def require_host(serving: Serving, client: Client, revision: Revision) -> None:
+def require_host(context: Context, client: Client, revision: Revision) -> None:
     """Raise CapacityError where the machine's memory is too small for what a revision, or the one before, took here.
 
     What was never loaded here is not known, and tried. Servers of other machines say nothing of their memory.
     """
-    catalogue = serving.manager.catalogue
+    catalogue = context.catalogue
     before = catalogue.revision(revision.name.removesuffix(NEXT))
     digests = [revision.digest, *([before.digest] if before else [])]
     known = next(filter(None, (catalogue.artefacts.memory(digest, HOST) for digest in digests)), None)
-    if serving.server is None or serving.manager.server is not None or known is None or client.ready(revision.name):
+    if own_server(context) is None or known is None or client.ready(revision.name):
         return
-    room, how = _room(serving)
+    room, how = _room(context)
     if known > room:
         raise CapacityError(
             f"it took {known // _MIB} MiB when it was loaded last, and {max(0, room) // _MIB} MiB are free ({how})",
@@ -110,17 +113,18 @@ def require_host(serving: Serving, client: Client, revision: Revision) -> None:
         )
 
 
-def remember_host(serving: Serving, revision: Revision) -> None:
+def remember_host(context: Context, revision: Revision) -> None:
     """Keep what a loaded revision takes of the machine's memory."""
-    if serving.server is None or serving.manager.server is not None:
+    server = own_server(context)
+    if server is None:
         return
     names = {model.name for model in revision.models}
-    size = sum(each.taken for each in processes(serving.server) if each.model in names)
+    size = sum(each.taken for each in processes(server) if each.model in names)
     if size:
-        serving.manager.catalogue.artefacts.put_memory(revision.digest, HOST, size)
+        context.catalogue.artefacts.put_memory(revision.digest, HOST, size)
 
 
-def _room(serving: Serving) -> tuple[int, str]:
+def _room(context: Context) -> tuple[int, str]:
     """Bytes, and what they are."""
     limit = os.environ.get(LIMIT)
     if limit is None:
@@ -128,5 +132,6 @@ def _room(serving: Serving) -> tuple[int, str]:
         return int(memory.available - _RESERVE * memory.total), "of this machine"
     if not limit.isdecimal():
         raise UsageError(f"{limit!r} is no number of MiB", where=LIMIT, do="give a whole number")
-    taken = sum(each.taken for each in processes(serving.server) if each.model) if serving.server else 0
+    server = own_server(context)
+    taken = sum(each.taken for each in processes(server) if each.model) if server else 0
     return int(limit) * _MIB - taken, f"of the {limit} that {LIMIT} allows"

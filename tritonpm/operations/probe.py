@@ -14,6 +14,7 @@ import psutil
 from tritonpm.convert.agreement import judged
 from tritonpm.core.errors import InferenceError, ServerError
 from tritonpm.core.tensors import Array, as_served, compare, guesses, load_npz, save_npz
+from tritonpm.operations.optimize.state import made as made_of
 from tritonpm.settings.settings import PRECISIONS
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from tritonpm.catalogue import Record
     from tritonpm.core.types import Optimised, Sample, Signature
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client
 
 # How far an answer may lie from the expected one: runtimes reorder FP32 sums, which costs the last three digits or so.
@@ -30,20 +31,20 @@ _REFERENCE_SECONDS = 600.0  # for the original to answer on this machine
 Arrays = dict[str, Array]
 
 
-def probe(manager: Manager, client: Client, record: Record, *, model: str = "") -> str:
+def probe(context: Context, client: Client, record: Record, *, model: str = "") -> str:
     """Infer and compare; what was proved, in a few words. Raises ServerError, InferenceError.
 
     `model` is what to ask where that is not the package's public name.
     """
     name = model or record.package.name
-    made, signature = manager.optimising.made(record), client.metadata(name)
+    made, signature = made_of(context, record), client.metadata(name)
     samples = samples_of(record)
     if not samples and not _unverified(made):
         batch = 1 if client.config(name).get("max_batch_size") else None
         _require_finite(_guessed(client, name, signature, batch)[1])
         return "answered a synthesized input; the package has no samples to compare with"
     compared = 0
-    for what, inputs, expected in _trials(manager, client, record, name, made, signature):
+    for what, inputs, expected in _trials(context, client, record, name, made, signature):
         answer = client.infer(name, as_served(inputs, signature.inputs))
         _require_finite(answer)
         if difference := _apart(record, made, as_served(expected, signature.outputs), answer):
@@ -66,12 +67,12 @@ def _unverified(made: dict[str, Optimised]) -> bool:
 
 
 def _trials(
-    manager: Manager, client: Client, record: Record, name: str, made: dict[str, Optimised], signature: Signature
+    context: Context, client: Client, record: Record, name: str, made: dict[str, Optimised], signature: Signature
 ) -> Iterator[tuple[str, Arrays, Arrays]]:
     """(what, inputs, expected answer): the samples, with the original's answers where nothing else was proved."""
 
     def arrays(path: str | None) -> Arrays:
-        return load_npz(manager.blobs.path(record.package.file(path).digest)) if path else {}
+        return load_npz(context.blobs.path(record.package.file(path).digest)) if path else {}
 
     listed = [(f"the sample {s.inputs}", arrays(s.inputs), arrays(s.outputs)) for s in samples_of(record)]
     if not _unverified(made):
@@ -80,32 +81,32 @@ def _trials(
     if not listed:
         batch = 1 if client.config(name).get("max_batch_size") else None
         listed = [("a synthesized input", _guessed(client, name, signature, batch)[0], {})]
-    answers = _references(manager, record, [inputs for _, inputs, _ in listed])
+    answers = _references(context, record, [inputs for _, inputs, _ in listed])
     for (what, inputs, _), answer in zip(listed, answers, strict=True):
         yield what, inputs, answer
 
 
-def _references(manager: Manager, record: Record, inputs: list[Arrays]) -> list[Arrays]:
+def _references(context: Context, record: Record, inputs: list[Arrays]) -> list[Arrays]:
     """What the original models answer. Raises OptimisationError where they do not run here."""
-    from tritonpm.operations.optimize.stage_inputs import Limits, Materials
+    from tritonpm.operations.optimize.stage_inputs import Limits, StageInputs
 
-    with manager.workspace.scratch("probe") as folder:
+    with context.workspace.scratch("probe") as folder:
         limits = Limits(_REFERENCE_SECONDS, psutil.virtual_memory().total // 2)
         paths = []
         for number, arrays in enumerate(inputs):
             paths.append(str(folder / f"input-{number}.npz"))
             save_npz(folder / f"input-{number}.npz", arrays)
-        captured = Materials(manager, record, folder, limits).captured(tuple(paths))
+        captured = StageInputs(context, record, folder, limits).captured(tuple(paths))
         return [load_npz(captured / f"answer-{number}.npz") for number in range(len(inputs))]
 
 
 def _apart(record: Record, made: dict[str, Optimised], expected: Arrays, answer: Arrays) -> str:
     """ "" where the answer is the expected one, as exactly as its precision allows."""
-    lowest = max((one.precision for one in made.values()), key=PRECISIONS.index, default="FP32")
-    if lowest == "FP32":
+    coarsest = max((one.precision for one in made.values()), key=PRECISIONS.index, default="FP32")
+    if coarsest == "FP32":
         return compare(expected, answer, rtol=RTOL, atol=ATOL)
     task, tolerances = record.package.stages[-1].task, record.settings.tolerances
-    return judged(expected, answer, precision=lowest, task=task, tolerances=tolerances).reason if expected else ""
+    return judged(expected, answer, precision=coarsest, task=task, tolerances=tolerances).reason if expected else ""
 
 
 def _guessed(client: Client, name: str, signature: Signature, batch: int | None) -> tuple[Arrays, Arrays]:

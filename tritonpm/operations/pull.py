@@ -16,7 +16,7 @@ from tritonpm.registry import signing
 
 if TYPE_CHECKING:
     from tritonpm.operations import views
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import Context
     from tritonpm.operations.switch import Switching
     from tritonpm.registry import Pushed
     from tritonpm.registry.transfer import Bounds
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 class Sharing:
     """The registries, seen from a manager's workspace."""
 
-    def __init__(self, manager: Manager, bounds: Bounds | None = None) -> None:
-        self.manager, self.bounds = manager, bounds
+    def __init__(self, context: Context, bounds: Bounds | None = None) -> None:
+        self.context, self.bounds = context, bounds
 
     def pull(self, url: str, *, digest: str = "", name: str | None = None, **told: Any) -> views.PackageDetails:
         """Fetch a package and import it, with what `import` takes. Raises RegistryError and what `import` raises."""
         if name is not None:
-            self.manager.catalogue.require_free(name)
+            self.context.catalogue.require_free(name)
         with self._fetched(url, digest) as file:
-            return self.manager.import_package(file, name=name, **told)
+            return import_package(self.context, file, name=name, **told)
 
     def upgrade(
         self, switching: Switching, name: str, url: str, *, digest: str = "", allow_code: bool = False
     ) -> views.Loaded | None:
         """Fetch a package and put it in the place of one that is there. Raises what `pull` and `upgrade` raise."""
-        self.manager.catalogue.get(name)
+        self.context.catalogue.get(name)
         with self._fetched(url, digest) as file:
             return switching.upgrade(name, file, allow_code=allow_code)
 
@@ -48,13 +48,13 @@ class Sharing:
 
         An address that ends in a slash is a folder: there the file is called NAME-VERSION.zip.
         """
-        package, module = self.manager.catalogue.get(name).package, registry.module(url)
-        with self.manager.workspace.scratch("push") as folder:
-            file = self.manager.export(name, folder / f"{name}.zip")
+        package, module = self.context.catalogue.get(name).package, registry.module(url)
+        with self.context.workspace.scratch("push") as folder:
+            file = export(self.context, name, folder / f"{name}.zip")
             if signer:
                 signing.sign(file, signer)
             target = f"{url}{name}-{package.version}.zip" if url.endswith("/") else url
-            with self.manager.progress(f"Putting {file.name}"):
+            with self.context.progress(f"Putting {file.name}"):
                 return module.push(file, target, force=force)
 
     def kept(self, url: str, digest: str = "") -> Path:
@@ -77,7 +77,7 @@ class Sharing:
         try:
             with (
                 FileLock(folder.with_suffix(".lock"), timeout=0),
-                self.manager.progress(f"Fetching {registry.file_name(url)}") as report,
+                self.context.progress(f"Fetching {registry.file_name(url)}") as report,
             ):
                 return module.fetch(url, folder, Task(digest, self.bounds or Bounds(), report))
         except Timeout:
@@ -94,4 +94,4 @@ class Sharing:
 
     def _place(self, url: str, digest: str) -> Path:
         key = hashlib.sha256(f"{url}\n{digest}".encode()).hexdigest()[:16]
-        return self.manager.workspace.quarantine / key
+        return self.context.workspace.quarantine / key

@@ -21,7 +21,7 @@ from tritonpm.triton.ensembles import foreign_users
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Revision
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import Context
     from tritonpm.operations.serving import Serving
     from tritonpm.repository.records import Kept, StoredFile
     from tritonpm.triton.client import Client
@@ -53,14 +53,14 @@ def opened(url: str) -> Store:
     return Store(located(url))
 
 
-def publish(manager: Manager, names: Sequence[str], store: Store, *, anew: bool = False) -> list[Published]:
+def publish(context: Context, names: Sequence[str], store: Store, *, anew: bool = False) -> list[Published]:
     """Bring packages, as their settings ask for, into a store; all of them where none is named.
 
     Raises NotFoundError and NotOptimisedError before anything is sent, StorageError.
     """
-    wanted = names or [entry.name for entry in manager.catalogue.packages()]
-    revisions = [manager.rendered(name) for name in wanted]
-    return [_published(manager, revision, store, anew) for revision in revisions]
+    wanted = names or [entry.name for entry in context.catalogue.packages()]
+    revisions = [wanted_revision(context, name) for name in wanted]
+    return [_published(context, revision, store, anew) for revision in revisions]
 
 
 def load(serving: Serving, name: str, store: Store, *, probe: bool = True, timeout: float = 300.0) -> views.Loaded:
@@ -69,18 +69,18 @@ def load(serving: Serving, name: str, store: Store, *, probe: bool = True, timeo
     Raises ServerError; what was current in the store is so again then. The catalogue's status is the workspace's own
     server's, and stays as it is.
     """
-    manager = serving.manager
-    manager.optimising.ensure(name)
-    record, revision = manager.catalogue.get(name), manager.rendered(name)
+    context = serving.manager
+    ensure(context, name)
+    record, revision = context.catalogue.get(name), wanted_revision(context, name)
     with serving.client(load_timeout=timeout) as client:
         if not client.live():
             raise ServerError("no Triton answers", where=client.where, do="start one, or check the URL")
         before = switches(store, name)
-        _published(manager, revision, store, False)
+        _published(context, revision, store, False)
         try:
-            with manager.progress(f"Loading {name}"):
+            with context.progress(f"Loading {name}"):
                 _load(client, store, revision, timeout)
-                proved = probing.probe(manager, client, record) if probe else "not probed"
+                proved = probing.probe(context, client, record) if probe else "not probed"
         except TritonpmError as error:
             with suppress(TritonpmError):  # the first error is the one to tell
                 _take_back(client, store, name, before)
@@ -133,9 +133,9 @@ def _paths(revisions: Iterable[Kept]) -> set[str]:
     return {file.path for each in revisions for file in each.record.files}
 
 
-def _published(manager: Manager, revision: Revision, store: Store, anew: bool) -> Published:
-    with manager.progress(f"Publishing {revision.name}") as report:
-        sent = send(store, revision, manager.blobs, report, anew=anew)
+def _published(context: Context, revision: Revision, store: Store, anew: bool) -> Published:
+    with context.progress(f"Publishing {revision.name}") as report:
+        sent = send(store, revision, context.blobs, report, anew=anew)
     served = versions(immutable(revision).models[-1])
     return Published(revision.name, store.url, revision.digest, served, sent)
 

@@ -1,83 +1,92 @@
-"""From a package in the catalogue to the revision that its settings ask for; the proofs of batch axes on the way."""
+"""`tritonpm render`: from a package to the revision that its settings ask for, and into a folder of the user's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.core.types import BatchAxis, File, Optimised, Package, Revision
-from tritonpm.settings.settings import Settings
+from tritonpm.core.types import BatchAxis, Optimised, Package, Revision
+from tritonpm.operations.batch_axes import Place, batch_axes, in_blobs
+from tritonpm.operations.optimize.state import required
 
 if TYPE_CHECKING:
-    from tritonpm.operations.manager import Manager
+    from tritonpm.catalogue import Record
+    from tritonpm.operations.context import Context
+    from tritonpm.settings.settings import Settings
 
-Place = Callable[[File], Path]
 
-
+@dataclass(frozen=True)
 class Rendering:
-    """What a manager's packages are as model repositories; `place` says where their files lie, if not in blobs."""
+    """What was written where."""
 
-    def __init__(self, manager: Manager) -> None:
-        self.manager = manager
+    name: str
+    revision: str
+    models: tuple[str, ...]
+    notes: tuple[str, ...]
 
-    def revision(
-        self,
-        package: Package,
-        settings: Settings,
-        axes: Mapping[str, BatchAxis] | None = None,
-        place: Place | None = None,
-        *,
-        optimised: Mapping[str, Optimised] | None = None,
-    ) -> Revision:
-        """The revision of a package with these settings. Raises RuleError, RenderError."""
-        from tritonpm.hardware import target
-        from tritonpm.operations.version_folders import numbered, policy
-        from tritonpm.repository.render import render
-        from tritonpm.settings import require
 
-        place = place or self._blob
-        axes = axes or self.axes(package, place)
-        require(package, settings, axes, target())
-        configs = self.configs(package, place)
-        version, earlier = numbered(self.manager.catalogue, package, settings)
-        return render(
-            package, policy(settings), target(), axes,
-            optimised=optimised, configs=configs, templates=self.manager.workspace.templates,
-            version=version, earlier=earlier,
-        )  # fmt: skip
+def render(context: Context, name: str, folder: Path) -> Rendering:
+    """Write a package's repository into a folder of the user's; the files are copies.
 
-    def axes(self, package: Package, place: Place | None = None) -> dict[str, BatchAxis]:
-        """What is known of each stage's batch axis; proved once for each content."""
-        from tritonpm.convert.batch import PROOF, prove
+    Raises NotFoundError, NotOptimisedError, RuleError, RenderError, StorageError.
+    """
+    from tritonpm.repository.publish import publish
 
-        place = place or self._blob
-        axes = {}
-        for stage in package.stages:
-            content = package.file(stage.model).digest if stage.model else package.digest
-            key = f"{content} {PROOF} {stage.format.value} {'adopted' if stage.config else ''}"
-            axis = self.manager.catalogue.axis(key)
-            if axis is None or (axis.artefact and not self.manager.blobs.has(axis.artefact)):
-                with (
-                    self.manager.progress(f"Proving the batch axis of {stage.name}"),
-                    self.manager.workspace.scratch("axis") as folder,
-                ):
-                    files = {path: place(package.file(path)) for path in stage.files}
-                    samples = [place(package.file(sample.inputs)) for sample in stage.samples]
-                    axis, rewritten = prove(stage, files, samples, folder)
-                    if rewritten and axis.artefact:
-                        self.manager.blobs.put(rewritten, axis.artefact, move=True)
-                self.manager.catalogue.put_axis(key, axis)
-            axes[stage.name] = axis
-        return axes
+    revision = wanted_revision(context, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".tritonpm-", dir=folder.parent) as staging:
+        publish(revision, folder, Path(staging), context.blobs.path, link=False)
+    notes = tuple(note for model in revision.models for note in model.notes)
+    return Rendering(name, revision.digest[:16], tuple(model.name for model in revision.models), notes)
 
-    def configs(self, package: Package, place: Place) -> dict[str, str]:
-        """The config.pbtxt of each adopted stage."""
-        return {
-            stage.name: place(package.file(stage.config)).read_text(encoding="utf-8")
-            for stage in package.stages
-            if stage.config
-        }
 
-    def _blob(self, file: File) -> Path:
-        return self.manager.blobs.path(file.digest)
+def wanted_revision(context: Context, name: str) -> Revision:
+    """What the settings ask for. Raises NotOptimisedError where some of it was not made yet."""
+    record = context.catalogue.get(name)
+    return revision_of(context, record.package, record.settings, optimised=required(context, record))
+
+
+def trial_revision(context: Context, record: Record, name: str, **changes: object) -> Revision:
+    """What a package would be under another name and with other settings, for a server that only measures it."""
+    from tritonpm.settings import changed
+
+    settings = changed(record.settings, changes)
+    package = replace(record.package, name=name)
+    return revision_of(context, package, settings, optimised=required(context, record))
+
+
+def revision_of(
+    context: Context,
+    package: Package,
+    settings: Settings,
+    axes: Mapping[str, BatchAxis] | None = None,
+    place: Place | None = None,
+    *,
+    optimised: Mapping[str, Optimised] | None = None,
+) -> Revision:
+    """The revision of a package with these settings. Raises RuleError, RenderError: it cannot be served so."""
+    from tritonpm.operations.version_folders import numbered, policy
+    from tritonpm.repository.render import render as rendered
+    from tritonpm.settings import require
+
+    place = place or in_blobs(context)
+    axes = axes or batch_axes(context, package, place)
+    require(package, settings, axes, context.target)
+    version, earlier = numbered(context.catalogue, package, settings)
+    return rendered(
+        package, policy(settings), context.target, axes,
+        optimised=optimised, configs=configs(package, place), templates=context.workspace.templates,
+        version=version, earlier=earlier,
+    )  # fmt: skip
+
+
+def configs(package: Package, place: Place) -> dict[str, str]:
+    """The config.pbtxt of each adopted stage."""
+    return {
+        stage.name: place(package.file(stage.config)).read_text(encoding="utf-8")
+        for stage in package.stages
+        if stage.config
+    }

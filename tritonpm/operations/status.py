@@ -1,47 +1,90 @@
-"""How the models on a server stand: the server's side and the workspace's, side by side."""
+"""`tritonpm status`: how the models on a server stand, the server's side and the workspace's, side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tritonpm.operations import views
+from tritonpm.operations.drift import drift
+from tritonpm.operations.server import connect, has_server
 from tritonpm.settings.advice import batch_advice
 
 if TYPE_CHECKING:
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client, Statistics
 
 
-def models(manager: Manager, client: Client) -> Iterator[views.ModelView]:
+@dataclass(frozen=True)
+class ModelView:
+    """A model on the server beside the packages it belongs to ("" where it is foreign)."""
+
+    name: str
+    version: str
+    state: str
+    reason: str
+    package: str
+    status: str
+    inferences: int
+    failures: int
+    instances: int | None = None  # on all devices; None for an ensemble and for what is not loaded
+    queue_us: float | None = None  # the average wait of a request since it was loaded, in µs
+    last_inference: str = ""  # ISO 8601, "" for never
+
+
+@dataclass(frozen=True)
+class StatusView:
+    """The server's side and the workspace's, together. `state` is live, not live or stopped."""
+
+    server: str
+    state: str
+    version: str
+    models: tuple[ModelView, ...]
+    advice: tuple[str, ...] = ()  # on settings, from what ran
+    drift: tuple[str, ...] = ()  # where the server serves something else than the catalogue says
+
+
+def status(context: Context) -> StatusView:
+    """The server's side and the workspace's."""
+    if not has_server(context):
+        return StatusView("none", "stopped", "", ())
+    with connect(context) as client:
+        if not client.live():
+            return StatusView(client.where, "not live", "", ())
+        models = tuple(_models(context, client))
+        apart = tuple(drift(context, client))
+        return StatusView(client.where, "live", client.server_version(), models, tuple(_advice(context, client)), apart)
+
+
+def _models(context: Context, client: Client) -> Iterator[ModelView]:
     """Every model and version that the server knows, with what it did and which packages it is of."""
-    owners = _owners(manager)
-    statuses = {entry.name: entry.status for entry in manager.catalogue.packages()}
+    owners = _owners(context)
+    statuses = {entry.name: entry.status for entry in context.catalogue.packages()}
     counted = {(each.name, each.version): each for each in client.statistics()}
     for state in client.index():
         of, count = owners.get(state.name, []), counted.get((state.name, state.version))
         status = statuses.get(of[0], "") if of else ""
         instances = _instances(client.config(state.name, state.version)) if state.state == "READY" else None
-        yield views.ModelView(
+        yield ModelView(
             state.name, state.version, state.state or "NOT LOADED", state.reason, ", ".join(of), status,
             instances=instances, **_figures(count),
         )  # fmt: skip
 
 
-def advice(manager: Manager, client: Client) -> Iterator[str]:
+def _advice(context: Context, client: Client) -> Iterator[str]:
     """What the batches that ran say about a package's batch size."""
-    owners = _owners(manager)
+    owners = _owners(context)
     for each in client.statistics():
         most = int(client.config(each.name).get("max_batch_size") or 0) if each.name in owners else 0
         if said := batch_advice(most, each.batches):
             yield f"{each.name}: {said}"
 
 
-def _owners(manager: Manager) -> dict[str, list[str]]:
+def _owners(context: Context) -> dict[str, list[str]]:
     """Model name → the packages that have it; cascades may share a member."""
     found: dict[str, list[str]] = {}
-    for revision in manager.catalogue.published():
+    for revision in context.catalogue.published():
         for model in revision.models:
             found.setdefault(model.name, []).append(revision.name)
     return {name: sorted(of) for name, of in found.items()}

@@ -17,7 +17,7 @@ from tritonpm.repository.config import instances
 
 if TYPE_CHECKING:
     from tritonpm.fleet.waves import Pace
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import Context
     from tritonpm.operations.serving import Serving
 
 _MIB = 1 << 20
@@ -58,28 +58,28 @@ class Plan:
 class Placing:
     """The placements of a context."""
 
-    def __init__(self, serving: Serving, context: str, pace: Pace) -> None:
-        self.fleet, self.rolling = Fleet(serving, context), Rolling(serving, context, pace)
-        self.manager = serving.manager
+    def __init__(self, serving: Serving, fleet: str, pace: Pace) -> None:
+        self.fleet, self.rolling = Fleet(serving, fleet), Rolling(serving, fleet, pace)
+        self.context = serving.manager
 
     def plan(
         self, names: Sequence[str] = (), *, replicas: int = 1, spread: str = "", apart: Iterable[Sequence[str]] = ()
     ) -> Plan:
         """Where the named packages shall be, or all, beside those that are placed. Raises UsageError, NotFoundError."""
-        context = self.fleet.context
-        unknown = [server.name for server in context.servers if not server.memory_mb]
+        fleet = self.fleet.context
+        unknown = [server.name for server in fleet.servers if not server.memory_mb]
         if unknown:
-            do = f"`tritonpm context add {context.name} --url URL --memory-mb N`"
+            do = f"`tritonpm context add {fleet.name} --url URL --memory-mb N`"
             raise UsageError(f"nobody said what models may take on {', '.join(unknown)}", do=do)
-        wanted = names or [entry.name for entry in self.manager.catalogue.packages()]
-        present = {name: [server.name for server in context.on(name)] for name in context.placed}
+        wanted = names or [entry.name for entry in self.context.catalogue.packages()]
+        present = {name: [server.name for server in fleet.on(name)] for name in fleet.placed}
         counts = {**{name: len(where) for name, where in present.items()}, **dict.fromkeys(wanted, replicas)}
-        known = {name: memory_of(self.manager, name) for name in counts}
+        known = {name: memory_of(self.context, name) for name in counts}
         needs = [Need(name, known[name][0], count) for name, count in counts.items()]
-        rooms = [Room(server.name, server.memory_mb, server.labels) for server in context.servers]
+        rooms = [Room(server.name, server.memory_mb, server.labels) for server in fleet.servers]
         found = place(needs, rooms, present=present, apart=apart, spread=spread)
         packages = tuple(_of_package(name, known[name], found, present.get(name, [])) for name in sorted(counts))
-        return Plan(context.name, packages, tuple(_of_server(room, packages) for room in rooms))
+        return Plan(fleet.name, packages, tuple(_of_server(room, packages) for room in rooms))
 
     def applied(self, plan: Plan) -> Iterator[str]:
         """Load and unload as planned: what was done. Raises CapacityError before anything is done; ServerError."""
@@ -96,13 +96,13 @@ class Placing:
                 yield f"Unloaded {each.package} from {', '.join(each.unload)}."
 
 
-def memory_of(manager: Manager, name: str) -> tuple[int, str]:
+def memory_of(context: Context, name: str) -> tuple[int, str]:
     """MiB that a package takes on a server, and how that is known. Raises NotFoundError, NotOptimisedError."""
-    record, revision = manager.catalogue.get(name), manager.rendered(name)
+    record, revision = context.catalogue.get(name), wanted_revision(context, name)
     stages = [record.settings.for_stage(stage.name) for stage in record.package.stages]
     on_gpu = any(own.on_gpu for own in stages)
     devices = [gpu.name for gpu in target().gpus] if on_gpu else [HOST]
-    sizes = [manager.catalogue.artefacts.memory(revision.digest, device) for device in devices]
+    sizes = [context.catalogue.artefacts.memory(revision.digest, device) for device in devices]
     measured = max((size for size in sizes if size is not None), default=None)
     count = sum(instances(own, target(), record.package) for own in stages)
     weights = sum(file.size for file in record.package.files) // len(stages)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tritonpm.catalogue import Source
 from tritonpm.core.errors import BusyError, NotFoundError, TritonpmError
 from tritonpm.fleet import journal
-from tritonpm.fleet.context import Context, Contexts
+from tritonpm.fleet.context import Contexts, FleetContext
 from tritonpm.fleet.journal import MOVING, PROVING, Rollout
 from tritonpm.fleet.waves import Pace, size_of
 from tritonpm.operations.fleet.run import RolledOut, Run
@@ -32,13 +32,13 @@ _DEFAULT = Pace()
 class Rolling(Switching):
     """The live changes of a workspace's packages, on all servers of a context."""
 
-    def __init__(self, serving: Serving, context: str = "", pace: Pace = _DEFAULT) -> None:
+    def __init__(self, serving: Serving, fleet: str = "", pace: Pace = _DEFAULT) -> None:
         super().__init__(serving)
-        self.pace, self.state = pace, self.manager.workspace.state
-        self.name = self._contexts.get(context).name
+        self.pace, self.state = pace, self.context.workspace.state
+        self.name = self._contexts.get(fleet).name
 
     @property
-    def context(self) -> Context:
+    def fleet(self) -> FleetContext:
         """The context as it is now. Raises NotFoundError."""
         return self._contexts.get(self.name)
 
@@ -47,24 +47,24 @@ class Rolling(Switching):
 
         Raises ServerError; every server then serves what it served before.
         """
-        there, more = self.context.on(name), self.context.named(servers)
-        chosen = {server.name: server for server in (*there, *more)} or {s.name: s for s in self.context.servers}
+        there, more = self.fleet.on(name), self.fleet.named(servers)
+        chosen = {server.name: server for server in (*there, *more)} or {s.name: s for s in self.fleet.servers}
         return self._roll(name, lambda: None, tuple(chosen.values()))
 
     def _switch(self, name: str, change: Callable[[], None]) -> RolledOut:
         """What `set`, `upgrade` and `roll_back` do, on every server that serves the package."""
-        self.manager.catalogue.get(name)
-        servers = self.context.on(name)
+        self.context.catalogue.get(name)
+        servers = self.fleet.on(name)
         if not servers:
-            do = f"`tritonpm fleet load {name} --context {self.context.name}`"
-            raise NotFoundError(f"no server of {self.context.name} serves {name}", do=do)
+            do = f"`tritonpm fleet load {name} --context {self.fleet.name}`"
+            raise NotFoundError(f"no server of {self.fleet.name} serves {name}", do=do)
         return self._roll(name, change, servers)
 
     def finish(self, rollout: Rollout) -> RolledOut | None:
         """Go on with a roll-out whose manager was killed; None where it was undone. Raises ServerError."""
         names = rollout.servers
-        run = self._run(tuple(server for server in self.context.servers if server.name in names), rollout)
-        with self.manager.changing(f"finish the roll-out of {rollout.package}"):
+        run = self._run(tuple(server for server in self.fleet.servers if server.name in names), rollout)
+        with changing(self.context, f"finish the roll-out of {rollout.package}"):
             if rollout.phase == MOVING:
                 return self._carried_out(run)
             run.undo()
@@ -74,9 +74,9 @@ class Rolling(Switching):
         run = self._begun(name, servers)
         try:
             change()
-            self.manager.optimising.ensure(name)
-            with self.manager.changing(f"roll out {name}"):
-                run.note(made=self._source(name), revision=self.manager.rendered(name))
+            ensure(self.context, name)
+            with changing(self.context, f"roll out {name}"):
+                run.note(made=self._source(name), revision=wanted_revision(self.context, name))
                 return self._carried_out(run)
         except BaseException:
             with suppress(TritonpmError):  # the first error is the one to tell
@@ -86,16 +86,16 @@ class Rolling(Switching):
     def _begun(self, name: str, servers: tuple[Server, ...]) -> Run:
         """Everything that can be refused before anything is changed, then the journal's entry."""
         size_of(self.pace.wave, len(servers))
-        others = [each.name for each in self._contexts.serving(name) if each.name != self.context.name]
+        others = [each.name for each in self._contexts.serving(name) if each.name != self.fleet.name]
         if others:
             do = f"`tritonpm fleet unload {name} --context {others[0]}` first"
             raise BusyError(f"{name} is on the servers of {others[0]}", do=do)
-        before, published = self._source(name), self.manager.catalogue.revision(name)
+        before, published = self._source(name), self.context.catalogue.revision(name)
         journal.require_none(self.state)
         names = tuple(server.name for server in servers)
-        run = self._run(servers, Rollout(self.context.name, name, PROVING, names, (), before, published))
+        run = self._run(servers, Rollout(self.fleet.name, name, PROVING, names, (), before, published))
         had = run.have()
-        with self.manager.changing(f"roll out {name}"):
+        with changing(self.context, f"roll out {name}"):
             journal.require_none(self.state)
             run.note(had=had)
         return run
@@ -115,14 +115,14 @@ class Rolling(Switching):
     def _call_off(self, rollout: Rollout) -> None:
         """Nothing has happened but the change itself; what another tritonpm has changed since then stays."""
         if journal.opened(self.state) == rollout and rollout.revision is None:
-            self.manager.put_back(rollout.package, rollout.before)
+            put_back(self.context, rollout.package, rollout.before)
             journal.close(self.state)
 
     def _run(self, servers: tuple[Server, ...], rollout: Rollout) -> Run:
-        return Run(self.manager, self.context, servers, self.pace, rollout)
+        return Run(self.context, self.fleet, servers, self.pace, rollout)
 
     def _source(self, name: str) -> Source:
-        record = self.manager.catalogue.get(name)
+        record = self.context.catalogue.get(name)
         return Source(record.package, record.settings)
 
     @property

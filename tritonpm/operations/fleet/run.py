@@ -23,8 +23,8 @@ from tritonpm.triton.ensembles import NEXT
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Revision
-    from tritonpm.fleet.context import Context, Server
-    from tritonpm.operations.manager import Manager
+    from tritonpm.fleet.context import FleetContext, Server
+    from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client
 
 T = TypeVar("T")
@@ -43,12 +43,12 @@ class Run:
     """The caller of `prove`, `move`, `finished` and `undo` holds the workspace's lock."""
 
     def __init__(
-        self, manager: Manager, context: Context, servers: tuple[Server, ...], pace: Pace, rollout: Rollout
+        self, context: Context, fleet: FleetContext, servers: tuple[Server, ...], pace: Pace, rollout: Rollout
     ) -> None:
-        self.manager, self.context, self.servers, self.pace = manager, context, servers, pace
-        self.rollout, self.name, self.state = rollout, rollout.package, manager.workspace.state
-        self.crew = Crew(context, load_timeout=pace.timeout)
-        self.shared = Shared(manager, context.repository)
+        self.context, self.fleet, self.servers, self.pace = context, fleet, servers, pace
+        self.rollout, self.name, self.state = rollout, rollout.package, context.workspace.state
+        self.crew = Crew(fleet, load_timeout=pace.timeout)
+        self.shared = Shared(context, fleet.repository)
         self.lost: dict[str, str] = {}  # server → why
         self.proved = ""
 
@@ -66,7 +66,7 @@ class Run:
     def have(self) -> tuple[str, ...]:
         """The servers that serve the package, or do not answer and shall. Raises ServerError: too many do not."""
         found = self._all(self.servers, lambda _, client: client.ready(self.name))
-        lost = [server.name for server in self.context.on(self.name) if server.name in self.lost]
+        lost = [server.name for server in self.fleet.on(self.name) if server.name in self.lost]
         return (*(outcome.server.name for outcome in found if outcome.value), *lost)
 
     def prove(self) -> None:
@@ -77,7 +77,7 @@ class Run:
         there = [server for server in self.servers if server.name in self.rollout.had]
         if not there or self._is_current(revision):
             return
-        with self.manager.catalogue.intent("prove", self._names):
+        with self.context.catalogue.intent("prove", self._names):
             self.shared.rehearse(shadow)
             for servers in self._waves(there, "Proving"):
                 self._all(servers, lambda _, client: self._prove(client, shadow))
@@ -97,17 +97,17 @@ class Run:
         """The fleet is new: remember it, and take away what nothing needs any more."""
         names = self.rollout.servers
         contexts = Contexts.of(self.state)
-        contexts.put(contexts.get(self.context.name).holding(self.name, names)).keep(self.state)
-        record = self.manager.catalogue.get(self.name)
+        contexts.put(contexts.get(self.fleet.name).holding(self.name, names)).keep(self.state)
+        record = self.context.catalogue.get(self.name)
         if record.status in ("imported", "failed"):
-            self.manager.catalogue.set_status(self.name, "ready")
-        self.crew.each(self._left, lambda _, client: rolling_steps.tidy(self.manager, client, self.name))
-        with self.manager.catalogue.intent("tidy", (self._shadow.name,)):
+            self.context.catalogue.set_status(self.name, "ready")
+        self.crew.each(self._left, lambda _, client: rolling_steps.tidy(self.context, client, self.name))
+        with self.context.catalogue.intent("tidy", (self._shadow.name,)):
             self.shared.settle(self._shadow, ())
-        self.manager.tidy(self.name)
+        tidy(self.context, self.name)
         journal.close(self.state)
         return RolledOut(
-            self.name, record.revision or 0, self.proved, self.context.name,
+            self.name, record.revision or 0, self.proved, self.fleet.name,
             tuple(server.name for server in self._left), tuple(self.lost),
         )  # fmt: skip
 
@@ -119,7 +119,7 @@ class Run:
         do = ""
         if behind:
             what += f" ({'; '.join(behind)})"
-            do = f"`tritonpm fleet sync --context {self.context.name}` once they answer"
+            do = f"`tritonpm fleet sync --context {self.fleet.name}` once they answer"
         return ServerError(f"{self.name} was not rolled out: {_said(error)}; {what}", do=do)
 
     def undo(self) -> list[str]:
@@ -131,7 +131,7 @@ class Run:
         self._take_back()
         behind = self.crew.each(self.servers, self._back)
         if self.rollout.revision:
-            with self.manager.catalogue.intent("undo", self._names):
+            with self.context.catalogue.intent("undo", self._names):
                 self.shared.settle(self._shadow, self._names)
         journal.close(self.state)
         return [_why(outcome) for outcome in behind if outcome.error]
@@ -140,10 +140,10 @@ class Run:
 
     def _prove(self, client: Client, shadow: Revision) -> None:
         if not (client.ready(self.name) and serves(client, self.revision)):
-            rolling_steps.prove(self.manager, client, self.name, shadow, timeout=self.pace.timeout)
+            rolling_steps.prove(self.context, client, self.name, shadow, timeout=self.pace.timeout)
 
     def _move(self, client: Client) -> str:
-        return rolling_steps.move(self.manager, client, self.revision, timeout=self.pace.timeout)
+        return rolling_steps.move(self.context, client, self.revision, timeout=self.pace.timeout)
 
     def _back(self, server: Server, client: Client) -> None:
         before = self.rollout.revision_before if server.name in self.rollout.had else None
@@ -151,7 +151,7 @@ class Run:
             client.unload_and_wait(self.name)
         else:
             rolling_steps.bring(client, before, timeout=self.pace.timeout)
-        rolling_steps.tidy(self.manager, client, self.name, self._names if self.rollout.revision else ())
+        rolling_steps.tidy(self.context, client, self.name, self._names if self.rollout.revision else ())
 
     # On many
 
@@ -190,7 +190,7 @@ class Run:
         planned = waves(list(servers), self.pace.wave)
         for number, wave in enumerate(planned, 1):
             names = ", ".join(server.name for server in wave)
-            self.manager.waiting(f"{what} {self.name}, wave {number} of {len(planned)}: {names}")
+            self.context.warn(f"{what} {self.name}, wave {number} of {len(planned)}: {names}")
             yield wave
 
     @property
@@ -209,18 +209,18 @@ class Run:
         return (*(model.name for model in self.revision.models), self._shadow.name)
 
     def _is_current(self, revision: Revision) -> bool:
-        current = self.manager.catalogue.revision(self.name)
+        current = self.context.catalogue.revision(self.name)
         return current is not None and current.digest == revision.digest
 
     def _take_back(self) -> None:
         """What we changed becomes what it was; what another tritonpm has changed since then stays."""
         before, made = self.rollout.before, self.rollout.made
         with suppress(NotFoundError):
-            now = self.manager.catalogue.get(self.name)
+            now = self.context.catalogue.get(self.name)
             package = before.package if made is None or now.package == made.package else now.package
             settings = before.settings if made is None or now.settings == made.settings else now.settings
             summary = views.summary(package, settings)
-            self.manager.catalogue.replace(self.name, package, settings, summary)
+            self.context.catalogue.replace(self.name, package, settings, summary)
 
 
 def _said(error: TritonpmError) -> str:

@@ -1,4 +1,4 @@
-"""The use cases of a fleet besides roll-outs: how it stands, what is mended, what is taken away, what goes where."""
+"""The use cases of a context besides roll-outs: how it stands, what is mended, what is taken away, what goes where."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import BusyError, NotFoundError, UsageError
 from tritonpm.fleet import journal
-from tritonpm.fleet.context import Access, Context, Contexts, Server, extended
+from tritonpm.fleet.context import Access, Contexts, FleetContext, Server, extended
 from tritonpm.fleet.crew import Crew
 from tritonpm.fleet.waves import Pace
 from tritonpm.operations.fleet import steps as rolling_steps
@@ -18,7 +18,7 @@ from tritonpm.operations.upkeep import serves
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Revision
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import Context
     from tritonpm.operations.serving import Serving
     from tritonpm.triton.client import Client
 
@@ -52,19 +52,19 @@ class FleetView:
 class Fleet:
     """The servers of a context of a workspace."""
 
-    def __init__(self, serving: Serving, context: str = "") -> None:
-        self.serving, self.manager = serving, serving.manager
-        self.state = self.manager.workspace.state
-        self.name = Contexts.of(self.state).get(context).name
+    def __init__(self, serving: Serving, fleet: str = "") -> None:
+        self.serving, self.context = serving, serving.manager
+        self.state = self.context.workspace.state
+        self.name = Contexts.of(self.state).get(fleet).name
 
     @property
-    def context(self) -> Context:
+    def fleet(self) -> FleetContext:
         """The context as it is now. Raises NotFoundError."""
         return Contexts.of(self.state).get(self.name)
 
     def status(self) -> FleetView:
         """Every server, asked side by side."""
-        revisions = {revision.name: revision for revision in self.manager.catalogue.published()}
+        revisions = {revision.name: revision for revision in self.context.catalogue.published()}
         contexts = Contexts.of(self.state)
 
         def look(server: Server, client: Client) -> ServerView:
@@ -78,26 +78,26 @@ class Fleet:
                 behind=tuple(sorted(wanted - set(right))),
             )
 
-        found = Crew(self.context).each(self.context.servers, look)
+        found = Crew(self.fleet).each(self.fleet.servers, look)
         rollout = journal.opened(self.state)
         unfinished = f"{rollout.package} ({rollout.phase})" if rollout else ""
-        repository = self.context.repository or str(self.manager.workspace.repository)
+        repository = self.fleet.repository or str(self.context.workspace.repository)
         servers = tuple(each.value or _unseen(each.server) for each in found)
-        return FleetView(self.context.name, repository, servers, unfinished)
+        return FleetView(self.fleet.name, repository, servers, unfinished)
 
     def sync(self, pace: Pace) -> Iterator[tuple[str, str, str]]:
         """Finish what did not end, then make every server serve what it shall: (server, what was done, why not)."""
         if rollout := journal.opened(self.state):
             rolled = Rolling(self.serving, rollout.context, pace).finish(rollout)
-            yield self.context.name, f"{'finished' if rolled else 'undid'} the roll-out of {rollout.package}", ""
+            yield self.fleet.name, f"{'finished' if rolled else 'undid'} the roll-out of {rollout.package}", ""
         contexts = Contexts.of(self.state)
 
         def mend(server: Server, client: Client) -> list[str]:
             wanted = contexts.wanted_on(server)
-            return rolling_steps.synchronised(self.manager, client, wanted, timeout=pace.timeout)
+            return rolling_steps.synchronised(self.context, client, wanted, timeout=pace.timeout)
 
-        with self.manager.changing(f"fleet sync {self.context.name}"):
-            for each in Crew(self.context, load_timeout=pace.timeout).each(self.context.servers, mend):
+        with changing(self.context, f"fleet sync {self.fleet.name}"):
+            for each in Crew(self.fleet, load_timeout=pace.timeout).each(self.fleet.servers, mend):
                 yield each.server.name, ", ".join(each.value or ()), str(each.error or "")
 
     def unload(self, name: str, servers: Iterable[str] = (), *, force: bool = False) -> list[tuple[str, str]]:
@@ -105,24 +105,24 @@ class Fleet:
 
         Raises NotFoundError, BusyError while it is in use.
         """
-        there, named = self.context.on(name), self.context.named(servers)
+        there, named = self.fleet.on(name), self.fleet.named(servers)
         chosen = tuple(server for server in there if server in named or not named)
         if not chosen:
-            raise NotFoundError(f"no server of {self.context.name} serves {name}", do="`tritonpm fleet status`")
+            raise NotFoundError(f"no server of {self.fleet.name} serves {name}", do="`tritonpm fleet status`")
         left = [server.name for server in there if server not in chosen]
-        crew = Crew(self.context)
+        crew = Crew(self.fleet)
         if not force:
-            self.manager.require_unleased(name)
+            require_unleased(self.context, name)
             self._require_quiet(crew, name, chosen)
 
         def take(_: Server, client: Client) -> None:
             client.unload_and_wait(name)
-            rolling_steps.tidy(self.manager, client, name)
+            rolling_steps.tidy(self.context, client, name)
 
-        with self.manager.changing(f"fleet unload {name}"):
+        with changing(self.context, f"fleet unload {name}"):
             journal.require_none(self.state)
             contexts = Contexts.of(self.state)
-            contexts.put(contexts.get(self.context.name).holding(name, left)).keep(self.state)
+            contexts.put(contexts.get(self.fleet.name).holding(name, left)).keep(self.state)
             return [(each.server.name, each.error.what) for each in crew.each(chosen, take) if each.error]
 
     def _require_quiet(self, crew: Crew, name: str, servers: Iterable[Server]) -> None:
@@ -141,51 +141,51 @@ class Fleet:
 
 
 def add(
-    manager: Manager, name: str, servers: Iterable[Server], access: Access, repository: str | None = None
-) -> Context:
+    context: Context, name: str, servers: Iterable[Server], access: Access, repository: str | None = None
+) -> FleetContext:
     """Make a context, or add servers to it; a server that is known gets other labels and memory. Raises UsageError."""
     from tritonpm.triton.client import address
 
     servers = list(servers)
     for server in servers:
         address(server.url)
-    with manager.changing(f"context add {name}"):
-        contexts = Contexts.of(manager.workspace.state)
-        context = extended(contexts.contexts.get(name), name, servers, access, repository)
-        if not context.servers:
+    with changing(context, f"context add {name}"):
+        contexts = Contexts.of(context.workspace.state)
+        fleet = extended(contexts.contexts.get(name), name, servers, access, repository)
+        if not fleet.servers:
             raise UsageError(f"{name} has no server yet", do="give --url")
-        contexts.put(context).keep(manager.workspace.state)
+        contexts.put(fleet).keep(context.workspace.state)
     return context
 
 
-def use(manager: Manager, name: str) -> None:
+def use(context: Context, name: str) -> None:
     """The context that is meant where none is named. Raises NotFoundError."""
-    with manager.changing(f"context use {name}"):
-        contexts = Contexts.of(manager.workspace.state)
-        replace(contexts, current=contexts.get(name).name).keep(manager.workspace.state)
+    with changing(context, f"context use {name}"):
+        contexts = Contexts.of(context.workspace.state)
+        replace(contexts, current=contexts.get(name).name).keep(context.workspace.state)
 
 
-def remove(manager: Manager, name: str, servers: Iterable[str] = (), *, force: bool = False) -> None:
+def remove(context: Context, name: str, servers: Iterable[str] = (), *, force: bool = False) -> None:
     """Forget a context, or some of its servers; they serve on. Raises NotFoundError, BusyError."""
-    state = manager.workspace.state
-    with manager.changing(f"context remove {name}"):
+    state = context.workspace.state
+    with changing(context, f"context remove {name}"):
         journal.require_none(state)
         contexts = Contexts.of(state)
-        context = contexts.get(name)
-        if chosen := context.named(servers):
-            left = tuple(server for server in context.servers if server not in chosen)
-            contexts.put(_only(context, left)).keep(state)
+        fleet = contexts.get(name)
+        if chosen := fleet.named(servers):
+            left = tuple(server for server in fleet.servers if server not in chosen)
+            contexts.put(_only(fleet, left)).keep(state)
             return
-        if context.placed and not force:
-            what = f"{name} serves {', '.join(sorted(context.placed))}"
+        if fleet.placed and not force:
+            what = f"{name} serves {', '.join(sorted(fleet.placed))}"
             raise BusyError(what, do="`tritonpm fleet unload` them first, or use --force: its servers serve on")
         contexts.without(name).keep(state)
 
 
-def _only(context: Context, servers: tuple[Server, ...]) -> Context:
+def _only(fleet: FleetContext, servers: tuple[Server, ...]) -> FleetContext:
     names = {server.name for server in servers}
-    placed = {package: tuple(n for n in where if n in names) for package, where in context.placed.items()}
-    return replace(context, servers=servers, placed={package: where for package, where in placed.items() if where})
+    placed = {package: tuple(n for n in where if n in names) for package, where in fleet.placed.items()}
+    return replace(fleet, servers=servers, placed={package: where for package, where in placed.items() if where})
 
 
 def _unseen(server: Server) -> ServerView:

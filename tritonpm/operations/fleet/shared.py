@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Revision
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import Context
     from tritonpm.repository.store import Store
 
 _TICK = 1.1  # seconds; stores date objects to the second, and Triton loads again only what became newer
@@ -20,8 +20,8 @@ class Shared:
     Each step may be done again, and what is right already is left untouched.
     """
 
-    def __init__(self, manager: Manager, url: str = "") -> None:
-        self.manager, self.url = manager, url
+    def __init__(self, context: Context, url: str = "") -> None:
+        self.context, self.url = context, url
 
     @cached_property
     def store(self) -> Store | None:
@@ -33,20 +33,20 @@ class Shared:
     def rehearse(self, shadow: Revision) -> None:
         """Bring a revision there under a name of its own, with its members. Raises StorageError."""
         if self.store is None:
-            self.manager.put(shadow)
+            put(self.context, shadow)
         else:
             self._send(self.store, shadow)
 
     def exchange(self, name: str, revision: Revision) -> None:
         """Make a revision the one that is loaded under the public name from now on. Raises StorageError."""
-        self.manager.restore(name, revision)
+        restore(self.context, name, revision)
         if self.store is not None:
             time.sleep(_TICK)
             self._send(self.store, revision)
 
     def settle(self, shadow: Revision, models: tuple[str, ...]) -> None:
         """Take away a rehearsal, and of `models` what no current revision has. Raises StorageError."""
-        self.manager.settle((*models, shadow.name))
+        settle(self.context, (*models, shadow.name))
         if self.store is not None:
             from tritonpm.operations.remote_repository import prune
 
@@ -55,4 +55,4 @@ class Shared:
     def _send(self, store: Store, revision: Revision) -> None:
         from tritonpm.repository.sending import send
 
-        send(store, revision, self.manager.blobs, anew=False)
+        send(store, revision, self.context.blobs, anew=False)

@@ -1,4 +1,4 @@
-"""What is done on one server of a fleet: prove a revision, move to it, go back, tidy up. Each may be done again."""
+"""What is done on one server of a context: prove a revision, move to it, go back, tidy up. Each may be done again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from tritonpm.core.types import Revision
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client
 
 _STALE = 15.0  # seconds for which a shared folder's or a store's old content may still be seen
@@ -30,17 +30,17 @@ class Counted:
     failures: int
 
 
-def prove(manager: Manager, client: Client, name: str, shadow: Revision, *, timeout: float) -> None:
+def prove(context: Context, client: Client, name: str, shadow: Revision, *, timeout: float) -> None:
     """Load a revision beside the one that serves, have it answer, and take it away. Raises ServerError."""
     client.load_and_wait(shadow.name, timeout=timeout)
-    probing.probe(manager, client, manager.catalogue.get(name), model=shadow.name)
+    probing.probe(context, client, context.catalogue.get(name), model=shadow.name)
     client.unload_and_wait(shadow.name)
 
 
-def move(manager: Manager, client: Client, revision: Revision, *, timeout: float) -> str:
+def move(context: Context, client: Client, revision: Revision, *, timeout: float) -> str:
     """Serve what the repository holds now, and have it answer; what was proved. Raises ServerError."""
     bring(client, revision, timeout=timeout)
-    return probing.probe(manager, client, manager.catalogue.get(revision.name))
+    return probing.probe(context, client, context.catalogue.get(revision.name))
 
 
 def bring(client: Client, revision: Revision, *, timeout: float) -> None:
@@ -56,10 +56,10 @@ def bring(client: Client, revision: Revision, *, timeout: float) -> None:
         time.sleep(_AGAIN)
 
 
-def tidy(manager: Manager, client: Client, name: str, more: Iterable[str] = ()) -> None:
+def tidy(context: Context, client: Client, name: str, more: Iterable[str] = ()) -> None:
     """Unload rehearsals and members of other revisions, and `more`, where nothing needs them. Raises ServerError."""
     stale = {each for each in client.serving() if each.startswith(f"{name}.")}
-    unload_unneeded(client, stale.union(more, manager.catalogue.models_ever(name)) - {name})
+    unload_unneeded(client, stale.union(more, context.catalogue.models_ever(name)) - {name})
 
 
 def counted(client: Client, name: str) -> Counted:
@@ -68,19 +68,19 @@ def counted(client: Client, name: str) -> Counted:
     return Counted(sum(each.successes for each in found), sum(each.failures for each in found))
 
 
-def synchronised(manager: Manager, client: Client, wanted: Collection[str], *, timeout: float) -> list[str]:
+def synchronised(context: Context, client: Client, wanted: Collection[str], *, timeout: float) -> list[str]:
     """Make a server serve `wanted` as the catalogue says, and no other package of ours; what was done.
 
     Models that are of no package here are left alone, and so is what of ours is loaded right. Raises ServerError.
     """
-    revisions = {revision.name: revision for revision in manager.catalogue.published()}
+    revisions = {revision.name: revision for revision in context.catalogue.published()}
     ready = client.serving()
     done = []
     for name in sorted(set(wanted) & revisions.keys()):
         if name not in ready or not serves(client, revisions[name]):
-            move(manager, client, revisions[name], timeout=timeout)
+            move(context, client, revisions[name], timeout=timeout)
             done.append(f"loaded {name}")
-    for name in sorted((ready & {entry.name for entry in manager.catalogue.packages()}) - set(wanted)):
+    for name in sorted((ready & {entry.name for entry in context.catalogue.packages()}) - set(wanted)):
         client.unload_and_wait(name)
         done.append(f"unloaded {name}")
     unload_unneeded(client, inner(client))

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -15,9 +16,8 @@ from tritonpm.convert.conversion import Options, shape_ranges
 from tritonpm.convert.plan import STEPS
 from tritonpm.convert.requests import Answer, Convert, Model
 from tritonpm.core.errors import OptimisationError, PackageError, UsageError
-from tritonpm.core.types import Format, Gpu, Signature
+from tritonpm.core.types import Agreement, Format, Gpu, Signature, Step
 from tritonpm.operations.optimize.jobs import TIME_LIMIT, default_memory
-from tritonpm.operations.views import ConversionView
 
 Report = Callable[[int, int], None]
 _FOLDER_MODEL = "saved_model.pb"  # what makes a folder a TensorFlow SavedModel
@@ -26,6 +26,18 @@ _ONLY_CONVERTED = {
     ".tflite": Format.TFLITE,
     ".pdmodel": Format.PADDLE,
 }
+
+
+@dataclass(frozen=True)
+class ConversionView:
+    """A converted file, and how its answers compare with the original's."""
+
+    model: str
+    format: str
+    precision: str
+    bytes: int
+    agreement: Agreement
+    steps: tuple[Step, ...]
 
 
 def convert(

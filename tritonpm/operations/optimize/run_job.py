@@ -15,8 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
 from tritonpm.catalogue import Record
 from tritonpm.catalogue.blobs import digest_of
 from tritonpm.catalogue.jobs import EVENTS, Job
@@ -25,8 +23,10 @@ from tritonpm.convert.plan import ACCELERATED, Work, cascade_key, plan, works
 from tritonpm.convert.requests import CANCEL, Answer, Compare, Convert
 from tritonpm.core.errors import OptimisationError, TritonpmError
 from tritonpm.core.types import CascadeProof, File, Gpu, Optimised
-from tritonpm.operations.manager import Manager
-from tritonpm.operations.optimize.stage_inputs import NOT_ENOUGH, CancelledError, Limits, Materials
+from tritonpm.operations.context import Context, open_context
+from tritonpm.operations.local_repository import changing
+from tritonpm.operations.optimize.jobs import adopt, request_of
+from tritonpm.operations.optimize.stage_inputs import NOT_ENOUGH, CancelledError, Limits, StageInputs
 
 
 class Optimiser:
@@ -34,7 +34,7 @@ class Optimiser:
 
     def __init__(
         self,
-        manager: Manager,
+        context: Context,
         record: Record,
         folder: Path,
         limits: Limits,
@@ -42,24 +42,24 @@ class Optimiser:
         events: str = os.devnull,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.manager, self.record = manager, record
+        self.context, self.record = context, record
         self.package, self.settings = record.package, record.settings
-        self.materials = Materials(manager, record, folder, limits, events=events, cancelled=cancelled)
-        self.axes = self.materials.axes
+        self.inputs = StageInputs(context, record, folder, limits, events=events, cancelled=cancelled)
+        self.axes = self.inputs.axes
 
     def run(self) -> None:
         """Optimise what is not done yet; then, of a cascade, prove the whole. Raises OptimisationError."""
         done = works(self.package, self.settings, self.axes)
         for work in done:
             self._do(work)
-        if self.package.cascade and self.manager.catalogue.artefacts.cascade(cascade_key(self.package, done)) is None:
+        if self.package.cascade and self.context.catalogue.artefacts.cascade(cascade_key(self.package, done)) is None:
             self._prove_whole(done)
 
     # One stage
 
     def _do(self, work: Work) -> Optimised:
-        known = self.manager.catalogue.artefacts.get(work.key)
-        if known and all(self.manager.blobs.has(file.digest) for file in known.files):
+        known = self.context.catalogue.artefacts.get(work.key)
+        if known and all(self.context.blobs.has(file.digest) for file in known.files):
             return known
         try:
             made = self._convert(work)
@@ -75,19 +75,19 @@ class Optimiser:
 
     def _convert(self, work: Work, notes: tuple[str, ...] = ()) -> Optimised:
         stage, made = work.stage, work.plan
-        proved_on = self.materials.samples(stage)
+        proved_on = self.inputs.samples(stage)
         request = Convert(
-            **self.materials.common(stage.name),
-            model=self.materials.original(stage),
+            **self.inputs.common(stage.name),
+            model=self.inputs.original(stage),
             steps=made.steps,
             accelerated=made.optimizer in ACCELERATED,
             options=self._options(work, proved_on),
             gpu=self._gpu(work),
             samples=proved_on,
-            batches=self.materials.batches(stage),
+            batches=self.inputs.batches(stage),
             tolerances=dict(work.settings.tolerances),
         )
-        answer, folder = self.materials.ask(request, f"{stage.name}-{made.optimizer}")
+        answer, folder = self.inputs.ask(request, f"{stage.name}-{made.optimizer}")
         if answer.state == "failed":
             kind = OptimisationError if answer.taken else NotTakenError
             raise kind(answer.reason, where=f"stage {stage.name}", do=_remedy(answer, made.precision))
@@ -110,11 +110,11 @@ class Optimiser:
             answer.agreement,
             notes,
         )
-        with self.manager.changing(f"optimize {self.package.name}"):
+        with changing(self.context, f"optimize {self.package.name}"):
             for path, file in zip(paths, files, strict=True):
-                self.manager.blobs.put(path, file.digest, move=True)
+                self.context.blobs.put(path, file.digest, move=True)
             source = self.package.file(work.stage.model).digest
-            self.manager.catalogue.artefacts.put(work.key, source, optimised)
+            self.context.catalogue.artefacts.put(work.key, source, optimised)
         shutil.rmtree(folder, ignore_errors=True)
         return optimised
 
@@ -136,12 +136,12 @@ class Optimiser:
             for work in works(self.package, self.settings, self.axes, back):
                 self._do(work)
         proof = CascadeProof(answer.agreement, tuple(back), reason)
-        with self.manager.changing(f"optimize {self.package.name}"):
-            self.manager.catalogue.artefacts.put_cascade(key, proof)
+        with changing(self.context, f"optimize {self.package.name}"):
+            self.context.catalogue.artefacts.put_cascade(key, proof)
 
     def _compared(self, current: Sequence[Work]) -> Answer:
-        m, wiring = self.materials, self.materials.wiring
-        artefacts = self.manager.catalogue.artefacts
+        m, wiring = self.inputs, self.inputs.wiring
+        artefacts = self.context.catalogue.artefacts
         made = {work.stage.name: (artefacts.get(work.key), work.key) for work in current}
         laid_out = {stage: one and m.optimised(one, key) for stage, (one, key) in made.items()}
         request = Compare(
@@ -159,8 +159,8 @@ class Optimiser:
 
     def _options(self, work: Work, proved_on: tuple[str, ...]) -> Options:
         s = work.settings
-        own = tuple(str(self.manager.blobs.path(digest)) for digest in s.calibration)
-        caches = self.manager.workspace.timing_cache
+        own = tuple(str(self.context.blobs.path(digest)) for digest in s.calibration)
+        caches = self.context.workspace.timing_cache
         caches.mkdir(exist_ok=True)
         return Options(
             precision=work.plan.precision,
@@ -173,18 +173,16 @@ class Optimiser:
             builder_level=s.builder_level,
             version_compatible=s.version_compatible,
             hardware_compatible=s.hardware_compatible,
-            plugins=tuple(str(self.manager.blobs.path(digest)) for digest in s.plugins),
+            plugins=tuple(str(self.context.blobs.path(digest)) for digest in s.plugins),
             timing_cache=str(caches / "timing.cache"),
         )
 
     def _gpu(self, work: Work) -> Gpu | None:
-        from tritonpm.hardware import target
-
         if not work.settings.on_gpu:
             return None
         if capability := work.settings.compute_capability:
             return Gpu.named(capability)
-        gpus = [gpu for gpu in target().gpus if not work.settings.gpus or gpu.index in work.settings.gpus]
+        gpus = [gpu for gpu in self.context.target.gpus if not work.settings.gpus or gpu.index in work.settings.gpus]
         return next(iter(gpus), None)
 
 
@@ -200,32 +198,45 @@ def _remedy(answer: Answer, precision: str) -> str:
 
 def run(root: Path, number: int) -> None:
     """Do the job, and say in the catalogue how it ended."""
-    manager = Manager.open(root)
-    job = manager.catalogue.jobs.get(number)
-    state, reason = "failed", "the optimiser has ended with an internal error, see its log"
-    try:
-        folder, limits = manager.catalogue.jobs.folder(job.id), msgspec.convert(job.request, Limits)
-        record, cancelled = manager.catalogue.get(job.package), (folder / CANCEL).exists
-        optimiser = Optimiser(manager, record, folder, limits, events=str(folder / EVENTS), cancelled=cancelled)
+    with open_context(root) as context:
+        job = context.catalogue.jobs.get(number)
+        state, reason = "failed", "the optimiser has ended with an internal error, see its log"
         try:
-            optimiser.run()
+            _optimise(context, job)
+            state, reason = "done", ""
+        except CancelledError as error:
+            state, reason = "cancelled", str(error)
+        except TritonpmError as error:
+            reason = str(error)
         finally:
-            optimiser.materials.clear()
-        state, reason = "done", ""
-    except CancelledError as error:
-        state, reason = "cancelled", str(error)
-    except TritonpmError as error:
-        reason = str(error)
+            _ended(context, job, state, reason)
+
+
+def _optimise(context: Context, job: Job) -> None:
+    """Make and prove all that was asked for; only then it is what the package's settings say."""
+    request, folder = request_of(job), context.catalogue.jobs.folder(job.id)
+    record = context.catalogue.get(job.package)
+    wanted = replace(record, settings=request.settings) if request.settings else record
+    limits = Limits(request.seconds, request.memory)
+    optimiser = Optimiser(
+        context, wanted, folder, limits, events=str(folder / EVENTS), cancelled=(folder / CANCEL).exists
+    )
+    try:
+        optimiser.run()
     finally:
-        _ended(manager, job, state, reason)
+        optimiser.inputs.clear()
+    adopt(context, job.package, request.settings, request.instead_of)
 
 
-def _ended(manager: Manager, job: Job, state: str, reason: str) -> None:
-    """The job's end and the package's status; what is loaded goes on serving what it serves."""
-    record = manager.catalogue.get(job.package)
-    if record.status != "loaded" and state in ("done", "failed"):
-        manager.catalogue.set_status(job.package, "ready" if state == "done" else "failed", reason)
-    manager.catalogue.jobs.end(job.id, state, reason)
+def _ended(context: Context, job: Job, state: str, reason: str) -> None:
+    """The job's end and the package's status; what is loaded goes on serving what it serves.
+
+    Settings that were only tried and failed leave no trace at the package.
+    """
+    record, tried = context.catalogue.get(job.package), request_of(job).settings is not None
+    if record.status != "loaded" and (state == "done" or (state == "failed" and not tried)):
+        context.catalogue.set_status(job.package, "ready" if state == "done" else "failed", reason)
+    context.catalogue.jobs.end(job.id, state, reason)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ from tritonpm.convert.chain import Link
 from tritonpm.convert.requests import Answer, Capture, Model, Profile, Request
 from tritonpm.core.errors import OptimisationError
 from tritonpm.core.types import Optimised, Sample, Signature, Stage, Tensor
+from tritonpm.operations.batch_axes import batch_axes
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import Context
 
 _WORKER = "tritonpm.convert.worker"
 NOT_ENOUGH = "lower the batch size or the builder level, or give it more with --memory-limit"
@@ -47,12 +48,12 @@ class Wiring:
     inputs: tuple[Tensor, ...]
 
 
-class Materials:
+class StageInputs:
     """One package's, in `folder`; `events` is where workers write how far they are."""
 
     def __init__(
         self,
-        manager: Manager,
+        context: Context,
         record: Record,
         folder: Path,
         limits: Limits,
@@ -60,9 +61,9 @@ class Materials:
         events: str = os.devnull,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.manager, self.package, self.settings = manager, record.package, record.settings
+        self.context, self.package, self.settings = context, record.package, record.settings
         self.folder, self.limits, self.events, self.cancelled = folder, limits, events, cancelled
-        self.axes = manager.axes(record.package)
+        self.axes = batch_axes(context, record.package)
 
     def ask(self, request: Request, name: str) -> tuple[Answer, Path]:
         """A worker's answer and its folder. Raises OptimisationError: it has crashed; CancelledError."""
@@ -91,7 +92,7 @@ class Materials:
         digests = {path: self.package.file(path).digest for path in stage.files}
         if axis.artefact:
             digests[stage.model] = axis.artefact
-        _link(folder, {path: self.manager.blobs.path(digest) for path, digest in digests.items()})
+        _link(folder, {path: self.context.blobs.path(digest) for path, digest in digests.items()})
         return Model(stage.format, str(folder / PurePosixPath(stage.model)), self.signature(stage))
 
     def originals(self) -> dict[str, Model]:
@@ -103,7 +104,7 @@ class Materials:
         if not made.files:
             return None
         folder = self.folder / "members" / key
-        _link(folder, {file.path: self.manager.blobs.path(file.digest) for file in made.files})
+        _link(folder, {file.path: self.context.blobs.path(file.digest) for file in made.files})
         return Model(made.format, str(folder / made.model), made.signature, made.precision)
 
     def signature(self, stage: Stage) -> Signature:
@@ -164,7 +165,7 @@ class Materials:
 
     def paths(self, samples: Iterable[Sample]) -> tuple[str, ...]:
         """Where the inputs of samples lie."""
-        return tuple(str(self.manager.blobs.path(self.package.file(sample.inputs).digest)) for sample in samples)
+        return tuple(str(self.context.blobs.path(self.package.file(sample.inputs).digest)) for sample in samples)
 
     def clear(self) -> None:
         """Delete everything that can be made again."""

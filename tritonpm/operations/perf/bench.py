@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tritonpm.catalogue import Record
     from tritonpm.core.types import Package, Revision
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import Context
     from tritonpm.perf.measurement import Load, Measurement
     from tritonpm.perf.tool import Tool
     from tritonpm.triton.client import Client
@@ -34,8 +34,8 @@ _PATIENCE = 1.0  # seconds that a server has to end which nobody else waits for;
 class Bench:
     """What measures: perf_analyzer, and connections to one server by each protocol."""
 
-    def __init__(self, manager: Manager, found: Tool, clients: dict[str, Client], server: Server | None) -> None:
-        self.manager, self.tool, self.clients, self.server = manager, found, clients, server
+    def __init__(self, context: Context, found: Tool, clients: dict[str, Client], server: Server | None) -> None:
+        self.context, self.tool, self.clients, self.server = context, found, clients, server
 
     def measure(self, record: Record, model: str, load: Load) -> Measurement:
         """Put a loaded model under a load, with its package's samples. Raises as `perf.run.measure` does."""
@@ -55,9 +55,9 @@ class Bench:
     def inputs(self, record: Record, client: Client, model: str, batch: int = 1) -> Inputs:
         """What is sent: the package's samples, else a made-up input. Raises InferenceError where it takes none."""
         package, signature = record.package, client.metadata(model)
-        axis = all(each.kind != "none" for each in self.manager.axes(package).values())
+        axis = all(each.kind != "none" for each in batch_axes(self.context, package).values())
         how = batching(client.config(model), signature, axis=axis)
-        samples = [load_npz(self.manager.blobs.path(package.file(s.inputs).digest)) for s in samples_of(record)]
+        samples = [load_npz(self.context.blobs.path(package.file(s.inputs).digest)) for s in samples_of(record)]
         if samples:
             source = f"{len(samples)} sample{'s' * (len(samples) != 1)} of the package, in turn"
             return inputs(samples, signature, how, batch=batch, source=source)
@@ -75,8 +75,8 @@ class PrivateBench(Bench):
 
     server: Server
 
-    def __init__(self, manager: Manager, found: Tool, clients: dict[str, Client], server: Server, folder: Path) -> None:
-        super().__init__(manager, found, clients, server)
+    def __init__(self, context: Context, found: Tool, clients: dict[str, Client], server: Server, folder: Path) -> None:
+        super().__init__(context, found, clients, server)
         self.folder, self._pid, self._empty = folder, server.pid, resident(server.pid)
 
     def put(self, record: Record, name: str, **changes: object) -> Revision:
@@ -86,8 +86,8 @@ class PrivateBench(Bench):
         """
         from tritonpm.repository.publish import publish
 
-        revision = self.manager.trial_revision(record, name, **changes)
-        publish(revision, self.folder / "models", self.folder / "staging", self.manager.blobs.path)
+        revision = trial_revision(self.context, record, name, **changes)
+        publish(revision, self.folder / "models", self.folder / "staging", self.context.blobs.path)
         self.clients["grpc"].load_and_wait(name)
         return revision
 
@@ -101,7 +101,7 @@ class PrivateBench(Bench):
 
 
 @contextmanager
-def private(manager: Manager, *packages: Package) -> Iterator[PrivateBench]:
+def private(context: Context, *packages: Package) -> Iterator[PrivateBench]:
     """A bench with a server of its own for these packages, gone at the end whatever happens.
 
     Raises ServerError, NotFoundError.
@@ -109,14 +109,14 @@ def private(manager: Manager, *packages: Package) -> Iterator[PrivateBench]:
     from tritonpm.triton.client import Client
 
     found = tool.find()
-    with alone(manager, *packages) as (folder, server), ExitStack() as around:
+    with alone(context, *packages) as (folder, server), ExitStack() as around:
         urls = {"http": server.http, "grpc": server.grpc}
         clients = {name: around.enter_context(Client(url, protocol=name)) for name, url in urls.items()}
-        yield PrivateBench(manager, found, clients, server, folder)
+        yield PrivateBench(context, found, clients, server, folder)
 
 
 @contextmanager
-def alone(manager: Manager, *packages: Package) -> Iterator[tuple[Path, Server]]:
+def alone(context: Context, *packages: Package) -> Iterator[tuple[Path, Server]]:
     """A Triton that nobody else uses, for these packages, and the folder with its `models` and `staging`.
 
     Configs that we have written leave nothing to be completed. To find that out takes Triton a process, and a second,
@@ -126,10 +126,10 @@ def alone(manager: Manager, *packages: Package) -> Iterator[tuple[Path, Server]]
     from tritonpm.triton import embedded
 
     whole = bool(packages) and all(stage.config is None for package in packages for stage in package.stages)
-    with manager.workspace.scratch("bench") as folder:
+    with context.workspace.scratch("bench") as folder:
         for part in ("models", "staging"):
             (folder / part).mkdir()
-        with manager.progress("Starting a Triton to measure on"):
+        with context.progress("Starting a Triton to measure on"):
             server = embedded.start(
                 embedded.find(None), folder / "models", folder / "state", gpu=bool(target().gpus),
                 arguments=("--disable-auto-complete-config",) if whole else (),
@@ -140,14 +140,14 @@ def alone(manager: Manager, *packages: Package) -> Iterator[tuple[Path, Server]]
             embedded.stop(server, folder / "state", timeout=_PATIENCE)
 
 
-def as_it_was(manager: Manager, name: str, number: int | None) -> Record:
+def as_it_was(context: Context, name: str, number: int | None) -> Record:
     """A package as a revision of it was made; None is the current settings. Raises NotFoundError."""
     from tritonpm.core.errors import NotFoundError
 
-    record = manager.catalogue.get(name)
+    record = context.catalogue.get(name)
     if number is None:
         return record
-    found = next((each for each in manager.catalogue.history(name) if each.number == number), None)
+    found = next((each for each in context.catalogue.history(name) if each.number == number), None)
     if found is None:
         raise NotFoundError(f"{name} has no revision {number}", do=f"`tritonpm history {name}` lists them")
     if found.source is None:

@@ -54,17 +54,17 @@ class Performance:
     """The measurements of a manager's workspace."""
 
     def __init__(self, serving: Serving) -> None:
-        self.serving, self.manager = serving, serving.manager
-        self.results = Results(self.manager.workspace.state / "perf")
+        self.serving, self.context = serving, serving.manager
+        self.results = Results(self.context.workspace.state / "perf")
 
     def measure(self, name: str, sweep: Sweep) -> Result:
         """Measure a package and keep the result: as it is served; with instances, or with no server, on one of our own.
 
         Raises NotFoundError, ServerError, InferenceError, RuleError, BusyError.
         """
-        self.manager.catalogue.get(name)
-        serves = self.manager.server is not None or self.serving.server is not None
-        if sweep.instances and self.manager.server is not None:
+        self.context.catalogue.get(name)
+        serves = self.context.server is not None or self.serving.server is not None
+        if sweep.instances and self.context.server is not None:
             raise UsageError("instances are tried on a server of our own", do="leave --server or --instances out")
         result = self._as_served(name, sweep) if serves and not sweep.instances else self._alone(name, sweep)
         return self.results.keep(result)
@@ -87,15 +87,15 @@ class Performance:
             raise UsageError(f"{pairs} pairs give no interval", do=f"ask for {FEWEST_PAIRS} at least")
         for name, number in map(named, (a, b)):
             if number is None:
-                self.manager.optimising.ensure(name)
+                ensure(self.context, name)
         sides = [
-            (as_it_was(self.manager, *named(side)), f"{named(side)[0]}-{tag}") for tag, side in (("a", a), ("b", b))
+            (as_it_was(self.context, *named(side)), f"{named(side)[0]}-{tag}") for tag, side in (("a", a), ("b", b))
         ]
-        with private(self.manager, *(record.package for record, _ in sides)) as bench:
+        with private(self.context, *(record.package for record, _ in sides)) as bench:
             for record, model in sides:
                 bench.put(record, model)
             (first, one), (second, two) = sides
-            with self.manager.progress(f"Measuring {a} and {b}") as report:
+            with self.context.progress(f"Measuring {a} and {b}") as report:
                 found = in_alternation(
                     lambda: bench.measure(first, one, load), lambda: bench.measure(second, two, load), pairs, report
                 )
@@ -108,8 +108,8 @@ class Performance:
     # On the server that serves, and on our own
 
     def _as_served(self, name: str, sweep: Sweep) -> Result:
-        revision = self.manager.catalogue.revision(name)
-        record = as_it_was(self.manager, name, self.manager.catalogue.get(name).revision)
+        revision = self.context.catalogue.revision(name)
+        record = as_it_was(self.context, name, self.context.catalogue.get(name).revision)
         with self._bench(sweep) as bench:
             client = next(iter(bench.clients.values()))
             if revision is None or not client.ready(name):
@@ -118,10 +118,10 @@ class Performance:
             return self._result(bench, record, revision, found, sweep.price)
 
     def _alone(self, name: str, sweep: Sweep) -> Result:
-        self.manager.optimising.ensure(name)
-        record, revision = self.manager.catalogue.get(name), self.manager.rendered(name)
+        ensure(self.context, name)
+        record, revision = self.context.catalogue.get(name), wanted_revision(self.context, name)
         found: list[Measurement] = []
-        with private(self.manager, record.package) as bench:
+        with private(self.context, record.package) as bench:
             for count in sweep.instances or (None,):
                 bench.put(record, name, **({"mode": "performance", "instances": count} if count else {}))
                 found += self._measured(bench, record, name, sweep.loads)
@@ -131,7 +131,7 @@ class Performance:
 
     def _measured(self, bench: Bench, record: Record, model: str, wanted: tuple[Load, ...]) -> Iterator[Measurement]:
         for load in wanted:
-            with self.manager.progress(f"{model}: batch {load.batch}, {load.words}"):
+            with self.context.progress(f"{model}: batch {load.batch}, {load.words}"):
                 yield bench.measure(record, model, load)
 
     @contextmanager
@@ -142,14 +142,14 @@ class Performance:
             wanted = {load.protocol for load in sweep.loads}
             clients = {name: around.enter_context(self.serving.client(name)) for name in sorted(wanted)}
             for protocol, client in clients.items():
-                _require_plain(self.manager.server, client, protocol)
-            yield Bench(self.manager, found, clients, None if self.manager.server else self.serving.server)
+                _require_plain(self.context.server, client, protocol)
+            yield Bench(self.context, found, clients, None if self.context.server else self.serving.server)
 
     def _result(
         self, bench: Bench, record: Record, revision: Revision, found: list[Measurement], price: float | None
     ) -> Result:
         """All that is kept; `number` is given when it is."""
-        package, current = record.package, self.manager.catalogue.revision(record.package.name)
+        package, current = record.package, self.context.catalogue.revision(record.package.name)
         client = next(iter(bench.clients.values()))
         published = current is not None and current.digest == revision.digest
         settings = msgspec.json.decode(msgspec.json.encode(record.settings))
@@ -163,15 +163,15 @@ class Performance:
 
     def _storage(self, record: Record, revision: Revision) -> Storage:
         files = [file for model in revision.models for file in model.files]
-        blobs = sum(self.manager.blobs.path(file.blob).stat().st_size for file in files if file.blob)
+        blobs = sum(self.context.blobs.path(file.blob).stat().st_size for file in files if file.blob)
         disk = blobs + sum(len(file.text.encode()) for file in files if file.text is not None)
-        memories = self.manager.catalogue.artefacts
+        memories = self.context.catalogue.artefacts
         on_gpus = [memories.memory(revision.digest, gpu.name) for gpu in target().gpus if record.settings.on_gpu]
         return Storage(disk, max((size for size in on_gpus if size is not None), default=None))
 
     def _quality(self, record: Record) -> tuple[Quality, ...]:
         """What the proofs say, stage by stage."""
-        views_of = {view.stage: view for view in self.manager.optimising.stages(record)}
+        views_of = {view.stage: view for view in stages(self.context, record)}
         return tuple(_quality(stage.name, record, views_of.get(stage.name)) for stage in record.package.stages)
 
 

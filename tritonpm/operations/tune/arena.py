@@ -50,7 +50,7 @@ class Arena:
 
     def __init__(self, bench: PrivateBench, record: Record, load: Load, prove: Callable[[Settings], None]) -> None:
         self.bench, self.record, self.load, self.prove = bench, record, load, prove
-        self.manager = bench.manager
+        self.context = bench.manager
         self.loaded: dict[Choices, Loaded] = {}
         self.present: set[Candidate] = set()
         self.count, self.reserve = 0, psutil.virtual_memory().available // 2
@@ -89,16 +89,16 @@ class Arena:
         base, package = self.record.settings, self.record.package
         settings = settings_of(candidate, base, self.load.batch, cascade=package.cascade)
         record = replace(self.record, settings=settings)
-        self.manager.check(package, settings)
+        revision_of(self.context, package, settings)
         self.prove(settings)
         self.count += 1
-        revision = self.manager.trial_revision(record, f"{package.name}-{self.count}")
+        revision = trial_revision(self.context, record, f"{package.name}-{self.count}")
         self._make_room(record, revision)
-        with room_for(self.manager, record, revision):
+        with room_for(self.context, record, revision):
             self.bench.put(record, revision.name)
         self.loaded[candidate.choices] = Loaded(revision.name, record, revision)
         try:
-            probing.probe(self.manager, self.bench.clients["grpc"], record, model=revision.name)
+            probing.probe(self.context, self.bench.clients["grpc"], record, model=revision.name)
         except TritonpmError:
             self._unload(candidate.choices)
             raise
@@ -109,7 +109,7 @@ class Arena:
         idle = [choices for choices in self.loaded if choices not in here]
         while True:
             try:
-                require_room_on_gpus(self.manager, record, revision)
+                require_room_on_gpus(self.context, record, revision)
                 self._require_memory(record)
                 if psutil.virtual_memory().available > self.reserve or not idle:
                     return

@@ -60,7 +60,7 @@ class Tuning:
     """The searches of a workspace; what they measured is kept, so that they go on where they stopped."""
 
     def __init__(self, switching: Switching) -> None:
-        self.switching, self.manager = switching, switching.manager
+        self.switching, self.context = switching, switching.manager
 
     def tune(
         self, name: str, wish: Wish, *, budget: float = 300.0, again: bool = False,
@@ -73,31 +73,31 @@ class Tuning:
         if wish.objective not in OBJECTIVES:
             raise UsageError(f"there is no objective {wish.objective!r}", do=f"use one of {', '.join(OBJECTIVES)}")
         optimiser()  # what it lacks is told before anything is converted
-        record = self.manager.catalogue.get(name)
+        record = self.context.catalogue.get(name)
         with self._used(name, budget):
             return self._found(record, wish, self._journal(record, wish, again), budget, tell)
 
     def apply(self, tuned: Tuned) -> Loaded | None:
         """Switch to what is recommended, live; None where the package is not loaded. Raises BusyError, ServerError."""
-        if self.manager.catalogue.get(tuned.package).settings != tuned.before:
+        if self.context.catalogue.get(tuned.package).settings != tuned.before:
             raise BusyError("was changed since it was tuned", where=tuned.package, do="tune it again")
         return self.switching.replace(tuned.package, tuned.settings)
 
     def _found(self, record: Record, wish: Wish, journal: Journal, budget: float, tell: Tell) -> Tuned:
         began, known = time.monotonic(), len([entry for entry in journal.entries if entry.reading])
         deadline = began + budget - journal.spent
-        variants = Variants(self.manager, record, lambda: deadline - time.monotonic(), wish.min_accuracy)
+        variants = Variants(self.context, record, lambda: deadline - time.monotonic(), wish.min_accuracy)
         space, goal = self._space(record, wish, variants), _goal(record, wish)
         search = Search(space, goal, journal, budget=budget, began=began, tell=tell)
         if not search.ended:
-            with private(self.manager, record.package) as bench:
+            with private(self.context, record.package) as bench:
                 load = Load(batch=wish.batch, protocol=wish.protocol)
                 search.run(Arena(bench, record, load, variants.prove), _first(space, goal, record))
         return _tuned(record, wish, search, variants, known)
 
     def _space(self, record: Record, wish: Wish, variants: Variants) -> Space:
         """What may be tried; the conversions that it needs are made and proved on the way. Raises UsageError."""
-        package, axes, own = record.package, self.manager.axes(record.package), record.settings.for_stage
+        package, axes, own = record.package, batch_axes(self.context, record.package), record.settings.for_stage
         batched = {
             stage.name: own(stage.name).max_batch_size
             for stage in package.stages
@@ -107,7 +107,7 @@ class Tuning:
             raise UsageError(f"{package.name} takes one inference a request", do="leave --batch-size out")
         made: dict[str, tuple[Variant, ...]] = {}
         for stage in package.stages:
-            with self.manager.progress(f"Converting {stage.name}"):
+            with self.context.progress(f"Converting {stage.name}"):
                 made[stage.name] = variants.of(stage, wish.precisions)
         if lacking := [stage for stage, listed in made.items() if not listed]:
             why = "; ".join(variants.refused) or "no precision is left"
@@ -116,7 +116,7 @@ class Tuning:
 
     @property
     def _folder(self) -> Path:
-        return self.manager.workspace.state / "tune"
+        return self.context.workspace.state / "tune"
 
     def _journal(self, record: Record, wish: Wish, again: bool) -> Journal:
         asked = (
@@ -137,11 +137,11 @@ class Tuning:
         self._folder.mkdir(exist_ok=True)
         try:
             with FileLock(self._folder / f"{name}.lock", timeout=0):
-                self.manager.use(name, USER, budget + _GRACE)
+                use(self.context, name, USER, budget + _GRACE)
                 try:
                     yield
                 finally:
-                    self.manager.release(name, USER)
+                    release(self.context, name, USER)
         except Timeout:
             raise BusyError(f"{name} is being tuned", do="wait until that is done") from None
 

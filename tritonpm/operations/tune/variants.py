@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tritonpm.catalogue import Record
     from tritonpm.core.types import Stage
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import Context
 
 PRECISIONS_WORTH_IT = {"cpu": ("FP32", "INT8"), "gpu": ("FP32",), "gpu-optimised": ("FP32", "FP16", "INT8")}
 _VERIFIED = "verified"
@@ -47,9 +47,9 @@ class Variants:
     """The variants of one package; `seconds` says how long a conversion may take, whenever it is asked."""
 
     def __init__(
-        self, manager: Manager, record: Record, seconds: Callable[[], float], least: float | None = None
+        self, context: Context, record: Record, seconds: Callable[[], float], least: float | None = None
     ) -> None:
-        self.manager, self.record, self.seconds, self.least = manager, record, seconds, least
+        self.context, self.record, self.seconds, self.least = context, record, seconds, least
         self.refused: list[str] = []
 
     def of(self, stage: Stage, precisions: Sequence[str]) -> tuple[Variant, ...]:
@@ -59,7 +59,7 @@ class Variants:
         for variant in (Variant(own, "none", "FP32", adopted=True),) if stage.config else offered(precisions):
             settings = self.alone(stage.name, variant)
             try:
-                self.manager.check(self.record.package, settings)
+                revision_of(self.context, self.record.package, settings)
                 self.prove(settings)
             except TritonpmError as error:
                 self.refused.append(f"{stage.name}, {variant.words}: {error.what}")
@@ -69,8 +69,8 @@ class Variants:
 
     def prove(self, settings: Settings) -> None:
         """Make what settings ask for and prove it, unless that is done. Raises TritonpmError."""
-        manager, record = self.manager, replace(self.record, settings=settings)
-        optimising = manager.optimising
+        context, record = self.context, replace(self.record, settings=settings)
+        optimising = context.optimising
         asked, _ = optimising.works(record)
         if not asked:
             return
@@ -79,10 +79,10 @@ class Variants:
         ):
             raise OptimisationError("INT8 is calibrated on samples, and the package has none")
         if len(optimising.made(record)) < len(asked):
-            require_room_to_build(manager, record)
+            require_room_to_build(context, record)
             limits = Limits(max(1.0, self.seconds()), default_memory())
-            with manager.workspace.scratch("tune") as folder:
-                Optimiser(manager, record, folder, limits).run()
+            with context.workspace.scratch("tune") as folder:
+                Optimiser(context, record, folder, limits).run()
         _, proof = optimising.works(record)
         if proof and proof.back:
             raise OptimisationError(f"{', '.join(proof.back)} went back to FP32, since {proof.reason}")
@@ -96,8 +96,8 @@ class Variants:
     def accuracy(self, settings: Settings) -> float:
         """The worst agreement with the original, of any stage or of the whole; 1 where nothing was converted."""
         record = replace(self.record, settings=settings)
-        _, proof = self.manager.optimising.works(record)
-        agreements = [view.agreement for view in self.manager.optimising.stages(record)]
+        _, proof = works_of(self.context, record)
+        agreements = [view.agreement for view in stages(self.context, record)]
         return min((_score(each) for each in (*agreements, *((proof.agreement,) if proof else ()))), default=1.0)
 
     def alone(self, stage: str, variant: Variant) -> Settings:

@@ -1,0 +1,68 @@
+"""What every operation works on: the workspace, what it knows, the server that was named, and who is told meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritonpm.catalogue import Blobs, Catalogue, Workspace, find
+
+if TYPE_CHECKING:
+    from tritonpm.core.types import Target
+    from tritonpm.triton.client import Connection
+
+Report = Callable[[int, int], None]  # (done, total); total 0 where it is not known
+Progress = Callable[[str], AbstractContextManager[Report]]
+Warn = Callable[[str], None]
+
+
+def quiet(_: str) -> AbstractContextManager[Report]:
+    """Progress that nobody watches."""
+    return nullcontext(lambda done, total: None)
+
+
+def unheard(_: str) -> None:
+    """A warning that nobody reads."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """One workspace, opened. `server` is a Triton that somebody else runs; None is the workspace's own."""
+
+    workspace: Workspace
+    catalogue: Catalogue
+    blobs: Blobs
+    server: Connection | str | None = None
+    progress: Progress = quiet
+    warn: Warn = unheard
+
+    @cached_property
+    def target(self) -> Target:
+        """What this machine serves with, looked up once for each context."""
+        from tritonpm.hardware import target
+
+        return target()
+
+
+@contextmanager
+def open_context(
+    root: Path | None = None,
+    *,
+    server: Connection | str | None = None,
+    progress: Progress = quiet,
+    warn: Warn = unheard,
+) -> Iterator[Context]:
+    """The workspace at `root`, or the one around the current folder, closed at the end.
+
+    Raises NotFoundError where there is none; StorageError, BusyError where its catalogue cannot be opened.
+    """
+    workspace = find(root)
+    catalogue = Catalogue.open(workspace)
+    try:
+        yield Context(workspace, catalogue, Blobs(workspace), server, progress, warn)
+    finally:
+        catalogue.close()

@@ -1,0 +1,51 @@
+"""Where what is wanted, what was proved and what serves differ: one sentence each, with the command that closes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tritonpm.triton.served_revision import serves
+
+if TYPE_CHECKING:
+    from tritonpm.catalogue import Entry
+    from tritonpm.operations.context import Context
+    from tritonpm.triton.client import Client
+
+
+def drift(context: Context, client: Client) -> list[str]:
+    """All of it, of every package, as a server shows it."""
+    states = client.serving()
+    entries = context.catalogue.packages()
+    sentences = []
+    for entry in entries:
+        sentences += [
+            f"{entry.name} {what}; `tritonpm sync`" for what in [_served(context, client, entry, states)] if what
+        ]
+        if what := unproved(entry.name, entry.changed, entry.problem, entry.proved):
+            sentences.append(f"{entry.name}: {what}")
+    owned = {model.name for revision in context.catalogue.published() for model in revision.models}
+    for name in sorted(states - owned - {entry.name for entry in entries}):
+        sentences.append(f"{name} is served, and is of no package here")
+    return sentences
+
+
+def unproved(name: str, changed: bool, problem: str, proved: int | None) -> str:
+    """Why what is wanted of a package is not what was proved, and what to do; "" where it is, or nothing was proved."""
+    if proved is None or not (changed or problem):
+        return ""
+    if problem:
+        return f"what is wanted could not be brought in ({problem}), so revision {proved} stays; `tritonpm load {name}`"
+    return f"was changed since revision {proved}, which serves or comes back; `tritonpm load {name}` brings the change"
+
+
+def _served(context: Context, client: Client, entry: Entry, states: set[str]) -> str:
+    """Where the server does not do what was proved."""
+    there = entry.name in states
+    if entry.wanted and not there:
+        return "is recorded as loaded, and the server does not serve it"
+    if there and not entry.wanted:
+        return f"is served, and recorded as {entry.status}: somebody else loaded it"
+    proved = context.catalogue.proved(entry.name) if there else None
+    if proved and not serves(client, proved.revision):
+        return f"is served in another revision than {proved.number}, which was proved"
+    return ""

@@ -1,0 +1,31 @@
+"""`tritonpm inspect`: what a file or folder holds, nothing kept."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonpm.operations.show import StageView, stage_view
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a file holds."""
+
+    name: str
+    type: str
+    version: str
+    digest: str
+    stages: tuple[StageView, ...]
+
+
+def inspect(path: Path, *, allow_code: bool = False) -> Inspection:
+    """What a file or folder holds, nothing kept. Raises PackageError."""
+    from tritonpm.package import read
+
+    with tempfile.TemporaryDirectory(prefix="tritonpm-inspect-") as staging:
+        package = read(path, Path(staging), allow_code=allow_code)
+    kinds = " + ".join(stage.task.value.replace("-", " ") for stage in package.stages)
+    stages = tuple(stage_view(package, stage.name, None) for stage in package.stages)
+    return Inspection(package.name, kinds, package.version, package.digest, stages)

@@ -1,0 +1,79 @@
+"""`tritonpm serve` and `stop`: the workspace's own server, and what it had loaded when the last one ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritonpm.core.errors import TritonpmError
+from tritonpm.operations.load import load_proved
+from tritonpm.operations.local_repository import changing
+from tritonpm.triton import embedded
+
+if TYPE_CHECKING:
+    from tritonpm.operations.context import Context
+
+
+@dataclass(frozen=True)
+class ServerAddresses:
+    """A running server's addresses (host:port) and log file."""
+
+    version: str
+    pid: int
+    http: str
+    grpc: str
+    metrics: str
+    log: str
+
+
+def serve(
+    context: Context, tritonserver: Path | None = None, *, detach: bool, timeout: float = 60.0, **address: object
+) -> ServerAddresses:
+    """Start the server. Raises ServerError, BusyError."""
+    with changing(context, "serve"):
+        unload_recorded(context)
+    with context.progress("Starting Triton"):
+        server = embedded.start(
+            embedded.find(tritonserver),
+            context.workspace.repository,
+            context.workspace.server,
+            detach=detach,
+            timeout=timeout,
+            gpu=bool(context.target.gpus),
+            **{"standard_ports": True, **address},  # type: ignore[arg-type]
+        )
+    return ServerAddresses(server.version, server.pid, server.http, server.grpc, server.metrics, server.log)
+
+
+def load_all_proved(context: Context) -> Iterator[tuple[str, str]]:
+    """Load what was loaded when the last server ended, as it was proved: (name, why not)."""
+    for name in context.catalogue.wanted():
+        try:
+            load_proved(context, name)
+        except TritonpmError as error:
+            yield name, str(error)
+        else:
+            yield name, ""
+
+
+def stop(context: Context, timeout: float) -> bool:
+    """End the server; whether there was one. What it had loaded comes back with the next one."""
+    state = context.workspace.server
+    embedded.tell_to_stop(state)
+    server = embedded.running(state)
+    if server is None:
+        embedded.sweep(state)
+    else:
+        with context.progress("Stopping Triton"):
+            embedded.stop(server, state, timeout=timeout)
+    unload_recorded(context)
+    return server is not None
+
+
+def unload_recorded(context: Context) -> None:
+    """Record that nothing is loaded on the workspace's own server, which is gone; what is wanted stays wanted."""
+    for entry in context.catalogue.packages():
+        if entry.status == "loaded" and not entry.server:
+            context.catalogue.set_status(entry.name, "ready")

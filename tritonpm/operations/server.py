@@ -1,0 +1,86 @@
+"""The server of a workspace: the one that it runs itself, or the one that was named; connections to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritonpm.core.errors import ServerError
+from tritonpm.triton import embedded
+from tritonpm.triton.client import Client, Connection
+
+if TYPE_CHECKING:
+    from tritonpm.operations.context import Context
+
+_LOOK_EVERY = 0.2  # seconds
+
+
+def own_server(context: Context) -> embedded.Server | None:
+    """The server that this workspace runs, where it is asked for no other."""
+    return embedded.running(context.workspace.server) if context.server is None else None
+
+
+def has_server(context: Context) -> bool:
+    """Whether there is a server to ask: one that was named, or the workspace's own."""
+    return context.server is not None or own_server(context) is not None
+
+
+@contextmanager
+def connect(context: Context, protocol: str = "http", *, load_timeout: float = 600.0) -> Iterator[Client]:
+    """A connection. Raises ServerError where there is no server to connect to."""
+    connection = Connection.to(context.server)
+    with ExitStack() as around:
+        if connection is None:
+            server = own_server(context)
+            if server is None:
+                do = "start one with `tritonpm serve --detach`"
+                raise ServerError("no server runs for this workspace", do=do)
+            around.enter_context(embedded.guarded(server, context.workspace.server))
+            connection = Connection(server.http if protocol == "http" else server.grpc)
+        yield around.enter_context(Client.of(connection, protocol=protocol, load_timeout=load_timeout))
+
+
+def require_live(client: Client) -> None:
+    """Raise ServerError where nobody answers."""
+    if not client.live():
+        raise ServerError("no Triton answers", where=client.where, do="start one, or check the URL")
+
+
+def is_loaded(context: Context, name: str) -> bool:
+    """Whether the server has the package's model; False where no server runs."""
+    if not has_server(context):
+        return False
+    with connect(context) as client:
+        return client.ready(name)
+
+
+def await_server(context: Context, seconds: float) -> None:
+    """Until a server answers, at most so long; whoever needs it then says that there is none."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with suppress(ServerError), connect(context) as client:
+            if client.live():
+                return
+        time.sleep(_LOOK_EVERY)
+
+
+def address_of(context: Context) -> str:
+    """The URL of the server that was named; "" is the workspace's own."""
+    connection = Connection.to(context.server)
+    return connection.url if connection else ""
+
+
+def log_size(context: Context) -> int:
+    """Bytes of the log of the workspace's own server: where what it says next begins."""
+    server = own_server(context)
+    return Path(server.log).stat().st_size if server else 0
+
+
+def reason_in_log(context: Context, what: str, name: str, offset: int) -> str:
+    """Where Triton says only that it failed to poll, its log says why."""
+    server = own_server(context) if "failed to poll" in what else None
+    reasons = embedded.reasons(Path(server.log), name, offset=offset) if server else []
+    return reasons[-1] if reasons else what

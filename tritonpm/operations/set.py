@@ -1,0 +1,71 @@
+"""`tritonpm set`: other settings for a package, or for one stage of it; at once to the server where that is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritonpm.operations.chosen_settings import chosen_settings
+from tritonpm.operations.local_repository import changing, require_idle
+from tritonpm.operations.show import PackageDetails, show
+from tritonpm.operations.summary import summary
+from tritonpm.operations.switch import switch
+from tritonpm.operations.usage import require_unused
+from tritonpm.settings.settings import UNPUBLISHED_SETTINGS
+
+if TYPE_CHECKING:
+    from tritonpm.operations.context import Context
+    from tritonpm.operations.load import Loaded
+
+
+def change(
+    context: Context,
+    name: str,
+    changes: Mapping[str, object],
+    *,
+    stage: str | None = None,
+    calibration: Path | None = None,
+    plugins: Sequence[Path] = (),
+) -> PackageDetails:
+    """Change what is wanted of a package, or of one stage. Refused while it is in use, but for what is not published.
+
+    `calibration` is a folder or file of samples for INT8, `plugins` are TensorRT's shared libraries: code.
+    Raises RuleError, NotFoundError, BusyError while it is being optimised.
+    """
+    if not changes.keys() <= set(UNPUBLISHED_SETTINGS):
+        require_unused(context, name, "change it with `tritonpm set --live`")
+    choose(context, name, changes, stage=stage, calibration=calibration, plugins=plugins)
+    return show(context, name)
+
+
+def change_live(
+    context: Context,
+    name: str,
+    changes: Mapping[str, object],
+    *,
+    stage: str | None = None,
+    calibration: Path | None = None,
+    plugins: Sequence[Path] = (),
+) -> Loaded | None:
+    """Other settings, live; None where the package is not loaded. Raises RuleError, ServerError; it is then as before."""
+    return switch(
+        context, name, lambda: choose(context, name, changes, stage=stage, calibration=calibration, plugins=plugins)
+    )
+
+
+def choose(
+    context: Context,
+    name: str,
+    changes: Mapping[str, object],
+    *,
+    stage: str | None = None,
+    calibration: Path | None = None,
+    plugins: Sequence[Path] = (),
+) -> None:
+    """Other settings are wanted, whoever uses the package now. Raises RuleError, NotFoundError, BusyError."""
+    with changing(context, f"set {name}"):
+        require_idle(context, name)
+        record = context.catalogue.get(name)
+        settings = chosen_settings(context, record, changes, stage=stage, calibration=calibration, plugins=plugins)
+        context.catalogue.set_settings(name, settings, summary(record.package, settings))

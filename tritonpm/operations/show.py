@@ -1,0 +1,87 @@
+"""`tritonpm show`: everything about one package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tritonpm.core.types import BatchAxis, Package, Tensor
+from tritonpm.operations.batch_axes import batch_axes
+from tritonpm.operations.list import PackageView, status
+from tritonpm.operations.optimize.state import OptimisationView, made, stages
+from tritonpm.operations.render import revision_of
+from tritonpm.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from tritonpm.operations.context import Context
+
+
+@dataclass(frozen=True)
+class StageView:
+    """One stage: its tensors and what is known of its batch axis."""
+
+    name: str
+    task: str
+    format: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    batch_axis: str
+    batch_reason: str
+    labels: int
+
+
+@dataclass(frozen=True)
+class PackageDetails(PackageView):
+    """All that `show` knows. `pending`: what is wanted is not what is published."""
+
+    version: str = ""
+    exporter: str = ""
+    instances: int = 1
+    pending: bool = False
+    stages_in_detail: tuple[StageView, ...] = ()
+    optimisations: tuple[OptimisationView, ...] = ()
+    settings: Settings = field(default_factory=Settings)
+    notes: tuple[str, ...] = ()
+
+
+def show(context: Context, name: str) -> PackageDetails:
+    """Everything about one package. Raises NotFoundError."""
+    from tritonpm.repository.config import instances
+    from tritonpm.settings import warnings
+
+    catalogue, record = context.catalogue, context.catalogue.get(name)
+    package, settings, summary = record.package, record.settings, record.summary
+    axes = batch_axes(context, package)
+    revision = revision_of(context, package, settings, axes, optimised=made(context, record))
+    current = catalogue.revision(name)
+    notes = [*warnings(package, settings, axes, context.target)]
+    return PackageDetails(
+        name, summary.type, summary.stages, summary.mode, summary.device, summary.max_batch_size, summary.precision,
+        *status(record.status, record.reason, catalogue.jobs.running(name)), record.revision, package.digest,
+        catalogue.leases.users().get(name, ()),
+        version=package.version,
+        exporter=f"{package.exporter} {package.exporter_version}".strip(),
+        instances=instances(settings, context.target, package),
+        pending=current is not None and current.digest != revision.digest,
+        stages_in_detail=tuple(stage_view(package, stage.name, axes[stage.name]) for stage in package.stages),
+        optimisations=stages(context, record),
+        settings=settings,
+        notes=(*notes, *(note for model in revision.models for note in model.notes)),
+    )  # fmt: skip
+
+
+def stage_view(package: Package, name: str, axis: BatchAxis | None) -> StageView:
+    """One stage; without a proof its batch axis is what the file declares."""
+    stage = package.stage(name)
+    signature = (axis.signature if axis else None) or stage.signature
+    declared = "declared" if stage.signature.dynamic_batch else "not declared"
+    return StageView(
+        name,
+        stage.task.value,
+        stage.format.value,
+        signature.inputs,
+        signature.outputs,
+        axis.kind if axis else declared,
+        axis.reason if axis else "",
+        len(stage.signature.labels),
+    )

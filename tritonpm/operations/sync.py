@@ -1,0 +1,59 @@
+"""`tritonpm sync`: the server serves what was proved, and nothing of ours beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tritonpm.core.errors import TritonpmError
+from tritonpm.operations.load import load_proved
+from tritonpm.operations.local_repository import changing, tidy
+from tritonpm.operations.server import connect
+from tritonpm.operations.unload import unload
+from tritonpm.triton.ensembles import inner, unneeded
+from tritonpm.triton.served_revision import serves
+
+if TYPE_CHECKING:
+    from tritonpm.operations.context import Context
+
+
+def sync(context: Context) -> Iterator[tuple[str, str, str]]:
+    """Make the server serve the proved revisions: (what was done, package, why it could not be).
+
+    Models of no package here are left alone; members and rehearsals that a broken change left behind are not, nor are
+    their folders.
+    """
+    for done, name in _todo(context):
+        try:
+            if done == "loaded":
+                load_proved(context, name)
+            else:
+                unload(context, name, force=True)
+        except TritonpmError as error:
+            yield done, name, str(error)
+        else:
+            yield done, name, ""
+    with connect(context) as client, changing(context, "sync"):
+        for entry in context.catalogue.packages():
+            tidy(context, entry.name)
+        for name in unneeded(client, inner(client)):
+            try:
+                client.unload_and_wait(name)
+            except TritonpmError as error:
+                yield "tidied", name, str(error)
+            else:
+                yield "tidied", name, ""
+
+
+def _todo(context: Context) -> list[tuple[str, str]]:
+    todo = []
+    with connect(context) as client:
+        states = client.serving()
+        for entry in context.catalogue.packages():
+            there, proved = entry.name in states, context.catalogue.proved(entry.name)
+            right = there and (proved is None or serves(client, proved.revision))
+            if entry.wanted and not right:
+                todo.append(("loaded", entry.name))
+            elif there and not entry.wanted:
+                todo.append(("unloaded", entry.name))
+    return todo

@@ -1,0 +1,69 @@
+"""`tritonpm unload`: a package leaves the server, with the members that no other cascade needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tritonpm.core.errors import BusyError, ServerError
+from tritonpm.core.rollback import UNKNOWN
+from tritonpm.operations.local_repository import changing
+from tritonpm.operations.server import connect, has_server, is_loaded
+from tritonpm.operations.usage import require_unused
+from tritonpm.triton.ensembles import foreign_users, unload_unneeded
+
+if TYPE_CHECKING:
+    from tritonpm.operations.context import Context
+    from tritonpm.triton.client import Client
+
+TIMEOUT = 60.0  # seconds until a model must be gone
+
+
+def unload(
+    context: Context, name: str, *, force: bool = False, dependents: bool = False, timeout: float = TIMEOUT
+) -> None:
+    """Unload a package, and the members that no other cascade needs; `dependents`: what is built on it, too.
+
+    Raises ServerError, NotFoundError; BusyError while it is in use.
+    """
+    if not force:
+        require_unused(context, name, "wait until they are done, or use --force")
+    with connect(context) as client, changing(context, f"unload {name}"):
+        context.catalogue.get(name)
+        above = foreign_users(client, [name], [revision.name for revision in context.catalogue.published()])
+        if above and not dependents:
+            what = f"{name} is a part of {', '.join(above)}, which the server has loaded"
+            raise BusyError(what, do="unload that first, or use --dependents")
+        with context.progress(f"Unloading {name}"):
+            for ensemble in above:
+                client.unload_and_wait(ensemble, timeout=timeout)
+            withdraw(context, client, name, timeout=timeout)
+
+
+def withdraw(context: Context, client: Client, name: str, *, timeout: float = TIMEOUT) -> None:
+    """`unload`, for who holds the workspace's lock and a connection, and has asked whether it may go."""
+    catalogue = context.catalogue
+    try:
+        client.unload_and_wait(name, timeout=timeout)
+        unload_unneeded(client, catalogue.models_ever(name))
+    except ServerError as error:
+        raise ServerError(f"{name} could not be unloaded: {error.what}", do=UNKNOWN) from None
+    catalogue.set_status(name, "ready" if catalogue.get(name).revision else "imported", wanted=False)
+
+
+def unload_old(context: Context, client: Client, name: str) -> None:
+    """Members of earlier revisions, and what a killed switch was rehearsing, go once nothing needs them.
+
+    All that is named NAME.… is of this package: public names have no dot. Raises ServerError.
+    """
+    stale = {model for model in client.serving() if model.startswith(f"{name}.")}
+    unload_unneeded(client, stale | context.catalogue.models_ever(name) - {name})
+
+
+def require_unloaded(context: Context, name: str) -> None:
+    """Raise BusyError where the package is loaded; members of it that were left loaded are not in the way."""
+    context.catalogue.get(name)
+    if is_loaded(context, name):
+        raise BusyError(f"{name} is loaded", do=f"`tritonpm unload {name}` first")
+    if has_server(context):
+        with connect(context) as client:
+            unload_old(context, client, name)

@@ -1,0 +1,48 @@
+"""`tritonpm upgrade`: another content under the same name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritonpm.core.types import File
+from tritonpm.operations.batch_axes import batch_axes
+from tritonpm.operations.import_package import inherited, read_package
+from tritonpm.operations.local_repository import changing, require_idle
+from tritonpm.operations.render import revision_of
+from tritonpm.operations.summary import summary
+from tritonpm.operations.switch import switch
+
+if TYPE_CHECKING:
+    from tritonpm.operations.context import Context
+    from tritonpm.operations.load import Loaded
+
+
+def upgrade(context: Context, name: str, source: Path, *, allow_code: bool = False) -> Loaded | None:
+    """Another content under the same name, live. Raises PackageError, RuleError, ServerError."""
+    return switch(context, name, lambda: exchange(context, name, source, allow_code=allow_code))
+
+
+def exchange(context: Context, name: str, source: Path, *, allow_code: bool = False) -> None:
+    """Another content is wanted under the same name; the settings stay where the rules let them.
+
+    Raises PackageError, RuleError, NotFoundError, BusyError while it is being optimised.
+    """
+    from tritonpm import settings as choices
+
+    record = context.catalogue.get(name)
+    with context.workspace.scratch("upgrade") as staging:
+        package = read_package(context, source, staging, name=name, allow_code=allow_code)
+
+        def place(file: File) -> Path:
+            return staging / file.path
+
+        axes = batch_axes(context, package, place)
+        first = choices.defaults(package, axes, "gpu" if context.target.gpus else "cpu")
+        chosen = inherited(record.settings, package, first)
+        revision_of(context, package, chosen, axes, place)
+        with changing(context, f"upgrade {name}"):
+            require_idle(context, name)
+            for file in package.files:
+                context.blobs.put(staging / file.path, file.digest, move=True)
+            context.catalogue.replace(name, package, chosen, summary(package, chosen))

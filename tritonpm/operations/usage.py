@@ -1,0 +1,66 @@
+"""`tritonpm use`, `projects`: who uses which package, by what projects say and by what the server counts."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tritonpm.core.errors import BusyError, NotFoundError, ServerError
+from tritonpm.fleet.context import fleets_with
+from tritonpm.operations.server import connect, has_server
+
+if TYPE_CHECKING:
+    from tritonpm.catalogue.leases import Lease
+    from tritonpm.operations.context import Context
+
+WAIT = "wait until they are done, or see `tritonpm projects`"
+_MOMENT = 0.3  # seconds in which requests are counted
+
+
+def use(context: Context, name: str, project: str, ttl: float, holder: str = "") -> Lease:
+    """A project uses a package for `ttl` seconds; said again, it is renewed. Raises NotFoundError, UsageError."""
+    context.catalogue.get(name)
+    return context.catalogue.leases.take(name, project, ttl, holder)
+
+
+def release(context: Context, name: str, project: str, holder: str = "") -> bool:
+    """A project does not use a package any more; whether it did."""
+    return context.catalogue.leases.release(name, project, holder)
+
+
+def projects(context: Context) -> list[Lease]:
+    """Who uses what."""
+    return context.catalogue.leases.live()
+
+
+def users(context: Context, name: str) -> list[str]:
+    """Who uses a package: the projects that said so, and clients that did not, known by what they send.
+
+    Requests are counted over a moment, so that a clock that was set is no client; and not over the first one, since
+    Triton counts an answer, such as that to a probe of ours, a moment after it was given.
+    """
+    known = [*context.catalogue.leases.users().get(name, ()), *fleets_with(context.workspace.state, name)]
+    if not has_server(context):
+        return known
+    with suppress(ServerError, NotFoundError), connect(context) as client:
+        if client.ready(name):
+            counts = []
+            for _ in range(2):
+                time.sleep(_MOMENT)
+                counts.append(sum(version.inferences for version in client.statistics(name)))
+            if (more := counts[1] - counts[0]) > 0:
+                known.append(f"clients that are not registered ({more / _MOMENT:.0f} inferences/s)")
+    return known
+
+
+def require_unused(context: Context, name: str, do: str = WAIT) -> None:
+    """Raise BusyError naming the users."""
+    if names := users(context, name):
+        raise BusyError(f"{name} is in use by {', '.join(names)}", do=do)
+
+
+def require_unleased(context: Context, name: str) -> None:
+    """Raise BusyError where a project uses the package."""
+    if names := context.catalogue.leases.users().get(name):
+        raise BusyError(f"{name} is in use by {', '.join(names)}", do=WAIT)
