@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.repository.lint.cases import BASE, MODEL, model
-from tritonpm.cli.app import MODULE_OF
+from tritonpm.cli.app import COMMANDS
 from tritonpm.core.tensors import load_npz, save_npz
 
 TRITONPM = [sys.executable, "-m", "tritonpm.cli.main"]
@@ -67,7 +67,7 @@ def workspace(tmp_path: Path) -> Iterator[Path]:
     subprocess.run([*TRITONPM, "stop", "-w", root], capture_output=True, check=False)
 
 
-@pytest.mark.parametrize("command", ["", *MODULE_OF])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_every_help_has_examples(command: str) -> None:
     text = run(*command.split(), "--help")
     assert "Usage: tritonpm" in text

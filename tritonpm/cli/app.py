@@ -21,28 +21,21 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Where each command lives: its module is imported only when it is run or its help is asked for.
-COMMANDS: dict[str, tuple[str, ...]] = {
-    "tritonpm.cli.workspace": ("init", "schema", "doctor", "verify", "completion"),
-    "tritonpm.cli.listing": ("list",),
-    "tritonpm.cli.packages": ("import", "show", "inspect", "set", "rename", "remove", "export"),
-    "tritonpm.cli.optimise": ("optimize", "jobs", "convert", "profile"),
-    "tritonpm.cli.revisions": ("upgrade", "history", "rollback", "diff", "prune", "canary", "promote", "abort"),
-    "tritonpm.cli.registry": ("pull", "push", "sign", "policy"),
-    "tritonpm.cli.usage": ("use", "projects"),
-    "tritonpm.cli.perf": ("perf",),
-    "tritonpm.cli.tune": ("tune",),
-    "tritonpm.cli.declared": ("plan", "apply", "declare"),
-    "tritonpm.cli.repository": ("render", "lint"),
-    "tritonpm.cli.stores": ("publish",),
-    "tritonpm.cli.deploy": ("deploy",),
-    "tritonpm.cli.server": ("serve", "stop", "load", "unload", "reload", "status", "sync", "why", "infer"),
-    "tritonpm.cli.fleet": ("context", "fleet"),
-    "tritonpm.cli.observing": ("logs", "tracing", "logging"),
-    "tritonpm.cli.top": ("top",),
-    "tritonpm.cli.ui": ("ui",),
+# Every command, by what a user does with it, in the order in which a newcomer meets them. `tritonpm VERB` is
+# commands/VERB.py, which is imported only when the command is run or its help is asked for.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Packages": ("import", "list", "show", "inspect", "rename", "remove", "export"),
+    "Settings": ("set", "plan", "apply", "declare"),
+    "Serving": ("load", "unload", "reload", "infer", "status", "sync", "why", "use", "projects"),
+    "Live changes": ("upgrade", "history", "rollback", "diff", "prune", "canary", "promote", "abort"),
+    "Optimising and measuring": ("optimize", "jobs", "convert", "profile", "perf", "tune"),
+    "Repositories and deployment": ("render", "lint", "publish", "deploy", "pull", "push", "sign", "policy"),
+    "Fleets": ("context", "fleet"),
+    "Server": ("serve", "stop", "logs", "tracing", "logging", "top", "ui"),
+    "Workspace": ("init", "doctor", "verify", "schema", "completion"),
 }
-MODULE_OF = {name: module for module, names in COMMANDS.items() for name in names}
+COMMANDS = tuple(name for names in GROUPS.values() for name in names)
+_FILES = {"import": "import_package"}  # where the command's name is a word of Python
 
 
 class App:
@@ -194,14 +187,14 @@ class Commands(Drawn, click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in the order in which a newcomer meets them."""
-        return list(MODULE_OF)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
-        module = MODULE_OF.get(cmd_name)
-        if module is None:
+        if cmd_name not in COMMANDS:
             return None
-        found = getattr(import_module(module), f"{cmd_name}_command")
+        module = import_module(f"tritonpm.cli.commands.{_FILES.get(cmd_name, cmd_name.replace('-', '_'))}")
+        found = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return found if isinstance(found, click.Command) else None
 
 

@@ -36,7 +36,7 @@ def describe_package(view: PackageDetails) -> None:
     click.echo()
     _stages(view.stages_in_detail)
     if view.optimisations:
-        from tritonpm.cli.optimise import optimisations
+        from tritonpm.cli.optimise_output import optimisations
 
         click.echo()
         optimisations(view.optimisations)

@@ -1,4 +1,4 @@
-"""Commands on repositories elsewhere: object stores and other folders."""
+"""`tritonpm publish`: packages into a repository elsewhere."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
-from tritonpm.core.errors import TritonpmError
+from tritonpm.cli.store_output import say_pruned
 
 if TYPE_CHECKING:
     from tritonpm.operations.remote_repository import Published
-
-REPOSITORY = click.option(
-    "--repository", metavar="URL", help="Elsewhere: s3://BUCKET/PREFIX, gs://…, as://…, or a folder."
-)
 
 
 @command(
@@ -52,30 +48,3 @@ def _say_published(published: list[Published]) -> None:
             f"Published {each.name}, revision {each.revision[:12]}, version {serves}: "
             f"{sent.sent} files sent ({sent.bytes} bytes), {sent.copied} copied, {sent.there} were there."
         )
-
-
-def verify_elsewhere(app: App, repository: str) -> None:
-    """Read all that a repository elsewhere is said to hold, and tell what is not as it was published."""
-    from tritonpm.cli.output import table
-    from tritonpm.operations import remote_repository as stores
-
-    found = stores.verify(stores.opened(repository))
-    rows = ((each.kind, each.name, each.sentence) for each in found)
-    app.emit("Damages", found, lambda: table(("KIND", "WHAT", "PROBLEM"), rows) if found else app.say("All is whole."))
-    if any(each.mendable for each in found):
-        raise TritonpmError("not all is as it was published", do="`tritonpm publish --anew` sends it again")
-
-
-def prune_elsewhere(app: App, repository: str, name: str, keep: int) -> None:
-    """Delete what only old revisions need in a repository elsewhere."""
-    from tritonpm.operations import remote_repository as stores
-
-    say_pruned(app, stores.prune(stores.opened(repository), keep, name))
-
-
-def say_pruned(app: App, pruned: object) -> None:
-    """Print what went."""
-    from tritonpm.operations.remote_repository import Pruned
-
-    if isinstance(pruned, Pruned):
-        app.say(f"Deleted {len(pruned.revisions)} revisions and {pruned.objects} files.")

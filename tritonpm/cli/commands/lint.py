@@ -1,4 +1,4 @@
-"""Commands on repositories that need no server."""
+"""`tritonpm lint`: what Triton would say of a repository."""
 
 from __future__ import annotations
 
@@ -8,19 +8,6 @@ import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.core.errors import TritonpmError
-
-
-@command("render", examples="tritonpm render bolts --output /srv/models")
-@click.argument("name", metavar="NAME")
-@click.option("--output", "folder", type=click.Path(path_type=Path), required=True, help="The repository's folder.")
-@reading
-@pass_app
-def render_command(app: App, name: str, folder: Path) -> None:
-    """Write a package's model repository into a folder; no server is needed."""
-    view = app.manager().render(name, folder)
-    app.emit("Rendering", view, lambda: click.echo(f"Wrote {', '.join(view.models)} to {folder}."))
-    for note in view.notes:
-        app.advise(f"Note: {note}")
 
 
 @command("lint", examples="tritonpm lint model_repository\ntritonpm lint model_repository/densenet_onnx")

@@ -1,10 +1,11 @@
-"""Commands on who uses what."""
+"""`tritonpm use`: a project says what it uses."""
 
 from __future__ import annotations
 
 import click
 
-from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.app import App, command, pass_app
+from tritonpm.cli.options import NAME
 
 
 @command(
@@ -14,7 +15,7 @@ from tritonpm.cli.app import App, command, pass_app, reading
     tritonpm use bolts --project LINE-3 --release
     """,
 )
-@click.argument("name", metavar="NAME")
+@NAME
 @click.option("--project", required=True, help="A production line, a client application, a job.")
 @click.option("--ttl", type=float, default=60.0, show_default=True, help="Seconds until it has to be said again.")
 @click.option("--release", is_flag=True, help="The project does not use it any more.")
@@ -28,16 +29,3 @@ def use_command(app: App, name: str, project: str, ttl: float, release: bool) ->
         return
     manager.use(name, project, ttl)
     app.say(f"{project} uses {name} for {ttl:g} s.")
-
-
-@command("projects", examples="tritonpm projects\ntritonpm projects -o json")
-@reading
-@pass_app
-def projects_command(app: App) -> None:
-    """List the projects and the packages that they use."""
-    from tritonpm.cli.output import table
-
-    leases = app.manager().projects()
-    columns = ("PROJECT", "PACKAGE", "SECONDS LEFT")
-    rows = ((e.project, e.package, f"{e.left:.0f}") for e in sorted(leases, key=lambda e: (e.project, e.package)))
-    app.emit("ProjectList", leases, lambda: table(columns, rows))

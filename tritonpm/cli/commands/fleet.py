@@ -1,4 +1,4 @@
-"""Commands on many servers: contexts, which say where they are, and what is done on all servers of one."""
+"""`tritonpm fleet`: what is done on all servers of a context."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tritonpm.cli.app import App, F, Group, command, on_a_context, pass_app, reading, shown_to_servers
-from tritonpm.cli.settings import Pair, Words, setting_options
+from tritonpm.cli.app import App, F, Group, command, on_a_context, pass_app, reading
+from tritonpm.cli.fleet_sync import fleet_of, synchronise
+from tritonpm.cli.options import ALLOW_CODE, NAME
+from tritonpm.cli.setting_options import Words, setting_options
 from tritonpm.fleet.waves import Pace
 
 if TYPE_CHECKING:
     from tritonpm.operations.fleet.place import Plan
     from tritonpm.operations.fleet.roll_out import Rolling
     from tritonpm.operations.fleet.run import RolledOut
-    from tritonpm.operations.fleet.servers import Fleet, FleetView
+    from tritonpm.operations.fleet.servers import FleetView
     from tritonpm.operations.views import Loaded
-
-NAME = click.argument("name", metavar="NAME")
-CONTEXT = click.argument("name", metavar="CONTEXT")
 
 
 def at_a_pace(function: F) -> F:
@@ -47,80 +46,6 @@ def at_a_pace(function: F) -> F:
 
 
 @click.group(
-    "context",
-    cls=Group,
-    examples="""
-    tritonpm context add prod --url http://a:8000 --url http://b:8000 --memory-mb 16384 --label zone=east
-    tritonpm context add prod --url http://c:8000 --memory-mb 24576 --label zone=west
-    tritonpm context use prod
-    """,
-)
-def context_command() -> None:
-    """Name groups of Triton servers that read one repository."""
-
-
-@command("add", examples="tritonpm context add prod --url http://a:8000 --url http://b:8000 --memory-mb 16384")
-@CONTEXT
-@click.option("--url", "urls", multiple=True, metavar="URL", help="A server: http, https, grpc or grpcs (repeatable).")
-@click.option("--memory-mb", type=click.IntRange(0), default=0, help="What models may take on each of them, in MiB.")
-@click.option("--label", "labels", type=Pair(), multiple=True, help="Of each of them, e.g. zone=east (repeatable).")
-@click.option("--repository", metavar="URL", help="What they read [default: this workspace's model_repository].")
-@shown_to_servers
-@pass_app
-def add_command(
-    app: App, name: str, urls: tuple[str, ...], memory_mb: int, labels: Any, repository: str | None
-) -> None:
-    """Make a context, or add servers to one."""
-    from tritonpm.fleet.context import Access, Server
-    from tritonpm.operations.fleet import servers as fleets
-
-    access = Access(str(app.token.absolute()) if app.token else None, app.ca, app.certificate, app.key, app.timeout)
-    servers = [Server(url, memory_mb, dict(labels)) for url in urls]
-    made = fleets.add(app.manager(), name, servers, access, repository)
-    app.say(f"{name} has {len(made.servers)} servers.")
-
-
-@command("list", examples="tritonpm context list\ntritonpm context list -o json")
-@reading
-@pass_app
-def list_command(app: App) -> None:
-    """List the contexts; a star marks the one that is meant where none is named."""
-    from tritonpm.cli.output import table
-    from tritonpm.fleet.context import Contexts
-
-    found = Contexts.of(app.manager().workspace.state)
-    rows = (
-        ("*" if name == found.current else "", name, len(each.servers), ", ".join(sorted(each.placed)), each.repository)
-        for name, each in found.contexts.items()
-    )
-    app.emit("Contexts", found, lambda: table(("", "CONTEXT", "SERVERS", "PACKAGES", "REPOSITORY"), rows))
-
-
-@command("use", examples="tritonpm context use prod")
-@CONTEXT
-@pass_app
-def use_command(app: App, name: str) -> None:
-    """Choose the context that is meant where none is named."""
-    from tritonpm.operations.fleet import servers as fleets
-
-    fleets.use(app.manager(), name)
-    app.say(f"{name} is the current context.")
-
-
-@command("remove", examples="tritonpm context remove prod\ntritonpm context remove prod --url http://c:8000")
-@CONTEXT
-@click.option("--url", "urls", multiple=True, metavar="URL", help="Only this server (repeatable).")
-@click.option("--force", is_flag=True, help="Also while packages are on it.")
-@pass_app
-def remove_command(app: App, name: str, urls: tuple[str, ...], force: bool) -> None:
-    """Forget a context, or a server of it; its servers serve on."""
-    from tritonpm.operations.fleet import servers as fleets
-
-    fleets.remove(app.manager(), name, urls, force=force)
-    app.say(f"Removed {', '.join(urls) + ' from ' if urls else ''}{name}.")
-
-
-@click.group(
     "fleet",
     cls=Group,
     examples="""
@@ -139,7 +64,7 @@ def fleet_command() -> None:
 @pass_app
 def status_command(app: App) -> None:
     """Show every server: whether it is live, and which packages it serves."""
-    view = _fleet(app).status()
+    view = fleet_of(app).status()
     app.emit("Fleet", view, lambda: _describe(view))
     for server in view.servers:
         if server.behind:
@@ -163,7 +88,7 @@ def load_command(app: App, name: str, servers: tuple[str, ...], pace: Pace) -> N
 @command("upgrade", examples="tritonpm fleet upgrade bolts bolts-2.zip --wave 10% --soak 30")
 @NAME
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--allow-code", is_flag=True, help="Accept content that runs code on load (model.py, *.so, engines).")
+@ALLOW_CODE
 @at_a_pace
 @on_a_context
 @reading
@@ -239,7 +164,7 @@ def unload_command(app: App, name: str, servers: tuple[str, ...], force: bool) -
     """Unload a package from every server, or from some. Refused while it is in use."""
     from tritonpm.core.errors import ServerError
 
-    failed = _fleet(app).unload(name, servers, force=force)
+    failed = fleet_of(app).unload(name, servers, force=force)
     if failed:
         what = f"{name} was not unloaded everywhere: {'; '.join(f'{server} ({why})' for server, why in failed)}"
         raise ServerError(what, do="`tritonpm fleet sync` once they answer")
@@ -255,24 +180,9 @@ def sync_command(app: App, pace: Pace) -> None:
     synchronise(app, pace)
 
 
-for _each in (add_command, list_command, use_command, remove_command):
-    context_command.add_command(_each)
 for _each in (status_command, load_command, upgrade_command, rollback_command, set_command, place_command,
               unload_command, sync_command):  # fmt: skip
     fleet_command.add_command(_each)
-
-
-def synchronise(app: App, pace: Pace | None = None) -> None:
-    """Make every server of a context serve what it shall, and tell what was done."""
-    from tritonpm.core.errors import ServerError
-
-    failed = []
-    for server, done, reason in _fleet(app).sync(pace or Pace()):
-        if reason or done:
-            app.say(f"{server}: {reason or done}.")
-        failed += [server] if reason else []
-    if failed:
-        raise ServerError(f"{', '.join(failed)} could not be synchronised", do="see `tritonpm fleet status`")
 
 
 def say_rolled_out(app: App, rolled: Loaded | None) -> None:
@@ -315,12 +225,6 @@ def _describe_plan(plan: Plan) -> None:
     click.echo()
     servers = ((e.name, e.memory_mb, e.taken_mb, e.packages) for e in plan.servers)
     table(("SERVER", "MiB", "PLACED MiB", "PACKAGES"), servers)
-
-
-def _fleet(app: App) -> Fleet:
-    from tritonpm.operations.fleet.servers import Fleet
-
-    return Fleet(app.serving(), app.context)
 
 
 def _rolling(app: App, pace: Pace) -> Rolling:

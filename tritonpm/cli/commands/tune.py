@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
-from tritonpm.cli.settings import Words
+from tritonpm.cli.setting_options import Words
 from tritonpm.settings.settings import PRECISIONS
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def describe(app: App, tuned: Tuned) -> None:
 
 
 def _apply(app: App, tuning: Any, tuned: Tuned) -> None:
-    from tritonpm.cli.revisions import say_switched
+    from tritonpm.cli.live_output import say_switched
 
     if tuned.best is tuned.now:
         app.advise("There is nothing to apply.")

@@ -1,0 +1,18 @@
+"""`tritonpm abort`: gives a canary up."""
+
+from __future__ import annotations
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app
+from tritonpm.cli.options import NAME
+
+
+@command("abort", examples="tritonpm abort bolts")
+@NAME
+@on_a_server
+@pass_app
+def abort_command(app: App, name: str) -> None:
+    """Give a canary up; its package serves on."""
+    from tritonpm.operations.canary import Canaries
+
+    Canaries(app.switching()).abort(name)
+    app.say(f"Gave the canary of {name} up.")

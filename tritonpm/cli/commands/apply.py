@@ -1,0 +1,34 @@
+"""`tritonpm apply`: makes the workspace what tritonpm.yaml says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app
+from tritonpm.cli.options import DECLARATION, PRUNE, UPDATE
+
+if TYPE_CHECKING:
+    from tritonpm.operations.views import Action
+
+
+@command("apply", examples="tritonpm apply\ntritonpm apply --prune --update")
+@DECLARATION
+@PRUNE
+@UPDATE
+@on_a_server
+@pass_app
+def apply_command(app: App, path: Path, prune: bool, update: bool) -> None:
+    """Make the workspace and its server what tritonpm.yaml says; what is loaded changes live."""
+    from tritonpm.operations.declaration import apply
+
+    count = 0
+    for action in apply(app.serving(), path, prune=prune, update=update):
+        app.say(_said(action))
+        count += 1
+    if not count:
+        app.say("Nothing to do.")
+
+
+def _said(action: Action) -> str:
+    return f"{action.what} {action.package}{': ' + action.sentence if action.sentence else ''}"

@@ -1,0 +1,30 @@
+"""`tritonpm canary`: a new version beside the one that serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.options import ALLOW_CODE, NAME
+from tritonpm.cli.setting_options import setting_options
+
+
+@command(
+    "canary", examples="tritonpm canary bolts bolts-2.zip\ntritonpm canary bolts --precision fp16 --optimizer auto"
+)
+@NAME
+@click.argument("source", type=click.Path(path_type=Path), required=False, metavar="[SOURCE]")
+@ALLOW_CODE
+@setting_options
+@on_a_server
+@reading
+@pass_app
+def canary_command(app: App, name: str, source: Path | None, allow_code: bool, changes: dict[str, Any]) -> None:
+    """Serve a new version, or other settings, as NAME-canary beside a package; then `promote` or `abort` it."""
+    from tritonpm.operations.canary import Canaries
+
+    view = Canaries(app.switching()).start(name, source, changes, allow_code=allow_code)
+    app.emit("LoadResult", view, lambda: click.echo(f"{view.name} serves beside {name}: {view.probe}."))

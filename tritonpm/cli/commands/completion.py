@@ -1,0 +1,21 @@
+"""`tritonpm completion`: the shell's completion script."""
+
+from __future__ import annotations
+
+import click
+
+from tritonpm.cli.app import command
+
+
+@command("completion", examples='eval "$(tritonpm completion bash)"\ntritonpm completion fish | source')
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion_command(shell: str) -> None:
+    """Print the shell's completion script."""
+    from click.shell_completion import get_completion_class
+
+    from tritonpm.cli.app import cli
+
+    found = get_completion_class(shell)
+    if found is None:
+        raise click.UsageError(f"there is no completion for {shell}")
+    click.echo(found(cli, {}, "tritonpm", "_TRITONPM_COMPLETE").source())

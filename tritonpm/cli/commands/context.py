@@ -1,0 +1,90 @@
+"""`tritonpm context`: groups of servers that read one repository."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tritonpm.cli.app import App, Group, command, pass_app, reading, shown_to_servers
+from tritonpm.cli.setting_options import Pair
+
+CONTEXT = click.argument("name", metavar="CONTEXT")
+
+
+@click.group(
+    "context",
+    cls=Group,
+    examples="""
+    tritonpm context add prod --url http://a:8000 --url http://b:8000 --memory-mb 16384 --label zone=east
+    tritonpm context add prod --url http://c:8000 --memory-mb 24576 --label zone=west
+    tritonpm context use prod
+    """,
+)
+def context_command() -> None:
+    """Name groups of Triton servers that read one repository."""
+
+
+@command("add", examples="tritonpm context add prod --url http://a:8000 --url http://b:8000 --memory-mb 16384")
+@CONTEXT
+@click.option("--url", "urls", multiple=True, metavar="URL", help="A server: http, https, grpc or grpcs (repeatable).")
+@click.option("--memory-mb", type=click.IntRange(0), default=0, help="What models may take on each of them, in MiB.")
+@click.option("--label", "labels", type=Pair(), multiple=True, help="Of each of them, e.g. zone=east (repeatable).")
+@click.option("--repository", metavar="URL", help="What they read [default: this workspace's model_repository].")
+@shown_to_servers
+@pass_app
+def add_command(
+    app: App, name: str, urls: tuple[str, ...], memory_mb: int, labels: Any, repository: str | None
+) -> None:
+    """Make a context, or add servers to one."""
+    from tritonpm.fleet.context import Access, Server
+    from tritonpm.operations.fleet import servers as fleets
+
+    access = Access(str(app.token.absolute()) if app.token else None, app.ca, app.certificate, app.key, app.timeout)
+    servers = [Server(url, memory_mb, dict(labels)) for url in urls]
+    made = fleets.add(app.manager(), name, servers, access, repository)
+    app.say(f"{name} has {len(made.servers)} servers.")
+
+
+@command("list", examples="tritonpm context list\ntritonpm context list -o json")
+@reading
+@pass_app
+def list_command(app: App) -> None:
+    """List the contexts; a star marks the one that is meant where none is named."""
+    from tritonpm.cli.output import table
+    from tritonpm.fleet.context import Contexts
+
+    found = Contexts.of(app.manager().workspace.state)
+    rows = (
+        ("*" if name == found.current else "", name, len(each.servers), ", ".join(sorted(each.placed)), each.repository)
+        for name, each in found.contexts.items()
+    )
+    app.emit("Contexts", found, lambda: table(("", "CONTEXT", "SERVERS", "PACKAGES", "REPOSITORY"), rows))
+
+
+@command("use", examples="tritonpm context use prod")
+@CONTEXT
+@pass_app
+def use_command(app: App, name: str) -> None:
+    """Choose the context that is meant where none is named."""
+    from tritonpm.operations.fleet import servers as fleets
+
+    fleets.use(app.manager(), name)
+    app.say(f"{name} is the current context.")
+
+
+@command("remove", examples="tritonpm context remove prod\ntritonpm context remove prod --url http://c:8000")
+@CONTEXT
+@click.option("--url", "urls", multiple=True, metavar="URL", help="Only this server (repeatable).")
+@click.option("--force", is_flag=True, help="Also while packages are on it.")
+@pass_app
+def remove_command(app: App, name: str, urls: tuple[str, ...], force: bool) -> None:
+    """Forget a context, or a server of it; its servers serve on."""
+    from tritonpm.operations.fleet import servers as fleets
+
+    fleets.remove(app.manager(), name, urls, force=force)
+    app.say(f"Removed {', '.join(urls) + ' from ' if urls else ''}{name}.")
+
+
+for _each in (add_command, list_command, use_command, remove_command):
+    context_command.add_command(_each)

@@ -1,0 +1,46 @@
+"""`tritonpm convert`: a model file in another format, without a workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tritonpm.cli.app import App, command, pass_app
+from tritonpm.cli.optimise_output import describe_conversion
+from tritonpm.cli.options import GIB, SAMPLES, limited
+from tritonpm.cli.setting_options import Bound, Pair
+from tritonpm.settings.settings import PRECISIONS
+
+
+@command(
+    "convert",
+    examples="""
+    tritonpm convert model.onnx --to openvino -o out
+    tritonpm convert model.onnx --to openvino --precision int8 --calibration samples/ --output out
+    tritonpm convert model.onnx --to tensorrt --precision fp16 --compute-capability 8.9 -o out
+    tritonpm convert saved_model/ --to openvino -o out
+    """,
+)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--to", "target", type=click.Choice(["openvino", "onnx", "tensorrt"]), required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new or empty folder.")
+@click.option("--precision", type=click.Choice(PRECISIONS, case_sensitive=False), default="FP32", show_default=True)
+@SAMPLES
+@click.option("--max-drop", type=float, help="INT8: share of the score that may be lost, e.g. 0.01.")
+@click.option("--tolerance", "tolerances", type=Bound(), multiple=True, help="A bound of the proof (repeatable).")
+@click.option("--max-batch-size", type=int, default=8, show_default=True, help="TensorRT: the largest batch.")
+@click.option("--shape", "shapes", type=Pair(), multiple=True, help="TensorRT: INPUT=LEAST:BEST:MOST (repeatable).")
+@click.option("--compute-capability", metavar="X.Y", help="TensorRT: of the GPU to build for [default: the one here].")
+@limited
+@pass_app
+def convert_command(app: App, /, source: Path, target: str, output: Path, **told: Any) -> None:
+    """Convert a model file, and prove it against the original."""
+    from tritonpm.operations.optimize.convert_file import convert
+
+    told["tolerances"], told["shapes"] = dict(told["tolerances"]), dict(told["shapes"])
+    memory = told.pop("memory_limit")
+    told["memory_limit"] = int(memory * GIB) if memory else None
+    view = convert(source, target, output, progress=app.progress, **told)
+    describe_conversion(view)

@@ -1,0 +1,19 @@
+"""`tritonpm diff`: what two revisions differ in."""
+
+from __future__ import annotations
+
+import click
+
+from tritonpm.cli.app import App, command, pass_app
+from tritonpm.cli.options import NAME
+
+
+@command("diff", examples="tritonpm diff bolts 3 4\ntritonpm diff bolts 3")
+@NAME
+@click.argument("one", type=int, metavar="REV")
+@click.argument("other", type=int, required=False, metavar="[REV]")
+@pass_app
+def diff_command(app: App, name: str, one: int, other: int | None) -> None:
+    """Show what two revisions differ in, configs and files; the second is the current one where it is not named."""
+    for line in app.manager().diff(name, one, other):
+        click.echo(line)

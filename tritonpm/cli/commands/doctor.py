@@ -1,0 +1,41 @@
+"""`tritonpm doctor`: what this machine has and lacks, and what can be mended."""
+
+from __future__ import annotations
+
+import click
+
+from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.options import PROFILE
+from tritonpm.core.errors import TritonpmError
+
+
+@command(
+    "doctor", examples="tritonpm doctor\ntritonpm doctor --profile mech-vision\ntritonpm doctor --rebuild-catalogue"
+)
+@PROFILE
+@click.option("--rebuild-catalogue", is_flag=True, help="Make a corrupt catalogue anew from the packages' records.")
+@click.option("--fix", is_flag=True, help="Make again what `verify` finds damaged, from the blobs.")
+@reading
+@pass_app
+def doctor_command(app: App, rebuild_catalogue: bool, fix: bool, profile: str) -> None:
+    """Say what this machine has, what is missing and how to get it."""
+    if fix:
+        mended, left = app.manager().mend()
+        for each in mended:
+            app.say(f"Mended {each.name}, which {each.sentence}.")
+        for each in left:
+            app.advise(f"{each.name} {each.sentence}.")
+        app.say(f"{len(mended)} mended, {len(left)} left.")
+        return
+    if rebuild_catalogue:
+        names = app.manager().rebuild()
+        app.say(f"Rebuilt the catalogue with {len(names)} packages; publish them again with `tritonpm load`.")
+        return
+    from tritonpm.cli.output import table
+    from tritonpm.operations.manager import doctor
+
+    checks = doctor(profile)
+    rows = (("ok" if c.ok else "missing" if c.needed else "-", c.name, c.found or c.remedy) for c in checks)
+    app.emit("Doctor", checks, lambda: table(("", "CHECK", "FOUND, OR WHAT TO DO"), rows))
+    if any(c.needed and not c.ok for c in checks):
+        raise TritonpmError("something needed is missing", do="see the list above")

@@ -1,0 +1,26 @@
+"""`tritonpm history`: the revisions of a package."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.options import NAME
+
+
+@command("history", examples="tritonpm history bolts\ntritonpm history bolts -o json")
+@NAME
+@reading
+@pass_app
+def history_command(app: App, name: str) -> None:
+    """List the revisions of a package that are kept."""
+    from tritonpm.cli.output import table
+
+    listed = app.manager().history(name)
+    columns = ("", "REVISION", "VERSION", "MODE", "DEVICE", "BATCH", "PRECISION", "PUBLISHED", "DIGEST")
+    rows = (
+        ("*" if e.current else "", e.number, e.version, e.mode, e.device, e.max_batch_size, e.precision,
+         datetime.fromisoformat(e.published).strftime("%Y-%m-%d %H:%M:%S"), e.digest[:16])
+        for e in listed
+    )  # fmt: skip
+    app.emit("History", listed, lambda: table(columns, rows))

@@ -1,0 +1,36 @@
+"""`tritonpm import` (a word of Python, hence the file's name): brings a package in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, PROFILE
+from tritonpm.cli.setting_options import setting_options
+
+
+@command(
+    "import",
+    examples="""
+    tritonpm import bolts.zip --name bolts
+    tritonpm import resnet50.onnx --max-batch-size 16
+    tritonpm import model_repository/densenet_onnx
+    """,
+)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--name", help="The package's name [default: the manifest's, or the file's].")
+@ALLOW_CODE
+@PROFILE
+@IGNORE_REQUIREMENTS
+@setting_options
+@reading
+@pass_app
+def import_command(app: App, /, source: Path, changes: dict[str, Any], **told: Any) -> None:
+    """Import a package: a .zip or folder with package.yaml, a model file, or a Triton model folder."""
+    view = app.manager().import_package(source, changes=changes, **told)
+    app.emit("Package", view, lambda: click.echo(f"Imported {view.name} ({view.type}, {view.digest[:19]})."))
+    for note in view.notes:
+        app.advise(f"Note: {note}")

@@ -1,0 +1,20 @@
+"""`tritonpm init`: makes a workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tritonpm.cli.app import App, command, pass_app
+
+
+@command("init", examples="tritonpm init\ntritonpm init lines/line-3")
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@pass_app
+def init_command(app: App, folder: Path | None) -> None:
+    """Make a workspace: the catalogue and model_repository/."""
+    from tritonpm.operations.manager import init
+
+    root, fresh = init(folder or app.workspace or Path.cwd())
+    app.say(f"Made a workspace in {root}." if fresh else f"{root} already is a workspace; nothing was changed.")

@@ -1,0 +1,23 @@
+"""`tritonpm inspect`: what a file holds, before it is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tritonpm.cli.app import App, command, pass_app, reading
+
+
+@command("inspect", examples="tritonpm inspect resnet50.onnx\ntritonpm inspect bolts.zip -o json")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--allow-code", is_flag=True, help="Look into content that would run code on load, too.")
+@reading
+@pass_app
+def inspect_command(app: App, file: Path, allow_code: bool) -> None:
+    """Show what a model file or package holds, without importing it."""
+    from tritonpm.cli.describe import describe_stages
+    from tritonpm.operations.manager import inspect
+
+    found = inspect(file, allow_code=allow_code)
+    app.emit("Inspection", found, lambda: describe_stages(found))

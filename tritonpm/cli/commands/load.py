@@ -1,0 +1,38 @@
+"""`tritonpm load`: publishes a package and loads it."""
+
+from __future__ import annotations
+
+import click
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.options import LOAD_TIMEOUT, NAME, REPOSITORY
+
+
+@command(
+    "load",
+    examples="""
+    tritonpm load bolts
+    tritonpm load bolts --server 127.0.0.1:8000
+    tritonpm load bolts --server triton:8000 --repository s3://bucket/models
+    """,
+)
+@NAME
+@click.option("--no-probe", is_flag=True, help="Do not run an inference before calling it loaded.")
+@LOAD_TIMEOUT
+@click.option("--wait", type=float, default=0.0, help="Seconds that a server may take to come up [default: none].")
+@REPOSITORY
+@on_a_server
+@reading
+@pass_app
+def load_command(app: App, name: str, no_probe: bool, timeout: float, wait: float, repository: str | None) -> None:
+    """Publish a package and load it; a probe inference proves that it answers.
+
+    With --repository it is published there, for a server that reads it from there.
+    """
+    if repository:
+        from tritonpm.operations import remote_repository as stores
+
+        view = stores.load(app.serving(), name, stores.opened(repository), probe=not no_probe, timeout=timeout)
+    else:
+        view = app.serving().load(name, probe=not no_probe, timeout=timeout, wait=wait)
+    app.emit("LoadResult", view, lambda: click.echo(f"Loaded {name}, revision {view.revision}: {view.probe}."))

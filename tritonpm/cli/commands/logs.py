@@ -1,0 +1,17 @@
+"""`tritonpm logs`: the server's log."""
+
+from __future__ import annotations
+
+import click
+
+from tritonpm.cli.app import App, command, pass_app
+
+
+@command("logs", examples="tritonpm logs --follow")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing what comes.")
+@click.option("-n", "--lines", type=int, default=50, show_default=True, help="How many of the last lines.")
+@pass_app
+def logs_command(app: App, follow: bool, lines: int) -> None:
+    """Print the server's log."""
+    for line in app.serving().logs(lines, follow=follow):
+        click.echo(line)

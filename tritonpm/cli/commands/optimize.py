@@ -1,0 +1,61 @@
+"""`tritonpm optimize`: compiles a package for what it runs on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.optimise_output import describe_optimised
+from tritonpm.cli.options import GIB, NAME, SAMPLES, limited
+from tritonpm.cli.setting_options import setting_options
+
+
+@command(
+    "optimize",
+    examples="""
+    tritonpm optimize bolts
+    tritonpm optimize bolts --precision int8 --calibration images/ --max-drop 0.01
+    tritonpm optimize bolts --device gpu-optimised --precision fp16 --detach
+    """,
+)
+@NAME
+@click.option("--stage", help="Change one stage of a cascade only.")
+@setting_options
+@SAMPLES
+@click.option(
+    "--plugin",
+    "plugins",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="TensorRT: a shared library of plugins, which runs as code (repeatable).",
+)
+@click.option("--again", is_flag=True, help="Compile and prove anew what is there already.")
+@click.option("--detach", is_flag=True, help="Return at once; `tritonpm jobs` shows how far it is.")
+@limited
+@reading
+@pass_app
+def optimize_command(
+    app: App, /, name: str, stage: str | None, changes: dict[str, Any], calibration: Path | None,
+    plugins: tuple[Path, ...], again: bool, detach: bool, time_limit: float, memory_limit: float | None,
+) -> None:  # fmt: skip
+    """Compile a package for what it runs on, and prove that its answers are unchanged."""
+    manager = app.manager()
+    optimising = manager.optimising
+    optimising.choose(name, changes, stage=stage, calibration=calibration, plugins=plugins)
+    memory = int(memory_limit * GIB) if memory_limit else None
+    job = optimising.start(name, again=again, time_limit=time_limit, memory_limit=memory)
+    if job and detach:
+        app.say(f"Job {job.id} optimises {name}; `tritonpm jobs follow {job.id}` shows how far it is.")
+        return
+    if job:
+        try:
+            optimising.watched(job.id)
+        except KeyboardInterrupt:
+            optimising.cancel(job.id)
+            raise
+    view = manager.show(name)
+    app.emit("PackageDetails", view, lambda: describe_optimised(view, fresh=job is not None))

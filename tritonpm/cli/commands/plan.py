@@ -1,0 +1,24 @@
+"""`tritonpm plan`: what `apply` would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.options import DECLARATION, PRUNE, UPDATE
+
+
+@command("plan", examples="tritonpm plan\ntritonpm plan --prune -f lines/line-3.yaml")
+@DECLARATION
+@PRUNE
+@UPDATE
+@reading
+@pass_app
+def plan_command(app: App, path: Path, prune: bool, update: bool) -> None:
+    """Show what `apply` would do; nothing is written."""
+    from tritonpm.cli.output import table
+    from tritonpm.operations.declaration import plan
+
+    actions = plan(app.manager(), path, prune=prune, update=update).actions
+    rows = ((a.what, a.package, a.sentence) for a in actions)
+    app.emit("Plan", actions, lambda: table(("ACTION", "PACKAGE", ""), rows) if actions else app.say("Nothing to do."))

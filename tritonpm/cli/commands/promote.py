@@ -1,0 +1,19 @@
+"""`tritonpm promote`: a canary takes its package's place."""
+
+from __future__ import annotations
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.live_output import say_switched
+from tritonpm.cli.options import NAME
+
+
+@command("promote", examples="tritonpm promote bolts")
+@NAME
+@on_a_server
+@reading
+@pass_app
+def promote_command(app: App, name: str) -> None:
+    """Let a canary take the place of its package, live."""
+    from tritonpm.operations.canary import Canaries
+
+    say_switched(app, name, Canaries(app.switching()).promote(name))

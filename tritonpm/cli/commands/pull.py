@@ -1,0 +1,52 @@
+"""`tritonpm pull`: fetches a package from a registry and imports it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.live_output import say_switched
+from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, PROFILE
+from tritonpm.cli.setting_options import setting_options
+
+
+@command(
+    "pull",
+    examples="""
+    tritonpm pull oci://registry.site/vision/bolts:1.2
+    tritonpm pull https://files.site/bolts.zip --digest sha256:4f53…
+    tritonpm pull s3://packages/bolts.zip --name bolts-line3
+    tritonpm pull oci://registry.site/vision/bolts:1.3 --upgrade bolts
+    """,
+)
+@click.argument("url")
+@click.option("--digest", default="", metavar="sha256:…", help="Of the .zip; https:// needs it.")
+@click.option("--name", help="The package's name [default: the manifest's].")
+@click.option(
+    "--upgrade", metavar="NAME", help="Put it in the place of a package that is there; live where it is loaded."
+)
+@ALLOW_CODE
+@PROFILE
+@IGNORE_REQUIREMENTS
+@setting_options
+@on_a_server
+@reading
+@pass_app
+def pull_command(app: App, /, url: str, digest: str, upgrade: str | None, **told: Any) -> None:
+    """Fetch a package from oci://, https://, s3://, gs://, az:// or a folder, and import it."""
+    from tritonpm.operations.pull import Sharing
+
+    if upgrade:
+        if told["name"] or told["changes"]:
+            raise click.UsageError("--upgrade keeps the name and the settings: give it alone")
+        switching = app.switching()
+        sharing = Sharing(switching.manager)
+        loaded = sharing.upgrade(switching, upgrade, url, digest=digest, allow_code=told["allow_code"])
+        say_switched(app, upgrade, loaded)
+        return
+    view = Sharing(app.manager()).pull(url, digest=digest, **told)
+    app.emit("Package", view, lambda: click.echo(f"Pulled {view.name} ({view.type}, {view.digest[:19]})."))
+    for note in view.notes:
+        app.advise(f"Note: {note}")

@@ -1,0 +1,36 @@
+"""`tritonpm push`: puts a package into a registry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.options import NAME
+from tritonpm.cli.signing_options import CERTIFICATE, CHAIN, KEY, signer_of
+
+
+@command(
+    "push",
+    examples="""
+    tritonpm push bolts oci://registry.site/vision/bolts:1.2 --key line.pem
+    tritonpm push bolts s3://packages/
+    tritonpm push bolts /srv/packages/bolts.zip
+    """,
+)
+@NAME
+@click.argument("url")
+@KEY
+@CERTIFICATE
+@CHAIN
+@click.option("--force", is_flag=True, help="Replace what is there under that address.")
+@reading
+@pass_app
+def push_command(app: App, /, name: str, url: str, force: bool, **told: Any) -> None:
+    """Put a package to oci://, s3://, gs://, az:// or a folder; it is signed on the way where a key is given."""
+    from tritonpm.operations.pull import Sharing
+
+    pushed = Sharing(app.manager()).push(name, url, signer=signer_of(**told), force=force)
+    signed = "signed, " if pushed.signed else ""
+    app.emit("Pushed", pushed, lambda: click.echo(f"Pushed {name} to {pushed.url} ({signed}{pushed.digest})."))

@@ -1,0 +1,20 @@
+"""`tritonpm reload`: loads a package's files anew."""
+
+from __future__ import annotations
+
+import click
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.options import LOAD_TIMEOUT, NAME
+
+
+@command("reload", examples="tritonpm reload bolts")
+@NAME
+@LOAD_TIMEOUT
+@on_a_server
+@reading
+@pass_app
+def reload_command(app: App, name: str, timeout: float) -> None:
+    """Write a loaded package's files anew and load them beside what serves, which no request notices."""
+    view = app.serving().reload(name, timeout=timeout)
+    app.emit("LoadResult", view, lambda: click.echo(f"Reloaded {name}, revision {view.revision}: {view.probe}."))

@@ -1,0 +1,23 @@
+"""`tritonpm render`: a model repository in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.options import NAME
+
+
+@command("render", examples="tritonpm render bolts --output /srv/models")
+@NAME
+@click.option("--output", "folder", type=click.Path(path_type=Path), required=True, help="The repository's folder.")
+@reading
+@pass_app
+def render_command(app: App, name: str, folder: Path) -> None:
+    """Write a package's model repository into a folder; no server is needed."""
+    view = app.manager().render(name, folder)
+    app.emit("Rendering", view, lambda: click.echo(f"Wrote {', '.join(view.models)} to {folder}."))
+    for note in view.notes:
+        app.advise(f"Note: {note}")

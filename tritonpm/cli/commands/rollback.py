@@ -1,0 +1,23 @@
+"""`tritonpm rollback`: back to an earlier revision."""
+
+from __future__ import annotations
+
+import click
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.live_output import say_switched
+from tritonpm.cli.options import NAME
+
+REVISION = click.argument("revision", type=int, required=False, metavar="[REV]")
+
+
+@command("rollback", examples="tritonpm rollback bolts\ntritonpm rollback bolts 3")
+@NAME
+@REVISION
+@on_a_server
+@reading
+@pass_app
+def rollback_command(app: App, name: str, revision: int | None) -> None:
+    """Go back to an earlier revision, its content and its settings; where the package is loaded, live."""
+    loaded = app.switching().roll_back(name, revision)
+    say_switched(app, name, loaded)

@@ -1,0 +1,86 @@
+"""`tritonpm serve`: starts this workspace's Triton."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.page import made, read_token
+
+if TYPE_CHECKING:
+    from tritonpm.web.running import Page
+
+
+@command(
+    "serve",
+    examples="""
+    tritonpm serve --detach
+    tritonpm serve --http-port 8000 --grpc-port 8001
+    tritonpm serve --detach --repository s3://bucket/models
+    """,
+)
+@click.option("--detach", is_flag=True, help="Return when it is ready; `tritonpm stop` ends it.")
+@click.option("--tritonserver", type=click.Path(path_type=Path), help="The server's binary [TRITONPM_TRITONSERVER].")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to bind to.")
+@click.option("--http-port", type=int, help="[default: 8000, or a free one]")
+@click.option("--grpc-port", type=int, help="[default: 8001, or a free one]")
+@click.option("--metrics-port", type=int, help="[default: 8002, or a free one]")
+@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to wait until it is live.")
+@click.option(
+    "--repository", metavar="URL", help="Read this one, too: a server of a fleet; a folder, s3://, gs://, as://."
+)
+@click.option("--ui", is_flag=True, help="With the page, on loopback (`tritonpm ui` has more options).")
+@click.option("--ui-port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 is a free one.")
+@reading
+@pass_app
+def serve_command(
+    app: App, /, detach: bool, tritonserver: Path | None, repository: str | None, ui: bool, ui_port: int, **address: Any
+) -> None:
+    """Start this workspace's Triton, and load what was loaded before."""
+    page = _page(app, detach, ui_port) if ui else None
+    serving = app.serving()
+    reads = _reading_too(repository)
+    view = serving.serve(tritonserver, detach=detach, arguments=reads, **address)
+    app.emit("Server", view, lambda: _describe_server(app, view, detach))
+    for name, reason in serving.load_wanted():
+        app.advise(f"{name} could not be loaded: {reason}" if reason else f"Loaded {name}.")
+    if detach:
+        serving.supervised()
+    elif page:
+        with page.running():
+            app.advise(f"The page is at {page.url}")
+            serving.wait(app.advise)
+    else:
+        serving.wait(app.advise)
+
+
+def _reading_too(repository: str | None) -> tuple[str, ...]:
+    """The server's arguments for a second repository. Raises UsageError."""
+    from tritonpm.repository.location import located
+
+    if repository is None:
+        return ()
+    url = located(repository).url
+    if " " in url:
+        raise click.UsageError("Triton's Python backend cannot read from a path with a blank")
+    return (f"--model-repository={url}",)
+
+
+def _page(app: App, detach: bool, port: int) -> Page:
+    """The page beside a server, its address taken before Triton is started."""
+    if detach:
+        raise click.UsageError("--ui stays with its server: leave --detach out, or run `tritonpm ui`")
+    return made(app, "127.0.0.1", port, read_token(None))
+
+
+def _describe_server(app: App, view: object, detach: bool) -> None:
+    from tritonpm.cli.output import facts
+    from tritonpm.operations.views import ServerView
+
+    if isinstance(view, ServerView):
+        click.echo(f"Triton {view.version} is live (pid {view.pid}).")
+        facts((("http", view.http), ("grpc", view.grpc), ("metrics", view.metrics), ("log", view.log)))
+    app.advise("`tritonpm stop` ends it." if detach else "Ctrl-C ends it.")

@@ -1,0 +1,58 @@
+"""`tritonpm set`: how a package is served."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.live_output import say_switched
+from tritonpm.cli.options import NAME
+from tritonpm.cli.setting_options import AUTO, setting_options
+from tritonpm.settings.settings import GROWTH
+
+if TYPE_CHECKING:
+    from tritonpm.operations.autoscale import Trial
+
+
+@command(
+    "set",
+    examples="""
+    tritonpm set bolts --mode performance --instances 2 --device cpu --max-batch-size 16
+    tritonpm set bolts --stage detect --max-batch-size 1
+    tritonpm set bolts --mode performance --instances auto
+    tritonpm set bolts --precision fp16 --live
+    """,
+)
+@NAME
+@click.option("--stage", help="Change one stage of a cascade only.")
+@click.option("--live", is_flag=True, help="Bring it to the server at once, with no request failed.")
+@setting_options
+@on_a_server
+@reading
+@pass_app
+def set_command(app: App, name: str, stage: str | None, live: bool, changes: dict[str, Any]) -> None:
+    """Change how a package is served; `tritonpm load`, or --live, brings the change to the server."""
+    if not changes:
+        raise click.UsageError("nothing to change was given")
+    manager = app.manager()
+    if changes.get("instances") == AUTO:
+        manager.change(name, {**changes, "mode": "performance", "instances": None}, stage=stage)
+        count, trials = manager.measure_instances(name)
+        changes = {**changes, "mode": "performance", "instances": count}
+        _say_trials(app, count, trials)
+    if live:
+        say_switched(app, name, app.switching().set(name, changes, stage=stage))
+        return
+    view = manager.change(name, changes, stage=stage)
+    app.emit("Package", view, lambda: click.echo(f"Set {', '.join(sorted(changes))} of {name}."))
+    if view.pending:
+        app.advise(f"`tritonpm load {name}` brings the change to the server.")
+
+
+def _say_trials(app: App, count: int, trials: list[Trial]) -> None:
+    for trial in trials:
+        growth = f", {trial.growth - 1:+.1%}" if trial.growth is not None else ""
+        app.advise(f"{trial.instances} instances: {trial.throughput:.0f} infer/s{growth}")
+    app.advise(f"{count} {'are' if count > 1 else 'is'} kept: more bring less than {GROWTH - 1:.0%}.")

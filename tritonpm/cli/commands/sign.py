@@ -1,0 +1,48 @@
+"""`tritonpm sign`: signs a package, or checks its signature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.signing_options import CERTIFICATE, CHAIN, KEY, signer_of
+
+FILE = click.Path(path_type=Path)
+
+
+@command(
+    "sign",
+    examples="""
+    tritonpm sign bolts.zip --key line.pem
+    tritonpm sign bolts.zip --key me.pem --certificate me.crt --certificate-chain vision-ca.crt
+    tritonpm sign bolts.zip --check --public-key line.pub
+    tritonpm sign bolts.zip --check --certificate-chain vision-ca.crt
+    """,
+)
+@click.argument("package", type=FILE)
+@KEY
+@CERTIFICATE
+@CHAIN
+@click.option("--check", is_flag=True, help="Do not sign: say whether it is signed by whom the next options name.")
+@click.option("--public-key", "public", type=FILE, multiple=True, help="PEM file of a public key (repeatable).")
+@click.option("--force", is_flag=True, help="Sign it again.")
+@reading
+@pass_app
+def sign_command(app: App, /, package: Path, check: bool, public: tuple[Path, ...], force: bool, **told: Any) -> None:
+    """Sign a package's .zip, or check its signature: PACKAGE.sig beside it."""
+    from tritonpm.registry.signing import Trust, sign, verify
+
+    if check:
+        if not public and not told["chain"]:
+            raise click.UsageError("--check needs --public-key or --certificate-chain")
+        signed = verify(package, Trust(public, told["chain"]))
+        app.emit("Signed", signed, lambda: click.echo(f"{package} is signed by {signed.by}."))
+        return
+    signer = signer_of(**told)
+    if signer is None:
+        raise click.UsageError("--key is missing")
+    signed = sign(package, signer, force=force)
+    app.emit("Signed", signed, lambda: click.echo(f"Signed {package}: {signed.signature}."))

@@ -1,0 +1,46 @@
+"""`tritonpm status`: the server beside the workspace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+
+if TYPE_CHECKING:
+    from tritonpm.operations.views import ModelView
+
+
+@command("status", examples="tritonpm status\ntritonpm status -o json")
+@on_a_server
+@reading
+@pass_app
+def status_command(app: App) -> None:
+    """Show the server and what it has loaded, beside what the workspace says."""
+    from tritonpm.cli.output import facts, table
+
+    view = app.serving().status()
+
+    def text() -> None:
+        facts((("server", view.server), ("state", view.state), ("version", view.version)))
+        if view.models:
+            click.echo()
+            columns = ("MODEL", "VERSION", "STATE", "PACKAGE", "STATUS", "INSTANCES", "INFERENCES", "FAILED",
+                       "QUEUE µs", "LAST", "REASON")  # fmt: skip
+            table(columns, (_row(model) for model in view.models))
+
+    app.emit("Status", view, text)
+    for sentence in view.drift:
+        app.advise(f"Drift: {sentence}; `tritonpm sync` mends it.")
+    for sentence in view.advice:
+        app.advise(f"Advice: {sentence}.")
+
+
+def _row(model: ModelView) -> tuple[object, ...]:
+    queue = "" if model.queue_us is None else f"{model.queue_us:.0f}"
+    last = model.last_inference[:19].replace("T", " ")
+    return (
+        model.name, model.version, model.state, model.package, model.status, model.instances or "", model.inferences,
+        model.failures, queue, last, model.reason,
+    )  # fmt: skip

@@ -1,0 +1,21 @@
+"""`tritonpm unload`: takes a package off the server."""
+
+from __future__ import annotations
+
+import click
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app
+from tritonpm.cli.options import NAME
+
+
+@command("unload", examples="tritonpm unload bolts\ntritonpm unload bolts --force")
+@NAME
+@click.option("--force", is_flag=True, help="Also while it is in use.")
+@click.option("--dependents", is_flag=True, help="Ensembles of others that it is a part of, too.")
+@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds until it must be gone.")
+@on_a_server
+@pass_app
+def unload_command(app: App, name: str, force: bool, dependents: bool, timeout: float) -> None:
+    """Unload a package from the server; it stays in the workspace. Refused while it is in use."""
+    app.serving().unload(name, force=force, dependents=dependents, timeout=timeout)
+    app.say(f"Unloaded {name}.")

@@ -1,0 +1,24 @@
+"""`tritonpm upgrade`: a new version in the place of the old one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.live_output import say_switched
+from tritonpm.cli.options import ALLOW_CODE, NAME
+
+
+@command("upgrade", examples="tritonpm upgrade bolts bolts-2.zip")
+@NAME
+@click.argument("source", type=click.Path(path_type=Path))
+@ALLOW_CODE
+@on_a_server
+@reading
+@pass_app
+def upgrade_command(app: App, name: str, source: Path, allow_code: bool) -> None:
+    """Put a new version of a package in the place of the one that is there; where it is loaded, live."""
+    loaded = app.switching().upgrade(name, source, allow_code=allow_code)
+    say_switched(app, name, loaded)

@@ -1,0 +1,37 @@
+"""`tritonpm verify`: is all as it was written, here or in a repository elsewhere?"""
+
+from __future__ import annotations
+
+from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.options import REPOSITORY
+from tritonpm.core.errors import TritonpmError
+
+
+@command("verify", examples="tritonpm verify\ntritonpm verify -o json\ntritonpm verify --repository s3://bucket/models")
+@REPOSITORY
+@reading
+@pass_app
+def verify_command(app: App, repository: str | None) -> None:
+    """Read every blob and every published file, and tell what is not as it was; `doctor --fix` mends it."""
+    if repository:
+        verify_elsewhere(app, repository)
+        return
+    from tritonpm.cli.output import table
+
+    found = app.manager().verify()
+    rows = ((each.kind, each.name, each.sentence) for each in found)
+    app.emit("Damages", found, lambda: table(("KIND", "WHAT", "PROBLEM"), rows) if found else app.say("All is whole."))
+    if any(each.kind != "foreign" for each in found):
+        raise TritonpmError("not all is as it was", do="`tritonpm doctor --fix` makes it again from the blobs")
+
+
+def verify_elsewhere(app: App, repository: str) -> None:
+    """Read all that a repository elsewhere is said to hold, and tell what is not as it was published."""
+    from tritonpm.cli.output import table
+    from tritonpm.operations import remote_repository as stores
+
+    found = stores.verify(stores.opened(repository))
+    rows = ((each.kind, each.name, each.sentence) for each in found)
+    app.emit("Damages", found, lambda: table(("KIND", "WHAT", "PROBLEM"), rows) if found else app.say("All is whole."))
+    if any(each.mendable for each in found):
+        raise TritonpmError("not all is as it was published", do="`tritonpm publish --anew` sends it again")

@@ -1,0 +1,21 @@
+"""`tritonpm why`: what keeps a model loaded."""
+
+from __future__ import annotations
+
+import click
+
+from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.options import NAME
+
+
+@command("why", examples="tritonpm why bolts\ntritonpm why detect.6e2f9bf9d1c2")
+@NAME
+@on_a_server
+@reading
+@pass_app
+def why_command(app: App, name: str) -> None:
+    """Say what keeps a model loaded."""
+    from tritonpm.operations.upkeep import why
+
+    reasons = why(app.serving(), name)
+    app.emit("Reasons", reasons, lambda: click.echo("\n".join(reasons) or f"Nothing keeps {name} loaded."))

@@ -1,0 +1,55 @@
+"""What an optimisation or a conversion came to, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tritonpm.operations.views import ConversionView, OptimisationView, PackageDetails
+
+
+def describe_optimised(view: PackageDetails, *, fresh: bool) -> None:
+    """Print what an optimisation came to."""
+    click.echo(f"{'Optimised' if fresh else 'Nothing to do for'} {view.name}.")
+    optimisations(view.optimisations)
+    for made in view.optimisations:
+        for note in made.notes:
+            click.echo(f"Note: stage {made.stage}: {note}.")
+
+
+def optimisations(listed: tuple[OptimisationView, ...]) -> None:
+    """Print how stages were optimised, and what the proof measured."""
+    from tritonpm.cli.output import table
+
+    columns = ("STAGE", "OPTIMIZER", "PRECISION", "STATE", "MAX ABS", "MAX REL", "COSINE", "TOP-1", "BOXES", "ON")
+    table(columns, ((m.stage, m.optimizer, m.precision, _state(m), *_measures(m.agreement)) for m in listed))
+
+
+def _state(made: OptimisationView) -> str:
+    return f"{made.state} ({made.reason})" if made.reason else made.state
+
+
+def _measures(agreement: Any) -> tuple[str, ...]:
+    outputs = agreement.outputs
+    worst = ("", "", "")
+    if outputs:
+        worst = (
+            f"{max(o.max_abs for o in outputs):.2g}",
+            f"{max(o.max_rel for o in outputs):.2g}",
+            f"{min(o.cosine for o in outputs):.6f}",
+        )
+    shares = ("" if share is None else f"{share:.2%}" for share in (agreement.top1, agreement.boxes))
+    return (*worst, *shares, agreement.inputs)
+
+
+def describe_conversion(view: ConversionView) -> None:
+    """Print what a conversion made."""
+    from tritonpm.cli.output import facts
+
+    click.echo(f"Wrote {view.model} ({view.format}, {view.precision}, {view.bytes / 2**20:.1f} MiB).")
+    state = f"{view.agreement.state} ({view.agreement.reason})" if view.agreement.reason else view.agreement.state
+    names = ("max abs", "max rel", "cosine", "top-1", "boxes", "compared on")
+    measured = zip(names, _measures(view.agreement), strict=True)
+    facts((("answers", state), *((name, value) for name, value in measured if value)))

@@ -1,0 +1,49 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+NAME = click.argument("name", metavar="NAME")
+PROFILE = click.option(
+    "--profile", default="", metavar="NAME", envvar="TRITONPM_PROFILE",
+    help="The site's profile, mech-vision or mech-vision:VERSION [TRITONPM_PROFILE].",
+)  # fmt: skip
+ALLOW_CODE = click.option(
+    "--allow-code", is_flag=True, help="Accept content that runs code on load (model.py, *.so, engines)."
+)
+IGNORE_REQUIREMENTS = click.option(
+    "--ignore-requirements", is_flag=True, help="Import on a machine that only prepares packages."
+)
+REPOSITORY = click.option(
+    "--repository", metavar="URL", help="Elsewhere: s3://BUCKET/PREFIX, gs://…, as://…, or a folder."
+)
+LOAD_TIMEOUT = click.option(
+    "--timeout", type=float, default=300.0, show_default=True, help="Seconds until it must be ready."
+)
+PROTOCOL = click.option("--protocol", type=click.Choice(["http", "grpc"]), default="http", show_default=True)
+DECLARATION = click.option(
+    "-f", "--file", "path", type=click.Path(path_type=Path), default=Path("tritonpm.yaml"), show_default=True,
+    help="The declaration.",
+)  # fmt: skip
+PRUNE = click.option("--prune", is_flag=True, help="Unload and remove packages that are not declared.")
+UPDATE = click.option("--update", is_flag=True, help="Take sources that have changed since they were pinned.")
+SAMPLES = click.option(
+    "--calibration", type=click.Path(path_type=Path), metavar="FOLDER",
+    help="INT8: .npz files or images to calibrate on [default: the package's samples].",
+)  # fmt: skip
+LIMITS = (
+    click.option("--time-limit", type=float, default=3600.0, show_default=True, help="Seconds for each stage."),
+    click.option("--memory-limit", type=float, metavar="GIB", help="For each stage [default: 3/4 of the machine's]."),
+)
+GIB = 1 << 30
+
+
+def limited(function: Any) -> Any:
+    """Add the limits of a conversion."""
+    for option in reversed(LIMITS):
+        function = option(function)
+    return function

@@ -1,0 +1,46 @@
+"""The page and what it is opened with, shared by `ui` and `serve --ui`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritonpm.cli.app import App
+
+if TYPE_CHECKING:
+    from tritonpm.web.running import Page
+
+
+PORT = 8080
+MAX_UPLOAD = 16  # GiB
+TOKEN = "TRITONPM_UI_TOKEN"  # noqa: S105 the variable's name
+
+
+def made(
+    app: App, host: str, port: int, token: str, hosts: tuple[str, ...] = (), max_upload: int = MAX_UPLOAD,
+    certificate: Path | None = None, key: Path | None = None, metrics: str | None = None,
+) -> Page:  # fmt: skip
+    """The page, bound and not yet answering. Raises RequirementError where its libraries are not installed."""
+    from tritonpm.core.errors import RequirementError
+
+    try:
+        from tritonpm.web.running import Page
+        from tritonpm.web.security import access
+    except ImportError as error:
+        raise RequirementError(f"the page needs {error.name}", do='pip install "tritonpm[web]"') from None
+    allowed = access(host, token=token, hosts=hosts, upload=max_upload << 30)
+    return Page(app.workspace, app.connection(), host, port, allowed, certificate, key, metrics)
+
+
+def read_token(file: Path | None) -> str:
+    """The token of a file, or of the environment; "" where there is none. Raises NotFoundError."""
+    import os
+
+    from tritonpm.core.errors import NotFoundError
+
+    if file is None:
+        return os.environ.get(TOKEN, "")
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise NotFoundError(f"cannot be read ({error.strerror})", where=str(file), do="check --token-file") from None
