@@ -14,9 +14,7 @@ import click
 from tritonpm import __version__
 
 if TYPE_CHECKING:
-    from tritonpm.operations.manager import Manager
-    from tritonpm.operations.serving import Serving
-    from tritonpm.operations.switch import Switching
+    from tritonpm.operations.context import Context
     from tritonpm.triton.client import Connection
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -53,11 +51,15 @@ class App:
     output: str = "table"
     debug: bool = False
 
-    def manager(self) -> Manager:
-        """The manager of the workspace that was named, or of the one around the current folder."""
-        from tritonpm.operations.manager import Manager
+    @contextmanager
+    def open(self) -> Iterator[Context]:
+        """The workspace that was named, or the one around the current folder. Raises NotFoundError."""
+        from tritonpm.operations.context import open_context
 
-        return Manager.open(self.workspace, server=self.connection(), progress=self.progress, waiting=self.advise)
+        with open_context(
+            self.workspace, server=self.connection(), progress=self.progress, warn=self.advise
+        ) as context:
+            yield context
 
     def connection(self) -> Connection | None:
         """The server that was named; None is the workspace's own. Raises NotFoundError, UsageError."""
@@ -68,18 +70,6 @@ class App:
         headers = {**headers_of(self.headers), **(bearer(self.token) if self.token else {})}
         tls = Tls(self.ca, self.certificate, self.key) if self.ca or self.certificate or self.key else None
         return Connection(self.server, headers, tls, self.timeout or TIMEOUT)
-
-    def serving(self) -> Serving:
-        """The server side of that manager."""
-        from tritonpm.operations.serving import Serving
-
-        return Serving(self.manager())
-
-    def switching(self) -> Switching:
-        """The live changes of that manager's packages."""
-        from tritonpm.operations.switch import Switching
-
-        return Switching(self.serving())
 
     def emit(self, kind: str, data: object, text: Callable[[], None]) -> None:
         """Print a result: `data` in the versioned envelope for json and yaml, else what `text` prints."""
