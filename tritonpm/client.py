@@ -24,7 +24,7 @@ from tritonpm.core.tensors import Array, as_served
 from tritonpm.operations.canary import SUFFIX
 
 if TYPE_CHECKING:
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client, Connection
     from tritonpm.triton.memory import Region
 
@@ -67,33 +67,44 @@ def use(
     in messages, for clients on the server's machine; `canary` is the share of requests, 0 to 1, that the package's
     canary answers while it has one. Raises NotFoundError, ServerError.
     """
-    from tritonpm.operations.manager import Manager
-    from tritonpm.operations.serving import Serving
+    from tritonpm.operations.context import open_context
+    from tritonpm.operations.load import ensure_loaded
+    from tritonpm.operations.server import connect
 
-    manager = Manager.open(Path(workspace) if workspace else None, server=server)
-    holder = uuid.uuid4().hex
-    manager.use(name, project, ttl, holder)
-    stop = threading.Event()
-    renewal = threading.Thread(target=_renew, args=(manager, name, project, ttl, holder, stop), daemon=True)
-    renewal.start()
-    try:
-        Serving(manager).ensure(name)
+    with (
+        open_context(Path(workspace) if workspace else None, server=server) as context,
+        _leased(context, name, project, ttl),
+    ):
+        ensure_loaded(context, name)
         with ExitStack() as open_until_the_end:
-            client = open_until_the_end.enter_context(Serving(manager).client("grpc" if shared_memory else protocol))
+            client = open_until_the_end.enter_context(connect(context, "grpc" if shared_memory else protocol))
             region = None
             if shared_memory:
                 from tritonpm.triton.memory import Region
 
                 region = open_until_the_end.enter_context(Region(client))
             yield Model(client, name, region, canary=canary)
+
+
+@contextmanager
+def _leased(context: Context, name: str, project: str, ttl: float) -> Iterator[None]:
+    """A lease of its own, renewed while the block runs."""
+    from tritonpm.operations import usage
+
+    holder, stop = uuid.uuid4().hex, threading.Event()
+    usage.use(context, name, project, ttl, holder)
+
+    def renew() -> None:
+        while not stop.wait(ttl / 3):
+            with suppress(TritonpmError):  # a busy catalogue: there is time for two more tries
+                usage.use(context, name, project, ttl, holder)
+
+    renewal = threading.Thread(target=renew, daemon=True)
+    renewal.start()
+    try:
+        yield
     finally:
         stop.set()
         renewal.join()
         with suppress(TritonpmError):  # it runs out by itself
-            manager.release(name, project, holder)
-
-
-def _renew(manager: Manager, name: str, project: str, ttl: float, holder: str, stop: threading.Event) -> None:
-    while not stop.wait(ttl / 3):
-        with suppress(TritonpmError):  # a busy catalogue: there is time for two more tries
-            manager.use(name, project, ttl, holder)
+            usage.release(context, name, project, holder)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tritonpm.core.types import Shape, Tensor
-    from tritonpm.operations.views import Inspection, PackageDetails, StageView
+    from tritonpm.operations.inspect import Inspection
+    from tritonpm.operations.show import PackageDetails, StageView
 
 
 def describe_package(view: PackageDetails) -> None:

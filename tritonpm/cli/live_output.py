@@ -9,7 +9,7 @@ import click
 from tritonpm.cli.app import App
 
 if TYPE_CHECKING:
-    from tritonpm.operations.views import Loaded
+    from tritonpm.operations.load import Loaded
 
 
 def say_switched(app: App, name: str, loaded: Loaded | None) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from tritonpm.operations.views import ConversionView, OptimisationView, PackageDetails
+    from tritonpm.operations.optimize.convert_file import ConversionView
+    from tritonpm.operations.optimize.state import OptimisationView
+    from tritonpm.operations.show import PackageDetails
 
 
 def describe_optimised(view: PackageDetails, *, fresh: bool) -> None:

@@ -25,12 +25,18 @@ import yaml
 
 from tritonpm.core.errors import ManifestError, PackageError
 from tritonpm.core.files import sync
+from tritonpm.operations.import_package import import_package, read_package
+from tritonpm.operations.load import load
+from tritonpm.operations.remove import remove
+from tritonpm.operations.set import change
+from tritonpm.operations.switch import replace_settings
+from tritonpm.operations.unload import unload
+from tritonpm.operations.upgrade import upgrade
 from tritonpm.settings.settings import Settings
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Entry
     from tritonpm.operations.context import Context
-    from tritonpm.operations.serving import Serving
 
 FILE, LOCK = "tritonpm.yaml", "tritonpm.lock"
 _CORRECT = "correct the declaration"
@@ -64,7 +70,7 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True)
-class Plan:
+class DeclaredPlan:
     """What is to be done, in order, and the digest of every source."""
 
     actions: tuple[Action, ...]
@@ -76,14 +82,14 @@ class Plan:
 
 def read(path: Path) -> Declaration:
     """The declaration in a file. Raises ManifestError with the place of what is wrong."""
-    from tritonpm.package.document import load
+    from tritonpm.package.document import load as parsed
     from tritonpm.package.limits import Limits
 
     if not path.is_file():
         raise PackageError("is not there", where=str(path), do=f"write a {FILE}, or name one with --file")
     if path.stat().st_size > _MOST:
         raise ManifestError([("", "is longer than 4 MiB")], where=str(path))
-    document = load(path.read_bytes(), str(path), Limits())
+    document = parsed(path.read_bytes(), str(path), Limits())
     try:
         return msgspec.convert(document, Declaration)
     except msgspec.ValidationError as error:
@@ -91,11 +97,11 @@ def read(path: Path) -> Declaration:
         raise ManifestError([(place.strip("`$."), sentence)], where=str(path), do=_CORRECT) from None
 
 
-def plan(context: Context, path: Path, *, prune: bool = False, update: bool = False) -> Plan:
+def plan(context: Context, path: Path, *, prune: bool = False, update: bool = False) -> DeclaredPlan:
     """What would change; nothing is written. Raises ManifestError, PackageError, RuleError."""
     declaration = read(path)
     pinned = {} if update else _pinned(path.with_name(LOCK))
-    sources = {name: _source(context, path, each) for name, each in declaration.packages.items()}
+    sources = {name: _source(context, path, wanted) for name, wanted in declaration.packages.items()}
     digests = {name: _digest(context, sources[name], name, pinned.get(name)) for name in sources}
     actions: list[Action] = []
     entries = {entry.name: entry for entry in context.catalogue.packages()}
@@ -107,25 +113,30 @@ def plan(context: Context, path: Path, *, prune: bool = False, update: bool = Fa
         if known[name].status == "loaded":
             actions.append(Action("unload", name, "it is not declared"))
         actions.append(Action("remove", name, "it is not declared"))
-    return Plan(tuple(actions), digests, sources, declaration.packages, settings)
+    return DeclaredPlan(tuple(actions), digests, sources, declaration.packages, settings)
 
 
 def _for_package(
     context: Context, name: str, entry: Entry | None, wanted: Wanted, digest: str, settings: dict[str, Settings]
 ) -> Iterator[Action]:
+    live = False  # whether what is loaded changes by one of the actions
     if entry is None:
         yield Action("import", name, f"{wanted.source}, {digest[:19]}")
     else:
         if entry.digest != digest:
+            live = True
             yield Action("upgrade", name, f"{entry.digest[:19]} → {digest[:19]}")
         now = context.catalogue.get(name).settings
         settings[name] = after = _applied(now, wanted)
-        if said := _differing(now, after):
-            yield Action("set", name, said)
+        if difference := _difference(now, after):
+            live = True
+            yield Action("set", name, difference)
     if set(wanted.projects) != set(context.catalogue.leases.declared(name)):
         yield Action("projects", name, ", ".join(wanted.projects) or "none")
     if wanted.loaded and (entry is None or entry.status != "loaded"):
         yield Action("load", name, "")
+    elif wanted.loaded and entry is not None and entry.changed and not live:
+        yield Action("load", name, "what is declared is not what was proved")
     elif not wanted.loaded and entry is not None and entry.status == "loaded":
         yield Action("unload", name, "it is declared as not loaded")
 
@@ -140,25 +151,25 @@ def _applied(now: Settings, wanted: Wanted) -> Settings:
     return after
 
 
-def _differing(now: Settings, after: Settings) -> str:
+def _difference(now: Settings, after: Settings) -> str:
     one, other = asdict(now), asdict(after)
     return ", ".join(f"{key}: {one[key]} → {other[key]}" for key in one if one[key] != other[key])
 
 
 def _source(context: Context, path: Path, wanted: Wanted) -> Path:
     """The file or folder of a source; what lies in a registry is fetched once. Raises RegistryError, UsageError."""
-    from tritonpm.operations.pull import Sharing
+    from tritonpm.operations.pull import fetch
     from tritonpm.registry import is_address
 
     if is_address(wanted.source):
-        return Sharing(context).kept(wanted.source, wanted.digest)
+        return fetch(context, wanted.source, wanted.digest)
     return (path.parent / wanted.source).resolve()
 
 
 def _digest(context: Context, source: Path, name: str, pinned: str | None) -> str:
     """Of what the source holds. Raises PackageError where the lock file pins another one."""
     with tempfile.TemporaryDirectory(prefix="tritonpm-plan-") as staging:
-        digest = read(context, source, Path(staging), name=name).digest
+        digest = read_package(context, source, Path(staging), name=name).digest
     if pinned is not None and pinned != digest:
         raise PackageError(
             f"is {digest[:19]}, and {LOCK} pins {pinned[:19]}",
@@ -168,14 +179,11 @@ def _digest(context: Context, source: Path, name: str, pinned: str | None) -> st
     return digest
 
 
-def apply(serving: Serving, path: Path, *, prune: bool = False, update: bool = False) -> Iterator[Action]:
+def apply(context: Context, path: Path, *, prune: bool = False, update: bool = False) -> Iterator[Action]:
     """Do what `plan` says, an action at a time as it is done; then pin the digests. Raises what each action raises.
 
     Settings and content of what is loaded change live. Applied again, nothing is left to be done.
     """
-    from tritonpm.operations.switch import Switching
-
-    context, switching = serving.context, Switching(serving)
     todo = plan(context, path, prune=prune, update=update)
     for action in todo.actions:
         name, wanted = action.package, todo.declared.get(action.package)
@@ -186,15 +194,15 @@ def apply(serving: Serving, path: Path, *, prune: bool = False, update: bool = F
             for stage, own in wanted.stages.items():
                 change(context, name, own, stage=stage)
         elif action.what == "upgrade":
-            switching.upgrade(name, todo.sources[name])
+            upgrade(context, name, todo.sources[name])
         elif action.what == "set":
-            switching.replace(name, todo.settings[name])
+            replace_settings(context, name, todo.settings[name])
         elif action.what == "projects" and wanted:
             context.catalogue.leases.declare(name, wanted.projects)
         elif action.what == "load":
-            serving.load(name)
+            load(context, name)
         elif action.what == "unload":
-            serving.unload(name)
+            unload(context, name)
         elif action.what == "remove":
             remove(context, name)
         yield action
@@ -223,15 +231,15 @@ def _pin(path: Path, digests: Mapping[str, str]) -> None:
 def export(context: Context) -> str:
     """The workspace as it is, as a declaration to begin with; sources are where `export` writes by default."""
     packages = {}
-    for entry in (each for each in context.catalogue.packages() if not each.canary_of):
+    for entry in (entry for entry in context.catalogue.packages() if not entry.canary_of):
         settings = context.catalogue.get(entry.name).settings
         one, first = asdict(settings), asdict(Settings())
         own = {key: value for key, value in one.items() if value != first[key] and key != "stages"}
-        told: dict[str, Any] = {"source": f"{entry.name}.zip"}
-        told |= {"settings": own} if own else {}
-        told |= {"stages": one["stages"]} if one["stages"] else {}
+        package: dict[str, Any] = {"source": f"{entry.name}.zip"}
+        package |= {"settings": own} if own else {}
+        package |= {"stages": one["stages"]} if one["stages"] else {}
         projects = context.catalogue.leases.declared(entry.name)
-        told |= {"projects": list(projects)} if projects else {}
-        packages[entry.name] = {**told, "loaded": entry.status == "loaded"}
+        package |= {"projects": list(projects)} if projects else {}
+        packages[entry.name] = {**package, "loaded": entry.status == "loaded"}
     plain = msgspec.to_builtins({"packages": packages})
     return str(yaml.safe_dump(plain, sort_keys=False))

@@ -1,4 +1,4 @@
-"""The use case of deploying: a workspace's packages and what was chosen become files, and objects of a cluster."""
+"""`tritonpm deploy`: a workspace's packages and what was chosen become files, and objects of a cluster."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritonpm.catalogue import find
 from tritonpm.core.errors import NotFoundError, PackageError
 from tritonpm.core.files import storage_error
 from tritonpm.deploy import TARGETS, Choices, bundle
-from tritonpm.operations.manager import Manager
+from tritonpm.operations.context import open_context
 
 if TYPE_CHECKING:
     from tritonpm.deploy.files import File
+    from tritonpm.operations.context import Context
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Deployment:
 
 
 def _is_objects(file: File) -> bool:
-    return all("metadata" in each for each in file.objects)
+    return all("metadata" in document for document in file.objects)
 
 
 def deployment(root: Path | None, target: str, packages: Sequence[str] = (), **chosen: object) -> Deployment:
@@ -42,23 +44,25 @@ def deployment(root: Path | None, target: str, packages: Sequence[str] = (), **c
     Raises UsageError, RenderError; NotFoundError where there is no workspace or package, or it was not published yet.
     """
     try:
-        manager = Manager.open(root)
+        find(root)
     except NotFoundError:
         if root is not None or target != "compose":
             raise
-        said = "There is no workspace here: the rules are for all models, and for no package"
-        return Deployment(tuple(bundle(target, Choices(**chosen))), (), (said,))  # type: ignore[arg-type]
-    names = tuple(sorted(packages)) or tuple(manager.catalogue.wanted())
-    for name in names:
-        _require(manager, name, published=TARGETS[target].cluster)
-    advice = () if names else ("No package is loaded, and none was named with --package",)
-    files = bundle(target, Choices(names, **chosen), manager.workspace.templates)  # type: ignore[arg-type]
-    return Deployment(tuple(files), names, advice)
+        advice = "There is no workspace here: the rules are for all models, and for no package"
+        return Deployment(tuple(bundle(target, Choices(**chosen))), (), (advice,))  # type: ignore[arg-type]
+    with open_context(root) as context:
+        names = tuple(sorted(packages)) or tuple(context.catalogue.wanted())
+        for name in names:
+            _require(context, name, published=TARGETS[target].cluster)
+        files = bundle(target, Choices(names, **chosen), context.workspace.templates)  # type: ignore[arg-type]
+    return Deployment(
+        tuple(files), names, () if names else ("No package is loaded, and none was named with --package",)
+    )
 
 
-def _require(manager: Manager, name: str, *, published: bool) -> None:
-    manager.catalogue.get(name)
-    if published and manager.catalogue.revision(name) is None:
+def _require(context: Context, name: str, *, published: bool) -> None:
+    context.catalogue.get(name)
+    if published and context.catalogue.revision(name) is None:
         raise NotFoundError("was not published yet", where=name, do=f"publish it with `tritonpm load {name}`")
 
 

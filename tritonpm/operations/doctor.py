@@ -12,7 +12,7 @@ from tritonpm.hardware.machine import cores, gpus
 from tritonpm.hardware.requirements import Wanted, unmet
 
 
-def checks(profile: str = "") -> list[Check]:
+def doctor(profile: str = "") -> list[Check]:
     """Every check, in the order in which a newcomer needs them; `profile` is the site's, such as mech-vision."""
     tools = [*map(_package, _PACKAGES), _tensorrt(), _perf_analyzer()]
     return [_python(), _server(), *tools, _memory(), _gpu(), *_requirements(profile)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tritonpm.operations.list import unproved
 from tritonpm.triton.served_revision import serves
 
 if TYPE_CHECKING:
@@ -27,15 +28,6 @@ def drift(context: Context, client: Client) -> list[str]:
     for name in sorted(states - owned - {entry.name for entry in entries}):
         sentences.append(f"{name} is served, and is of no package here")
     return sentences
-
-
-def unproved(name: str, changed: bool, problem: str, proved: int | None) -> str:
-    """Why what is wanted of a package is not what was proved, and what to do; "" where it is, or nothing was proved."""
-    if proved is None or not (changed or problem):
-        return ""
-    if problem:
-        return f"what is wanted could not be brought in ({problem}), so revision {proved} stays; `tritonpm load {name}`"
-    return f"was changed since revision {proved}, which serves or comes back; `tritonpm load {name}` brings the change"
 
 
 def _served(context: Context, client: Client, entry: Entry, states: set[str]) -> str:

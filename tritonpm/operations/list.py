@@ -26,6 +26,8 @@ class PackageView:
     revision: int | None
     digest: str
     used_by: tuple[str, ...] = ()
+    proved: int | None = None  # the revision that a restart brings back
+    drift: str = ""  # why what is wanted is not what was proved, and what to do
 
 
 def packages(listing: Listing) -> list[PackageView]:
@@ -36,10 +38,20 @@ def packages(listing: Listing) -> list[PackageView]:
             entry.name, entry.summary.type, entry.summary.stages, entry.summary.mode, entry.summary.device,
             entry.summary.max_batch_size, entry.summary.precision,
             *status(entry.status, entry.reason, busy.get(entry.name)), entry.revision, entry.digest,
-            users.get(entry.name, ()),
+            users.get(entry.name, ()), entry.proved,
+            unproved(entry.name, entry.changed, entry.problem, entry.proved),
         )
         for entry in listing.packages()
     ]  # fmt: skip
+
+
+def unproved(name: str, changed: bool, problem: str, proved: int | None) -> str:
+    """Why what is wanted of a package is not what was proved, and what to do; "" where it is, or nothing was proved."""
+    if proved is None or not (changed or problem):
+        return ""
+    if problem:
+        return f"what is wanted could not be brought in ({problem}), so revision {proved} stays; `tritonpm load {name}`"
+    return f"was changed since revision {proved}, which serves or comes back; `tritonpm load {name}` brings the change"
 
 
 def status(status: str, reason: str, job: Job | None) -> tuple[str, str]:

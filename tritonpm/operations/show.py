@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.types import BatchAxis, Package, Tensor
 from tritonpm.operations.batch_axes import batch_axes
-from tritonpm.operations.list import PackageView, status
+from tritonpm.operations.list import PackageView, status, unproved
 from tritonpm.operations.optimize.state import OptimisationView, made, stages
 from tritonpm.operations.render import revision_of
 from tritonpm.settings.settings import Settings
@@ -58,7 +58,8 @@ def show(context: Context, name: str) -> PackageDetails:
     return PackageDetails(
         name, summary.type, summary.stages, summary.mode, summary.device, summary.max_batch_size, summary.precision,
         *status(record.status, record.reason, catalogue.jobs.running(name)), record.revision, package.digest,
-        catalogue.leases.users().get(name, ()),
+        catalogue.leases.users().get(name, ()), record.proved,
+        unproved(name, record.changed, record.problem, record.proved),
         version=package.version,
         exporter=f"{package.exporter} {package.exporter_version}".strip(),
         instances=instances(settings, context.target, package),

@@ -9,7 +9,6 @@ from tritonpm.repository.config import REVISION
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Revision
-    from tritonpm.operations.manager import Manager
     from tritonpm.triton.client import Client
 
 
@@ -19,11 +18,6 @@ NEXT = ".next"  # after the public name, while a revision is rehearsed
 def members_of(revision: Revision | None) -> tuple[str, ...]:
     """The models that a revision has beside its public one."""
     return tuple(model.name for model in revision.models[:-1]) if revision else ()
-
-
-def users_of(manager: Manager, member: str) -> list[str]:
-    """The packages whose current revision has this member."""
-    return [revision.name for revision in manager.catalogue.holding([member]) if member in members_of(revision)]
 
 
 def inner(client: Client) -> list[str]:

@@ -14,7 +14,9 @@ from tritonpm.convert.detection import as_corners, boxes_of
 from tritonpm.core.errors import NotFoundError
 from tritonpm.core.tensors import Array, load_npz, save_npz, triton_dtype
 from tritonpm.core.types import Signature, Task
-from tritonpm.operations.serving import Serving
+from tritonpm.operations.context import Context
+from tritonpm.operations.infer import infer
+from tritonpm.operations.server import connect
 from tritonpm.web.site import Site
 
 BEST = 5  # classes of each row
@@ -80,22 +82,22 @@ def asked(site: Site, name: str, inputs: Path | None, folder: Path) -> Meaning:
     """One inference, and what its answer means. Raises InferenceError, ConversionError, ServerError."""
     import time
 
-    with site.serving() as serving:
-        package = serving.manager.catalogue.get(name).package
-        signature = _signature(serving, name)
+    with site.open() as context:
+        package = context.catalogue.get(name).package
+        signature = _signature(context, name)
         if inputs:
             save_npz(folder / "in.npz", read(inputs, signature))
         started = time.perf_counter()
-        serving.infer(name, folder / "in.npz" if inputs else None, folder / "out.npz")
+        infer(context, name, folder / "in.npz" if inputs else None, folder / "out.npz")
         took = (time.perf_counter() - started) * 1000
     last = package.stages[-1]
     width, height = _image_size(signature)
     return meaning(load_npz(folder / "out.npz"), last.task, last.signature.labels, width, height, took)
 
 
-def _signature(serving: Serving, name: str) -> Signature:
+def _signature(context: Context, name: str) -> Signature:
     """The served model's tensors. Raises NotFoundError where it is not loaded."""
-    with serving.client() as client:
+    with connect(context) as client:
         if not client.ready(name):
             raise NotFoundError(f"{name} is not loaded", do="load it first")
         return client.metadata(name)

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from tritonpm.catalogue import Record
 from tritonpm.core.errors import RuleError
 from tritonpm.core.types import BACKENDS, BatchAxis
-from tritonpm.operations.manager import Manager
+from tritonpm.operations.batch_axes import batch_axes
+from tritonpm.operations.context import Context
 from tritonpm.settings import began, broken, changed, require, stage_changed
 from tritonpm.settings.rule import Case, Rule
 from tritonpm.settings.settings import DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, Settings
@@ -65,11 +66,11 @@ class Choices:
 class Chooser:
     """The choices of one package, or of one stage of it."""
 
-    def __init__(self, manager: Manager, record: Record, say: Language, stage: str | None = None) -> None:
+    def __init__(self, context: Context, record: Record, say: Language, stage: str | None = None) -> None:
         from tritonpm.hardware import target
 
         self.record, self.say, self.stage = record, say, stage
-        self.axes: Mapping[str, BatchAxis] = manager.axes(record.package)
+        self.axes: Mapping[str, BatchAxis] = batch_axes(context, record.package)
         self.target = target()
         self.began = began(record.package, self.axes)
 

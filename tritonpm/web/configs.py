@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tritonpm.core.types import Revision
-from tritonpm.operations.manager import Manager
+from tritonpm.operations.context import Context
+from tritonpm.operations.optimize.state import made
+from tritonpm.operations.render import revision_of
 
 # One group a kind of token; the group's name is the class in the style sheet.
 _TOKEN = re.compile(
@@ -39,14 +41,14 @@ class Config:
         return list(pieces(self.text))
 
 
-def configs(manager: Manager, name: str) -> list[Config]:
+def configs(context: Context, name: str) -> list[Config]:
     """What the settings ask for now, beside the revision that is published, or where that is it, the one before.
 
     Raises NotFoundError, RuleError, RenderError.
     """
-    record = manager.catalogue.get(name)
-    asked = manager.rendering.revision(record.package, record.settings, optimised=manager.optimising.made(record))
-    kept = [each for each in manager.catalogue.history(name) if each.revision.digest != asked.digest]
+    record = context.catalogue.get(name)
+    asked = revision_of(context, record.package, record.settings, optimised=made(context, record))
+    kept = [each for each in context.catalogue.history(name) if each.revision.digest != asked.digest]
     current = next((each for each in kept if each.current), kept[0] if kept else None)
     before = _texts(current.revision) if current else {}
     label = f"{current.number}" if current else ""

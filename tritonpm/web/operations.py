@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonpm.core.errors import BusyError, TritonpmError
-from tritonpm.operations.manager import Progress, Report
+from tritonpm.operations.context import Progress, Report
 from tritonpm.web.events import Hub
 from tritonpm.web.problems import Problem, plain_problem, problem_of, shown
 

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from tritonpm.operations.list import PackageView
-from tritonpm.operations.views import JobView, OptimisationView, PackageDetails, StatusView
+from tritonpm.operations.optimize.jobs import JobView
+from tritonpm.operations.optimize.state import OptimisationView
+from tritonpm.operations.show import PackageDetails
+from tritonpm.operations.status import StatusView
 from tritonpm.web.problems import shown
 
 V = TypeVar("V", PackageView, PackageDetails)

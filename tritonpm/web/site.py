@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tritonpm.catalogue import Catalogue, Workspace, find
+from tritonpm.catalogue import Workspace, find
 from tritonpm.core.errors import TritonpmError
-from tritonpm.operations.manager import Manager, Progress, quiet
+from tritonpm.operations.context import Context, Progress, open_context, quiet
 from tritonpm.operations.monitor.watch import Monitor, Ring
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.views import JobView, job_view
+from tritonpm.operations.optimize.jobs import JobView, job_view
 from tritonpm.triton.client import Connection
 from tritonpm.web.events import SNAPSHOT, Hub
 from tritonpm.web.observed import history
@@ -23,39 +22,28 @@ _LOOK_EVERY = 0.5  # seconds
 
 
 class Site:
-    """One page's own. Each request and each operation has a manager of its own."""
+    """One page's own. Each request and each operation opens the workspace for itself."""
 
     def __init__(self, workspace: Path | None, server: Connection | str | None, metrics: str | None = None) -> None:
         self.workspace: Workspace = find(workspace)
         self.server, self.root = server, self.workspace.root
         self.hub = Hub()
-        self.ring = Ring(Monitor(Serving(Manager(self.workspace, server=server)), metrics))
+        self.ring = Ring(Monitor(self.workspace, server, metrics))
         self.operations = Operations(self.hub, self.root)
         self.uploading = 0  # files that are coming in; only the loop counts
 
     @contextmanager
-    def manager(self, progress: Progress = quiet) -> Iterator[Manager]:
-        """A manager for as long as the block lasts."""
-        manager = Manager(self.workspace, server=self.server, progress=progress)
-        try:
-            yield manager
-        finally:
-            catalogue = manager.__dict__.get("catalogue")
-            if isinstance(catalogue, Catalogue):
-                catalogue.close()
+    def open(self, progress: Progress = quiet) -> Iterator[Context]:
+        """The workspace, for as long as the block lasts."""
+        with open_context(self.root, server=self.server, progress=progress) as context:
+            yield context
 
-    @contextmanager
-    def serving(self, progress: Progress = quiet) -> Iterator[Serving]:
-        """The server side of such a manager."""
-        with self.manager(progress) as manager:
-            yield Serving(manager)
-
-    def operate(self, kind: str, package: str, work: Callable[[Serving], str]) -> Operation:
+    def operate(self, kind: str, package: str, work: Callable[[Context], str]) -> Operation:
         """Do something long in a thread of its own. Raises BusyError."""
 
         def run(progress: Progress) -> str:
-            with self.serving(progress) as serving:
-                return work(serving)
+            with self.open(progress) as context:
+                return work(context)
 
         return self.operations.start(kind, package, run)
 
@@ -102,8 +90,8 @@ class Seen:
 
         state = self._current()
         try:
-            with self.site.manager() as manager:
-                known = manager.catalogue.jobs
+            with self.site.open() as context:
+                known = context.catalogue.jobs
                 jobs = {job.id: job_view(job, known.last_event(job.id)) for job in known.busy().values()}
         except TritonpmError:  # told to whoever asks for the list; the next look may go well
             jobs = {}

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tritonpm.core.errors import ServerError
-from tritonpm.operations.serving import Serving
+from tritonpm.operations.context import Context
+from tritonpm.operations.server import connect
 from tritonpm.triton.client import plainly
 
 
@@ -29,11 +30,11 @@ class ModelStatistics:
     batches: Mapping[int, int]  # batch size → how often it was executed
 
 
-def statistics_of(serving: Serving, name: str) -> list[ModelStatistics]:
+def statistics_of(context: Context, name: str) -> list[ModelStatistics]:
     """The package's model and its members; nothing where it is not loaded. Raises ServerError."""
-    revision = serving.manager.catalogue.revision(name)
+    revision = context.catalogue.revision(name)
     mine = {name, *(model.name for model in revision.models)} if revision else {name}
-    with serving.client() as client, plainly(client.where, name, ServerError):
+    with connect(context) as client, plainly(client.where, name, ServerError):
         answer = client.raw.get_inference_statistics(headers=client.headers)
     return [_counted(entry) for entry in answer.get("model_stats", ()) if entry["name"] in mine]
 

@@ -12,7 +12,8 @@ from tritonpm.cli.options import NAME
 @pass_app
 def abort_command(app: App, name: str) -> None:
     """Give a canary up; its package serves on."""
-    from tritonpm.operations.canary import Canaries
+    from tritonpm.operations.canary import abort
 
-    Canaries(app.switching()).abort(name)
+    with app.open() as context:
+        abort(context, name)
     app.say(f"Gave the canary of {name} up.")

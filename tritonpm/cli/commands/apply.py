@@ -9,7 +9,7 @@ from tritonpm.cli.app import App, command, on_a_server, pass_app
 from tritonpm.cli.options import DECLARATION, PRUNE, UPDATE
 
 if TYPE_CHECKING:
-    from tritonpm.operations.views import Action
+    from tritonpm.operations.declaration import Action
 
 
 @command("apply", examples="tritonpm apply\ntritonpm apply --prune --update")
@@ -23,12 +23,13 @@ def apply_command(app: App, path: Path, prune: bool, update: bool) -> None:
     from tritonpm.operations.declaration import apply
 
     count = 0
-    for action in apply(app.serving(), path, prune=prune, update=update):
-        app.say(_said(action))
-        count += 1
+    with app.open() as context:
+        for action in apply(context, path, prune=prune, update=update):
+            app.say(_sentence(action))
+            count += 1
     if not count:
         app.say("Nothing to do.")
 
 
-def _said(action: Action) -> str:
+def _sentence(action: Action) -> str:
     return f"{action.what} {action.package}{': ' + action.sentence if action.sentence else ''}"

@@ -24,7 +24,8 @@ from tritonpm.cli.setting_options import setting_options
 @pass_app
 def canary_command(app: App, name: str, source: Path | None, allow_code: bool, changes: dict[str, Any]) -> None:
     """Serve a new version, or other settings, as NAME-canary beside a package; then `promote` or `abort` it."""
-    from tritonpm.operations.canary import Canaries
+    from tritonpm.operations.canary import start
 
-    view = Canaries(app.switching()).start(name, source, changes, allow_code=allow_code)
+    with app.open() as context:
+        view = start(context, name, source, changes, allow_code=allow_code)
     app.emit("LoadResult", view, lambda: click.echo(f"{view.name} serves beside {name}: {view.probe}."))

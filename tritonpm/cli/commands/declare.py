@@ -13,4 +13,5 @@ def declare_command(app: App) -> None:
     """Print the workspace as a tritonpm.yaml to begin with."""
     from tritonpm.operations.declaration import export
 
-    click.echo(export(app.manager()), nl=False)
+    with app.open() as context:
+        click.echo(export(context), nl=False)

@@ -15,5 +15,8 @@ from tritonpm.cli.options import NAME
 @pass_app
 def diff_command(app: App, name: str, one: int, other: int | None) -> None:
     """Show what two revisions differ in, configs and files; the second is the current one where it is not named."""
-    for line in app.manager().diff(name, one, other):
-        click.echo(line)
+    from tritonpm.operations.history import differences
+
+    with app.open() as context:
+        for line in differences(context, name, one, other):
+            click.echo(line)

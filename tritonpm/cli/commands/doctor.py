@@ -20,19 +20,25 @@ from tritonpm.core.errors import TritonpmError
 def doctor_command(app: App, rebuild_catalogue: bool, fix: bool, profile: str) -> None:
     """Say what this machine has, what is missing and how to get it."""
     if fix:
-        mended, left = app.manager().mend()
-        for each in mended:
-            app.say(f"Mended {each.name}, which {each.sentence}.")
-        for each in left:
-            app.advise(f"{each.name} {each.sentence}.")
+        from tritonpm.operations.verify import mend
+
+        with app.open() as context:
+            mended, left = mend(context)
+        for damage in mended:
+            app.say(f"Mended {damage.name}, which {damage.sentence}.")
+        for damage in left:
+            app.advise(f"{damage.name} {damage.sentence}.")
         app.say(f"{len(mended)} mended, {len(left)} left.")
         return
     if rebuild_catalogue:
-        names = app.manager().rebuild()
+        from tritonpm.catalogue import find
+        from tritonpm.operations.verify import rebuild
+
+        names = rebuild(find(app.workspace), app.advise)
         app.say(f"Rebuilt the catalogue with {len(names)} packages; publish them again with `tritonpm load`.")
         return
     from tritonpm.cli.output import table
-    from tritonpm.operations.manager import doctor
+    from tritonpm.operations.doctor import doctor
 
     checks = doctor(profile)
     rows = (("ok" if c.ok else "missing" if c.needed else "-", c.name, c.found or c.remedy) for c in checks)

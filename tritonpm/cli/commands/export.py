@@ -17,5 +17,8 @@ from tritonpm.cli.options import NAME
 @pass_app
 def export_command(app: App, name: str, destination: Path | None, force: bool) -> None:
     """Write a package back as a .zip that `import` reads."""
-    written = app.manager().export(name, destination or Path(f"{name}.zip"), force=force)
+    from tritonpm.operations.export import export
+
+    with app.open() as context:
+        written = export(context, name, destination or Path(f"{name}.zip"), force=force)
     app.say(f"Wrote {written}.")

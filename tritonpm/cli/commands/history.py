@@ -15,8 +15,10 @@ from tritonpm.cli.options import NAME
 def history_command(app: App, name: str) -> None:
     """List the revisions of a package that are kept."""
     from tritonpm.cli.output import table
+    from tritonpm.operations.history import history
 
-    listed = app.manager().history(name)
+    with app.open() as context:
+        listed = history(context, name)
     columns = ("", "REVISION", "VERSION", "MODE", "DEVICE", "BATCH", "PRECISION", "PUBLISHED", "DIGEST")
     rows = (
         ("*" if e.current else "", e.number, e.version, e.mode, e.device, e.max_batch_size, e.precision,

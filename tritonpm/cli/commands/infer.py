@@ -24,8 +24,10 @@ from tritonpm.cli.options import NAME, PROTOCOL
 def infer_command(app: App, name: str, inputs: Path | None, outputs: Path | None, version: str, protocol: str) -> None:
     """Send one inference request and print or keep the answer."""
     from tritonpm.cli.output import table
+    from tritonpm.operations.infer import infer
 
-    answer = app.serving().infer(name, inputs, outputs, protocol=protocol, version=version)
+    with app.open() as context:
+        answer = infer(context, name, inputs, outputs, protocol=protocol, version=version)
     rows = ((t.name, t.dtype, t.shape, t.values, t.labels) for t in answer.tensors)
     app.emit("Answer", answer, lambda: table(("OUTPUT", "TYPE", "SHAPE", "VALUES", "CLASSES"), rows))
     if outputs:

@@ -14,7 +14,7 @@ from tritonpm.cli.app import App, command, pass_app
 @pass_app
 def init_command(app: App, folder: Path | None) -> None:
     """Make a workspace: the catalogue and model_repository/."""
-    from tritonpm.operations.manager import init
+    from tritonpm.operations.init import init
 
     root, fresh = init(folder or app.workspace or Path.cwd())
     app.say(f"Made a workspace in {root}." if fresh else f"{root} already is a workspace; nothing was changed.")

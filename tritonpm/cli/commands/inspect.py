@@ -17,7 +17,7 @@ from tritonpm.cli.app import App, command, pass_app, reading
 def inspect_command(app: App, file: Path, allow_code: bool) -> None:
     """Show what a model file or package holds, without importing it."""
     from tritonpm.cli.describe import describe_stages
-    from tritonpm.operations.manager import inspect
+    from tritonpm.operations.inspect import inspect
 
     found = inspect(file, allow_code=allow_code)
     app.emit("Inspection", found, lambda: describe_stages(found))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
+
+if TYPE_CHECKING:
+    from tritonpm.operations.optimize.jobs import JobView
 
 
 @command(
@@ -24,22 +27,24 @@ from tritonpm.cli.app import App, command, pass_app, reading
 @pass_app
 def jobs_command(app: App, action: str, job: int | None) -> None:
     """List the optimisations; follow, cancel or resume one."""
-    optimising = app.manager().optimising
-    if action == "list":
-        _list(app, optimising.listed())
-        return
-    if job is None:
-        raise click.UsageError(f"give the number of the job to {action}")
-    if action == "cancel":
-        app.say(f"Job {job} is {optimising.cancel(job).state}.")
-        return
-    if action == "resume":
-        job = optimising.resume(job)
-    ended = optimising.watched(job)
+    from tritonpm.operations.optimize.jobs import cancel, list_jobs, resume, watch
+
+    with app.open() as context:
+        if action == "list":
+            _list(app, list_jobs(context))
+            return
+        if job is None:
+            raise click.UsageError(f"give the number of the job to {action}")
+        if action == "cancel":
+            app.say(f"Job {job} is {cancel(context, job).state}.")
+            return
+        if action == "resume":
+            job = resume(context, job)
+        ended = watch(context, job)
     app.say(f"Job {job} on {ended.package} is done.")
 
 
-def _list(app: App, jobs: list[Any]) -> None:
+def _list(app: App, jobs: list[JobView]) -> None:
     from tritonpm.cli.output import table
 
     columns = ("JOB", "PACKAGE", "STATE", "STAGE", "STEP", "DONE", "SINCE", "REASON")

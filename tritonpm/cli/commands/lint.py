@@ -16,7 +16,7 @@ from tritonpm.core.errors import TritonpmError
 @pass_app
 def lint_command(app: App, folder: Path) -> None:
     """Say what Triton would say of a repository or a model folder, without a server."""
-    from tritonpm.operations.manager import lint
+    from tritonpm.operations.lint import lint
 
     findings = lint(folder)
 

@@ -25,12 +25,15 @@ def list_command(app: App) -> None:
             e.device,
             e.max_batch_size,
             e.precision,
-            e.status,
+            f"{e.status}, changed" if e.drift else e.status,
             ", ".join(e.used_by),
             e.revision or "-",
         )
         for e in listed
     )
     app.emit("PackageList", listed, lambda: table(columns, rows))
+    for e in listed:
+        if e.drift:
+            app.advise(f"{e.name}: {e.drift}.")
     if not listed:
         app.advise("No packages yet; `tritonpm import FILE` brings one in.")

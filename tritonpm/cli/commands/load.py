@@ -32,7 +32,11 @@ def load_command(app: App, name: str, no_probe: bool, timeout: float, wait: floa
     if repository:
         from tritonpm.operations import remote_repository as stores
 
-        view = stores.load(app.serving(), name, stores.opened(repository), probe=not no_probe, timeout=timeout)
+        with app.open() as context:
+            view = stores.load(context, name, stores.opened(repository), probe=not no_probe, timeout=timeout)
     else:
-        view = app.serving().load(name, probe=not no_probe, timeout=timeout, wait=wait)
+        from tritonpm.operations.load import load
+
+        with app.open() as context:
+            view = load(context, name, probe=not no_probe, timeout=timeout, wait=wait)
     app.emit("LoadResult", view, lambda: click.echo(f"Loaded {name}, revision {view.revision}: {view.probe}."))

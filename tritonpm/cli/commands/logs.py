@@ -13,5 +13,8 @@ from tritonpm.cli.app import App, command, pass_app
 @pass_app
 def logs_command(app: App, follow: bool, lines: int) -> None:
     """Print the server's log."""
-    for line in app.serving().logs(lines, follow=follow):
-        click.echo(line)
+    from tritonpm.operations.logs import logs
+
+    with app.open() as context:
+        for line in logs(context, lines, follow=follow):
+            click.echo(line)

@@ -43,19 +43,21 @@ def optimize_command(
     plugins: tuple[Path, ...], again: bool, detach: bool, time_limit: float, memory_limit: float | None,
 ) -> None:  # fmt: skip
     """Compile a package for what it runs on, and prove that its answers are unchanged."""
-    manager = app.manager()
-    optimising = manager.optimising
-    optimising.choose(name, changes, stage=stage, calibration=calibration, plugins=plugins)
+    from tritonpm.operations.optimize.jobs import cancel, choose, start, watch
+    from tritonpm.operations.show import show
+
     memory = int(memory_limit * GIB) if memory_limit else None
-    job = optimising.start(name, again=again, time_limit=time_limit, memory_limit=memory)
-    if job and detach:
-        app.say(f"Job {job.id} optimises {name}; `tritonpm jobs follow {job.id}` shows how far it is.")
-        return
-    if job:
-        try:
-            optimising.watched(job.id)
-        except KeyboardInterrupt:
-            optimising.cancel(job.id)
-            raise
-    view = manager.show(name)
+    with app.open() as context:
+        settings = choose(context, name, changes, stage=stage, calibration=calibration, plugins=plugins)
+        job = start(context, name, settings, again=again, time_limit=time_limit, memory_limit=memory)
+        if job and detach:
+            app.say(f"Job {job.id} optimises {name}; `tritonpm jobs follow {job.id}` shows how far it is.")
+            return
+        if job:
+            try:
+                watch(context, job.id)
+            except KeyboardInterrupt:
+                cancel(context, job.id)
+                raise
+        view = show(context, name)
     app.emit("PackageDetails", view, lambda: describe_optimised(view, fresh=job is not None))

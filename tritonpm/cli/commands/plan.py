@@ -19,6 +19,7 @@ def plan_command(app: App, path: Path, prune: bool, update: bool) -> None:
     from tritonpm.cli.output import table
     from tritonpm.operations.declaration import plan
 
-    actions = plan(app.manager(), path, prune=prune, update=update).actions
+    with app.open() as context:
+        actions = plan(context, path, prune=prune, update=update).actions
     rows = ((a.what, a.package, a.sentence) for a in actions)
     app.emit("Plan", actions, lambda: table(("ACTION", "PACKAGE", ""), rows) if actions else app.say("Nothing to do."))

@@ -10,10 +10,11 @@ from tritonpm.cli.app import App, command, pass_app, reading
 @pass_app
 def policy_command(app: App) -> None:
     """Show what packages must be to come into this workspace: policy.yaml."""
+    from tritonpm.catalogue import find
     from tritonpm.cli.output import facts
     from tritonpm.operations.import_policy import read
 
-    policy = read(app.manager().workspace).view()
+    policy = read(find(app.workspace)).view()
     pairs = [("signature", "required" if policy.signature else "not required"), ("file", policy.file)]
     pairs += [("key", key) for key in policy.keys]
     pairs += [("certificate", each) for each in policy.certificates]

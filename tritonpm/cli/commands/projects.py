@@ -11,8 +11,10 @@ from tritonpm.cli.app import App, command, pass_app, reading
 def projects_command(app: App) -> None:
     """List the projects and the packages that they use."""
     from tritonpm.cli.output import table
+    from tritonpm.operations.usage import projects
 
-    leases = app.manager().projects()
+    with app.open() as context:
+        leases = projects(context)
     columns = ("PROJECT", "PACKAGE", "SECONDS LEFT")
     rows = ((e.project, e.package, f"{e.left:.0f}") for e in sorted(leases, key=lambda e: (e.project, e.package)))
     app.emit("ProjectList", leases, lambda: table(columns, rows))

@@ -14,6 +14,7 @@ from tritonpm.cli.options import NAME
 @pass_app
 def promote_command(app: App, name: str) -> None:
     """Let a canary take the place of its package, live."""
-    from tritonpm.operations.canary import Canaries
+    from tritonpm.operations.canary import promote
 
-    say_switched(app, name, Canaries(app.switching()).promote(name))
+    with app.open() as context:
+        say_switched(app, name, promote(context, name))

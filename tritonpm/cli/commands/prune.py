@@ -33,7 +33,10 @@ def prune_command(app: App, name: str, keep: int, repository: str | None) -> Non
     if not name or not keep:
         raise UsageError("NAME is missing" if not name else "the current revision always stays", where="prune",
                          do="name a package, and keep at least 1")  # fmt: skip
-    gone, blobs = app.manager().prune(name, keep)
+    from tritonpm.operations.history import prune
+
+    with app.open() as context:
+        gone, blobs = prune(context, name, keep)
     app.say(f"Forgot {len(gone)} revisions of {name} and {blobs} files.")
 
 

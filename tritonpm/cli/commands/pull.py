@@ -34,19 +34,19 @@ from tritonpm.cli.setting_options import setting_options
 @on_a_server
 @reading
 @pass_app
-def pull_command(app: App, /, url: str, digest: str, upgrade: str | None, **told: Any) -> None:
+def pull_command(app: App, /, url: str, digest: str, upgrade: str | None, **options: Any) -> None:
     """Fetch a package from oci://, https://, s3://, gs://, az:// or a folder, and import it."""
-    from tritonpm.operations.pull import Sharing
+    from tritonpm.operations.pull import pull, pull_upgrade
 
     if upgrade:
-        if told["name"] or told["changes"]:
+        if options["name"] or options["changes"]:
             raise click.UsageError("--upgrade keeps the name and the settings: give it alone")
-        switching = app.switching()
-        sharing = Sharing(switching.manager)
-        loaded = sharing.upgrade(switching, upgrade, url, digest=digest, allow_code=told["allow_code"])
+        with app.open() as context:
+            loaded = pull_upgrade(context, upgrade, url, digest=digest, allow_code=options["allow_code"])
         say_switched(app, upgrade, loaded)
         return
-    view = Sharing(app.manager()).pull(url, digest=digest, **told)
+    with app.open() as context:
+        view = pull(context, url, digest=digest, **options)
     app.emit("Package", view, lambda: click.echo(f"Pulled {view.name} ({view.type}, {view.digest[:19]})."))
     for note in view.notes:
         app.advise(f"Note: {note}")

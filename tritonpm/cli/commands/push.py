@@ -27,10 +27,11 @@ from tritonpm.cli.signing_options import CERTIFICATE, CHAIN, KEY, signer_of
 @click.option("--force", is_flag=True, help="Replace what is there under that address.")
 @reading
 @pass_app
-def push_command(app: App, /, name: str, url: str, force: bool, **told: Any) -> None:
+def push_command(app: App, /, name: str, url: str, force: bool, **keys: Any) -> None:
     """Put a package to oci://, s3://, gs://, az:// or a folder; it is signed on the way where a key is given."""
-    from tritonpm.operations.pull import Sharing
+    from tritonpm.operations.push import push
 
-    pushed = Sharing(app.manager()).push(name, url, signer=signer_of(**told), force=force)
+    with app.open() as context:
+        pushed = push(context, name, url, signer=signer_of(**keys), force=force)
     signed = "signed, " if pushed.signed else ""
     app.emit("Pushed", pushed, lambda: click.echo(f"Pushed {name} to {pushed.url} ({signed}{pushed.digest})."))

@@ -16,5 +16,8 @@ from tritonpm.cli.options import LOAD_TIMEOUT, NAME
 @pass_app
 def reload_command(app: App, name: str, timeout: float) -> None:
     """Write a loaded package's files anew and load them beside what serves, which no request notices."""
-    view = app.serving().reload(name, timeout=timeout)
+    from tritonpm.operations.load import reload
+
+    with app.open() as context:
+        view = reload(context, name, timeout=timeout)
     app.emit("LoadResult", view, lambda: click.echo(f"Reloaded {name}, revision {view.revision}: {view.probe}."))

@@ -11,5 +11,8 @@ from tritonpm.cli.options import NAME
 @pass_app
 def remove_command(app: App, name: str) -> None:
     """Remove a package and what was published of it; it must not be loaded."""
-    app.manager().remove(name)
+    from tritonpm.operations.remove import remove
+
+    with app.open() as context:
+        remove(context, name)
     app.say(f"Removed {name}.")

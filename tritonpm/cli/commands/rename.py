@@ -14,5 +14,8 @@ from tritonpm.cli.options import NAME
 @pass_app
 def rename_command(app: App, name: str, new_name: str) -> None:
     """Give a package another name; it must not be loaded."""
-    app.manager().rename(name, new_name)
+    from tritonpm.operations.rename import rename
+
+    with app.open() as context:
+        rename(context, name, new_name)
     app.say(f"Renamed {name} to {new_name}.")

@@ -17,7 +17,10 @@ from tritonpm.cli.options import NAME
 @pass_app
 def render_command(app: App, name: str, folder: Path) -> None:
     """Write a package's model repository into a folder; no server is needed."""
-    view = app.manager().render(name, folder)
+    from tritonpm.operations.render import render
+
+    with app.open() as context:
+        view = render(context, name, folder)
     app.emit("Rendering", view, lambda: click.echo(f"Wrote {', '.join(view.models)} to {folder}."))
     for note in view.notes:
         app.advise(f"Note: {note}")

@@ -19,5 +19,8 @@ REVISION = click.argument("revision", type=int, required=False, metavar="[REV]")
 @pass_app
 def rollback_command(app: App, name: str, revision: int | None) -> None:
     """Go back to an earlier revision, its content and its settings; where the package is loaded, live."""
-    loaded = app.switching().roll_back(name, revision)
+    from tritonpm.operations.rollback import rollback
+
+    with app.open() as context:
+        loaded = rollback(context, name, revision)
     say_switched(app, name, loaded)

@@ -11,6 +11,7 @@ from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.page import made, read_token
 
 if TYPE_CHECKING:
+    from tritonpm.operations.serve import ServerAddresses
     from tritonpm.web.running import Page
 
 
@@ -40,21 +41,23 @@ def serve_command(
     app: App, /, detach: bool, tritonserver: Path | None, repository: str | None, ui: bool, ui_port: int, **address: Any
 ) -> None:
     """Start this workspace's Triton, and load what was loaded before."""
+    from tritonpm.operations.serve import load_all_proved, serve
+    from tritonpm.operations.supervise import stay, supervise_detached
+
     page = _page(app, detach, ui_port) if ui else None
-    serving = app.serving()
-    reads = _reading_too(repository)
-    view = serving.serve(tritonserver, detach=detach, arguments=reads, **address)
-    app.emit("Server", view, lambda: _describe_server(app, view, detach))
-    for name, reason in serving.load_wanted():
-        app.advise(f"{name} could not be loaded: {reason}" if reason else f"Loaded {name}.")
-    if detach:
-        serving.supervised()
-    elif page:
-        with page.running():
-            app.advise(f"The page is at {page.url}")
-            serving.wait(app.advise)
-    else:
-        serving.wait(app.advise)
+    with app.open() as context:
+        view = serve(context, tritonserver, detach=detach, arguments=_reading_too(repository), **address)
+        app.emit("Server", view, lambda: _describe_server(app, view, detach))
+        for name, reason in load_all_proved(context):
+            app.advise(f"{name} could not be loaded: {reason}" if reason else f"Loaded {name}.")
+        if detach:
+            supervise_detached(context)
+        elif page:
+            with page.running():
+                app.advise(f"The page is at {page.url}")
+                stay(context, app.advise)
+        else:
+            stay(context, app.advise)
 
 
 def _reading_too(repository: str | None) -> tuple[str, ...]:
@@ -76,11 +79,9 @@ def _page(app: App, detach: bool, port: int) -> Page:
     return made(app, "127.0.0.1", port, read_token(None))
 
 
-def _describe_server(app: App, view: object, detach: bool) -> None:
+def _describe_server(app: App, view: ServerAddresses, detach: bool) -> None:
     from tritonpm.cli.output import facts
-    from tritonpm.operations.views import ServerView
 
-    if isinstance(view, ServerView):
-        click.echo(f"Triton {view.version} is live (pid {view.pid}).")
-        facts((("http", view.http), ("grpc", view.grpc), ("metrics", view.metrics), ("log", view.log)))
+    click.echo(f"Triton {view.version} is live (pid {view.pid}).")
+    facts((("http", view.http), ("grpc", view.grpc), ("metrics", view.metrics), ("log", view.log)))
     app.advise("`tritonpm stop` ends it." if detach else "Ctrl-C ends it.")

@@ -36,16 +36,18 @@ def set_command(app: App, name: str, stage: str | None, live: bool, changes: dic
     """Change how a package is served; `tritonpm load`, or --live, brings the change to the server."""
     if not changes:
         raise click.UsageError("nothing to change was given")
-    manager = app.manager()
-    if changes.get("instances") == AUTO:
-        manager.change(name, {**changes, "mode": "performance", "instances": None}, stage=stage)
-        count, trials = manager.measure_instances(name)
-        changes = {**changes, "mode": "performance", "instances": count}
-        _say_trials(app, count, trials)
-    if live:
-        say_switched(app, name, app.switching().set(name, changes, stage=stage))
-        return
-    view = manager.change(name, changes, stage=stage)
+    from tritonpm.operations.autoscale import measured
+    from tritonpm.operations.set import change, change_live
+
+    with app.open() as context:
+        if changes.get("instances") == AUTO:
+            count, trials = measured(context, name)
+            changes = {**changes, "mode": "performance", "instances": count}
+            _say_trials(app, count, trials)
+        if live:
+            say_switched(app, name, change_live(context, name, changes, stage=stage))
+            return
+        view = change(context, name, changes, stage=stage)
     app.emit("Package", view, lambda: click.echo(f"Set {', '.join(sorted(changes))} of {name}."))
     if view.pending:
         app.advise(f"`tritonpm load {name}` brings the change to the server.")

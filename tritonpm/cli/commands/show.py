@@ -13,6 +13,8 @@ from tritonpm.cli.options import NAME
 def show_command(app: App, name: str) -> None:
     """Show a package: its stages, tensors, settings and state."""
     from tritonpm.cli.describe import describe_package
+    from tritonpm.operations.show import show
 
-    view = app.manager().show(name)
+    with app.open() as context:
+        view = show(context, name)
     app.emit("PackageDetails", view, lambda: describe_package(view))

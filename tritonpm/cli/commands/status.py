@@ -9,7 +9,7 @@ import click
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 
 if TYPE_CHECKING:
-    from tritonpm.operations.views import ModelView
+    from tritonpm.operations.status import ModelView
 
 
 @command("status", examples="tritonpm status\ntritonpm status -o json")
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 def status_command(app: App) -> None:
     """Show the server and what it has loaded, beside what the workspace says."""
     from tritonpm.cli.output import facts, table
+    from tritonpm.operations.status import status
 
-    view = app.serving().status()
+    with app.open() as context:
+        view = status(context)
 
     def text() -> None:
         facts((("server", view.server), ("state", view.state), ("version", view.version)))
@@ -32,7 +34,7 @@ def status_command(app: App) -> None:
 
     app.emit("Status", view, text)
     for sentence in view.drift:
-        app.advise(f"Drift: {sentence}; `tritonpm sync` mends it.")
+        app.advise(f"Drift: {sentence}.")
     for sentence in view.advice:
         app.advise(f"Advice: {sentence}.")
 

@@ -12,4 +12,8 @@ from tritonpm.cli.app import App, command, pass_app
 @pass_app
 def stop_command(app: App, timeout: float) -> None:
     """Stop this workspace's Triton; requests in flight are finished first."""
-    app.say("Stopped." if app.serving().stop(timeout) else "No server was running.")
+    from tritonpm.operations.serve import stop
+
+    with app.open() as context:
+        stopped = stop(context, timeout)
+    app.say("Stopped." if stopped else "No server was running.")

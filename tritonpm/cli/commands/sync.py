@@ -17,11 +17,12 @@ def sync_command(app: App) -> None:
         synchronise(app)
         return
     from tritonpm.core.errors import ServerError
-    from tritonpm.operations.upkeep import sync
+    from tritonpm.operations.sync import sync
 
     failed = []
-    for done, name, reason in sync(app.serving()):
-        app.say(f"{name} could not be {done}: {reason}" if reason else f"{done.capitalize()} {name}.")
-        failed += [name] if reason else []
+    with app.open() as context:
+        for done, name, reason in sync(context):
+            app.say(f"{name} could not be {done}: {reason}" if reason else f"{done.capitalize()} {name}.")
+            failed += [name] if reason else []
     if failed:
         raise ServerError(f"{', '.join(failed)} could not be synchronised", do="see `tritonpm status`")

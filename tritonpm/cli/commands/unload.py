@@ -17,5 +17,8 @@ from tritonpm.cli.options import NAME
 @pass_app
 def unload_command(app: App, name: str, force: bool, dependents: bool, timeout: float) -> None:
     """Unload a package from the server; it stays in the workspace. Refused while it is in use."""
-    app.serving().unload(name, force=force, dependents=dependents, timeout=timeout)
+    from tritonpm.operations.unload import unload
+
+    with app.open() as context:
+        unload(context, name, force=force, dependents=dependents, timeout=timeout)
     app.say(f"Unloaded {name}.")

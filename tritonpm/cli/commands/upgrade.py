@@ -20,5 +20,8 @@ from tritonpm.cli.options import ALLOW_CODE, NAME
 @pass_app
 def upgrade_command(app: App, name: str, source: Path, allow_code: bool) -> None:
     """Put a new version of a package in the place of the one that is there; where it is loaded, live."""
-    loaded = app.switching().upgrade(name, source, allow_code=allow_code)
+    from tritonpm.operations.upgrade import upgrade
+
+    with app.open() as context:
+        loaded = upgrade(context, name, source, allow_code=allow_code)
     say_switched(app, name, loaded)

@@ -17,8 +17,10 @@ def verify_command(app: App, repository: str | None) -> None:
         verify_elsewhere(app, repository)
         return
     from tritonpm.cli.output import table
+    from tritonpm.operations.verify import verify
 
-    found = app.manager().verify()
+    with app.open() as context:
+        found = verify(context)
     rows = ((each.kind, each.name, each.sentence) for each in found)
     app.emit("Damages", found, lambda: table(("KIND", "WHAT", "PROBLEM"), rows) if found else app.say("All is whole."))
     if any(each.kind != "foreign" for each in found):

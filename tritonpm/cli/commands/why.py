@@ -15,7 +15,8 @@ from tritonpm.cli.options import NAME
 @pass_app
 def why_command(app: App, name: str) -> None:
     """Say what keeps a model loaded."""
-    from tritonpm.operations.upkeep import why
+    from tritonpm.operations.why import why
 
-    reasons = why(app.serving(), name)
+    with app.open() as context:
+        reasons = why(context, name)
     app.emit("Reasons", reasons, lambda: click.echo("\n".join(reasons) or f"Nothing keeps {name} loaded."))

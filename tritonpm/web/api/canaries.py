@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
-from tritonpm.operations.canary import SUFFIX, Canaries
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.switch import Switching
-from tritonpm.operations.views import Loaded
+from tritonpm.operations import canary
+from tritonpm.operations.context import Context
+from tritonpm.operations.load import Loaded
 from tritonpm.web.api.common import RAW, AllowCode, Changes, FileName, TheSite
 from tritonpm.web.api.packages import started
 from tritonpm.web.operations import Operation
@@ -22,8 +21,8 @@ def begin(site: TheSite, name: str, body: Changes) -> Operation:
     """Serve a package with other settings beside itself, as NAME-canary."""
     _require(site, name)
 
-    def work(serving: Serving) -> str:
-        return _beside(name, _canaries(serving).start(name, None, body.changes))
+    def work(context: Context) -> str:
+        return _beside(name, canary.start(context, name, None, body.changes))
 
     return site.operate("canary", name, work)
 
@@ -35,9 +34,9 @@ async def begin_with_content(
     """Serve another content beside a package, as NAME-canary; the body is the file."""
     upload = await received(site, request, filename)
 
-    def work(serving: Serving) -> str:
+    def work(context: Context) -> str:
         with upload:
-            return _beside(name, _canaries(serving).start(name, upload.path, {}, allow_code=allow_code))
+            return _beside(name, canary.start(context, name, upload.path, {}, allow_code=allow_code))
 
     return started(site, upload, "canary", name, work)
 
@@ -47,9 +46,13 @@ def promote(site: TheSite, name: str) -> Operation:
     """The canary takes the place of its package, live."""
     _require(site, name)
 
-    def work(serving: Serving) -> str:
-        loaded = _canaries(serving).promote(name)
-        return f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else f"Promoted {name}{SUFFIX}."
+    def work(context: Context) -> str:
+        loaded = canary.promote(context, name)
+        return (
+            f"{name} serves revision {loaded.revision}: {loaded.probe}."
+            if loaded
+            else f"Promoted {name}{canary.SUFFIX}."
+        )
 
     return site.operate("promote", name, work)
 
@@ -59,15 +62,11 @@ def abort(site: TheSite, name: str) -> Operation:
     """Give the canary up; its package serves on."""
     _require(site, name)
 
-    def work(serving: Serving) -> str:
-        _canaries(serving).abort(name)
+    def work(context: Context) -> str:
+        canary.abort(context, name)
         return f"Gave the canary of {name} up."
 
     return site.operate("abort", name, work)
-
-
-def _canaries(serving: Serving) -> Canaries:
-    return Canaries(Switching(serving))
 
 
 def _beside(name: str, loaded: Loaded) -> str:
@@ -75,5 +74,5 @@ def _beside(name: str, loaded: Loaded) -> str:
 
 
 def _require(site: Site, name: str) -> None:
-    with site.manager() as manager:
-        manager.catalogue.get(name)
+    with site.open() as context:
+        context.catalogue.get(name)

@@ -10,8 +10,16 @@ from fastapi.responses import FileResponse
 from pydantic import Field
 from starlette.background import BackgroundTask
 
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.views import Inspection, PackageDetails
+from tritonpm.operations.context import Context
+from tritonpm.operations.export import export as export_package
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.inspect import Inspection
+from tritonpm.operations.list import packages as list_packages
+from tritonpm.operations.remove import remove as remove_package
+from tritonpm.operations.rename import rename as rename_package
+from tritonpm.operations.show import PackageDetails
+from tritonpm.operations.show import show as show_package
+from tritonpm.operations.upgrade import upgrade as upgrade_package
 from tritonpm.web import listing
 from tritonpm.web.api.common import RAW, AllowCode, Body, FileName, TheSite
 from tritonpm.web.listing import MOST_ROWS, Page, page_of
@@ -42,8 +50,8 @@ def packages(
 
 def listed(site: Site, query: listing.Query) -> Page:
     """The page of the list that a query asks for."""
-    with site.manager() as manager:
-        return page_of((package_shown(view, site.root) for view in manager.packages()), query)
+    with site.open() as context:
+        return page_of((package_shown(view, site.root) for view in list_packages(context.catalogue)), query)
 
 
 @router.post("/packages", status_code=202, openapi_extra=RAW)
@@ -53,9 +61,9 @@ async def bring_in(
     """Bring a package in: the body is the file, streamed to the disk and then read and refused or kept."""
     upload = await received(site, request, filename)
 
-    def work(serving: Serving) -> str:
+    def work(context: Context) -> str:
         with upload:
-            view = serving.manager.import_package(upload.path, name=name or None, allow_code=allow_code)
+            view = import_package(context, upload.path, name=name or None, allow_code=allow_code)
         return f"Imported {view.name} ({view.type})."
 
     return started(site, upload, "import", name or upload.path.name, work)
@@ -66,13 +74,12 @@ async def upgrade(
     site: TheSite, request: Request, name: str, filename: FileName, allow_code: AllowCode = False
 ) -> Operation:
     """Put another content under the same name; where the package is loaded, live."""
-    from tritonpm.operations.switch import Switching
 
     upload = await received(site, request, filename)
 
-    def work(serving: Serving) -> str:
+    def work(context: Context) -> str:
         with upload:
-            loaded = Switching(serving).upgrade(name, upload.path, allow_code=allow_code)
+            loaded = upgrade_package(context, name, upload.path, allow_code=allow_code)
         return f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else f"Upgraded {name}."
 
     return started(site, upload, "upgrade", name, work)
@@ -83,7 +90,7 @@ async def inspect(site: TheSite, request: Request, filename: FileName) -> Inspec
     """What a file holds; nothing is kept."""
     from starlette.concurrency import run_in_threadpool
 
-    from tritonpm.operations.manager import inspect as inspected
+    from tritonpm.operations.inspect import inspect as inspected
 
     with await received(site, request, filename) as upload:
         return await run_in_threadpool(inspected, upload.path)
@@ -92,24 +99,24 @@ async def inspect(site: TheSite, request: Request, filename: FileName) -> Inspec
 @router.get("/packages/{name}")
 def show(site: TheSite, name: str) -> PackageDetails:
     """Everything about one package."""
-    with site.manager() as manager:
-        return details_shown(manager.show(name), site.root)
+    with site.open() as context:
+        return details_shown(show_package(context, name), site.root)
 
 
 @router.delete("/packages/{name}", status_code=204)
 def remove(site: TheSite, name: str) -> Response:
     """Forget a package; refused while it is loaded or in use, naming the users."""
-    with site.manager() as manager:
-        manager.remove(name)
+    with site.open() as context:
+        remove_package(context, name)
     return Response(status_code=204)
 
 
 @router.post("/packages/{name}/rename")
 def rename(site: TheSite, name: str, body: Name) -> PackageDetails:
     """Give a package another name; it must not be loaded."""
-    with site.manager() as manager:
-        manager.rename(name, body.new_name)
-        return details_shown(manager.show(body.new_name), site.root)
+    with site.open() as context:
+        rename_package(context, name, body.new_name)
+        return details_shown(show_package(context, body.new_name), site.root)
 
 
 @router.get("/packages/{name}/export", response_class=FileResponse)
@@ -120,8 +127,8 @@ def export(site: TheSite, name: str) -> FileResponse:
     held = ExitStack()
     try:
         folder = held.enter_context(site.workspace.scratch("export"))
-        with site.manager() as manager:
-            written = manager.export(name, folder / f"{name}.zip")
+        with site.open() as context:
+            written = export_package(context, name, folder / f"{name}.zip")
     except BaseException:
         held.close()
         raise
@@ -129,7 +136,7 @@ def export(site: TheSite, name: str) -> FileResponse:
     return FileResponse(written, media_type="application/zip", filename=f"{name}.zip", background=done)
 
 
-def started(site: Site, upload: Upload, kind: str, package: str, work: Callable[[Serving], str]) -> Operation:
+def started(site: Site, upload: Upload, kind: str, package: str, work: Callable[[Context], str]) -> Operation:
     """Work with a file that came in; it goes where the work cannot begin. Raises BusyError."""
     try:
         return site.operate(kind, package, work)

@@ -9,8 +9,14 @@ from fastapi.responses import PlainTextResponse
 from pydantic import Field
 
 from tritonpm.catalogue.leases import Lease
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.views import RevisionView
+from tritonpm.operations.context import Context
+from tritonpm.operations.history import RevisionView, differences
+from tritonpm.operations.history import history as package_history
+from tritonpm.operations.render import wanted_revision
+from tritonpm.operations.rollback import rollback
+from tritonpm.operations.usage import projects as all_projects
+from tritonpm.operations.usage import release as release_package
+from tritonpm.operations.usage import use as use_package
 from tritonpm.web.api.common import Body, TheSite
 from tritonpm.web.operations import Operation
 
@@ -32,22 +38,22 @@ class Use(Body):
 @router.get("/packages/{name}/history")
 def history(site: TheSite, name: str) -> list[RevisionView]:
     """The revisions that are kept, the newest first."""
-    with site.manager() as manager:
-        return manager.history(name)
+    with site.open() as context:
+        return package_history(context, name)
 
 
 @router.get("/packages/{name}/diff", response_class=PlainTextResponse)
 def diff(site: TheSite, name: str, one: int, other: int | None = None) -> str:
     """Two revisions, line by line; the second is the current one where it is not named."""
-    with site.manager() as manager:
-        return "\n".join(manager.diff(name, one, other))
+    with site.open() as context:
+        return "\n".join(differences(context, name, one, other))
 
 
 @router.get("/packages/{name}/config")
 def config(site: TheSite, name: str) -> dict[str, str]:
     """The generated config.pbtxt of each model, as the settings ask for it now."""
-    with site.manager() as manager:
-        revision = manager.rendered(name)
+    with site.open() as context:
+        revision = wanted_revision(context, name)
     return {
         model.name: file.text or ""
         for model in revision.models
@@ -60,13 +66,12 @@ def config(site: TheSite, name: str) -> dict[str, str]:
 def roll_back(site: TheSite, name: str, body: Back | None = None) -> Operation:
     """Go back to an earlier revision, its content and its settings; where the package is loaded, live."""
     number = body.revision if body else None
-    with site.manager() as manager:
-        manager.catalogue.get(name)
+    with site.open() as context:
+        context.catalogue.get(name)
 
-    def work(serving: Serving) -> str:
-        from tritonpm.operations.switch import Switching
+    def work(context: Context) -> str:
 
-        loaded = Switching(serving).roll_back(name, number)
+        loaded = rollback(context, name, number)
         return f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else f"{name} was rolled back."
 
     return site.operate("rollback", name, work)
@@ -75,20 +80,20 @@ def roll_back(site: TheSite, name: str, body: Back | None = None) -> Operation:
 @router.get("/projects", tags=["projects"])
 def projects(site: TheSite) -> list[Lease]:
     """Who uses what."""
-    with site.manager() as manager:
-        return manager.projects()
+    with site.open() as context:
+        return all_projects(context)
 
 
 @router.put("/packages/{name}/projects/{project}", tags=["projects"])
 def use(site: TheSite, name: str, project: str, body: Use | None = None) -> Lease:
     """A project uses a package; said again, it is renewed."""
-    with site.manager() as manager:
-        return manager.use(name, project, (body or Use()).ttl)
+    with site.open() as context:
+        return use_package(context, name, project, (body or Use()).ttl)
 
 
 @router.delete("/packages/{name}/projects/{project}", tags=["projects"], status_code=204)
 def release(site: TheSite, name: str, project: str) -> Response:
     """A project does not use a package any more."""
-    with site.manager() as manager:
-        manager.release(name, project)
+    with site.open() as context:
+        release_package(context, name, project)
     return Response(status_code=204)

@@ -7,8 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.views import StatusView
+from tritonpm.operations import usage
+from tritonpm.operations.context import Context
+from tritonpm.operations.load import load as load_package
+from tritonpm.operations.serve import load_all_proved, serve
+from tritonpm.operations.serve import stop as stop_server
+from tritonpm.operations.status import StatusView
+from tritonpm.operations.status import status as server_status
+from tritonpm.operations.supervise import supervise_detached
+from tritonpm.operations.unload import unload as unload_package
 from tritonpm.web.api.common import Body, TheSite
 from tritonpm.web.operations import Operation
 from tritonpm.web.present import status_shown
@@ -34,11 +41,11 @@ class Unload(Body):
 def load(site: TheSite, name: str, body: Load | None = None) -> Operation:
     """Publish a package, load it, and prove by an inference that it answers."""
     asked = body or Load()
-    with site.manager() as manager:
-        manager.catalogue.get(name)
+    with site.open() as context:
+        context.catalogue.get(name)
 
-    def work(serving: Serving) -> str:
-        loaded = serving.load(name, probe=asked.probe, timeout=asked.timeout)
+    def work(context: Context) -> str:
+        loaded = load_package(context, name, probe=asked.probe, timeout=asked.timeout)
         return f"Loaded {name}, revision {loaded.revision}: {loaded.probe}."
 
     return site.operate("load", name, work)
@@ -48,11 +55,11 @@ def load(site: TheSite, name: str, body: Load | None = None) -> Operation:
 def unload(site: TheSite, name: str, body: Unload | None = None) -> Operation:
     """Unload a package from the server; refused while it is in use, unless forced."""
     asked = body or Unload()
-    with site.manager() as manager:
-        manager.catalogue.get(name)
+    with site.open() as context:
+        context.catalogue.get(name)
 
-    def work(serving: Serving) -> str:
-        serving.unload(name, force=asked.force)
+    def work(context: Context) -> str:
+        unload_package(context, name, force=asked.force)
         return f"Unloaded {name}."
 
     return site.operate("unload", name, work)
@@ -61,34 +68,34 @@ def unload(site: TheSite, name: str, body: Unload | None = None) -> Operation:
 @router.get("/packages/{name}/statistics")
 def statistics(site: TheSite, name: str) -> list[ModelStatistics]:
     """What the package's models have done on the server so far; of a cascade, its members too."""
-    with site.serving() as serving:
-        serving.manager.catalogue.get(name)
-        return statistics_of(serving, name)
+    with site.open() as context:
+        context.catalogue.get(name)
+        return statistics_of(context, name)
 
 
 @router.get("/packages/{name}/users")
 def users(site: TheSite, name: str) -> list[str]:
     """Who uses a package: projects, and clients that are not registered."""
-    with site.serving() as serving:
-        serving.manager.catalogue.get(name)
-        return serving.users(name)
+    with site.open() as context:
+        context.catalogue.get(name)
+        return usage.users(context, name)
 
 
 @router.get("/server")
 def status(site: TheSite) -> StatusView:
     """The server's side and the workspace's, together."""
-    with site.serving() as serving:
-        return status_shown(serving.status(), site.root)
+    with site.open() as context:
+        return status_shown(server_status(context), site.root)
 
 
 @router.post("/server/start", status_code=202)
 def start(site: TheSite) -> Operation:
     """Start this workspace's Triton on loopback, and load what was loaded before."""
 
-    def work(serving: Serving) -> str:
-        view = serving.serve(None, detach=True, timeout=60.0)
-        failed = [name for name, reason in serving.load_wanted() if reason]
-        serving.supervised()
+    def work(context: Context) -> str:
+        view = serve(context, None, detach=True, timeout=60.0)
+        failed = [name for name, reason in load_all_proved(context) if reason]
+        supervise_detached(context)
         return f"Triton {view.version} is live." + (f" Not loaded: {', '.join(failed)}." if failed else "")
 
     return site.operate("start", "", work)
@@ -98,7 +105,7 @@ def start(site: TheSite) -> Operation:
 def stop(site: TheSite, timeout: Annotated[float, Query(gt=0, le=600)] = 30.0) -> Operation:
     """Stop this workspace's Triton; requests in flight are finished first."""
 
-    def work(serving: Serving) -> str:
-        return "Stopped." if serving.stop(timeout) else "No server was running."
+    def work(context: Context) -> str:
+        return "Stopped." if stop_server(context, timeout) else "No server was running."
 
     return site.operate("stop", "", work)

@@ -7,9 +7,11 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from tritonpm.core.errors import BusyError
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.views import PackageDetails
+from tritonpm.operations.context import Context
+from tritonpm.operations.set import change as change_settings
+from tritonpm.operations.set import change_live
+from tritonpm.operations.show import PackageDetails
+from tritonpm.operations.usage import require_unused
 from tritonpm.web.api.common import RAW, Changes, FileName, Say, TheSite
 from tritonpm.web.choices import Choices, Chooser
 from tritonpm.web.language import Language
@@ -32,19 +34,17 @@ class Change(Changes):
 def change(site: TheSite, name: str, body: Change, response: Response) -> PackageDetails | Operation:
     """Change settings; what is changed live is an operation (202)."""
     if not body.live:
-        with site.manager() as manager:
-            return details_shown(manager.change(name, body.changes, stage=body.stage), site.root)
+        with site.open() as context:
+            return details_shown(change_settings(context, name, body.changes, stage=body.stage), site.root)
 
-    def work(serving: Serving) -> str:
-        from tritonpm.operations.switch import Switching
-
-        if body.unused and (users := serving.users(name)):
-            raise BusyError(f"{name} is in use by {', '.join(users)}", do="wait until they are done, or change it live")
-        loaded = Switching(serving).set(name, body.changes, stage=body.stage)
+    def work(context: Context) -> str:
+        if body.unused:
+            require_unused(context, name, "wait until they are done, or change it live")
+        loaded = change_live(context, name, body.changes, stage=body.stage)
         return f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else f"Changed {name}."
 
-    with site.manager() as manager:  # what no rule allows is told at once
-        Chooser(manager, manager.catalogue.get(name), Language("en", {}), body.stage).require(body.changes)
+    with site.open() as context:  # what no rule allows is told at once
+        Chooser(context, context.catalogue.get(name), Language("en", {}), body.stage).require(body.changes)
     response.status_code = 202
     return site.operate("set", name, work)
 
@@ -52,8 +52,8 @@ def change(site: TheSite, name: str, body: Change, response: Response) -> Packag
 @router.post("/packages/{name}/settings/check")
 def check(site: TheSite, say: Say, name: str, body: Changes) -> Choices:
     """What changes would lead to: the settings, what the rules say of them, and what else could be chosen."""
-    with site.manager() as manager:
-        return Chooser(manager, manager.catalogue.get(name), say, body.stage).choices(body.changes)
+    with site.open() as context:
+        return Chooser(context, context.catalogue.get(name), say, body.stage).choices(body.changes)
 
 
 @router.post("/packages/{name}/calibration", openapi_extra=RAW)
@@ -67,5 +67,5 @@ async def calibrate(
 
 def _calibrated(site: Site, name: str, stage: str | None, samples: Path) -> PackageDetails:
     """What is served stays as it is until the package is optimised or switched: so also where it is in use."""
-    with unpacked(site, samples) as folder, site.manager() as manager:
-        return details_shown(manager.change(name, {}, stage=stage, calibration=folder, live=True), site.root)
+    with unpacked(site, samples) as folder, site.open() as context:
+        return details_shown(change_settings(context, name, {}, stage=stage, calibration=folder), site.root)

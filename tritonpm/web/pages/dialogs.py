@@ -10,6 +10,10 @@ from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
 from tritonpm.core.errors import RuleError, TritonpmError
+from tritonpm.operations.history import history as package_history
+from tritonpm.operations.list import packages as list_packages
+from tritonpm.operations.server import connect, has_server
+from tritonpm.operations.usage import users
 from tritonpm.package.paths import NAME_PATTERN
 from tritonpm.settings.rule import MOST_BATCH
 from tritonpm.settings.settings import Settings
@@ -44,10 +48,10 @@ async def reconfigure(request: Request, site: TheSite, say: Say, name: str) -> H
 
 def _configuring(site: Site, say: Language, name: str, form: dict[str, str] | None) -> dict[str, Any]:
     problem, changes = "", {}
-    with site.manager() as manager:
-        record = manager.catalogue.get(name)
+    with site.open() as context:
+        record = context.catalogue.get(name)
         stage = (form or {}).get("stage") or None
-        chooser = Chooser(manager, record, say, stage)
+        chooser = Chooser(context, record, say, stage)
         if form and form.get("was", "") == (stage or ""):
             before = record.settings.for_stage(stage) if stage else record.settings
             changes = differences(before, _read(form))
@@ -57,7 +61,7 @@ def _configuring(site: Site, say: Language, name: str, form: dict[str, str] | No
             problem, changes = error.what, {}
             asked = chooser.choices({})
         forbidden = {field: chooser.why(changes, {field: 2}) for field in _LIMITED}
-        view = next(package_shown(each, site.root) for each in manager.packages() if each.name == name)
+        view = next(package_shown(each, site.root) for each in list_packages(context.catalogue) if each.name == name)
     return {
         "view": view, "stage": stage, "asked": asked, "settings": _plain(asked.settings), "changes": changes,
         "problem": problem, "forbidden": forbidden, "most_batch": MOST_BATCH, "samples": SAMPLES,
@@ -88,10 +92,10 @@ def _plain(settings: object) -> dict[str, object]:
 @router.get("/packages/{name}/newer", response_class=HTMLResponse)
 def newer(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
     """Another content or other settings, beside the package or in its place; or what becomes of its canary."""
-    with site.manager() as manager:
-        record = manager.catalogue.get(name)
-        canaries = [each.name for each in manager.catalogue.packages() if each.canary_of == name]
-        options = Chooser(manager, record, say).choices({}, _TRIED).options
+    with site.open() as context:
+        record = context.catalogue.get(name)
+        canaries = [each.name for each in context.catalogue.packages() if each.canary_of == name]
+        options = Chooser(context, record, say).choices({}, _TRIED).options
     return rendered(
         request, "newer.html", view=_view(site, name), suffixes=SUFFIXES, options=options,
         canary=next(iter(canaries), ""), of=record.canary_of,
@@ -101,9 +105,9 @@ def newer(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
 @router.get("/packages/{name}/remove", response_class=HTMLResponse)
 def remove(request: Request, site: TheSite, name: str) -> HTMLResponse:
     """The question before a package goes: who uses it."""
-    with site.serving() as serving:
-        serving.manager.catalogue.get(name)
-        users = serving.users(name)
+    with site.open() as context:
+        context.catalogue.get(name)
+        users = users(context, name)
     return rendered(request, "remove.html", view=_view(site, name), users=users)
 
 
@@ -116,8 +120,8 @@ def rename(request: Request, site: TheSite, name: str) -> HTMLResponse:
 @router.get("/packages/{name}/back", response_class=HTMLResponse)
 def back(request: Request, site: TheSite, name: str) -> HTMLResponse:
     """The revisions to go back to."""
-    with site.manager() as manager:
-        history = manager.history(name)
+    with site.open() as context:
+        history = package_history(context, name)
     return rendered(request, "back.html", view=_view(site, name), history=history)
 
 
@@ -125,10 +129,10 @@ def back(request: Request, site: TheSite, name: str) -> HTMLResponse:
 def server(request: Request, site: TheSite) -> HTMLResponse:
     """Whether Triton runs."""
     state, version = "stopped", ""
-    with site.serving() as serving:
+    with site.open() as context:
         try:
-            if serving.manager.server or serving.server:
-                with serving.client() as client:
+            if has_server(context):
+                with connect(context) as client:
                     state, version = ("live", client.server_version()) if client.live() else ("not live", "")
         except TritonpmError:
             state = "not live"
@@ -136,6 +140,6 @@ def server(request: Request, site: TheSite) -> HTMLResponse:
 
 
 def _view(site: Site, name: str) -> Any:
-    with site.manager() as manager:
-        manager.catalogue.get(name)
-        return next(package_shown(each, site.root) for each in manager.packages() if each.name == name)
+    with site.open() as context:
+        context.catalogue.get(name)
+        return next(package_shown(each, site.root) for each in list_packages(context.catalogue) if each.name == name)

@@ -11,8 +11,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from tritonpm.catalogue.jobs import Event, Job
+from tritonpm.operations.context import Context
 from tritonpm.operations.list import PackageView
-from tritonpm.operations.manager import Manager
+from tritonpm.operations.list import packages as list_packages
 from tritonpm.settings.settings import PRECISIONS
 from tritonpm.web import listing
 from tritonpm.web.api.common import Say, TheSite
@@ -55,19 +56,19 @@ def packages(
     )
 
 
-def row_of(manager: Manager, view: PackageView, job: Job | None, say: Language) -> Row:
+def row_of(context: Context, view: PackageView, job: Job | None, say: Language) -> Row:
     """A row; `job` is what works on the package."""
-    options = Chooser(manager, manager.catalogue.get(view.name), say).choices({}, _IN_PLACE).options
+    options = Chooser(context, context.catalogue.get(view.name), say).choices({}, _IN_PLACE).options
     if job is None:
         return Row(view, options)
-    return Row(view, options, job.id, manager.catalogue.jobs.last_event(job.id))
+    return Row(view, options, job.id, context.catalogue.jobs.last_event(job.id))
 
 
 def _rows(site: Site, query: listing.Query, say: Language) -> tuple[Page, list[Row]]:
-    with site.manager() as manager:
-        found = page_of((package_shown(view, site.root) for view in manager.packages()), query)
-        busy = manager.catalogue.jobs.busy()
-        return found, [row_of(manager, view, busy.get(view.name), say) for view in found.items]
+    with site.open() as context:
+        found = page_of((package_shown(view, site.root) for view in list_packages(context.catalogue)), query)
+        busy = context.catalogue.jobs.busy()
+        return found, [row_of(context, view, busy.get(view.name), say) for view in found.items]
 
 
 def _filters(found: Page, say: Language) -> dict[str, Any]:

@@ -9,6 +9,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from tritonpm.core.errors import NotFoundError, ServerError
+from tritonpm.operations.history import differences
+from tritonpm.operations.history import history as package_history
+from tritonpm.operations.optimize.jobs import list_jobs
+from tritonpm.operations.show import show as show_package
 from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.configs import configs
 from tritonpm.web.pages.list import row_of
@@ -23,15 +27,15 @@ router = APIRouter()
 @router.get("/packages/{name}", response_class=HTMLResponse)
 def package(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
     """Everything about a package."""
-    with site.manager() as manager:
-        view = details_shown(manager.show(name), site.root)
-        record = manager.catalogue.get(name)
-        jobs = [job_shown(each, site.root) for each in manager.optimising.listed() if each.package == name]
+    with site.open() as context:
+        view = details_shown(show_package(context, name), site.root)
+        record = context.catalogue.get(name)
+        jobs = [job_shown(each, site.root) for each in list_jobs(context) if each.package == name]
         values: dict[str, Any] = {
-            "row": row_of(manager, view, manager.catalogue.jobs.running(name), say),
+            "row": row_of(context, view, context.catalogue.jobs.running(name), say),
             "picture": picture(record.package, say),
-            "configs": configs(manager, name),
-            "history": manager.history(name),
+            "configs": configs(context, name),
+            "history": package_history(context, name),
         }
     return rendered(request, "package.html", view=view, jobs=jobs, described=described, **values)
 
@@ -39,8 +43,8 @@ def package(request: Request, site: TheSite, say: Say, name: str) -> HTMLRespons
 @router.get("/packages/{name}/diff", response_class=HTMLResponse)
 def diff(request: Request, site: TheSite, name: str, one: int, other: int | None = None) -> HTMLResponse:
     """Two revisions, line by line."""
-    with site.manager() as manager:
-        lines = list(manager.diff(name, one, other))
+    with site.open() as context:
+        lines = list(differences(context, name, one, other))
     return rendered(request, "diff.html", lines=lines, one=one, other=other)
 
 
@@ -49,10 +53,10 @@ def statistics(
     request: Request, site: TheSite, name: str, count: Annotated[int, Query(ge=0)] = 0, at: float = 0.0
 ) -> HTMLResponse:
     """What Triton counted; `count` inferences were seen at the moment `at`, from which the throughput follows."""
-    with site.serving() as serving:
-        serving.manager.catalogue.get(name)
+    with site.open() as context:
+        context.catalogue.get(name)
         try:
-            counted = statistics_of(serving, name)
+            counted = statistics_of(context, name)
         except (ServerError, NotFoundError):
             counted = []
     now, total = time.monotonic(), sum(each.inferences for each in counted if each.model == name)
