@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.serving import machine
 from examples.make_packages import make
-from tests.repository import s3
+from tests.support import s3
 from tritonpm.fleet.context import Context, Contexts, Server
 from tritonpm.fleet.placement import Need, Placement, Room, place
 from tritonpm.operations.manager import Manager, init

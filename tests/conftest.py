@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import trustme
 
+from tests.support import registries as servers
+from tests.support.running import Running
 from tritonpm.triton import embedded
-
-
-@dataclass(frozen=True)
-class Running:
-    """A server, the repository it reads and its state folder."""
-
-    server: embedded.Server
-    repository: Path
-    state: Path
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +28,25 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast ones first: those that need a server come last."""
     items.sort(key=lambda item: item.get_closest_marker("server") is not None)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Who signs certificates here."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def web(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[servers.Web]:
+    """An encrypted web server whose certificate is trusted."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    with servers.web(authority.issue_cert("127.0.0.1")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An OCI registry; HOST:PORT."""
+    with servers.oci(tmp_path_factory.mktemp("oci") / "registry") as place:
+        yield place

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,6 @@ import pytest
 from tritonpm.core.errors import ServerError
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 BACKENDS = ("onnxruntime", "openvino")
 CPU = "instance_group { count: 1 kind: KIND_CPU }\n"

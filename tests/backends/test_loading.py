@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import openvino as ov
 import pytest
-from backend_models import config, every_dtype, model, one, xy
 from onnx import TensorProto, helper
 
+from tests.support.backend_models import config, every_dtype, model, one, xy
 from tritonpm.core.errors import InferenceError
 
 pytestmark = pytest.mark.server

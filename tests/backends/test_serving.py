@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tritonclient.grpc as grpc
-from backend_models import DTYPES, config, every_dtype, model, one, xy
 from onnx import TensorProto, helper
 
+from tests.support.backend_models import DTYPES, config, every_dtype, model, one, xy
 from tritonpm.core.errors import InferenceError, ServerError
 
 pytestmark = pytest.mark.server

@@ -17,24 +17,12 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from tests.repository.packages import package, stage
-from tritonpm.catalogue import Blobs, Catalogue, Summary, Workspace, create, find, lock, rebuild
+from tests.support.catalogued import SUMMARY, a_package, a_revision
+from tritonpm.catalogue import Blobs, Catalogue, Workspace, create, find, lock, rebuild
 from tritonpm.catalogue.blobs import digest_of
 from tritonpm.core.errors import BusyError, NameTakenError, NotFoundError, StorageError
-from tritonpm.core.types import Package, RenderedModel, RepositoryFile, Revision
+from tritonpm.core.types import RenderedModel, RepositoryFile
 from tritonpm.settings.settings import Settings
-
-SUMMARY = Summary("other", ("s",), "shared", "cpu", 8, "FP32")
-
-
-def a_package(name: str, content: int = 0) -> Package:
-    made = package(stage("s", {"x": ("batch", "?", 3), "scalar": ()}, {"y": ("batch", 2)}), name=name)
-    return replace(made, digest=f"sha256:{content:064x}")
-
-
-def a_revision(name: str, number: int) -> Revision:
-    files = (RepositoryFile("1/m.onnx", blob=f"sha256:{number:064x}"), RepositoryFile("config.pbtxt", text=str(number)))
-    return Revision(name, str(number), (RenderedModel(name, files),))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.catalogue.test_catalogue import SUMMARY, a_package, a_revision
+from tests.support.catalogued import SUMMARY, a_package, a_revision
 from tritonpm.catalogue import Blobs, Catalogue, Workspace, create, rebuild
 from tritonpm.catalogue.blobs import digest_of
 from tritonpm.catalogue.database import MIGRATIONS
@@ -231,7 +231,7 @@ ADD = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from tests.catalogue.test_catalogue import SUMMARY, a_package
+from tests.support.catalogued import SUMMARY, a_package
 from tritonpm.catalogue import Catalogue, Workspace
 from tritonpm.settings.settings import Settings
 catalogue = Catalogue.open(Workspace(Path(sys.argv[1])))

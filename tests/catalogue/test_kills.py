@@ -10,9 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from tests.test_manager import package
+from tests.support.managing import consistent
+from tests.support.packages import package
 from tritonpm.operations.manager import Manager, init
-from tritonpm.repository.config import REVISION
 
 KILLS = int(os.environ.get("TRITONPM_KILLS", "25"))
 LOOP = """
@@ -51,27 +51,6 @@ while True:
         except TritonpmError:
             pass
 """
-
-
-def consistent(manager: Manager) -> None:
-    """Catalogue, repository, blobs and staging say the same."""
-    with manager.changing("look"):
-        pass
-    published = {model.name: model for revision in manager.catalogue.published() for model in revision.models}
-    folders = {path.name: path for path in manager.workspace.repository.iterdir()}
-    assert set(folders) == set(published)
-    for name, model in published.items():
-        assert {f.path for f in model.files} == {
-            p.relative_to(folders[name]).as_posix() for p in folders[name].rglob("*") if p.is_file()
-        }
-        config = next(f.text for f in model.files if f.path == "config.pbtxt")
-        assert (folders[name] / "config.pbtxt").read_text() == config
-        assert REVISION in (config or "")
-    for digest in manager.catalogue.referenced_blobs():
-        manager.blobs.verify(digest)
-    assert manager.catalogue.open_intents() == []
-    assert list(manager.workspace.staging.iterdir()) == []
-    assert {p.stem for p in manager.workspace.records.glob("*.json")} == {e.name for e in manager.packages()}
 
 
 def test_kills_lose_nothing(tmp_path: Path) -> None:

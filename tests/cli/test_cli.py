@@ -6,65 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from tests.repository.lint.cases import BASE, MODEL, model
+from tests.support.command import TRITONPM, run
+from tests.support.repositories import BASE, model
 from tritonpm.cli.app import COMMANDS
-from tritonpm.core.tensors import load_npz, save_npz
-
-TRITONPM = [sys.executable, "-m", "tritonpm.cli.main"]
-MANIFEST = """
-schema: 1
-name: bolts
-version: "1.2"
-exporter: {name: hand, version: "3"}
-stages:
-  - {name: invert, model: model.onnx, task: image classification, labels: [a, b, c, d],
-     samples: [{inputs: in.npz, outputs: out.npz}]}
-"""
-
-
-def run(*arguments: object, workspace: Path | None = None, code: int = 0, **variables: str) -> str:
-    """Standard output of a command that must end with `code`; with another code it is standard error."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("TRITON", "NO_COLOR"))} | variables
-    if workspace:
-        environment["TRITONPM_WORKSPACE"] = str(workspace)
-    ended = subprocess.run(
-        [*TRITONPM, *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=120, check=False
-    )
-    assert ended.returncode == code, ended.stderr + ended.stdout
-    assert "Traceback" not in ended.stderr
-    if code:
-        assert ended.stderr.count("\n") == 1, ended.stderr
-        assert ended.stderr.startswith("Error: ")
-    return ended.stderr if code else ended.stdout
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    """A package folder with a sample."""
-    folder = tmp_path / "package"
-    folder.mkdir()
-    (folder / "package.yaml").write_text(MANIFEST)
-    (folder / "model.onnx").write_bytes(MODEL)
-    array = np.arange(8, dtype=np.float32).reshape(2, 4)
-    save_npz(folder / "in.npz", {"x": array})
-    save_npz(folder / "out.npz", {"y": -array})
-    return folder
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Iterator[Path]:
-    """A workspace in a path with a blank; its server is stopped at the end."""
-    root = tmp_path / "a workspace"
-    run("init", root)
-    yield root
-    subprocess.run([*TRITONPM, "stop", "-w", root], capture_output=True, check=False)
+from tritonpm.core.tensors import load_npz
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

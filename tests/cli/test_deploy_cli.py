@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cli.test_cli import run
-from tests.deploy.reading import one
-from tests.test_optimising import scaled, single
+from tests.support.command import run
+from tests.support.deployment import one
+from tests.support.models import scaled
+from tests.support.packages import single
 from tritonpm.deploy import TARGETS, Choices
 from tritonpm.operations.manager import Manager, init
 

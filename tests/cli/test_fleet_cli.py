@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.cli.test_cli import package, run, workspace  # noqa: F401  # fixtures
+from tests.support.command import run
 from tritonpm.triton import embedded
 
 URLS = ("--url", "http://127.0.0.1:1", "--url", "grpc://127.0.0.1:2")
@@ -22,7 +22,7 @@ def test_every_command_of_a_group_has_examples(group: str) -> None:
         assert f"tritonpm {group} {name}" in run(group, name, "--help").split("Examples:")[1]
 
 
-def test_contexts(workspace: Path) -> None:  # noqa: F811
+def test_contexts(workspace: Path) -> None:
     assert run("context", "add", "prod", *URLS, "--label", "zone=e", workspace=workspace) == "prod has 2 servers.\n"
     assert run("context", "add", "prod", "--url", "http://c:8000", workspace=workspace) == "prod has 3 servers.\n"
     run("context", "add", "test", *URLS, workspace=workspace)
@@ -42,7 +42,7 @@ def test_contexts(workspace: Path) -> None:  # noqa: F811
     assert "has no server yet" in run("context", "add", "x", workspace=workspace, code=2)
 
 
-def test_servers_that_do_not_answer_are_told_before_anything_changes(package: Path, workspace: Path) -> None:  # noqa: F811
+def test_servers_that_do_not_answer_are_told_before_anything_changes(package: Path, workspace: Path) -> None:
     run("import", package, workspace=workspace)
     run("context", "add", "prod", *URLS, "--memory-mb", 300, "--server-timeout", 1, workspace=workspace)
     assert "not live" in run("fleet", "status", workspace=workspace)
@@ -59,7 +59,7 @@ def test_servers_that_do_not_answer_are_told_before_anything_changes(package: Pa
 
 
 @pytest.mark.server
-def test_a_server_of_a_fleet(package: Path, workspace: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_server_of_a_fleet(package: Path, workspace: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     run("init", other)
     run("import", package, workspace=other)

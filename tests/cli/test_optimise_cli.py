@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_optimising import scaled, single
+from tests.support.models import scaled
+from tests.support.packages import single
 
 
 def run(workspace: Path, *arguments: str, code: int = 0) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.cli.test_cli import run
-from tests.test_optimising import scaled, single
+from tests.support.command import run
+from tests.support.models import scaled
+from tests.support.packages import single
 
 
 def test_publish_verify_and_prune_elsewhere(tmp_path: Path) -> None:

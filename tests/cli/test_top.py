@@ -14,9 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cli.test_cli import TRITONPM, run
-from tests.hardware.fake_nvml import build, variables
-from tests.test_optimising import scaled, single
+from tests.support.command import TRITONPM, run
+from tests.support.fake_nvml import build, variables
+from tests.support.models import scaled
+from tests.support.packages import single
 
 pytestmark = pytest.mark.server
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import harness
-import onnx_cases
 import pytest
-import run
 
+from tests.support.conformance import harness, onnx_cases, run
 from tritonpm.operations.serving import Serving
 
 PASS = (

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.repository.lint.cases import MODEL
+from tests.support.converting import quiet
+from tests.support.repositories import MODEL
 from tritonpm.convert import runtimes
 from tritonpm.core.errors import OptimisationError, PackageError, UsageError
 from tritonpm.core.types import Format
@@ -18,11 +17,6 @@ from tritonpm.operations.views import ConversionView
 from tritonpm.package.signature import read_signature
 
 FIXTURES = Path(__file__).parent / "fixtures"
-
-
-@contextmanager
-def quiet(what: str) -> Iterator[object]:
-    yield lambda done, total: None
 
 
 def to_openvino(source: Path, output: Path, **told: object) -> ConversionView:

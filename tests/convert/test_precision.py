@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from examples.make_packages import digits, to_onnx, train_classifier
-from tests.convert import models
-from tests.convert.test_openvino_ir import quiet
+from tests.support import networks as models
+from tests.support.converting import artefact, quiet
 from tritonpm.convert import calibration, runtimes
 from tritonpm.convert.conversion import Artefact, Conversion, ConversionError, Options, Unwatched
 from tritonpm.convert.converters import converter
@@ -29,20 +29,9 @@ CONVERTERS = ("openvino", "onnx-fp16", "openvino-int8", "onnx-int8")
 INT8 = ("openvino-int8", "onnx-int8")
 
 
-def artefact(path: Path) -> Artefact:
-    format, signature = read_signature(path)
-    return Artefact(format, path, signature)
-
-
 def made(name: str, source: Path, folder: Path, **options: object) -> Conversion:
     folder.mkdir(exist_ok=True)
     return converter(name)(artefact(source), Options(**options), None, folder, Unwatched())
-
-
-def samples(folder: Path, count: int = 8, width: int = 16, **extra: np.ndarray) -> tuple[str, ...]:
-    random = np.random.default_rng(1)
-    save_npz(folder / "samples.npz", {"x": random.normal(0, 1, (count, width)).astype(np.float32), **extra})
-    return (str(folder / "samples.npz"),)
 
 
 @pytest.fixture(scope="module")

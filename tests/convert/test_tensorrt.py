@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.convert import models
-from tests.convert.test_precision import artefact, samples
+from tests.support import networks as models
+from tests.support.converting import artefact, samples
 from tritonpm.convert import runtimes, tensorrt, tensorrt_layers
 from tritonpm.convert.conversion import (
     Artefact,

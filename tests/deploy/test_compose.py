@@ -16,7 +16,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.deploy.reading import file, services
+from tests.support.deployment import file, services
 from tritonpm.core.errors import UsageError
 from tritonpm.deploy import Choices, bundle
 from tritonpm.deploy.choices import TRITON_FLOOR

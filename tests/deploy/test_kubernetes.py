@@ -11,8 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from tests.deploy.kserve_schema import PLACE, ROOTS
-from tests.deploy.reading import CHOICES, FROM_S3, KUBERNETES, SCALED, containers, file, objects, one
+from tests.support.deployment import CHOICES, FROM_S3, KUBERNETES, SCALED, containers, file, objects, one
+from tests.support.kserve_schema import PLACE, ROOTS
 from tritonpm.deploy import Choices, bundle
 from tritonpm.deploy.arguments import DRAIN
 from tritonpm.triton.embedded import EXIT_TIMEOUT

@@ -8,7 +8,7 @@ from pathlib import Path
 import promql_parser
 import pytest
 
-from tests.deploy.reading import KUBERNETES, expressions, file, used
+from tests.support.deployment import KUBERNETES, expressions, file, used
 from tritonpm.core.errors import RenderError
 from tritonpm.deploy import Choices, bundle, metrics
 

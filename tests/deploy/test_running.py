@@ -21,8 +21,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.deploy.reading import KUBERNETES, PACKAGES, command_lines, containers, expressions, one, services, used
-from tests.test_optimising import cascade, scaled, single
+from tests.support.deployment import KUBERNETES, PACKAGES, command_lines, containers, expressions, one, services, used
+from tests.support.models import scaled
+from tests.support.packages import cascade, single
 from tritonpm.deploy import Choices, metrics
 from tritonpm.operations.manager import Manager, init
 from tritonpm.triton.client import Client

@@ -8,41 +8,28 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.catalogue.test_kills import consistent
-from tests.faults.proxy import FAULTS, Proxy
-from tests.test_optimising import WIDTH, cascade, scaled, single
-from tests.test_switching import under_load
+from tests.support.load import under_load
+from tests.support.managing import agreed, consistent, impatient
+from tests.support.models import WIDTH, scaled
+from tests.support.packages import cascade, single
+from tests.support.proxy import FAULTS, Proxy
 from tritonpm.core.errors import ServerError, TritonpmError
 from tritonpm.operations.manager import Manager, init
 from tritonpm.operations.serving import Serving
 from tritonpm.operations.switch import Switching
-from tritonpm.operations.upkeep import drift, sync
-from tritonpm.triton.client import Client, Connection
+from tritonpm.operations.upkeep import sync
+from tritonpm.triton.client import Client
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 ROUNDS = int(os.environ.get("TRITONPM_KILLS", "4"))
 MOST_REQUESTS = 24  # of one change; a fault after the last one strikes nobody
 FACTORS = {"1": 2.0, "2": 5.0}  # of the two versions of p
-
-
-class Impatient(Serving):
-    """Short time limits: what hangs is given up soon."""
-
-    @contextmanager
-    def client(self, protocol: str = "http", *, load_timeout: float = 3.0) -> Iterator[Client]:
-        with super().client(protocol, load_timeout=min(3.0, load_timeout)) as client:
-            yield client
-
-
-def impatient(root: Path, url: str) -> Serving:
-    return Impatient(Manager.open(root, server=Connection(url, timeout=0.5)))
 
 
 @dataclass(frozen=True)
@@ -68,11 +55,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             yield Site(direct, wires, {each: impatient(root, urls[each]) for each in urls})
     finally:
         direct.stop(15)
-
-
-def agreed(serving: Serving) -> list[str]:
-    with serving.client() as client:
-        return drift(serving.manager, client)
 
 
 def broken(site: Site, wire: Proxy, change: Callable[[], object]) -> str:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.catalogue.test_kills import consistent
-from tests.faults.test_read_only import can_mount
-from tests.test_optimising import scaled, single
+from tests.support.disks import can_mount
+from tests.support.managing import consistent
+from tests.support.models import scaled
+from tests.support.packages import single
 from tritonpm.operations.manager import Manager, init
 
 FAULTS = int(os.environ.get("TRITONPM_KILLS", "11"))  # for each way in which a disk has no room, over all commands

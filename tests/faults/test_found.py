@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_manager import logarithm
-from tests.test_optimising import cascade, optimised, scaled, single
-from tests.test_switching import serving_answer
+from tests.support.load import serving_answer
+from tests.support.managing import optimised
+from tests.support.models import logarithm, scaled
+from tests.support.packages import cascade, single
 from tritonpm.core.errors import ServerError, StorageError
 from tritonpm.operations.manager import Manager, init
 from tritonpm.operations.serving import Serving

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.catalogue.test_kills import consistent
-from tests.test_optimising import cascade, scaled
-from tests.test_switching import under_load
+from tests.support.load import under_load
+from tests.support.managing import consistent
+from tests.support.models import scaled
+from tests.support.packages import cascade
 from tritonpm.operations.manager import Manager, init
 from tritonpm.operations.serving import Serving
 from tritonpm.operations.upkeep import drift, sync

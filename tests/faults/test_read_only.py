@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_optimising import scaled, single
+from tests.support.disks import can_mount
+from tests.support.models import scaled
+from tests.support.packages import single
 from tritonpm.operations.manager import Manager, init
 
 # Root writes wherever it likes, unless this right is taken from it.
@@ -42,10 +44,6 @@ for command in json.loads(sys.argv[1]):
             done.append((end.code, out.getvalue(), err.getvalue()))
 print(json.dumps(done))
 """
-
-
-def can_mount() -> bool:
-    return os.geteuid() == 0 and subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0
 
 
 @contextmanager

@@ -15,8 +15,9 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.faults.test_connections import impatient
-from tests.test_optimising import WIDTH, scaled, single
+from tests.support.managing import impatient
+from tests.support.models import WIDTH, scaled
+from tests.support.packages import single
 from tritonpm.core.errors import ServerError, TritonpmError
 from tritonpm.operations import supervise as supervisor
 from tritonpm.operations import upkeep

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 
-from tests.faults.acting import MOMENT, Fate
-from tests.faults.house import BAD, CASCADES, CONTENTS, FOREIGN, KILL, House, Made
-from tests.faults.knowing import Found, Kept, Knowing, chosen, guarded, of_a_package
+from tests.support.faults.acting import MOMENT, Fate
+from tests.support.faults.house import BAD, CASCADES, CONTENTS, FOREIGN, KILL, House, Made
+from tests.support.faults.knowing import Found, Kept, Knowing, chosen, guarded, of_a_package
 from tritonpm.operations import serving, upkeep
 from tritonpm.settings.settings import Settings
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.catalogue.test_kills import consistent
-from tests.faults.test_connections import agreed
-from tests.test_manager import logarithm
-from tests.test_optimising import scaled, single
-from tests.test_switching import under_load
+from tests.support.load import under_load
+from tests.support.managing import agreed, consistent
+from tests.support.models import logarithm, scaled
+from tests.support.packages import single
 from tritonpm.core.errors import ServerError
 from tritonpm.operations.manager import Manager, init
 from tritonpm.operations.serving import Serving

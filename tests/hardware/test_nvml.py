@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.hardware.fake_nvml import LIBRARY, build, variables
+from tests.support.fake_nvml import LIBRARY, build, variables
 
 MIB = 1 << 20
 SAMPLE = """

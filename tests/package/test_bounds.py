@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders import CONFIG, IR, bomb, folder, model, package, raw_entry, raw_zip, triton
+
+from tests.support.archives import CONFIG, IR, bomb, folder, model, package, raw_entry, raw_zip, triton
 
 MIB = 1 << 20
 READ = """

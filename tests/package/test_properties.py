@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 
 import yaml
-from builders import IR, MANIFEST, MODEL, folder, good_zip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.archives import IR, MANIFEST, MODEL, folder, good_zip
 from tritonpm.core.errors import TritonpmError
 from tritonpm.core.types import Package
 from tritonpm.package import Limits, export, read, read_signature

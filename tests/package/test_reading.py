@@ -12,9 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import CONFIG, IR, MANIFEST, MODEL, PLAN, external, folder, good_zip, package, triton, zipped
 from jsonschema import Draft202012Validator
 
+from tests.support.archives import (
+    CONFIG,
+    IR,
+    MANIFEST,
+    MODEL,
+    PLAN,
+    external,
+    folder,
+    good_zip,
+    package,
+    triton,
+    zipped,
+)
 from tritonpm.core.errors import ManifestError, PackageError, StorageError, UsageError
 from tritonpm.core.tensors import save_npz
 from tritonpm.core.types import DTYPES, File, Format, Package, Tensor

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cases import CASES, Case
 
+from tests.support.refused_packages import CASES, Case
 from tritonpm.core.errors import ManifestError, PackageError, TritonpmError, UnsafeError
 from tritonpm.package import read
 

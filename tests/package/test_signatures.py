@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from builders import IR, MODEL, external, folder, model, value
 from onnx import TensorProto, helper
 
+from tests.support.archives import IR, MODEL, external, folder, model, value
 from tritonpm.core.types import Format, Tensor, dims
 from tritonpm.package import read_signature
 from tritonpm.package.labels import from_metadata

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.registry.conftest import written
-from tests.registry.test_https import fetch, left
-from tests.registry.test_oci import push, signed
+from tests.support.fetching import fetch, left, push, signed, written
 from tritonpm.core.errors import NotFoundError, RegistryError
 
 Packed = tuple[Path, str]

@@ -7,22 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.registry.servers import Web
-from tests.registry.servers import web as serving
-from tritonpm import registry
+from tests.support.fetching import SHORT, fetch, left
+from tests.support.registries import Web
+from tests.support.registries import web as serving
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
-from tritonpm.registry.transfer import Bounds, Task
 
 Packed = tuple[Path, str]
-SHORT = Bounds(attempts=2, silence=5)
-
-
-def fetch(url: str, folder: Path, digest: str, bounds: Bounds = SHORT) -> Path:
-    return registry.module(url).fetch(url, folder, Task(digest, bounds))
-
-
-def left(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("ranges", [True, False])

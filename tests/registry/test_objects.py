@@ -10,9 +10,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from obstore.store import S3Store
 
-from tests.registry.conftest import written
-from tests.registry.test_https import fetch, left
-from tests.registry.test_oci import push, signed
+from tests.support.fetching import fetch, left, push, signed, written
 from tritonpm.catalogue.blobs import digest_of
 from tritonpm.core.errors import NotFoundError, RegistryError
 

@@ -11,10 +11,8 @@ import pytest
 import requests
 import trustme
 
-from tests.registry import servers
-from tests.registry.conftest import written
-from tests.registry.test_https import fetch, left
-from tritonpm import registry
+from tests.support import registries as servers
+from tests.support.fetching import fetch, left, push, signed, written
 from tritonpm.catalogue.blobs import digest_of
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
 from tritonpm.package.staging import digest_of as digest_of_bytes
@@ -22,15 +20,6 @@ from tritonpm.registry.oci import PACKAGE_TYPE, SIGNATURE_TYPE
 
 Packed = tuple[Path, str]
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-
-
-def push(file: Path, url: str, **told: bool) -> registry.Pushed:
-    return registry.module(url).push(file, url, **told)
-
-
-def signed(file: Path) -> Path:
-    file.with_name(file.name + ".sig").write_text("{}")
-    return file
 
 
 def test_what_is_pushed_is_pulled(package: Packed, registry: str, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.repository.packages import package, stage
+from tests.support.catalogued import package, stage
 from tritonpm.core.errors import RenderError
 from tritonpm.repository.cascade import wire
 

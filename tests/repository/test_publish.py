@@ -11,15 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.revisions import revision
 from tritonpm.core.errors import StorageError
-from tritonpm.core.types import RenderedModel, RepositoryFile, Revision
-from tritonpm.repository.config import REVISION
 from tritonpm.repository.publish import publish, withdraw
 
 LOOP = """
 import sys
 from pathlib import Path
-from tests.repository.test_publish import revision
+from tests.support.revisions import revision
 from tritonpm.repository.publish import publish, withdraw
 root, staging, number = Path(sys.argv[1]), Path(sys.argv[2]), 0
 print("going", flush=True)
@@ -29,17 +28,6 @@ while True:
     folder.mkdir()
     publish(revision(number), root, folder, lambda digest: Path(sys.argv[3]))
 """
-
-
-def revision(number: int) -> Revision:
-    """Two members and their ensemble, all of whose files say `number`."""
-
-    def model(name: str) -> RenderedModel:
-        files = [RepositoryFile(f"1/part{i}", text=f"{number}") for i in range(5)]
-        files += [RepositoryFile("1/model", blob="b"), RepositoryFile("config.pbtxt", text=f"# {REVISION} {number}")]
-        return RenderedModel(name, tuple(files))
-
-    return Revision("p", str(number), (model("p.a"), model("p.b"), model("p")))
 
 
 def whole(folder: Path) -> bool:

@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.conftest import Running
-from tests.repository.lint.cases import ensemble, model
-from tests.triton.test_embedded import until
+from tests.support.repositories import ensemble, model
+from tests.support.running import Running
+from tests.support.waiting import until
 from tritonpm.core.errors import InferenceError, NotFoundError, ServerError
 from tritonpm.triton.client import Client, address
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.conftest import Running
+from tests.support.running import Running
 from tritonpm.core.errors import NotFoundError, ServerError, UsageError
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client, Connection, Tls, bearer, headers_of

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.repository.lint.cases import BASE, model
+from tests.support.repositories import BASE, model
+from tests.support.waiting import until
 from tritonpm.core.errors import BusyError, ServerError
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
@@ -32,15 +33,6 @@ def gone(server: embedded.Server) -> bool:
     """Neither the server nor a stub nor a region of it is left."""
     stubs = [p for p in psutil.process_iter(["cmdline"]) if any(server.regions in c for c in p.info["cmdline"] or ())]
     return not server.alive and not stubs and not list(Path("/dev/shm").glob(f"{server.regions}*"))
-
-
-def until(true: object, seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if true():  # type: ignore[operator]
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_named_server_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.conftest import Running
-from tests.repository.lint.cases import BASE, ensemble, model
-from tests.triton.test_embedded import until
+from tests.support.repositories import BASE, ensemble, model
+from tests.support.running import Running
+from tests.support.waiting import until
 from tritonpm.core.errors import InferenceError, ServerError, UsageError
 from tritonpm.triton.client import Client
 from tritonpm.triton.metrics import Counters, Told, endpoint, parse, scrape, statistics

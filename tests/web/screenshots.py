@@ -11,7 +11,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-from tests.web.browser import chromium, detecting, opened
+from tests.support.browser import chromium, detecting, opened
 from tritonpm.core.errors import TritonpmError
 from tritonpm.operations.manager import Manager, init
 from tritonpm.operations.serving import Serving

@@ -17,10 +17,11 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.convert.models import dense
-from tests.test_optimising import WIDTH, cascade, scaled, single
-from tests.test_switching import under_load
-from tests.web.conftest import API, DEADLINE, Site, Start, zipped
+from tests.support.load import under_load
+from tests.support.models import WIDTH, scaled
+from tests.support.networks import dense
+from tests.support.packages import cascade, single
+from tests.support.page import API, DEADLINE, Site, Start, zipped
 from tritonpm.core.tensors import save_npz
 from tritonpm.operations.manager import Manager
 from tritonpm.operations.serving import Serving

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.convert.models import dense
-from tests.test_optimising import WIDTH, scaled
-from tests.test_switching import under_load
-from tests.web.browser import BOX, DEADLINE, chromium, detecting, drop, found_by_axe, image, opened, too_wide
-from tests.web.conftest import Site, zipped
+from tests.support.browser import BOX, DEADLINE, chromium, detecting, drop, found_by_axe, image, opened, too_wide
+from tests.support.load import under_load
+from tests.support.models import WIDTH, scaled
+from tests.support.networks import dense
+from tests.support.page import Site, zipped
 from tritonpm.core.tensors import save_npz
 from tritonpm.operations.manager import Manager
 from tritonpm.operations.serving import Serving

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.schemas import APIOperation
 
-from tests.test_optimising import cascade, scaled, single
-from tests.web.conftest import API, Site, Start
+from tests.support.models import scaled
+from tests.support.packages import cascade, single
+from tests.support.page import API, Site, Start
 from tritonpm.operations.manager import Manager
 from tritonpm.web.security import Access
 

@@ -10,12 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli.test_cli import run
-from tests.hardware.fake_nvml import build, variables
-from tests.test_optimising import scaled
-from tests.test_switching import under_load
-from tests.web.conftest import Site, zipped
-from tests.web.test_running import started
+from tests.support.command import run, started
+from tests.support.fake_nvml import build, variables
+from tests.support.load import under_load
+from tests.support.models import scaled
+from tests.support.page import Site, zipped
 from tritonpm.hardware.nvml import Gpus, GpuSample, Mig
 from tritonpm.operations.manager import Manager
 from tritonpm.operations.monitor.snapshot import MachineLoad, PackageLoad, ServerLoad, Snapshot

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_optimising import cascade, scaled
-from tests.web.conftest import API, Site, Start, zipped
-from tests.web.sentences import sentences
+from tests.support.models import scaled
+from tests.support.packages import cascade
+from tests.support.page import API, Site, Start, zipped
+from tests.support.sentences import sentences
 from tritonpm.catalogue import Catalogue, Summary
 from tritonpm.operations.list import PackageView
 from tritonpm.operations.manager import Manager

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 import trustme
 
-from tests.cli.test_cli import TRITONPM, run
+from tests.support.command import run, started
 
 TOKEN = "a token that is long enough"
 
@@ -26,25 +22,6 @@ TOKEN = "a token that is long enough"
 def workspace(tmp_path: Path) -> Path:
     run("init", tmp_path / "a workspace")
     return tmp_path / "a workspace"
-
-
-@contextmanager
-def started(
-    *arguments: object, stream: str = "stdout", **variables: str
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A page and its address; it is ended by force where the test did not end it."""
-    environment = {**os.environ, **variables}
-    process = subprocess.Popen(
-        [*TRITONPM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
-    try:
-        lines = getattr(process, stream)
-        url = next((found[0] for line in lines if (found := re.search(r"https?://\S+", line))), "")
-        assert url, process.stderr.read() if process.stderr else ""
-        yield process, url
-    finally:
-        process.kill()
-        process.communicate(timeout=20)
 
 
 def test_the_page_starts_answers_and_ends(workspace: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.test_optimising import scaled
-from tests.web.conftest import API, Site, Start, zipped
+from tests.support.models import scaled
+from tests.support.page import API, Site, Start, zipped
 from tritonpm.core.errors import UsageError
 from tritonpm.operations.manager import Manager
 from tritonpm.web.problems import shown

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.repository.lint import cases
-from tests.repository.lint.oracle import a_server, verdicts
+from tests.support.lint import cases
+from tests.support.lint.oracle import a_server, verdicts
 from tritonpm.core.errors import NotFoundError
 from tritonpm.package import read_signature
 from tritonpm.repository.lint import lint, lint_model, loadable

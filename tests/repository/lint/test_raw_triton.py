@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.repository.lint import cases
+from tests.support.lint import cases
 from tritonpm.core.errors import PackageError, TritonpmError
 from tritonpm.package import read
 from tritonpm.repository.lint import loadable

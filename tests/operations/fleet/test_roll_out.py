@@ -1,0 +1,160 @@
+"""Fleets of real servers on one repository: changed wave by wave under load, or not at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.fleets import Site, _answer, loaded, once, running, under_load
+from tests.support.models import WIDTH, scaled
+from tests.support.packages import cascade, single
+from tritonpm.core.errors import BusyError, NotFoundError, ServerError
+from tritonpm.fleet import journal
+from tritonpm.fleet.waves import Pace
+from tritonpm.operations.fleet.run import RolledOut
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running(tmp_path_factory.mktemp("a fleet"), "eew") as made:
+        yield made
+
+
+@dataclass
+class Served:
+    """The package that all servers serve, what it answers, and what shall come after it."""
+
+    old: float
+    new: float
+    source: Path
+
+
+@pytest.fixture
+def served(site: Site, tmp_path: Path) -> Served:
+    """The same package for all tests, whatever the last one left of it; what comes next is new each time."""
+    manager, number = site.serving.manager, len(list(tmp_path.parent.iterdir())) + 1.0
+    if not manager.packages():
+        manager.import_package(single(tmp_path / "first", scaled(1.0), name="p"))
+        site.rolling(Pace(wave="100%")).load("p")
+    [old] = set(site.answers("p"))
+    assert old is not None
+    return Served(old, number, single(tmp_path / "next", scaled(number), name="p"))
+
+
+def test_a_fleet_moves_under_load_and_no_request_fails(site: Site, served: Served) -> None:
+    with under_load(site, "p") as seen:
+        rolled = site.rolling(Pace(wave="50%", soak=0.2)).upgrade("p", served.source)
+        assert site.answers("p") == [served.new] * 3
+    assert isinstance(rolled, RolledOut)
+    assert (rolled.revision, len(rolled.servers), rolled.left_out) == (2, 3, ())
+    assert seen.failures == [[], [], []]
+    assert all(set(answers) == {served.old, served.new} and answers[-1] == served.new for answers in seen.answers)
+    assert folders(site) == {"p"}
+    assert site.synchronise() == [(server.http, "", "") for server in site.servers]
+    with pytest.raises(BusyError, match="in use by the servers of prod"):
+        site.serving.manager.remove("p")
+
+
+def test_what_does_not_prove_itself_is_seen_by_nobody(site: Site, served: Served, tmp_path: Path) -> None:
+    manager = site.serving.manager
+    manager.import_package(cascade(tmp_path / "one", scaled(2.0, result="m"), scaled(3.0, source="m"), name="b"))
+    site.rolling().load("b", ["zone=w"])
+    before, models = manager.show("b"), loaded(site.servers[2])
+    assert len(models) == 4  # p, the ensemble and its two members
+    with under_load(site, "b") as seen, pytest.raises(ServerError, match=r"NaN.*every server serves what it served"):
+        site.rolling().upgrade("b", cascade(tmp_path / "two", scaled(2.0, result="m"), logarithm("m"), name="b"))
+    assert (set(seen.answers[2]), seen.failures[2]) == ({6.0}, [])
+    after = manager.show("b")
+    assert (after.digest, after.revision, after.pending) == (before.digest, 1, False)
+    assert folders(site, "b") == {"b"}
+    assert loaded(site.servers[2]) == models
+    site.fleet().unload("b")
+    assert loaded(site.servers[2]) == {"p"}
+    with pytest.raises(NotFoundError, match="no server of prod serves b"):
+        site.rolling().set("b", {"max_batch_size": 2})
+
+
+@pytest.mark.long
+def test_one_that_may_be_lost_follows(site: Site, served: Served) -> None:
+    site.when = once("Moving p, wave 2", lambda: os.kill(site.servers[1].pid, signal.SIGKILL))
+    rolled = site.rolling(Pace(wave="1", max_unavailable=1)).upgrade("p", served.source)
+    assert isinstance(rolled, RolledOut)
+    assert rolled.left_out == (site.servers[1].http,)
+    site.start(1)
+    assert site.fleet().status().servers[1].behind == ("p",)
+    site.synchronise()
+    assert site.answers("p") == [served.new] * 3
+
+
+@pytest.mark.long
+def test_one_that_hangs_after_it_moved_is_told_and_comes_back(site: Site, served: Served) -> None:
+    pid = site.servers[0].pid
+    site.when = once("Moving p, wave 2", lambda: os.kill(pid, signal.SIGSTOP))
+    try:
+        with pytest.raises(ServerError, match=rf"{site.servers[0].http} does not answer.*fleet sync --context prod"):
+            site.rolling().upgrade("p", served.source)
+        assert [_answer(server, "p") for server in site.servers[1:]] == [served.old] * 2
+        assert site.fleet().status().servers[0].state == "not live"
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    site.synchronise()
+    assert site.answers("p") == [served.old] * 3
+
+
+UPGRADE = """
+import os, signal, sys
+from pathlib import Path
+from tritonpm.fleet.waves import Pace
+from tritonpm.operations.manager import Manager
+from tritonpm.operations.fleet.roll_out import Rolling
+from tritonpm.operations.serving import Serving
+root, name, source, moment = sys.argv[1:]
+def waiting(sentence):
+    if sentence.startswith(moment):
+        os.kill(os.getpid(), signal.SIGKILL)
+Rolling(Serving(Manager.open(Path(root), waiting=waiting)), "prod", Pace(wave="1")).upgrade(name, Path(source))
+"""
+
+
+@pytest.mark.parametrize("moment", ["Proving", "Moving"])
+def test_a_killed_manager_is_finished_or_undone(site: Site, served: Served, moment: str) -> None:
+    with under_load(site, "p") as seen:
+        arguments = [sys.executable, "-c", UPGRADE, site.root, "p", served.source, f"{moment} p, wave 2"]
+        assert subprocess.run(arguments, timeout=60, check=False).returncode == -signal.SIGKILL
+        with pytest.raises(BusyError, match="has not ended"):
+            site.rolling().set("p", {"max_batch_size": 2})
+        assert site.fleet().status().unfinished.startswith("p")
+        site.synchronise()
+    assert seen.failures == [[], [], []]
+    assert site.answers("p") == [served.old if moment == "Proving" else served.new] * 3
+    assert journal.opened(site.serving.manager.workspace.state) is None
+    assert site.synchronise() == [(server.http, "", "") for server in site.servers]
+    assert folders(site) == {"p"}
+    assert [loaded(server) for server in site.servers] == [{"p"}] * 3
+
+
+def logarithm(source: str) -> bytes:
+    """A second stage that answers a NaN."""
+    from onnx import TensorProto, helper
+
+    def value(name: str) -> object:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", WIDTH])
+
+    nodes = [helper.make_node("Neg", [source], ["n"]), helper.make_node("Log", ["n"], ["y"])]
+    graph = helper.make_graph(nodes, "g", [value(source)], [value("y")])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+def folders(site: Site, name: str = "p") -> set[str]:
+    """The folders of a package's public name and of its rehearsals."""
+    there = {path.name for path in (site.root / "model_repository").iterdir()}
+    return {folder for folder in there if folder == name or folder.startswith(f"{name}.")}

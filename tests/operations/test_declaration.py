@@ -1,0 +1,136 @@
+"""The declared state: planned without a write, applied once, and then there is nothing to do."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.managing import said
+from tests.support.models import scaled
+from tests.support.packages import cascade, single
+from tritonpm.core.errors import ManifestError, PackageError, RuleError
+from tritonpm.operations.declaration import apply, export, plan, read
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two packages and their declaration, not loaded."""
+    single(tmp_path / "one", scaled(2.0))
+    cascade(tmp_path / "two", scaled(2.0, result="m"), scaled(3.0, source="m"))
+    (tmp_path / "tritonpm.yaml").write_text(
+        "packages:\n"
+        "  bolts: {source: one, settings: {mode: performance, instances: 2}, loaded: false}\n"
+        "  nuts: {source: two, stages: {second: {max_batch_size: 2}}, loaded: false}\n"
+    )
+    init(tmp_path / "workspace")
+    return tmp_path
+
+
+def _ours(path: Path) -> bool:
+    """All but what SQLite keeps beside an open database."""
+    return path.is_file() and "sqlite" not in path.name
+
+
+def serving_of(folder: Path) -> Serving:
+    return Serving(Manager.open(folder / "workspace"))
+
+
+def test_a_plan_writes_nothing_and_apply_leaves_nothing_to_do(folder: Path) -> None:
+    serving, path = serving_of(folder), folder / "tritonpm.yaml"
+    before = {each: each.stat().st_mtime_ns for each in folder.rglob("*") if _ours(each)}
+    assert said(plan(serving.manager, path).actions) == [("import", "bolts"), ("import", "nuts")]
+    after = {each: each.stat().st_mtime_ns for each in folder.rglob("*") if _ours(each)}
+    assert after == before
+    assert said(apply(serving, path)) == [("import", "bolts"), ("import", "nuts")]
+    assert said(apply(serving, path)) == []
+    assert serving.manager.show("bolts").instances == 2
+    assert serving.manager.show("nuts").settings.for_stage("second").max_batch_size == 2
+    assert set(json.loads((folder / "tritonpm.lock").read_text())) == {"bolts", "nuts"}
+
+
+def test_what_changed_is_set_upgraded_and_pruned(folder: Path) -> None:
+    serving, path = serving_of(folder), folder / "tritonpm.yaml"
+    list(apply(serving, path))
+    (folder / "one/m.onnx").write_bytes(scaled(5.0))
+    with pytest.raises(PackageError, match=r"lock pins.*apply --update"):
+        plan(serving.manager, path)
+    path.write_text("packages:\n  bolts: {source: one, settings: {mode: shared, instances: null}, loaded: false}\n")
+    todo = plan(serving.manager, path, prune=True, update=True).actions
+    assert said(todo) == [("upgrade", "bolts"), ("set", "bolts"), ("remove", "nuts")]
+    assert "mode: performance → shared" in todo[1].sentence
+    assert said(apply(serving, path, prune=True, update=True)) == said(todo)
+    assert said(apply(serving, path, prune=True)) == []
+    assert [entry.name for entry in serving.manager.packages()] == ["bolts"]
+
+
+def test_a_second_machine_becomes_the_same(folder: Path) -> None:
+    list(apply(serving_of(folder), folder / "tritonpm.yaml"))
+    init(folder / "other")
+    other = Serving(Manager.open(folder / "other"))
+    list(apply(other, folder / "tritonpm.yaml"))
+    first = serving_of(folder).manager
+    for name in ("bolts", "nuts"):
+        assert other.manager.publish(name).digest == first.publish(name).digest
+
+
+def test_a_workspace_declares_itself(folder: Path) -> None:
+    serving = serving_of(folder)
+    list(apply(serving, folder / "tritonpm.yaml"))
+    (folder / "again.yaml").write_text(export(serving.manager).replace("bolts.zip", "one").replace("nuts.zip", "two"))
+    assert said(plan(serving.manager, folder / "again.yaml").actions) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("packages: {p: {}}", "source"),
+        ("packages: {p: {source: one, colour: red}}", "colour"),
+        ("packages: {p: {source: 3}}", "packages"),
+        ("nothing: 1", "nothing"),
+        ("packages: {p: {source: one}}\npackages: {}", "a second 'packages'"),
+    ],
+)
+def test_a_wrong_declaration_names_the_place(folder: Path, text: str, words: str) -> None:
+    (folder / "tritonpm.yaml").write_text(text)
+    with pytest.raises(ManifestError, match=words):
+        read(folder / "tritonpm.yaml")
+
+
+def test_a_setting_that_breaks_a_rule_is_refused_before_anything_is_done(folder: Path) -> None:
+    serving, path = serving_of(folder), folder / "tritonpm.yaml"
+    list(apply(serving, path))
+    path.write_text("packages:\n  bolts: {source: one, settings: {colour: red}, loaded: false}\n")
+    with pytest.raises(RuleError, match="no setting 'colour'"):
+        list(apply(serving, path))
+    path.write_text("packages:\n  bolts: {source: one, settings: {max_batch_size: 1000}, loaded: false}\n")
+    with pytest.raises(RuleError, match="1 to 128"):
+        list(apply(serving, path))
+    assert serving.manager.show("bolts").max_batch_size == 8
+
+
+@pytest.fixture
+def serving(folder: Path) -> Iterator[Serving]:
+    found = serving_of(folder)
+    found.serve(None, detach=True, timeout=60, standard_ports=False)
+    yield found
+    found.stop(15)
+
+
+@pytest.mark.server
+def test_what_is_declared_as_loaded_is_loaded_and_changed_live(serving: Serving, folder: Path) -> None:
+    path = folder / "tritonpm.yaml"
+    path.write_text(path.read_text().replace("loaded: false", "loaded: true"))
+    assert said(apply(serving, path)) == [("import", "bolts"), ("load", "bolts"), ("import", "nuts"), ("load", "nuts")]
+    path.write_text(path.read_text().replace("instances: 2", "instances: 1"))
+    assert said(apply(serving, path)) == [("set", "bolts")]
+    assert serving.manager.show("bolts").pending is False
+    path.write_text("packages: {}\n")
+    assert said(apply(serving, path, prune=True))[-1][0] == "remove"
+    assert serving.status().models == () or all(m.state != "READY" for m in serving.status().models)
+    assert os.listdir(serving.manager.workspace.repository) == []  # noqa: PTH208

@@ -1,0 +1,239 @@
+"""From a registry into a workspace and back, under a policy and without one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.fetching import written
+from tests.support.keys import certified, signer
+from tests.support.managing import said
+from tests.support.registries import Web
+from tritonpm.cli.main import main
+from tritonpm.core.errors import BusyError, ManifestError, NameTakenError, RegistryError, SignatureError, UsageError
+from tritonpm.operations.declaration import apply, plan
+from tritonpm.operations.import_policy import read as read_policy
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.pull import Sharing
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
+from tritonpm.registry.signing import Trust, sign, signature_of
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Manager:
+    init(tmp_path / "a workspace")
+    return Manager.open(tmp_path / "a workspace")
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    written(tmp_path / "bolts.zip")
+    return tmp_path / "bolts.zip"
+
+
+def left(manager: Manager) -> list[Path]:
+    """The files that are left in quarantine and staging."""
+    state = manager.workspace
+    return [
+        p
+        for folder in (state.quarantine, state.staging)
+        for p in folder.rglob("*")
+        if p.is_file() and p.suffix != ".lock"
+    ]
+
+
+def require(manager: Manager, text: str) -> None:
+    manager.workspace.policy.write_text(f"require-signature: {text}\n")
+
+
+def test_pushed_and_pulled(manager: Manager, package: Path, registry: str, tmp_path: Path) -> None:
+    line = signer(tmp_path, "line")
+    first = manager.import_package(package)
+    sharing, url = Sharing(manager), f"oci://{registry}/vision/shared:1"
+    pushed = sharing.push("bolts", url, signer=line)
+    assert pushed.signed
+    assert sharing.push("bolts", f"{tmp_path}/share/").url.endswith("/share/bolts-1.0.zip")
+    init(tmp_path / "other")
+    other = Manager.open(tmp_path / "other")
+    (tmp_path / "other/line.pub").write_bytes((tmp_path / "line.pub").read_bytes())
+    require(other, "{keys: [line.pub]}")
+    view = Sharing(other).pull(pushed.url, name="nuts", changes={"max_batch_size": 4})
+    assert (view.name, view.digest, view.max_batch_size) == ("nuts", first.digest, 4)
+    with pytest.raises(NameTakenError):
+        Sharing(other).pull(pushed.url, name="nuts")
+    with pytest.raises(SignatureError, match="is not signed"):
+        Sharing(other).pull(f"{tmp_path}/share/bolts-1.0.zip", name="more")
+    assert left(other) == left(manager) == []
+
+
+def test_upgraded_from_a_registry(manager: Manager, package: Path, tmp_path: Path) -> None:
+    manager.import_package(package)
+    written(tmp_path / "two.zip", "2.0")
+    switching = Switching(Serving(manager))
+    assert Sharing(manager).upgrade(switching, "bolts", (tmp_path / "two.zip").as_uri()) is None
+    assert manager.show("bolts").version == "2.0"
+    assert left(manager) == []
+
+
+def test_a_wrong_digest_is_refused_before_anything_is_read(manager: Manager, package: Path) -> None:
+    package.write_bytes(b"PK\x03\x04 would not be read without an error")
+    with pytest.raises(RegistryError, match="was asked for"):
+        Sharing(manager).pull(str(package), digest="sha256:" + "0" * 64)
+    with pytest.raises(UsageError, match="is no digest"):
+        Sharing(manager).pull(str(package), digest="sha256:1")
+    assert left(manager) == []
+
+
+def test_one_fetch_at_a_time(manager: Manager, package: Path) -> None:
+    from filelock import FileLock
+
+    sharing = Sharing(manager)
+    folder = sharing.kept(str(package)).parent
+    with FileLock(folder.with_suffix(".lock")), pytest.raises(BusyError, match="is being fetched already"):
+        sharing.kept(str(package))
+
+
+@pytest.mark.parametrize("kind", ["folder", "bare", "unsigned", "wrong key", "changed", "broken"])
+def test_a_policy_keeps_out(manager: Manager, package: Path, tmp_path: Path, kind: str) -> None:
+    written(tmp_path / "before.zip", "0.9")
+    manager.import_package(tmp_path / "before.zip", name="before")
+    sign(package, signer(tmp_path, "line"))
+    signer(manager.workspace.root, "line")
+    if kind != "wrong key":
+        (manager.workspace.root / "line.pub").write_bytes((tmp_path / "line.pub").read_bytes())
+    require(manager, "{keys: [line.pub]}")
+    source = package
+    if kind == "folder":
+        source = tmp_path / "adopted"
+        (source / "1").mkdir(parents=True)
+        signature_of(source).write_text("{}")
+    elif kind == "bare":
+        source = tmp_path / "m.onnx"
+        source.write_bytes(b"would not be read without an error")
+        signature_of(source).write_bytes(signature_of(package).read_bytes())
+    elif kind == "unsigned":
+        signature_of(package).unlink()
+    elif kind == "changed":
+        written(package, "1.1")
+    elif kind == "broken":
+        signature_of(package).write_text("{}")
+    words = {"folder": "only a .zip", "bare": "only a .zip", "unsigned": "is not signed"}
+    with pytest.raises(SignatureError, match=words.get(kind, "nobody who is trusted")):
+        manager.import_package(source)
+    with pytest.raises(SignatureError, match=words.get(kind, "nobody who is trusted")):
+        manager.exchange("before", source)
+    assert left(manager) == []
+
+
+def test_a_policy_lets_in(manager: Manager, package: Path, tmp_path: Path) -> None:
+    sign(package, certified(tmp_path, "vision"))
+    (manager.workspace.root / "ca.crt").write_bytes((tmp_path / "vision-ca.crt").read_bytes())
+    require(manager, "{certificates: [ca.crt]}")
+    assert manager.import_package(package).name == "bolts"
+    assert read_policy(manager.workspace).trust == Trust((), (manager.workspace.root / "ca.crt",))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("require-signature: {}", "names no key and no certificate"),
+        ("require-signature: {keys: []}", "names no key and no certificate"),
+        ("require-signature: {key: [line.pub]}", "key"),
+        ("require_signature: {keys: [line.pub]}", "require_signature"),
+        ("require-signature: true", "require-signature"),
+        ("- x", "policy.yaml"),
+        ("a: &x [*x]", "policy.yaml"),
+    ],
+)
+def test_a_policy_that_is_wrong_lets_nothing_in(manager: Manager, package: Path, text: str, words: str) -> None:
+    manager.workspace.policy.write_text(text)
+    with pytest.raises(ManifestError, match=words):
+        manager.import_package(package)
+    manager.workspace.policy.unlink()
+    manager.workspace.policy.mkdir()
+    with pytest.raises(ManifestError, match="cannot be read"):
+        manager.import_package(package)
+
+
+def test_a_policy_whose_key_is_missing_lets_nothing_in(manager: Manager, package: Path, tmp_path: Path) -> None:
+    sign(package, signer(tmp_path, "line"))
+    require(manager, "{keys: [line.pub]}")
+    with pytest.raises(UsageError, match=r"line\.pub: cannot be read"):
+        manager.import_package(package)
+
+
+def test_declared(manager: Manager, package: Path, web: Web, tmp_path: Path) -> None:
+    digest = written(package)
+    web.files = {"/bolts.zip": package.read_bytes()}
+    path = tmp_path / "tritonpm.yaml"
+    path.write_text(f"packages:\n  bolts: {{source: '{web.url}/bolts.zip', digest: '{digest}', loaded: false}}\n")
+    serving = Serving(manager)
+    assert said(plan(manager, path).actions) == [("import", "bolts")]
+    fetched = len(web.requests)
+    assert said(apply(serving, path)) == [("import", "bolts")]
+    assert said(apply(serving, path)) == []
+    assert len(web.requests) == fetched
+    require(manager, "{keys: [line.pub]}")
+    with pytest.raises(SignatureError, match="is not signed"):
+        plan(manager, path)
+    path.write_text(f"packages:\n  bolts: {{source: '{web.url}/bolts.zip', loaded: false}}\n")
+    with pytest.raises(UsageError, match="needs a digest"):
+        plan(manager, path)
+
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """A command in this process: what it prints, on standard error where it must end with another code than 0."""
+
+    def ran(*arguments: object, workspace: Path | None = None, code: int = 0) -> str:
+        told = ["-w", str(workspace)] if workspace else []
+        monkeypatch.setattr(sys, "argv", ["tritonpm", *map(str, arguments), *told])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        assert ended.value.code == code, err
+        return err if code else out
+
+    return ran
+
+
+def test_the_commands(run: Run, package: Path, registry: str, tmp_path: Path) -> None:
+    signer(tmp_path, "line")
+    workspace = tmp_path / "by hand"
+    init(workspace)
+    assert "not required" in run("policy", workspace=workspace)
+    assert "Signed" in run("sign", package, "--key", tmp_path / "line.pem")
+    assert "is signed by" in run("sign", package, "--check", "--public-key", tmp_path / "line.pub")
+    (workspace / "line.pub").write_bytes((tmp_path / "line.pub").read_bytes())
+    (workspace / "policy.yaml").write_text("require-signature: {keys: [line.pub]}\n")
+    policy = json.loads(run("policy", "-o", "json", workspace=workspace))
+    assert (policy["kind"], policy["data"]["keys"]) == ("Policy", [str(workspace / "line.pub")])
+    run("import", package, workspace=workspace)
+    url = f"oci://{registry}/vision/commands:1"
+    pushed = json.loads(run("push", "bolts", url, "--key", tmp_path / "line.pem", "-o", "json", workspace=workspace))[
+        "data"
+    ]
+    assert pushed["url"].startswith(f"{url}@sha256:")
+    assert "Changed bolts" in run("pull", url, "--upgrade", "bolts", workspace=workspace)
+    run("rename", "bolts", "nuts", workspace=workspace)
+    assert "the same content" in run("pull", url, workspace=workspace, code=1)
+    run("remove", "nuts", workspace=workspace)
+    assert "Pulled bolts" in run("pull", pushed["url"], "--digest", pushed["digest"], workspace=workspace)
+    assert "--key is missing" in run("sign", package, code=2)
+    assert "--check needs --public-key" in run("sign", package, "--check", code=2)
+    assert "go with --key" in run("push", "bolts", url, "--certificate", "x", workspace=workspace, code=2)
+    assert "give it alone" in run("pull", url, "--upgrade", "bolts", "--name", "x", workspace=workspace, code=2)
+
+
+def test_registries_are_no_part_of_what_all_commands_import() -> None:
+    code = "import sys; import tritonpm.operations.pull, tritonpm.operations.import_policy, tritonpm.importing; print(sorted({'oras','requests','obstore','model_signing','cryptography'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

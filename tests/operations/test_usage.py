@@ -1,0 +1,159 @@
+"""Who uses what: leases that run out, clients that are seen, and what is refused meanwhile."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tritonpm.client
+from tests.support.load import under_load
+from tests.support.models import WIDTH, scaled
+from tests.support.packages import single
+from tritonpm.catalogue import leases
+from tritonpm.core.errors import BusyError, NotFoundError, UsageError
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
+from tritonpm.operations.switch import Switching
+
+X = np.arange(8, dtype=np.float32).reshape(2, WIDTH)
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Manager:
+    init(tmp_path / "workspace")
+    opened = Manager.open(tmp_path / "workspace")
+    opened.import_package(single(tmp_path / "in", scaled(2.0)))
+    return opened
+
+
+def test_a_used_package_is_neither_changed_nor_removed_nor_pruned(manager: Manager) -> None:
+    manager.use("p", "LINE-3", 60)
+    manager.use("p", "LINE-4", 60)
+    assert manager.packages()[0].used_by == ("LINE-3", "LINE-4")
+    assert manager.show("p").used_by == ("LINE-3", "LINE-4")
+    for refused in (
+        lambda: manager.change("p", {"mode": "performance"}),
+        lambda: manager.remove("p"),
+        lambda: manager.rename("p", "q"),
+        lambda: manager.prune("p", 1),
+    ):
+        with pytest.raises(BusyError, match="in use by LINE-3, LINE-4"):
+            refused()
+    manager.release("p", "LINE-3")
+    manager.release("p", "LINE-4")
+    manager.change("p", {"mode": "performance"})
+    manager.remove("p")
+    assert manager.projects() == []
+
+
+def test_a_lease_runs_out_and_no_clock_that_can_be_set_counts(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.use("p", "LINE-3", 60)
+    start = leases.now()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert len(manager.projects()) == 1
+    monkeypatch.setattr(leases, "now", lambda: start + 61)
+    assert manager.projects() == []
+    manager.use("p", "LINE-3", 60)
+    monkeypatch.setattr(leases, "boot", lambda: "another start of the machine")
+    assert manager.projects() == []
+
+
+@pytest.mark.parametrize(("project", "ttl"), [("", 60), (" ", 60), ("a\nb", 60), ("x" * 201, 60), ("p", 0), ("p", 1e9)])
+def test_leases_that_make_no_sense(manager: Manager, project: str, ttl: float) -> None:
+    with pytest.raises(UsageError):
+        manager.use("p", project, ttl)
+
+
+def test_a_package_that_is_not_there_cannot_be_used(manager: Manager) -> None:
+    with pytest.raises(NotFoundError, match="no package 'x'"):
+        manager.use("x", "LINE-3", 60)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["", "1"]), st.booleans()), max_size=20))
+def test_users_are_those_who_took_and_did_not_release(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, bool]]
+) -> None:
+    root = tmp_path_factory.mktemp("leases")
+    init(root)
+    manager = Manager.open(root)
+    manager.import_package(single(root / "in", scaled(2.0)))
+    held: set[tuple[str, str]] = set()
+    for project, holder, take in steps:
+        if take:
+            manager.use("p", project, 60, holder)
+            held.add((project, holder))
+        else:
+            assert manager.release("p", project, holder) is ((project, holder) in held)
+            held.discard((project, holder))
+        assert {each.project for each in manager.projects()} == {project for project, _ in held}
+
+
+@pytest.fixture
+def serving(manager: Manager) -> Iterator[Serving]:
+    found = Serving(manager)
+    found.serve(None, detach=True, timeout=60, standard_ports=False)
+    found.load("p")
+    yield found
+    found.stop(15)
+
+
+CLIENT = """
+import sys, time
+import numpy as np
+import tritonpm.client
+with tritonpm.client.use("p", project="LINE-3", workspace=sys.argv[1], ttl=1.5, shared_memory=True) as model:
+    for number in range(1000):
+        answer = model.infer({"x": np.full((1, 4), number, np.float32)})
+        assert answer["y"][0, 0] == 2 * number or answer["y"][0, 0] == 3 * number, answer
+        print(number, flush=True)
+        time.sleep(0.02)
+"""
+
+
+@pytest.mark.server
+def test_two_real_clients_use_a_package_and_a_live_switch_goes_unnoticed(serving: Serving, tmp_path: Path) -> None:
+    manager = serving.manager
+    root = str(manager.workspace.root)
+    other = subprocess.Popen([sys.executable, "-c", CLIENT, root], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "0\n"
+        with tritonpm.client.use("p", project="LINE-4", workspace=root) as model:
+            assert np.array_equal(model.infer({"x": X})["y"], 2 * X)
+            assert manager.packages()[0].used_by == ("LINE-3", "LINE-4")
+            with pytest.raises(BusyError, match=r"in use by LINE-3, LINE-4.*--force"):
+                serving.unload("p")
+            Switching(serving).upgrade("p", single(tmp_path / "new", scaled(3.0)))
+            assert np.array_equal(model.infer({"x": X})["y"], 3 * X)
+        time.sleep(2.0)  # longer than the other's lease: it renews it
+        assert manager.packages()[0].used_by == ("LINE-3",)
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+    deadline = time.monotonic() + 10
+    while manager.projects() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert manager.projects() == []  # the dead client's lease has run out
+    serving.unload("p")
+
+
+@pytest.mark.server
+def test_clients_that_said_nothing_are_seen_by_what_they_send(serving: Serving) -> None:
+    with under_load(serving, "p", clients=1):
+        with pytest.raises(BusyError, match="clients that are not registered"):
+            serving.unload("p")
+        with pytest.raises(BusyError, match="change it with `tritonpm set --live`"):
+            serving.manager.change("p", {"mode": "performance"})
+    serving.unload("p", force=True)

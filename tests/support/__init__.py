@@ -1,0 +1,1 @@
+"""What the tests share: models, packages, servers, clients. No test module is imported by another."""

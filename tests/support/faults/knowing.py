@@ -1,0 +1,228 @@
+"""What the state machine knows of each package, and how it learns which way a change came out that was broken off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import wraps
+from itertools import product
+from typing import TypeVar
+
+from hypothesis.stateful import RuleBasedStateMachine
+
+from tests.support.faults.acting import Fate, act
+from tests.support.faults.house import KILL, House, Made, until
+from tritonpm.operations import upkeep
+from tritonpm.operations.manager import Manager
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What must be so of one package; `served` is what answers under its name."""
+
+    made: Made
+    current: Made | None = None
+    wanted: bool = False
+    served: Made | None = None
+
+    def loaded(self) -> Kept:
+        """After a load: what does not prove itself is taken back."""
+        if self.made.good:
+            return Kept(self.made, self.made, True, self.made)
+        return replace(self, current=self.served or self.made)
+
+    def switched(self, made: Made) -> Kept:
+        """After a live change, where the package serves; else only what is chosen changes."""
+        after = replace(self, made=made)
+        if self.served is None:
+            return after
+        return after.loaded() if made.good else self
+
+    def synced(self) -> Kept:
+        if self.wanted and (self.served is None or self.served != self.current):
+            return self.loaded()
+        return self if self.wanted else replace(self, served=None)
+
+    def restarted(self) -> Kept:
+        down = replace(self, served=None)
+        return down.loaded() if self.wanted else down
+
+
+Known = dict[str, Kept | None]
+
+
+def between(before: Kept | None, after: Kept | None, victim: str) -> list[Kept | None]:
+    """What may be there of a package where a change from `before` to `after` was broken off."""
+    if before is None or after is None:
+        return [before, after]
+    parts = ({getattr(kept, part) for kept in (before, after)} for part in ("made", "current", "wanted", "served"))
+    every = [Kept(*each) for each in product(*parts)]
+    if victim == "server":  # who lives on takes back what it has chosen
+        return list(every)
+    return [kept for kept in every if kept.made == after.made or kept.current == before.current]
+
+
+def chosen(which: int, there: Iterable[T]) -> T | None:
+    """The one that `which` means of those that are there."""
+    sorted_ = sorted(there)  # type: ignore[type-var]
+    return sorted_[which % len(sorted_)] if sorted_ else None
+
+
+class Found(BaseException):
+    """Ends the run at once: what has happened to a real server and a real disk cannot be replayed."""
+
+
+def guarded(step: Callable[..., None]) -> Callable[..., None]:
+    """The step; what it finds is told with all that led to it."""
+
+    @wraps(step)
+    def told(self: Knowing, *drawn: object, **named: object) -> None:
+        try:
+            step(self, *drawn, **named)
+        except Exception as error:
+            self.house.broken = True
+            raise Found("\n".join(self.house.story)) from error
+
+    return told
+
+
+def of_a_package(step: Callable[..., None]) -> Callable[..., None]:
+    """The step on the package that is meant, if there is one."""
+
+    @wraps(step)
+    def taken(self: Knowing, which: int, **drawn: object) -> None:
+        if name := chosen(which, self.kept):
+            step(self, name, **drawn)
+
+    return taken
+
+
+class Knowing(RuleBasedStateMachine):
+    """What is true, beside what is there."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__()
+        self.house = house
+        self.kept: dict[str, Kept] = {}
+        house.story = []
+        house.examples += 1
+        self.revisions: dict[str, dict[int, Made]] = {}
+        self.tried: set[Made] = set()
+        self.leases: set[tuple[str, str]] = set()
+        self.damaged: set[str] = set()  # models whose files somebody changed
+        self.strays: set[str] = set()  # packages of which members may be loaded that nothing needs
+        self.foreign: set[str] = set()
+
+    def serving(self) -> list[str]:
+        return sorted(name for name, kept in self.kept.items() if kept.served)
+
+    def drifts(self, name: str) -> bool:
+        """Whether it is to be told that the server does something else; one that has failed is no news."""
+        kept = self.kept[name]
+        if kept.served is None:
+            return kept.wanted and self.house.manager.catalogue.get(name).status != "failed"
+        return not kept.wanted or kept.served != kept.current
+
+    def taken(self, content: str, name: str = "") -> bool:
+        return any(kept.made.content == content for other, kept in self.kept.items() if other != name)
+
+    def in_use(self, name: str) -> str:
+        return "BusyError" if any(package == name for package, _ in self.leases) else ""
+
+    def seen(self, name: str) -> Kept:
+        house = self.house
+        wanted = house.manager.catalogue.get(name).wanted
+        return Kept(house.chosen(name), house.current(name), wanted, house.served(name))
+
+    def count(self, what: str, *told: object) -> None:
+        self.house.counts[what] += 1
+        self.house.story.append(f"{what} {' '.join(map(str, told))}")
+
+    def do(
+        self,
+        after: Known,
+        error: str,
+        fate: Fate | None,
+        what: str,
+        name: str,
+        *told: object,
+        refused: Kept | None = None,
+    ) -> None:
+        """Do it, and see that it came out as one of those ways that it may, which is then known."""
+        before = {each: self.kept.get(each) for each in after}
+        self.tried |= {kept.made for kept in after.values() if kept}
+        told_error = {name: refused} if refused else before
+        self.count(what, name, *told, fate)
+        outcome = act(self.house.serving, fate, what, name, *told)
+        self.house.story.append(f"    {outcome}")
+        if outcome.struck and fate:
+            self.count(f"{KILL} {fate.victim} in {what}")
+            freed = error == "BusyError" and fate.victim == "server"  # what is served no more is in nobody's way
+            self.struck(fate, before, told_error if error and not freed else after)
+        elif error:
+            assert (outcome.state, outcome.error) == ("refused", error), outcome
+            self.know(told_error)
+        else:
+            assert outcome.state == "done", outcome
+            self.know(after)
+
+    def struck(self, fate: Fate, before: Known, after: Known) -> None:
+        """What was killed in the middle came out as the old state or the new one, once its successor has looked."""
+        may = {name: between(before[name], after[name], fate.victim) for name in before}
+        if fate.victim == "server":
+            self.restarted(may)
+            return
+        self.house.rested()
+        with Manager.open(self.house.manager.workspace.root).changing("look"):
+            pass
+        self.synced(may)
+
+    def restarted(self, may: dict[str, list[Kept | None]]) -> None:
+        house = self.house
+        until(house.server_gone)
+        house.serve()
+        list(house.serving.load_wanted())
+        self.settle(may, Kept.restarted)
+
+    def synced(self, may: dict[str, list[Kept | None]]) -> None:
+        house = self.house
+        house.rested()
+        list(upkeep.sync(house.serving))
+        self.settle(may, Kept.synced)
+
+    def settle(self, may: dict[str, list[Kept | None]], settled: Callable[[Kept], Kept]) -> None:
+        """Learn which of those states that may be is there, every package having been `settled` meanwhile."""
+        there = {entry.name for entry in self.house.manager.packages()}
+        every: dict[str, list[Kept | None]] = {name: [kept] for name, kept in self.kept.items()}
+        after: Known = {}
+        for name, states in {**every, **may}.items():
+            expected = [settled(kept) if kept else None for kept in states]
+            after[name] = self.seen(name) if name in there else None
+            assert after[name] in expected, (name, after[name], expected)
+        self.strays.clear()
+        self.know(after)
+
+    def know(self, after: Known) -> None:
+        gone, come = (
+            {n for n in after if (n in self.kept) is was and bool(after[n]) is not was} for was in (True, False)
+        )
+        for name in gone:
+            self.leases = {lease for lease in self.leases if lease[0] != name}
+            self.strays.discard(name)
+            del self.kept[name]
+            told = self.revisions.pop(name)
+            self.revisions |= dict.fromkeys(come, told)  # it was renamed
+        for name, kept in after.items():
+            if kept:
+                self.remember(name)
+                self.kept[name] = kept
+        self.damaged &= self.house.wrong_files()
+
+    def remember(self, name: str) -> None:
+        """The revisions that were there are there as they were; what has come is of what was chosen once."""
+        before, there = self.revisions.setdefault(name, {}), self.house.revisions(name)
+        assert before.items() <= there.items()
+        assert set(there.values()) <= self.tried
+        self.revisions[name] = there

@@ -1,0 +1,53 @@
+"""Clients that ask a served model all the time, and what they see."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from tests.support.models import WIDTH
+from tritonpm.core.errors import TritonpmError
+from tritonpm.operations.serving import Serving
+from tritonpm.triton.client import Client
+
+ONES = {"x": np.ones((1, WIDTH), np.float32)}
+
+
+class Load:
+    """Closed-loop clients on one model: what they were answered, and what failed."""
+
+    def __init__(self) -> None:
+        self.answers: list[float] = []
+        self.failures: list[str] = []
+
+
+@contextmanager
+def under_load(serving: Serving, model: str, clients: int = 4) -> Iterator[Load]:
+    seen, stop = Load(), threading.Event()
+
+    def work() -> None:
+        assert serving.server is not None
+        with Client(serving.server.grpc, protocol="grpc") as client:
+            while not stop.is_set():
+                try:
+                    seen.answers.append(float(next(iter(client.infer(model, ONES).values()))[0, 0]))
+                except TritonpmError as error:
+                    seen.failures.append(str(error))
+
+    threads = [threading.Thread(target=work) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def serving_answer(serving: Serving, model: str) -> float:
+    with serving.client() as client:
+        return float(client.infer(model, ONES)["y"][0, 0])

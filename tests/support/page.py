@@ -1,0 +1,76 @@
+"""A page that runs, and a client of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.packages import single
+
+API = "/api/v1"
+
+DEADLINE = 60.0  # seconds, for what the page does in the background
+
+
+@dataclass(frozen=True)
+class Site:
+    """A page that runs: its workspace, and a client of it."""
+
+    root: Path
+    url: str
+    http: httpx.Client
+
+    def get(self, path: str, **options: Any) -> Any:
+        """What the API answers, which must be good."""
+        return good(self.http.get(API + path, **options))
+
+    def post(self, path: str, body: object = None, **options: Any) -> Any:
+        """What the API answers to a change, which must be good."""
+        return good(self.http.post(API + path, json=body, **options))
+
+    def ended(self, operation: dict[str, Any]) -> dict[str, Any]:
+        """The operation once it has ended, well or not."""
+        deadline = time.monotonic() + DEADLINE
+        while operation["state"] == "running":
+            assert time.monotonic() < deadline, operation
+            time.sleep(0.05)
+            operation = self.get(f"/operations/{operation['id']}")
+        return operation
+
+    def done(self, operation: dict[str, Any]) -> str:
+        """What an operation came to, which must be good."""
+        ended = self.ended(operation)
+        assert ended["state"] == "done", ended
+        return str(ended["result"])
+
+    def refused(self, operation: dict[str, Any]) -> dict[str, Any]:
+        """Why an operation failed."""
+        ended = self.ended(operation)
+        assert ended["state"] == "failed", ended
+        return dict(ended["problem"])
+
+    def upload(self, file: Path, path: str = "/packages", **query: object) -> dict[str, Any]:
+        """Hand a file in."""
+        params = {"filename": file.name, **query}
+        return dict(good(self.http.post(API + path, params=params, content=file.read_bytes())))
+
+
+def good(response: httpx.Response) -> Any:
+    """The body of a response that must be good."""
+    assert response.is_success, response.text
+    return response.json() if response.content else None
+
+
+def zipped(folder: Path, model: bytes, name: str) -> Path:
+    """A package of one stage as a .zip."""
+    import shutil
+
+    return Path(shutil.make_archive(str(folder), "zip", single(folder, model, name)))
+
+
+Start = Callable[..., Site]
