@@ -12,39 +12,37 @@ from pathlib import Path
 
 from tests.support.managing import consistent
 from tests.support.packages import package
-from tritonpm.operations.manager import Manager, init
+from tests.support.workspaces import opened
+from tritonpm.operations.init import init
 
 KILLS = int(os.environ.get("TRITONPM_KILLS", "25"))
 LOOP = """
 import sys
 from pathlib import Path
 from tritonpm.core.errors import TritonpmError
-from tritonpm.operations.manager import Manager
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.switch import Switching
-manager, source, number = Manager.open(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3])
-switching, other = Switching(Serving(manager)), Path(sys.argv[4])
+context, source, number = opened(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3])
+context, other = Switching(Serving(context)), Path(sys.argv[4])
 def publish():
-    with manager.changing("publish"):
-        manager.publish("p")
+    with changing(context, "publish"):
+        publish(context, "p")
 print("going", flush=True)
 while True:
     number += 1
     for step in (
-        lambda: manager.import_package(source),
-        lambda: manager.change("p", {"priority": number % 7}),
+        lambda: import_package(context, source),
+        lambda: change(context, "p", {"priority": number % 7}),
         publish,
-        lambda: manager.rename("p", "q"),
-        lambda: manager.rename("q", "p"),
-        lambda: manager.change("p", {"max_batch_size": number % 9 + 1}),
+        lambda: rename(context, "p", "q"),
+        lambda: rename(context, "q", "p"),
+        lambda: change(context, "p", {"max_batch_size": number % 9 + 1}),
         publish,
-        lambda: switching.upgrade("p", other),
+        lambda: upgrade(context, "p", other),
         publish,
-        lambda: switching.roll_back("p"),
+        lambda: rollback(context, "p"),
         publish,
-        lambda: manager.prune("p", 2),
+        lambda: prune(context, "p", 2),
         manager.mend,
-        lambda: number % 3 or manager.remove("p"),
+        lambda: number % 3 or remove(context, "p"),
     ):
         try:
             step()
@@ -58,7 +56,7 @@ def test_kills_lose_nothing(tmp_path: Path) -> None:
     init(tmp_path / "workspace")
     source, other = package(tmp_path / "package"), package(tmp_path / "other")
     (other / "notes.txt").write_text("another content")
-    Manager.open(tmp_path / "workspace").import_package(source)
+    opened(tmp_path / "workspace").import_package(source)
     dice = random.Random(7)
     for kill in range(KILLS):
         command = [sys.executable, "-c", LOOP, str(tmp_path / "workspace"), str(source), str(kill), str(other)]
@@ -69,5 +67,5 @@ def test_kills_lose_nothing(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-        consistent(Manager.open(tmp_path / "workspace"))
+        consistent(opened(tmp_path / "workspace"))
     print(f"{KILLS} kills in changes of the catalogue, nothing lost")

@@ -12,8 +12,9 @@ from tests.support.command import run
 from tests.support.deployment import one
 from tests.support.models import scaled
 from tests.support.packages import single
+from tests.support.workspaces import opened
 from tritonpm.deploy import TARGETS, Choices
-from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.init import init
 
 ROOT = Path(__file__).parents[2]
 KUBECTL = """#!/bin/sh
@@ -28,14 +29,14 @@ def imported(tmp_path: Path) -> Path:
     """A workspace, in a path with a blank, with the package bolts."""
     root = tmp_path / "a workspace"
     init(root)
-    Manager.open(root).import_package(single(tmp_path / "package", scaled(2.0), "bolts"))
+    opened(root).import_package(single(tmp_path / "package", scaled(2.0), "bolts"))
     return root
 
 
 @pytest.fixture
 def published(imported: Path) -> Path:
     """That workspace, once bolts was published."""
-    Manager.open(imported).publish("bolts")
+    opened(imported).publish("bolts")
     return imported
 
 
@@ -65,7 +66,7 @@ def test_printed_objects_are_one_stream(published: Path) -> None:
 def test_packages_are_those_that_shall_be_loaded_or_the_named(published: Path) -> None:
     assert "bolts" not in run("deploy", "prometheus", workspace=published)
     assert 'model=\\"bolts\\"' in run("deploy", "prometheus", "--package", "bolts", workspace=published)
-    Manager.open(published).catalogue.set_status("bolts", "ready", wanted=True)
+    opened(published).catalogue.set_status("bolts", "ready", wanted=True)
     assert 'model=\\"bolts\\"' in run("deploy", "prometheus", workspace=published)
     assert "no package 'nuts'" in run("deploy", "grafana", "--package", "nuts", workspace=published, code=1)
 

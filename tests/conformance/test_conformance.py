@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.conformance import harness, onnx_cases, run
-from tritonpm.operations.serving import Serving
+from tritonpm.operations.context import Context
+from tritonpm.operations.list import packages
 
 PASS = (
     "light/light_squeezenet",  # old IR, weights among the inputs, static batch of 1 made dynamic
@@ -31,7 +32,7 @@ REFUSED = {
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Serving]:
+def server() -> Iterator[Context]:
     with harness.serving() as started:
         yield started
 
@@ -39,15 +40,15 @@ def server() -> Iterator[Serving]:
 @pytest.mark.long
 @pytest.mark.server
 @pytest.mark.timeout(600)
-def test_a_sample_of_onnx_cases_is_served_right(server: Serving) -> None:
+def test_a_sample_of_onnx_cases_is_served_right(server: Context) -> None:
     verdicts = [harness.run(server, name) for name in PASS]
     assert [v for v in verdicts if v.verdict != "passed"] == []
-    assert server.manager.packages() == []
+    assert packages(server.catalogue) == []
 
 
 @pytest.mark.server
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_refusal_says_who_forces_it(server: Serving, name: str) -> None:
+def test_a_refusal_says_who_forces_it(server: Context, name: str) -> None:
     verdict = harness.run(server, name)
     assert (verdict.verdict, verdict.by) == ("refused", REFUSED[name]), verdict
 

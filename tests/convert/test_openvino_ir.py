@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tritonpm.operations.views import ConversionView
 
 from tests.support.converting import quiet
 from tests.support.repositories import MODEL
@@ -13,7 +14,6 @@ from tritonpm.convert import runtimes
 from tritonpm.core.errors import OptimisationError, PackageError, UsageError
 from tritonpm.core.types import Format
 from tritonpm.operations.optimize.convert_file import convert
-from tritonpm.operations.views import ConversionView
 from tritonpm.package.signature import read_signature
 
 FIXTURES = Path(__file__).parent / "fixtures"

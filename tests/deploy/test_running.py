@@ -24,8 +24,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.deployment import KUBERNETES, PACKAGES, command_lines, containers, expressions, one, services, used
 from tests.support.models import scaled
 from tests.support.packages import cascade, single
+from tests.support.workspaces import opened, publish
 from tritonpm.deploy import Choices, metrics
-from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
 from tritonpm.triton.client import Client
 from tritonpm.triton.installation import environment, find, prepare_backends
 
@@ -43,16 +45,16 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a manager published: the single package p and the cascade c; and a model that nobody can load."""
     root = tmp_path_factory.mktemp("workspace")
     init(root)
-    manager = Manager.open(root)
-    manager.import_package(single(root / "single", scaled(2.0)))
-    manager.import_package(cascade(root / "cascade", scaled(2.0, result="m"), scaled(3.0, source="m")))
+    context = opened(root)
+    import_package(context, single(root / "single", scaled(2.0)))
+    import_package(context, cascade(root / "cascade", scaled(2.0, result="m"), scaled(3.0, source="m")))
     for name in PACKAGES:
-        manager.publish(name)
-    broken = manager.workspace.repository / "broken" / "1"
+        publish(context, name)
+    broken = context.workspace.repository / "broken" / "1"
     broken.mkdir(parents=True)
     (broken.parent / "config.pbtxt").write_text('name: "broken" backend: "onnxruntime"')
     (broken / "model.onnx").write_bytes(b"none")
-    return manager.workspace.repository
+    return context.workspace.repository
 
 
 @dataclass(frozen=True)

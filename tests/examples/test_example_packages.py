@@ -10,9 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.workspaces import opened
 from tritonpm.core.tensors import load_npz
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
+from tritonpm.operations.context import Context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.load import load
+from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.server import connect
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 import make_packages
@@ -28,12 +33,12 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     root, _ = init(tmp_path_factory.mktemp("workspace"))
-    serving = Serving(Manager.open(root))
-    serving.serve(None, detach=False, timeout=120)
-    yield serving
-    serving.stop(40)
+    context = opened(root)
+    serve(context, None, detach=False, timeout=120)
+    yield context
+    stop(context, 40)
 
 
 def test_the_same_bytes_each_time(packages: Path, tmp_path: Path) -> None:
@@ -51,14 +56,14 @@ def test_taking_the_noise_off_first_helps(packages: Path) -> None:
 @pytest.mark.server
 @pytest.mark.parametrize("name", ["digits", "digits-cascade"])
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
-def test_accuracy_through_triton(server: Serving, packages: Path, name: str, protocol: str) -> None:
-    if name not in {package.name for package in server.manager.packages()}:
-        server.manager.import_package(packages / f"{name}.zip")
-        server.load(name)
+def test_accuracy_through_triton(server: Context, packages: Path, name: str, protocol: str) -> None:
+    if name not in {package.name for package in packages(server.catalogue)}:
+        import_package(server, packages / f"{name}.zip")
+        load(server, name)
     test = load_npz(packages / f"{name}-test.npz")
     digits = test.pop("digit")
     ((tensor, images),) = test.items()
-    with server.client(protocol) as client:
+    with connect(server, protocol) as client:
         scores = np.concatenate(
             [client.infer(name, {tensor: images[i : i + BATCH]})["scores"] for i in range(0, len(images), BATCH)]
         )

@@ -19,11 +19,21 @@ from tests.support.managing import agreed, consistent, impatient
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import cascade, single
 from tests.support.proxy import FAULTS, Proxy
+from tests.support.workspaces import opened
 from tritonpm.core.errors import ServerError, TritonpmError
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.switch import Switching
-from tritonpm.operations.upkeep import sync
+from tritonpm.operations.context import Context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.list import packages
+from tritonpm.operations.load import load
+from tritonpm.operations.rollback import rollback
+from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.server import own_server
+from tritonpm.operations.set import change_live
+from tritonpm.operations.show import show
+from tritonpm.operations.sync import sync
+from tritonpm.operations.unload import unload
+from tritonpm.operations.upgrade import upgrade
 from tritonpm.triton.client import Client
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
@@ -36,25 +46,25 @@ FACTORS = {"1": 2.0, "2": 5.0}  # of the two versions of p
 class Site:
     """A workspace with its server, and the same workspace behind wires that can break, by protocol."""
 
-    direct: Serving
+    direct: Context
     wires: dict[str, Proxy]
-    wired: dict[str, Serving]
+    wired: dict[str, Context]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     root = tmp_path_factory.mktemp("a workspace")
     init(root)
-    direct = Serving(Manager.open(root))
-    direct.serve(None, detach=True, timeout=60, standard_ports=False)
-    assert direct.server is not None
+    direct = opened(root)
+    serve(direct, None, detach=True, timeout=60, standard_ports=False)
+    assert own_server(direct) is not None
     try:
-        with Proxy(direct.server.http) as http, Proxy(direct.server.grpc) as grpc:
+        with Proxy(own_server(direct).http) as http, Proxy(own_server(direct).grpc) as grpc:
             wires = {"http": http, "grpc": grpc}
             urls = {protocol: f"{protocol}://{wire.address}" for protocol, wire in wires.items()}
             yield Site(direct, wires, {each: impatient(root, urls[each]) for each in urls})
     finally:
-        direct.stop(15)
+        stop(direct, 15)
 
 
 def broken(site: Site, wire: Proxy, change: Callable[[], object]) -> str:
@@ -70,30 +80,30 @@ def broken(site: Site, wire: Proxy, change: Callable[[], object]) -> str:
         assert "tritonpm sync" in said, (said, apart)
         assert [reason for *_, reason in sync(site.direct) if reason] == []
         assert agreed(site.direct) == [], (said, apart)
-    consistent(site.direct.manager)
+    consistent(site.direct)
     return said
 
 
-def changes(wired: Serving, sources: Sequence[Path], number: int) -> tuple[Callable[[], object], ...]:
+def changes(wired: Context, sources: Sequence[Path], number: int) -> tuple[Callable[[], object], ...]:
     """What is done to p, which is loaded and has two revisions, and to the cascade q."""
-    switching, catalogue = Switching(wired), wired.manager.catalogue
+    context, catalogue = wired, wired.catalogue
     current = catalogue.get("p").package.version
     return (
-        lambda: wired.load("q"),
-        lambda: switching.set("p", {"max_batch_size": number % 7 + 2}),
-        lambda: switching.upgrade("p", next(each for each in sources if each.name != current)),
-        lambda: switching.roll_back("p", next(h.number for h in catalogue.history("p") if not h.current)),
-        lambda: wired.unload("q"),
+        lambda: load(wired, "q"),
+        lambda: change_live(context, "p", {"max_batch_size": number % 7 + 2}),
+        lambda: upgrade(context, "p", next(each for each in sources if each.name != current)),
+        lambda: rollback(context, "p", next(h.number for h in catalogue.history("p") if not h.current)),
+        lambda: unload(wired, "q"),
     )
 
 
 def test_any_request_of_any_change_may_be_lost_and_clients_do_not_notice(site: Site, tmp_path: Path) -> None:
-    manager, dice = site.direct.manager, random.Random(11)
+    context, dice = site.direct, random.Random(11)
     sources = [versioned(single(tmp_path / version, scaled(factor)), version) for version, factor in FACTORS.items()]
-    manager.import_package(sources[0])
-    manager.import_package(cascade(tmp_path / "q", scaled(2.0, result="m"), scaled(3.0, source="m"), name="q"))
-    site.direct.load("p")
-    Switching(site.direct).upgrade("p", sources[1])
+    import_package(context, sources[0])
+    import_package(context, cascade(tmp_path / "q", scaled(2.0, result="m"), scaled(3.0, source="m"), name="q"))
+    load(site.direct, "p")
+    site.direct.upgrade("p", sources[1])
     struck = told = 0
     with under_load(site.direct, "p", clients=2) as seen:
         for number in range(ROUNDS):
@@ -104,7 +114,7 @@ def test_any_request_of_any_change_may_be_lost_and_clients_do_not_notice(site: S
             wire.arm(fault, dice.randrange(MOST_REQUESTS), lasting=lasting)
             said = broken(site, wire, change)
             struck, told = struck + wire.struck, told + bool(said)
-            assert not manager.show("p").pending, "its settings are not those of the revision that serves"
+            assert not show(context, "p").pending, "its settings are not those of the revision that serves"
     assert struck > 0
     assert seen.failures == []
     assert set(seen.answers) <= set(FACTORS.values())
@@ -121,10 +131,10 @@ def versioned(folder: Path, version: str) -> Path:
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_a_client_is_answered_rightly_or_told(site: Site, tmp_path: Path, protocol: str) -> None:
     """Each request has an answer of its own: one that came late, or for another request, would be seen."""
-    if "r" not in {entry.name for entry in site.direct.manager.packages()}:
-        site.direct.manager.import_package(single(tmp_path / "r", scaled(4.0), name="r"))
-    site.direct.load("r")
-    server, dice, told, number = site.direct.server, random.Random(5), 0, 0
+    if "r" not in {entry.name for entry in packages(site.direct.catalogue)}:
+        import_package(site.direct, single(tmp_path / "r", scaled(4.0), name="r"))
+    load(site.direct, "r")
+    server, dice, told, number = own_server(site.direct), random.Random(5), 0, 0
     assert server is not None
     with Proxy(getattr(server, protocol)) as wire:
         for fault in FAULTS:

@@ -18,7 +18,10 @@ from tests.support.disks import can_mount
 from tests.support.managing import consistent
 from tests.support.models import scaled
 from tests.support.packages import single
-from tritonpm.operations.manager import Manager, init
+from tests.support.workspaces import opened, publish
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.set import change
 
 FAULTS = int(os.environ.get("TRITONPM_KILLS", "11"))  # for each way in which a disk has no room, over all commands
 NEVER = 1 << 30
@@ -43,7 +46,6 @@ import contextlib, errno, io, json, os, resource, shutil, signal, subprocess, sy
 from pathlib import Path
 from tritonpm.cli.main import main
 from tritonpm.core.errors import TritonpmError
-from tritonpm.operations.manager import Manager
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 place, way, done, sync = Path(sys.argv[1]), sys.argv[2], [], os.fsync
@@ -52,10 +54,10 @@ if way == "full":
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place / "disk")], check=True)
 
 def publish():
-    manager = Manager.open(Path("ws"))
+    context = opened(Path("ws"))
     try:
-        with manager.changing("publish"):
-            manager.publish("p")
+        with changing(context, "publish"):
+            publish(context, "p")
     except TritonpmError as error:
         print("Error:", error, file=sys.stderr)
         sys.exit(1)
@@ -112,29 +114,29 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("a place") / "template"
     folder.mkdir()
     init(folder / "ws")
-    manager = Manager.open(folder / "ws")
+    context = opened(folder / "ws")
     for name, factor in (("first", 2.0), ("second", 3.0), ("other", 5.0)):
         made = single(folder / name, scaled(factor), name="p" if name != "other" else "other")
         (made / "notes.bin").write_bytes(random.Random(factor).randbytes(100_000))
-    manager.import_package(folder / "first")
+    import_package(context, folder / "first")
     for size in (8, 4, 2):
-        manager.change("p", {"max_batch_size": size})
-        manager.publish("p")
-    manager.change("p", {"max_batch_size": 3})
-    manager.catalogue.close()
+        change(context, "p", {"max_batch_size": size})
+        publish(context, "p")
+    change(context, "p", {"max_batch_size": 3})
+    context.catalogue.close()
     return folder
 
 
 def state(place: Path) -> dict[str, object]:
     """What the catalogue and the folders of a user say."""
-    manager = Manager.open(place / "ws")
-    consistent(manager)
+    context = opened(place / "ws")
+    consistent(context)
     packages = {}
-    for entry in manager.packages():
-        record = manager.catalogue.get(entry.name)
-        history = [(each.number, each.revision.digest, each.current) for each in manager.catalogue.history(entry.name)]
+    for entry in packages(context.catalogue):
+        record = context.catalogue.get(entry.name)
+        history = [(each.number, each.revision.digest, each.current) for each in context.catalogue.history(entry.name)]
         packages[entry.name] = (record.package, record.settings, history)
-    manager.catalogue.close()
+    context.catalogue.close()
     mine = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file() and "ws" not in path.parts}
     return {"packages": packages, "files": mine}
 

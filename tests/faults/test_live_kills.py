@@ -16,28 +16,30 @@ from tests.support.load import under_load
 from tests.support.managing import consistent
 from tests.support.models import scaled
 from tests.support.packages import cascade
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.upkeep import drift, sync
+from tests.support.workspaces import opened
+from tritonpm.operations.drift import drift
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.load import load
+from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.server import connect
+from tritonpm.operations.sync import sync
 
 KILLS = int(os.environ.get("TRITONPM_KILLS", "5"))
 CHANGE = """
 import sys
 from pathlib import Path
 from tritonpm.core.errors import TritonpmError
-from tritonpm.operations.manager import Manager
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.switch import Switching
-serving = Serving(Manager.open(Path(sys.argv[1])))
-switching, packages, number = Switching(serving), sys.argv[2:4], int(sys.argv[4])
+context = opened(Path(sys.argv[1]))
+context, packages, number = Switching(context), sys.argv[2:4], int(sys.argv[4])
 print("going", flush=True)
 while True:
     number += 1
     for step in (
-        lambda: switching.upgrade("c", Path(packages[number % 2])),
-        lambda: switching.set("c", {"max_batch_size": number % 5 + 2}),
-        lambda: serving.load("c"),
-        lambda: switching.roll_back("c"),
+        lambda: upgrade(context, "c", Path(packages[number % 2])),
+        lambda: change_live(context, "c", {"max_batch_size": number % 5 + 2}),
+        lambda: load(context, "c"),
+        lambda: rollback(context, "c"),
     ):
         try:
             step()
@@ -56,14 +58,13 @@ def test_clients_do_not_notice_that_a_switch_was_killed(tmp_path: Path) -> None:
         cascade(tmp_path / "one", scaled(2.0, result="m"), scaled(3.0, source="m")),
         cascade(tmp_path / "two", scaled(5.0, result="m"), scaled(7.0, source="m")),
     ]
-    manager = Manager.open(root)
-    serving = Serving(manager)
-    serving.serve(None, detach=True, timeout=60, standard_ports=False)
+    context = opened(root)
+    serve(context, None, detach=True, timeout=60, standard_ports=False)
     dice = random.Random(3)
     try:
-        manager.import_package(packages[0])
-        serving.load("c")
-        with under_load(serving, "c", clients=2) as seen:
+        import_package(context, packages[0])
+        load(context, "c")
+        with under_load(context, "c", clients=2) as seen:
             for kill in range(KILLS):
                 command = [sys.executable, "-c", CHANGE, str(root), *map(str, packages), str(kill)]
                 process = subprocess.Popen(command, stdout=subprocess.PIPE)
@@ -73,17 +74,17 @@ def test_clients_do_not_notice_that_a_switch_was_killed(tmp_path: Path) -> None:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 process.stdout.close()
-                assert all(not reason for *_, reason in sync(serving))
-                serving.load("c")
-                with serving.client() as client:
-                    assert drift(manager, client) == []
+                assert all(not reason for *_, reason in sync(context))
+                load(context, "c")
+                with connect(context) as client:
+                    assert drift(context, client) == []
                     ready = {state.name for state in client.index() if state.state == "READY"}
-                current = manager.catalogue.revision("c")
+                current = context.catalogue.revision("c")
                 assert current is not None
                 assert ready == {model.name for model in current.models}
         assert seen.failures == []
         assert set(seen.answers) <= {6.0, 35.0}
-        consistent(manager)
+        consistent(context)
     finally:
-        serving.stop(20)
+        stop(context, 20)
     print(f"{KILLS} kills in live switches, {len(seen.answers)} requests, nothing lost")

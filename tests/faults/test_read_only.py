@@ -15,7 +15,10 @@ import pytest
 from tests.support.disks import can_mount
 from tests.support.models import scaled
 from tests.support.packages import single
-from tritonpm.operations.manager import Manager, init
+from tests.support.workspaces import opened, publish
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.set import change
 
 # Root writes wherever it likes, unless this right is taken from it.
 WITHOUT_RIGHTS = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
@@ -68,13 +71,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with sources, and a workspace of one package with two revisions."""
     folder = tmp_path_factory.mktemp("a place")
     init(folder / "ws")
-    manager = Manager.open(folder / "ws")
-    manager.import_package(single(folder / "in", scaled(2.0)))
-    manager.publish("p")
-    manager.change("p", {"max_batch_size": 3})
-    manager.publish("p")
-    manager.catalogue.close()
-    manager.workspace.server.mkdir()
+    context = opened(folder / "ws")
+    import_package(context, single(folder / "in", scaled(2.0)))
+    publish(context, "p")
+    change(context, "p", {"max_batch_size": 3})
+    publish(context, "p")
+    context.catalogue.close()
+    context.workspace.server.mkdir()
     single(folder / "other", scaled(3.0), name="other")
     text = "packages:\n  p: {source: in, loaded: false}\n  other: {source: other}\n"
     (folder / "tritonpm.yaml").write_text(text)
@@ -115,12 +118,12 @@ def test_what_reads_works_and_what_writes_is_a_sentence(place: Path, tmp_path: P
 
 
 def test_a_reader_without_rights_sees_what_a_writer_has_just_written(place: Path, tmp_path: Path) -> None:
-    manager = Manager.open(place / "ws")
-    manager.catalogue.set_status("p", "failed", "as the writer says")
+    context = opened(place / "ws")
+    context.catalogue.set_status("p", "failed", "as the writer says")
     with read_only(place / "ws", "modes") as prefix:
         ((_, code, output, error),) = ran(place, prefix, ("show p",), tmp_path)
     assert code == 0, error
     assert "as the writer says" in output
-    manager.catalogue.set_status("p", "ready")
-    manager.catalogue.close()
+    context.catalogue.set_status("p", "ready")
+    context.catalogue.close()
     assert {path.name for path in (place / "ws/.tritonpm").glob("catalogue.sqlite*")} == {"catalogue.sqlite"}

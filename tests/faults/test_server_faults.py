@@ -18,11 +18,19 @@ import pytest
 from tests.support.managing import impatient
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import single
+from tests.support.workspaces import opened
 from tritonpm.core.errors import ServerError, TritonpmError
 from tritonpm.operations import supervise as supervisor
 from tritonpm.operations import upkeep
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
+from tritonpm.operations.context import Context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.list import packages
+from tritonpm.operations.load import load
+from tritonpm.operations.serve import load_all_proved, serve, stop
+from tritonpm.operations.server import connect, is_loaded, own_server
+from tritonpm.operations.status import status
+from tritonpm.operations.unload import unload
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 
@@ -32,13 +40,13 @@ ONES = {"x": np.ones((1, WIDTH), np.float32)}
 
 
 @pytest.fixture
-def serving(tmp_path: Path) -> Iterator[Serving]:
+def context(tmp_path: Path) -> Iterator[Context]:
     init(tmp_path / "a workspace")
-    found = Serving(Manager.open(tmp_path / "a workspace"))
-    found.manager.import_package(single(tmp_path / "in", scaled(2.0)))
-    found.serve(None, detach=True, timeout=60, standard_ports=False)
-    yield found
-    found.stop(15)
+    context = opened(tmp_path / "a workspace")
+    import_package(found, single(tmp_path / "in", scaled(2.0)))
+    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    yield context
+    stop(context, 15)
 
 
 def until(done: Callable[[], bool], seconds: float = 60.0) -> bool:
@@ -50,108 +58,106 @@ def until(done: Callable[[], bool], seconds: float = 60.0) -> bool:
     return False
 
 
-def answers(serving: Serving) -> bool:
+def answers(context: Context) -> bool:
     try:
-        with Serving(serving.manager).client() as client:
+        with Serving(context).client() as client:
             return float(client.infer("p", ONES)["y"][0, 0]) == 2.0
     except TritonpmError:
         return False
 
 
-def test_a_killed_server_comes_back_with_its_packages(serving: Serving) -> None:
-    serving.load("p")
+def test_a_killed_server_comes_back_with_its_packages(context: Context) -> None:
+    load(context, "p")
     said: list[str] = []
-    keeper = threading.Thread(target=supervisor.supervise, args=(serving, said.append))
+    keeper = threading.Thread(target=supervisor.supervise, args=(context, said.append))
     keeper.start()
-    before = serving.server
+    before = own_server(context)
     assert before is not None
     os.kill(before.pid, signal.SIGKILL)
     assert until(lambda: any("Loaded p again" in each for each in said)), said
-    assert answers(serving)
-    after = embedded.running(serving.state)
+    assert answers(context)
+    after = embedded.running(context.workspace.server)
     assert after is not None
     assert (after.http, after.grpc) == (before.http, before.grpc)
     assert after.pid != before.pid
-    serving.__dict__.pop("server", None)
-    serving.stop(15)
+    stop(context, 15)
     keeper.join(20)
     assert not keeper.is_alive()
 
 
-def test_a_crash_loop_is_given_up_with_the_reason(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_loop_is_given_up_with_the_reason(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "_PAUSE", 0.05)
     started = []
 
-    def again(serving: Serving, before: embedded.Server, say: object) -> embedded.Server:
+    def again(context: Context, before: embedded.Server, say: object) -> embedded.Server:
         started.append(before.pid)
         return before  # which is dead: it ended at once
 
     monkeypatch.setattr(supervisor, "_again", again)
-    server = serving.server
+    server = own_server(context)
     assert server is not None
     os.kill(server.pid, signal.SIGKILL)
     with pytest.raises(ServerError, match=f"ended {supervisor.MOST} times within"):
-        supervisor.supervise(serving, lambda sentence: None)
+        supervisor.supervise(context, lambda sentence: None)
     assert len(started) == supervisor.MOST - 1
 
 
-def test_a_server_that_is_stopped_during_a_load_is_a_sentence_and_the_next_load_succeeds(serving: Serving) -> None:
-    server = serving.server
+def test_a_server_that_is_stopped_during_a_load_is_a_sentence_and_the_next_load_succeeds(context: Context) -> None:
+    server = own_server(context)
     assert server is not None
     process = psutil.Process(server.pid)
     process.suspend()
     try:
-        with pytest.raises(ServerError, match="did not answer in time"), serving.client(load_timeout=2.0) as client:
+        with pytest.raises(ServerError, match="did not answer in time"), connect(context, load_timeout=2.0) as client:
             client.timeout = 2.0
             client.load_and_wait("p", timeout=2.0)
     finally:
         process.resume()
-    serving.load("p")
-    assert answers(serving)
+    load(context, "p")
+    assert answers(context)
 
 
-def test_a_server_killed_during_a_load_leaves_what_is_recorded_true(serving: Serving) -> None:
-    server = serving.server
+def test_a_server_killed_during_a_load_leaves_what_is_recorded_true(context: Context) -> None:
+    server = own_server(context)
     assert server is not None
     killer = threading.Timer(0.7, os.kill, (server.pid, signal.SIGKILL))
     killer.start()
     with pytest.raises(TritonpmError):
         for _ in range(20):
-            serving.load("p")
-            serving.unload("p")
-    assert serving.manager.packages()[0].status in ("failed", "ready", "loaded")
-    serving.__dict__.pop("server", None)
-    assert until(lambda: embedded.running(serving.state) is None, 10)
-    serving.serve(None, detach=True, timeout=60, standard_ports=False)
-    serving.load("p")
-    assert answers(serving)
-    assert serving.status().drift == ()
+            load(context, "p")
+            unload(context, "p")
+    assert packages(context.catalogue)[0].status in ("failed", "ready", "loaded")
+    assert until(lambda: embedded.running(context.workspace.server) is None, 10)
+    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    load(context, "p")
+    assert answers(context)
+    assert status(context).drift == ()
 
 
-def stopped(serving: Serving) -> psutil.Process:
+def stopped(context: Context) -> psutil.Process:
     """The server, stopped where it is: its sockets take what is sent, and nothing answers."""
-    assert serving.server is not None
-    process = psutil.Process(serving.server.pid)
+    assert own_server(context) is not None
+    process = psutil.Process(own_server(context).pid)
     process.suspend()
     return process
 
 
-def settled(serving: Serving) -> None:
+def settled(context: Context) -> None:
     """What the server was asked before it was stopped is done, and what it serves is what is recorded, after sync."""
-    with serving.client() as client:
+    with connect(context) as client:
         busy = ("LOADING", "UNLOADING")
         assert until(lambda: not any(state.state in busy for state in client.index()))
-    assert [reason for *_, reason in upkeep.sync(serving) if reason] == []
-    assert serving.status().drift == ()
+    assert [reason for *_, reason in upkeep.sync(context) if reason] == []
+    assert status(context).drift == ()
 
 
-def test_clients_of_a_stopped_server_are_told_and_answered_rightly_afterwards(serving: Serving) -> None:
-    serving.load("p")
+def test_clients_of_a_stopped_server_are_told_and_answered_rightly_afterwards(context: Context) -> None:
+    load(context, "p")
     told, right = [], []
 
     def work(protocol: str) -> None:
-        assert serving.server is not None
-        with Client(getattr(serving.server, protocol), protocol=protocol, timeout=0.5) as client:
+        assert own_server(context) is not None
+        with Client(getattr(own_server(context), protocol), protocol=protocol, timeout=0.5) as client:
             for number in range(1, 1000):
                 try:
                     answer = client.infer("p", {"x": np.full((1, WIDTH), number, np.float32)})
@@ -167,20 +173,20 @@ def test_clients_of_a_stopped_server_are_told_and_answered_rightly_afterwards(se
     with ThreadPoolExecutor() as pool:
         clients = [pool.submit(work, protocol) for protocol in ("http", "grpc")]
         assert until(lambda: {"http", "grpc"} == set(right))
-        process = stopped(serving)
+        process = stopped(context)
         try:
             assert until(lambda: len(told) >= 4)
         finally:
             process.resume()
             resumed.set()
         assert [each.result(60) for each in clients] == [None, None]
-    settled(serving)
+    settled(context)
 
 
-def test_a_server_that_is_stopped_in_the_middle_of_changes(serving: Serving) -> None:
-    assert serving.server is not None
-    hasty, dice, told = impatient(serving.manager.workspace.root, serving.server.http), random.Random(1), 0
-    process = psutil.Process(serving.server.pid)
+def test_a_server_that_is_stopped_in_the_middle_of_changes(context: Context) -> None:
+    assert own_server(context) is not None
+    hasty, dice, told = impatient(context.workspace.root, own_server(context).http), random.Random(1), 0
+    process = psutil.Process(own_server(context).pid)
     for number in range(STOPS):
         stop = threading.Timer(dice.random() * 1.5, process.suspend)
         stop.start()
@@ -191,37 +197,35 @@ def test_a_server_that_is_stopped_in_the_middle_of_changes(serving: Serving) -> 
         finally:
             stop.join()
             process.resume()
-        settled(serving)
-        assert answers(serving) == serving.is_loaded("p")
+        settled(context)
+        assert answers(context) == is_loaded(context, "p")
     assert STOPS < 4 or told
     print(f"{STOPS} stops of the server in the middle of changes, {told} sentences, nothing lost")
 
 
-def test_a_server_that_hangs_is_ended_and_comes_back(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_hangs_is_ended_and_comes_back(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "HANGS", 1.0)
     monkeypatch.setattr(supervisor, "_GRACE", 0.5)
-    serving.load("p")
+    load(context, "p")
     said: list[str] = []
-    keeper = threading.Thread(target=supervisor.supervise, args=(serving, said.append))
+    keeper = threading.Thread(target=supervisor.supervise, args=(context, said.append))
     keeper.start()
-    stopped(serving)
+    stopped(context)
     assert until(lambda: any("Loaded p again" in each for each in said)), said
     assert "has answered nobody for 1 s" in said[0]
-    assert answers(serving)
-    serving.__dict__.pop("server", None)
-    assert serving.status().drift == ()
-    serving.stop(15)
+    assert answers(context)
+    assert status(context).drift == ()
+    stop(context, 15)
     keeper.join(20)
     assert not keeper.is_alive()
 
 
-def test_a_stopped_server_can_be_ended(serving: Serving) -> None:
-    serving.load("p")
-    process = stopped(serving)
-    assert serving.stop(1.0)
+def test_a_stopped_server_can_be_ended(context: Context) -> None:
+    load(context, "p")
+    process = stopped(context)
+    assert stop(context, 1.0)
     assert not process.is_running()
-    assert not list(Path("/dev/shm").glob(f"{embedded.region_prefix(serving.state)}*"))
-    serving.__dict__.pop("server", None)
-    serving.serve(None, detach=True, timeout=60, standard_ports=False)
-    assert list(serving.load_wanted()) == [("p", "")]
-    assert answers(serving)
+    assert not list(Path("/dev/shm").glob(f"{embedded.region_prefix(context.workspace.server)}*"))
+    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    assert list(load_all_proved(context)) == [("p", "")]
+    assert answers(context)

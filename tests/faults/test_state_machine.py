@@ -19,7 +19,13 @@ from hypothesis.stateful import initialize, invariant, rule, run_state_machine_a
 from tests.support.faults.acting import MOMENT, Fate
 from tests.support.faults.house import BAD, CASCADES, CONTENTS, FOREIGN, KILL, House, Made
 from tests.support.faults.knowing import Found, Kept, Knowing, chosen, guarded, of_a_package
-from tritonpm.operations import serving, upkeep
+from tritonpm.operations import context, upkeep
+from tritonpm.operations.list import packages
+from tritonpm.operations.serve import stop
+from tritonpm.operations.server import connect
+from tritonpm.operations.upgrade import exchange
+from tritonpm.operations.usage import projects
+from tritonpm.operations.verify import mend, verify
 from tritonpm.settings.settings import Settings
 
 EXAMPLES = int(os.environ.get("TRITONPM_EXAMPLES", "0"))
@@ -270,17 +276,17 @@ class Machine(Knowing):
     @guarded
     @of_a_package
     def a_blob_rots_and_is_healed(self, name: str, stage: int, byte: float) -> None:
-        manager, package = self.house.manager, self.house.manager.catalogue.get(name).package
+        context, package = self.house.manager, self.house.manager.catalogue.get(name).package
         if self.damaged:
             return
-        blob = manager.blobs.path(package.file(package.stages[stage % len(package.stages)].model).digest)
+        blob = context.blobs.path(package.file(package.stages[stage % len(package.stages)].model).digest)
         self.count("blob rotten")
         rot(blob, byte)
-        assert f"sha256:{blob.name}" in {each.name for each in manager.verify() if each.kind == "blob"}
-        assert manager.mend()[1]
+        assert f"sha256:{blob.name}" in {each.name for each in verify(context) if each.kind == "blob"}
+        assert mend(context)[1]
         assert not blob.exists()
-        manager.exchange(name, self.house.sources[self.kept[name].made.content])
-        manager.mend()
+        exchange(context, name, self.house.sources[self.kept[name].made.content])
+        mend(context)
 
     @rule(which=ANY)
     @guarded
@@ -307,10 +313,20 @@ class Machine(Knowing):
     @guarded
     def packages_are_as_known(self) -> None:
         house = self.house
-        assert {entry.name for entry in house.manager.packages()} == set(self.kept)
+        assert {
+            entry.name
+            for entry in packages(
+                house.context.catalogue,
+            )
+        } == set(self.kept)
         assert {name: self.seen(name) for name in self.kept} == self.kept
-        assert {(lease.package, lease.project) for lease in house.manager.projects()} == self.leases
-        assert {p.stem for p in house.manager.workspace.records.iterdir()} == set(self.kept)
+        assert {
+            (lease.package, lease.project)
+            for lease in projects(
+                house.context,
+            )
+        } == self.leases
+        assert {p.stem for p in house.context.workspace.records.iterdir()} == set(self.kept)
 
     @invariant()
     @guarded
@@ -327,9 +343,14 @@ class Machine(Knowing):
         assert {path.name for path in house.repository.iterdir()} == (owned - gone) | self.foreign
         assert house.wrong_files() == self.damaged
         assert all((house.repository / name / "config.pbtxt").read_text() == FOREIGN for name in self.foreign)
-        for digest in house.manager.catalogue.referenced_blobs():
-            house.manager.blobs.verify(digest)
-        told = {each.name.partition("/")[0] for each in house.manager.verify()}
+        for digest in house.context.catalogue.referenced_blobs():
+            house.context.blobs.verify(digest)
+        told = {
+            each.name.partition("/")[0]
+            for each in verify(
+                house.context,
+            )
+        }
         assert told == self.damaged | self.foreign
 
     @invariant()
@@ -345,11 +366,13 @@ class Machine(Knowing):
     def the_server_is_as_known(self) -> None:
         house = self.house
         ready, serving = house.ready(), self.serving()
-        if all(self.kept[name].served == self.kept[name].current for name in serving):
+        if all(self.kept[name].served == self.kept[name].current for name in context):
             must = {model for name in serving for model in house.models(name)}
             assert must <= ready <= must.union(*(house.models(name) for name in self.strays))
-        with house.serving.client() as client:
-            drift = upkeep.drift(house.manager, client)
+        with connect(
+            house.context,
+        ) as client:
+            drift = upkeep.drift(house.context, client)
         assert {said.partition(" ")[0] for said in drift} == {n for n in self.kept if self.drifts(n)}
 
     def teardown(self) -> None:
@@ -369,7 +392,7 @@ class Machine(Knowing):
         house = self.house
         assert list(house.repository.iterdir()) == []
         assert house.ready() == set()
-        assert list(house.manager.workspace.records.iterdir()) == []
+        assert list(house.context.workspace.records.iterdir()) == []
         assert list(house.blobs()) == []
 
 
@@ -385,12 +408,12 @@ def rot(path: Path, where: float) -> None:
 @pytest.mark.server
 @pytest.mark.timeout(3600 if EXAMPLES else 300)
 def test_everything_agrees_whatever_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "_MOMENT", MOMENT)
+    monkeypatch.setattr(context, "_MOMENT", MOMENT)
     house = House(tmp_path)
     try:
         run_state_machine_as_test(lambda: Machine(house), settings=LONG_RUN if EXAMPLES else SHORT_RUN)
     except Found as found:
         raise AssertionError(f"in example {house.examples}, after\n{found}") from found.__cause__
     finally:
-        house.serving.stop(20)
+        stop(house.context, 20)
     print(house.told())

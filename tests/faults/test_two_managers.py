@@ -14,10 +14,18 @@ from tests.support.load import under_load
 from tests.support.managing import agreed, consistent
 from tests.support.models import logarithm, scaled
 from tests.support.packages import single
+from tests.support.workspaces import opened
 from tritonpm.core.errors import ServerError
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.switch import Switching
+from tritonpm.operations.context import Context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.load import load
+from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.server import is_loaded
+from tritonpm.operations.set import change, change_live
+from tritonpm.operations.show import show
+from tritonpm.operations.unload import unload
+from tritonpm.operations.upgrade import upgrade
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 ROUNDS = int(os.environ.get("TRITONPM_KILLS", "2"))
@@ -27,29 +35,25 @@ import random, sys
 from pathlib import Path
 from tritonpm.core.errors import NotFoundError, TritonpmError
 from tritonpm.core.errors import ServerError
-from tritonpm.operations.manager import Manager
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.switch import Switching
-from tritonpm.operations.switch import Switching
-serving, folder, own = Serving(Manager.open(Path(sys.argv[1]))), Path(sys.argv[2]), sys.argv[4]
-switching, manager, dice = Switching(serving), serving.manager, random.Random(own)
+context, folder, own = opened(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[4]
+context, context, dice = context, context, random.Random(own)
 def upgrade(p):
-    switching.upgrade(p, folder / f"{p}-{dice.choice('12')}")
+    upgrade(context, p, folder / f"{p}-{dice.choice('12')}")
 def set_(p):
     size = dice.randrange(2, 9)
-    switching.set(p, {"max_batch_size": size})
-    assert p != mine or manager.show(p).max_batch_size == size
+    change_live(context, p, {"max_batch_size": size})
+    assert p != mine or show(context, p).max_batch_size == size
 def load(p):
-    serving.load(p)
-    assert p != mine or serving.is_loaded(p)
+    load(context, p)
+    assert p != mine or is_loaded(context, p)
 def unload(p):
-    serving.unload(p, force=True)
-    assert p != mine or not serving.is_loaded(p)
+    unload(context, p, force=True)
+    assert p != mine or not is_loaded(context, p)
 def remove(p):
-    manager.remove(p)
-    assert p != mine or p not in {e.name for e in manager.packages()}
+    remove(context, p)
+    assert p != mine or p not in {e.name for e in packages(context.catalogue)}
 def roll_back(p):
-    switching.roll_back(p)
+    rollback(context, p)
 mine = f"own-{own}"
 for _ in range(int(sys.argv[3])):
     package = dice.choice(["steady", "both", "both", mine])
@@ -60,7 +64,7 @@ for _ in range(int(sys.argv[3])):
         except NotFoundError as error:
             if "no package" not in str(error):
                 raise
-            manager.import_package(folder / package)
+            import_package(context, folder / package)
             load(package)
     except TritonpmError as error:
         print(step.__name__, package, "ERROR", error, flush=True)
@@ -70,43 +74,43 @@ for _ in range(int(sys.argv[3])):
 
 
 @pytest.fixture
-def serving(tmp_path: Path) -> Iterator[Serving]:
+def context(tmp_path: Path) -> Iterator[Context]:
     """A server; folders of packages, each in three contents."""
     init(tmp_path / "a workspace")
     for name, factor in FACTORS.items():
         for suffix, times in (("", 1), ("-1", 1), ("-2", 11)):
             single(tmp_path / f"{name}{suffix}", scaled(factor * times), name=name)
-    found = Serving(Manager.open(tmp_path / "a workspace"))
-    found.serve(None, detach=True, timeout=60, standard_ports=False)
-    found.manager.import_package(tmp_path / "steady")
-    found.load("steady")
-    yield found
-    found.stop(15)
+    context = opened(tmp_path / "a workspace")
+    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    import_package(found, tmp_path / "steady")
+    load(found, "steady")
+    yield context
+    stop(context, 15)
 
 
-def as_recorded(serving: Serving) -> None:
+def as_recorded(context: Context) -> None:
     """What is served is what is recorded, of the settings that are recorded."""
-    assert agreed(serving) == []
-    assert not serving.manager.show("steady").pending
-    consistent(serving.manager)
+    assert agreed(context) == []
+    assert not show(context, "steady").pending
+    consistent(context)
 
 
 @pytest.mark.long
-def test_two_managers_at_once_lose_nothing(serving: Serving, tmp_path: Path) -> None:
-    with under_load(serving, "steady", clients=1) as seen:
-        command = [sys.executable, "-c", WORK, str(serving.manager.workspace.root), str(tmp_path), str(ROUNDS)]
+def test_two_managers_at_once_lose_nothing(context: Context, tmp_path: Path) -> None:
+    with under_load(context, "steady", clients=1) as seen:
+        command = [sys.executable, "-c", WORK, str(context.workspace.root), str(tmp_path), str(ROUNDS)]
         workers = [subprocess.Popen([*command, own], stdout=subprocess.PIPE, text=True) for own in "12"]
         said = "".join(worker.communicate(timeout=600)[0] for worker in workers)
     assert [worker.returncode for worker in workers] == [0, 0], said
     assert seen.failures == []
     assert set(seen.answers) <= {2.0, 22.0}
-    as_recorded(serving)
+    as_recorded(context)
     print(f"{said.count('done')} changes by two managers at once, {said.count('ERROR')} refused, nothing lost")
 
 
-def interrupted(switching: Switching, monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
+def interrupted(context: Context, monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
     """While `switching` changes something live, another manager does `other`, at the moment when it holds no lock."""
-    optimising = switching.manager.optimising
+    optimising = manager.optimising
     ensure = optimising.ensure
 
     def ensured(name: str) -> None:
@@ -118,22 +122,22 @@ def interrupted(switching: Switching, monkeypatch: pytest.MonkeyPatch, other: Ca
 
 
 def test_what_another_unloads_during_a_live_change_stays_unloaded(
-    serving: Serving, monkeypatch: pytest.MonkeyPatch
+    context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other, switching = Serving(Manager.open(serving.manager.workspace.root)), Switching(serving)
-    interrupted(switching, monkeypatch, lambda: other.unload("steady", force=True))
-    assert switching.set("steady", {"max_batch_size": 3}) is None
-    assert not other.is_loaded("steady")
-    assert serving.manager.show("steady").max_batch_size == 3
-    assert agreed(serving) == []
+    other, switching = opened(context.workspace.root), context
+    interrupted(context, monkeypatch, lambda: unload(other, "steady", force=True))
+    assert change_live(context, "steady", {"max_batch_size": 3}) is None
+    assert not is_loaded(other, "steady")
+    assert show(context, "steady").max_batch_size == 3
+    assert agreed(context) == []
 
 
 def test_what_another_sets_during_a_live_change_that_fails_stays_set(
-    serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other, switching = Manager.open(serving.manager.workspace.root), Switching(serving)
-    interrupted(switching, monkeypatch, lambda: other.change("steady", {"max_batch_size": 5}, live=True))
+    other, switching = opened(context.workspace.root), context
+    interrupted(context, monkeypatch, lambda: change(other, "steady", {"max_batch_size": 5}, live=True))
     with pytest.raises(ServerError, match="NaN"):
-        switching.upgrade("steady", single(tmp_path / "nan", logarithm(), name="steady"))
-    assert other.show("steady").max_batch_size == 5
-    assert agreed(serving) == []
+        upgrade(context, "steady", single(tmp_path / "nan", logarithm(), name="steady"))
+    assert show(other, "steady").max_batch_size == 5
+    assert agreed(context) == []

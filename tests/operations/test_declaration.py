@@ -12,10 +12,15 @@ import pytest
 from tests.support.managing import said
 from tests.support.models import scaled
 from tests.support.packages import cascade, single
+from tests.support.workspaces import opened
 from tritonpm.core.errors import ManifestError, PackageError, RuleError
+from tritonpm.operations.context import Context
 from tritonpm.operations.declaration import apply, export, plan, read
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
+from tritonpm.operations.init import init
+from tritonpm.operations.list import packages
+from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.show import show
+from tritonpm.operations.status import status
 
 
 @pytest.fixture
@@ -37,42 +42,42 @@ def _ours(path: Path) -> bool:
     return path.is_file() and "sqlite" not in path.name
 
 
-def serving_of(folder: Path) -> Serving:
-    return Serving(Manager.open(folder / "workspace"))
+def serving_of(folder: Path) -> Context:
+    return opened(folder / "workspace")
 
 
 def test_a_plan_writes_nothing_and_apply_leaves_nothing_to_do(folder: Path) -> None:
-    serving, path = serving_of(folder), folder / "tritonpm.yaml"
+    context, path = serving_of(folder), folder / "tritonpm.yaml"
     before = {each: each.stat().st_mtime_ns for each in folder.rglob("*") if _ours(each)}
-    assert said(plan(serving.manager, path).actions) == [("import", "bolts"), ("import", "nuts")]
+    assert said(plan(context, path).actions) == [("import", "bolts"), ("import", "nuts")]
     after = {each: each.stat().st_mtime_ns for each in folder.rglob("*") if _ours(each)}
     assert after == before
-    assert said(apply(serving, path)) == [("import", "bolts"), ("import", "nuts")]
-    assert said(apply(serving, path)) == []
-    assert serving.manager.show("bolts").instances == 2
-    assert serving.manager.show("nuts").settings.for_stage("second").max_batch_size == 2
+    assert said(apply(context, path)) == [("import", "bolts"), ("import", "nuts")]
+    assert said(apply(context, path)) == []
+    assert show(context, "bolts").instances == 2
+    assert show(context, "nuts").settings.for_stage("second").max_batch_size == 2
     assert set(json.loads((folder / "tritonpm.lock").read_text())) == {"bolts", "nuts"}
 
 
 def test_what_changed_is_set_upgraded_and_pruned(folder: Path) -> None:
-    serving, path = serving_of(folder), folder / "tritonpm.yaml"
-    list(apply(serving, path))
+    context, path = serving_of(folder), folder / "tritonpm.yaml"
+    list(apply(context, path))
     (folder / "one/m.onnx").write_bytes(scaled(5.0))
     with pytest.raises(PackageError, match=r"lock pins.*apply --update"):
-        plan(serving.manager, path)
+        plan(context, path)
     path.write_text("packages:\n  bolts: {source: one, settings: {mode: shared, instances: null}, loaded: false}\n")
-    todo = plan(serving.manager, path, prune=True, update=True).actions
+    todo = plan(context, path, prune=True, update=True).actions
     assert said(todo) == [("upgrade", "bolts"), ("set", "bolts"), ("remove", "nuts")]
     assert "mode: performance → shared" in todo[1].sentence
-    assert said(apply(serving, path, prune=True, update=True)) == said(todo)
-    assert said(apply(serving, path, prune=True)) == []
-    assert [entry.name for entry in serving.manager.packages()] == ["bolts"]
+    assert said(apply(context, path, prune=True, update=True)) == said(todo)
+    assert said(apply(context, path, prune=True)) == []
+    assert [entry.name for entry in packages(context.catalogue)] == ["bolts"]
 
 
 def test_a_second_machine_becomes_the_same(folder: Path) -> None:
     list(apply(serving_of(folder), folder / "tritonpm.yaml"))
     init(folder / "other")
-    other = Serving(Manager.open(folder / "other"))
+    other = opened(folder / "other")
     list(apply(other, folder / "tritonpm.yaml"))
     first = serving_of(folder).manager
     for name in ("bolts", "nuts"):
@@ -81,9 +86,9 @@ def test_a_second_machine_becomes_the_same(folder: Path) -> None:
 
 def test_a_workspace_declares_itself(folder: Path) -> None:
     serving = serving_of(folder)
-    list(apply(serving, folder / "tritonpm.yaml"))
-    (folder / "again.yaml").write_text(export(serving.manager).replace("bolts.zip", "one").replace("nuts.zip", "two"))
-    assert said(plan(serving.manager, folder / "again.yaml").actions) == []
+    list(apply(context, folder / "tritonpm.yaml"))
+    (folder / "again.yaml").write_text(export(context).replace("bolts.zip", "one").replace("nuts.zip", "two"))
+    assert said(plan(context, folder / "again.yaml").actions) == []
 
 
 @pytest.mark.parametrize(
@@ -103,34 +108,34 @@ def test_a_wrong_declaration_names_the_place(folder: Path, text: str, words: str
 
 
 def test_a_setting_that_breaks_a_rule_is_refused_before_anything_is_done(folder: Path) -> None:
-    serving, path = serving_of(folder), folder / "tritonpm.yaml"
-    list(apply(serving, path))
+    context, path = serving_of(folder), folder / "tritonpm.yaml"
+    list(apply(context, path))
     path.write_text("packages:\n  bolts: {source: one, settings: {colour: red}, loaded: false}\n")
     with pytest.raises(RuleError, match="no setting 'colour'"):
-        list(apply(serving, path))
+        list(apply(context, path))
     path.write_text("packages:\n  bolts: {source: one, settings: {max_batch_size: 1000}, loaded: false}\n")
     with pytest.raises(RuleError, match="1 to 128"):
-        list(apply(serving, path))
-    assert serving.manager.show("bolts").max_batch_size == 8
+        list(apply(context, path))
+    assert show(context, "bolts").max_batch_size == 8
 
 
 @pytest.fixture
-def serving(folder: Path) -> Iterator[Serving]:
+def context(folder: Path) -> Iterator[Context]:
     found = serving_of(folder)
-    found.serve(None, detach=True, timeout=60, standard_ports=False)
-    yield found
-    found.stop(15)
+    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    yield context
+    stop(context, 15)
 
 
 @pytest.mark.server
-def test_what_is_declared_as_loaded_is_loaded_and_changed_live(serving: Serving, folder: Path) -> None:
+def test_what_is_declared_as_loaded_is_loaded_and_changed_live(context: Context, folder: Path) -> None:
     path = folder / "tritonpm.yaml"
     path.write_text(path.read_text().replace("loaded: false", "loaded: true"))
-    assert said(apply(serving, path)) == [("import", "bolts"), ("load", "bolts"), ("import", "nuts"), ("load", "nuts")]
+    assert said(apply(context, path)) == [("import", "bolts"), ("load", "bolts"), ("import", "nuts"), ("load", "nuts")]
     path.write_text(path.read_text().replace("instances: 2", "instances: 1"))
-    assert said(apply(serving, path)) == [("set", "bolts")]
-    assert serving.manager.show("bolts").pending is False
+    assert said(apply(context, path)) == [("set", "bolts")]
+    assert show(context, "bolts").pending is False
     path.write_text("packages: {}\n")
-    assert said(apply(serving, path, prune=True))[-1][0] == "remove"
-    assert serving.status().models == () or all(m.state != "READY" for m in serving.status().models)
-    assert os.listdir(serving.manager.workspace.repository) == []  # noqa: PTH208
+    assert said(apply(context, path, prune=True))[-1][0] == "remove"
+    assert status(context).models == () or all(m.state != "READY" for m in status(context).models)
+    assert os.listdir(context.workspace.repository) == []  # noqa: PTH208

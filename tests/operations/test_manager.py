@@ -14,151 +14,163 @@ import pytest
 from tests.support.models import logarithm
 from tests.support.packages import package
 from tests.support.repositories import BASE, MODEL, model
+from tests.support.workspaces import opened, publish
 from tritonpm.core.errors import NameTakenError, RuleError, ServerError, StorageError, TritonpmError, UnsafeError
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
+from tritonpm.operations.context import Context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.list import packages
+from tritonpm.operations.load import load
+from tritonpm.operations.local_repository import changing
+from tritonpm.operations.remove import remove
+from tritonpm.operations.render import render
+from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.server import connect, own_server
+from tritonpm.operations.set import change
+from tritonpm.operations.show import show
+from tritonpm.operations.unload import unload
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Manager:
+def context(tmp_path: Path) -> Context:
     init(tmp_path / "workspace")
-    return Manager.open(tmp_path / "workspace")
+    return opened(tmp_path / "workspace")
 
 
 @pytest.fixture
-def serving(manager: Manager) -> Iterator[Serving]:
-    found = Serving(manager)
-    found.serve(None, detach=True, timeout=60, standard_ports=False)
-    yield found
-    found.stop(15)
+def server(context: Context) -> Iterator[None]:
+    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    yield
+    stop(context, 15)
 
 
-def state(manager: Manager) -> set[str]:
+def state(context: Context) -> set[str]:
     """Every file of the workspace that a refusal could leave behind."""
-    kept = (manager.workspace.blobs, manager.workspace.repository, manager.workspace.staging, manager.workspace.records)
+    kept = (context.workspace.blobs, context.workspace.repository, context.workspace.staging, context.workspace.records)
     return {str(path) for root in kept for path in root.rglob("*") if path.is_file()}
 
 
-def test_a_refusal_leaves_nothing(manager: Manager, tmp_path: Path) -> None:
-    manager.import_package(package(tmp_path / "a"))
-    before = state(manager)
+def test_a_refusal_leaves_nothing(context: Context, tmp_path: Path) -> None:
+    import_package(context, package(tmp_path / "a"))
+    before = state(context)
     with pytest.raises(NameTakenError, match="taken"):
-        manager.import_package(package(tmp_path / "b", expected=2.0))
+        import_package(context, package(tmp_path / "b", expected=2.0))
     with pytest.raises(NameTakenError, match="same content is there as 'p'"):
-        manager.import_package(tmp_path / "a", name="q")
+        import_package(context, tmp_path / "a", name="q")
     with pytest.raises(RuleError, match="1 to 128"):
-        manager.import_package(package(tmp_path / "c", "c", expected=3.0), changes={"max_batch_size": 0})
+        import_package(context, package(tmp_path / "c", "c", expected=3.0), changes={"max_batch_size": 0})
     code = model(tmp_path / "repository", BASE.replace("onnxruntime", "python"))
     (code / "1/model.py").write_text("print('hello')")
     with pytest.raises(UnsafeError, match="allow-code"):
-        manager.import_package(code)
-    assert state(manager) == before
-    assert [p.name for p in manager.packages()] == ["p"]
+        import_package(context, code)
+    assert state(context) == before
+    assert [p.name for p in packages(context.catalogue)] == ["p"]
 
 
-def test_two_managers_at_once_both_succeed(manager: Manager, tmp_path: Path) -> None:
+def test_two_managers_at_once_both_succeed(context: Context, tmp_path: Path) -> None:
     sources = [package(tmp_path / f"s{i}", f"p{i}", expected=float(i)) for i in range(6)]
-    root = manager.workspace.root
+    root = context.workspace.root
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda source: Manager.open(root).import_package(source), sources))
-    assert [p.name for p in manager.packages()] == [f"p{i}" for i in range(6)]
+        list(pool.map(lambda source: opened(root).import_package(source), sources))
+    assert [p.name for p in packages(context.catalogue)] == [f"p{i}" for i in range(6)]
 
 
-def test_settings_of_an_adopted_folder_are_its_own(manager: Manager, tmp_path: Path) -> None:
+def test_settings_of_an_adopted_folder_are_its_own(context: Context, tmp_path: Path) -> None:
     text = BASE.replace("count: 1", "count: 3") + 'metric_tags { key: "a" value: "b" }'
     model(tmp_path / "repository", text)
-    view = manager.import_package(tmp_path / "repository/m")
+    view = import_package(context, tmp_path / "repository/m")
     assert (view.mode, view.instances, view.max_batch_size) == ("performance", 3, 8)
-    manager.render("m", tmp_path / "out")
+    render(context, "m", tmp_path / "out")
     said = (tmp_path / "out/m/config.pbtxt").read_text()
     assert "metric_tags" in said
     assert "count: 3" in said
-    manager.change("m", {"max_batch_size": 4})
-    manager.render("m", tmp_path / "out")
+    change(context, "m", {"max_batch_size": 4})
+    render(context, "m", tmp_path / "out")
     assert "max_batch_size: 4" in (tmp_path / "out/m/config.pbtxt").read_text()
 
 
-def test_an_operators_folder_is_told_and_not_replaced(manager: Manager, tmp_path: Path) -> None:
-    manager.import_package(package(tmp_path / "a"))
-    foreign = model(manager.workspace.repository, name="p")
-    with pytest.raises(StorageError, match="did not make"), manager.changing("publish"):
-        manager.publish("p")
+def test_an_operators_folder_is_told_and_not_replaced(context: Context, tmp_path: Path) -> None:
+    import_package(context, package(tmp_path / "a"))
+    foreign = model(context.workspace.repository, name="p")
+    with pytest.raises(StorageError, match="did not make"), changing(context, "publish"):
+        publish(context, "p")
     assert (foreign / "1/model.onnx").read_bytes() == MODEL
 
 
-def test_what_a_crash_left_is_finished_by_the_next_change(manager: Manager, tmp_path: Path) -> None:
-    manager.import_package(package(tmp_path / "a"))
-    with manager.changing("publish"):
-        revision = manager.publish("p")
-    folder = manager.workspace.repository / "p"
-    with pytest.raises(KeyboardInterrupt), manager.catalogue.intent("publish", (revision.name,)):
+def test_what_a_crash_left_is_finished_by_the_next_change(context: Context, tmp_path: Path) -> None:
+    import_package(context, package(tmp_path / "a"))
+    with changing(context, "publish"):
+        revision = publish(context, "p")
+    folder = context.workspace.repository / "p"
+    with pytest.raises(KeyboardInterrupt), context.catalogue.intent("publish", (revision.name,)):
         (folder / "1/model.onnx").unlink()  # as if the process had died in the middle
         raise KeyboardInterrupt
-    again = Manager.open(manager.workspace.root)
+    again = opened(context.workspace.root)
     again.change("p", {"priority": 1})
     assert (folder / "1/model.onnx").read_bytes() == MODEL
     assert again.catalogue.open_intents() == []
 
 
 @pytest.mark.server
-def test_a_wrong_answer_does_not_go_live(serving: Serving, tmp_path: Path) -> None:
-    manager = serving.manager
-    manager.import_package(package(tmp_path / "a", "wrong", expected=2.0))
+@pytest.mark.usefixtures("server")
+def test_a_wrong_answer_does_not_go_live(context: Context, tmp_path: Path) -> None:
+    import_package(context, package(tmp_path / "a", "wrong", expected=2.0))
     with pytest.raises(ServerError, match=r"output 'y' at \[0, 0\] is -1.0, expected 2.0"):
-        serving.load("wrong")
-    assert manager.show("wrong").status == "failed"
-    assert "expected 2.0" in manager.show("wrong").reason
-    with serving.client() as client:
+        load(context, "wrong")
+    assert show(context, "wrong").status == "failed"
+    assert "expected 2.0" in show(context, "wrong").reason
+    with connect(context) as client:
         assert not client.ready("wrong")
-    manager.import_package(package(tmp_path / "b", "nan", weights=logarithm()))
+    import_package(context, package(tmp_path / "b", "nan", weights=logarithm()))
     with pytest.raises(ServerError, match="NaN"):
-        serving.load("nan")
+        load(context, "nan")
 
 
 @pytest.mark.server
-def test_revisions_change_only_with_what_is_served(serving: Serving, tmp_path: Path) -> None:
-    manager = serving.manager
-    manager.import_package(package(tmp_path / "a"))
-    assert serving.load("p").revision == 1
-    assert serving.load("p").revision == 1
-    view = manager.change("p", {"max_batch_size": 2})
+@pytest.mark.usefixtures("server")
+def test_revisions_change_only_with_what_is_served(context: Context, tmp_path: Path) -> None:
+    import_package(context, package(tmp_path / "a"))
+    assert load(context, "p").revision == 1
+    assert load(context, "p").revision == 1
+    view = change(context, "p", {"max_batch_size": 2})
     assert view.pending
-    assert serving.load("p").revision == 2
-    assert not manager.show("p").pending
-    with serving.client() as client:
+    assert load(context, "p").revision == 2
+    assert not show(context, "p").pending
+    with connect(context) as client:
         assert client.config("p")["max_batch_size"] == 2
     with pytest.raises(TritonpmError, match="unload"):
-        manager.remove("p")
-    serving.unload("p")
-    manager.remove("p")
-    assert state(manager) == set()
+        remove(context, "p")
+    unload(context, "p")
+    remove(context, "p")
+    assert state(context) == set()
 
 
 @pytest.mark.server
-def test_what_served_before_serves_on_after_a_failed_load(serving: Serving, tmp_path: Path) -> None:
-    manager = serving.manager
-    manager.import_package(package(tmp_path / "a"))
-    serving.load("p")
-    manager.change("p", {"max_batch_size": 2, "parameters": {"intra_op_thread_count": "many"}})
+@pytest.mark.usefixtures("server")
+def test_what_served_before_serves_on_after_a_failed_load(context: Context, tmp_path: Path) -> None:
+    import_package(context, package(tmp_path / "a"))
+    load(context, "p")
+    change(context, "p", {"max_batch_size": 2, "parameters": {"intra_op_thread_count": "many"}})
     with pytest.raises(ServerError, match=r"p could not be loaded: .*intra_op_thread_count"):
-        serving.load("p")
-    view = manager.show("p")
+        load(context, "p")
+    view = show(context, "p")
     assert (view.status, view.pending) == ("failed", True)
-    with serving.client() as client:
+    with connect(context) as client:
         assert client.ready("p")
         assert client.config("p")["max_batch_size"] == 8
-    manager.change("p", {"parameters": {}})
-    serving.load("p")
-    assert manager.show("p").status == "loaded"
+    change(context, "p", {"parameters": {}})
+    load(context, "p")
+    assert show(context, "p").status == "loaded"
 
 
 @pytest.mark.server
-def test_a_server_that_reads_another_repository_is_told(serving: Serving, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("server")
+def test_a_server_that_reads_another_repository_is_told(context: Context, tmp_path: Path) -> None:
     init(tmp_path / "other")
-    elsewhere = Manager.open(tmp_path / "other", server=serving.server.http if serving.server else "")
-    elsewhere.import_package(package(tmp_path / "a"))
+    elsewhere = opened(tmp_path / "other", server=own_server(context).http if own_server(context) else "")
+    import_package(elsewhere, package(tmp_path / "a"))
     with pytest.raises(ServerError, match="p could not be loaded"):
-        Serving(elsewhere).load("p")
+        elsewhere.load("p")
 
 
 def test_the_wheel_carries_the_templates(tmp_path: Path) -> None:

@@ -14,21 +14,24 @@ from tests.support.fetching import written
 from tests.support.keys import certified, signer
 from tests.support.managing import said
 from tests.support.registries import Web
+from tests.support.workspaces import opened
 from tritonpm.cli.main import main
 from tritonpm.core.errors import BusyError, ManifestError, NameTakenError, RegistryError, SignatureError, UsageError
+from tritonpm.operations.context import Context
 from tritonpm.operations.declaration import apply, plan
+from tritonpm.operations.import_package import import_package
 from tritonpm.operations.import_policy import read as read_policy
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.pull import Sharing
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.switch import Switching
+from tritonpm.operations.init import init
+from tritonpm.operations.pull import Sharing, pull, pull_upgrade
+from tritonpm.operations.show import show
+from tritonpm.operations.upgrade import exchange
 from tritonpm.registry.signing import Trust, sign, signature_of
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Manager:
+def context(tmp_path: Path) -> Context:
     init(tmp_path / "a workspace")
-    return Manager.open(tmp_path / "a workspace")
+    return opened(tmp_path / "a workspace")
 
 
 @pytest.fixture
@@ -37,9 +40,9 @@ def package(tmp_path: Path) -> Path:
     return tmp_path / "bolts.zip"
 
 
-def left(manager: Manager) -> list[Path]:
+def left(context: Context) -> list[Path]:
     """The files that are left in quarantine and staging."""
-    state = manager.workspace
+    state = context.workspace
     return [
         p
         for folder in (state.quarantine, state.staging)
@@ -48,66 +51,65 @@ def left(manager: Manager) -> list[Path]:
     ]
 
 
-def require(manager: Manager, text: str) -> None:
-    manager.workspace.policy.write_text(f"require-signature: {text}\n")
+def require(context: Context, text: str) -> None:
+    context.workspace.policy.write_text(f"require-signature: {text}\n")
 
 
-def test_pushed_and_pulled(manager: Manager, package: Path, registry: str, tmp_path: Path) -> None:
+def test_pushed_and_pulled(context: Context, package: Path, registry: str, tmp_path: Path) -> None:
     line = signer(tmp_path, "line")
-    first = manager.import_package(package)
-    sharing, url = Sharing(manager), f"oci://{registry}/vision/shared:1"
+    first = import_package(context, package)
+    sharing, url = Sharing(context), f"oci://{registry}/vision/shared:1"
     pushed = sharing.push("bolts", url, signer=line)
     assert pushed.signed
     assert sharing.push("bolts", f"{tmp_path}/share/").url.endswith("/share/bolts-1.0.zip")
     init(tmp_path / "other")
-    other = Manager.open(tmp_path / "other")
+    other = opened(tmp_path / "other")
     (tmp_path / "other/line.pub").write_bytes((tmp_path / "line.pub").read_bytes())
     require(other, "{keys: [line.pub]}")
-    view = Sharing(other).pull(pushed.url, name="nuts", changes={"max_batch_size": 4})
+    view = pull(other, pushed.url, name="nuts", changes={"max_batch_size": 4})
     assert (view.name, view.digest, view.max_batch_size) == ("nuts", first.digest, 4)
     with pytest.raises(NameTakenError):
-        Sharing(other).pull(pushed.url, name="nuts")
+        pull(other, pushed.url, name="nuts")
     with pytest.raises(SignatureError, match="is not signed"):
-        Sharing(other).pull(f"{tmp_path}/share/bolts-1.0.zip", name="more")
-    assert left(other) == left(manager) == []
+        pull(other, f"{tmp_path}/share/bolts-1.0.zip", name="more")
+    assert left(other) == left(context) == []
 
 
-def test_upgraded_from_a_registry(manager: Manager, package: Path, tmp_path: Path) -> None:
-    manager.import_package(package)
+def test_upgraded_from_a_registry(context: Context, package: Path, tmp_path: Path) -> None:
+    import_package(context, package)
     written(tmp_path / "two.zip", "2.0")
-    switching = Switching(Serving(manager))
-    assert Sharing(manager).upgrade(switching, "bolts", (tmp_path / "two.zip").as_uri()) is None
-    assert manager.show("bolts").version == "2.0"
-    assert left(manager) == []
+    assert pull_upgrade(context, "bolts", (tmp_path / "two.zip").as_uri()) is None
+    assert show(context, "bolts").version == "2.0"
+    assert left(context) == []
 
 
-def test_a_wrong_digest_is_refused_before_anything_is_read(manager: Manager, package: Path) -> None:
+def test_a_wrong_digest_is_refused_before_anything_is_read(context: Context, package: Path) -> None:
     package.write_bytes(b"PK\x03\x04 would not be read without an error")
     with pytest.raises(RegistryError, match="was asked for"):
-        Sharing(manager).pull(str(package), digest="sha256:" + "0" * 64)
+        pull(context, str(package), digest="sha256:" + "0" * 64)
     with pytest.raises(UsageError, match="is no digest"):
-        Sharing(manager).pull(str(package), digest="sha256:1")
-    assert left(manager) == []
+        pull(context, str(package), digest="sha256:1")
+    assert left(context) == []
 
 
-def test_one_fetch_at_a_time(manager: Manager, package: Path) -> None:
+def test_one_fetch_at_a_time(context: Context, package: Path) -> None:
     from filelock import FileLock
 
-    sharing = Sharing(manager)
+    sharing = Sharing(context)
     folder = sharing.kept(str(package)).parent
     with FileLock(folder.with_suffix(".lock")), pytest.raises(BusyError, match="is being fetched already"):
         sharing.kept(str(package))
 
 
 @pytest.mark.parametrize("kind", ["folder", "bare", "unsigned", "wrong key", "changed", "broken"])
-def test_a_policy_keeps_out(manager: Manager, package: Path, tmp_path: Path, kind: str) -> None:
+def test_a_policy_keeps_out(context: Context, package: Path, tmp_path: Path, kind: str) -> None:
     written(tmp_path / "before.zip", "0.9")
-    manager.import_package(tmp_path / "before.zip", name="before")
+    import_package(context, tmp_path / "before.zip", name="before")
     sign(package, signer(tmp_path, "line"))
-    signer(manager.workspace.root, "line")
+    signer(context.workspace.root, "line")
     if kind != "wrong key":
-        (manager.workspace.root / "line.pub").write_bytes((tmp_path / "line.pub").read_bytes())
-    require(manager, "{keys: [line.pub]}")
+        (context.workspace.root / "line.pub").write_bytes((tmp_path / "line.pub").read_bytes())
+    require(context, "{keys: [line.pub]}")
     source = package
     if kind == "folder":
         source = tmp_path / "adopted"
@@ -125,18 +127,18 @@ def test_a_policy_keeps_out(manager: Manager, package: Path, tmp_path: Path, kin
         signature_of(package).write_text("{}")
     words = {"folder": "only a .zip", "bare": "only a .zip", "unsigned": "is not signed"}
     with pytest.raises(SignatureError, match=words.get(kind, "nobody who is trusted")):
-        manager.import_package(source)
+        import_package(context, source)
     with pytest.raises(SignatureError, match=words.get(kind, "nobody who is trusted")):
-        manager.exchange("before", source)
-    assert left(manager) == []
+        exchange(context, "before", source)
+    assert left(context) == []
 
 
-def test_a_policy_lets_in(manager: Manager, package: Path, tmp_path: Path) -> None:
+def test_a_policy_lets_in(context: Context, package: Path, tmp_path: Path) -> None:
     sign(package, certified(tmp_path, "vision"))
-    (manager.workspace.root / "ca.crt").write_bytes((tmp_path / "vision-ca.crt").read_bytes())
-    require(manager, "{certificates: [ca.crt]}")
-    assert manager.import_package(package).name == "bolts"
-    assert read_policy(manager.workspace).trust == Trust((), (manager.workspace.root / "ca.crt",))
+    (context.workspace.root / "ca.crt").write_bytes((tmp_path / "vision-ca.crt").read_bytes())
+    require(context, "{certificates: [ca.crt]}")
+    assert import_package(context, package).name == "bolts"
+    assert read_policy(context.workspace).trust == Trust((), (context.workspace.root / "ca.crt",))
 
 
 @pytest.mark.parametrize(
@@ -151,40 +153,39 @@ def test_a_policy_lets_in(manager: Manager, package: Path, tmp_path: Path) -> No
         ("a: &x [*x]", "policy.yaml"),
     ],
 )
-def test_a_policy_that_is_wrong_lets_nothing_in(manager: Manager, package: Path, text: str, words: str) -> None:
-    manager.workspace.policy.write_text(text)
+def test_a_policy_that_is_wrong_lets_nothing_in(context: Context, package: Path, text: str, words: str) -> None:
+    context.workspace.policy.write_text(text)
     with pytest.raises(ManifestError, match=words):
-        manager.import_package(package)
-    manager.workspace.policy.unlink()
-    manager.workspace.policy.mkdir()
+        import_package(context, package)
+    context.workspace.policy.unlink()
+    context.workspace.policy.mkdir()
     with pytest.raises(ManifestError, match="cannot be read"):
-        manager.import_package(package)
+        import_package(context, package)
 
 
-def test_a_policy_whose_key_is_missing_lets_nothing_in(manager: Manager, package: Path, tmp_path: Path) -> None:
+def test_a_policy_whose_key_is_missing_lets_nothing_in(context: Context, package: Path, tmp_path: Path) -> None:
     sign(package, signer(tmp_path, "line"))
-    require(manager, "{keys: [line.pub]}")
+    require(context, "{keys: [line.pub]}")
     with pytest.raises(UsageError, match=r"line\.pub: cannot be read"):
-        manager.import_package(package)
+        import_package(context, package)
 
 
-def test_declared(manager: Manager, package: Path, web: Web, tmp_path: Path) -> None:
+def test_declared(context: Context, package: Path, web: Web, tmp_path: Path) -> None:
     digest = written(package)
     web.files = {"/bolts.zip": package.read_bytes()}
     path = tmp_path / "tritonpm.yaml"
     path.write_text(f"packages:\n  bolts: {{source: '{web.url}/bolts.zip', digest: '{digest}', loaded: false}}\n")
-    serving = Serving(manager)
-    assert said(plan(manager, path).actions) == [("import", "bolts")]
+    assert said(plan(context, path).actions) == [("import", "bolts")]
     fetched = len(web.requests)
-    assert said(apply(serving, path)) == [("import", "bolts")]
-    assert said(apply(serving, path)) == []
+    assert said(apply(context, path)) == [("import", "bolts")]
+    assert said(apply(context, path)) == []
     assert len(web.requests) == fetched
-    require(manager, "{keys: [line.pub]}")
+    require(context, "{keys: [line.pub]}")
     with pytest.raises(SignatureError, match="is not signed"):
-        plan(manager, path)
+        plan(context, path)
     path.write_text(f"packages:\n  bolts: {{source: '{web.url}/bolts.zip', loaded: false}}\n")
     with pytest.raises(UsageError, match="needs a digest"):
-        plan(manager, path)
+        plan(context, path)
 
 
 Run = Callable[..., str]

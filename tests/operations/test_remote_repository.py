@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 
 from tests.support import s3
 from tests.support.load import ONES, under_load
@@ -14,8 +16,6 @@ from tests.support.packages import cascade, single
 from tests.support.s3 import S3, Proxy
 from tritonpm.core.errors import ServerError, StorageError
 from tritonpm.operations import remote_repository as stores
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
 from tritonpm.repository.store import Store
 from tritonpm.triton import embedded
 

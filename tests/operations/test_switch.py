@@ -12,115 +12,119 @@ import pytest
 from tests.support.load import serving_answer, under_load
 from tests.support.models import WIDTH, logarithm, scaled
 from tests.support.packages import cascade, single
+from tests.support.workspaces import opened
 from tritonpm.core.errors import NotFoundError, RuleError, ServerError
 from tritonpm.core.tensors import save_npz
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.switch import Switching
+from tritonpm.operations.context import Context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.load import load
+from tritonpm.operations.rollback import rollback
+from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.server import connect
+from tritonpm.operations.set import change_live
+from tritonpm.operations.show import show
+from tritonpm.operations.upgrade import upgrade
 
 pytestmark = pytest.mark.server
 
 
 @pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     root = tmp_path_factory.mktemp("a workspace")
     init(root)
-    found = Serving(Manager.open(root))
-    found.serve(None, detach=True, timeout=60, standard_ports=False)
-    yield found
-    found.stop(15)
+    context = opened(root)
+    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    yield context
+    stop(context, 15)
 
 
-def folders(serving: Serving) -> set[str]:
-    return {path.name for path in serving.manager.workspace.repository.iterdir()}
+def folders(context: Context) -> set[str]:
+    return {path.name for path in context.workspace.repository.iterdir()}
 
 
-def test_settings_change_under_load_and_nothing_fails(serving: Serving, tmp_path: Path) -> None:
-    serving.manager.import_package(single(tmp_path / "in", scaled(2.0), name="a"))
-    serving.load("a")
-    switching = Switching(serving)
-    with under_load(serving, "a") as seen:
+def test_settings_change_under_load_and_nothing_fails(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "in", scaled(2.0), name="a"))
+    load(context, "a")
+    with under_load(context, "a") as seen:
         for changes in (
             {"mode": "performance", "instances": 2},
             {"max_batch_size": 4},
             {"optimizer": "openvino", "precision": "FP16"},
             {"mode": "shared", "instances": None, "optimizer": "none", "precision": "FP32"},
         ):
-            loaded = switching.set("a", changes)
+            loaded = change_live(context, "a", changes)
             assert loaded is not None
     assert seen.failures == []
     assert len(seen.answers) > 100
     assert set(seen.answers) == {2.0}
     assert loaded.revision == 5
-    assert folders(serving) & {"a", "a.next"} == {"a"}
+    assert folders(context) & {"a", "a.next"} == {"a"}
 
 
-def test_an_upgrade_moves_every_client_and_a_roll_back_moves_them_back(serving: Serving, tmp_path: Path) -> None:
-    manager, switching = serving.manager, Switching(serving)
-    manager.import_package(single(tmp_path / "one", scaled(3.0), name="b"))
-    serving.load("b")
-    with under_load(serving, "b") as seen:
-        switching.upgrade("b", single(tmp_path / "two", scaled(5.0), name="whatever"))
-        assert float(serving_answer(serving, "b")) == 5.0
-        switching.roll_back("b")
-        assert float(serving_answer(serving, "b")) == 3.0
-        switching.roll_back("b", 2)
+def test_an_upgrade_moves_every_client_and_a_roll_back_moves_them_back(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "one", scaled(3.0), name="b"))
+    load(context, "b")
+    with under_load(context, "b") as seen:
+        upgrade(context, "b", single(tmp_path / "two", scaled(5.0), name="whatever"))
+        assert float(serving_answer(context, "b")) == 5.0
+        rollback(context, "b")
+        assert float(serving_answer(context, "b")) == 3.0
+        rollback(context, "b", 2)
         time.sleep(0.3)  # an answer from before it may still be on its way
     assert seen.failures == []
     assert set(seen.answers) == {3.0, 5.0}
     assert seen.answers[-1] == 5.0
-    history = manager.catalogue.history("b")
+    history = context.catalogue.history("b")
     assert [(each.number, each.current) for each in history] == [(2, True), (1, False)]
     with pytest.raises(NotFoundError, match="has no revision 9"):
-        switching.roll_back("b", 9)
+        rollback(context, "b", 9)
 
 
-def test_what_does_not_prove_itself_is_never_seen(serving: Serving, tmp_path: Path) -> None:
-    manager, switching = serving.manager, Switching(serving)
-    manager.import_package(single(tmp_path / "one", scaled(7.0), name="c"))
-    serving.load("c")
-    before = manager.show("c")
+def test_what_does_not_prove_itself_is_never_seen(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "one", scaled(7.0), name="c"))
+    load(context, "c")
+    before = show(context, "c")
     bad = single(tmp_path / "two", scaled(9.0), name="c")
     save_npz(bad / "o.npz", {"y": np.zeros((2, WIDTH), np.float32)})
     text = (bad / "package.yaml").read_text().replace("{inputs: i.npz}", "{inputs: i.npz, outputs: o.npz}")
     (bad / "package.yaml").write_text(text)
-    with under_load(serving, "c") as seen:
+    with under_load(context, "c") as seen:
         with pytest.raises(
             ServerError, match="does not prove itself, so the old one serves on: its answer to the sample"
         ):
-            switching.upgrade("c", bad)
+            upgrade(context, "c", bad)
         with pytest.raises(RuleError):
-            switching.set("c", {"max_batch_size": 1000})
+            change_live(context, "c", {"max_batch_size": 1000})
     assert seen.failures == []
     assert set(seen.answers) == {7.0}
-    after = manager.show("c")
+    after = show(context, "c")
     assert (after.digest, after.status, after.revision, after.pending) == (before.digest, "loaded", 1, False)
-    assert folders(serving) & {"c", "c.next"} == {"c"}
+    assert folders(context) & {"c", "c.next"} == {"c"}
 
 
-def test_nan_is_never_seen(serving: Serving, tmp_path: Path) -> None:
-    serving.manager.import_package(single(tmp_path / "one", scaled(8.0), name="d"))
-    serving.load("d")
-    with under_load(serving, "d") as seen, pytest.raises(ServerError, match="NaN"):
-        Switching(serving).upgrade("d", single(tmp_path / "two", logarithm(), name="d"))
+def test_nan_is_never_seen(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "one", scaled(8.0), name="d"))
+    load(context, "d")
+    with under_load(context, "d") as seen, pytest.raises(ServerError, match="NaN"):
+        upgrade(context, "d", single(tmp_path / "two", logarithm(), name="d"))
     assert seen.failures == []
     assert set(seen.answers) == {8.0}
 
 
-def test_a_cascade_moves_in_one_step(serving: Serving, tmp_path: Path) -> None:
-    manager, switching = serving.manager, Switching(serving)
-    manager.import_package(cascade(tmp_path / "one", scaled(2.0, result="m"), scaled(3.0, source="m"), name="e"))
-    serving.load("e")
-    with under_load(serving, "e") as seen:
-        switching.upgrade("e", cascade(tmp_path / "two", scaled(5.0, result="m"), scaled(7.0, source="m"), name="e"))
-        switching.set("e", {"max_batch_size": 2})
-        switching.roll_back("e", 1)
+def test_a_cascade_moves_in_one_step(context: Context, tmp_path: Path) -> None:
+    import_package(context, cascade(tmp_path / "one", scaled(2.0, result="m"), scaled(3.0, source="m"), name="e"))
+    load(context, "e")
+    with under_load(context, "e") as seen:
+        upgrade(context, "e", cascade(tmp_path / "two", scaled(5.0, result="m"), scaled(7.0, source="m"), name="e"))
+        change_live(context, "e", {"max_batch_size": 2})
+        rollback(context, "e", 1)
     assert seen.failures == []
     assert set(seen.answers) == {6.0, 35.0}  # never 2 × 7 or 5 × 3
-    current = manager.catalogue.revision("e")
+    current = context.catalogue.revision("e")
     assert current is not None
-    of_e = manager.catalogue.models_ever("e")
-    assert folders(serving) & of_e == {model.name for model in current.models}
-    with serving.client() as client:
+    of_e = context.catalogue.models_ever("e")
+    assert folders(context) & of_e == {model.name for model in current.models}
+    with connect(context) as client:
         ready = {state.name for state in client.index() if state.state == "READY"}
     assert ready & of_e == {model.name for model in current.models}

@@ -17,66 +17,78 @@ import tritonpm.client
 from tests.support.load import under_load
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import single
+from tests.support.workspaces import opened
 from tritonpm.catalogue import leases
 from tritonpm.core.errors import BusyError, NotFoundError, UsageError
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.switch import Switching
+from tritonpm.operations.context import Context
+from tritonpm.operations.history import prune
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.list import packages
+from tritonpm.operations.load import load
+from tritonpm.operations.remove import remove
+from tritonpm.operations.rename import rename
+from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.set import change
+from tritonpm.operations.show import show
+from tritonpm.operations.unload import unload
+from tritonpm.operations.upgrade import upgrade
+from tritonpm.operations.usage import projects, release, use
 
 X = np.arange(8, dtype=np.float32).reshape(2, WIDTH)
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Manager:
+def context(tmp_path: Path) -> Context:
     init(tmp_path / "workspace")
-    opened = Manager.open(tmp_path / "workspace")
+    opened = opened(tmp_path / "workspace")
     opened.import_package(single(tmp_path / "in", scaled(2.0)))
     return opened
 
 
-def test_a_used_package_is_neither_changed_nor_removed_nor_pruned(manager: Manager) -> None:
-    manager.use("p", "LINE-3", 60)
-    manager.use("p", "LINE-4", 60)
-    assert manager.packages()[0].used_by == ("LINE-3", "LINE-4")
-    assert manager.show("p").used_by == ("LINE-3", "LINE-4")
+def test_a_used_package_is_neither_changed_nor_removed_nor_pruned(context: Context) -> None:
+    use(context, "p", "LINE-3", 60)
+    use(context, "p", "LINE-4", 60)
+    assert packages(context.catalogue)[0].used_by == ("LINE-3", "LINE-4")
+    assert show(context, "p").used_by == ("LINE-3", "LINE-4")
     for refused in (
-        lambda: manager.change("p", {"mode": "performance"}),
-        lambda: manager.remove("p"),
-        lambda: manager.rename("p", "q"),
-        lambda: manager.prune("p", 1),
+        lambda: change(context, "p", {"mode": "performance"}),
+        lambda: remove(context, "p"),
+        lambda: rename(context, "p", "q"),
+        lambda: prune(context, "p", 1),
     ):
         with pytest.raises(BusyError, match="in use by LINE-3, LINE-4"):
             refused()
-    manager.release("p", "LINE-3")
-    manager.release("p", "LINE-4")
-    manager.change("p", {"mode": "performance"})
-    manager.remove("p")
-    assert manager.projects() == []
+    release(context, "p", "LINE-3")
+    release(context, "p", "LINE-4")
+    change(context, "p", {"mode": "performance"})
+    remove(context, "p")
+    assert projects(context) == []
 
 
 def test_a_lease_runs_out_and_no_clock_that_can_be_set_counts(
-    manager: Manager, monkeypatch: pytest.MonkeyPatch
+    context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manager.use("p", "LINE-3", 60)
+    use(context, "p", "LINE-3", 60)
     start = leases.now()
     monkeypatch.setattr(time, "time", lambda: 0.0)
-    assert len(manager.projects()) == 1
+    assert len(projects(context)) == 1
     monkeypatch.setattr(leases, "now", lambda: start + 61)
-    assert manager.projects() == []
-    manager.use("p", "LINE-3", 60)
+    assert projects(context) == []
+    use(context, "p", "LINE-3", 60)
     monkeypatch.setattr(leases, "boot", lambda: "another start of the machine")
-    assert manager.projects() == []
+    assert projects(context) == []
 
 
 @pytest.mark.parametrize(("project", "ttl"), [("", 60), (" ", 60), ("a\nb", 60), ("x" * 201, 60), ("p", 0), ("p", 1e9)])
-def test_leases_that_make_no_sense(manager: Manager, project: str, ttl: float) -> None:
+def test_leases_that_make_no_sense(context: Context, project: str, ttl: float) -> None:
     with pytest.raises(UsageError):
-        manager.use("p", project, ttl)
+        use(context, "p", project, ttl)
 
 
-def test_a_package_that_is_not_there_cannot_be_used(manager: Manager) -> None:
+def test_a_package_that_is_not_there_cannot_be_used(context: Context) -> None:
     with pytest.raises(NotFoundError, match="no package 'x'"):
-        manager.use("x", "LINE-3", 60)
+        use(context, "x", "LINE-3", 60)
 
 
 @settings(deadline=None, max_examples=20)
@@ -86,26 +98,26 @@ def test_users_are_those_who_took_and_did_not_release(
 ) -> None:
     root = tmp_path_factory.mktemp("leases")
     init(root)
-    manager = Manager.open(root)
-    manager.import_package(single(root / "in", scaled(2.0)))
+    context = opened(root)
+    import_package(context, single(root / "in", scaled(2.0)))
     held: set[tuple[str, str]] = set()
     for project, holder, take in steps:
         if take:
-            manager.use("p", project, 60, holder)
+            use(context, "p", project, 60, holder)
             held.add((project, holder))
         else:
-            assert manager.release("p", project, holder) is ((project, holder) in held)
+            assert release(context, "p", project, holder) is ((project, holder) in held)
             held.discard((project, holder))
-        assert {each.project for each in manager.projects()} == {project for project, _ in held}
+        assert {each.project for each in projects(context)} == {project for project, _ in held}
 
 
 @pytest.fixture
-def serving(manager: Manager) -> Iterator[Serving]:
-    found = Serving(manager)
-    found.serve(None, detach=True, timeout=60, standard_ports=False)
-    found.load("p")
-    yield found
-    found.stop(15)
+def context(context: Context) -> Iterator[Context]:
+    found = context
+    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    load(found, "p")
+    yield context
+    stop(context, 15)
 
 
 CLIENT = """
@@ -122,38 +134,37 @@ with tritonpm.client.use("p", project="LINE-3", workspace=sys.argv[1], ttl=1.5, 
 
 
 @pytest.mark.server
-def test_two_real_clients_use_a_package_and_a_live_switch_goes_unnoticed(serving: Serving, tmp_path: Path) -> None:
-    manager = serving.manager
-    root = str(manager.workspace.root)
+def test_two_real_clients_use_a_package_and_a_live_switch_goes_unnoticed(context: Context, tmp_path: Path) -> None:
+    root = str(context.workspace.root)
     other = subprocess.Popen([sys.executable, "-c", CLIENT, root], stdout=subprocess.PIPE, text=True)
     try:
         assert other.stdout is not None
         assert other.stdout.readline() == "0\n"
         with tritonpm.client.use("p", project="LINE-4", workspace=root) as model:
             assert np.array_equal(model.infer({"x": X})["y"], 2 * X)
-            assert manager.packages()[0].used_by == ("LINE-3", "LINE-4")
+            assert packages(context.catalogue)[0].used_by == ("LINE-3", "LINE-4")
             with pytest.raises(BusyError, match=r"in use by LINE-3, LINE-4.*--force"):
-                serving.unload("p")
-            Switching(serving).upgrade("p", single(tmp_path / "new", scaled(3.0)))
+                unload(context, "p")
+            upgrade(context, "p", single(tmp_path / "new", scaled(3.0)))
             assert np.array_equal(model.infer({"x": X})["y"], 3 * X)
         time.sleep(2.0)  # longer than the other's lease: it renews it
-        assert manager.packages()[0].used_by == ("LINE-3",)
+        assert packages(context.catalogue)[0].used_by == ("LINE-3",)
         assert other.poll() is None
     finally:
         other.kill()
         other.wait()
     deadline = time.monotonic() + 10
-    while manager.projects() and time.monotonic() < deadline:
+    while projects(context) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert manager.projects() == []  # the dead client's lease has run out
-    serving.unload("p")
+    assert projects(context) == []  # the dead client's lease has run out
+    unload(context, "p")
 
 
 @pytest.mark.server
-def test_clients_that_said_nothing_are_seen_by_what_they_send(serving: Serving) -> None:
-    with under_load(serving, "p", clients=1):
+def test_clients_that_said_nothing_are_seen_by_what_they_send(context: Context) -> None:
+    with under_load(context, "p", clients=1):
         with pytest.raises(BusyError, match="clients that are not registered"):
-            serving.unload("p")
+            unload(context, "p")
         with pytest.raises(BusyError, match="change it with `tritonpm set --live`"):
-            serving.manager.change("p", {"mode": "performance"})
-    serving.unload("p", force=True)
+            change(context, "p", {"mode": "performance"})
+    unload(context, "p", force=True)

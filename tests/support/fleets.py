@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
+
 from tests.support.load import ONES
 from tritonpm.core.errors import TritonpmError
 from tritonpm.fleet.context import Access, Server
@@ -17,8 +20,6 @@ from tritonpm.fleet.waves import Pace
 from tritonpm.operations.fleet import servers as fleets
 from tritonpm.operations.fleet.roll_out import Rolling
 from tritonpm.operations.fleet.servers import Fleet
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from tests.support.models import WIDTH
 from tritonpm.core.errors import TritonpmError
-from tritonpm.operations.serving import Serving
+from tritonpm.operations.context import Context
+from tritonpm.operations.server import connect, own_server
 from tritonpm.triton.client import Client
 
 ONES = {"x": np.ones((1, WIDTH), np.float32)}
@@ -25,12 +26,12 @@ class Load:
 
 
 @contextmanager
-def under_load(serving: Serving, model: str, clients: int = 4) -> Iterator[Load]:
+def under_load(context: Context, model: str, clients: int = 4) -> Iterator[Load]:
     seen, stop = Load(), threading.Event()
 
     def work() -> None:
-        assert serving.server is not None
-        with Client(serving.server.grpc, protocol="grpc") as client:
+        assert own_server(context) is not None
+        with Client(own_server(context).grpc, protocol="grpc") as client:
             while not stop.is_set():
                 try:
                     seen.answers.append(float(next(iter(client.infer(model, ONES).values()))[0, 0]))
@@ -48,6 +49,6 @@ def under_load(serving: Serving, model: str, clients: int = 4) -> Iterator[Load]
             thread.join()
 
 
-def serving_answer(serving: Serving, model: str) -> float:
-    with serving.client() as client:
+def serving_answer(context: Context, model: str) -> float:
+    with connect(context) as client:
         return float(client.infer(model, ONES)["y"][0, 0])

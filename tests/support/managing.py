@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from tritonpm.operations.manager import Manager
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.upkeep import drift
+from tests.support.workspaces import opened
+from tritonpm.operations.context import Context
+from tritonpm.operations.drift import drift
+from tritonpm.operations.list import packages
+from tritonpm.operations.local_repository import changing
+from tritonpm.operations.optimize.jobs import choose, start, watch
+from tritonpm.operations.server import connect
 from tritonpm.repository.config import REVISION
-from tritonpm.triton.client import Client, Connection
+from tritonpm.triton.client import Connection
 
 
-def optimised(manager: Manager, name: str, **changes: object) -> None:
-    manager.optimising.choose(name, changes)
-    job = manager.optimising.start(name)
+def optimised(context: Context, name: str, **changes: object) -> None:
+    job = start(context, name, choose(context, name, changes))
     assert job is not None
-    manager.optimising.watched(job.id)
+    watch(context, job.id)
 
 
-def consistent(manager: Manager) -> None:
+def consistent(context: Context) -> None:
     """Catalogue, repository, blobs and staging say the same."""
-    with manager.changing("look"):
+    with changing(context, "look"):
         pass
-    published = {model.name: model for revision in manager.catalogue.published() for model in revision.models}
-    folders = {path.name: path for path in manager.workspace.repository.iterdir()}
+    published = {model.name: model for revision in context.catalogue.published() for model in revision.models}
+    folders = {path.name: path for path in context.workspace.repository.iterdir()}
     assert set(folders) == set(published)
     for name, model in published.items():
         assert {f.path for f in model.files} == {
@@ -34,29 +35,21 @@ def consistent(manager: Manager) -> None:
         config = next(f.text for f in model.files if f.path == "config.pbtxt")
         assert (folders[name] / "config.pbtxt").read_text() == config
         assert REVISION in (config or "")
-    for digest in manager.catalogue.referenced_blobs():
-        manager.blobs.verify(digest)
-    assert manager.catalogue.open_intents() == []
-    assert list(manager.workspace.staging.iterdir()) == []
-    assert {p.stem for p in manager.workspace.records.glob("*.json")} == {e.name for e in manager.packages()}
+    for digest in context.catalogue.referenced_blobs():
+        context.blobs.verify(digest)
+    assert context.catalogue.open_intents() == []
+    assert list(context.workspace.staging.iterdir()) == []
+    assert {p.stem for p in context.workspace.records.glob("*.json")} == {e.name for e in packages(context.catalogue)}
 
 
-class Impatient(Serving):
-    """Short time limits: what hangs is given up soon."""
-
-    @contextmanager
-    def client(self, protocol: str = "http", *, load_timeout: float = 3.0) -> Iterator[Client]:
-        with super().client(protocol, load_timeout=min(3.0, load_timeout)) as client:
-            yield client
+def impatient(root: Path, url: str) -> Context:
+    """A workspace whose server is given up soon where it hangs."""
+    return opened(root, server=Connection(url, timeout=0.5))
 
 
-def impatient(root: Path, url: str) -> Serving:
-    return Impatient(Manager.open(root, server=Connection(url, timeout=0.5)))
-
-
-def agreed(serving: Serving) -> list[str]:
-    with serving.client() as client:
-        return drift(serving.manager, client)
+def agreed(context: Context) -> list[str]:
+    with connect(context) as client:
+        return drift(context, client)
 
 
 def said(actions: object) -> list[tuple[str, str]]:

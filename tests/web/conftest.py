@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from tests.support.page import Site, Start
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
+from tests.support.workspaces import opened
+from tritonpm.operations.init import init
+from tritonpm.operations.serve import serve, stop
 from tritonpm.web.running import Page
 from tritonpm.web.security import Access, access
 
@@ -43,7 +44,7 @@ def site(start: Start) -> Site:
 def live(start: Start) -> Iterator[Site]:
     """A page whose workspace runs a Triton."""
     found = start()
-    serving = Serving(Manager.open(found.root))
-    serving.serve(None, detach=True, timeout=60, standard_ports=False)
-    yield found
-    serving.stop(15)
+    context = opened(found.root)
+    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    yield context
+    stop(context, 15)

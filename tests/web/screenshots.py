@@ -12,9 +12,16 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 from tests.support.browser import chromium, detecting, opened
+from tests.support.workspaces import publish
 from tritonpm.core.errors import TritonpmError
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
+from tritonpm.operations.context import Context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.infer import infer
+from tritonpm.operations.init import init
+from tritonpm.operations.optimize.jobs import ensure
+from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.set import change
+from tritonpm.operations.usage import use
 from tritonpm.web.running import Page as Served
 from tritonpm.web.security import access
 
@@ -26,31 +33,30 @@ WATCHED = 60.0  # seconds of load that the monitor shows
 WINDOW = {"width": 1280, "height": 640}
 
 
-def filled(serving: Serving, folder: Path) -> None:
+def filled(context: Context, folder: Path) -> None:
     """Packages in several states, used by projects."""
-    manager = serving.manager
     for name in EXAMPLES:
-        manager.import_package(ROOT / "examples" / "packages" / f"{name}.zip")
-        serving.load(name)
-    manager.import_package(detecting(folder / "bolts"), changes={"optimizer": "openvino", "precision": "FP16"})
-    manager.optimising.ensure("bolts")
-    manager.publish("bolts")
-    manager.import_package(detecting(folder / "nuts", "nuts"))
-    manager.change("digits-cascade", {"precision": "FP16", "optimizer": "openvino"}, live=True)
-    serving.load("digits-cascade")
+        import_package(context, ROOT / "examples" / "packages" / f"{name}.zip")
+        load(context, name)
+    import_package(context, detecting(folder / "bolts"), changes={"optimizer": "openvino", "precision": "FP16"})
+    ensure(context, "bolts")
+    publish(context, "bolts")
+    import_package(context, detecting(folder / "nuts", "nuts"))
+    change(context, "digits-cascade", {"precision": "FP16", "optimizer": "openvino"}, live=True)
+    load(context, "digits-cascade")
     for name, project in (("digits", "LINE-3"), ("digits-cascade", "LINE-3"), ("digits-cascade", "LINE-7")):
-        manager.use(name, project, 3600)
+        use(context, name, project, 3600)
 
 
 @contextmanager
-def load(serving: Serving) -> Iterator[None]:
+def load(context: Context) -> Iterator[None]:
     """Clients that ask now more, now less."""
     stop = threading.Event()
 
     def ask(name: str, pause: float) -> None:
         while not stop.wait(pause * (1 + time.monotonic() % 20 / 10)):
             with suppress(TritonpmError):
-                serving.infer(name, None, None)
+                infer(context, name, None, None)
 
     threads = [
         threading.Thread(target=ask, args=(name, pause)) for name, pause in zip(EXAMPLES, (0.02, 0.05), strict=True)
@@ -104,15 +110,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tritonpm pictures ") as folder:
         root = Path(folder) / "workspace"
         init(root)
-        serving = Serving(Manager.open(root))
-        serving.serve(None, detach=True, timeout=60, standard_ports=False)
+        context = opened(root)
+        serve(context, None, detach=True, timeout=60, standard_ports=False)
         try:
-            filled(serving, Path(folder))
+            filled(context, Path(folder))
             page = Served(root, None, "127.0.0.1", 0, access("127.0.0.1"))
-            with page.running(), load(serving), chromium() as browser:
+            with page.running(), load(context), chromium() as browser:
                 pictures(browser, page.url)
         finally:
-            serving.stop(15)
+            stop(context, 15)
 
 
 if __name__ == "__main__":

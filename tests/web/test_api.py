@@ -22,9 +22,8 @@ from tests.support.models import WIDTH, scaled
 from tests.support.networks import dense
 from tests.support.packages import cascade, single
 from tests.support.page import API, DEADLINE, Site, Start, zipped
+from tests.support.workspaces import opened
 from tritonpm.core.tensors import save_npz
-from tritonpm.operations.manager import Manager
-from tritonpm.operations.serving import Serving
 from tritonpm.web.security import Access
 
 
@@ -39,14 +38,14 @@ def test_a_package_comes_in_is_changed_and_goes(site: Site, tmp_path: Path) -> N
     assert "package.yaml" in zipfile.ZipFile(io.BytesIO(exported.content)).namelist()
     assert site.http.delete(f"{API}/packages/b").status_code == 204
     assert site.get("/packages")["total"] == 0
-    assert list(Manager.open(site.root).workspace.staging.iterdir()) == []
+    assert list(opened(site.root).workspace.staging.iterdir()) == []
 
 
 def test_the_api_says_the_same_as_the_manager(site: Site, tmp_path: Path) -> None:
     site.done(site.upload(zipped(tmp_path / "in", scaled(11.0), "same")))
     import msgspec
 
-    told = msgspec.to_builtins(Manager.open(site.root).show("same"))
+    told = msgspec.to_builtins(opened(site.root).show("same"))
     assert site.get("/packages/same") == json.loads(msgspec.json.encode(told))
 
 
@@ -68,7 +67,7 @@ def test_what_is_no_package_is_refused_and_leaves_nothing(
     else:
         assert response.status_code == status
         assert said in response.json()["detail"]
-    assert list(Manager.open(site.root).workspace.staging.iterdir()) == []
+    assert list(opened(site.root).workspace.staging.iterdir()) == []
 
 
 def test_no_file_name_leads_out_of_the_quarantine(site: Site, tmp_path: Path) -> None:
@@ -170,7 +169,7 @@ def test_int8_is_calibrated_on_what_is_handed_in(site: Site, tmp_path: Path) -> 
     for name, status in (("x.exe", 422), ("x.zip", 422)):
         wrong = site.http.post(f"{API}/packages/eight/calibration", params={"filename": name}, content=b"PK")
         assert (wrong.status_code, len(site.get("/packages/eight")["settings"]["calibration"])) == (status, 3)
-    assert list(Manager.open(site.root).workspace.staging.iterdir()) == []
+    assert list(opened(site.root).workspace.staging.iterdir()) == []
 
 
 def calibrated(site: Site, file: Path) -> list[str]:
@@ -184,7 +183,7 @@ def test_a_file_is_inspected_and_nothing_is_kept(site: Site, tmp_path: Path) -> 
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     wrong = site.http.post(f"{API}/inspections", params={"filename": "broken.onnx"}, content=b"no model")
     assert wrong.status_code == 422
-    assert list(Manager.open(site.root).workspace.staging.iterdir()) == []
+    assert list(opened(site.root).workspace.staging.iterdir()) == []
 
 
 def test_projects_are_named_before_anything_goes(site: Site, tmp_path: Path) -> None:
@@ -233,15 +232,15 @@ def test_events_tell_what_others_do_also_after_another_catalogue(start: Start, t
     fresh = start()
     # With snapshots there is always something that ends the listening.
     with listening(fresh, "?snapshots=true") as heard:
-        Manager.open(fresh.root).import_package(single(tmp_path / "in", scaled(18.0), "elsewhere"))
+        opened(fresh.root).import_package(single(tmp_path / "in", scaled(18.0), "elsewhere"))
         until(lambda: "event: packages" in heard)
         time.sleep(1.1)  # until the watcher has seen all of it
         heard.clear()
-        assert Manager.open(fresh.root).rebuild() == ["elsewhere"]
+        assert opened(fresh.root).rebuild() == ["elsewhere"]
         until(lambda: "event: packages" in heard)
         time.sleep(1.1)
         heard.clear()
-        Manager.open(fresh.root).rename("elsewhere", "here")
+        opened(fresh.root).rename("elsewhere", "here")
         until(lambda: "event: packages" in heard)
         until(lambda: "event: snapshot" in heard)
     assert [each["name"] for each in fresh.get("/packages")["items"]] == ["here"]
@@ -253,7 +252,7 @@ def test_users_are_named(live: Site, tmp_path: Path) -> None:
     live.done(live.post("/packages/shared/load"))
     assert live.get("/packages/shared/users") == []
     live.http.put(f"{API}/packages/shared/projects/LINE-7", json={"ttl": 60}).raise_for_status()
-    with under_load(Serving(Manager.open(live.root)), "shared", clients=1) as seen:
+    with under_load(opened(live.root), "shared", clients=1) as seen:
         until(lambda: seen.answers)
         project, clients = live.get("/packages/shared/users")
         changes = {"changes": {"mode": "performance"}, "live": True, "unused": True}
@@ -363,4 +362,4 @@ def test_too_much_is_refused(start: Start, tmp_path: Path) -> None:
     streamed = small.http.post(f"{API}/packages", params={"filename": "large.zip"}, content=chunks())  # type: ignore[arg-type]
     assert streamed.status_code == 413
     assert streamed.json()["detail"] == "no more than 100 bytes can be sent here"
-    assert list(Manager.open(small.root).workspace.staging.iterdir()) == []
+    assert list(opened(small.root).workspace.staging.iterdir()) == []

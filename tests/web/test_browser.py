@@ -16,9 +16,8 @@ from tests.support.models import WIDTH, scaled
 from tests.support.networks import dense
 from tests.support.page import Site, zipped
 from tritonpm.core.tensors import save_npz
-from tritonpm.operations.manager import Manager
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.upkeep import serves
+from tritonpm.operations.context import Context
+from tritonpm.triton.served_revision import serves
 from tritonpm.web.language import NAMES
 
 pytestmark = pytest.mark.server
@@ -28,7 +27,7 @@ expect.set_options(timeout=DEADLINE)
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as found:
-        yield found
+        yield context
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +40,11 @@ def bolts(live: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
     return live
 
 
-def manager(site: Site) -> Manager:
-    return Manager.open(site.root)
+def context(site: Site) -> Context:
+    return opened(site.root)
 
 
-def serving(site: Site) -> Serving:
+def context(site: Site) -> Context:
     return Serving(manager(site))
 
 

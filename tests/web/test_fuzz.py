@@ -15,7 +15,9 @@ from schemathesis.schemas import APIOperation
 from tests.support.models import scaled
 from tests.support.packages import cascade, single
 from tests.support.page import API, Site, Start
-from tritonpm.operations.manager import Manager
+from tests.support.workspaces import opened
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.verify import verify
 from tritonpm.web.security import Access
 
 EXAMPLES = 8  # of each operation, and of each way to write it
@@ -28,9 +30,9 @@ def known(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """A page that lets a client ask as often as it likes, with packages that are asked for by name."""
     folder = tmp_path_factory.mktemp("in")
     site = start(Access(changes=1e6, burst=1e6))
-    manager = Manager.open(site.root)
-    manager.import_package(single(folder / "one", scaled(2.0), "one"))
-    manager.import_package(cascade(folder / "two", scaled(2.0, result="m"), scaled(3.0, source="m"), "two"))
+    context = opened(site.root)
+    import_package(context, single(folder / "one", scaled(2.0), "one"))
+    import_package(context, cascade(folder / "two", scaled(2.0, result="m"), scaled(3.0, source="m"), "two"))
     return site
 
 
@@ -80,8 +82,8 @@ def sent(site: Site, operation: APIOperation[Any, Any, Any, Any], mode: Generati
 
 
 def test_what_was_sent_left_the_workspace_whole(known: Site) -> None:
-    manager = Manager.open(known.root)
-    assert manager.verify() == []
+    context = opened(known.root)
+    assert verify(context) == []
     for operation in known.get("/operations"):
         ended = known.ended(operation)
         assert (ended["problem"] or {}).get("status") != 500, ended

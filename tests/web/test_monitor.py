@@ -15,10 +15,9 @@ from tests.support.fake_nvml import build, variables
 from tests.support.load import under_load
 from tests.support.models import scaled
 from tests.support.page import Site, zipped
+from tests.support.workspaces import opened
 from tritonpm.hardware.nvml import Gpus, GpuSample, Mig
-from tritonpm.operations.manager import Manager
 from tritonpm.operations.monitor.snapshot import MachineLoad, PackageLoad, ServerLoad, Snapshot
-from tritonpm.operations.serving import Serving
 from tritonpm.triton.rates import Rates
 from tritonpm.web.observed import history
 
@@ -48,7 +47,7 @@ def test_figures_are_columns_with_gaps() -> None:
 def test_a_load_is_in_the_history_and_in_the_table(live: Site, tmp_path: Path) -> None:
     live.done(live.upload(zipped(tmp_path / "in", scaled(31.0), "watched")))
     live.done(live.post("/packages/watched/load"))
-    with under_load(Serving(Manager.open(live.root)), "watched", clients=1):
+    with under_load(opened(live.root), "watched", clients=1):
         deadline = time.monotonic() + 30
         while not any(live.get("/monitor/history")["series"].get("package/watched/requests_per_second", [0])[-1:]):
             assert time.monotonic() < deadline
@@ -98,7 +97,7 @@ def measured(url: str, language: str) -> str:
 
 
 def test_without_its_catalogue_the_monitor_goes_on(site: Site) -> None:
-    database = Manager.open(site.root).workspace.database
+    database = opened(site.root).workspace.database
     content, last = database.read_bytes(), site.get("/monitor/history")["numbers"][-1]
     database.write_bytes(b"rotten" * 1000)
     try:

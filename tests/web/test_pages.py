@@ -14,9 +14,10 @@ from tests.support.models import scaled
 from tests.support.packages import cascade
 from tests.support.page import API, Site, Start, zipped
 from tests.support.sentences import sentences
+from tests.support.workspaces import opened
 from tritonpm.catalogue import Catalogue, Summary
+from tritonpm.operations.context import Context
 from tritonpm.operations.list import PackageView
-from tritonpm.operations.manager import Manager
 from tritonpm.web.language import NAMES, language, negotiated
 from tritonpm.web.listing import SORTS, Query, page_of
 
@@ -161,8 +162,8 @@ def view(name: str, device: str) -> PackageView:
 def test_two_thousand_packages_are_a_page_of_fifty(start: Start, tmp_path: Path) -> None:
     many = start()
     many.done(many.upload(zipped(tmp_path / "in", scaled(3.0), "first")))
-    manager = Manager.open(many.root)
-    copies(manager, 1999)
+    context = opened(many.root)
+    copies(context, 1999)
     page = many.get("/packages", params={"sort": "-name", "page": 2})
     assert (page["total"], len(page["items"])) == (2000, 50)
     text = many.http.get("/packages", params={"q": "copy-1"}).text
@@ -171,12 +172,12 @@ def test_two_thousand_packages_are_a_page_of_fifty(start: Start, tmp_path: Path)
     assert rows.lstrip().startswith('<div id="listing"')
 
 
-def copies(manager: Manager, count: int) -> None:
+def copies(context: Context, count: int) -> None:
     """So many packages more, of one content: what they hold is not looked at."""
     from dataclasses import replace
 
-    record = manager.catalogue.get("first")
-    catalogue: Catalogue = manager.catalogue
+    record = context.catalogue.get("first")
+    catalogue: Catalogue = context.catalogue
     summary: Summary = record.summary
     with catalogue._database.transaction():
         for number in range(count):

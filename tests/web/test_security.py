@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from tests.support.models import scaled
 from tests.support.page import API, Site, Start, zipped
+from tests.support.workspaces import opened
 from tritonpm.core.errors import UsageError
-from tritonpm.operations.manager import Manager
+from tritonpm.operations.usage import use
 from tritonpm.web.problems import shown
 from tritonpm.web.security import Access, Buckets, access, given_token, host_name, is_loopback
 
@@ -117,10 +118,10 @@ def test_what_users_write_never_becomes_markup(site: Site, tmp_path: Path) -> No
         f"{API}/packages", params={"filename": "x.zip"}, content=zipped(tmp_path / "i", scaled(41.0), "m").read_bytes()
     )
     evil = "<img src=x onerror=alert(1)>\"'&"
-    manager = Manager.open(site.root)
+    context = opened(site.root)
     wait_for(site, "m")
-    manager.use("m", evil, 60)
-    manager.catalogue.set_status("m", "failed", f"{evil} {{{{7*7}}}}")
+    use(context, "m", evil, 60)
+    context.catalogue.set_status("m", "failed", f"{evil} {{{{7*7}}}}")
     for path in (
         "/packages",
         "/packages/m",

@@ -13,6 +13,8 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 
 from tests.support.load import under_load
 from tests.support.models import scaled
@@ -21,10 +23,8 @@ from tests.support.waiting import until
 from tritonpm.core.errors import UsageError
 from tritonpm.hardware.load import MachineUse, machine_use
 from tritonpm.hardware.nvml import GpuProcess, Gpus, GpuSample, Mig
-from tritonpm.operations.manager import Manager, init
 from tritonpm.operations.monitor.snapshot import Look, PackageLoad, ServerLoad, Snapshot, compose, grouped, on_gpus
 from tritonpm.operations.monitor.watch import Monitor, Ring
-from tritonpm.operations.serving import Serving
 from tritonpm.triton.metrics import Counters
 from tritonpm.triton.processes import ProcessUse
 

@@ -16,6 +16,8 @@ import numpy as np
 import psutil
 import pytest
 from onnx import TensorProto, helper
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 
 from tests.support.models import scaled
 from tests.support.packages import cascade
@@ -23,9 +25,7 @@ from tritonpm.cli.main import main
 from tritonpm.core.errors import BusyError, NotFoundError, ServerError, UsageError
 from tritonpm.core.tensors import Array, save_npz
 from tritonpm.operations.doctor import checks
-from tritonpm.operations.manager import Manager, init
 from tritonpm.operations.perf.measure import Performance, Sweep, loads, named
-from tritonpm.operations.serving import Serving
 from tritonpm.perf import tool
 from tritonpm.perf.measurement import Load, Measurement
 from tritonpm.triton.client import Connection

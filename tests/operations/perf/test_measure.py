@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tritonpm.operations.manager import Manager, init
 
 from tests.support.models import scaled
 from tests.support.packages import single
 from tritonpm.operations import autoscale as measuring
-from tritonpm.operations.manager import Manager, init
 from tritonpm.settings.settings import GROWTH
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 
 from tests.support.fake_nvml import build, variables
 from tests.support.load import under_load
@@ -23,8 +25,6 @@ from tests.support.packages import cascade, single
 from tritonpm.cli.main import main
 from tritonpm.core.errors import BusyError, NotFoundError, ServerError, UsageError
 from tritonpm.core.tensors import save_npz
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
 from tritonpm.operations.switch import Switching
 from tritonpm.operations.tune.tune import Tuning, Wish
 from tritonpm.operations.tune.variants import Variants

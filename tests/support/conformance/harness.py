@@ -15,10 +15,17 @@ from typing import Any
 import numpy as np
 
 from tests.support.conformance import onnx_cases
+from tests.support.workspaces import opened
 from tritonpm.core.errors import TritonpmError
 from tritonpm.core.tensors import compare
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
+from tritonpm.operations.context import Context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.load import load
+from tritonpm.operations.remove import remove
+from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.server import connect, own_server
+from tritonpm.operations.unload import unload
 
 # What Triton's protocol or config cannot say, whatever the runtime could do: (the sentence, why it is forced).
 TRITON = (
@@ -44,18 +51,18 @@ class Verdict:
 
 
 @contextmanager
-def serving(scratch: Path | None = None) -> Iterator[Serving]:
+def context(scratch: Path | None = None) -> Iterator[Context]:
     """A fresh workspace with its server."""
     root = Path(tempfile.mkdtemp(prefix="conformance-", dir=scratch))
     try:
         init(root)
-        server = Serving(Manager.open(root))
+        server = opened(root)
         # Servers that start at the same time would all take the usual ports for free.
-        server.serve(None, detach=False, timeout=120, **_free_ports())
+        serve(server, None, detach=False, timeout=120, **_free_ports())
         try:
             yield server
         finally:
-            server.stop(40)
+            stop(server, 40)
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
@@ -69,12 +76,12 @@ def _free_ports() -> dict[str, int]:
             each.close()
 
 
-def alive(server: Serving) -> bool:
+def alive(server: Context) -> bool:
     """Whether the server is still there."""
-    return server.server is not None and server.server.alive
+    return own_server(server) is not None and own_server(server).alive
 
 
-def run(server: Serving, name: str) -> Verdict:
+def run(server: Context, name: str) -> Verdict:
     """Import the case's model, load it, infer over both protocols, compare, and leave nothing behind."""
     try:
         case = onnx_cases.load(name)
@@ -89,22 +96,22 @@ def run(server: Serving, name: str) -> Verdict:
     return _judged(case, answers)
 
 
-def _served(server: Serving, case: onnx_cases.Case) -> Iterator[list[dict[str, Any]]]:
+def _served(server: Context, case: onnx_cases.Case) -> Iterator[list[dict[str, Any]]]:
     """The answers over HTTP and gRPC for each set of inputs."""
-    manager = server.manager
+    manager = server
     with tempfile.TemporaryDirectory(prefix="conformance-model-") as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(case.model.SerializeToString())
-        manager.import_package(path, name="case")
+        import_package(context, path, name="case")
     try:
         # The cases bring their own inputs: made-up ones (the probe) say nothing more.
-        server.load("case", probe=False, timeout=120)
+        load(server, "case", probe=False, timeout=120)
         for protocol in ("http", "grpc"):
-            with server.client(protocol) as client:
+            with connect(server, protocol) as client:
                 yield [client.infer("case", {n: _sent(a) for n, a in given.items()}) for given, _ in case.sets]
     finally:
-        server.unload("case")
-        manager.remove("case")
+        unload(server, "case")
+        remove(context, "case")
 
 
 def _sent(array: Any) -> Any:

@@ -13,12 +13,21 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from tests.support.workspaces import opened
 from tritonpm.catalogue.database import Database
 from tritonpm.core.errors import TritonpmError
 from tritonpm.operations import serving as served
-from tritonpm.operations.manager import Manager
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.switch import Switching
+from tritonpm.operations.context import Context
+from tritonpm.operations.history import prune
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.load import load
+from tritonpm.operations.remove import remove
+from tritonpm.operations.rename import rename
+from tritonpm.operations.rollback import rollback
+from tritonpm.operations.server import own_server
+from tritonpm.operations.set import change, change_live
+from tritonpm.operations.unload import unload
+from tritonpm.operations.upgrade import upgrade
 from tritonpm.triton.client import Client
 
 MOMENT = 0.02  # seconds in which clients are looked for: here are none
@@ -45,40 +54,39 @@ class Outcome:
     struck: bool = False
 
 
-def perform(serving: Serving, what: str, name: str, *told: Any) -> None:
+def perform(context: Context, what: str, name: str, *told: Any) -> None:
     """One operation on one package. Raises TritonpmError."""
-    manager, switching = serving.manager, Switching(serving)
     does: dict[str, Callable[..., object]] = {
-        "import": lambda source: manager.import_package(Path(source), name=name),
-        "set": lambda changes: manager.change(name, changes),
-        "set live": lambda changes: switching.set(name, changes),
-        "upgrade": lambda source: switching.upgrade(name, Path(source)),
-        "roll back": lambda: switching.roll_back(name),
-        "load": lambda: serving.load(name),
-        "unload": lambda force: serving.unload(name, force=force),
-        "rename": lambda other: manager.rename(name, other),
-        "remove": lambda: manager.remove(name),
-        "prune": lambda keep: manager.prune(name, keep),
+        "import": lambda source: import_package(context, Path(source), name=name),
+        "set": lambda changes: change(context, name, changes),
+        "set live": lambda changes: change_live(context, name, changes),
+        "upgrade": lambda source: upgrade(context, name, Path(source)),
+        "roll back": lambda: rollback(context, name),
+        "load": lambda: load(context, name),
+        "unload": lambda force: unload(context, name, force=force),
+        "rename": lambda other: rename(context, name, other),
+        "remove": lambda: remove(context, name),
+        "prune": lambda keep: prune(context, name, keep),
         "mend": manager.mend,
     }
     does[what](*told)
 
 
-def act(serving: Serving, fate: Fate | None, what: str, name: str, *told: Any) -> Outcome:
+def act(context: Context, fate: Fate | None, what: str, name: str, *told: Any) -> Outcome:
     """An operation with its fate; without one it is done in this process."""
     if fate is None:
         try:
-            perform(serving, what, name, *told)
+            perform(context, what, name, *told)
         except TritonpmError as error:
             return Outcome("refused", type(error).__name__, str(error))
         return Outcome("done")
-    return _elsewhere(serving, fate, what, name, *told)
+    return _elsewhere(context, fate, what, name, *told)
 
 
-def _elsewhere(serving: Serving, fate: Fate, what: str, name: str, *told: Any) -> Outcome:
+def _elsewhere(context: Context, fate: Fate, what: str, name: str, *told: Any) -> Outcome:
     ours, theirs = _FORKS.Pipe(duplex=False)
-    victim = serving.server.pid if fate.victim == "server" and serving.server else None
-    arguments = (theirs, serving.manager.workspace.root, fate.moment, victim, what, name, *told)
+    victim = own_server(context).pid if fate.victim == "server" and own_server(context) else None
+    arguments = (theirs, context.workspace.root, fate.moment, victim, what, name, *told)
     process = _FORKS.Process(target=_child, args=arguments, daemon=True)
     process.start()
     theirs.close()
@@ -96,11 +104,11 @@ def _elsewhere(serving: Serving, fate: Fate, what: str, name: str, *told: Any) -
 
 def _child(answer: Connection, root: Path, moment: int, victim: int | None, what: str, name: str, *told: Any) -> None:
     served._MOMENT = MOMENT
-    serving = Serving(Manager.open(root))
+    context = opened(root)
     moments = _Moments(root, moment, victim or os.getpid())
     moments.watch()
     try:
-        perform(serving, what, name, *told)
+        perform(context, what, name, *told)
     except TritonpmError as error:
         outcome = Outcome("refused", type(error).__name__, str(error), moments.left <= 0)
     else:

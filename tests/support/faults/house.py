@@ -15,10 +15,12 @@ import numpy as np
 
 from tests.support.models import WIDTH, logarithm, scaled
 from tests.support.packages import cascade, single
+from tests.support.workspaces import opened
 from tritonpm.catalogue.blobs import digest_of
 from tritonpm.core.errors import NotFoundError
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
+from tritonpm.operations.init import init
+from tritonpm.operations.serve import serve
+from tritonpm.operations.server import connect, own_server
 from tritonpm.package import read
 from tritonpm.settings.settings import Settings
 
@@ -66,9 +68,9 @@ class House:
         self.contents = dict(map(self._named, self.sources.items()))
         self.answers = {**SINGLES, **{name: one * two for name, (one, two) in CASCADES.items()}}
         init(root / "a workspace")
-        self.manager = Manager.open(root / "a workspace")
-        self.repository = self.manager.workspace.repository
-        self.serving = Serving(self.manager)
+        self.manager = opened(root / "a workspace")
+        self.repository = self.context.workspace.repository
+        self.serving = Serving(self.context)
         self.counts: Counter[str] = Counter()
         self.examples = 0
         self.story: list[str] = []
@@ -76,7 +78,7 @@ class House:
         self.serve()
 
     def serve(self) -> None:
-        self.serving.serve(None, detach=True, timeout=60, standard_ports=False)
+        serve(self.context, None, detach=True, timeout=60, standard_ports=False)
 
     @staticmethod
     def _named(source: tuple[str, Path]) -> tuple[str, str]:
@@ -92,15 +94,15 @@ class House:
     # What the catalogue says
 
     def chosen(self, name: str) -> Made:
-        record = self.manager.catalogue.get(name)
+        record = self.context.catalogue.get(name)
         return self._made(record.package.digest, record.settings)
 
     def revisions(self, name: str) -> dict[int, Made]:
-        history = self.manager.catalogue.history(name)
+        history = self.context.catalogue.history(name)
         return {e.number: self._made(e.source.package.digest, e.source.settings) for e in history if e.source}
 
     def current(self, name: str) -> Made | None:
-        number = self.manager.catalogue.get(name).revision
+        number = self.context.catalogue.get(name).revision
         return None if number is None else self.revisions(name)[number]
 
     def _made(self, digest: str, settings: Settings) -> Made:
@@ -110,11 +112,11 @@ class House:
 
     def ready(self) -> set[str]:
         """What can be asked; not by the index, which leaves out what has no folder."""
-        with self.serving.client() as client:
+        with connect(self.context) as client:
             return client.serving()
 
     def served(self, name: str) -> Made | None:
-        with self.serving.client() as client:
+        with connect(self.context) as client:
             try:
                 config, answer = client.config(name), client.infer(name, ONES)["y"]
             except NotFoundError:
@@ -129,31 +131,31 @@ class House:
         """Wait until the server loads and unloads nothing any more, and no job works."""
 
         def moving() -> bool:
-            with self.serving.client() as client:
+            with connect(self.context) as client:
                 return any(state.state in ("LOADING", "UNLOADING") for state in client.index())
 
-        until(lambda: not moving() and not self.manager.catalogue.jobs.busy())
+        until(lambda: not moving() and not self.context.catalogue.jobs.busy())
 
     def kill_server(self) -> None:
-        server = self.serving.server
+        server = own_server(self.context)
         assert server is not None
         os.kill(server.pid, signal.SIGKILL)
 
     def server_gone(self) -> bool:
-        server = self.serving.server
+        server = own_server(self.context)
         return server is None or not server.alive
 
     # What lies on the disk
 
     def models(self, name: str) -> set[str]:
-        revision = self.manager.catalogue.revision(name)
+        revision = self.context.catalogue.revision(name)
         return {model.name for model in revision.models} if revision else set()
 
     def wrong_files(self) -> set[str]:
         """The published models whose folder is not, file for file, what the current revision says."""
         return {
             model.name
-            for revision in self.manager.catalogue.published()
+            for revision in self.context.catalogue.published()
             for model in revision.models
             if self._files(self.repository / model.name) != {f.path: f.blob or f.text for f in model.files}
         }
@@ -167,7 +169,7 @@ class House:
         }
 
     def blobs(self) -> Iterator[Path]:
-        return self.manager.blobs.root.glob("*/*")
+        return self.context.blobs.root.glob("*/*")
 
 
 def is_model(path: Path) -> bool:

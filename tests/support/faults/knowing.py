@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from tests.support.faults.acting import Fate, act
 from tests.support.faults.house import KILL, House, Made, until
+from tests.support.workspaces import opened
 from tritonpm.operations import upkeep
-from tritonpm.operations.manager import Manager
+from tritonpm.operations.serve import load_all_proved
 
 T = TypeVar("T")
 
@@ -115,7 +116,7 @@ class Knowing(RuleBasedStateMachine):
         self.strays: set[str] = set()  # packages of which members may be loaded that nothing needs
         self.foreign: set[str] = set()
 
-    def serving(self) -> list[str]:
+    def context(self) -> list[str]:
         return sorted(name for name, kept in self.kept.items() if kept.served)
 
     def drifts(self, name: str) -> bool:
@@ -133,7 +134,7 @@ class Knowing(RuleBasedStateMachine):
 
     def seen(self, name: str) -> Kept:
         house = self.house
-        wanted = house.manager.catalogue.get(name).wanted
+        wanted = house.context.catalogue.get(name).wanted
         return Kept(house.chosen(name), house.current(name), wanted, house.served(name))
 
     def count(self, what: str, *told: object) -> None:
@@ -175,7 +176,7 @@ class Knowing(RuleBasedStateMachine):
             self.restarted(may)
             return
         self.house.rested()
-        with Manager.open(self.house.manager.workspace.root).changing("look"):
+        with opened(self.house.manager.workspace.root).changing("look"):
             pass
         self.synced(may)
 
@@ -183,13 +184,17 @@ class Knowing(RuleBasedStateMachine):
         house = self.house
         until(house.server_gone)
         house.serve()
-        list(house.serving.load_wanted())
+        list(
+            load_all_proved(
+                house.context,
+            )
+        )
         self.settle(may, Kept.restarted)
 
     def synced(self, may: dict[str, list[Kept | None]]) -> None:
         house = self.house
         house.rested()
-        list(upkeep.sync(house.serving))
+        list(upkeep.sync(house.context))
         self.settle(may, Kept.synced)
 
     def settle(self, may: dict[str, list[Kept | None]], settled: Callable[[Kept], Kept]) -> None:

@@ -1,0 +1,33 @@
+"""Workspaces, opened for as long as a test lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tritonpm.catalogue import Blobs, Catalogue, find
+from tritonpm.core.types import Revision
+from tritonpm.operations.context import Context, Progress, Warn, quiet, unheard
+from tritonpm.operations.local_repository import is_current, restore
+from tritonpm.operations.render import wanted_revision
+from tritonpm.triton.client import Connection
+
+
+def opened(
+    root: Path,
+    *,
+    server: Connection | str | None = None,
+    progress: Progress = quiet,
+    warn: Warn | Callable[[str], None] = unheard,
+) -> Context:
+    """The workspace at `root`; its catalogue is closed with the last reference to it."""
+    workspace = find(root)
+    return Context(workspace, Catalogue.open(workspace), Blobs(workspace), server, progress, warn)
+
+
+def publish(context: Context, name: str) -> Revision:
+    """Bring what is wanted of a package into the workspace's repository, on no server."""
+    revision = wanted_revision(context, name)
+    if not is_current(context, name, revision):
+        restore(context, name, revision)
+    return revision
