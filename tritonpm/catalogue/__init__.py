@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tritonpm.catalogue.blobs import Blobs
-    from tritonpm.catalogue.catalogue import Catalogue, Published, Record, Source, rebuild
+    from tritonpm.catalogue.catalogue import Catalogue, Published, Record
     from tritonpm.catalogue.listing import Entry, Listing, Summary
     from tritonpm.catalogue.locking import lock
+    from tritonpm.catalogue.rebuilding import rebuild
+    from tritonpm.catalogue.served import Proved, Source
     from tritonpm.catalogue.workspace import Workspace, create, find
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "Catalogue",
     "Entry",
     "Listing",
+    "Proved",
     "Published",
     "Record",
     "Source",
@@ -28,9 +31,11 @@ __all__ = [
 
 _MODULES = {
     "blobs": ("Blobs",),
-    "catalogue": ("Catalogue", "Published", "Record", "Source", "rebuild"),
+    "catalogue": ("Catalogue", "Published", "Record"),
     "listing": ("Entry", "Listing", "Summary"),
     "locking": ("lock",),
+    "rebuilding": ("rebuild",),
+    "served": ("Proved", "Source"),
     "workspace": ("Workspace", "create", "find"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

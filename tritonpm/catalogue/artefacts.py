@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
+from contextlib import suppress
 
-from tritonpm.catalogue.database import Database, plain
+from tritonpm.catalogue.content import decode, encode, readable
+from tritonpm.catalogue.database import Database
+from tritonpm.core.errors import StorageError
 from tritonpm.core.types import CascadeProof, Optimised
 
 
@@ -15,16 +17,13 @@ class Artefacts:
         self._database = database
 
     def get(self, key: str) -> Optimised | None:
-        """What was made under this key."""
+        """What was made under this key; what cannot be read is made anew."""
         row = self._database.one("SELECT optimised FROM artefacts WHERE key = ?", key)
-        with plain(self._database.path):
-            return msgspec.json.decode(row[0], type=Optimised) if row else None
+        return readable(row[0], Optimised) if row else None
 
     def put(self, key: str, source: str, optimised: Optimised) -> None:
         """Remember what was made of `source`, the digest of a model's main file."""
-        self._database.do(
-            "INSERT OR REPLACE INTO artefacts VALUES (?,?,?)", key, source, msgspec.json.encode(optimised)
-        )
+        self._database.do("INSERT OR REPLACE INTO artefacts VALUES (?,?,?)", key, source, encode(optimised))
 
     def forget(self, key: str) -> None:
         """Make or prove it anew the next time."""
@@ -38,14 +37,13 @@ class Artefacts:
                 self._database.do("DELETE FROM artefacts WHERE source = ?", source)
 
     def cascade(self, key: str) -> CascadeProof | None:
-        """What was proved of a cascade end to end."""
+        """What was proved of a cascade end to end; what cannot be read is proved anew."""
         row = self._database.one("SELECT proof FROM cascades WHERE key = ?", key)
-        with plain(self._database.path):
-            return msgspec.json.decode(row[0], type=CascadeProof) if row else None
+        return readable(row[0], CascadeProof) if row else None
 
     def put_cascade(self, key: str, proof: CascadeProof) -> None:
         """Remember what was proved of a cascade."""
-        self._database.do("INSERT OR REPLACE INTO cascades VALUES (?,?)", key, msgspec.json.encode(proof))
+        self._database.do("INSERT OR REPLACE INTO cascades VALUES (?,?)", key, encode(proof))
 
     def memory(self, digest: str, device: str) -> int | None:
         """Bytes that one instance of a revision was measured to take on a device."""
@@ -56,9 +54,15 @@ class Artefacts:
         """Remember what was measured."""
         self._database.do("INSERT OR REPLACE INTO memory VALUES (?,?,?)", digest, device, size)
 
-    def blobs(self, sources: set[str]) -> set[str]:
-        """The digests of everything that was made of `sources`."""
-        rows = self._database.all("SELECT source, optimised FROM artefacts")
-        with plain(self._database.path):
-            made = [msgspec.json.decode(optimised, type=Optimised) for source, optimised in rows if source in sources]
-        return {file.digest for optimised in made for file in optimised.files}
+    def blobs(self, sources: set[str], *, lenient: bool = False) -> set[str]:
+        """The digests of everything that was made of `sources`.
+
+        Raises StorageError where one cannot be read, unless `lenient`.
+        """
+        found: set[str] = set()
+        for source, content in self._database.all("SELECT source, optimised FROM artefacts"):
+            if source in sources:
+                with suppress(*(StorageError,) if lenient else ()):
+                    optimised = decode(content, Optimised, self._database.path, f"what was made of {source}")
+                    found |= {file.digest for file in optimised.files}
+        return found

@@ -10,19 +10,17 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import count
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import msgspec
+from typing import TYPE_CHECKING, TypeVar
 
 from tritonpm.catalogue import records
 from tritonpm.catalogue.artefacts import Artefacts
-from tritonpm.catalogue.database import Database, plain
+from tritonpm.catalogue.content import decode, encode, readable
+from tritonpm.catalogue.database import Database
 from tritonpm.catalogue.listing import Listing, Summary
+from tritonpm.catalogue.references import References
+from tritonpm.catalogue.served import Proved, Served, Source
 from tritonpm.catalogue.workspace import Workspace
 from tritonpm.core.errors import BusyError, NameTakenError, NotFoundError, StorageError
-from tritonpm.core.files import sync
 from tritonpm.core.types import BatchAxis, Package, Revision
 from tritonpm.settings.settings import Settings
 
@@ -45,19 +43,16 @@ class Record:
     wanted: bool
     revision: int | None
     canary_of: str = ""
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a revision was made of."""
-
-    package: Package
-    settings: Settings
+    proved: int | None = None  # the newest revision that served
+    probed: bool = True  # whether an inference proved it; True where none was proved
+    problem: str = ""  # why the last attempt to bring in what is wanted failed
+    changed: bool = False  # whether what is wanted is other than what was proved
+    server: str = ""  # where it is loaded: "" the workspace's own server, else the URL
 
 
 @dataclass(frozen=True)
 class Published:
-    """A revision that is kept; `source` is None for those that an older tritonpm published."""
+    """A revision that is kept; `source` is None where an older tritonpm published it, or it cannot be read."""
 
     number: int
     revision: Revision
@@ -73,6 +68,8 @@ class Catalogue(Listing):
     def __init__(self, database: Database, workspace: Workspace) -> None:
         super().__init__(database, workspace)
         self.artefacts = Artefacts(database)
+        self._served = Served(database)
+        self._references = References(database, self.artefacts)
 
     @classmethod
     def open(cls, workspace: Workspace) -> Self:
@@ -85,16 +82,24 @@ class Catalogue(Listing):
 
     def get(self, name: str) -> Record:
         """One package. Raises NotFoundError, with the names that are near."""
-        columns = "package, settings, summary, status, reason, wanted, revision, canary_of"
-        row = self._database.one(f"SELECT {columns} FROM packages WHERE name = ?", name)  # noqa: S608
+        row = self._database.one(
+            "SELECT p.package, p.settings, p.summary, p.status, p.reason, p.wanted, p.revision, p.canary_of, s.number, "
+            "coalesce(s.probed, 1), p.problem, p.changed, p.server FROM packages p "
+            "LEFT JOIN served s ON s.id = (SELECT max(id) FROM served WHERE package = p.name) WHERE p.name = ?",
+            name,
+        )
         if row is None:
             raise self._unknown(name)
-        package = self._decoded(row[0], Package)
-        settings = self._decoded(row[1], Settings)
-        summary = self._decoded(row[2], Summary)
-        return Record(package, settings, summary, row[3], row[4], bool(row[5]), *row[6:])
+        package, settings, summary, status, reason, wanted, revision, canary_of = row[:8]
+        proved, probed, problem, changed, server = row[8:]
+        return Record(
+            self._decoded(package, Package, name), self._decoded(settings, Settings, name),
+            self._decoded(summary, Summary, name), status, reason, bool(wanted), revision, canary_of,
+            proved, bool(probed), problem, bool(changed), server,
+        )  # fmt: skip
 
-    def _require(self, name: str) -> None:
+    def require(self, name: str) -> None:
+        """Raise NotFoundError where there is no such package; one that cannot be read is there."""
         if not self._database.one("SELECT 1 FROM packages WHERE name = ?", name):
             raise self._unknown(name)
 
@@ -128,79 +133,98 @@ class Catalogue(Listing):
             "WHERE p.name = ?",
             name,
         )
-        return self._decoded(row[0], Revision) if row else None
+        return self._decoded(row[0], Revision, name) if row else None
 
     def history(self, name: str) -> list[Published]:
-        """The revisions of a package that are kept, the newest first. Raises NotFoundError."""
-        current = self.get(name).revision
+        """The revisions of a package that are kept and can be read, the newest first. Raises NotFoundError."""
+        self.require(name)
         rows = self._database.all(
-            "SELECT number, revision, source, published, version FROM revisions WHERE package = ? ORDER BY number DESC",
+            "SELECT r.number, r.revision, r.source, r.published, r.number IS p.revision, r.version FROM revisions r "
+            "JOIN packages p ON p.name = r.package WHERE p.name = ? ORDER BY r.number DESC",
             name,
         )
         return [
-            Published(
-                number, self._decoded(revision, Revision), self._decoded(source, Source) if source else None,
-                published, number == current, version,
-            )
-            for number, revision, source, published, version in rows
-        ]  # fmt: skip
+            Published(number, revision, readable(source, Source) if source else None, published, bool(current), version)
+            for number, content, source, published, current, version in rows
+            if (revision := readable(content, Revision))
+        ]
+
+    def proved(self, name: str) -> Proved | None:
+        """The newest revision of a package that served; None where none has. Raises StorageError."""
+        row = self._database.one(
+            "SELECT s.number, r.revision, r.source, s.probed FROM served s "
+            "JOIN revisions r ON r.package = s.package AND r.number = s.number WHERE s.package = ? ORDER BY s.id DESC",
+            name,
+        )
+        if row is None:
+            return None
+        number, revision, source, probed = row
+        made_of = readable(source, Source) if source else None
+        return Proved(number, self._decoded(revision, Revision, f"{name}, revision {number}"), made_of, bool(probed))
+
+    def served(self, name: str) -> list[int]:
+        """The numbers of the revisions that served, the newest first; the first one is proved."""
+        return self._served.stack(name)
+
+    def before(self, name: str) -> int | None:
+        """The revision that served before the one that is proved; None where none did, or it was forgotten."""
+        return self._served.before(name)
 
     def version_of(self, name: str, digest: str) -> int:
         """The number of a content among a package's, by the package's digest; the next one where it is new."""
         rows = self._database.all("SELECT version, source FROM revisions WHERE package = ?", name)
         for version, source in rows:
-            if source and self._decoded(source, Source).package.digest == digest:
+            made_of = readable(source, Source) if source else None
+            if made_of and made_of.package.digest == digest:
                 return int(version)
         row = self._database.one("SELECT versions FROM packages WHERE name = ?", name)
         return int(row[0]) + 1 if row else 1
 
     def models_ever(self, name: str) -> set[str]:
-        """The model folders of all revisions of a package, current or not."""
+        """The model folders of all revisions of a package that can be read, current or not."""
         rows = self._database.all("SELECT revision FROM revisions WHERE package = ?", name)
-        return {model.name for (row,) in rows for model in self._decoded(row, Revision).models}
+        found = (readable(row, Revision) for (row,) in rows)
+        return {model.name for revision in found if revision for model in revision.models}
 
     def published(self) -> Iterator[Revision]:
-        """The current revision of every package that has one."""
+        """The current revision of every package that has one; what cannot be read says `unreadable`."""
         query = "SELECT r.revision FROM revisions r JOIN packages p ON p.name = r.package AND p.revision = r.number"
-        for (revision,) in self._database.all(query):
-            yield self._decoded(revision, Revision)
+        for (content,) in self._database.all(query):
+            if revision := readable(content, Revision):
+                yield revision
 
     def holding(self, models: Iterable[str]) -> Iterator[Revision]:
-        """The current revisions that have one of `models`; only what may have one is decoded."""
+        """The current revisions that have one of `models`; only what may have one is decoded.
+
+        Raises StorageError where one that may have one cannot be read.
+        """
         wanted = set(models)
         query = (
-            "SELECT r.revision FROM revisions r JOIN packages p ON p.name = r.package AND p.revision = r.number "
+            "SELECT r.package, r.revision FROM revisions r "
+            "JOIN packages p ON p.name = r.package AND p.revision = r.number "
             "WHERE EXISTS (SELECT 1 FROM json_each(?) m WHERE instr(r.revision, m.value))"
         )
-        names = _json([msgspec.json.encode(name).decode() for name in sorted(wanted)]).decode()
-        for (row,) in self._database.all(query, names):
-            revision = self._decoded(row, Revision)
+        names = encode([encode(name).decode() for name in sorted(wanted)]).decode()
+        for package, content in self._database.all(query, names):
+            revision = self._decoded(content, Revision, package)
             if wanted & {model.name for model in revision.models}:
                 yield revision
 
-    def referenced_blobs(self) -> set[str]:
-        """The digests that a package, a revision or a proof refers to."""
-        found: set[str] = set()
-        for (package,) in self._database.all("SELECT package FROM packages"):
-            found |= {file.digest for file in self._decoded(package, Package).files}
-        for revision, source in self._database.all("SELECT revision, source FROM revisions"):
-            models = self._decoded(revision, Revision).models
-            found |= {file.blob for model in models for file in model.files if file.blob}
-            if source:
-                told = self._decoded(source, Source)
-                found |= {file.digest for file in told.package.files} | _chosen(told.settings)
-        for key, axis in self._database.all("SELECT key, axis FROM axes"):
-            artefact = self._decoded(axis, BatchAxis).artefact
-            if artefact and key.split(" ")[0] in found:
-                found.add(artefact)
-        for (settings,) in self._database.all("SELECT settings FROM packages"):
-            found |= _chosen(self._decoded(settings, Settings))
-        return found | self.artefacts.blobs(found)
+    def referenced_blobs(self, *, lenient: bool = False) -> set[str]:
+        """The digests that a package, a revision or a proof refers to.
+
+        Raises StorageError where one cannot be read. `lenient` leaves that out, for who deletes nothing.
+        """
+        return self._references.blobs(lenient=lenient)
+
+    def unreadable(self) -> list[tuple[str, str]]:
+        """(package, why) for each record that cannot be read; everything of the catalogue is decoded."""
+        return self._references.unreadable()
 
     def axis(self, key: str) -> BatchAxis | None:
-        """What was proved of a model's batch axis."""
+        """What was proved of a model's batch axis; what cannot be read is proved anew."""
         row = self._database.one("SELECT axis FROM axes WHERE key = ?", key)
-        return self._decoded(row[0], BatchAxis) if row else None
+        return readable(row[0], BatchAxis) if row else None
 
     # Changing
 
@@ -212,36 +236,112 @@ class Catalogue(Listing):
             self._database.do(
                 "INSERT INTO packages (name, digest, package, settings, summary, status, imported, canary_of) "
                 "VALUES (?,?,?,?,?,'imported',?,?)",
-                package.name, digest, _json(package), _json(settings), _json(summary), time.time(), canary_of,
+                package.name, digest, *_encoded(package.name, package, settings, summary), time.time(), canary_of,
             )  # fmt: skip
 
     def set_settings(self, name: str, settings: Settings, summary: Summary) -> None:
-        """Other settings for a package. Raises NotFoundError."""
+        """Other settings for a package. Raises NotFoundError, RuleError where a number is not finite."""
         with self._changing(name):
-            self._require(name)
+            self.require(name)
             self._database.do(
-                "UPDATE packages SET settings = ?, summary = ? WHERE name = ?", _json(settings), _json(summary), name
-            )
+                "UPDATE packages SET settings = ?, summary = ?, problem = '' WHERE name = ?",
+                *_encoded(name, settings, summary), name,
+            )  # fmt: skip
+            self._served.note_change(name)
 
     def set_status(self, name: str, status: str, reason: str = "", *, wanted: bool | None = None) -> None:
-        """imported, ready, loaded or failed, with the reason; `wanted`: whether it shall be loaded."""
+        """imported, ready, loaded or failed, with the reason; `wanted`: whether it shall be loaded.
+
+        What shall not be loaded any more is of no server.
+        """
         self._database.do(
-            "UPDATE packages SET status = ?, reason = ?, wanted = coalesce(?, wanted) WHERE name = ?",
-            status, reason, wanted, name,
+            "UPDATE packages SET status = ?, reason = ?, wanted = coalesce(?, wanted), "
+            "server = CASE WHEN ? THEN server ELSE '' END WHERE name = ?",
+            status, reason, wanted, wanted is not False, name,
         )  # fmt: skip
 
+    def set_problem(self, name: str, sentence: str) -> None:
+        """Why what is wanted could not be brought in; what was proved stays proved."""
+        self._database.do("UPDATE packages SET problem = ? WHERE name = ?", sentence, name)
+
+    def prove(
+        self,
+        name: str,
+        number: int,
+        *,
+        probed: bool,
+        loaded: bool = True,
+        server: str = "",
+        source: Source | None = None,
+    ) -> None:
+        """Revision `number` was published, loaded, read back and (`probed`) answered right: it is proved.
+
+        `loaded`: it serves now, on `server`, and shall be loaded from now on. `source`: what it was rendered from just
+        now, which may be other settings than those of its first time. A problem is over unless something else is
+        wanted. Raises NotFoundError.
+        """
+        with self._database.transaction():
+            self._require_revision(name, number)
+            self._served.push(name, number, probed)
+            self._note_proof(name, number, source)
+            self._note_server(name, loaded, server)
+
+    def go_back(
+        self,
+        name: str,
+        number: int,
+        *,
+        probed: bool,
+        loaded: bool = True,
+        server: str = "",
+        source: Source | None = None,
+    ) -> None:
+        """As `prove`, where `number` had served before: what served after it is gone from the stack."""
+        with self._database.transaction():
+            self._require_revision(name, number)
+            self._served.back_to(name, number, probed)
+            self._note_proof(name, number, source)
+            self._note_server(name, loaded, server)
+
+    def _require_revision(self, name: str, number: int) -> None:
+        self.require(name)
+        if not self._database.one("SELECT 1 FROM revisions WHERE package = ? AND number = ?", name, number):
+            raise NotFoundError(f"{name} has no revision {number}", do=f"`tritonpm history {name}` lists them")
+
+    def _note_proof(self, name: str, number: int, source: Source | None) -> None:
+        if source:
+            version = self.version_of(name, source.package.digest)
+            self._database.do(
+                "UPDATE revisions SET source = ?, version = ? WHERE package = ? AND number = ?",
+                encode(source, name), version, name, number,
+            )  # fmt: skip
+            self._database.do("UPDATE packages SET versions = max(versions, ?) WHERE name = ?", version, name)
+        self._served.note_change(name)
+        self._database.do(
+            "UPDATE packages SET reason = '', problem = CASE WHEN changed THEN problem ELSE '' END, "
+            "status = CASE WHEN status IN ('imported', 'failed') THEN 'ready' ELSE status END WHERE name = ?",
+            name,
+        )
+
+    def _note_server(self, name: str, loaded: bool, server: str) -> None:
+        if loaded:
+            self._database.do(
+                "UPDATE packages SET status = 'loaded', wanted = 1, server = ? WHERE name = ?", server, name
+            )
+
     def rename(self, name: str, new_name: str) -> None:
-        """Another name; what was published under the old one is no longer current.
+        """Another name; what was published under the old one is neither current nor proved.
 
         Raises NameTakenError, NotFoundError.
         """
         with self._changing(new_name, name):
             self.require_free(new_name)
             renamed = replace(self.get(name).package, name=new_name)
+            self._served.clear(name)
             self._database.do(
                 "UPDATE packages SET name = ?, package = ?, revision = NULL, status = 'imported', reason = '', "
-                "wanted = 0 WHERE name = ?",
-                new_name, _json(renamed), name,
+                "wanted = 0, problem = '', changed = 0, server = '' WHERE name = ?",
+                new_name, encode(renamed), name,
             )  # fmt: skip
 
     def remove(self, name: str) -> None:
@@ -274,34 +374,38 @@ class Catalogue(Listing):
         number, version = int(self._database.one(query, name)[0]), self.version_of(name, source.package.digest)
         self._database.do(
             "INSERT INTO revisions (package, number, digest, revision, source, version) VALUES (?,?,?,?,?,?)",
-            name, number, revision.digest, _json(revision), _json(source), version,
+            name, number, revision.digest, *_encoded(name, revision, source), version,
         )  # fmt: skip
         return number, version
 
     def replace(self, name: str, package: Package, settings: Settings, summary: Summary) -> None:
         """Another content and settings under the same name: an upgrade, or the way back. Raises NameTakenError."""
         with self._changing(name):
-            self._require(name)
+            self.require(name)
             other = self._database.one("SELECT name FROM packages WHERE digest = ? AND name != ?", package.digest, name)
             if other:
                 raise NameTakenError(f"the same content is there as {other[0]!r}", do="use that package")
             self._database.do(
-                "UPDATE packages SET digest = ?, package = ?, settings = ?, summary = ? WHERE name = ?",
-                package.digest, _json(replace(package, name=name)), _json(settings), _json(summary), name,
+                "UPDATE packages SET digest = ?, package = ?, settings = ?, summary = ?, problem = '' WHERE name = ?",
+                package.digest, *_encoded(name, replace(package, name=name), settings, summary), name,
             )  # fmt: skip
+            self._served.note_change(name)
 
     def prune(self, name: str, keep: int) -> list[int]:
-        """Forget all but the newest `keep` revisions and the current one; which."""
+        """Forget all but the newest `keep` revisions, the current one and the proved one; which."""
         with self._database.transaction():
-            history = self.history(name)
-            old = [each.number for each in history[keep:] if not each.current]
+            self.require(name)
+            kept = {self._database.one("SELECT revision FROM packages WHERE name = ?", name)[0], *self.served(name)[:1]}
+            rows = self._database.all("SELECT number FROM revisions WHERE package = ? ORDER BY number DESC", name)
+            old = [number for (number,) in rows[keep:] if number not in kept]
             for number in old:
                 self._database.do("DELETE FROM revisions WHERE package = ? AND number = ?", name, number)
+            self._served.close_gaps(name)
         return old
 
     def put_axis(self, key: str, axis: BatchAxis) -> None:
         """Keep what was proved."""
-        self._database.do("INSERT OR REPLACE INTO axes VALUES (?,?)", key, _json(axis))
+        self._database.do("INSERT OR REPLACE INTO axes VALUES (?,?)", key, encode(axis))
 
     @contextmanager
     def intent(self, operation: str, models: tuple[str, ...]) -> Iterator[None]:
@@ -310,15 +414,15 @@ class Catalogue(Listing):
         After a crash the entry stays, and the manager makes those folders agree with the catalogue.
         """
         entry = self._database.do(
-            "INSERT INTO journal (operation, models, started) VALUES (?,?,?)", operation, _json(models), time.time()
+            "INSERT INTO journal (operation, models, started) VALUES (?,?,?)", operation, encode(models), time.time()
         )
         yield
         self.close_intent(entry)
 
     def open_intents(self) -> list[tuple[int, str, tuple[str, ...]]]:
-        """(id, operation, models) of the changes that did not end."""
+        """(id, operation, models) of the changes that did not end; where the models cannot be read they are ()."""
         rows = self._database.all("SELECT id, operation, models FROM journal ORDER BY id")
-        return [(entry, what, self._decoded(models, tuple[str, ...])) for entry, what, models in rows]
+        return [(entry, what, readable(models, tuple[str, ...]) or ()) for entry, what, models in rows]
 
     def close_intent(self, entry: int) -> None:
         """What was intended has happened, or was undone."""
@@ -347,7 +451,10 @@ class Catalogue(Listing):
                     self._write_records()
 
     def _write_records(self) -> None:
-        """Those that are there before those that are gone: a renamed package never lacks both of its records."""
+        """Those that are there before those that are gone: a renamed package never lacks both of its records.
+
+        One that cannot be read keeps its old file, and stands in the way of no other.
+        """
         folder = self._workspace.records
         query = (
             "SELECT u.name, p.package, p.settings, p.summary, p.canary_of FROM unrecorded u "
@@ -356,57 +463,21 @@ class Catalogue(Listing):
         for name, package, settings, summary, canary_of in self._database.all(query):
             if package is None:
                 records.forget(folder, name)
-                continue
-            record = records.Imported(
-                self._decoded(package, Package), self._decoded(settings, Settings), self._decoded(summary, Summary),
-                canary_of,
-            )  # fmt: skip
-            records.write(folder, record)
-        self._database.do("DELETE FROM unrecorded")
+            else:
+                made, chosen, shown = (
+                    readable(package, Package),
+                    readable(settings, Settings),
+                    readable(summary, Summary),
+                )
+                if made is None or chosen is None or shown is None:
+                    continue
+                records.write(folder, records.Imported(made, chosen, shown, canary_of))
+            self._database.do("DELETE FROM unrecorded WHERE name = ?", name)
 
-    def _decoded(self, content: bytes, type_: type[T]) -> T:
-        with plain(self._workspace.database):
-            return msgspec.json.decode(content or b"", type=type_)  # rot may have made it NULL
-
-
-def _chosen(settings: Settings) -> set[str]:
-    """The blobs that settings name: what INT8 is calibrated with, and plugins."""
-    each = [settings, *(settings.for_stage(stage) for stage in settings.stages)]
-    return {digest for one in each for digest in (*one.calibration, *one.plugins)}
+    def _decoded(self, content: bytes, type_: type[T], of: str) -> T:
+        return decode(content, type_, self._workspace.database, of)
 
 
-def rebuild(workspace: Workspace) -> list[str]:
-    """Set a corrupt catalogue aside and make a new one from the packages' records; their names.
-
-    What was published must be published again: revisions are lost, packages and settings are not. The new one is made
-    whole before it takes the old one's place; the caller holds the workspace's lock. Raises StorageError.
-    """
-    made = workspace.database.with_suffix(".new")
-    found = list(records.read(workspace.records))
-    with plain(workspace.state):
-        _move(made, None)
-        catalogue = Catalogue(Database(made), workspace)
-        for record in found:
-            with suppress(NameTakenError):  # a crash in a rename leaves a record under each name
-                catalogue.add(record.package, record.settings, record.summary, canary_of=record.canary_of)
-        names = [entry.name for entry in catalogue.packages()]
-        catalogue.close()
-        asides = (workspace.database.with_suffix(f".corrupt-{number}") for number in count(1))
-        _move(workspace.database, next(aside for aside in asides if not aside.exists()))
-        made.replace(workspace.database)
-        sync(workspace.state)
-    return names
-
-
-def _move(database: Path, destination: Path | None) -> None:
-    """Move a database with what SQLite keeps beside it, or delete it."""
-    for suffix in ("", "-wal", "-shm"):  # between the first and the last a catalogue is lost, which `open` tells
-        place = Path(f"{database}{suffix}")
-        if destination is None:
-            place.unlink(missing_ok=True)
-        elif place.exists():
-            place.replace(f"{destination}{suffix}")
-
-
-def _json(value: Any) -> bytes:
-    return msgspec.json.encode(value)
+def _encoded(name: str, *records: object) -> list[bytes]:
+    """The records of a package as they are kept. Raises RuleError where a number is not finite."""
+    return [encode(record, name) for record in records]

@@ -65,7 +65,36 @@ MIGRATIONS = (
     ALTER TABLE revisions ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
     UPDATE packages SET versions = 1 WHERE name IN (SELECT package FROM revisions);
     """,
+    # What served is taken to be the revisions up to the current one, as a roll-back went until then. A tolerance that
+    # was no finite number was kept as null, which no program could read.
+    """
+    ALTER TABLE packages ADD COLUMN problem TEXT NOT NULL DEFAULT '';
+    ALTER TABLE packages ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE packages ADD COLUMN server TEXT NOT NULL DEFAULT '';
+    CREATE TABLE served (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, package TEXT NOT NULL, number INTEGER NOT NULL, probed INTEGER NOT NULL,
+      at REAL NOT NULL,
+      FOREIGN KEY (package, number) REFERENCES revisions(package, number) ON UPDATE CASCADE ON DELETE CASCADE
+    ) STRICT;
+    CREATE INDEX served_by ON served (package);
+    INSERT INTO served (package, number, probed, at)
+      SELECT r.package, r.number, 1, r.published FROM packages p
+      JOIN revisions c ON c.package = p.name AND c.number = p.revision
+      JOIN revisions r ON r.package = p.name AND r.number <= c.number
+      WHERE p.wanted OR p.status IN ('loaded', 'ready') ORDER BY r.package, r.number;
+    UPDATE packages SET settings = cast(json_set(cast(settings AS TEXT), '$.tolerances',
+        json_patch('{}', json_extract(cast(settings AS TEXT), '$.tolerances'))) AS BLOB)
+      WHERE CASE WHEN json_valid(cast(settings AS TEXT))
+        THEN EXISTS (SELECT 1 FROM json_each(cast(settings AS TEXT), '$.tolerances') t WHERE t.type = 'null')
+        END;
+    UPDATE revisions SET source = cast(json_set(cast(source AS TEXT), '$.settings.tolerances',
+        json_patch('{}', json_extract(cast(source AS TEXT), '$.settings.tolerances'))) AS BLOB)
+      WHERE CASE WHEN json_valid(cast(source AS TEXT))
+        THEN EXISTS (SELECT 1 FROM json_each(cast(source AS TEXT), '$.settings.tolerances') t WHERE t.type = 'null')
+        END;
+    """,
 )
+PROVED = 6  # the first version that knows which revisions served
 
 
 class Database:
@@ -73,6 +102,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.came_from = 0  # the version that it was found in; 0: it is new
         self._writable = not path.exists() or all(os.access(each, os.W_OK) for each in (path, path.parent))
         place = f"{path.absolute().as_uri()}?mode={'rwc' if self._writable else _read_only(path)}"
         with plain(path):
@@ -117,7 +147,7 @@ class Database:
             raise
 
     def _prepare(self) -> None:
-        version = self._version()
+        self.came_from = version = self._version()
         if version > len(MIGRATIONS):
             raise StorageError(
                 f"was written by a newer tritonpm (schema {version}, this one knows {len(MIGRATIONS)})",

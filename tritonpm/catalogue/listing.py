@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from tritonpm.catalogue.database import REBUILD, Database, plain
+from tritonpm.catalogue.database import PROVED, REBUILD, Database, plain
 from tritonpm.core.errors import StorageError
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ class Entry(NamedTuple):
     reason: str
     revision: int | None
     canary_of: str  # the package that it shall take the place of, "" for most
+    proved: int | None  # the newest revision that served
+    problem: str  # why the last attempt to bring in what is wanted failed
+    changed: bool  # whether what is wanted is other than what was proved
+    wanted: bool  # whether it shall be loaded
+    server: str  # where it is loaded: "" the workspace's own server, else the URL
 
 
 class Listing:
@@ -79,18 +84,25 @@ class Listing:
                 raise StorageError(
                     "is lost, but its packages' records are there", where=str(workspace.database), do=REBUILD
                 )
-        return cls(Database(workspace.database), workspace)
+        database = Database(workspace.database)
+        if 0 < database.came_from < PROVED:
+            from tritonpm.catalogue.served import Served
+
+            Served(database).note_changes()
+        return cls(database, workspace)
 
     def close(self) -> None:
         """Close the connection."""
         self._database.close()
 
     def packages(self) -> list[Entry]:
-        """Every package, by name."""
-        columns = "name, digest, summary, status, reason, revision, canary_of"
-        rows = self._database.all(f"SELECT {columns} FROM packages ORDER BY name")  # noqa: S608
-        with plain(self._workspace.database):
-            return [Entry(name, digest, _summary(summary), *rest) for name, digest, summary, *rest in rows]
+        """Every package, by name; of one that cannot be read, its problem says so."""
+        rows = self._database.all(
+            "SELECT p.name, p.digest, p.summary, p.status, p.reason, p.revision, p.canary_of, s.number, p.problem, "
+            "p.changed, p.wanted, p.server FROM packages p "
+            "LEFT JOIN served s ON s.id = (SELECT max(id) FROM served WHERE package = p.name) ORDER BY p.name"
+        )
+        return [_entry(*row) for row in rows]
 
     def busy(self) -> Mapping[str, Job]:
         """The running jobs, by package."""
@@ -101,10 +113,22 @@ class Listing:
         return self.leases.users() if self._database.one("SELECT 1 FROM leases") else {}
 
 
-def _summary(content: bytes) -> Summary:
-    """Raises ValueError where it is rotten."""
-    found = json.loads(content or b"")
+def _entry(
+    name: str, digest: str, summary: bytes, status: str, reason: str, revision: int | None, canary_of: str,
+    proved: int | None, problem: str, changed: int, wanted: int, server: str,
+) -> Entry:  # fmt: skip
+    shown = _summary(summary)
+    if shown is None:
+        shown, problem = Summary("", (), "", "", 0, ""), f"its record cannot be read: {REBUILD}"
+    return Entry(
+        name, digest, shown, status, reason, revision, canary_of, proved, problem, bool(changed), bool(wanted), server
+    )
+
+
+def _summary(content: bytes) -> Summary | None:
+    """None where it is rotten."""
     try:
+        found = json.loads(content or b"")
         return Summary(**{**found, "stages": tuple(found["stages"])})
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no summary of a package: {error}") from None
+    except (ValueError, KeyError, TypeError):
+        return None

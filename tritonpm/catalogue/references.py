@@ -1,0 +1,82 @@
+"""What a catalogue refers to, so that nothing else is collected; and what of it cannot be read, which stops that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from tritonpm.catalogue.artefacts import Artefacts
+from tritonpm.catalogue.content import decode
+from tritonpm.catalogue.database import Database
+from tritonpm.catalogue.listing import Summary
+from tritonpm.catalogue.served import Source
+from tritonpm.core.errors import StorageError
+from tritonpm.core.types import BatchAxis, Package, Revision
+from tritonpm.settings.settings import Settings
+
+T = TypeVar("T")
+
+
+class References:
+    """The blobs that packages, revisions and proofs refer to."""
+
+    def __init__(self, database: Database, artefacts: Artefacts) -> None:
+        self._database, self._artefacts = database, artefacts
+
+    def blobs(self, *, lenient: bool = False) -> set[str]:
+        """Their digests. Raises StorageError where a record cannot be read: what it refers to is not known then.
+
+        `lenient` leaves such a record out: for who looks at blobs, never for who deletes them.
+        """
+        found: set[str] = set()
+        for name, type_, content in self._contents():
+            try:
+                found |= _digests(decode(content, type_, self._database.path, name))
+            except StorageError:
+                if not lenient:
+                    raise
+        for key, content in self._database.all("SELECT key, axis FROM axes"):
+            if key.split(" ")[0] in found:
+                with suppress(*(StorageError,) if lenient else ()):
+                    artefact = decode(content, BatchAxis, self._database.path, f"the batch axis of {key}").artefact
+                    found |= {artefact} if artefact else set()
+        return found | self._artefacts.blobs(found, lenient=lenient)
+
+    def unreadable(self) -> list[tuple[str, str]]:
+        """(package, why) for each record that cannot be read."""
+        told = []
+        for name, type_, content in self._contents():
+            try:
+                decode(content, type_, self._database.path, name)
+            except StorageError as error:
+                told.append((name, error.what))
+        return told
+
+    def _contents(self) -> Iterator[tuple[str, type[Any], bytes]]:
+        """(package, what it is, JSON) of everything that is kept of the packages."""
+        for name, package, settings, summary in self._database.all(
+            "SELECT name, package, settings, summary FROM packages ORDER BY name"
+        ):
+            yield from ((name, Package, package), (name, Settings, settings), (name, Summary, summary))
+        query = "SELECT package, number, revision, source FROM revisions ORDER BY package, number"
+        for name, number, revision, source in self._database.all(query):
+            yield f"{name}, revision {number}", Revision, revision
+            if source:
+                yield f"{name}, revision {number}", Source, source
+
+
+def _digests(record: object) -> set[str]:
+    if isinstance(record, Package):
+        return {file.digest for file in record.files}
+    if isinstance(record, Revision):
+        return {file.blob for model in record.models for file in model.files if file.blob}
+    if isinstance(record, Settings):
+        return _chosen(record)
+    return _digests(record.package) | _chosen(record.settings) if isinstance(record, Source) else set()
+
+
+def _chosen(settings: Settings) -> set[str]:
+    """The blobs that settings name: what INT8 is calibrated with, and plugins."""
+    each = [settings, *(settings.for_stage(stage) for stage in settings.stages)]
+    return {digest for one in each for digest in (*one.calibration, *one.plugins)}
