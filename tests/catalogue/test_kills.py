@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.support.managing import consistent
 from tests.support.packages import package
 from tests.support.workspaces import opened
+from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 
 KILLS = int(os.environ.get("TRITONPM_KILLS", "25"))
@@ -56,7 +57,7 @@ def test_kills_lose_nothing(tmp_path: Path) -> None:
     init(tmp_path / "workspace")
     source, other = package(tmp_path / "package"), package(tmp_path / "other")
     (other / "notes.txt").write_text("another content")
-    opened(tmp_path / "workspace").import_package(source)
+    import_package(opened(tmp_path / "workspace"), source)
     dice = random.Random(7)
     for kill in range(KILLS):
         command = [sys.executable, "-c", LOOP, str(tmp_path / "workspace"), str(source), str(kill), str(other)]

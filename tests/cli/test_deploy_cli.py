@@ -12,8 +12,9 @@ from tests.support.command import run
 from tests.support.deployment import one
 from tests.support.models import scaled
 from tests.support.packages import single
-from tests.support.workspaces import opened
+from tests.support.workspaces import opened, publish
 from tritonpm.deploy import TARGETS, Choices
+from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 
 ROOT = Path(__file__).parents[2]
@@ -29,14 +30,14 @@ def imported(tmp_path: Path) -> Path:
     """A workspace, in a path with a blank, with the package bolts."""
     root = tmp_path / "a workspace"
     init(root)
-    opened(root).import_package(single(tmp_path / "package", scaled(2.0), "bolts"))
+    import_package(opened(root), single(tmp_path / "package", scaled(2.0), "bolts"))
     return root
 
 
 @pytest.fixture
 def published(imported: Path) -> Path:
     """That workspace, once bolts was published."""
-    opened(imported).publish("bolts")
+    publish(opened(imported), "bolts")
     return imported
 
 

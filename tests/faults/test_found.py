@@ -30,7 +30,7 @@ from tritonpm.operations.status import status
 from tritonpm.operations.switch import NEXT, shadow_of
 from tritonpm.operations.sync import sync
 from tritonpm.operations.upgrade import exchange, upgrade
-from tritonpm.operations.verify import verify
+from tritonpm.operations.verify import mend, verify
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_what_is_published_again_is_whole(context: Context) -> None:
 
 def test_a_model_without_its_config_is_still_ours(context: Context) -> None:
     root = context.workspace.repository
-    for act in (lambda: publish(context, "p"), manager.mend):
+    for act in (lambda: publish(context, "p"), lambda: mend(context)):
         (root / "p/config.pbtxt").unlink()
         act()
         assert verify(context) == []

@@ -43,7 +43,7 @@ ONES = {"x": np.ones((1, WIDTH), np.float32)}
 def context(tmp_path: Path) -> Iterator[Context]:
     init(tmp_path / "a workspace")
     context = opened(tmp_path / "a workspace")
-    import_package(found, single(tmp_path / "in", scaled(2.0)))
+    import_package(context, single(tmp_path / "in", scaled(2.0)))
     serve(context, None, detach=True, timeout=60, standard_ports=False)
     yield context
     stop(context, 15)
@@ -60,7 +60,7 @@ def until(done: Callable[[], bool], seconds: float = 60.0) -> bool:
 
 def answers(context: Context) -> bool:
     try:
-        with Serving(context).client() as client:
+        with connect(context) as client:
             return float(client.infer("p", ONES)["y"][0, 0]) == 2.0
     except TritonpmError:
         return False

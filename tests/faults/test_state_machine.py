@@ -24,7 +24,7 @@ from tritonpm.operations.list import packages
 from tritonpm.operations.serve import stop
 from tritonpm.operations.server import connect
 from tritonpm.operations.upgrade import exchange
-from tritonpm.operations.usage import projects
+from tritonpm.operations.usage import projects, release, use
 from tritonpm.operations.verify import mend, verify
 from tritonpm.settings.settings import Settings
 
@@ -126,7 +126,7 @@ class Machine(Knowing):
     @guarded
     @of_a_package
     def roll_back(self, name: str, fate: Fate | None) -> None:
-        kept, current = self.kept[name], self.house.manager.catalogue.get(name).revision or 0
+        kept, current = self.kept[name], self.house.context.catalogue.get(name).revision or 0
         earlier = [number for number in self.revisions[name] if number < current]
         made = self.revisions[name][max(earlier)] if earlier else kept.made
         error = "" if earlier else "NotFoundError"
@@ -181,7 +181,7 @@ class Machine(Knowing):
     @guarded
     @of_a_package
     def prune(self, name: str, keep: int, fate: Fate | None) -> None:
-        known, number = self.revisions[name], self.house.manager.catalogue.get(name).revision
+        known, number = self.revisions[name], self.house.context.catalogue.get(name).revision
         left = {n: known[n] for n in known if n == number or n in sorted(known)[-keep:]}
         self.revisions[name] = {}
         error = self.in_use(name)
@@ -193,7 +193,7 @@ class Machine(Knowing):
     @of_a_package
     def use(self, name: str, project: str) -> None:
         self.count("use", name, project)
-        self.house.manager.use(name, project, 3600)
+        use(self.house.context, name, project, 3600)
         self.leases.add((name, project))
 
     @rule(which=ANY)
@@ -201,7 +201,7 @@ class Machine(Knowing):
     def release(self, which: int) -> None:
         if lease := chosen(which, self.leases):
             self.count("release", *lease)
-            assert self.house.manager.release(*lease)
+            assert release(self.house.context, *lease)
             self.leases.discard(lease)
 
     @rule(fate=SHORT)
@@ -233,7 +233,7 @@ class Machine(Knowing):
     def unload_behind_our_back(self, name: str, dependents: bool) -> None:
         others = {model for other in self.serving() if other != name for model in self.house.models(other)}
         dependents = dependents and not others & self.house.models(name)
-        with self.house.serving.client() as client:
+        with connect(self.house.context) as client:
             client.unload_and_wait(name, dependents=dependents)
         if self.kept[name].served and not dependents:
             self.strays.add(name)
@@ -247,7 +247,7 @@ class Machine(Knowing):
         kept = self.kept[name]
         if kept.current is None or self.house.models(name) & self.damaged or name in self.foreign:
             return
-        with self.house.serving.client() as client:
+        with connect(self.house.context) as client:
             client.load_and_wait(name)
         self.kept[name] = replace(kept, served=kept.current)
         self.count("load behind our back", name)
@@ -270,13 +270,13 @@ class Machine(Knowing):
             place.unlink()
         self.damaged.add(meant)
         self.count("file changed", place.relative_to(self.house.repository), edited)
-        assert meant in {each.name.partition("/")[0] for each in self.house.manager.verify() if each.kind == "file"}
+        assert meant in {each.name.partition("/")[0] for each in verify(self.house.context) if each.kind == "file"}
 
     @rule(which=ANY, stage=ANY, byte=st.floats(0, 1, exclude_max=True))
     @guarded
     @of_a_package
     def a_blob_rots_and_is_healed(self, name: str, stage: int, byte: float) -> None:
-        context, package = self.house.manager, self.house.manager.catalogue.get(name).package
+        context, package = self.house.context, self.house.context.catalogue.get(name).package
         if self.damaged:
             return
         blob = context.blobs.path(package.file(package.stages[stage % len(package.stages)].model).digest)
@@ -356,10 +356,10 @@ class Machine(Knowing):
     @invariant()
     @guarded
     def nothing_is_left_over(self) -> None:
-        workspace = self.house.manager.workspace
-        assert self.house.manager.catalogue.open_intents() == []
+        workspace = self.house.context.workspace
+        assert self.house.context.catalogue.open_intents() == []
         assert list(workspace.staging.iterdir()) == []
-        assert self.house.manager.catalogue.jobs.busy() == {}
+        assert self.house.context.catalogue.jobs.busy() == {}
 
     @invariant()
     @guarded

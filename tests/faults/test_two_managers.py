@@ -20,9 +20,10 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
+from tritonpm.operations.optimize.jobs import ensure
 from tritonpm.operations.serve import serve, stop
 from tritonpm.operations.server import is_loaded
-from tritonpm.operations.set import change, change_live
+from tritonpm.operations.set import change_live, choose
 from tritonpm.operations.show import show
 from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import upgrade
@@ -82,8 +83,8 @@ def context(tmp_path: Path) -> Iterator[Context]:
             single(tmp_path / f"{name}{suffix}", scaled(factor * times), name=name)
     context = opened(tmp_path / "a workspace")
     serve(context, None, detach=True, timeout=60, standard_ports=False)
-    import_package(found, tmp_path / "steady")
-    load(found, "steady")
+    import_package(context, tmp_path / "steady")
+    load(context, "steady")
     yield context
     stop(context, 15)
 
@@ -110,21 +111,19 @@ def test_two_managers_at_once_lose_nothing(context: Context, tmp_path: Path) -> 
 
 def interrupted(context: Context, monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
     """While `switching` changes something live, another manager does `other`, at the moment when it holds no lock."""
-    optimising = manager.optimising
-    ensure = optimising.ensure
 
-    def ensured(name: str) -> None:
+    def ensured(context: Context, name: str) -> None:
         monkeypatch.undo()
         other()
-        ensure(name)
+        ensure(context, name)
 
-    monkeypatch.setattr(optimising, "ensure", ensured)
+    monkeypatch.setattr("tritonpm.operations.switch.ensure", ensured)
 
 
 def test_what_another_unloads_during_a_live_change_stays_unloaded(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other, switching = opened(context.workspace.root), context
+    other = opened(context.workspace.root)
     interrupted(context, monkeypatch, lambda: unload(other, "steady", force=True))
     assert change_live(context, "steady", {"max_batch_size": 3}) is None
     assert not is_loaded(other, "steady")
@@ -135,8 +134,8 @@ def test_what_another_unloads_during_a_live_change_stays_unloaded(
 def test_what_another_sets_during_a_live_change_that_fails_stays_set(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other, switching = opened(context.workspace.root), context
-    interrupted(context, monkeypatch, lambda: change(other, "steady", {"max_batch_size": 5}, live=True))
+    other = opened(context.workspace.root)
+    interrupted(context, monkeypatch, lambda: choose(other, "steady", {"max_batch_size": 5}))
     with pytest.raises(ServerError, match="NaN"):
         upgrade(context, "steady", single(tmp_path / "nan", logarithm(), name="steady"))
     assert show(other, "steady").max_batch_size == 5

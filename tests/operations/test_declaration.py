@@ -12,7 +12,7 @@ import pytest
 from tests.support.managing import said
 from tests.support.models import scaled
 from tests.support.packages import cascade, single
-from tests.support.workspaces import opened
+from tests.support.workspaces import opened, publish
 from tritonpm.core.errors import ManifestError, PackageError, RuleError
 from tritonpm.operations.context import Context
 from tritonpm.operations.declaration import apply, export, plan, read
@@ -79,13 +79,13 @@ def test_a_second_machine_becomes_the_same(folder: Path) -> None:
     init(folder / "other")
     other = opened(folder / "other")
     list(apply(other, folder / "tritonpm.yaml"))
-    first = serving_of(folder).manager
+    first = serving_of(folder)
     for name in ("bolts", "nuts"):
-        assert other.manager.publish(name).digest == first.publish(name).digest
+        assert publish(other, name).digest == publish(first, name).digest
 
 
 def test_a_workspace_declares_itself(folder: Path) -> None:
-    serving = serving_of(folder)
+    context = serving_of(folder)
     list(apply(context, folder / "tritonpm.yaml"))
     (folder / "again.yaml").write_text(export(context).replace("bolts.zip", "one").replace("nuts.zip", "two"))
     assert said(plan(context, folder / "again.yaml").actions) == []
@@ -121,7 +121,7 @@ def test_a_setting_that_breaks_a_rule_is_refused_before_anything_is_done(folder:
 
 @pytest.fixture
 def context(folder: Path) -> Iterator[Context]:
-    found = serving_of(folder)
+    context = serving_of(folder)
     serve(context, None, detach=True, timeout=60, standard_ports=False)
     yield context
     stop(context, 15)

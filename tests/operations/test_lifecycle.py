@@ -23,6 +23,7 @@ from tritonpm.core.errors import (
     ServerError,
     UsageError,
 )
+from tritonpm.operations import canary
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init

@@ -71,7 +71,7 @@ def test_two_managers_at_once_both_succeed(context: Context, tmp_path: Path) -> 
     sources = [package(tmp_path / f"s{i}", f"p{i}", expected=float(i)) for i in range(6)]
     root = context.workspace.root
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda source: opened(root).import_package(source), sources))
+        list(pool.map(lambda source: import_package(opened(root), source), sources))
     assert [p.name for p in packages(context.catalogue)] == [f"p{i}" for i in range(6)]
 
 

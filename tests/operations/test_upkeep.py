@@ -12,8 +12,8 @@ from tests.support.models import scaled
 from tests.support.packages import cascade, single
 from tests.support.workspaces import opened, publish
 from tritonpm.core.errors import StorageError
-from tritonpm.operations import upkeep
 from tritonpm.operations.context import Context
+from tritonpm.operations.drift import drift
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
@@ -22,19 +22,21 @@ from tritonpm.operations.render import render
 from tritonpm.operations.serve import serve, stop
 from tritonpm.operations.server import connect
 from tritonpm.operations.status import status
+from tritonpm.operations.sync import sync
 from tritonpm.operations.usage import use
 from tritonpm.operations.verify import mend, verify
+from tritonpm.operations.why import why
 
 
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     init(tmp_path / "workspace")
-    opened = opened(tmp_path / "workspace")
-    opened.import_package(single(tmp_path / "in", scaled(2.0)))
-    opened.import_package(cascade(tmp_path / "c", scaled(2.0, result="m"), scaled(3.0, source="m")))
-    opened.publish("p")
-    opened.publish("c")
-    return opened
+    context = opened(tmp_path / "workspace")
+    import_package(context, single(tmp_path / "in", scaled(2.0)))
+    import_package(context, cascade(tmp_path / "c", scaled(2.0, result="m"), scaled(3.0, source="m")))
+    publish(context, "p")
+    publish(context, "c")
+    return context
 
 
 def kinds(context: Context) -> list[tuple[str, str]]:
@@ -87,39 +89,40 @@ def test_a_rotten_blob_is_never_served_and_an_import_heals_it(context: Context, 
 
 
 @pytest.fixture
-def context(context: Context) -> Iterator[Context]:
-    found = context
+def server(context: Context) -> Iterator[None]:
     serve(context, None, detach=True, timeout=60, standard_ports=False)
-    yield context
+    yield
     stop(context, 15)
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("server")
 def test_what_somebody_else_did_on_the_server_is_told_and_undone(context: Context) -> None:
     load(context, "c")
     with connect(context) as client:
         client.load_and_wait("p")
-        assert upkeep.drift(context, client) == ["p is served, and recorded as ready: somebody else loaded it"]
+        assert drift(context, client) == ["p is served, and recorded as ready: somebody else loaded it"]
         client.unload_and_wait("c", dependents=True)
         said = status(context).drift
         assert "c is recorded as loaded, and the server does not serve it" in said
-        assert list(upkeep.sync(context)) == [("loaded", "c", ""), ("unloaded", "p", "")]
+        assert list(sync(context)) == [("loaded", "c", ""), ("unloaded", "p", "")]
         assert status(context).drift == ()
         assert {state.name for state in client.index() if state.state == "READY"} >= {"c"}
         assert not client.ready("p")
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("server")
 def test_what_keeps_a_model_loaded(context: Context) -> None:
     load(context, "c")
     use(context, "c", "LINE-3", 60)
-    assert upkeep.why(context, "c") == [
+    assert why(context, "c") == [
         "`tritonpm load` asked for it, and `serve` loads it again", "project LINE-3 uses it",
     ]  # fmt: skip
     revision = context.catalogue.revision("c")
     assert revision is not None
-    assert upkeep.why(context, revision.models[0].name) == ["it is a member of the cascade c"]
-    assert upkeep.why(context, "p") == []
+    assert why(context, revision.models[0].name) == ["it is a member of the cascade c"]
+    assert why(context, "p") == []
     with connect(context) as client:
         client.load_and_wait("p")
-    assert "somebody else loaded it" in upkeep.why(context, "p")[0]
+    assert "somebody else loaded it" in why(context, "p")[0]

@@ -41,9 +41,9 @@ X = np.arange(8, dtype=np.float32).reshape(2, WIDTH)
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     init(tmp_path / "workspace")
-    opened = opened(tmp_path / "workspace")
-    opened.import_package(single(tmp_path / "in", scaled(2.0)))
-    return opened
+    context = opened(tmp_path / "workspace")
+    import_package(context, single(tmp_path / "in", scaled(2.0)))
+    return context
 
 
 def test_a_used_package_is_neither_changed_nor_removed_nor_pruned(context: Context) -> None:
@@ -112,11 +112,10 @@ def test_users_are_those_who_took_and_did_not_release(
 
 
 @pytest.fixture
-def context(context: Context) -> Iterator[Context]:
-    found = context
+def server(context: Context) -> Iterator[None]:
     serve(context, None, detach=True, timeout=60, standard_ports=False)
-    load(found, "p")
-    yield context
+    load(context, "p")
+    yield
     stop(context, 15)
 
 
@@ -134,6 +133,7 @@ with tritonpm.client.use("p", project="LINE-3", workspace=sys.argv[1], ttl=1.5, 
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("server")
 def test_two_real_clients_use_a_package_and_a_live_switch_goes_unnoticed(context: Context, tmp_path: Path) -> None:
     root = str(context.workspace.root)
     other = subprocess.Popen([sys.executable, "-c", CLIENT, root], stdout=subprocess.PIPE, text=True)
@@ -161,6 +161,7 @@ def test_two_real_clients_use_a_package_and_a_live_switch_goes_unnoticed(context
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("server")
 def test_clients_that_said_nothing_are_seen_by_what_they_send(context: Context) -> None:
     with under_load(context, "p", clients=1):
         with pytest.raises(BusyError, match="clients that are not registered"):

@@ -24,6 +24,9 @@ from tests.support.packages import cascade, single
 from tests.support.page import API, DEADLINE, Site, Start, zipped
 from tests.support.workspaces import opened
 from tritonpm.core.tensors import save_npz
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.rename import rename
+from tritonpm.operations.show import show
 from tritonpm.web.security import Access
 
 
@@ -45,7 +48,7 @@ def test_the_api_says_the_same_as_the_manager(site: Site, tmp_path: Path) -> Non
     site.done(site.upload(zipped(tmp_path / "in", scaled(11.0), "same")))
     import msgspec
 
-    told = msgspec.to_builtins(opened(site.root).show("same"))
+    told = msgspec.to_builtins(show(opened(site.root), "same"))
     assert site.get("/packages/same") == json.loads(msgspec.json.encode(told))
 
 
@@ -232,7 +235,7 @@ def test_events_tell_what_others_do_also_after_another_catalogue(start: Start, t
     fresh = start()
     # With snapshots there is always something that ends the listening.
     with listening(fresh, "?snapshots=true") as heard:
-        opened(fresh.root).import_package(single(tmp_path / "in", scaled(18.0), "elsewhere"))
+        import_package(opened(fresh.root), single(tmp_path / "in", scaled(18.0), "elsewhere"))
         until(lambda: "event: packages" in heard)
         time.sleep(1.1)  # until the watcher has seen all of it
         heard.clear()
@@ -240,7 +243,7 @@ def test_events_tell_what_others_do_also_after_another_catalogue(start: Start, t
         until(lambda: "event: packages" in heard)
         time.sleep(1.1)
         heard.clear()
-        opened(fresh.root).rename("elsewhere", "here")
+        rename(opened(fresh.root), "elsewhere", "here")
         until(lambda: "event: packages" in heard)
         until(lambda: "event: snapshot" in heard)
     assert [each["name"] for each in fresh.get("/packages")["items"]] == ["here"]

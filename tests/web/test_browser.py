@@ -17,6 +17,11 @@ from tests.support.networks import dense
 from tests.support.page import Site, zipped
 from tritonpm.core.tensors import save_npz
 from tritonpm.operations.context import Context
+from tritonpm.operations.infer import infer
+from tritonpm.operations.list import packages
+from tritonpm.operations.server import connect, is_loaded
+from tritonpm.operations.show import show
+from tritonpm.operations.usage import release, use
 from tritonpm.triton.served_revision import serves
 from tritonpm.web.language import NAMES
 
@@ -26,8 +31,8 @@ expect.set_options(timeout=DEADLINE)
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield context
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +49,9 @@ def context(site: Site) -> Context:
     return opened(site.root)
 
 
-def context(site: Site) -> Context:
-    return Serving(manager(site))
-
-
 def config(site: Site, model: str) -> dict[str, object]:
     """What Triton itself says of a model."""
-    with serving(site).client() as client:
+    with connect(context(site)) as client:
         return dict(client.raw.get_model_config(model))
 
 
@@ -82,7 +83,7 @@ def test_a_package_comes_in_is_optimised_served_tried_and_goes(live: Site, brows
         page.goto("/packages")
         page.set_input_files("#files", detecting(tmp_path / "in", "screws"))
         status(page, "screws", "Imported")
-        assert manager(live).show("screws").status == "imported"
+        assert show(context(live), "screws").status == "imported"
 
         dialog = menu(page, "screws", "Configure…")
         dialog.get_by_label("Batch size").fill("2")
@@ -90,18 +91,18 @@ def test_a_package_comes_in_is_optimised_served_tried_and_goes(live: Site, brows
         expect(dialog.locator(".verdicts")).to_have_attribute("data-changes", re.compile("FP16"))
         dialog.get_by_role("button", name="Apply").click()
         toast(page, "screws was changed.")
-        settings = manager(live).show("screws").settings
+        settings = show(context(live), "screws").settings
         assert (settings.precision, settings.max_batch_size) == ("FP16", 2)
 
         menu(page, "screws", "Optimise")
         status(page, "screws", "Ready")
-        [made] = manager(live).show("screws").optimisations
+        [made] = show(context(live), "screws").optimisations
         assert (made.state, made.precision) == ("verified", "FP16")
 
         row(page, "screws").get_by_role("button", name="Load", exact=True).click()
         status(page, "screws", "Loaded")
         toast(page, "Loaded screws, revision 1")
-        assert serving(live).is_loaded("screws")
+        assert is_loaded(context(live), "screws")
         assert config(live, "screws")["backend"] == "openvino"
 
         dialog = menu(page, "screws", "Unregister…")
@@ -110,20 +111,20 @@ def test_a_package_comes_in_is_optimised_served_tried_and_goes(live: Site, brows
         dialog.get_by_role("button", name="Close").click()
         row(page, "screws").get_by_role("button", name="Unload").click()
         status(page, "screws", "Ready")
-        assert not serving(live).is_loaded("screws")
+        assert not is_loaded(context(live), "screws")
 
-        manager(live).use("screws", "LINE-3", 60)
+        use(context(live), "screws", "LINE-3", 60)
         dialog = menu(page, "screws", "Unregister…")
         expect(dialog).to_contain_text("It is in use by:")
         expect(dialog.locator("li")).to_have_text("LINE-3")
         expect(dialog.get_by_role("button", name="Unregister")).to_be_disabled()
         dialog.get_by_role("button", name="Close").click()
-        manager(live).release("screws", "LINE-3")
+        release(context(live), "screws", "LINE-3")
         dialog = menu(page, "screws", "Unregister…")
         expect(dialog).to_contain_text("No project uses it.")
         dialog.get_by_role("button", name="Unregister").click()
         expect(row(page, "screws")).to_have_count(0)
-        assert "screws" not in [each.name for each in manager(live).packages()]
+        assert "screws" not in [each.name for each in packages(context(live).catalogue)]
 
 
 def test_a_package_that_is_dropped_comes_in_and_a_bad_one_says_why(
@@ -133,10 +134,10 @@ def test_a_package_that_is_dropped_comes_in_and_a_bad_one_says_why(
         page.goto("/packages")
         drop(page, "dropped.zip", zipped(tmp_path / "in", scaled(5.0), "dropped").read_bytes())
         status(page, "dropped", "Imported")
-        assert manager(live).show("dropped").status == "imported"
+        assert show(context(live), "dropped").status == "imported"
         drop(page, "bad.zip", b"no archive")
         expect(page.locator("#uploads li.failed")).to_contain_text("bad.zip")
-        assert "bad" not in [each.name for each in manager(live).packages()]
+        assert "bad" not in [each.name for each in packages(context(live).catalogue)]
 
 
 def test_an_answer_is_told_and_drawn(bolts: Site, browser: Browser, tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ def test_an_answer_is_told_and_drawn(bolts: Site, browser: Browser, tmp_path: Pa
         answer = page.locator("#try-answer")
         page.get_by_role("button", name="Ask").click()
         expect(answer.locator("tbody tr").first).to_contain_text("nut")
-        told = serving(bolts).infer("bolts", None, None)
+        told = infer(context(bolts), "bolts", None, None)
         assert "0.81" in next(tensor.values for tensor in told.tensors if tensor.name == "scores")
         expect(answer.locator("tbody tr").first).to_contain_text("0.810")
         page.set_input_files("#try-form input[type=file]", tmp_path / "bright.png")
@@ -190,17 +191,17 @@ def coloured(canvas: Locator, colour: list[int], x: float, y: float, width: floa
 def test_what_a_client_uses_is_switched_only_when_that_is_said(live: Site, browser: Browser, tmp_path: Path) -> None:
     live.done(live.upload(zipped(tmp_path / "in", scaled(2.0), "busy")))
     live.done(live.post("/packages/busy/load"))
-    with opened(browser, live.url) as page, under_load(serving(live), "busy", clients=1) as seen:
+    with opened(browser, live.url) as page, under_load(context(live), "busy", clients=1) as seen:
         page.goto("/packages")
         row(page, "busy").get_by_label("Run mode: busy").select_option("performance")
         refused = toast(page, "busy is in use by clients that are not registered")
-        assert manager(live).show("busy").settings.mode == "shared"
-        assert manager(live).show("busy").revision == 1
+        assert show(context(live), "busy").settings.mode == "shared"
+        assert show(context(live), "busy").revision == 1
         expect(row(page, "busy").get_by_label("Run mode: busy")).to_have_value("shared")
         refused.get_by_role("button", name="Switch it live").click()
         toast(page, "busy serves revision 2")
         expect(row(page, "busy").get_by_label("Run mode: busy")).to_have_value("performance")
-        assert manager(live).show("busy").settings.mode == "performance"
+        assert show(context(live), "busy").settings.mode == "performance"
     assert seen.failures == []
     assert set(seen.answers) == {2.0}
     with opened(browser, live.url) as page:
@@ -209,10 +210,10 @@ def test_what_a_client_uses_is_switched_only_when_that_is_said(live: Site, brows
         dialog.get_by_role("radio", name=re.compile("^1 · ")).check()
         dialog.get_by_role("button", name="Roll back").click()
         toast(page, "busy serves revision 1")
-        assert manager(live).show("busy").settings.mode == "shared"
-        published = manager(live).catalogue.revision("busy")
+        assert show(context(live), "busy").settings.mode == "shared"
+        published = context(live).catalogue.revision("busy")
         assert published is not None
-        with serving(live).client() as client:
+        with connect(context(live)) as client:
             assert serves(client, published)
 
 
@@ -236,7 +237,7 @@ def test_samples_for_int8_are_chosen_in_the_dialog(live: Site, browser: Browser,
         expect(dialog.locator(".verdicts")).to_have_attribute("data-changes", re.compile("idle_seconds"))
         dialog.get_by_role("button", name="Apply").click()
         toast(page, "eight was changed.")
-    settings = manager(live).show("eight").settings
+    settings = show(context(live), "eight").settings
     assert (settings.precision, len(settings.calibration)) == ("INT8", 3)
     assert (settings.residency, settings.idle_seconds) == ("on-demand", 60)
 
@@ -251,12 +252,12 @@ def test_a_canary_is_served_beside_and_given_up(bolts: Site, browser: Browser) -
         dialog.get_by_role("button", name="Serve as a canary").click()
         toast(page, "bolts-canary serves beside bolts")
         status(page, "bolts-canary", "Loaded")
-        assert serving(bolts).is_loaded("bolts-canary")
+        assert is_loaded(context(bolts), "bolts-canary")
         menu(page, "bolts", "New version…").get_by_role("button", name="Give it up").click()
         toast(page, "Gave the canary of bolts up.")
         expect(row(page, "bolts-canary")).to_have_count(0)
-        assert not serving(bolts).is_loaded("bolts-canary")
-        assert serving(bolts).is_loaded("bolts")
+        assert not is_loaded(context(bolts), "bolts-canary")
+        assert is_loaded(context(bolts), "bolts")
 
 
 def test_the_monitor_shows_what_is_measured(bolts: Site, browser: Browser) -> None:
@@ -265,7 +266,7 @@ def test_the_monitor_shows_what_is_measured(bolts: Site, browser: Browser) -> No
         loads = page.locator("section[aria-labelledby=loads]")
         expect(loads.get_by_role("row", name="bolts").first).to_be_visible()
         expect(page.locator("section[aria-labelledby=gpus]")).to_contain_text("no NVIDIA driver found")
-        asked = serving(bolts)
+        asked = context(bolts)
         for _ in range(3):
             asked.infer("bolts", None, None)
         figure = page.locator("figure[data-figure=p99_us]")

@@ -98,11 +98,10 @@ def run(server: Context, name: str) -> Verdict:
 
 def _served(server: Context, case: onnx_cases.Case) -> Iterator[list[dict[str, Any]]]:
     """The answers over HTTP and gRPC for each set of inputs."""
-    manager = server
     with tempfile.TemporaryDirectory(prefix="conformance-model-") as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(case.model.SerializeToString())
-        import_package(context, path, name="case")
+        import_package(server, path, name="case")
     try:
         # The cases bring their own inputs: made-up ones (the probe) say nothing more.
         load(server, "case", probe=False, timeout=120)
@@ -111,7 +110,7 @@ def _served(server: Context, case: onnx_cases.Case) -> Iterator[list[dict[str, A
                 yield [client.infer("case", {n: _sent(a) for n, a in given.items()}) for given, _ in case.sets]
     finally:
         unload(server, "case")
-        remove(context, "case")
+        remove(server, "case")
 
 
 def _sent(array: Any) -> Any:

@@ -28,6 +28,7 @@ from tritonpm.operations.server import own_server
 from tritonpm.operations.set import change, change_live
 from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import upgrade
+from tritonpm.operations.verify import mend
 from tritonpm.triton.client import Client
 
 MOMENT = 0.02  # seconds in which clients are looked for: here are none
@@ -67,7 +68,7 @@ def perform(context: Context, what: str, name: str, *told: Any) -> None:
         "rename": lambda other: rename(context, name, other),
         "remove": lambda: remove(context, name),
         "prune": lambda keep: prune(context, name, keep),
-        "mend": manager.mend,
+        "mend": lambda: mend(context),
     }
     does[what](*told)
 

@@ -68,9 +68,8 @@ class House:
         self.contents = dict(map(self._named, self.sources.items()))
         self.answers = {**SINGLES, **{name: one * two for name, (one, two) in CASCADES.items()}}
         init(root / "a workspace")
-        self.manager = opened(root / "a workspace")
+        self.context = opened(root / "a workspace")
         self.repository = self.context.workspace.repository
-        self.serving = Serving(self.context)
         self.counts: Counter[str] = Counter()
         self.examples = 0
         self.story: list[str] = []

@@ -14,6 +14,8 @@ from tests.support.faults.acting import Fate, act
 from tests.support.faults.house import KILL, House, Made, until
 from tests.support.workspaces import opened
 from tritonpm.operations import upkeep
+from tritonpm.operations.list import packages
+from tritonpm.operations.local_repository import changing
 from tritonpm.operations.serve import load_all_proved
 
 T = TypeVar("T")
@@ -123,7 +125,7 @@ class Knowing(RuleBasedStateMachine):
         """Whether it is to be told that the server does something else; one that has failed is no news."""
         kept = self.kept[name]
         if kept.served is None:
-            return kept.wanted and self.house.manager.catalogue.get(name).status != "failed"
+            return kept.wanted and self.house.context.catalogue.get(name).status != "failed"
         return not kept.wanted or kept.served != kept.current
 
     def taken(self, content: str, name: str = "") -> bool:
@@ -156,7 +158,7 @@ class Knowing(RuleBasedStateMachine):
         self.tried |= {kept.made for kept in after.values() if kept}
         told_error = {name: refused} if refused else before
         self.count(what, name, *told, fate)
-        outcome = act(self.house.serving, fate, what, name, *told)
+        outcome = act(self.house.context, fate, what, name, *told)
         self.house.story.append(f"    {outcome}")
         if outcome.struck and fate:
             self.count(f"{KILL} {fate.victim} in {what}")
@@ -176,7 +178,7 @@ class Knowing(RuleBasedStateMachine):
             self.restarted(may)
             return
         self.house.rested()
-        with opened(self.house.manager.workspace.root).changing("look"):
+        with changing(opened(self.house.context.workspace.root), "look"):
             pass
         self.synced(may)
 
@@ -199,7 +201,7 @@ class Knowing(RuleBasedStateMachine):
 
     def settle(self, may: dict[str, list[Kept | None]], settled: Callable[[Kept], Kept]) -> None:
         """Learn which of those states that may be is there, every package having been `settled` meanwhile."""
-        there = {entry.name for entry in self.house.manager.packages()}
+        there = {entry.name for entry in packages(self.house.context.catalogue)}
         every: dict[str, list[Kept | None]] = {name: [kept] for name, kept in self.kept.items()}
         after: Known = {}
         for name, states in {**every, **may}.items():
