@@ -20,29 +20,40 @@ KILLS = int(os.environ.get("TRITONPM_KILLS", "25"))
 LOOP = """
 import sys
 from pathlib import Path
+from tests.support.workspaces import opened, publish
 from tritonpm.core.errors import TritonpmError
+from tritonpm.operations.history import prune
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.local_repository import changing
+from tritonpm.operations.remove import remove
+from tritonpm.operations.rename import rename
+from tritonpm.operations.rollback import rollback
+from tritonpm.operations.set import change
+from tritonpm.operations.upgrade import upgrade
+from tritonpm.operations.verify import mend
 context, source, number = opened(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3])
-context, other = Switching(Serving(context)), Path(sys.argv[4])
-def publish():
+other = Path(sys.argv[4])
+def published():
     with changing(context, "publish"):
         publish(context, "p")
+        context.catalogue.prove("p", context.catalogue.get("p").revision, probed=True, loaded=False)
 print("going", flush=True)
 while True:
     number += 1
     for step in (
         lambda: import_package(context, source),
         lambda: change(context, "p", {"priority": number % 7}),
-        publish,
+        published,
         lambda: rename(context, "p", "q"),
         lambda: rename(context, "q", "p"),
         lambda: change(context, "p", {"max_batch_size": number % 9 + 1}),
-        publish,
+        published,
         lambda: upgrade(context, "p", other),
-        publish,
+        published,
         lambda: rollback(context, "p"),
-        publish,
+        published,
         lambda: prune(context, "p", 2),
-        manager.mend,
+        lambda: mend(context),
         lambda: number % 3 or remove(context, "p"),
     ):
         try:

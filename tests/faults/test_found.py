@@ -19,7 +19,7 @@ from tritonpm.operations.drift import drift
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
-from tritonpm.operations.local_repository import models, put, settle, tidy
+from tritonpm.operations.local_repository import changing, models, put, settle, tidy
 from tritonpm.operations.remove import remove
 from tritonpm.operations.rename import rename
 from tritonpm.operations.serve import serve, stop
@@ -121,13 +121,13 @@ def test_what_a_kill_left_and_cannot_be_finished_stands_in_nobodys_way(context: 
     context.blobs.drop(context.catalogue.get("p").package.file("m.onnx").digest)
     said: list[str] = []
     later = opened(context.workspace.root, waiting=said.append)
-    later.change("c", {"max_batch_size": 2})
+    change(later, "c", {"max_batch_size": 2})
     assert [each.partition(":")[0] for each in said] == ["Warning"]
     assert "what a killed publish began cannot be finished" in said[0]
-    later.exchange("p", tmp_path / "in")
-    with later.changing("look"):
+    exchange(later, "p", tmp_path / "in")
+    with changing(later, "look"):
         pass
-    assert later.verify() == []
+    assert verify(later) == []
     assert later.catalogue.open_intents() == []
 
 

@@ -106,7 +106,7 @@ def test_what_a_crash_left_is_finished_by_the_next_change(context: Context, tmp_
         (folder / "1/model.onnx").unlink()  # as if the process had died in the middle
         raise KeyboardInterrupt
     again = opened(context.workspace.root)
-    again.change("p", {"priority": 1})
+    change(again, "p", {"priority": 1})
     assert (folder / "1/model.onnx").read_bytes() == MODEL
     assert again.catalogue.open_intents() == []
 
@@ -154,7 +154,8 @@ def test_what_served_before_serves_on_after_a_failed_load(context: Context, tmp_
     with pytest.raises(ServerError, match=r"p could not be loaded: .*intra_op_thread_count"):
         load(context, "p")
     view = show(context, "p")
-    assert (view.status, view.pending) == ("failed", True)
+    assert (view.status, view.pending, view.proved) == ("loaded", True, 1)
+    assert "intra_op_thread_count" in view.drift
     with connect(context) as client:
         assert client.ready("p")
         assert client.config("p")["max_batch_size"] == 8
@@ -170,7 +171,7 @@ def test_a_server_that_reads_another_repository_is_told(context: Context, tmp_pa
     elsewhere = opened(tmp_path / "other", server=own_server(context).http if own_server(context) else "")
     import_package(elsewhere, package(tmp_path / "a"))
     with pytest.raises(ServerError, match="p could not be loaded"):
-        elsewhere.load("p")
+        load(elsewhere, "p")
 
 
 def test_the_wheel_carries_the_templates(tmp_path: Path) -> None:

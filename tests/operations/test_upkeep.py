@@ -101,10 +101,12 @@ def test_what_somebody_else_did_on_the_server_is_told_and_undone(context: Contex
     load(context, "c")
     with connect(context) as client:
         client.load_and_wait("p")
-        assert drift(context, client) == ["p is served, and recorded as ready: somebody else loaded it"]
+        assert drift(context, client) == [
+            "p is served, and recorded as imported: somebody else loaded it; `tritonpm sync`"
+        ]
         client.unload_and_wait("c", dependents=True)
         said = status(context).drift
-        assert "c is recorded as loaded, and the server does not serve it" in said
+        assert "c is recorded as loaded, and the server does not serve it; `tritonpm sync`" in said
         assert list(sync(context)) == [("loaded", "c", ""), ("unloaded", "p", "")]
         assert status(context).drift == ()
         assert {state.name for state in client.index() if state.state == "READY"} >= {"c"}
