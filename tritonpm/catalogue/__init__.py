@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tritonpm.catalogue.blobs import Blobs
-    from tritonpm.catalogue.catalogue import Catalogue, Published, Record
+    from tritonpm.catalogue.catalogue import Catalogue, Record
     from tritonpm.catalogue.listing import Entry, Listing, Summary
     from tritonpm.catalogue.locking import lock
     from tritonpm.catalogue.rebuilding import rebuild
+    from tritonpm.catalogue.revisions import Published
     from tritonpm.catalogue.served import Proved, Source
     from tritonpm.catalogue.workspace import Workspace, create, find
 
@@ -31,10 +32,11 @@ __all__ = [
 
 _MODULES = {
     "blobs": ("Blobs",),
-    "catalogue": ("Catalogue", "Published", "Record"),
+    "catalogue": ("Catalogue", "Record"),
     "listing": ("Entry", "Listing", "Summary"),
     "locking": ("lock",),
     "rebuilding": ("rebuild",),
+    "revisions": ("Published",),
     "served": ("Proved", "Source"),
     "workspace": ("Workspace", "create", "find"),
 }

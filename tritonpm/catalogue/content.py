@@ -25,6 +25,11 @@ def encode(value: Any, where: str = "") -> bytes:
     return msgspec.json.encode(value)
 
 
+def encoded(name: str, *records: object) -> list[bytes]:
+    """The records of package `name`, as `encode`."""
+    return [encode(record, name) for record in records]
+
+
 def decode(content: bytes, type_: type[T], database: Path, of: str) -> T:
     """From JSON. Raises StorageError naming what the record is `of`; no other record is touched by it."""
     try:

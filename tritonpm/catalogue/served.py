@@ -13,6 +13,8 @@ from tritonpm.catalogue.database import Database
 from tritonpm.core.types import Package, Revision
 from tritonpm.settings.settings import UNPUBLISHED_SETTINGS, Settings
 
+CANARY = "+canary"  # after the digest of a canary, which may have the content of another package
+
 
 @dataclass(frozen=True)
 class Source:
@@ -102,8 +104,7 @@ def _differs(digest: str, settings: bytes, source: bytes) -> bool:
     wanted, proved = readable(settings, Settings), readable(source, Source)
     if wanted is None or proved is None:
         return True
-    same_content = digest.partition("+")[0] == proved.package.digest  # a canary's has a mark behind it
-    return not same_content or _published(wanted) != _published(proved.settings)
+    return digest.removesuffix(CANARY) != proved.package.digest or _published(wanted) != _published(proved.settings)
 
 
 def _published(settings: Settings) -> Settings:
