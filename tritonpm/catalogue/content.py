@@ -39,7 +39,7 @@ def decode(content: bytes, type_: type[T], database: Path, of: str) -> T:
         raise StorageError(what, where=str(database), do=REBUILD) from None
 
 
-def readable(content: bytes, type_: type[T]) -> T | None:
+def readable(content: bytes | None, type_: type[T]) -> T | None:
     """As `decode`, for what can be done without: None where it cannot be read."""
     with suppress(*_ROT):
         return msgspec.json.decode(content or b"", type=type_)

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from tritonpm.catalogue.content import decode, encode, readable
 from tritonpm.catalogue.database import Database, plain
 from tritonpm.catalogue.workspace import Workspace
 from tritonpm.core.errors import BusyError, NotFoundError
@@ -47,7 +48,7 @@ class Job:
     ended: float | None
     pid: int | None
     born: float | None  # when that process started: pids are used again
-    request: dict[str, Any]
+    request: dict[str, Any]  # in a list {} where it cannot be read
 
     @property
     def alive(self) -> bool:
@@ -84,10 +85,11 @@ class Jobs:
         return [self._job(row) for row in self._database.all(f"SELECT {_COLUMNS} FROM jobs ORDER BY id DESC")]  # noqa: S608
 
     def get(self, job: int) -> Job:
-        """One job. Raises NotFoundError."""
+        """One job. Raises NotFoundError; StorageError where what it was asked for cannot be read."""
         row = self._database.one(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", job)  # noqa: S608
         if row is None:
             raise NotFoundError(f"there is no job {job}", do="`tritonpm jobs` lists them")
+        decode(row[-1], dict[str, Any], self._database.path, f"job {job}")
         return self._job(row)
 
     def running(self, package: str) -> Job | None:
@@ -109,7 +111,7 @@ class Jobs:
             self._database.do("UPDATE jobs SET state = 'interrupted' WHERE package = ? AND state = 'running'", package)
             entry = self._database.do(
                 "INSERT INTO jobs (package, state, created, request) VALUES (?, 'running', ?, ?)",
-                package, time.time(), msgspec.json.encode(request),
+                package, time.time(), encode(request, package),
             )  # fmt: skip
         with plain(self.folder(entry)):
             self.folder(entry).mkdir(parents=True)
@@ -149,9 +151,8 @@ class Jobs:
         return next((event for event, _ in reversed(list(self.events(job)))), None)
 
     def _job(self, row: Any) -> Job:
-        with plain(self._database.path):
-            *columns, request = row
-            job = Job(*(*columns, msgspec.json.decode(request)))
+        *columns, request = row
+        job = Job(*(*columns, readable(request, dict[str, Any]) or {}))
         if job.state == RUNNING and not job.alive:
             return replace(job, state="interrupted", reason="its process is gone")
         return job

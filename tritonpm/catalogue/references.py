@@ -62,7 +62,7 @@ class References:
         query = "SELECT package, number, revision, source FROM revisions ORDER BY package, number"
         for name, number, revision, source in self._database.all(query):
             yield f"{name}, revision {number}", Revision, revision
-            if source:
+            if source is not None:
                 yield f"{name}, revision {number}", Source, source
 
 

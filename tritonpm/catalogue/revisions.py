@@ -69,7 +69,7 @@ class Revisions(Listing):
             name,
         )
         return [
-            Published(number, revision, readable(source, Source) if source else None, published, bool(current), version)
+            Published(number, revision, readable(source, Source), published, bool(current), version)
             for number, content, source, published, current, version in rows
             if (revision := readable(content, Revision))
         ]
@@ -84,7 +84,7 @@ class Revisions(Listing):
         if row is None:
             return None
         number, revision, source, probed = row
-        made_of = readable(source, Source) if source else None
+        made_of = readable(source, Source)
         return Proved(number, self._decoded(revision, Revision, f"{name}, revision {number}"), made_of, bool(probed))
 
     def served(self, name: str) -> list[int]:
@@ -99,7 +99,7 @@ class Revisions(Listing):
         """The number of a content among a package's, by the package's digest; the next one where it is new."""
         rows = self._database.all("SELECT version, source FROM revisions WHERE package = ?", name)
         for version, source in rows:
-            made_of = readable(source, Source) if source else None
+            made_of = readable(source, Source)
             if made_of and made_of.package.digest == digest:
                 return int(version)
         row = self._database.one("SELECT versions FROM packages WHERE name = ?", name)
