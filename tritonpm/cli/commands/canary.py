@@ -8,12 +8,15 @@ from typing import Any
 import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.options import ALLOW_CODE, NAME
 from tritonpm.cli.setting_options import setting_options
 
 
 @command(
-    "canary", examples="tritonpm canary bolts bolts-2.zip\ntritonpm canary bolts --precision fp16 --optimizer auto"
+    "canary",
+    examples="tritonpm canary bolts bolts-2.zip\ntritonpm canary bolts --precision fp16 --optimizer auto",
+    headings=SETTINGS,
 )
 @NAME
 @click.argument("source", type=click.Path(path_type=Path), required=False, metavar="[SOURCE]")
@@ -23,7 +26,7 @@ from tritonpm.cli.setting_options import setting_options
 @reading
 @pass_app
 def canary_command(app: App, name: str, source: Path | None, allow_code: bool, changes: dict[str, Any]) -> None:
-    """Serve a new version, or other settings, as NAME-canary beside a package; then `promote` or `abort` it."""
+    """Serve a new version, or other settings, beside a package; as NAME-canary, to `promote` or `abort` it."""
     from tritonpm.operations.canary import start
 
     with app.open() as context:

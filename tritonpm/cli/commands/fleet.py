@@ -10,6 +10,7 @@ import click
 
 from tritonpm.cli.app import App, F, Group, command, on_a_context, pass_app, reading
 from tritonpm.cli.fleet_sync import fleet_of, synchronise
+from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.options import ALLOW_CODE, NAME
 from tritonpm.cli.setting_options import Words, setting_options
 from tritonpm.fleet.waves import Pace
@@ -55,7 +56,7 @@ def at_a_pace(function: F) -> F:
     """,
 )
 def fleet_command() -> None:
-    """Serve packages on all servers of a context, and change them wave by wave, or not at all."""
+    """Serve packages on all servers of a context; they change wave by wave, or not at all."""
 
 
 @command("status", examples="tritonpm fleet status\ntritonpm fleet status --context prod -o json")
@@ -110,7 +111,11 @@ def rollback_command(app: App, name: str, revision: int | None, pace: Pace) -> N
     say_rolled_out(app, _rolling(app, pace).roll_back(name, revision))
 
 
-@command("set", examples="tritonpm fleet set bolts --max-batch-size 8\ntritonpm fleet set bolts --precision fp16")
+@command(
+    "set",
+    examples="tritonpm fleet set bolts --max-batch-size 8\ntritonpm fleet set bolts --precision fp16",
+    headings=SETTINGS,
+)
 @NAME
 @click.option("--stage", help="Change one stage of a cascade only.")
 @setting_options

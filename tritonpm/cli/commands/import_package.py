@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, PROFILE
 from tritonpm.cli.setting_options import setting_options
 
@@ -19,6 +20,7 @@ from tritonpm.cli.setting_options import setting_options
     tritonpm import resnet50.onnx --max-batch-size 16
     tritonpm import model_repository/densenet_onnx
     """,
+    headings=SETTINGS,
 )
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--name", help="The package's name [default: the manifest's, or the file's].")

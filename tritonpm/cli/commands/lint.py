@@ -15,7 +15,7 @@ from tritonpm.core.errors import TritonpmError
 @reading
 @pass_app
 def lint_command(app: App, folder: Path) -> None:
-    """Say what Triton would say of a repository or a model folder, without a server."""
+    """Say what Triton would say of a repository or a model folder; no server is needed."""
     from tritonpm.operations.lint import lint
 
     findings = lint(folder)

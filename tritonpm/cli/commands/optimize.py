@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.optimise_output import describe_optimised
 from tritonpm.cli.options import GIB, NAME, SAMPLES, limited
 from tritonpm.cli.setting_options import setting_options
@@ -20,6 +21,7 @@ from tritonpm.cli.setting_options import setting_options
     tritonpm optimize bolts --precision int8 --calibration images/ --max-drop 0.01
     tritonpm optimize bolts --device gpu-optimised --precision fp16 --detach
     """,
+    headings=SETTINGS,
 )
 @NAME
 @click.option("--stage", help="Change one stage of a cascade only.")
@@ -42,7 +44,7 @@ def optimize_command(
     app: App, /, name: str, stage: str | None, changes: dict[str, Any], calibration: Path | None,
     plugins: tuple[Path, ...], again: bool, detach: bool, time_limit: float, memory_limit: float | None,
 ) -> None:  # fmt: skip
-    """Compile a package for what it runs on, and prove that its answers are unchanged."""
+    """Compile a package for what it runs on; its answers are proved to be unchanged."""
     from tritonpm.operations.optimize.jobs import cancel, choose, start, watch
     from tritonpm.operations.show import show
 

@@ -15,7 +15,7 @@ from tritonpm.cli.options import NAME
 @reading
 @pass_app
 def profile_command(app: App, name: str, stage: str | None, top: int) -> None:
-    """Show where a package's time goes, layer by layer, the slowest first."""
+    """Show where a package's time goes: layer by layer, the slowest first."""
     from tritonpm.cli.output import table
 
     layers = app.manager().optimising.profile(name, stage)

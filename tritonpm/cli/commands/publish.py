@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @reading
 @pass_app
 def publish_command(app: App, names: tuple[str, ...], repository: str, anew: bool, keep: int | None) -> None:
-    """Bring packages, all of them where none is named, into a repository elsewhere; only what is missing is sent."""
+    """Bring packages into a repository elsewhere: all of them where none is named; only what is missing is sent."""
     from tritonpm.operations import remote_repository as stores
 
     store = stores.opened(repository)

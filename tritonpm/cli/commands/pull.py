@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.live_output import say_switched
 from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, PROFILE
 from tritonpm.cli.setting_options import setting_options
@@ -20,6 +21,7 @@ from tritonpm.cli.setting_options import setting_options
     tritonpm pull s3://packages/bolts.zip --name bolts-line3
     tritonpm pull oci://registry.site/vision/bolts:1.3 --upgrade bolts
     """,
+    headings=SETTINGS,
 )
 @click.argument("url")
 @click.option("--digest", default="", metavar="sha256:…", help="Of the .zip; https:// needs it.")
@@ -35,7 +37,7 @@ from tritonpm.cli.setting_options import setting_options
 @reading
 @pass_app
 def pull_command(app: App, /, url: str, digest: str, upgrade: str | None, **options: Any) -> None:
-    """Fetch a package from oci://, https://, s3://, gs://, az:// or a folder, and import it."""
+    """Fetch a package and import it: from oci://, https://, s3://, gs://, az:// or a folder."""
     from tritonpm.operations.pull import pull, pull_upgrade
 
     if upgrade:

@@ -15,7 +15,7 @@ from tritonpm.cli.options import LOAD_TIMEOUT, NAME
 @reading
 @pass_app
 def reload_command(app: App, name: str, timeout: float) -> None:
-    """Write a loaded package's files anew and load them beside what serves, which no request notices."""
+    """Write a loaded package's files anew and load them; no request notices."""
     from tritonpm.operations.load import reload
 
     with app.open() as context:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.live_output import say_switched
 from tritonpm.cli.options import NAME
 from tritonpm.cli.setting_options import AUTO, setting_options
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     tritonpm set bolts --mode performance --instances auto
     tritonpm set bolts --precision fp16 --live
     """,
+    headings=SETTINGS,
 )
 @NAME
 @click.option("--stage", help="Change one stage of a cascade only.")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @reading
 @pass_app
 def status_command(app: App) -> None:
-    """Show the server and what it has loaded, beside what the workspace says."""
+    """Show the server and what it has loaded; beside it what the workspace says."""
     from tritonpm.cli.output import facts, table
     from tritonpm.operations.status import status
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @reading
 @pass_app
 def top_command(app: App, once: bool, interval: float, metrics: str | None) -> None:
-    """Show the load of the machine, the GPUs, the server and each package, until Ctrl-C."""
+    """Show the load of machine, GPUs, server and packages; until Ctrl-C."""
     from tritonpm.operations.monitor.watch import Monitor
 
     with Monitor(app.serving(), metrics) as monitor:

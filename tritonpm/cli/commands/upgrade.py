@@ -19,7 +19,7 @@ from tritonpm.cli.options import ALLOW_CODE, NAME
 @reading
 @pass_app
 def upgrade_command(app: App, name: str, source: Path, allow_code: bool) -> None:
-    """Put a new version of a package in the place of the one that is there; where it is loaded, live."""
+    """Put a new version of a package in its place; where it is loaded, live."""
     from tritonpm.operations.upgrade import upgrade
 
     with app.open() as context:

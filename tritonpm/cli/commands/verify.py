@@ -12,7 +12,7 @@ from tritonpm.core.errors import TritonpmError
 @reading
 @pass_app
 def verify_command(app: App, repository: str | None) -> None:
-    """Read every blob and every published file, and tell what is not as it was; `doctor --fix` mends it."""
+    """Read every blob and published file, and tell what has changed; `doctor --fix` mends it."""
     if repository:
         verify_elsewhere(app, repository)
         return
