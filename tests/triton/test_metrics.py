@@ -16,9 +16,10 @@ from tests.support.running import Running
 from tests.support.waiting import until
 from tritonpm.core.errors import InferenceError, ServerError, UsageError
 from tritonpm.triton.client import Client
-from tritonpm.triton.metrics import Counters, Told, endpoint, parse, scrape, statistics
+from tritonpm.triton.metrics import endpoint, scrape
 from tritonpm.triton.processes import processes
 from tritonpm.triton.rates import difference, rates
+from tritonpm.triton.statistics import Counters, ServerCounters, by_metrics, by_statistics
 
 ARRAY = np.ones((3, 4), np.float32)
 amounts = st.integers(0, 10**12)
@@ -27,7 +28,7 @@ counters = st.builds(
 )
 
 
-def of(told: Told, model: str) -> Counters:
+def of(told: ServerCounters, model: str) -> Counters:
     [found] = [each for each in told.counters if each.model == model]
     return found
 
@@ -45,8 +46,8 @@ def test_both_sources_count_what_was_sent(running: Running, protocol: str) -> No
         for _ in range(5):
             client.infer("e", {"in": ARRAY})
         assert until(lambda: of(scrape(server.metrics), "m2").requests == 5)
-        assert until(lambda: of(statistics(client), "e").requests == 5)
-        metrics, stats = scrape(server.metrics), statistics(client)
+        assert until(lambda: of(by_statistics(client.statistics()), "e").requests == 5)
+        metrics, stats = scrape(server.metrics), by_statistics(client.statistics())
         for model in ("e", "m", "m2"):
             ours, theirs = of(metrics, model), of(stats, model)
             assert (ours.requests, ours.inferences, ours.failures) == (5, 15, 0)
@@ -78,7 +79,7 @@ def test_failures_are_counted_once(running: Running) -> None:
         with pytest.raises(InferenceError, match="timeout expired"):
             client.infer("slow", {"x": ARRAY})
         assert until(lambda: of(scrape(running.server.metrics), "slow").failures == 1)
-        assert of(statistics(client), "slow").failures == 1
+        assert of(by_statistics(client.statistics()), "slow").failures == 1
         before = scrape(running.server.metrics)
         client.unload_and_wait("slow")
         assert until(lambda: not of(scrape(running.server.metrics), "slow").loaded)
@@ -114,7 +115,11 @@ def test_an_error_that_a_python_based_backend_answers_counts_as_a_request(runnin
         with pytest.raises(InferenceError, match="ONNXRuntimeError"):
             client.infer("table", {"x": 100 * ARRAY})
         assert until(lambda: of(scrape(running.server.metrics), "table").requests == 1)
-        assert of(scrape(running.server.metrics), "table").failures == of(statistics(client), "table").failures == 0
+        assert (
+            of(scrape(running.server.metrics), "table").failures
+            == of(by_statistics(client.statistics()), "table").failures
+            == 0
+        )
         client.unload_and_wait("table")
 
 
@@ -142,9 +147,9 @@ def test_what_is_no_metrics_endpoint(running: Running) -> None:
 
 def test_answers_that_are_no_metrics() -> None:
     with pytest.raises(ServerError, match="none of Triton's metrics"):
-        parse('nv_inference_count{model="m"} not a number\n', where="here")
-    assert parse("").counters == []
-    assert parse('other_metric{model="m",version="1"} 3\n').counters == []
+        by_metrics('nv_inference_count{model="m"} not a number\n', where="here")
+    assert by_metrics("").counters == []
+    assert by_metrics('other_metric{model="m",version="1"} 3\n').counters == []
 
 
 @pytest.mark.parametrize("address", ["", "localhost", ":8002", "host:", "host:port", "host:70000"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,24 +30,34 @@ class TensorView:
 
 @dataclass(frozen=True)
 class InferenceView:
-    """An inference's outputs."""
+    """An inference's outputs; a decoupled model sends any number of responses."""
 
     tensors: tuple[TensorView, ...]
+    responses: int = 1
 
 
 def infer(
     context: Context, name: str, inputs: Path | None, outputs: Path | None, *, protocol: str = "http", version: str = ""
 ) -> InferenceView:
-    """One inference with the arrays of an .npz, or with the package's sample. Raises InferenceError."""
+    """One inference with the arrays of an .npz, or with the package's sample. Raises InferenceError.
+
+    Where a decoupled model sends several responses, the outputs of the second are NAME#2, and so on from NAME#1.
+    """
     ensure_loaded(context, name)
     with connect(context, protocol) as client:
         arrays = load_npz(inputs) if inputs else _sample(context, name)
         arrays = as_served(arrays, client.metadata(name, version).inputs)
-        answer = client.infer(name, arrays, version=version)
+        answers = client.responses(name, arrays, version=version)
+    answer = answers[0] if len(answers) == 1 else numbered(answers)
     if outputs:
         save_npz(outputs, answer)
     labels = labels_of(context, name)
-    return InferenceView(tuple(_view(tensor, array, labels) for tensor, array in answer.items()))
+    return InferenceView(tuple(_view(tensor, array, labels) for tensor, array in answer.items()), len(answers))
+
+
+def numbered(answers: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """The outputs of several responses by name and number: Y#1, Y#2, …"""
+    return {f"{name}#{number}": array for number, one in enumerate(answers, 1) for name, array in one.items()}
 
 
 def labels_of(context: Context, name: str) -> tuple[str, ...]:

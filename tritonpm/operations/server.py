@@ -39,7 +39,8 @@ def connect(context: Context, protocol: str = "http", *, load_timeout: float = 6
                 do = "start one with `tritonpm serve --detach`"
                 raise ServerError("no server runs for this workspace", do=do)
             around.enter_context(embedded.guarded(server, context.workspace.server))
-            connection = Connection(server.http if protocol == "http" else server.grpc)
+            url = server.http if protocol == "http" else server.grpc
+            connection = Connection(url, grpc=server.grpc)
         yield around.enter_context(Client.of(connection, protocol=protocol, load_timeout=load_timeout))
 
 

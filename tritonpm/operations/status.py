@@ -13,7 +13,8 @@ from tritonpm.settings.advice import batch_advice
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
-    from tritonpm.triton.client import Client, Statistics
+    from tritonpm.triton.client import Client
+    from tritonpm.triton.statistics import Statistics
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _figures(count: Statistics | None) -> dict[str, Any]:
     last = datetime.fromtimestamp(count.last_inference_ms / 1000).astimezone() if count.last_inference_ms else None
     return {
         "inferences": count.inferences,
-        "failures": count.failures,
-        "queue_us": count.queue_us,
+        "failures": count.fail.count,
+        "queue_us": count.queue.average_us,
         "last_inference": last.isoformat(timespec="seconds") if last else "",
     }

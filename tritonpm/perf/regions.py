@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tritonpm.core.errors import BusyError, NotFoundError, ServerError
 from tritonpm.perf.inputs import Row
 from tritonpm.perf.tool import shared
-from tritonpm.triton.client import plainly
+from tritonpm.triton.failures import plainly
 
 if TYPE_CHECKING:
     from tritonpm.triton.client import Client

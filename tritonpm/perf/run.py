@@ -84,7 +84,7 @@ def _measured(
     said = process.run([*command, *interval], tool.environment, _WINDOWS * window * 2 + _GRACE, model)
     seconds, spent_joules = time.perf_counter() - began, energy()
     after = {name: counts(client, name) for name in (model, *members)}
-    if after[model].failures > before[model].failures:
+    if after[model].fail.count > before[model].fail.count:
         raise ServerError("requests failed under load", where=model, do="see `tritonpm logs`")
     figures = process.table(place / _TABLE, said, model)
     return Measurement(

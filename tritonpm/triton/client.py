@@ -5,10 +5,9 @@ A 200 from `load` is no proof (docs/components.md), so `load_and_wait` reads bac
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,9 @@ from typing import Any
 from tritonpm.core.errors import InferenceError, NotFoundError, ServerError, UnreachableError, UsageError
 from tritonpm.core.tensors import Array, numpy_dtype
 from tritonpm.core.types import Signature, Tensor
+from tritonpm.triton.failures import plainly
+from tritonpm.triton.inference import Asking, Request, first, streamed
+from tritonpm.triton.statistics import Statistics, statistics_of
 
 PROTOCOLS = ("http", "grpc")
 TIMEOUT = 30.0  # seconds for every call but load and unload
@@ -34,21 +36,6 @@ class ModelState:
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """What a version of a model has done so far."""
-
-    name: str
-    version: str
-    inferences: int
-    executions: int
-    successes: int
-    failures: int
-    last_inference_ms: int  # Unix time in milliseconds, 0 for never
-    batches: Mapping[int, int] = field(default_factory=dict)  # batch size → how often it was executed
-    queue_us: float | None = None  # a request's average wait; None where there was none
-
-
-@dataclass(frozen=True)
 class Tls:
     """Paths of PEM files; `verify` False accepts any certificate (HTTP only)."""
 
@@ -60,12 +47,16 @@ class Tls:
 
 @dataclass(frozen=True)
 class Connection:
-    """A server that somebody else runs: where, and what it wants to see. `timeout` is of a call, in seconds."""
+    """A server: where, and what it wants to see. `timeout` is of a call, in seconds.
+
+    `grpc` is the same server's gRPC address, where `url` is another and that is known.
+    """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     tls: Tls | None = None
     timeout: float = TIMEOUT
+    grpc: str = ""
 
     @classmethod
     def to(cls, server: Connection | str | None) -> Connection | None:
@@ -115,9 +106,13 @@ class Client:
         load_timeout: float = 600.0,
         headers: Mapping[str, str] | None = None,
         tls: Tls | None = None,
+        grpc: str = "",
     ) -> None:
         self.protocol, self.where, secure = address(url, protocol)
         self.timeout, self.load_timeout, self.headers = timeout, load_timeout, dict(headers or {})
+        self._asking: dict[tuple[str, str], Asking] = {}
+        self._streams: Client | None = None  # opened where HTTP is not enough
+        self._over_grpc = Connection(grpc, dict(self.headers), tls, timeout) if grpc else None
         if self.protocol == "grpc":  # there --grpc-restricted-protocol looks for its header under this prefix
             self.headers.update({f"triton-grpc-protocol-{name}": value for name, value in self.headers.items()})
         tls = tls or (Tls() if secure else None)
@@ -128,8 +123,15 @@ class Client:
     @classmethod
     def of(cls, connection: Connection, *, protocol: str | None = None, load_timeout: float = 600.0) -> Client:
         """A client of that server, with what it wants to see."""
-        options = {"headers": connection.headers, "tls": connection.tls, "timeout": connection.timeout}
-        return cls(connection.url, protocol=protocol, load_timeout=load_timeout, **options)  # type: ignore[arg-type]
+        return cls(
+            connection.url,
+            protocol=protocol,
+            timeout=connection.timeout,
+            load_timeout=load_timeout,
+            headers=connection.headers,
+            tls=connection.tls,
+            grpc=connection.grpc,
+        )
 
     def __enter__(self) -> Client:
         return self
@@ -141,6 +143,8 @@ class Client:
         """Close the connection."""
         self._client.close()
         self._loader.close()
+        if self._streams:
+            self._streams.close()
 
     @property
     def raw(self) -> Any:
@@ -175,7 +179,7 @@ class Client:
 
     def serving(self) -> set[str]:
         """The models that can be asked: all of them, where the index leaves out those whose folder is gone."""
-        return {each.name for each in self.statistics()}
+        return {model.name for model in self.statistics()}
 
     def config(self, name: str, version: str = "") -> dict[str, Any]:
         """The model's configuration as the server completed it."""
@@ -195,7 +199,7 @@ class Client:
     def statistics(self, name: str = "") -> list[Statistics]:
         """What every loaded version of the model, or of all models, has done so far."""
         answer = self._call("get_inference_statistics", name, as_json=True)
-        return [_statistics(entry) for entry in answer.get("model_stats", ())]
+        return statistics_of(answer)
 
     def trace_settings(self, name: str = "", changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """How requests are traced, of one model or of all; after `changes`. Raises ServerError, UsageError."""
@@ -220,10 +224,42 @@ class Client:
         answer = self._call(method, as_json=True, **options)
         return {key: _plain(value) for key, value in answer.get("settings", answer).items()}
 
+    def asking(self, name: str, version: str = "") -> Asking:
+        """How the model wants to be asked; its configuration is looked at once."""
+        if (name, version) not in self._asking:
+            self._asking[name, version] = Asking.of(self.config(name, version), self.config)
+        return self._asking[name, version]
+
     def infer(
         self, name: str, inputs: Mapping[str, Array], *, outputs: Sequence[str] | None = None, version: str = ""
     ) -> dict[str, Array]:
-        """One inference: the outputs asked for, or all of them. Raises InferenceError with Triton's reason."""
+        """One inference: the outputs asked for, or all of them; of a decoupled model the first response.
+
+        Raises InferenceError with Triton's reason, or where the model sends no response.
+        """
+        return first(name, self.responses(name, inputs, outputs=outputs, version=version))
+
+    def responses(
+        self, name: str, inputs: Mapping[str, Array], *, outputs: Sequence[str] | None = None, version: str = ""
+    ) -> list[dict[str, Array]]:
+        """Every response to one request: one, or of a decoupled model as many as it sends. Raises InferenceError.
+
+        A sequence-batching model gets a sequence of this one request.
+        """
+        known = self._asking.get((name, version))
+        try:
+            return self._responses(name, inputs, outputs, version)
+        except InferenceError:
+            self._asking.pop((name, version), None)
+            if known is None or self.asking(name, version) == known:
+                raise
+        return self._responses(name, inputs, outputs, version)  # another configuration was loaded since
+
+    def _responses(
+        self, name: str, inputs: Mapping[str, Array], outputs: Sequence[str] | None, version: str
+    ) -> list[dict[str, Array]]:
+        if self.protocol == "http" and self.asking(name, version).decoupled:
+            return self._streaming(name)._responses(name, inputs, outputs, version)
         import tritonclient.grpc as grpc
         import tritonclient.http as http
 
@@ -233,15 +269,31 @@ class Client:
         sent = []
         for tensor, array in inputs.items():
             if tensor not in dtypes:
-                known = ", ".join(dtypes)
-                raise InferenceError(f"there is no input {tensor!r}", where=name, do=f"name one of {known}")
+                raise InferenceError(f"there is no input {tensor!r}", where=name, do=f"name one of {', '.join(dtypes)}")
             sent.append(module.InferInput(tensor, list(array.shape), dtypes[tensor]))
             sent[-1].set_data_from_numpy(array.astype(numpy_dtype(dtypes[tensor]), copy=False))
         wanted = [module.InferRequestedOutput(o) for o in outputs or [tensor.name for tensor in signature.outputs]]
+        return self.ask(name, sent, wanted, version)
+
+    def ask(self, name: str, sent: Sequence[Any], wanted: Sequence[Any], version: str = "") -> list[dict[str, Array]]:
+        """`responses`, to tritonclient's own inputs and outputs, of this client's protocol."""
+        asking = self.asking(name, version)
+        request = Request(name, version, sent, wanted, asking.options())
         with plainly(self.where, name, InferenceError):
+            if asking.decoupled:
+                return streamed(self._client, request, self.headers, self.timeout)
             limit = {"client_timeout": self.timeout} if self.protocol == "grpc" else {}
-            answer = self._client.infer(name, sent, version, wanted, headers=self.headers, **limit)
-        return {output.name(): answer.as_numpy(output.name()) for output in wanted}
+            options = {"headers": self.headers, **request.options, **limit}
+            return [request.answer(self._client.infer(name, sent, version, wanted, **options))]
+
+    def _streaming(self, name: str) -> Client:
+        """The same server over gRPC, where HTTP is not enough. Raises InferenceError where nobody said its address."""
+        if self._over_grpc is None:
+            what = "it is decoupled: its responses come as a stream, which Triton sends over gRPC only"
+            raise InferenceError(what, where=name, do="name the server's gRPC address, such as grpc://HOST:8001")
+        if self._streams is None:
+            self._streams = Client.of(self._over_grpc, protocol="grpc")
+        return self._streams
 
     def load_and_wait(self, name: str, *, timeout: float = 300.0) -> ModelState:
         """Load, then read back: the model is ready, and nothing in the index says otherwise. Raises ServerError."""
@@ -328,54 +380,9 @@ def _grpc(where: str, tls: Tls | None) -> Any:
     )
 
 
-@contextmanager
-def plainly(where: str, model: str, kind: type[ServerError]) -> Iterator[None]:
-    """Turn what tritonclient and its transports raise into one sentence."""
-    from http.client import HTTPException
-
-    from tritonclient.utils import InferenceServerException
-
-    try:
-        yield
-    except InferenceServerException as error:
-        # A Python-based backend's reason ends before the places in its source.
-        message = " ".join(re.sub(r"\n\nAt:\n(?:  \S.*\n?)*", " ", str(error.message())).split())
-        status = str(error.status() or "")
-        if "UNAVAILABLE" in status and "onnect" in message:
-            raise UnreachableError(
-                f"no Triton answers ({message})", where=where, do="start one, or check the URL"
-            ) from None
-        if "unknown model" in message:
-            raise NotFoundError(message, where=where, do="load it first with `tritonpm load`") from None
-        raise kind(message.rstrip("."), where=f"{where}, model {model}" if model else where) from None
-    except TimeoutError as error:
-        raise ServerError(f"Triton did not answer in time ({error})", where=where, do="see its log") from None
-    except (OSError, HTTPException) as error:  # of sockets, and of a server that went away in the middle
-        raise UnreachableError(f"no Triton answers ({error})", where=where, do="start one, or check the URL") from None
-
-
 def _tensor(entry: Mapping[str, Any]) -> Tensor:
     shape = tuple(int(d) if int(d) >= 0 else "?" for d in entry.get("shape", ()))
     return Tensor(str(entry["name"]), str(entry["datatype"]), shape)
-
-
-def _statistics(entry: Mapping[str, Any]) -> Statistics:
-    figures = entry.get("inference_stats", {})
-    succeeded, failed = (int(figures.get(key, {}).get("count", 0)) for key in ("success", "fail"))
-    return Statistics(
-        str(entry["name"]),
-        str(entry.get("version", "")),
-        int(entry.get("inference_count", 0)),
-        int(entry.get("execution_count", 0)),
-        succeeded,
-        failed,
-        int(entry.get("last_inference", 0)),
-        {
-            int(batch["batch_size"]): int(batch.get("compute_infer", {}).get("count", 0))
-            for batch in entry.get("batch_stats", ())
-        },
-        _average_us(figures.get("queue", {})),
-    )
 
 
 def _require_known(changes: Mapping[str, Any], known: Mapping[str, Any], like: str) -> None:
@@ -390,8 +397,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         value = value.get("value", next((value[key] for key in value if key.endswith("_param")), ""))
     return value[0] if isinstance(value, list) and len(value) == 1 else value
-
-
-def _average_us(figure: Mapping[str, Any]) -> float | None:
-    count = int(figure.get("count", 0))
-    return int(figure.get("ns", 0)) / count / 1000 if count else None

@@ -11,7 +11,9 @@ import numpy as np
 
 from tritonpm.core.errors import InferenceError
 from tritonpm.core.tensors import Array, numpy_dtype, triton_dtype
-from tritonpm.triton.client import Client, plainly
+from tritonpm.triton.client import Client
+from tritonpm.triton.failures import plainly
+from tritonpm.triton.inference import first
 
 
 class Region:
@@ -46,9 +48,7 @@ class Region:
             sent[-1].set_shared_memory(self.name, array.nbytes, offset)
             offset += array.nbytes
         wanted = [grpc.InferRequestedOutput(tensor.name) for tensor in signature.outputs]
-        with plainly(self.client.where, model, InferenceError):
-            answer = self.client.raw.infer(model, sent, outputs=wanted, client_timeout=self.client.timeout)
-        return {output.name(): answer.as_numpy(output.name()) for output in wanted}
+        return first(model, self.client.ask(model, sent, wanted))
 
     def _grow(self, size: int) -> None:
         import tritonclient.utils.shared_memory as shm

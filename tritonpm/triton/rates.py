@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from tritonpm.triton.metrics import Counters
+from tritonpm.triton.statistics import Counters
 
 # What begins anew together, when a model is loaded again; Triton's metrics go on counting its failures.
 _TOGETHER = (("requests", "inferences", "executions", "request_us", "queue_us", "compute_us"), ("failures",))

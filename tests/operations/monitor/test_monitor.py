@@ -25,8 +25,8 @@ from tritonpm.hardware.load import MachineUse, machine_use
 from tritonpm.hardware.nvml import GpuProcess, Gpus, GpuSample, Mig
 from tritonpm.operations.monitor.snapshot import Look, PackageLoad, ServerLoad, Snapshot, compose, grouped, on_gpus
 from tritonpm.operations.monitor.watch import Monitor, Ring
-from tritonpm.triton.metrics import Counters
 from tritonpm.triton.processes import ProcessUse
+from tritonpm.triton.statistics import Counters
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 MACHINE = MachineUse(2, 10.0, 20.0, 1, 2)

@@ -30,5 +30,7 @@ def infer_command(app: App, name: str, inputs: Path | None, outputs: Path | None
         answer = infer(context, name, inputs, outputs, protocol=protocol, version=version)
     rows = ((t.name, t.dtype, t.shape, t.values, t.labels) for t in answer.tensors)
     app.emit("Answer", answer, lambda: table(("OUTPUT", "TYPE", "SHAPE", "VALUES", "CLASSES"), rows))
+    if answer.responses != 1:
+        app.advise(f"{name} sent {answer.responses or 'no'} responses.")
     if outputs:
         app.advise(f"Wrote {outputs}.")

@@ -65,7 +65,7 @@ def tidy(context: Context, client: Client, name: str, more: Iterable[str] = ()) 
 def counted(client: Client, name: str) -> Counted:
     """How many requests a model has answered and failed. Raises ServerError, NotFoundError."""
     found = client.statistics(name)
-    return Counted(sum(each.successes for each in found), sum(each.failures for each in found))
+    return Counted(sum(each.success.count for each in found), sum(each.fail.count for each in found))
 
 
 def synchronised(context: Context, client: Client, wanted: Collection[str], *, timeout: float) -> list[str]:

@@ -9,9 +9,9 @@ from datetime import datetime
 from tritonpm.hardware.load import MachineUse
 from tritonpm.hardware.nvml import Gpus, GpuSample, Mig
 from tritonpm.triton.ensembles import NEXT
-from tritonpm.triton.metrics import Counters
 from tritonpm.triton.processes import ProcessUse
 from tritonpm.triton.rates import Rates, difference, rates
+from tritonpm.triton.statistics import Counters
 
 
 @dataclass(frozen=True, slots=True)

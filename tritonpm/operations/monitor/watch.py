@@ -18,8 +18,9 @@ from tritonpm.operations.serving import Serving
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client, Connection
 from tritonpm.triton.ensembles import members_of
-from tritonpm.triton.metrics import Told, endpoint, scrape, statistics
+from tritonpm.triton.metrics import endpoint, scrape
 from tritonpm.triton.processes import processes
+from tritonpm.triton.statistics import ServerCounters, by_statistics
 
 INTERVAL = 2.0  # seconds between two samples
 MINUTES = 15.0  # that a ring remembers
@@ -76,7 +77,9 @@ class Monitor:
             self._known = known | {key: members_of(catalogue.revision(key[0])) for key in loaded - known.keys()}
         return {name: found for (name, _), found in self._known.items()}
 
-    def _asked(self, own: embedded.Server | None, server: Connection | None) -> tuple[ServerLoad, Told | None]:
+    def _asked(
+        self, own: embedded.Server | None, server: Connection | None
+    ) -> tuple[ServerLoad, ServerCounters | None]:
         metrics, pid = (own.metrics, own.pid) if own else (self.metrics, None)
         if server is None:
             return ServerLoad("stopped", reason="no server runs for this workspace"), None
@@ -86,9 +89,9 @@ class Monitor:
             return ServerLoad("silent", server.url, error.what, pid=pid), None
         return ServerLoad("live", server.url, "", told.source, told.percentiles, pid), told
 
-    def _counted(self, server: Connection) -> Told:
+    def _counted(self, server: Connection) -> ServerCounters:
         with Client.of(replace(server, timeout=_TIMEOUT)) as client:
-            return statistics(client)
+            return by_statistics(client.statistics())
 
 
 class Ring:
