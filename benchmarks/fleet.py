@@ -27,10 +27,10 @@ from tritonpm.fleet.placement import Need, Placement, Room, place
 from tritonpm.operations.manager import Manager, init
 from tritonpm.operations.remote_repository import publish
 from tritonpm.operations.serving import Serving
-from tritonpm.operations.upkeep import serves
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 from tritonpm.triton.processes import processes
+from tritonpm.triton.served_revision import serves
 
 RESULTS = Path(__file__).parent / "results" / "fleet.md"
 SERVERS, PACKAGES, REPLICAS = 1_000, 100_000, 2

@@ -19,8 +19,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from tests.support.catalogued import SUMMARY, a_package, a_revision
 from tritonpm.catalogue import Blobs, Catalogue, Workspace, create, find, lock, rebuild
-from tritonpm.catalogue.blobs import digest_of
 from tritonpm.core.errors import BusyError, NameTakenError, NotFoundError, StorageError
+from tritonpm.core.files import digest_of
 from tritonpm.core.types import RenderedModel, RepositoryFile
 from tritonpm.settings.settings import Settings
 

@@ -18,9 +18,9 @@ import pytest
 
 from tests.support.catalogued import SUMMARY, a_package, a_revision
 from tritonpm.catalogue import Blobs, Catalogue, Workspace, create, rebuild
-from tritonpm.catalogue.blobs import digest_of
 from tritonpm.catalogue.database import MIGRATIONS
 from tritonpm.core.errors import NotFoundError, StorageError, TritonpmError
+from tritonpm.core.files import digest_of
 from tritonpm.core.types import BatchAxis
 from tritonpm.settings.settings import Settings
 

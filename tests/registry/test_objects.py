@@ -11,8 +11,8 @@ from moto.server import ThreadedMotoServer
 from obstore.store import S3Store
 
 from tests.support.fetching import fetch, left, push, signed, written
-from tritonpm.catalogue.blobs import digest_of
 from tritonpm.core.errors import NotFoundError, RegistryError
+from tritonpm.core.files import digest_of
 
 Packed = tuple[Path, str]
 

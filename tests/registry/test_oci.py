@@ -13,8 +13,8 @@ import trustme
 
 from tests.support import registries as servers
 from tests.support.fetching import fetch, left, push, signed, written
-from tritonpm.catalogue.blobs import digest_of
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
+from tritonpm.core.files import digest_of
 from tritonpm.package.staging import digest_of as digest_of_bytes
 from tritonpm.registry.oci import PACKAGE_TYPE, SIGNATURE_TYPE
 

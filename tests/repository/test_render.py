@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.support.catalogued import NONE, PROVED, TARGET, package, stage
 from tritonpm.core.errors import RenderError
-from tritonpm.core.types import DTYPES, Format, Gpu, Package, Target, Task
-from tritonpm.repository.config import REVISION, messages, parse
+from tritonpm.core.types import DTYPES, REVISION, Format, Gpu, Package, Target, Task
+from tritonpm.repository.config import messages, parse
 from tritonpm.repository.render import render
 from tritonpm.settings.settings import Settings
 

@@ -10,8 +10,8 @@ import pytest
 
 from tritonpm.core.errors import RuleError
 from tritonpm.core.types import BatchAxis, Format, Package, Signature, Stage, Target, Task, Tensor
+from tritonpm.operations.rules_page import page
 from tritonpm.settings import RULES, broken, changed, defaults, require, stage_changed, warnings
-from tritonpm.settings.page import page
 from tritonpm.settings.settings import Settings
 
 TARGET = Target(cores=2)

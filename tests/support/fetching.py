@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.support.archives import MANIFEST, MODEL
 from tritonpm import registry
-from tritonpm.catalogue.blobs import digest_of
+from tritonpm.core.files import digest_of
 from tritonpm.registry.transfer import Bounds, Task
 
 

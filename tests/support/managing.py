@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.workspaces import opened
+from tritonpm.core.types import REVISION
 from tritonpm.operations.context import Context
 from tritonpm.operations.drift import drift
 from tritonpm.operations.list import packages
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.optimize.jobs import choose, start, watch
 from tritonpm.operations.server import connect
-from tritonpm.repository.config import REVISION
 from tritonpm.triton.client import Connection
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tritonpm.core.types import RenderedModel, RepositoryFile, Revision
-from tritonpm.repository.config import REVISION
+from tritonpm.core.types import REVISION, RenderedModel, RepositoryFile, Revision
 
 
 def revision(number: int) -> Revision:

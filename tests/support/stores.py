@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tritonpm.catalogue.blobs import digest_of
 from tritonpm.core.errors import StorageError
-from tritonpm.core.types import RenderedModel, RepositoryFile, Revision
-from tritonpm.repository.config import REVISION
+from tritonpm.core.files import digest_of
+from tritonpm.core.types import REVISION, RenderedModel, RepositoryFile, Revision
 
 
 class Files:

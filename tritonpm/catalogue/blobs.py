@@ -9,8 +9,6 @@ from tritonpm.catalogue.workspace import Workspace
 from tritonpm.core.errors import StorageError
 from tritonpm.core.files import digest_of, storage_error, sync
 
-__all__ = ["Blobs", "digest_of"]
-
 
 class Blobs:
     """The blobs of one workspace."""

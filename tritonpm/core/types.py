@@ -13,6 +13,7 @@ from enum import Enum
 
 Dim = int | str
 Shape = tuple[Dim, ...]
+REVISION = "tritonpm_revision"  # the parameter of a config that ties a server's answer to a revision
 
 DTYPES = (
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64",

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from tritonpm.core.errors import ServerError, StorageError, TritonpmError
 from tritonpm.operations import probe as probing
 from tritonpm.operations import views
-from tritonpm.operations.upkeep import serves
 from tritonpm.repository import records
 from tritonpm.repository.immutable import immutable, versions
 from tritonpm.repository.location import located
 from tritonpm.repository.sending import Sent, put_back, send, switches, unpublished
 from tritonpm.repository.store import Store, side_by_side
 from tritonpm.triton.ensembles import foreign_users
+from tritonpm.triton.served_revision import serves
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Revision

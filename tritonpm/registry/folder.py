@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from tritonpm.catalogue.blobs import digest_of
 from tritonpm.core.errors import NotFoundError, RegistryError
-from tritonpm.core.files import storage_error, sync
+from tritonpm.core.files import digest_of, storage_error, sync
 from tritonpm.registry import SIGNATURE, Pushed, file_name, is_address
 from tritonpm.registry.transfer import CHUNK, Cut, Part, Source, Task, download, fetch_signature
 

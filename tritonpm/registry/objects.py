@@ -18,8 +18,8 @@ import obstore
 from obstore import exceptions
 from obstore.store import from_url
 
-from tritonpm.catalogue.blobs import digest_of
 from tritonpm.core.errors import NotFoundError, RegistryError
+from tritonpm.core.files import digest_of
 from tritonpm.registry import SIGNATURE, Pushed, file_name, shown
 from tritonpm.registry.transfer import CHUNK, Bounds, Cut, Part, Source, Task, download, fetch_signature, settled
 

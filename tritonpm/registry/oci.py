@@ -25,8 +25,8 @@ from oras.logger import logger
 from oras.provider import Registry
 from oras.utils import append_url_params
 
-from tritonpm.catalogue.blobs import digest_of
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
+from tritonpm.core.files import digest_of
 from tritonpm.registry import DIGEST, SIGNATURE, Pushed, shown
 from tritonpm.registry.transfer import Bounds, Part, Source, Task, download, fetch_signature, settled
 from tritonpm.registry.web import Session, is_loopback, part_of, require_good, speaking

@@ -14,9 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tritonpm.catalogue.blobs import digest_of
 from tritonpm.core.errors import NotFoundError, PackageError, SignatureError, UsageError
-from tritonpm.core.files import storage_error
+from tritonpm.core.files import digest_of, storage_error
 from tritonpm.package.limits import MIB
 from tritonpm.registry import SIGNATURE
 

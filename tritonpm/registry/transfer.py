@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from tritonpm.catalogue.blobs import digest_of
 from tritonpm.core.errors import NotFoundError, RegistryError, StorageError
-from tritonpm.core.files import storage_error, sync
+from tritonpm.core.files import digest_of, storage_error, sync
 from tritonpm.package.limits import MIB, Limits, human
 from tritonpm.registry import SIGNATURE
 

@@ -26,7 +26,6 @@ from tritonpm.core.types import (
 )
 from tritonpm.settings.settings import Settings
 
-REVISION = "tritonpm_revision"  # the parameter that ties a server's answer to a revision
 LABELS = "labels.txt"  # in the model folder, one label a line
 _GIB = 1 << 30
 _MOST_DEFAULT_INSTANCES = 8

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from tritonpm.core.errors import StorageError
 from tritonpm.core.files import digest_of, storage_error, sync
-from tritonpm.core.types import RenderedModel, RepositoryFile, Revision
-from tritonpm.repository.config import REVISION
+from tritonpm.core.types import REVISION, RenderedModel, RepositoryFile, Revision
 
 _LONGEST = 1 << 22  # bytes of a config that is looked into
 _EXCHANGE, _HERE = 2, -100  # RENAME_EXCHANGE, AT_FDCWD of renameat2(2)

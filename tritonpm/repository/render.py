@@ -12,10 +12,20 @@ from typing import Any
 import msgspec
 
 from tritonpm.core.errors import RenderError
-from tritonpm.core.types import BatchAxis, Optimised, Package, RenderedModel, RepositoryFile, Revision, Stage, Target
+from tritonpm.core.types import (
+    REVISION,
+    BatchAxis,
+    Optimised,
+    Package,
+    RenderedModel,
+    RepositoryFile,
+    Revision,
+    Stage,
+    Target,
+)
 from tritonpm.repository.adopt import adapt
 from tritonpm.repository.cascade import wire
-from tritonpm.repository.config import LABELS, REVISION, backend_of, member, messages, parse
+from tritonpm.repository.config import LABELS, backend_of, member, messages, parse
 from tritonpm.repository.ensemble import ensemble
 from tritonpm.repository.templates import config_text
 from tritonpm.settings.settings import Settings

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from tritonpm.core.errors import StorageError
-from tritonpm.core.types import RepositoryFile, Revision
+from tritonpm.core.types import REVISION, RepositoryFile, Revision
 from tritonpm.repository import records
-from tritonpm.repository.config import REVISION
 from tritonpm.repository.immutable import immutable, is_config
 from tritonpm.repository.records import Record, StoredFile
 from tritonpm.repository.render import CONFIG

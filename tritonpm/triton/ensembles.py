@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tritonpm.repository.config import REVISION
+from tritonpm.core.types import REVISION
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Revision

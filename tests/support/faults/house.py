@@ -16,8 +16,8 @@ import numpy as np
 from tests.support.models import WIDTH, logarithm, scaled
 from tests.support.packages import cascade, single
 from tests.support.workspaces import opened
-from tritonpm.catalogue.blobs import digest_of
 from tritonpm.core.errors import NotFoundError
+from tritonpm.core.files import digest_of
 from tritonpm.operations.init import init
 from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect, own_server

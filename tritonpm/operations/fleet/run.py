@@ -18,8 +18,8 @@ from tritonpm.operations import views
 from tritonpm.operations.fleet import steps as rolling_steps
 from tritonpm.operations.fleet.shared import Shared
 from tritonpm.operations.switch import shadow_of
-from tritonpm.operations.upkeep import serves
 from tritonpm.triton.ensembles import NEXT
+from tritonpm.triton.served_revision import serves
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Revision

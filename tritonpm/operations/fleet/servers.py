@@ -14,7 +14,7 @@ from tritonpm.fleet.crew import Crew
 from tritonpm.fleet.waves import Pace
 from tritonpm.operations.fleet import steps as rolling_steps
 from tritonpm.operations.fleet.roll_out import Rolling
-from tritonpm.operations.upkeep import serves
+from tritonpm.triton.served_revision import serves
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Revision

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import ServerError
 from tritonpm.operations import probe as probing
-from tritonpm.operations.upkeep import serves
 from tritonpm.triton.ensembles import inner, unload_unneeded
+from tritonpm.triton.served_revision import serves
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -16,12 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritonpm.catalogue import Record
-from tritonpm.catalogue.blobs import digest_of
 from tritonpm.catalogue.jobs import EVENTS, Job
 from tritonpm.convert.conversion import Options, shape_ranges
 from tritonpm.convert.plan import ACCELERATED, Work, cascade_key, plan, works
 from tritonpm.convert.requests import CANCEL, Answer, Compare, Convert
 from tritonpm.core.errors import OptimisationError, TritonpmError
+from tritonpm.core.files import digest_of
 from tritonpm.core.types import CascadeProof, File, Gpu, Optimised
 from tritonpm.operations.context import Context, open_context
 from tritonpm.operations.local_repository import changing

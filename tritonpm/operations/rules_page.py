@@ -1,4 +1,4 @@
-"""docs/rules.md from the rules' table: `python -m tritonpm.settings.page`."""
+"""docs/rules.md from the rules' table: `python -m tritonpm.operations.rules_page`."""
 
 from __future__ import annotations
 
