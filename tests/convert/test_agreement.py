@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from tritonpm.convert.agreement import BOUNDS, UnverifiableError, agreement, judged, trials
 from tritonpm.convert.detection import boxes_of, matched
-from tritonpm.convert.runtimes import RunFailedError
+from tritonpm.convert.running import RunFailedError
 from tritonpm.core.types import Task, Tensor
 
 FLOATS = hnp.arrays(np.float32, hnp.array_shapes(min_dims=1, max_dims=3), elements=st.floats(-1e4, 1e4, width=32))

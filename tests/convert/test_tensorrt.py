@@ -27,6 +27,7 @@ from tritonpm.convert.conversion import (
 )
 from tritonpm.convert.converters import converter
 from tritonpm.convert.rewrite import make_batchable
+from tritonpm.convert.running import NotRunnableError
 from tritonpm.convert.tensorrt_shapes import parse_shape, profile_of
 from tritonpm.core.errors import UsageError
 from tritonpm.core.types import Format, Gpu, Step, Tensor
@@ -179,8 +180,8 @@ def test_without_its_gpu_an_engine_is_not_run(tmp_path: Path) -> None:
     conversion = built(models.dense(tmp_path / "m.onnx"), tmp_path / "out")
     try:
         tensorrt_layers.require_gpu()
-    except runtimes.NotRunnableError:
-        with pytest.raises(runtimes.NotRunnableError, match="there is no GPU here"):
+    except NotRunnableError:
+        with pytest.raises(NotRunnableError, match="there is no GPU here"):
             runtimes.load(Format.TENSORRT, conversion.artefact.model)
     else:
         assert callable(runtimes.load(Format.TENSORRT, conversion.artefact.model))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tritonpm.convert.detection import boxes_of, matched
-from tritonpm.convert.runtimes import Run, RunFailedError
+from tritonpm.convert.running import Run, RunFailedError
 from tritonpm.core.tensors import Array, guesses, synthesize
 from tritonpm.core.types import Agreement, Difference, Task, Tensor
 from tritonpm.settings.settings import AT_MOST

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tritonpm.convert.runtimes import Run
+from tritonpm.convert.running import Run
 from tritonpm.core.tensors import Array
 
 Seen = Callable[[str, Mapping[str, Array]], None]

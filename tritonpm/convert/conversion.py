@@ -112,12 +112,3 @@ def version(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         raise MissingToolError(f"{distribution} is not installed", do=f"pip install {distribution}") from None
-
-
-def shape_ranges(told: Mapping[str, str]) -> dict[str, ShapeRange]:
-    """Optimisation profiles from text: input → LEAST:BEST:MOST. Raises UsageError."""
-    if not told:
-        return {}
-    from tritonpm.convert.tensorrt_shapes import parse_shape
-
-    return dict(parse_shape(f"{name}={text}") for name, text in told.items())

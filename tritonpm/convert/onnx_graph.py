@@ -7,6 +7,7 @@ from typing import Any
 
 from tritonpm.convert import runtimes
 from tritonpm.convert.conversion import Artefact, ConversionError
+from tritonpm.convert.running import NotRunnableError
 from tritonpm.core.types import Format
 
 OPSET = 17  # that older graphs are brought to: QuantizeLinear per channel begins with 13
@@ -52,5 +53,5 @@ def require_loadable(path: Path, where: str) -> None:
     """ONNX Runtime takes the result. Raises ConversionError."""
     try:
         runtimes.load(Format.ONNX, path)
-    except runtimes.NotRunnableError as error:
+    except NotRunnableError as error:
         raise ConversionError(f"what it was converted to cannot be loaded: {error}", where=where) from None

@@ -28,6 +28,7 @@ from tritonpm.convert.conversion import (
     version,
 )
 from tritonpm.convert.onnx_graph import MODEL, modern, require_loadable, write
+from tritonpm.convert.running import Run
 from tritonpm.convert.sandbox import says_out_of_memory
 from tritonpm.convert.scoring import mean_score
 from tritonpm.core.errors import TritonpmError
@@ -167,5 +168,5 @@ def _most_sensitive(source: Path, quantised: Path, samples: list[Row], work: Pat
     return [node.name for node in sorted(layers, key=lambda node: noise[node.output[0]])]
 
 
-def _answers(run: runtimes.Run, samples: list[Row]) -> Answers:
+def _answers(run: Run, samples: list[Row]) -> Answers:
     return [run(row) for row in samples]

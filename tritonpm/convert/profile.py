@@ -7,28 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tritonpm.convert import runtimes
+from tritonpm.convert.layer import Layer
+from tritonpm.convert.running import NotRunnableError
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Format
 
 _WARM_UP, _RUNS = 3, 20
 _NO_LAYERS = ("Parameter", "Result", "Constant")
 _ORT_PREFIX = "tritonpm-profile"
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer as it ran: `micros` in one inference on average, None where it could not be run here."""
-
-    name: str
-    kind: str
-    kernel: str = ""
-    precision: str = ""
-    micros: float | None = None
 
 
 def layers(format: Format, model: Path, inputs: Mapping[str, Array], folder: Path) -> list[Layer]:
@@ -41,9 +30,9 @@ def layers(format: Format, model: Path, inputs: Mapping[str, Array], folder: Pat
         elif format is Format.TENSORRT:
             found = _tensorrt(model, inputs)
         else:
-            raise runtimes.NotRunnableError(f"there is no profiler for {format.value} here")
+            raise NotRunnableError(f"there is no profiler for {format.value} here")
     except ImportError as error:
-        raise runtimes.NotRunnableError(f"{error.name} is not installed") from None
+        raise NotRunnableError(f"{error.name} is not installed") from None
     return sorted(found, key=lambda layer: -(layer.micros or 0.0))
 
 

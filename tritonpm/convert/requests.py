@@ -8,7 +8,7 @@ import msgspec
 
 from tritonpm.convert.chain import Link
 from tritonpm.convert.conversion import Options
-from tritonpm.convert.profile import Layer
+from tritonpm.convert.layer import Layer
 from tritonpm.core.types import Agreement, Format, Gpu, Signature, Step, Task, Tensor
 
 CANCEL = "cancel"  # the file beside the events' that asks a worker to stop

@@ -9,22 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from tritonpm.convert.running import NotRunnableError, Run, RunFailedError, StatefulError
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Format
-
-Run = Callable[[Mapping[str, Array]], dict[str, Array]]
-
-
-class NotRunnableError(Exception):
-    """The runtime is not installed, or does not load the model."""
-
-
-class StatefulError(Exception):
-    """The model remembers earlier requests, so its rows cannot be told apart."""
-
-
-class RunFailedError(Exception):
-    """The model does not answer these inputs."""
 
 
 def load(format: Format, path: Path) -> Run:

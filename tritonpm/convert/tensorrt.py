@@ -28,7 +28,7 @@ from tritonpm.convert.conversion import (
     Record,
     Watch,
 )
-from tritonpm.convert.profile import Layer
+from tritonpm.convert.layer import Layer
 from tritonpm.convert.tensorrt_shapes import profile_of
 from tritonpm.core.types import Format, Gpu, Step
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tritonpm.convert.profile import Layer
-from tritonpm.convert.runtimes import NotRunnableError, Run, RunFailedError
+from tritonpm.convert.layer import Layer
+from tritonpm.convert.running import NotRunnableError, Run, RunFailedError
 from tritonpm.core.tensors import Array
 
 _WARM_UP, _RUNS = 3, 20

@@ -6,6 +6,7 @@ Source: TensorRT's document on working with dynamic shapes.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from tritonpm.convert.conversion import ConversionError, ShapeRange
 from tritonpm.core.errors import UsageError
@@ -27,6 +28,11 @@ def parse_shape(text: str) -> tuple[str, ShapeRange]:
     if not all(low <= middle <= high for low, middle, high in zip(least, best, most, strict=True)):
         raise UsageError(f"the shapes of {name!r} do not grow from the first to the last", do="give LEAST:BEST:MOST")
     return name, ShapeRange(least, best, most)
+
+
+def shape_ranges(told: Mapping[str, str]) -> dict[str, ShapeRange]:
+    """Optimisation profiles from text: input → LEAST:BEST:MOST. Raises UsageError."""
+    return dict(parse_shape(f"{name}={text}") for name, text in told.items())
 
 
 def profile_of(tensor: Tensor, max_batch_size: int, told: ShapeRange | None) -> ShapeRange | None:

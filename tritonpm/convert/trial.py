@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tritonpm.convert import rewrite, runtimes, sandbox, verify
+from tritonpm.convert.running import NotRunnableError, StatefulError
 from tritonpm.core.errors import PackageError
 from tritonpm.core.tensors import Array, load_npz
 from tritonpm.core.types import Format, Tensor
@@ -17,7 +18,7 @@ def describe(model: Path) -> dict[str, Any]:
     """What the runtime infers of an ONNX model's outputs."""
     try:
         return {"outputs": runtimes.output_shapes(model)}
-    except runtimes.NotRunnableError:
+    except NotRunnableError:
         return {}  # the proof will say it
 
 
@@ -34,9 +35,9 @@ def attempt(request: dict[str, Any]) -> dict[str, Any]:
         rewritten = rewrite.make_batchable(format, model)
         verify.require_rows(original, runtimes.load(format, rewritten), data)
         return {**_proved(rows, "its static batch of 1 was made dynamic: "), "rewritten": str(rewritten)}
-    except (runtimes.NotRunnableError, verify.NoInputsError, PackageError) as error:
+    except (NotRunnableError, verify.NoInputsError, PackageError) as error:
         return {"verdict": "unrun", "reason": str(error)}
-    except (verify.RefutedError, rewrite.NotRewritableError, runtimes.StatefulError) as error:
+    except (verify.RefutedError, rewrite.NotRewritableError, StatefulError) as error:
         return {"verdict": "refuted", "reason": str(error)}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tritonpm.convert.runtimes import Run, RunFailedError
+from tritonpm.convert.running import Run, RunFailedError
 from tritonpm.core.tensors import Array, compare, guesses
 from tritonpm.core.types import Tensor
 

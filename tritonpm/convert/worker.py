@@ -25,6 +25,7 @@ from tritonpm.convert.converters import converter
 from tritonpm.convert.divergence import first_divergence
 from tritonpm.convert.profile import layers
 from tritonpm.convert.requests import CANCEL, Answer, Capture, Compare, Convert, Model, Profile
+from tritonpm.convert.running import NotRunnableError, Run, RunFailedError, StatefulError
 from tritonpm.core.errors import TritonpmError
 from tritonpm.core.tensors import Array, load_npz, save_npz
 from tritonpm.core.types import Agreement, Format, Step
@@ -91,7 +92,7 @@ def _proved(original: Artefact, artefact: Artefact, request: Convert) -> Agreeme
             task=request.options.task,
             tolerances=request.tolerances,
         )
-    except (runtimes.NotRunnableError, runtimes.StatefulError, UnverifiableError) as error:
+    except (NotRunnableError, StatefulError, UnverifiableError) as error:
         return Agreement("unverified", str(error))
     if result.state == "failed" and (where := _parted(original, artefact, request, inputs)):
         return replace(result, reason=f"{result.reason}; {where}")
@@ -127,7 +128,7 @@ def compare(request: Compare, folder: Path, watch: _Events) -> Answer:
     watch.report("verifying end to end", 0, 0)
     try:
         before, after = _loaded(request.models), _loaded(request.optimised)
-    except (runtimes.NotRunnableError, runtimes.StatefulError) as error:
+    except (NotRunnableError, StatefulError) as error:
         return Answer("done", agreement=Agreement("unverified", str(error)))
     samples = [load_npz(Path(path)) for path in request.samples]
     inputs = list(trials(request.inputs, samples, batches=request.batches))
@@ -164,7 +165,7 @@ def profile(request: Profile, folder: Path, watch: _Events) -> Answer:
             if run:
                 run(inputs)
             return Answer("done", layers=tuple(layers(model.format, Path(model.path), inputs, folder)))
-        except runtimes.RunFailedError as error:
+        except RunFailedError as error:
             refusal = str(error)
     raise UnverifiableError(f"it runs on none of the inputs that there are ({refusal})")
 
@@ -177,7 +178,7 @@ def _lowest(precisions: Sequence[str]) -> str:
     return max(precisions, key=("FP32", "FP16", "INT8").index, default="FP32")
 
 
-def _loaded(models: Mapping[str, Model]) -> dict[str, runtimes.Run]:
+def _loaded(models: Mapping[str, Model]) -> dict[str, Run]:
     return {stage: runtimes.load(model.format, Path(model.path)) for stage, model in models.items()}
 
 
@@ -204,7 +205,7 @@ def main() -> None:
             error.where = ""
         reason = str(error)
         answer = Answer("failed", reason, taken=not isinstance(error, NotTakenError))
-    except (TritonpmError, runtimes.NotRunnableError, runtimes.RunFailedError, UnverifiableError) as error:
+    except (TritonpmError, NotRunnableError, RunFailedError, UnverifiableError) as error:
         answer = Answer("failed", str(error))
     except Exception as error:
         if not (isinstance(error, MemoryError) or sandbox.says_out_of_memory(str(error))):

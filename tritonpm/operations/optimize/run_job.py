@@ -17,9 +17,10 @@ from pathlib import Path
 
 from tritonpm.catalogue import Record
 from tritonpm.catalogue.jobs import EVENTS, Job
-from tritonpm.convert.conversion import Options, shape_ranges
+from tritonpm.convert.conversion import Options
 from tritonpm.convert.plan import ACCELERATED, Work, cascade_key, plan, works
 from tritonpm.convert.requests import CANCEL, Answer, Compare, Convert
+from tritonpm.convert.tensorrt_shapes import shape_ranges
 from tritonpm.core.errors import OptimisationError, TritonpmError
 from tritonpm.core.files import digest_of
 from tritonpm.core.types import CascadeProof, File, Gpu, Optimised
