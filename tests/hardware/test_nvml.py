@@ -120,3 +120,27 @@ def test_a_driver_that_comes_back_is_opened_again(library: Path) -> None:
     said = run(AGAIN, library).splitlines()
     assert (said[0], said[2], said[3]) == ("5", "the NVIDIA driver is not loaded", "5")
     assert said[1].startswith("NVML says: ")
+
+
+TARGETS = """
+import os
+from tritonpm.hardware import gpus, target
+def seen():
+    print([gpu.index for gpu in target().gpus], gpus()[1])
+for count in ("1", "2"):
+    os.environ["FAKE_NVML_GPUS"] = count
+    seen()
+os.environ["FAKE_NVML_COUNT"] = "1"  # uninitialised: the driver went away
+seen()
+os.environ["FAKE_NVML_INIT"] = "9"
+seen()
+del os.environ["FAKE_NVML_COUNT"], os.environ["FAKE_NVML_INIT"]
+seen()
+"""
+
+
+def test_a_target_is_the_machine_as_it_is_now(library: Path) -> None:
+    one, two, gone, absent, back = run(TARGETS, library, gpus=1).splitlines()
+    assert (one, two, back) == ("[0] ", "[0, 1] ", "[0, 1] ")
+    assert gone.startswith("[] NVML cannot read the GPUs")
+    assert absent.startswith("[] no NVIDIA driver found")

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from tritonpm.operations.views import summary
 
-from tests.support.catalogued import NONE, PROVED, TARGET, package, stage
+from tests.repository.packages import NONE, PROVED, TARGET, package, stage
 from tritonpm.core.errors import RenderError
-from tritonpm.core.types import DTYPES, REVISION, Format, Gpu, Package, Target, Task
-from tritonpm.repository.config import messages, parse
-from tritonpm.repository.render import render
+from tritonpm.core.types import DTYPES, BatchAxis, File, Format, Gpu, Optimised, Package, Target, Task
+from tritonpm.repository.config import REVISION, messages, parse
+from tritonpm.repository.render import max_batch_size, render
 from tritonpm.settings.settings import Settings
 
 IMAGE = {"image": ("batch", 3, 8, 8)}
@@ -49,6 +50,57 @@ def test_performance_mode_shares_the_cores() -> None:
     assert said.instance_group[0].count == 2
     assert said.parameters["intra_op_thread_count"].string_value == "2"
     assert config(single(), Settings(mode="performance")).instance_group[0].count == TARGET.cores
+
+
+@given(
+    total=st.integers(1, 96),
+    free=st.lists(st.floats(0, 1), min_size=2, max_size=4),
+    size=st.integers(0, 1 << 34),
+    device=st.sampled_from(["cpu", "gpu"]),
+    instances=st.none() | st.integers(1, 8),
+)
+def test_what_is_free_at_the_moment_changes_no_digest(
+    total: int, free: list[float], size: int, device: str, instances: int | None
+) -> None:
+    one = single()
+    one = replace(one, files=tuple(replace(file, size=size) for file in one.files))
+    settings = Settings(mode="performance", device=device, instances=instances)
+    targets = [Target(4, (Gpu(0, "NVIDIA L4", "8.9", total << 30, int((total << 30) * part)),)) for part in free]
+    assert len({render(one, settings, target, {"s": PROVED}).digest for target in targets}) == 1
+
+
+def test_the_default_number_of_instances_fits_half_of_the_smallest_gpu() -> None:
+    def count(*gib: int) -> int:
+        gpus = tuple(Gpu(index, "L4", "8.9", each << 30, 0) for index, each in enumerate(gib))
+        settings = Settings(mode="performance", device="gpu")
+        return int(config(single(), settings, Target(4, gpus)).instance_group[0].count)
+
+    assert [count(24), count(8), count(24, 4), count(1)] == [8, 3, 1, 1]
+
+
+@pytest.mark.parametrize("form", [Format.ONNX, Format.OPENVINO, Format.TENSORRT, Format.TORCHSCRIPT])
+@pytest.mark.parametrize("axis", [PROVED, NONE])
+@pytest.mark.parametrize("backend", [None, "openvino"])
+@pytest.mark.parametrize("size", [1, 32])
+def test_what_the_list_says_of_batches_is_what_triton_is_told(
+    form: Format, axis: BatchAxis, backend: str | None, size: int
+) -> None:
+    if backend and form is not Format.ONNX:
+        return
+    one, settings = single(form=form), Settings(max_batch_size=size, backend=backend)
+    told = config(one, settings, axis=axis).max_batch_size
+    assert max_batch_size(render(one, settings, TARGET, {"s": axis})) == told
+    assert summary(one, settings, {"s": axis}, {}).max_batch_size == told
+
+
+@pytest.mark.parametrize(("form", "most"), [(Format.OPENVINO, 0), (Format.ONNX, 32)])
+def test_what_is_optimised_says_what_is_batched(form: Format, most: int) -> None:
+    one, settings = single(), Settings(max_batch_size=32, optimizer="auto")
+    made = Optimised("x", "FP32", form, one.stages[0].signature, "m.xml", (File("m.xml", "sha256:" + "2" * 64, 1),))
+    rendered = render(one, settings, TARGET, {"s": PROVED}, optimised={"s": made})
+    assert max_batch_size(rendered) == most
+    assert summary(one, settings, {"s": PROVED}, {"s": made}).max_batch_size == most
+    assert summary(one, replace(settings, optimizer="openvino"), {"s": PROVED}, {}).max_batch_size == 0
 
 
 def test_gpus() -> None:

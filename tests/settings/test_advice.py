@@ -36,3 +36,9 @@ def test_what_is_said(most: int, executions: dict[int, int], words: str) -> None
 def test_any_statistics_are_read(most: int, executions: dict[int, int]) -> None:
     said = batch_advice(most, executions)
     assert not said or sum(executions.values()) >= ENOUGH
+
+
+def test_where_triton_does_not_batch_the_reason_is_said_once_enough_ran() -> None:
+    assert batch_advice(0, {1: ENOUGH}, unjoined="the openvino backend") == "the openvino backend"
+    assert batch_advice(0, {1: ENOUGH - 1}, unjoined="the openvino backend") == ""
+    assert batch_advice(1, {1: ENOUGH}, unjoined="the openvino backend") == ""

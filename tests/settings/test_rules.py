@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from tritonpm.settings.page import page
 
 from tritonpm.core.errors import RuleError
-from tritonpm.core.types import BatchAxis, Format, Package, Signature, Stage, Target, Task, Tensor
-from tritonpm.operations.rules_page import page
+from tritonpm.core.types import BatchAxis, File, Format, Optimised, Package, Signature, Stage, Target, Task, Tensor
 from tritonpm.settings import RULES, broken, changed, defaults, require, stage_changed, warnings
 from tritonpm.settings.settings import Settings
 
@@ -75,6 +75,10 @@ BREAKING = {
     "accelerator-precision": (
         Settings(optimizer="ort-openvino", precision="FP16"), "at FP32 only", Task.OTHER, Format.ONNX, PROVED,
     ),
+    "optimizer-of-backend": (
+        Settings(backend="onnxruntime", optimizer="openvino"), "cannot serve what", Task.OTHER, Format.ONNX, PROVED,
+    ),
+    "tolerance-range": (Settings(tolerances={"max_abs": -1.0}), "negative", Task.OTHER, Format.ONNX, PROVED),
     "tolerances": (Settings(tolerances={"luck": 1.0}), "luck", Task.OTHER, Format.ONNX, PROVED),
     "openvino-device": (Settings(openvino_device="TPU"), "'TPU'", Task.OTHER, Format.ONNX, PROVED),
     "streams": (Settings(streams="many"), "'many'", Task.OTHER, Format.ONNX, PROVED),
@@ -85,6 +89,23 @@ BREAKING = {
     "builder-level": (Settings(builder_level=6), "0 to 5", Task.OTHER, Format.ONNX, PROVED),
     "build-workspace": (Settings(workspace_mb=0), "at least 1", Task.OTHER, Format.ONNX, PROVED),
     "max-drop": (Settings(max_drop=2.0), "0 to 1", Task.OTHER, Format.ONNX, PROVED),
+}  # fmt: skip
+
+# rule that only warns → (settings that break it, what the sentence must hold, format, settings that do not)
+WARNING = {
+    "batching-without-effect": (
+        Settings(backend="openvino", max_batch_size=32), "max batch size 32 has no effect", Format.ONNX,
+        Settings(optimizer="ort-openvino", max_batch_size=32),
+    ),
+    "openvino-settings": (Settings(streams="4"), "no effect", Format.ONNX, Settings(backend="openvino", streams="4")),
+    "tensorrt-settings": (
+        Settings(workspace_mb=64), "no effect on device cpu", Format.ONNX,
+        Settings(device="gpu-optimised", workspace_mb=64),
+    ),
+    "accelerators": (
+        Settings(accelerators=("tensorrt",)), "('tensorrt',)", Format.ONNX,
+        Settings(device="gpu", accelerators=("tensorrt",)),
+    ),
 }  # fmt: skip
 
 SEGMENTATION, DETECTION = Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION
@@ -113,7 +134,7 @@ OF_THE_EXPORTER = {
 
 
 def test_every_rule_has_a_breaking_case() -> None:
-    assert {*BREAKING, *OF_THE_EXPORTER, "kept-versions-of-one"} == {rule.name for rule in RULES}
+    assert {*BREAKING, *WARNING, *OF_THE_EXPORTER, "kept-versions-of-one"} == {rule.name for rule in RULES}
 
 
 def test_only_a_model_whose_config_we_make_has_versions() -> None:
@@ -133,6 +154,53 @@ def test_broken_rule_says_its_sentence(name: str) -> None:
     assert words in found[name]
     with pytest.raises(RuleError):
         require(package(task, form), settings, {"model": axis}, TARGET)
+
+
+@pytest.mark.parametrize("name", WARNING)
+def test_what_has_no_effect_is_told_and_not_refused(name: str) -> None:
+    settings, words, form, fine = WARNING[name]
+    require(package(form=form), settings, {"model": PROVED}, TARGET)
+    assert any(words in said for said in warnings(package(form=form), settings, {"model": PROVED}, TARGET))
+    assert name not in {rule.name for rule, _ in broken(package(form=form), fine, {"model": PROVED}, TARGET)}
+
+
+def test_an_openvino_package_is_warned_of_batching_only_where_that_was_chosen() -> None:
+    native = package(form=Format.OPENVINO)
+    first = defaults(native, {"model": PROVED}, "cpu")
+    assert warnings(native, first, {"model": PROVED}, TARGET) == []
+    assert "has no effect" in warnings(native, replace(first, max_batch_size=32), {"model": PROVED}, TARGET)[0]
+
+
+def test_what_was_made_says_what_serves() -> None:
+    signature = package().stages[0].signature
+    automatic = Settings(optimizer="auto", max_batch_size=32)
+    for format, count in ((Format.OPENVINO, 1), (Format.ONNX, 0)):
+        made = Optimised("auto", "FP32", format, signature, "m", (File("m", "sha256:0", 1),))
+        assert len(warnings(package(), automatic, {"model": PROVED}, TARGET, {"model": made})) == count
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tolerances": {"max_abs": float("inf")}}, "tolerances max_abs is inf"),
+        ({"tolerances": {"max_abs": float("nan")}}, "tolerances max_abs is nan"),
+        ({"max_drop": float("-inf")}, "max_drop is -inf"),
+        ({"rate_limiter": {"r": 1 << 63}}, "rate_limiter r has more than 64 bits"),
+        ({"gpus": (1 << 70,)}, "gpus has more than 64 bits"),
+        ({"stages": {"model": {"max_drop": float("inf")}}}, "max_drop is inf"),
+        ({"stages": {"model": {"colour": "red"}}}, "no setting 'colour'"),
+        ({"stages": {"model": {"stages": {}}}}, "no stages of its own"),
+    ],
+)
+def test_what_no_catalogue_can_keep_is_refused(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(RuleError, match=words):
+        changed(Settings(), changes)
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Settings) if field.type in ("int", "int | None")])
+def test_a_number_of_more_than_64_bits_is_refused(field: str) -> None:
+    with pytest.raises(RuleError, match="more than 64 bits"):
+        changed(Settings(), {field: -(1 << 63) - 1})
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])

@@ -52,6 +52,25 @@ def test_the_api_says_the_same_as_the_manager(site: Site, tmp_path: Path) -> Non
     assert site.get("/packages/same") == json.loads(msgspec.json.encode(told))
 
 
+def test_settings_give_way_and_are_unset(site: Site, tmp_path: Path) -> None:
+    site.done(site.upload(zipped(tmp_path / "in", scaled(2.5), "w")))
+
+    def patched(body: dict[str, object]) -> dict[str, Any]:
+        answer = site.http.patch(f"{API}/packages/w/settings", json=body)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json()["settings"])
+
+    patched({"changes": {"mode": "performance", "instances": 2, "tolerances": {"max_abs": 0.1}, "priority": 3}})
+    chosen = site.post("/packages/w/settings/check", {"changes": {"mode": "shared"}})
+    assert (chosen["settings"]["instances"], chosen["verdicts"]) == (None, [])
+    now = patched({"changes": {"mode": "shared"}})
+    assert (now["mode"], now["instances"]) == ("shared", None)
+    now = patched({"unset": ["tolerances", "max-batch-size"], "changes": {"priority": 4}})
+    assert (now["tolerances"], now["priority"], now["max_batch_size"]) == ({}, 4, 8)
+    for body in ({"unset": ["colour"]}, {"unset": ["mode"], "changes": {"mode": "shared"}}):
+        assert site.http.patch(f"{API}/packages/w/settings", json=body).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("content", "name", "status", "said"),
     [

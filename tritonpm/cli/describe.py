@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -27,7 +28,7 @@ def describe_package(view: PackageDetails) -> None:
             ("status", f"{view.status}: {view.reason}" if view.reason else view.status),
             ("mode", f"{view.mode}, {view.instances} instance{'s' * (view.instances != 1)}"),
             ("device", view.device),
-            ("max batch size", view.max_batch_size),
+            ("max batch size", view.max_batch_size or "0: Triton joins no requests"),
             ("precision", view.precision),
             ("used by", ", ".join(view.used_by) or "nobody"),
             ("revision", f"{view.revision or 'none yet'}{' (settings have changed since)' if view.pending else ''}"),
@@ -36,6 +37,7 @@ def describe_package(view: PackageDetails) -> None:
     )
     click.echo()
     _stages(view.stages_in_detail)
+    _own_settings(view.stages_in_detail)
     if view.optimisations:
         from tritonpm.cli.optimise_output import optimisations
 
@@ -43,6 +45,23 @@ def describe_package(view: PackageDetails) -> None:
         optimisations(view.optimisations)
     for note in view.notes:
         click.echo(f"\nNote: {note}")
+
+
+def _own_settings(stages: Iterable[StageView]) -> None:
+    """What single stages have of their own, over the package's settings."""
+    rows = [(stage.name, name, value) for stage in stages for name, value in sorted(stage.settings.items())]
+    if rows:
+        click.echo()
+        table(("STAGE", "ITS OWN", "VALUE"), [(stage, name, said(value)) for stage, name, value in rows])
+
+
+def said(value: object) -> str:
+    """A setting's value for a person."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={each}" for key, each in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return {True: "yes", False: "no", None: "the usual", "": "the usual"}.get(value, str(value))  # type: ignore[call-overload,no-any-return]
 
 
 def describe_stages(found: Inspection) -> None:

@@ -99,6 +99,36 @@ class Bound(Pair):
             self.fail(f"{text!r} is not a number", param, ctx)
 
 
+class Fields(click.ParamType[Any]):
+    """A comma-separated list of settings, spelt as their options or as their fields."""
+
+    name = "SETTING,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """`"max-batch-size,tolerance"` as ("max_batch_size", "tolerances")."""
+        from tritonpm.core.errors import RuleError
+        from tritonpm.settings import field_named
+
+        names = [part.strip().removeprefix("--").replace("-", "_") for part in str(value).split(",") if part.strip()]
+        try:
+            return tuple(field_named(_SPELT.get(name, name)) for name in names)
+        except RuleError as error:
+            self.fail(f"{error.what}; {error.do}", param, ctx)
+
+
+UNSET = click.option(
+    "--unset",
+    type=Fields(),
+    multiple=True,
+    help="Back to what the package started with, e.g. max-batch-size; of a --stage its own value goes (repeatable).",
+)
+
+
+def named(unset: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    """The settings that --unset was given with, each once."""
+    return tuple(dict.fromkeys(field for fields in unset for field in fields))
+
+
 OPTIONS = (
     click.option("--mode", type=click.Choice(["shared", "performance"]), help="One instance, or several."),
     click.option(
@@ -155,14 +185,9 @@ def setting_options(function: F) -> F:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         changes = {name: kwargs.pop(name) for name in NAMES}
-        given = {name: value for name, value in changes.items() if value is not None and value != ()}
-        given.update(
-            {
-                name: dict(given[name])
-                for name in ("rate_limiter", "parameters", "tolerances", "shapes")
-                if name in given
-            }
-        )
+        absent = {name for name in MAPPINGS if not changes[name]}  # repeatable: () where it was not given
+        given = {name: value for name, value in changes.items() if value is not None and name not in absent}
+        given |= {name: dict(given[name]) for name in MAPPINGS if name in given}
         return function(*args, changes=given, **kwargs)
 
     wrapped: Any = call
@@ -174,4 +199,12 @@ def setting_options(function: F) -> F:
 
 
 NAMES: set[str] = set()
+# How options spell the settings whose names they do not have: each is repeated for one entry.
+_SPELT = {
+    "tolerance": "tolerances",
+    "shape": "shapes",
+    "parameter": "parameters",
+    "plugin": "plugins",
+    "stage": "stages",
+}
 MAPPINGS = ("rate_limiter", "parameters", "tolerances", "shapes")

@@ -19,6 +19,7 @@ import msgspec
 
 from tritonpm.convert.converters import CONVERTERS
 from tritonpm.core.types import BatchAxis, Format, Package, Stage
+from tritonpm.settings.backend import automatic
 from tritonpm.settings.settings import Settings
 
 _VERSION = "2"  # of the keys: what was made under another one is made again
@@ -65,9 +66,8 @@ def plan(format: Format, settings: Settings, *, optimizer: str = "") -> Plan | N
 
 
 def _automatic(settings: Settings) -> tuple[str, str]:
-    if settings.on_gpu:
-        return "tensorrt", "ort-tensorrt"
-    return ("onnx" if settings.backend == "onnxruntime" else "openvino"), ""
+    chosen = automatic(settings)
+    return chosen, "ort-tensorrt" if chosen == "tensorrt" else ""
 
 
 def _accelerator(optimizer: str, settings: Settings) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cache
 
 from tritonpm.core.types import Gpu, Target
@@ -21,16 +22,27 @@ def gpus() -> tuple[tuple[Gpu, ...], str]:
     import pynvml
 
     try:
-        pynvml.nvmlInit()
+        _open()
     except pynvml.NVMLError as error:
         return (), f"no NVIDIA driver found ({error})"
     try:
         found = tuple(_gpu(index) for index in range(pynvml.nvmlDeviceGetCount()))
     except pynvml.NVMLError as error:
+        _open.cache_clear()  # the driver may be another one the next time
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
         return (), f"NVML cannot read the GPUs ({error})"
-    finally:
-        pynvml.nvmlShutdown()
     return found, "" if found else "the NVIDIA driver reports no GPU"
+
+
+@cache
+def _open() -> None:
+    """Open NVML, for as long as the process lives: opening it anew can take a second for each GPU. What fails is tried
+    again.
+    """
+    import pynvml
+
+    pynvml.nvmlInit()
 
 
 def _gpu(index: int) -> Gpu:
@@ -44,7 +56,6 @@ def _gpu(index: int) -> Gpu:
     return Gpu(index, text, f"{major}.{minor}", int(memory.total), int(memory.free))
 
 
-@cache
 def target() -> Target:
-    """This machine as a target: what the embedded server would serve with."""
+    """This machine as a target, now: what the embedded server would serve with."""
     return Target(cores(), gpus()[0])

@@ -75,7 +75,7 @@ def _add_alike(context: Context, record: Record, canary: str, changes: Mapping[s
     package = replace(record.package, name=canary)
     settings = chosen_settings(context, replace(record, package=package), changes)
     with changing(context, f"canary {record.package.name}"):
-        context.catalogue.add(package, settings, summary(package, settings), canary_of=record.package.name)
+        context.catalogue.add(package, settings, summary(context, package, settings), canary_of=record.package.name)
 
 
 def _canary(context: Context, name: str) -> Record:

@@ -1,4 +1,4 @@
-"""The one place where settings change: what was asked for, laid over what there was, and refused where it breaks a rule."""
+"""The one place where settings change: what was asked for, laid over what there was, refused where a rule forbids it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import NotFoundError
 from tritonpm.core.files import digest_of
+from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.render import revision_of
+from tritonpm.operations.starting_settings import starting_settings
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
@@ -24,22 +26,29 @@ def chosen_settings(
     stage: str | None = None,
     calibration: Path | None = None,
     plugins: Sequence[Path] = (),
+    unset: Sequence[str] = (),
 ) -> Settings:
     """The settings of a package after a change, or after one of a stage; nothing is stored but the files.
 
-    `calibration` is a folder or file of samples for INT8, `plugins` are TensorRT's shared libraries: code.
+    What contradicts the change and was not asked for goes with it, and is told; `unset` are settings that go back to
+    what the package started with. `calibration` is a folder or file of samples for INT8, `plugins` are TensorRT's shared libraries: code.
     Raises RuleError, RenderError, NotFoundError.
     """
-    from tritonpm.settings import changed, stage_changed
+    from tritonpm.settings import adjusted, along
 
-    before = record.settings
+    package, axes = record.package, batch_axes(context, record.package)
     if calibration:
         changes = {**changes, "calibration": _calibration_blobs(context, calibration)}
     if plugins:
         changes = {**changes, "plugins": _keep_files(context, plugins)}
-    after = changed(before, changes) if stage is None else stage_changed(before, stage, changes)
-    revision_of(context, record.package, after)
-    return after
+    settings, dropped = adjusted(
+        package, record.settings, changes, axes, context.target,
+        stage=stage, unset=unset, starting=starting_settings(context, package, axes),
+    )  # fmt: skip
+    revision_of(context, package, settings, axes)
+    if dropped:
+        context.warn(along(package.name, dropped))
+    return settings
 
 
 def _calibration_blobs(context: Context, source: Path) -> tuple[str, ...]:

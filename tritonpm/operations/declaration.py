@@ -25,6 +25,7 @@ import yaml
 
 from tritonpm.core.errors import ManifestError, PackageError
 from tritonpm.core.files import sync
+from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.import_package import import_package, read_package
 from tritonpm.operations.load import load
 from tritonpm.operations.remove import remove
@@ -35,7 +36,7 @@ from tritonpm.operations.upgrade import upgrade
 from tritonpm.settings.settings import Settings
 
 if TYPE_CHECKING:
-    from tritonpm.catalogue import Entry
+    from tritonpm.catalogue import Entry, Record
     from tritonpm.operations.context import Context
 
 FILE, LOCK = "tritonpm.yaml", "tritonpm.lock"
@@ -126,8 +127,8 @@ def _for_package(
         if entry.digest != digest:
             live = True
             yield Action("upgrade", name, f"{entry.digest[:19]} → {digest[:19]}")
-        now = context.catalogue.get(name).settings
-        settings[name] = after = _applied(now, wanted)
+        record = context.catalogue.get(name)
+        now, settings[name] = record.settings, (after := _applied(context, record, wanted))
         if difference := _difference(now, after):
             live = True
             yield Action("set", name, difference)
@@ -141,13 +142,15 @@ def _for_package(
         yield Action("unload", name, "it is declared as not loaded")
 
 
-def _applied(now: Settings, wanted: Wanted) -> Settings:
+def _applied(context: Context, record: Record, wanted: Wanted) -> Settings:
     """The settings in force with what is declared laid over them; stages that are not named have none of their own."""
-    from tritonpm.settings import changed, stage_changed
+    from tritonpm.settings import adjusted
 
-    after = changed(replace(now, stages={}) if wanted.stages else now, wanted.settings, where="settings")
+    package, here, axes = record.package, context.target, batch_axes(context, record.package)
+    now = replace(record.settings, stages={}) if wanted.stages else record.settings
+    after, _ = adjusted(package, now, wanted.settings, axes, here)
     for stage, own in wanted.stages.items():
-        after = stage_changed(after, stage, own)
+        after, _ = adjusted(package, after, own, axes, here, stage=stage)
     return after
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from tritonpm.core.errors import NotFoundError
 from tritonpm.core.types import RepositoryFile, Revision
 from tritonpm.operations.local_repository import changing, collect
-from tritonpm.operations.summary import summary
+from tritonpm.operations.summary import precision
 from tritonpm.operations.usage import require_unleased
+from tritonpm.repository.render import max_batch_size
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Published
@@ -53,10 +54,10 @@ def _view(kept: Published, served: int | None) -> RevisionView:
     number, digest = kept.number, kept.revision.digest
     if kept.source is None:
         return RevisionView(number, "", "", "", 0, "", published, digest, kept.current, served)
-    s = summary(kept.source.package, kept.source.settings)
+    package, settings = kept.source.package, kept.source.settings
     return RevisionView(
-        number, kept.source.package.version, s.mode, s.device, s.max_batch_size, s.precision, published, digest,
-        kept.current, served,
+        number, package.version, settings.mode, settings.device, max_batch_size(kept.revision),
+        precision(package, settings), published, digest, kept.current, served,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from tritonpm.core.types import File, Package
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.local_repository import changing
-from tritonpm.operations.render import configs, revision_of
+from tritonpm.operations.render import revision_of
 from tritonpm.operations.show import PackageDetails, show
+from tritonpm.operations.starting_settings import adopted
 from tritonpm.operations.summary import summary
 
 if TYPE_CHECKING:
@@ -53,14 +54,18 @@ def import_package(
         chosen = choices.defaults(package, axes, "gpu" if context.target.gpus else "cpu")
         if canary_of:
             chosen = inherited(catalogue.get(canary_of).settings, package, chosen)
-        chosen = choices.changed(_adopted(package, chosen, place), changes or {})
+        chosen, dropped = choices.adjusted(
+            package, adopted(package, chosen, place), changes or {}, axes, context.target
+        )
         revision_of(context, package, chosen, axes, place)
         _require_machine(context, package, chosen, profile, ignore=ignore_requirements)
         with changing(context, f"import {package.name}"):
             catalogue.require_free(package.name, digest)
             for file in package.files:
                 context.blobs.put(staging / file.path, file.digest, move=True)
-            catalogue.add(package, chosen, summary(package, chosen), canary_of=canary_of)
+            catalogue.add(package, chosen, summary(context, package, chosen, axes), canary_of=canary_of)
+    if dropped:
+        context.warn(choices.along(package.name, dropped))
     return show(context, package.name)
 
 
@@ -89,12 +94,12 @@ def _require_machine(context: Context, package: Package, settings: Settings, pro
     """Raise RequirementError where this machine lacks what the package needs; warnings go to the watcher."""
     from tritonpm.hardware.host import host
     from tritonpm.hardware.requirements import Wanted, require, unmet
-    from tritonpm.repository.config import backend_of
+    from tritonpm.repository.config import served_by
 
     stages = [(stage, settings.for_stage(stage.name)) for stage in package.stages]
     wanted = Wanted(
         frozenset(own.device for _, own in stages),
-        frozenset({own.optimizer for _, own in stages} | {backend_of(s, own) for s, own in stages if not s.config}),
+        frozenset({own.optimizer for _, own in stages} | {served_by(s, own) for s, own in stages if not s.config}),
         package.cascade,
         package.exporter.lower(),
         profile,
@@ -105,14 +110,3 @@ def _require_machine(context: Context, package: Package, settings: Settings, pro
             context.warn(f"Warning: {requirement.sentence}; {requirement.do}.")
     if not ignore:
         require(lacking, package.name)
-
-
-def _adopted(package: Package, settings: Settings, place: Callable[[File], Path]) -> Settings:
-    """The settings that an adopted folder's own config says."""
-    from tritonpm.repository.adopt import settings_of
-    from tritonpm.repository.config import parse
-    from tritonpm.settings import changed
-
-    for stage, text in configs(package, place).items():
-        settings = changed(settings, settings_of(parse(text, f"{stage}/config.pbtxt")))
-    return settings

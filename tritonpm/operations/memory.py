@@ -59,7 +59,8 @@ def _chosen(record: Record, here: tuple[Gpu, ...]) -> list[Gpu]:
 def _instances(record: Record) -> int:
     """On each GPU: an instance group with several GPUs has its count on each of them."""
     stages = [record.settings.for_stage(stage.name) for stage in record.package.stages]
-    return max(instances(own, target(), record.package) for own in stages)
+    here = target()
+    return max(instances(own, here, record.package) for own in stages)
 
 
 def _residents(context: Context) -> dict[str, dict[int, int]]:

@@ -51,9 +51,10 @@ def wanted_revision(context: Context, name: str) -> Revision:
 
 def trial_revision(context: Context, record: Record, name: str, **changes: object) -> Revision:
     """What a package would be under another name and with other settings, for a server that only measures it."""
-    from tritonpm.settings import changed
+    from tritonpm.settings import adjusted
 
-    settings = changed(record.settings, changes)
+    axes = batch_axes(context, record.package)
+    settings, _ = adjusted(record.package, record.settings, changes, axes, context.target)
     package = replace(record.package, name=name)
     return revision_of(context, package, settings, optimised=required(context, record))
 

@@ -14,13 +14,17 @@ def page() -> str:
     lines = [
         "# Rules",
         "",
-        "What `tritonpm set` and `import` refuse (error) or warn of, in the words that they use.",
+        "What `tritonpm set` and `import` refuse (error) or warn of, in the words that they use. Settings that give",
+        "way go back to what the package started with where a change breaks the rule and did not ask for them: with",
+        "`--mode shared` a number of instances goes. What is asked for now and contradicts itself is refused.",
+        "`tritonpm set NAME --unset SETTING` puts any setting back.",
         "",
     ]
-    lines += ["| rule | | sentence | what to do |", "| --- | --- | --- | --- |"]
+    lines += ["| rule | | sentence | what to do | gives way |", "| --- | --- | --- | --- | --- |"]
     for rule in RULES:
         sentence = re.sub(r"\{(?:\w+\.)*(\w+)(?:!r)?\}", r"*\1*", rule.sentence.replace("{most}", str(MOST_BATCH)))
-        lines.append(f"| `{rule.name}` | {rule.level} | {sentence} | {rule.do} |")
+        way = ", ".join(f"`{name}`" for name in rule.gives_way)
+        lines.append(f"| `{rule.name}` | {rule.level} | {sentence} | {rule.do} | {way} |")
     lines += ["", "## Requirements", "", "What a machine must have; `import` and `doctor` check it.", ""]
     lines += ["| requirement | | sentence | what to do |", "| --- | --- | --- | --- |"]
     for row in REQUIREMENTS:

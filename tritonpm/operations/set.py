@@ -12,6 +12,7 @@ from tritonpm.operations.show import PackageDetails, show
 from tritonpm.operations.summary import summary
 from tritonpm.operations.switch import switch
 from tritonpm.operations.usage import require_unused
+from tritonpm.settings import field_named
 from tritonpm.settings.settings import UNPUBLISHED_SETTINGS
 
 if TYPE_CHECKING:
@@ -27,15 +28,17 @@ def change(
     stage: str | None = None,
     calibration: Path | None = None,
     plugins: Sequence[Path] = (),
+    unset: Sequence[str] = (),
 ) -> PackageDetails:
     """Change what is wanted of a package, or of one stage. Refused while it is in use, but for what is not published.
 
-    `calibration` is a folder or file of samples for INT8, `plugins` are TensorRT's shared libraries: code.
+    `calibration` is a folder or file of samples for INT8, `plugins` are TensorRT's shared libraries: code; `unset`
+    are settings that go back to what the package started with.
     Raises RuleError, NotFoundError, BusyError while it is being optimised.
     """
-    if not changes.keys() <= set(UNPUBLISHED_SETTINGS):
+    if not {*changes, *map(field_named, unset)} <= set(UNPUBLISHED_SETTINGS):
         require_unused(context, name, "change it with `tritonpm set --live`")
-    choose(context, name, changes, stage=stage, calibration=calibration, plugins=plugins)
+    choose(context, name, changes, stage=stage, calibration=calibration, plugins=plugins, unset=unset)
     return show(context, name)
 
 
@@ -47,10 +50,13 @@ def change_live(
     stage: str | None = None,
     calibration: Path | None = None,
     plugins: Sequence[Path] = (),
+    unset: Sequence[str] = (),
 ) -> Loaded | None:
-    """Other settings, live; None where the package is not loaded. Raises RuleError, ServerError; it is then as before."""
+    """As `change`, live; None where the package is not loaded. Raises RuleError, ServerError; it is then as before."""
     return switch(
-        context, name, lambda: choose(context, name, changes, stage=stage, calibration=calibration, plugins=plugins)
+        context,
+        name,
+        lambda: choose(context, name, changes, stage=stage, calibration=calibration, plugins=plugins, unset=unset),
     )
 
 
@@ -62,10 +68,13 @@ def choose(
     stage: str | None = None,
     calibration: Path | None = None,
     plugins: Sequence[Path] = (),
+    unset: Sequence[str] = (),
 ) -> None:
     """Other settings are wanted, whoever uses the package now. Raises RuleError, NotFoundError, BusyError."""
     with changing(context, f"set {name}"):
         require_idle(context, name)
         record = context.catalogue.get(name)
-        settings = chosen_settings(context, record, changes, stage=stage, calibration=calibration, plugins=plugins)
-        context.catalogue.set_settings(name, settings, summary(record.package, settings))
+        settings = chosen_settings(
+            context, record, changes, stage=stage, calibration=calibration, plugins=plugins, unset=unset
+        )
+        context.catalogue.set_settings(name, settings, summary(context, record.package, settings))

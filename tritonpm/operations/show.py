@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tritonpm.core.types import BatchAxis, Package, Tensor
@@ -10,6 +11,8 @@ from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.list import PackageView, status, unproved
 from tritonpm.operations.optimize.state import OptimisationView, made, stages
 from tritonpm.operations.render import revision_of
+from tritonpm.operations.summary import batch_size
+from tritonpm.operations.summary import summary as summary_of
 from tritonpm.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ class StageView:
     batch_axis: str
     batch_reason: str
     labels: int
+    max_batch_size: int | None = None  # what Triton joins of it, 0: each request is executed as it comes
+    settings: Mapping[str, object] = field(default_factory=dict)  # the stage's own, over the package's
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,20 @@ def show(context: Context, name: str) -> PackageDetails:
     from tritonpm.settings import warnings
 
     catalogue, record = context.catalogue, context.catalogue.get(name)
-    package, settings, summary = record.package, record.settings, record.summary
-    axes = batch_axes(context, package)
-    revision = revision_of(context, package, settings, axes, optimised=made(context, record))
+    package, settings = record.package, record.settings
+    axes, artefacts = batch_axes(context, package), made(context, record)
+    summary = summary_of(context, package, settings, axes)
+    revision = revision_of(context, package, settings, axes, optimised=artefacts)
     current = catalogue.revision(name)
-    notes = [*warnings(package, settings, axes, context.target)]
+    notes = [*warnings(package, settings, axes, context.target, artefacts)]
+    detailed = (
+        replace(
+            stage_view(package, stage.name, axes[stage.name]),
+            max_batch_size=batch_size(stage, settings, axes[stage.name], artefacts.get(stage.name)),
+            settings=settings.stages.get(stage.name, {}),
+        )
+        for stage in package.stages
+    )
     return PackageDetails(
         name, summary.type, summary.stages, summary.mode, summary.device, summary.max_batch_size, summary.precision,
         *status(record.status, record.reason, catalogue.jobs.running(name)), record.revision, package.digest,
@@ -64,7 +78,7 @@ def show(context: Context, name: str) -> PackageDetails:
         exporter=f"{package.exporter} {package.exporter_version}".strip(),
         instances=instances(settings, context.target, package),
         pending=current is not None and current.digest != revision.digest,
-        stages_in_detail=tuple(stage_view(package, stage.name, axes[stage.name]) for stage in package.stages),
+        stages_in_detail=tuple(detailed),
         optimisations=stages(context, record),
         settings=settings,
         notes=(*notes, *(note for model in revision.models for note in model.notes)),

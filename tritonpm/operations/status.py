@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.drift import drift
+from tritonpm.operations.optimize.state import made
 from tritonpm.operations.server import connect, has_server
 from tritonpm.settings.advice import batch_advice
+from tritonpm.settings.effect_rules import UNJOINED
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -76,10 +79,24 @@ def _models(context: Context, client: Client) -> Iterator[ModelView]:
 def _advice(context: Context, client: Client) -> Iterator[str]:
     """What the batches that ran say about a package's batch size."""
     owners = _owners(context)
-    for each in client.statistics():
-        most = int(client.config(each.name).get("max_batch_size") or 0) if each.name in owners else 0
-        if said := batch_advice(most, each.batches):
-            yield f"{each.name}: {said}"
+    for model in (model for model in client.statistics() if model.name in owners):
+        most = int(client.config(model.name).get("max_batch_size") or 0)
+        ran_enough = not most and batch_advice(0, model.batches, unjoined="yes")  # the rules are asked only then
+        unjoined = _unjoined(context, owners[model.name][0], model.name) if ran_enough else ""
+        if sentence := batch_advice(most, model.batches, unjoined=unjoined):
+            yield f"{model.name}: {sentence}"
+
+
+def _unjoined(context: Context, name: str, model: str) -> str:
+    """Why batching that was chosen for a package's model has no effect; "" where none was, or it has."""
+    from tritonpm.settings import broken
+
+    record = context.catalogue.get(name)
+    axes, artefacts = batch_axes(context, record.package), made(context, record)
+    for rule, case in broken(record.package, record.settings, axes, context.target, None, artefacts):
+        if rule.name == UNJOINED and (model == name or model.startswith(f"{case.stage.name}.")):
+            return f"{rule.explain(case)}; {rule.do}"
+    return ""
 
 
 def _owners(context: Context) -> dict[str, list[str]]:

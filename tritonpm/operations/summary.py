@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from tritonpm.catalogue import Summary
-from tritonpm.core.types import Package
-from tritonpm.settings.settings import Settings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tritonpm.catalogue import Source, Summary
+from tritonpm.core.types import BatchAxis, Optimised, Package, Stage
+from tritonpm.operations.batch_axes import batch_axes
+from tritonpm.operations.optimize.state import made
+
+if TYPE_CHECKING:
+    from tritonpm.operations.context import Context
+    from tritonpm.settings.settings import Settings
 
 
-def summary(package: Package, settings: Settings) -> Summary:
-    """What a list shows of a package with these settings."""
+def summary(
+    context: Context, package: Package, settings: Settings, axes: Mapping[str, BatchAxis] | None = None
+) -> Summary:
+    """What a list shows of a package with these settings, and with what was optimised so far.
+
+    Its batch size is what Triton joins, 0 where it does not batch: of a cascade the least of its stages'.
+    """
+    axes = batch_axes(context, package) if axes is None else axes
+    artefacts = made(context, Source(package, settings))
     kinds = " + ".join(stage.task.value.replace("-", " ") for stage in package.stages)
     stages = tuple(stage.name for stage in package.stages)
-    batch = min(settings.for_stage(name).max_batch_size for name in stages)
+    batch = min(batch_size(stage, settings, axes[stage.name], artefacts.get(stage.name)) for stage in package.stages)
     return Summary(kinds, stages, settings.mode, settings.device, batch, precision(package, settings))
+
+
+def batch_size(stage: Stage, settings: Settings, axis: BatchAxis, artefact: Optimised | None) -> int:
+    """What Triton joins of one stage; `settings` are the package's."""
+    from tritonpm.settings.backend import backend_of, max_batch_size
+
+    own = settings.for_stage(stage.name)
+    return max_batch_size(stage, own, axis, backend_of(stage, own, artefact))
 
 
 def precision(package: Package, settings: Settings) -> str:

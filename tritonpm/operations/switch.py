@@ -71,7 +71,9 @@ def switch(
 def put_back(context: Context, name: str, source: Source) -> None:
     """Make what is wanted of a package what it was: its content and its settings."""
     with changing(context, f"put back {name}"):
-        context.catalogue.replace(name, source.package, source.settings, summary(source.package, source.settings))
+        context.catalogue.replace(
+            name, source.package, source.settings, summary(context, source.package, source.settings)
+        )
 
 
 def _take_back(context: Context, name: str, before: Record, changed: Record) -> None:

@@ -45,4 +45,4 @@ def exchange(context: Context, name: str, source: Path, *, allow_code: bool = Fa
             require_idle(context, name)
             for file in package.files:
                 context.blobs.put(staging / file.path, file.digest, move=True)
-            context.catalogue.replace(name, package, chosen, summary(package, chosen))
+            context.catalogue.replace(name, package, chosen, summary(context, package, chosen, axes))

@@ -24,6 +24,7 @@ from tritonpm.core.types import (
     config_dtype,
     dims,
 )
+from tritonpm.settings.backend import max_batch_size
 from tritonpm.settings.settings import Settings
 
 LABELS = "labels.txt"  # in the model folder, one label a line
@@ -67,8 +68,8 @@ class Member:
     notes: tuple[str, ...] = field(default=())
 
 
-def backend_of(stage: Stage, settings: Settings) -> str:
-    """The backend that will serve a stage."""
+def served_by(stage: Stage, settings: Settings) -> str:
+    """The backend of a stage whose model is the one that is served, optimised or not."""
     return settings.backend or BACKENDS[stage.format][0]
 
 
@@ -81,7 +82,7 @@ def member(
     optimised: Optimised | None = None,
 ) -> Member:
     """The configuration of one stage, without its name. Raises RenderError where Triton has no way to say it."""
-    backend = backend_of(stage, settings)
+    backend = served_by(stage, settings)
     notes: list[str] = []
     signature = axis.signature or stage.signature
     config = messages().ModelConfig(backend=backend)
@@ -108,14 +109,12 @@ def member(
 def _batch(stage: Stage, settings: Settings, axis: BatchAxis, backend: str, notes: list[str]) -> int:
     if axis.kind == "none":
         notes.append(f"stage {stage.name} is not batched: {axis.reason}")
-        return 0
-    if backend == "openvino":
+    elif backend == "openvino":
         notes.append(
             f"stage {stage.name} has max_batch_size 0 and a batch dimension of its own: with more, Triton's openvino "
             "backend refuses every batch that is not full"
         )
-        return 0
-    return settings.max_batch_size
+    return max_batch_size(stage, settings, axis, backend)
 
 
 def _describe(entry: Any, tensor: Tensor, batched: bool, where: str) -> None:
@@ -153,15 +152,18 @@ def _labels(config: Any, stage: Stage, axis: BatchAxis) -> None:
 
 
 def instances(settings: Settings, target: Target, package: Package) -> int:
-    """How many: 1 in shared mode, else what was chosen, else one for each core or what fits the GPU's memory."""
+    """How many: 1 in shared mode, else what was chosen, else one for each core or what fits half of the GPU's memory.
+
+    Of the memory that the GPU has, not of what is free right now: a digest must not hang on the moment.
+    """
     if settings.mode == "shared":
         return 1
     if settings.instances:
         return settings.instances
     if settings.on_gpu:
         size = 4 * sum(file.size for file in package.files) + _GIB
-        free = min((gpu.memory_free for gpu in _used_gpus(settings, target)), default=2 * size)
-        return max(1, min(_MOST_DEFAULT_INSTANCES, free // size))
+        total = min((gpu.memory_total for gpu in _used_gpus(settings, target)), default=4 * size)
+        return max(1, min(_MOST_DEFAULT_INSTANCES, total // 2 // size))
     return max(1, min(_MOST_DEFAULT_INSTANCES, target.cores))
 
 

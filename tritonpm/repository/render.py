@@ -25,7 +25,7 @@ from tritonpm.core.types import (
 )
 from tritonpm.repository.adopt import adapt
 from tritonpm.repository.cascade import wire
-from tritonpm.repository.config import LABELS, backend_of, member, messages, parse
+from tritonpm.repository.config import LABELS, member, messages, parse, served_by
 from tritonpm.repository.ensemble import ensemble
 from tritonpm.repository.templates import config_text
 from tritonpm.settings.settings import Settings
@@ -65,6 +65,12 @@ def render(
     last = look.model(_Made(joined, (RepositoryFile(f"{VERSION}/.keep", text=""),)), package.name)
     models = (*members, last)
     return Revision(package.name, _digest(models), models)
+
+
+def max_batch_size(revision: Revision) -> int:
+    """What Triton joins of a rendered package, 0 where it does not batch."""
+    text = next(file.text or "" for file in revision.models[-1].files if file.path == CONFIG)
+    return int(parse(text, revision.name).max_batch_size)
 
 
 def _as_served(
@@ -152,10 +158,10 @@ class _Look:
     def _variants(self, stage: Stage, settings: Settings) -> dict[str, Any]:
         """The same model for other hardware, for Triton's --model-config-name: the CPU and each class of GPU."""
         devices = {"cpu": replace(settings, device="cpu", gpus=(), group_per_gpu=False, cuda_graphs=False)}
-        if backend_of(stage, settings) != "openvino":
+        if served_by(stage, settings) != "openvino":
             for gpu in self.target.gpus:
                 devices[_slug(gpu.name)] = replace(settings, device="gpu")
-        if backend_of(stage, settings) == "tensorrt":
+        if served_by(stage, settings) == "tensorrt":
             del devices["cpu"]
         axis = self.axes[stage.name]
         return {

@@ -11,13 +11,17 @@ _FAR = 4  # times what clients send: a batch size that costs memory and brings n
 _ALIKE = 0.25  # by how much the counts of a full pass and its remainder may differ
 
 
-def batch_advice(max_batch_size: int, executions: Mapping[int, int]) -> str:
+def batch_advice(max_batch_size: int, executions: Mapping[int, int], *, unjoined: str = "") -> str:
     """What to change, "" where nothing is to be said; `executions` are how often each batch size ran.
+
+    Where Triton does not batch (`max_batch_size` 0) it counts requests, and what can be said is why: `unjoined`.
 
     Images that are a few more than the batch size run as a full and a nearly empty pass: 26 at batch 20 are 20 and 6.
     """
-    if max_batch_size < 2 or sum(executions.values()) < ENOUGH:
+    if sum(executions.values()) < ENOUGH:
         return ""
+    if max_batch_size < 2:
+        return "" if max_batch_size else unjoined
     largest = max(size for size, count in executions.items() if count)
     if largest * _FAR <= max_batch_size:
         return (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 
 import msgspec
 
@@ -14,25 +15,87 @@ from tritonpm.settings.settings import Settings
 
 NAMES = tuple(field.name for field in fields(Settings))
 _ONLY_ON = {Format.OPENVINO: "cpu", Format.TENSORRT: "gpu"}  # formats whose backend knows one device
-OF_A_STAGE = tuple(name for name in NAMES if name != "stages")
+_MOST = 1 << 63
 
 
 def changed(settings: Settings, changes: Mapping[str, object], *, where: str = "settings") -> Settings:
-    """`settings` with `changes` laid over them. Raises RuleError for an unknown name or a value of the wrong type."""
+    """`settings` with `changes` laid over them.
+
+    Raises RuleError for an unknown name, a value of the wrong type, and a number that no catalogue can keep.
+    """
     for name in changes:
         if name not in NAMES:
-            raise RuleError(f"there is no setting {name!r}", where=where, do=f"use one of {', '.join(NAMES)}")
+            raise _unknown(name, where)
     try:
-        return msgspec.convert({**vars(settings), **changes}, Settings)
+        after = msgspec.convert({**vars(settings), **changes}, Settings)
     except msgspec.ValidationError as error:
         raise RuleError(str(error), where=where, do="give a value of that type") from None
+    for name in changes:
+        _require_kept(name, getattr(after, name), where)
+    if "stages" in changes:
+        for stage, own in after.stages.items():
+            changed(
+                Settings(), {key: _of_a_stage(key, value, stage) for key, value in own.items()}, where=f"stage {stage}"
+            )
+    return after
+
+
+def _of_a_stage(name: str, value: object, stage: str) -> object:
+    if name == "stages":
+        raise RuleError("a stage has no stages of its own", where=f"stage {stage}", do="leave `stages` out")
+    return value
+
+
+def _require_kept(name: str, value: object, where: str) -> None:
+    """Raise RuleError for a number that cannot be stored: JSON knows no inf and no nan, and 64 bits for a whole one."""
+    if isinstance(value, Mapping):
+        for key, each in value.items() if name != "stages" else ():
+            _require_kept(f"{name} {key}", each, where)
+    elif isinstance(value, tuple):
+        for each in value:
+            _require_kept(name, each, where)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise RuleError(f"{name} is {value}, which is no number", where=where, do="give a finite number")
+    elif isinstance(value, int) and not -_MOST <= value < _MOST:
+        raise RuleError(f"{name} has more than 64 bits", where=where, do="give a smaller number")
+
+
+def field_named(name: str) -> str:
+    """The setting that is spelt `max_batch_size` or `max-batch-size`. Raises RuleError."""
+    field = name.strip().removeprefix("--").replace("-", "_")
+    if field not in NAMES:
+        raise _unknown(name, "settings")
+    return field
+
+
+def _unknown(name: str, where: str) -> RuleError:
+    return RuleError(f"there is no setting {name!r}", where=where, do=f"use one of {', '.join(NAMES)}")
 
 
 def stage_changed(settings: Settings, stage: str, changes: Mapping[str, object]) -> Settings:
     """`settings` with `changes` for one stage only."""
-    changed(Settings(), {key: value for key, value in changes.items() if key in OF_A_STAGE}, where=f"stage {stage}")
-    own = {**settings.stages.get(stage, {}), **changes}
-    return changed(settings, {"stages": {**settings.stages, stage: own}})
+    return changed(
+        settings, {"stages": with_own(settings, stage, {**settings.stages.get(stage, {}), **changes}).stages}
+    )
+
+
+def unset(settings: Settings, fields: Iterable[str], starting: Settings, stage: str | None = None) -> Settings:
+    """`settings` with each of `fields` as the package starts with it: `starting`; of a stage its own value goes.
+
+    Raises RuleError for a name that is none.
+    """
+    names = [field_named(name) for name in fields]
+    if stage is None:
+        return replace(settings, **{name: getattr(starting, name) for name in names})
+    first = starting.stages.get(stage, {})
+    own = {name: value for name, value in settings.stages.get(stage, {}).items() if name not in names}
+    return with_own(settings, stage, {**own, **{name: first[name] for name in names if name in first}})
+
+
+def with_own(settings: Settings, stage: str, own: Mapping[str, object]) -> Settings:
+    """`settings` with all that a stage has of its own; one that has nothing is not named."""
+    others = {name: each for name, each in settings.stages.items() if name != stage}
+    return replace(settings, stages={**others, stage: own} if own else others)
 
 
 def defaults(package: Package, axes: Mapping[str, BatchAxis], device: str) -> Settings:

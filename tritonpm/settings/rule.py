@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tritonpm.core.types import BACKENDS, BatchAxis, Package, Stage, Target
+from tritonpm.core.types import BatchAxis, Optimised, Package, Stage, Target
+from tritonpm.settings.backend import backend_of
 from tritonpm.settings.settings import Settings
 
 MOST_BATCH = 128
@@ -21,11 +22,12 @@ class Case:
     axis: BatchAxis
     target: Target
     defaults: tuple[Settings, ...] = (Settings(),)  # what the package may have started with, here or elsewhere
+    made: Optimised | None = None  # what serves in place of the stage's model, where it is there
 
     @property
     def backend(self) -> str:
         """The backend that will serve the stage."""
-        return self.settings.backend or BACKENDS.get(self.stage.format, ("",))[0]
+        return backend_of(self.stage, self.settings, self.made)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Rule:
     sentence: str
     do: str
     level: str = "error"  # or warning: said, and not refused
+    gives_way: tuple[str, ...] = ()  # settings that go back where a change that does not name them breaks the rule
 
     def explain(self, case: Case) -> str:
         """The sentence for this case."""

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 
 from tritonpm.core.errors import RuleError
-from tritonpm.core.types import BACKENDS, CODE_PARAMETERS, BatchAxis, Format, Package, Target, Task
+from tritonpm.core.types import BACKENDS, CODE_PARAMETERS, BatchAxis, Format, Optimised, Package, Target, Task
+from tritonpm.settings.backend import MADE
 from tritonpm.settings.changes import defaults
+from tritonpm.settings.effect_rules import EFFECT_RULES
 from tritonpm.settings.exporter_rules import EXPORTER_RULES
 from tritonpm.settings.rule import MOST_BATCH, Case, Rule
 from tritonpm.settings.settings import DEVICES, MEASURES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, Settings
@@ -18,6 +20,15 @@ MOST_INSTANCES, MOST_VERSIONS = 64, 16
 def _wrong_backend(case: Case) -> bool:
     known = BACKENDS.get(case.stage.format)
     return case.settings.backend is not None and known is not None and case.settings.backend not in known
+
+
+def _wrong_optimizer(case: Case) -> bool:
+    optimizer, backend = case.settings.optimizer, case.settings.backend
+    if backend is None or _wrong_backend(case):  # the latter has a sentence of its own
+        return False
+    if optimizer.startswith("ort-"):
+        return backend != "onnxruntime"
+    return optimizer in MADE and backend not in BACKENDS[MADE[optimizer]]
 
 
 def _takes(case: Case) -> bool:
@@ -78,6 +89,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.settings.device == "gpu" and c.settings.precision != "FP32",
         "{s.precision} on the GPU needs a model that is compiled for it, and device gpu is the model as it came",
         "use --device gpu-optimised",
+        gives_way=("precision",),
     ),
     Rule(
         "optimizer",
@@ -90,6 +102,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: OPTIMIZERS.get(c.settings.optimizer, c.settings.device) != c.settings.device,
         "the optimizer {s.optimizer} does not work for device {s.device} (stage {stage.name!r})",
         "leave --optimizer at auto, or change --device",
+        gives_way=("optimizer",),
     ),
     Rule(
         "optimizer-of-format",
@@ -104,16 +117,30 @@ RULES: tuple[Rule, ...] = (
         "use --optimizer none and --precision fp32, or hand in the ONNX model",
     ),
     Rule(
+        "optimizer-of-backend",
+        _wrong_optimizer,
+        "the {s.backend} backend cannot serve what the optimizer {s.optimizer} makes (stage {stage.name!r})",
+        "leave --backend out, or leave --optimizer at auto",
+        gives_way=("backend", "optimizer"),
+    ),
+    Rule(
         "accelerator-precision",
         lambda c: c.settings.optimizer == "ort-openvino" and c.settings.precision != "FP32",
         "ONNX Runtime's OpenVINO accelerator is used at FP32 only, not {s.precision}",
         "use --optimizer openvino",
+        gives_way=("precision", "optimizer"),
     ),
     Rule(
         "tolerances",
         lambda c: bool(set(c.settings.tolerances) - set(MEASURES)),
         "there is no measure of that name in {s.tolerances}",
         f"use {', '.join(MEASURES)}",
+    ),
+    Rule(
+        "tolerance-range",
+        lambda c: any(bound < 0 for bound in c.settings.tolerances.values()),
+        "a tolerance of {s.tolerances} is negative, which no answer can meet or miss",
+        "give 0 or more",
     ),
     Rule(
         "openvino-device",
@@ -192,6 +219,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.settings.mode == "shared" and c.settings.instances not in (None, 1),
         "shared mode runs one instance, not {s.instances}",
         "use --mode performance for more",
+        gives_way=("instances",),
     ),
     Rule(
         "instances-range",
@@ -204,6 +232,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: not c.settings.on_gpu and bool(c.settings.gpus or c.settings.group_per_gpu),
         "GPUs are listed but the device is {s.device}",
         "use --device gpu, or leave the GPUs out",
+        gives_way=("gpus", "group_per_gpu"),
     ),
     Rule(
         "gpu-index",
@@ -222,6 +251,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.backend == "openvino" and c.settings.on_gpu,
         "Triton's openvino backend runs on the CPU only (stage {stage.name!r})",
         "use --device cpu, or for ONNX --backend onnxruntime",
+        gives_way=("backend",),
     ),
     Rule(
         "plan-gpu",
@@ -234,6 +264,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: any(not 1 <= size <= c.settings.max_batch_size for size in c.settings.preferred_batch_sizes),
         "preferred batch sizes {s.preferred_batch_sizes} must lie between 1 and the maximum, {s.max_batch_size}",
         "lower them or raise --max-batch-size",
+        gives_way=("preferred_batch_sizes",),
     ),
     Rule(
         "queue-delay",
@@ -288,7 +319,9 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.settings.cuda_graphs and not c.settings.on_gpu,
         "CUDA graphs exist on the GPU only",
         "use --device gpu",
+        gives_way=("cuda_graphs",),
     ),
+    *EFFECT_RULES,
     *EXPORTER_RULES,
 )
 
@@ -300,14 +333,14 @@ def began(package: Package, axes: Mapping[str, BatchAxis]) -> tuple[Settings, ..
 
 def cases(
     package: Package, settings: Settings, axes: Mapping[str, BatchAxis], target: Target,
-    first: tuple[Settings, ...] | None = None,
+    first: tuple[Settings, ...] | None = None, made: Mapping[str, Optimised] | None = None,
 ) -> Iterator[Case]:  # fmt: skip
-    """One case for each stage; who asks often tells what the package `began` with."""
+    """One case for each stage; who asks often tells what the package `began` with; `made` is what was optimised."""
     first = began(package, axes) if first is None else first
     for stage in package.stages:
         name = stage.name
         then = tuple(_of(each, name) for each in first)
-        yield Case(package, stage, _of(settings, name), axes[name], target, then)
+        yield Case(package, stage, _of(settings, name), axes[name], target, then, (made or {}).get(name))
 
 
 def _of(settings: Settings, stage: str) -> Settings:
@@ -316,10 +349,10 @@ def _of(settings: Settings, stage: str) -> Settings:
 
 def broken(
     package: Package, settings: Settings, axes: Mapping[str, BatchAxis], target: Target,
-    first: tuple[Settings, ...] | None = None,
+    first: tuple[Settings, ...] | None = None, made: Mapping[str, Optimised] | None = None,
 ) -> Iterator[tuple[Rule, Case]]:  # fmt: skip
-    """Every rule that is broken, with the case that breaks it; `first` as of `cases`."""
-    for case in cases(package, settings, axes, target, first):
+    """Every rule that is broken, with the case that breaks it; `first` and `made` as of `cases`."""
+    for case in cases(package, settings, axes, target, first, made):
         for rule in RULES:
             if rule.broken(case):
                 yield rule, case
@@ -334,7 +367,10 @@ def require(package: Package, settings: Settings, axes: Mapping[str, BatchAxis],
             raise RuleError(rule.explain(case), where=package.name, do=rule.do)
 
 
-def warnings(package: Package, settings: Settings, axes: Mapping[str, BatchAxis], target: Target) -> list[str]:
-    """What the rules only warn of, with what to do."""
-    found = broken(package, settings, axes, target)
+def warnings(
+    package: Package, settings: Settings, axes: Mapping[str, BatchAxis], target: Target,
+    made: Mapping[str, Optimised] | None = None,
+) -> list[str]:  # fmt: skip
+    """What the rules only warn of, with what to do; `made` as of `cases`."""
+    found = broken(package, settings, axes, target, None, made)
     return [f"{rule.explain(case)}; {rule.do}" for rule, case in found if rule.level == "warning"]

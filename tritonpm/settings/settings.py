@@ -33,7 +33,7 @@ class Settings:
     """What the user chose. The defaults here are the only ones; which combinations are allowed say the rules."""
 
     mode: str = "shared"  # shared: one instance; performance: `instances` of them
-    instances: int | None = None  # performance mode only; None: from the cores or the GPU's free memory
+    instances: int | None = None  # performance mode only; None: from the cores or the GPU's memory
     device: str = "cpu"  # cpu | gpu (as the model came) | gpu-optimised (compiled for the very device)
     gpus: tuple[int, ...] = ()  # KIND_GPU's list; () is every GPU
     group_per_gpu: bool = False  # one instance group entry a GPU instead of one with the list

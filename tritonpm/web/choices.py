@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from tritonpm.catalogue import Record
@@ -10,7 +10,8 @@ from tritonpm.core.errors import RuleError
 from tritonpm.core.types import BACKENDS, BatchAxis
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.context import Context
-from tritonpm.settings import began, broken, changed, require, stage_changed
+from tritonpm.operations.starting_settings import starting_settings
+from tritonpm.settings import adjusted, began, broken, require
 from tritonpm.settings.rule import Case, Rule
 from tritonpm.settings.settings import DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, Settings
 from tritonpm.web.language import Language
@@ -67,12 +68,11 @@ class Chooser:
     """The choices of one package, or of one stage of it."""
 
     def __init__(self, context: Context, record: Record, say: Language, stage: str | None = None) -> None:
-        from tritonpm.hardware import target
-
         self.record, self.say, self.stage = record, say, stage
         self.axes: Mapping[str, BatchAxis] = batch_axes(context, record.package)
-        self.target = target()
+        self.target = context.target
         self.began = began(record.package, self.axes)
+        self.starting = starting_settings(context, record.package, self.axes)
 
     def choices(self, changes: Mapping[str, object], fields: tuple[str, ...] = tuple(VALUES)) -> Choices:
         """What `changes` would lead to. Raises RuleError for a setting that is none, or of the wrong type."""
@@ -88,14 +88,14 @@ class Chooser:
         asked = self._with(self.record.settings, changes)
         return self._why(more, asked, {rule.name for rule, _ in self._broken(asked)})
 
-    def require(self, changes: Mapping[str, object]) -> None:
-        """Raise RuleError where `changes` lead to what a rule forbids."""
-        require(self.record.package, self._with(self.record.settings, changes), self.axes, self.target)
+    def require(self, changes: Mapping[str, object], unset: Sequence[str] = ()) -> None:
+        """Raise RuleError where `changes`, and settings that are `unset`, lead to what a rule forbids."""
+        require(self.record.package, self._with(self.record.settings, changes, unset), self.axes, self.target)
 
     def _options(self, field: str, asked: Settings, already: set[str]) -> Iterator[Option]:
         now = getattr(self._of(asked), field)
         for value in VALUES[field]:
-            changes = switch(field, value)
+            changes = {field: value}
             yield Option(value, value == now, "" if value == now else self._why(changes, asked, already), changes)
 
     def _why(self, changes: Mapping[str, object], asked: Settings, already: set[str]) -> str:
@@ -108,8 +108,12 @@ class Chooser:
                 return self.say.explain(rule, case)
         return ""
 
-    def _with(self, settings: Settings, changes: Mapping[str, object]) -> Settings:
-        return stage_changed(settings, self.stage, changes) if self.stage else changed(settings, changes)
+    def _with(self, settings: Settings, changes: Mapping[str, object], unset: Sequence[str] = ()) -> Settings:
+        after, _ = adjusted(
+            self.record.package, settings, changes, self.axes, self.target,
+            stage=self.stage, unset=unset, starting=self.starting,
+        )  # fmt: skip
+        return after
 
     def _of(self, settings: Settings) -> Settings:
         return settings.for_stage(self.stage) if self.stage else settings
@@ -119,11 +123,6 @@ class Chooser:
 
     def _verdict(self, rule: Rule, case: Case) -> Verdict:
         return Verdict(rule.name, rule.level, self.say.explain(rule, case), self.say(rule.do))
-
-
-def switch(field: str, value: object) -> dict[str, object]:
-    """The changes that choosing a value in place means: with the shared mode a number of instances goes, too."""
-    return {field: value, **({"instances": None} if (field, value) == ("mode", "shared") else {})}
 
 
 def differences(before: Settings, after: Mapping[str, object]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.live_output import say_switched
 from tritonpm.cli.options import NAME
-from tritonpm.cli.setting_options import AUTO, setting_options
+from tritonpm.cli.setting_options import AUTO, UNSET, named, setting_options
 from tritonpm.settings.settings import GROWTH
 
 if TYPE_CHECKING:
@@ -24,19 +24,24 @@ if TYPE_CHECKING:
     tritonpm set bolts --stage detect --max-batch-size 1
     tritonpm set bolts --mode performance --instances auto
     tritonpm set bolts --precision fp16 --live
+    tritonpm set bolts --unset precision,optimizer
     """,
     headings=SETTINGS,
 )
 @NAME
 @click.option("--stage", help="Change one stage of a cascade only.")
 @click.option("--live", is_flag=True, help="Bring it to the server at once, with no request failed.")
+@UNSET
 @setting_options
 @on_a_server
 @reading
 @pass_app
-def set_command(app: App, name: str, stage: str | None, live: bool, changes: dict[str, Any]) -> None:
+def set_command(
+    app: App, name: str, stage: str | None, live: bool, unset: tuple[tuple[str, ...], ...], changes: dict[str, Any]
+) -> None:
     """Change how a package is served; `tritonpm load`, or --live, brings the change to the server."""
-    if not changes:
+    gone = named(unset)
+    if not changes and not gone:
         raise click.UsageError("nothing to change was given")
     from tritonpm.operations.autoscale import measured
     from tritonpm.operations.set import change, change_live
@@ -47,10 +52,11 @@ def set_command(app: App, name: str, stage: str | None, live: bool, changes: dic
             changes = {**changes, "mode": "performance", "instances": count}
             _say_trials(app, count, trials)
         if live:
-            say_switched(app, name, change_live(context, name, changes, stage=stage))
+            say_switched(app, name, change_live(context, name, changes, stage=stage, unset=gone))
             return
-        view = change(context, name, changes, stage=stage)
-    app.emit("Package", view, lambda: click.echo(f"Set {', '.join(sorted(changes))} of {name}."))
+        view = change(context, name, changes, stage=stage, unset=gone)
+    parts = [f"{what} {', '.join(sorted(names))}" for what, names in (("set", changes), ("unset", gone)) if names]
+    app.emit("Package", view, lambda: click.echo(f"{' and '.join(parts).capitalize()} of {name}."))
     if view.pending:
         app.advise(f"`tritonpm load {name}` brings the change to the server.")
 

@@ -27,6 +27,7 @@ from tritonpm.operations.chosen_settings import chosen_settings
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.memory import require_room_to_build
 from tritonpm.operations.optimize.state import made, uncalibrated, works_of
+from tritonpm.operations.summary import summary
 from tritonpm.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -147,8 +148,6 @@ def start(
 
 def adopt(context: Context, name: str, settings: Settings | None, instead_of: Settings | None) -> None:
     """Settings whose artefacts are made and proved become the package's. Raises OptimisationError where others came."""
-    from tritonpm.operations.summary import summary
-
     if settings is None or settings == instead_of:
         return
     with changing(context, f"optimize {name}"):
@@ -156,7 +155,7 @@ def adopt(context: Context, name: str, settings: Settings | None, instead_of: Se
         if record.settings not in (instead_of, settings):
             what = "its settings were changed while it was being optimised, so the new ones stay"
             raise OptimisationError(what, where=name, do=f"`tritonpm optimize {name}` again: what was made is kept")
-        context.catalogue.set_settings(name, settings, summary(record.package, settings))
+        context.catalogue.set_settings(name, settings, summary(context, record.package, settings))
 
 
 def resume(context: Context, number: int) -> int:

@@ -28,6 +28,7 @@ from tritonpm.operations.context import Context, open_context
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.optimize.jobs import adopt, request_of
 from tritonpm.operations.optimize.stage_inputs import NOT_ENOUGH, CancelledError, Limits, StageInputs
+from tritonpm.operations.summary import summary
 
 
 class Optimiser:
@@ -227,6 +228,10 @@ def _optimise(context: Context, job: Job) -> None:
     finally:
         optimiser.inputs.clear()
     adopt(context, job.package, request.settings, request.instead_of)
+    now = context.catalogue.get(job.package)
+    if now.settings == wanted.settings:  # what was made may batch otherwise
+        view = summary(context, now.package, now.settings, optimiser.axes)
+        context.catalogue.set_settings(job.package, now.settings, view)
 
 
 def _ended(context: Context, job: Job, state: str, reason: str) -> None:

@@ -13,7 +13,7 @@ from tritonpm.core.types import Agreement, CascadeProof, Optimised, Step
 from tritonpm.operations.batch_axes import batch_axes
 
 if TYPE_CHECKING:
-    from tritonpm.catalogue import Record
+    from tritonpm.catalogue import Record, Source
     from tritonpm.operations.context import Context
 
 
@@ -32,7 +32,7 @@ class OptimisationView:
     notes: tuple[str, ...] = ()
 
 
-def works_of(context: Context, record: Record) -> tuple[list[Work], CascadeProof | None]:
+def works_of(context: Context, record: Record | Source) -> tuple[list[Work], CascadeProof | None]:
     """What the settings ask to be optimised and, of a cascade, the proof of the whole."""
     if not (record.settings.stages or record.settings.optimised):
         return [], None
@@ -44,7 +44,7 @@ def works_of(context: Context, record: Record) -> tuple[list[Work], CascadeProof
     return works(record.package, record.settings, axes, proof.back if proof else ()), proof
 
 
-def made(context: Context, record: Record) -> dict[str, Optimised]:
+def made(context: Context, record: Record | Source) -> dict[str, Optimised]:
     """What is there and fits this machine, by stage; of a cascade only once the whole was proved."""
     asked, proof = works_of(context, record)
     if record.package.cascade and proof is None:

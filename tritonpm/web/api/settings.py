@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from tritonpm.operations.context import Context
 from tritonpm.operations.set import change as change_settings
-from tritonpm.operations.set import change_live
+from tritonpm.operations.set import change_live, choose
 from tritonpm.operations.show import PackageDetails
+from tritonpm.operations.show import show as show_package
 from tritonpm.operations.usage import require_unused
 from tritonpm.web.api.common import RAW, Changes, FileName, Say, TheSite
 from tritonpm.web.choices import Choices, Chooser
@@ -24,8 +27,13 @@ router = APIRouter(tags=["settings"])
 
 
 class Change(Changes):
-    """`live` brings the change to the server at once, with no request failed; `unused`: only where nobody uses it."""
+    """`live` brings the change to the server at once, with no request failed; `unused`: only where nobody uses it.
 
+    `unset` are settings that go back to what the package started with.
+    """
+
+    changes: dict[str, Any] = Field(default_factory=dict)
+    unset: list[str] = Field(default_factory=list)
     live: bool = False
     unused: bool = False
 
@@ -35,16 +43,18 @@ def change(site: TheSite, name: str, body: Change, response: Response) -> Packag
     """Change settings; what is changed live is an operation (202)."""
     if not body.live:
         with site.open() as context:
-            return details_shown(change_settings(context, name, body.changes, stage=body.stage), site.root)
+            return details_shown(
+                change_settings(context, name, body.changes, stage=body.stage, unset=body.unset), site.root
+            )
 
     def work(context: Context) -> str:
         if body.unused:
             require_unused(context, name, "wait until they are done, or change it live")
-        loaded = change_live(context, name, body.changes, stage=body.stage)
+        loaded = change_live(context, name, body.changes, stage=body.stage, unset=body.unset)
         return f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else f"Changed {name}."
 
     with site.open() as context:  # what no rule allows is told at once
-        Chooser(context, context.catalogue.get(name), Language("en", {}), body.stage).require(body.changes)
+        Chooser(context, context.catalogue.get(name), Language("en", {}), body.stage).require(body.changes, body.unset)
     response.status_code = 202
     return site.operate("set", name, work)
 
@@ -68,4 +78,5 @@ async def calibrate(
 def _calibrated(site: Site, name: str, stage: str | None, samples: Path) -> PackageDetails:
     """What is served stays as it is until the package is optimised or switched: so also where it is in use."""
     with unpacked(site, samples) as folder, site.open() as context:
-        return details_shown(change_settings(context, name, {}, stage=stage, calibration=folder), site.root)
+        choose(context, name, {}, stage=stage, calibration=folder)
+        return details_shown(show_package(context, name), site.root)

@@ -18,7 +18,7 @@ from tritonpm.package.paths import NAME_PATTERN
 from tritonpm.settings.rule import MOST_BATCH
 from tritonpm.settings.settings import Settings
 from tritonpm.web.api.common import Say, TheSite
-from tritonpm.web.choices import VALUES, Chooser, differences, switch
+from tritonpm.web.choices import VALUES, Chooser, differences
 from tritonpm.web.language import Language
 from tritonpm.web.pages.render import rendered
 from tritonpm.web.present import package_shown
@@ -75,7 +75,7 @@ def _read(form: dict[str, str]) -> dict[str, object]:
         text = form[field].strip()
         values[field] = _number(text) if text else getattr(Settings(), field)
     for field in form.keys() & VALUES.keys():
-        values |= switch(field, (form[field] or None) if field == "backend" else form[field])
+        values[field] = (form[field] or None) if field == "backend" else form[field]
     return values | {field: form.get(field) == "true" for field in _FLAGS}
 
 

@@ -1,0 +1,143 @@
+"""Settings as a user types them: what goes with a change, what is unset, emptied or refused; and what `show` says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tritonpm.operations.manager import Manager, init
+
+from tests.repository.lint.cases import MODEL
+from tests.settings.test_adjust import NAMES
+from tritonpm.cli.main import main
+from tritonpm.settings.settings import Settings
+
+CASCADE = """
+schema: 1
+name: c
+version: "1"
+stages:
+  - {name: first, model: first.onnx}
+  - {name: second, model: second.onnx, inputs: {x: first.y}}
+"""
+Typed = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A workspace with a package of one stage, `p`, and a cascade, `c`."""
+    (tmp_path / "p.onnx").write_bytes(MODEL)
+    folder = tmp_path / "c"
+    folder.mkdir()
+    (folder / "package.yaml").write_text(CASCADE)
+    for name in ("first", "second"):
+        (folder / f"{name}.onnx").write_bytes(MODEL)
+    init(tmp_path / "w")
+    manager = Manager.open(tmp_path / "w")
+    manager.import_package(tmp_path / "p.onnx")
+    manager.import_package(folder)
+    return tmp_path / "w"
+
+
+@pytest.fixture
+def typed(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+    """A command, typed: (exit code, standard output, standard error)."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["tritonpm", *map(str, words), "-w", str(root)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return int(ended.value.code or 0), said.out, said.err
+
+    return run
+
+
+def settings(root: Path, name: str = "p") -> Settings:
+    return Manager.open(root).catalogue.get(name).settings
+
+
+def test_an_instance_number_goes_with_the_shared_mode(root: Path, typed: Typed) -> None:
+    assert typed("set", "p", "--mode", "performance", "--instances", 2)[0] == 0
+    code, out, err = typed("set", "p", "--mode", "shared")
+    assert (code, out) == (0, "Set mode of p.\n")
+    assert "p: instances went back to the usual" in err
+    assert settings(root).instances is None
+    code, _, err = typed("set", "p", "--mode", "shared", "--instances", 2)
+    assert (code, "one instance" in err) == (1, True)
+
+
+def test_lists_are_emptied_and_mappings_unset(root: Path, typed: Typed) -> None:
+    given = ("--preferred-batch-sizes", "2,4", "--accelerators", "openvino", "--parameter", "a=b", "--parameter", "c=d")
+    assert typed("set", "p", *given, "--tolerance", "max_abs=0.1", "--rate-limiter", "r=2", "--shape", "x=1x4")[0] == 0
+    assert typed("set", "p", "--preferred-batch-sizes", "", "--accelerators", "")[0] == 0
+    now = settings(root)
+    assert (now.preferred_batch_sizes, now.accelerators, now.parameters) == ((), (), {"a": "b", "c": "d"})
+    code, out, _ = typed("set", "p", "--unset", "parameter,tolerance", "--unset", "rate-limiter", "--unset", "shapes")
+    assert (code, out) == (0, "Unset parameters, rate_limiter, shapes, tolerances of p.\n")
+    assert settings(root) == Settings()
+    assert typed("set", "p", "--device", "gpu", "--gpus", "1,0")[0] == 0
+    assert typed("set", "p", "--gpus", "")[0] == 0
+    assert settings(root).gpus == ()
+
+
+def test_every_setting_can_be_named_to_be_unset(typed: Typed) -> None:
+    options = [name.replace("_", "-") for name in NAMES]
+    for words in (NAMES, options, [f"--{name}" for name in options]):
+        code, out, err = typed("set", "p", f"--unset={','.join(words)}")
+        assert (code, out, err) == (0, f"Unset {', '.join(sorted(NAMES))} of p.\n", "")
+
+
+def test_what_is_unset_and_set_at_once(root: Path, typed: Typed) -> None:
+    typed("set", "p", "--priority", 3, "--max-batch-size", 4)
+    code, out, _ = typed("set", "p", "--unset", "priority", "--idle-seconds", 5)
+    assert (code, out) == (0, "Set idle_seconds and unset priority of p.\n")
+    assert settings(root) == Settings(max_batch_size=4, idle_seconds=5)
+    code, _, err = typed("set", "p", "--unset", "idle-seconds", "--idle-seconds", 5)
+    assert (code, "both given and unset" in err) == (1, True)
+    code, _, err = typed("set", "p", "--unset", "colour")
+    assert (code, "no setting 'colour'" in err) == (2, True)
+
+
+def test_a_stages_own_is_shown_and_unset(root: Path, typed: Typed) -> None:
+    assert typed("set", "c", "--stage", "second", "--max-batch-size", 2, "--preferred-batch-sizes", "1,2")[0] == 0
+    shown = typed("show", "c")[1]
+    assert "ITS OWN" in shown
+    assert [line.split()[-2:] for line in shown.splitlines() if "max_batch_size" in line] == [["max_batch_size", "2"]]
+    stages = json.loads(typed("show", "c", "-o", "json")[1])["data"]["stages_in_detail"]
+    assert [(stage["settings"], stage["max_batch_size"]) for stage in stages] == [
+        ({}, 8),
+        ({"max_batch_size": 2, "preferred_batch_sizes": [1, 2]}, 2),
+    ]
+    assert typed("set", "c", "--stage", "second", "--unset", "max-batch-size,preferred_batch_sizes")[0] == 0
+    assert settings(root, "c") == Settings()
+    assert "ITS OWN" not in typed("show", "c")[1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--tolerance", "max_abs=inf"), ("--tolerance", "max_abs=nan"), ("--tolerance", "max_abs=-1"),
+        ("--max-drop", "nan"), ("--priority", 1 << 64), ("--rate-limiter", f"r={1 << 64}"), ("--gpus", 1 << 64),
+    ],
+)  # fmt: skip
+def test_a_number_that_cannot_be_kept_is_refused_before_it_is(
+    root: Path, typed: Typed, words: tuple[object, ...]
+) -> None:
+    before = settings(root)
+    code, _, err = typed("set", "p", *words)
+    assert (code, err.count("\n"), err[:7]) == (1, 1, "Error: ")
+    assert settings(root) == before
+    assert typed("verify")[0] == 0
+
+
+def test_the_list_says_what_triton_batches(root: Path, typed: Typed) -> None:
+    code, _, _ = typed("set", "p", "--backend", "openvino", "--max-batch-size", 32)
+    listed = json.loads(typed("list", "-o", "json")[1])["data"]
+    assert (code, {one["name"]: one["max_batch_size"] for one in listed}) == (0, {"c": 8, "p": 0})
+    shown = typed("show", "p")[1]
+    assert "0: Triton joins no requests" in shown
+    assert "max batch size 32 has no effect: the openvino backend refuses partial batches" in shown

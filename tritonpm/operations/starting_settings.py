@@ -1,0 +1,36 @@
+"""The settings that a package starts with on this machine: ours, its exporter's, and those of an adopted config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tritonpm.core.types import BatchAxis, Package
+from tritonpm.operations.batch_axes import Place, in_blobs
+from tritonpm.operations.render import configs
+
+if TYPE_CHECKING:
+    from tritonpm.operations.context import Context
+    from tritonpm.settings.settings import Settings
+
+
+def starting_settings(
+    context: Context, package: Package, axes: Mapping[str, BatchAxis], place: Place | None = None
+) -> Settings:
+    """What `--unset` goes back to; `place` says where the package's files lie, if not in blobs."""
+    from tritonpm.settings import defaults
+
+    return adopted(
+        package, defaults(package, axes, "gpu" if context.target.gpus else "cpu"), place or in_blobs(context)
+    )
+
+
+def adopted(package: Package, settings: Settings, place: Place) -> Settings:
+    """Settings with what an adopted folder's own config says laid over them."""
+    from tritonpm.repository.adopt import settings_of
+    from tritonpm.repository.config import parse
+    from tritonpm.settings import changed
+
+    for stage, text in configs(package, place).items():
+        settings = changed(settings, settings_of(parse(text, f"{stage}/config.pbtxt")))
+    return settings

@@ -1,0 +1,75 @@
+"""Rules that only warn: settings that have no effect on what serves the stage, and go where a change makes them so."""
+
+from __future__ import annotations
+
+from tritonpm.core.types import Format
+from tritonpm.settings.rule import Case, Rule
+from tritonpm.settings.settings import Settings
+
+UNJOINED = "batching-without-effect"
+_OF_OPENVINO = ("openvino_device", "streams", "performance_hint", "bf16")
+_OF_TENSORRT = (
+    "compute_capability", "shapes", "workspace_mb", "builder_level", "version_compatible", "hardware_compatible",
+    "plugins",
+)  # fmt: skip
+_OF_BATCHING = ("max_batch_size", "preferred_batch_sizes", "queue_delay_us")
+
+
+def _chosen(case: Case, names: tuple[str, ...]) -> bool:
+    """Whether one of the settings is not what the package may have started with."""
+    return any(getattr(case.settings, name) not in [getattr(one, name) for one in case.defaults] for name in names)
+
+
+def _given(settings: Settings, names: tuple[str, ...]) -> bool:
+    return any(getattr(settings, name) for name in names)
+
+
+def _unjoined(case: Case) -> bool:
+    """Batching that was chosen, or that a model had before another backend came to serve it."""
+    joins = case.axis.kind != "none" and case.settings.max_batch_size > 1 and case.stage.config is None
+    if not joins or case.backend != "openvino":
+        return False
+    return case.stage.format is not Format.OPENVINO or _chosen(case, _OF_BATCHING)
+
+
+def _no_accelerator(case: Case) -> bool:
+    on_gpu_only = {"tensorrt", "cuda"} & set(case.settings.accelerators)
+    return bool(case.settings.accelerators) and (
+        case.backend != "onnxruntime" or bool(on_gpu_only and not case.settings.on_gpu)
+    )
+
+
+EFFECT_RULES: tuple[Rule, ...] = (
+    Rule(
+        UNJOINED,
+        _unjoined,
+        "max batch size {s.max_batch_size} has no effect: the openvino backend refuses partial batches, so Triton does "
+        "not join requests of stage {stage.name!r}",
+        "for an ONNX model `--optimizer ort-openvino` keeps batching",
+        level="warning",
+    ),
+    Rule(
+        "openvino-settings",
+        lambda c: c.stage.config is None and c.backend != "openvino" and _given(c.settings, _OF_OPENVINO),
+        "OpenVINO's device, streams, hint and bf16 have no effect: another backend serves stage {stage.name!r}",
+        "use --backend openvino or --optimizer openvino, or unset them",
+        level="warning",
+        gives_way=_OF_OPENVINO,
+    ),
+    Rule(
+        "tensorrt-settings",
+        lambda c: c.settings.device != "gpu-optimised" and _chosen(c, _OF_TENSORRT),
+        "what TensorRT builds with has no effect on device {s.device} (stage {stage.name!r})",
+        "use --device gpu-optimised, or unset it",
+        level="warning",
+        gives_way=_OF_TENSORRT,
+    ),
+    Rule(
+        "accelerators",
+        lambda c: c.stage.config is None and _no_accelerator(c),
+        "the accelerators {s.accelerators} are none that stage {stage.name!r} can have on device {s.device}",
+        "leave --accelerators out",
+        level="warning",
+        gives_way=("accelerators",),
+    ),
+)
