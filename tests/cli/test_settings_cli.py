@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tritonpm.operations.manager import Manager, init
 
-from tests.repository.lint.cases import MODEL
 from tests.settings.test_adjust import NAMES
+from tests.support.repositories import MODEL
+from tests.support.workspaces import opened
 from tritonpm.cli.main import main
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
 from tritonpm.settings.settings import Settings
 
 CASCADE = """
@@ -35,9 +37,9 @@ def root(tmp_path: Path) -> Path:
     for name in ("first", "second"):
         (folder / f"{name}.onnx").write_bytes(MODEL)
     init(tmp_path / "w")
-    manager = Manager.open(tmp_path / "w")
-    manager.import_package(tmp_path / "p.onnx")
-    manager.import_package(folder)
+    context = opened(tmp_path / "w")
+    import_package(context, tmp_path / "p.onnx")
+    import_package(context, folder)
     return tmp_path / "w"
 
 
@@ -57,7 +59,7 @@ def typed(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 
 def settings(root: Path, name: str = "p") -> Settings:
-    return Manager.open(root).catalogue.get(name).settings
+    return opened(root).catalogue.get(name).settings
 
 
 def test_an_instance_number_goes_with_the_shared_mode(root: Path, typed: Typed) -> None:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
-from tritonpm.operations.views import summary
 
 from tests.repository.packages import NONE, PROVED, TARGET, package, stage
 from tritonpm.core.errors import RenderError
 from tritonpm.core.types import DTYPES, BatchAxis, File, Format, Gpu, Optimised, Package, Target, Task
+from tritonpm.operations.summary import summary
 from tritonpm.repository.config import REVISION, messages, parse
 from tritonpm.repository.render import max_batch_size, render
 from tritonpm.settings.settings import Settings

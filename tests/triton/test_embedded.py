@@ -19,6 +19,7 @@ from tritonpm.core.errors import BusyError, ServerError
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 from tritonpm.triton.installation import VARIABLE, find
+from tritonpm.triton.server import remember
 
 pytestmark = pytest.mark.server
 
@@ -75,7 +76,7 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_server_that_ends_at_its_start_says_why(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match="ended at its start"):
+    with pytest.raises(ServerError, match="ended at its start with code 1: unrecognized option '--no-such"):
         embedded.start(embedded.find(), repository(tmp_path), tmp_path / "state", arguments=["--no-such-option"])
 
 
@@ -124,7 +125,7 @@ def test_in_the_foreground_it_dies_with_its_parent_detached_it_stays(tmp_path: P
 
 def test_a_stale_state_file_with_a_pid_used_again_is_no_server(tmp_path: Path) -> None:
     server = embedded.Server(os.getpid(), 1.0, "a:1", "a:2", "a:3", "log", "", "", "x_")
-    embedded._remember(tmp_path, server)
+    remember(tmp_path, server)
     assert embedded.running(tmp_path) is None
 
 

@@ -62,6 +62,11 @@ class Workspace:
         return self.state / "server"
 
     @property
+    def logs(self) -> Path:
+        """What servers of our own said that failed and are gone."""
+        return self.state / "logs"
+
+    @property
     def jobs(self) -> Path:
         """A folder for each job."""
         return self.state / "jobs"

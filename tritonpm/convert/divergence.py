@@ -67,8 +67,7 @@ def _inside_onnx(path: Path, inputs: Inputs) -> tuple[dict[str, Array], dict[str
 def _inside_openvino(path: Path, inputs: Inputs) -> tuple[dict[str, Array], dict[str, str]]:
     import openvino
 
-    core = openvino.Core()
-    model = core.read_model(str(path))
+    model = openvino.Core().read_model(str(path))
     makers: dict[str, str] = {}
     wanted: list[Any] = []
     for op in model.get_ordered_ops():
@@ -78,7 +77,7 @@ def _inside_openvino(path: Path, inputs: Inputs) -> tuple[dict[str, Array], dict
                 wanted.append(port)
                 makers.update(dict.fromkeys(names, op.get_type_name()))
     model.add_outputs(wanted)
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = runtimes.compile_openvino(model)
     answer = compiled(dict(inputs))
     found = {name: np.array(answer[port]) for port in compiled.outputs for name in port.get_names()}
     return _ordered(found, makers)

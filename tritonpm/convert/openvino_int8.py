@@ -14,6 +14,7 @@ from typing import Any
 from tritonpm.convert.calibration import Row, rows
 from tritonpm.convert.conversion import Artefact, Conversion, ConversionError, Options, Record, Watch, version
 from tritonpm.convert.openvino_ir import plain, ported
+from tritonpm.convert.runtimes import compile_openvino
 from tritonpm.convert.sandbox import says_out_of_memory
 from tritonpm.convert.scoring import mean_score, score
 from tritonpm.core.errors import TritonpmError
@@ -51,7 +52,7 @@ def _quantised(model: Any, samples: list[Row], options: Options, watch: Watch, d
 
     nncf.set_log_level(logging.ERROR)
     told = _told(samples, watch)
-    reference = _answers(_compiled(model), samples)
+    reference = _answers(compile_openvino(model), samples)
     # Activations of a convolution net sit on one side of zero after its ReLUs: asymmetric where that pays (mixed).
     common = {"preset": nncf.QuantizationPreset.MIXED, "subset_size": len(samples)}
     if options.max_drop is None:
@@ -69,7 +70,7 @@ def _quantised(model: Any, samples: list[Row], options: Options, watch: Watch, d
         )
     if not _count(quantised, "FakeQuantize"):
         raise ConversionError("NNCF found nothing in it to quantise", do="use FP16, or FP32")
-    drop = 1.0 - mean_score(options.task, reference, _answers(_compiled(quantised), samples))
+    drop = 1.0 - mean_score(options.task, reference, _answers(compile_openvino(quantised), samples))
     kept = _floating(quantised)
     details.update(drop=round(drop, 6), left_in_floating_point=kept, quantisers=_count(quantised, "FakeQuantize"))
     if options.max_drop is not None and drop > options.max_drop:
@@ -103,12 +104,6 @@ def _validation(task: Task) -> Any:
         return sum(scores) / len(scores), scores
 
     return validate
-
-
-def _compiled(model: Any) -> Any:
-    import openvino
-
-    return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 
 def _answers(compiled: Any, samples: Sequence[Row]) -> Answers:

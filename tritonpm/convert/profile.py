@@ -37,10 +37,8 @@ def layers(format: Format, model: Path, inputs: Mapping[str, Array], folder: Pat
 
 
 def _openvino(model: Path, inputs: Mapping[str, Array]) -> list[Layer]:
-    import openvino
-
-    config = {"PERF_COUNT": True, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    request = openvino.Core().compile_model(str(model), "CPU", config).create_infer_request()
+    compiled = runtimes.compile_openvino(str(model), PERF_COUNT=True, PERFORMANCE_HINT="LATENCY")
+    request = compiled.create_infer_request()
     for _ in range(_WARM_UP):
         request.infer(dict(inputs))
     total: dict[str, float] = {}

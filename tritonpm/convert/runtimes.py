@@ -78,15 +78,23 @@ def _onnxruntime(path: Path) -> Run:
     return run
 
 
+def compile_openvino(model: Any, **more: object) -> Any:
+    """An OpenVINO model, or the path of one, compiled for this CPU; `more` are further properties.
+
+    At full precision: some CPUs would compute in bf16, and answers would differ by more than what is looked for.
+    """
+    import openvino
+
+    return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", **more})
+
+
 def _openvino(path: Path) -> Run:
     import openvino
 
-    core = openvino.Core()
-    model = core.read_model(str(path))
+    model = openvino.Core().read_model(str(path))
     if model.get_sinks():
         raise StatefulError("it keeps a state between requests")
-    # Full precision: on some CPUs the plugin would choose BF16, and rows would differ by more than their order.
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = compile_openvino(model)
     names = [output.get_any_name() for output in compiled.outputs]
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -15,6 +15,7 @@ from typing import Any
 
 MEMORY = 12 << 30  # bytes of private memory, at most
 GRACE = 5.0  # seconds that a cancelled process has to end by itself
+_KILLED = 60.0  # seconds that the kernel may take for a KILL
 _LOOK_EVERY = 0.2  # seconds
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 _OUT_OF_MEMORY = (
@@ -64,7 +65,8 @@ def answered(module: str, workdir: Path, *, deadline: float, cancelled: Callable
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            with suppress(subprocess.TimeoutExpired):  # the kernel still waits for a disk or driver: it answers nothing
+                process.wait(_KILLED)
     if answer.exists():
         return answer.read_bytes()
     raise EndedError(_ending(code, workdir / "worker.log"))

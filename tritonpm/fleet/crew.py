@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 AT_ONCE = 32
-_LOOK_EVERY, _QUICK = 1.0, 2.0  # seconds between two looks at a server that works, and for its answer
+_LOOK_EVERY, _QUICK = 1.0, 10.0  # seconds between two looks at a server that works, and for its answer
 
 
 @dataclass(frozen=True)

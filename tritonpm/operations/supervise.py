@@ -90,7 +90,7 @@ def _stay(context: Context, server: embedded.Server, say: Callable[[str], None])
     idle = Idle(context)
     while server.alive:
         time.sleep(_LOOK_EVERY)
-        if embedded.answers(server):
+        if embedded.answers(server, within=HANGS):
             answered = time.monotonic()
             if answered - looked >= _IDLE_EVERY:
                 looked = answered

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tritonpm.core.errors import ServerError
 
-_DRAIN = 2.0  # seconds that an interrupted perf_analyzer has to clean up after itself
+_DRAIN = 10.0  # seconds that an interrupted perf_analyzer has to clean up after itself
 _LOG = re.compile(r"[IWE]\d{4} ")  # a line of gRPC's own log
 _IDLE = "No valid requests recorded"
 

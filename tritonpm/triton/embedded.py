@@ -3,74 +3,36 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
-import re
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
 
 from tritonpm.core.errors import BusyError, ServerError
-from tritonpm.core.files import storage_error
-from tritonpm.triton import launch
+from tritonpm.triton import launch, liveness
+from tritonpm.triton.ending import EXIT_TIMEOUT, end, end_child, guarded, stop, sweep
 from tritonpm.triton.installation import Installation, environment, find, prepare_backends
+from tritonpm.triton.log import last_words, reasons, rotate, why_ended
+from tritonpm.triton.server import Server, may_run, region_prefix, remember, running, tell_to_stop, told_to_stop
 
-__all__ = ["Installation", "Server", "find", "reasons", "running", "start", "stop"]
+__all__ = [
+    "CACHE_BYTES", "EXIT_TIMEOUT", "Installation", "Server", "answers", "end", "find", "guarded", "last_words",
+    "reasons", "region_prefix", "running", "start", "stop", "sweep", "tell_to_stop", "told_to_stop",
+]  # fmt: skip
 
-EXIT_TIMEOUT = 20  # seconds that tritonserver gives requests in flight at SIGTERM
 CACHE_BYTES = 64 << 20  # of the local response cache, which packages may use
-LOG_KEPT = 8 << 20  # bytes of log after which a start moves it aside
 _ATTEMPTS = 5  # how often free ports are chosen again when somebody takes one in between
 _LINK, _TRACE = "repository", "trace.json"  # in the state folder
 _PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # Triton's own
-
-_STOPPING = "stopping"  # a file in the state folder
-_WATCH_EVERY = 0.3  # seconds
-_TAIL = 1 << 16  # bytes of a log in which its last words are looked for
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running server: addresses as host:port, the process, its log, and the prefix of its shared memory regions."""
-
-    pid: int
-    created: float  # the process's start time: a pid alone may be used again
-    http: str
-    grpc: str
-    metrics: str
-    log: str
-    version: str
-    source: str
-    regions: str
-    arguments: tuple[str, ...] = ()  # beside those that every server gets
-
-    @property
-    def alive(self) -> bool:
-        """Whether that very process still runs."""
-        with suppress(psutil.Error):
-            process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.created) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        return False
-
-
-def running(state: Path) -> Server | None:
-    """The server of this state folder, or None."""
-    import msgspec
-
-    try:
-        server = msgspec.json.decode((state / "server.json").read_bytes(), type=Server)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return None
-    return server if server.alive else None
+_FAILED = 1.0  # seconds that a server which did not come up has to end, before KILL
+_LOCKED = 20.0  # seconds that orphaned stubs may hold the state folder's lock, or another start may take
+_ANSWER = 10.0  # seconds for one answer while a server starts
 
 
 def start(
@@ -100,26 +62,37 @@ def start(
     with _only_one(state) as held:
         sweep(state)
         backends = prepare_backends(installation, state / "backends")
-        (state / _STOPPING).unlink(missing_ok=True)
+        may_run(state)
         _link_repository(state, repository)
-        _rotate(log)
+        rotate(log)
         wanted = {"http": http_port, "grpc": grpc_port, "metrics": metrics_port}
         for _ in range(_ATTEMPTS):
             ports = _choose(host, wanted, standard_ports)
             command = _command(installation, backends, host, ports, state, gpu, arguments)
             with suppress(_PortTaken):
                 pid = _started(command, installation, state, log, held, detach, ports, timeout)
-                server = replace(_server(pid, host, ports, log, installation, state), arguments=tuple(arguments))
-                _remember(state, server)
+                server = _server(pid, host, ports, log, installation, state, tuple(arguments))
+                remember(state, server)
                 return server
     raise ServerError("the free ports that were chosen are taken again and again", do="name the ports")
 
 
-def _server(pid: int, host: str, ports: dict[str, int], log: Path, installation: Installation, state: Path) -> Server:
-    http, grpc, metrics = (f"{host}:{ports[name]}" for name in ("http", "grpc", "metrics"))
-    created = psutil.Process(pid).create_time()
-    prefix = region_prefix(state)
-    return Server(pid, created, http, grpc, metrics, str(log), installation.version, installation.source, prefix)
+def _server(
+    pid: int,
+    host: str,
+    ports: dict[str, int],
+    log: Path,
+    installation: Installation,
+    state: Path,
+    arguments: tuple[str, ...],
+) -> Server:
+    born = liveness.birth(pid)
+    if not born:
+        raise ServerError(f"tritonserver ended right after its start: {last_words(log)}", where=str(log))
+    return Server(
+        pid, liveness.time_of(born), f"{host}:{ports['http']}", f"{host}:{ports['grpc']}", f"{host}:{ports['metrics']}",
+        str(log), installation.version, installation.source, region_prefix(state), arguments, born,
+    )  # fmt: skip
 
 
 def _started(
@@ -138,115 +111,15 @@ def _started(
     try:
         _wait_live(process, ports, timeout, log, offset)
     except BaseException:
-        _end_group(process.pid, 1.0)
-        sweep(state)
+        end_child(process, state, timeout=_FAILED)
         raise
     return process.pid
 
 
-def stop(server: Server, state: Path, *, timeout: float = EXIT_TIMEOUT + 10.0) -> None:
-    """End the server: TERM, wait for requests in flight, KILL at the deadline; its stubs and regions go with it."""
-    tell_to_stop(state)
-    end(server, state, timeout=timeout)
-    (state / "server.json").unlink(missing_ok=True)
-
-
-def end(server: Server, state: Path, *, timeout: float) -> None:
-    """As `stop`, but whoever supervises the server may start it again."""
-    _end_group(server.pid, timeout)
-    sweep(state)
-
-
-def answers(server: Server) -> bool:
-    """Whether the server answers a new connection within two seconds."""
+def answers(server: Server, *, within: float) -> bool:
+    """Whether the server answers a new connection within so many seconds."""
     host, _, port = server.http.rpartition(":")
-    return _live(host, int(port))
-
-
-@contextmanager
-def guarded(server: Server, state: Path) -> Iterator[None]:
-    """While the block talks to the server: should it die, its orphaned stubs go at once.
-
-    They inherited its connections, which would stay open: who waits for an answer would wait for its time limit.
-    """
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(_WATCH_EVERY):
-            if not server.alive:
-                sweep(state)
-                return
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
-
-
-def tell_to_stop(state: Path) -> None:
-    """Whoever supervises the server of this state folder shall not start it again. Raises StorageError."""
-    try:
-        if state.is_dir():
-            (state / _STOPPING).touch()
-    except OSError as error:
-        raise storage_error(error, state) from None
-
-
-def told_to_stop(state: Path) -> bool:
-    """Whether the server of this state folder was told to stop since it was started."""
-    return (state / _STOPPING).exists()
-
-
-def last_words(log: Path) -> str:
-    """The last error in a server's log, "" where there is none."""
-    if not log.is_file():
-        return ""
-    with log.open("rb") as stream:
-        stream.seek(max(0, log.stat().st_size - _TAIL))
-        lines = stream.read().decode(errors="replace").splitlines()
-    found = [line for line in lines if re.match(r"E\d{4} |Signal |error:", line)]
-    return found[-1][:300] if found else (lines[-1][:300] if lines else "")
-
-
-def region_prefix(state: Path) -> str:
-    """The prefix of this state folder's regions in /dev/shm, so that only our own leftovers are ever cleaned."""
-    return "tritonpm_" + hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:12] + "_"
-
-
-def sweep(state: Path) -> None:
-    """Clean what a killed server of this state folder left: orphaned stubs, then their shared memory regions."""
-    if running(state):
-        return
-    prefix = region_prefix(state)
-    for process in psutil.process_iter(["name", "cmdline"]):
-        command = process.info["cmdline"] or ()
-        if "triton_python_backend_stub" in (process.info["name"] or "") + "".join(command[:1]) and any(
-            prefix in part for part in command
-        ):
-            with suppress(psutil.Error):
-                process.kill()
-                process.wait(5)
-    for region in Path("/dev/shm").glob(f"{prefix}*"):  # noqa: S108
-        region.unlink(missing_ok=True)
-
-
-def reasons(log: Path, model: str, *, offset: int = 0) -> list[str]:
-    """What the log says, from byte `offset` on, of errors with this model; the newest last."""
-    found, detail = [], ""
-    named = re.compile(rf"(?<![\w.-]){re.escape(model)}(?![\w-])")
-    with log.open(encoding="utf-8", errors="replace") as lines:
-        lines.seek(offset)
-        for line in lines:
-            if line.startswith("[libprotobuf ERROR"):  # the line before the one that names the model
-                detail = ": " + line.partition("ModelConfig: ")[2].strip()
-            entry = re.match(r"[EW]\d{4} [\d:.]+ \d+ (?:[\w.]+:\d+\] )?(.*)", line)
-            if entry and named.search(entry[1]):
-                found.append(entry[1].strip().strip('"') + detail)
-                detail = ""
-    return found
+    return _live(host, int(port), within)
 
 
 @contextmanager
@@ -254,7 +127,7 @@ def _only_one(state: Path) -> Iterator[int]:
     """Hold the state folder's lock; the server inherits the descriptor, so the lock lasts as long as it does."""
     descriptor = os.open(state / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + _LOCKED
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -382,17 +255,21 @@ def _wait_live(process: subprocess.Popen[bytes], ports: dict[str, int], timeout:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            said = _last_words(log, offset)
+            said = why_ended(log, offset)
             if "already in use" in said.lower():
                 raise _PortTaken
             raise ServerError(
-                f"tritonserver ended at its start with code {process.returncode}: {said}", do=f"the whole log is {log}"
+                f"tritonserver ended at its start with code {process.returncode}: {said}",
+                where=str(log),
+                do="look into that log",
             )
         addresses = _listening(process.pid)
-        if set(ports.values()) <= set(addresses) and _live(addresses[ports["http"]], ports["http"]):
+        if set(ports.values()) <= set(addresses) and _live(addresses[ports["http"]], ports["http"], _ANSWER):
             return
         time.sleep(0.02)
-    raise ServerError(f"tritonserver was not live after {timeout:g} s", do=f"look into {log}, or give --timeout")
+    raise ServerError(
+        f"tritonserver was not live after {timeout:g} s", where=str(log), do="look into that log, or give --timeout"
+    )
 
 
 def _listening(pid: int) -> dict[int, str]:
@@ -403,10 +280,10 @@ def _listening(pid: int) -> dict[int, str]:
     return {}
 
 
-def _live(host: str, port: int) -> bool:
+def _live(host: str, port: int, timeout: float) -> bool:
     from http.client import HTTPConnection, HTTPException
 
-    connection = HTTPConnection("127.0.0.1" if host == "0.0.0.0" else host, port, timeout=2)  # noqa: S104
+    connection = HTTPConnection("127.0.0.1" if host == "0.0.0.0" else host, port, timeout=timeout)  # noqa: S104
     try:
         connection.request("GET", "/v2/health/live")
         return connection.getresponse().status == 200
@@ -414,39 +291,3 @@ def _live(host: str, port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _last_words(log: Path, offset: int) -> str:
-    with log.open(encoding="utf-8", errors="replace") as lines:
-        lines.seek(offset)
-        said = [line.strip() for line in lines if line.strip()]
-    errors = [line for line in said if line.startswith("E") or "error" in line.lower()]
-    # After an error of main.cc the server shuts down, and may say more, or abort, on its way.
-    final = [line for line in errors if "main.cc" in line]
-    return (final or errors or said or ["it said nothing"])[-1]
-
-
-def _end_group(pid: int, timeout: float) -> None:
-    """TERM the server, and at the deadline, or once it is gone, KILL what is left of its process group."""
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        process.terminate()
-        with suppress(psutil.TimeoutExpired):
-            process.wait(timeout)
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    with suppress(psutil.NoSuchProcess):
-        psutil.Process(pid).wait(10)
-
-
-def _rotate(log: Path) -> None:
-    if log.exists() and log.stat().st_size > LOG_KEPT:
-        log.replace(log.with_suffix(".old.log"))
-
-
-def _remember(state: Path, server: Server) -> None:
-    import msgspec
-
-    aside = state / "server.json.new"
-    aside.write_bytes(msgspec.json.format(msgspec.json.encode(asdict(server))))
-    aside.replace(state / "server.json")

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import psutil
 
-from tritonpm.triton.embedded import Server
+from tritonpm.triton.server import Server
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import openvino as ov
 from described import Dims, Model, complete
+from devices import properties_for
 from joined import Arrays, Streams, execute
 from numpy.typing import NDArray
 from openvino.preprocess import PrePostProcessor
@@ -171,15 +172,14 @@ def _rewrite(model: Model, change: Callable[[], object], failure: str) -> None:
 
 def _compile(core: ov.Core, model: Model, read: ov.Model) -> ov.CompiledModel:
     device = model.parameter("TARGET_DEVICE") or "CPU"
-    properties = _properties(model) if device == "CPU" else {}
     try:
-        return core.compile_model(read, device, properties)
+        return core.compile_model(read, device, properties_for(device, _properties(model)))
     except RuntimeError as error:
         model.refuse(f"OpenVINO cannot compile the model for {device}: {_plain(error)}")
 
 
 def _properties(model: Model) -> dict[str, Any]:
-    """OpenVINO's properties from the parameters. Instances are processes here, so each gets its share of the cores."""
+    """OpenVINO's properties on the CPU. Instances are processes here, so each gets its share of the cores."""
     cores = len(os.sched_getaffinity(0))
     threads = model.share(model.number("INFERENCE_NUM_THREADS") or cores)
     properties: dict[str, Any] = {

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import InferenceError
 from tritonpm.core.tensors import guesses, load_npz
+from tritonpm.operations.perf.kept_log import log_kept
 from tritonpm.operations.probe import samples_of
 from tritonpm.perf import tool
 from tritonpm.perf.energy import reader
@@ -17,15 +19,13 @@ from tritonpm.perf.memory import resident
 from tritonpm.perf.run import measure
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tritonpm.catalogue import Record
     from tritonpm.core.types import Package, Revision
     from tritonpm.operations.context import Context
     from tritonpm.perf.measurement import Load, Measurement
     from tritonpm.perf.tool import Tool
     from tritonpm.triton.client import Client
-    from tritonpm.triton.embedded import Server
+    from tritonpm.triton.server import Server
 
 
 _PATIENCE = 1.0  # seconds that a server has to end which nobody else waits for; what it leaves is swept
@@ -88,7 +88,8 @@ class PrivateBench(Bench):
 
         revision = trial_revision(self.context, record, name, **changes)
         publish(revision, self.folder / "models", self.folder / "staging", self.context.blobs.path)
-        self.clients["grpc"].load_and_wait(name)
+        with log_kept(Path(self.server.log), self.context.workspace.logs):
+            self.clients["grpc"].load_and_wait(name)
         return revision
 
     def take(self, record: Record, name: str) -> None:
@@ -119,6 +120,8 @@ def private(context: Context, *packages: Package) -> Iterator[PrivateBench]:
 def alone(context: Context, *packages: Package) -> Iterator[tuple[Path, Server]]:
     """A Triton that nobody else uses, for these packages, and the folder with its `models` and `staging`.
 
+    Where something fails on it, its log is kept and the error names the file.
+
     Configs that we have written leave nothing to be completed. To find that out takes Triton a process, and a second,
     for every load.
     """
@@ -126,7 +129,10 @@ def alone(context: Context, *packages: Package) -> Iterator[tuple[Path, Server]]
     from tritonpm.triton import embedded
 
     whole = bool(packages) and all(stage.config is None for package in packages for stage in package.stages)
-    with context.workspace.scratch("bench") as folder:
+    with (
+        context.workspace.scratch("bench") as folder,
+        log_kept(folder / "state/triton.log", context.workspace.logs),
+    ):
         for part in ("models", "staging"):
             (folder / part).mkdir()
         with context.progress("Starting a Triton to measure on"):

@@ -1,0 +1,62 @@
+"""What a server's log says of its end and of its models."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+LOG_KEPT = 8 << 20  # bytes of log after which a start moves it aside
+_TAIL = 1 << 16  # bytes of a log in which its last words are looked for
+_MOST = 300  # characters of a line in a sentence
+
+
+def last_words(log: Path) -> str:
+    """The last error in a server's log, "" where there is none."""
+    if not log.is_file():
+        return ""
+    lines = tail(log).decode(errors="replace").splitlines()
+    errors = [line for line in lines if re.match(r"E\d{4} |Signal |error:", line)]
+    return errors[-1][:_MOST] if errors else (lines[-1][:_MOST] if lines else "")
+
+
+def tail(log: Path, most: int = _TAIL) -> bytes:
+    """The last `most` bytes of a file."""
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - most))
+        return stream.read()
+
+
+def why_ended(log: Path, offset: int) -> str:
+    """Of a server that ended at its start: the line that says why, from byte `offset` of the log on."""
+    with log.open(encoding="utf-8", errors="replace") as stream:
+        stream.seek(offset)
+        lines = [line.strip() for line in stream if line.strip()]
+    usage = next((at for at, line in enumerate(lines) if line.startswith("Usage: ")), 0)
+    if usage:  # a wrong option: the pages of help after it say "error" in passing
+        return lines[usage - 1].rpartition("/tritonserver: ")[2]
+    errors = [line for line in lines if line.startswith("E") or "error" in line.lower()]
+    # After an error of main.cc the server shuts down, and may say more, or abort, on its way.
+    final = [line for line in errors if "main.cc" in line]
+    return (final or errors or lines or ["it said nothing"])[-1]
+
+
+def reasons(log: Path, model: str, *, offset: int = 0) -> list[str]:
+    """What the log says, from byte `offset` on, of errors with this model; the newest last."""
+    found, detail = [], ""
+    named = re.compile(rf"(?<![\w.-]){re.escape(model)}(?![\w-])")
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        lines.seek(offset)
+        for line in lines:
+            if line.startswith("[libprotobuf ERROR"):  # the line before the one that names the model
+                detail = ": " + line.partition("ModelConfig: ")[2].strip()
+            entry = re.match(r"[EW]\d{4} [\d:.]+ \d+ (?:[\w.]+:\d+\] )?(.*)", line)
+            if entry and named.search(entry[1]):
+                found.append(entry[1].strip().strip('"') + detail)
+                detail = ""
+    return found
+
+
+def rotate(log: Path) -> None:
+    """Move a long log aside."""
+    if log.exists() and log.stat().st_size > LOG_KEPT:
+        log.replace(log.with_suffix(".old.log"))
