@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tritonpm.convert import runtimes
 from tritonpm.convert.layer import Layer
 from tritonpm.convert.running import NotRunnableError
 from tritonpm.core.tensors import Array

@@ -1,4 +1,4 @@
-"""The one place where settings change: what was asked for, laid over what there was, refused where a rule forbids it."""
+"""The one place where settings change: asked for, laid over what there was, refused where a rule forbids it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def chosen_settings(
     """The settings of a package after a change, or after one of a stage; nothing is stored but the files.
 
     What contradicts the change and was not asked for goes with it, and is told; `unset` are settings that go back to
-    what the package started with. `calibration` is a folder or file of samples for INT8, `plugins` are TensorRT's shared libraries: code.
+    what the package started with. `calibration` is a folder or file of samples for INT8, `plugins` are TensorRT's
+    shared libraries: code.
     Raises RuleError, RenderError, NotFoundError.
     """
     from tritonpm.settings import adjusted, along

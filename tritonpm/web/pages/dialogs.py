@@ -107,8 +107,8 @@ def remove(request: Request, site: TheSite, name: str) -> HTMLResponse:
     """The question before a package goes: who uses it."""
     with site.open() as context:
         context.catalogue.get(name)
-        users = users(context, name)
-    return rendered(request, "remove.html", view=_view(site, name), users=users)
+        names = users(context, name)
+    return rendered(request, "remove.html", view=_view(site, name), users=names)
 
 
 @router.get("/packages/{name}/rename", response_class=HTMLResponse)
