@@ -89,6 +89,12 @@ def test_other_settings_heal_settings_that_cannot_be_read(catalogue: Catalogue) 
     assert not catalogue.get("bolts").changed
 
 
+def test_a_rotten_revision_that_is_published_again_is_whole(catalogue: Catalogue) -> None:
+    rot(catalogue, "revisions", "revision", b"rotten")
+    assert catalogue.add_revision("bolts", a_revision("bolts", 0)) == 1
+    assert catalogue.revision("bolts") == a_revision("bolts", 0)
+
+
 def test_a_rotten_revision_is_forgotten_as_another(catalogue: Catalogue) -> None:
     for number in (2, 3):
         catalogue.add_revision("bolts", a_revision("bolts", number))

@@ -205,7 +205,8 @@ class Revisions(Listing):
     def add_revision(self, name: str, revision: Revision) -> int:
         """Make `revision` the current one of a package; its number. Raises NotFoundError.
 
-        One that is known keeps what it was made of: who goes back to it may have chosen something else by then.
+        One that is known keeps what it was made of: who goes back to it may have chosen something else by then. It is
+        written once more, in case it has rotted: the same digest is the same revision.
         """
         with self._database.transaction():
             self.require(name)
@@ -214,8 +215,9 @@ class Revisions(Listing):
             )
             number, version = known or self._add_revision(name, revision, self._source(name))
             self._database.do(
-                "UPDATE revisions SET published = ? WHERE package = ? AND number = ?", time.time(), name, number
-            )
+                "UPDATE revisions SET revision = ?, published = ? WHERE package = ? AND number = ?",
+                encode(revision, name), time.time(), name, number,
+            )  # fmt: skip
             self._database.do(
                 "UPDATE packages SET revision = ?, versions = max(versions, ?) WHERE name = ?", number, version, name
             )
