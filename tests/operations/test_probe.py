@@ -1,0 +1,71 @@
+"""`load` and `infer` of packages whose models want sequences or streams, on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.python_models import HEAD, SEQUENCE, STREAM, controls, python_model
+from tritonpm.core.errors import ServerError
+from tritonpm.core.tensors import load_npz
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
+
+pytestmark = pytest.mark.server
+X = np.arange(4, dtype=np.float32)
+DECOUPLED = "model_transaction_policy { decoupled: true }\n"
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    root = tmp_path_factory.mktemp("a workspace")
+    init(root)
+    made = Serving(Manager.open(root))
+    made.serve(None, detach=True, timeout=60, standard_ports=False)
+    yield made
+    made.stop(15)
+
+
+def loaded(serving: Serving, folder: Path, name: str, code: str, config: str) -> str:
+    python_model(folder, name, code, config)
+    serving.manager.import_package(folder / name, allow_code=True)
+    return serving.load(name).probe
+
+
+def asked(serving: Serving, folder: Path, name: str, array: np.ndarray) -> tuple[int, list[str]]:
+    """How many responses `infer` says there were, and the outputs that it wrote."""
+    np.savez(folder / "in.npz", X=array)
+    answer = serving.infer(name, folder / "in.npz", folder / "out.npz")
+    written = sorted(load_npz(folder / "out.npz"))
+    assert written == [tensor.name for tensor in answer.tensors]
+    return answer.responses, written
+
+
+def test_a_sequence_batching_package_is_proved_and_asked(serving: Serving, tmp_path: Path) -> None:
+    assert "answered" in loaded(serving, tmp_path, "sequences", SEQUENCE, controls("TYPE_UINT64"))
+    assert asked(serving, tmp_path, "sequences", X[np.newaxis]) == (1, ["Y"])
+
+
+def test_a_decoupled_package_is_proved_and_every_response_shown(serving: Serving, tmp_path: Path) -> None:
+    once = STREAM.replace("int(x.ravel()[0])", "max(1, int(x.ravel()[0]))")  # a made-up input's first value is below 1
+    assert "answered" in loaded(serving, tmp_path, "streams", once, DECOUPLED)
+    assert asked(serving, tmp_path, "streams", np.float32([1, 1, 1, 1])) == (1, ["Y"])
+    assert asked(serving, tmp_path, "streams", np.float32([2, 1, 1, 1])) == (2, ["Y#1", "Y#2"])
+
+
+def test_a_decoupled_package_that_never_responds_is_not_proved(serving: Serving, tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match="no response"):
+        loaded(serving, tmp_path, "silent", STREAM.replace("int(x.ravel()[0])", "0"), DECOUPLED)
+    assert serving.load("silent", probe=False).probe == "not probed"
+    assert asked(serving, tmp_path, "silent", X) == (0, [])
+
+
+def test_the_first_response_must_be_finite(serving: Serving, tmp_path: Path) -> None:
+    answer = "pb_utils.InferenceResponse([pb_utils.Tensor('Y', np.full(4, np.nan, np.float32))])"
+    flag = "flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL"
+    code = f"{HEAD}        for request in requests:\n            request.get_response_sender().send({answer}, {flag})\n"
+    with pytest.raises(ServerError, match="NaN or infinity"):
+        loaded(serving, tmp_path, "infinite", code + "        return None\n", DECOUPLED)
