@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
 
 from tests.support.python_models import HEAD, SEQUENCE, STREAM, controls, python_model
 from tritonpm.core.errors import ServerError
 from tritonpm.core.tensors import load_npz
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
 
 pytestmark = pytest.mark.server
 X = np.arange(4, dtype=np.float32)

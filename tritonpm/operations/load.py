@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from tritonpm.catalogue import Source
 from tritonpm.core.errors import CapacityError, NotFoundError, ServerError, TritonpmError
 from tritonpm.core.rollback import UNKNOWN, undone
 from tritonpm.core.types import RenderedModel, Revision
@@ -214,7 +215,7 @@ def load(context: Context, name: str, *, probe: bool = True, timeout: float = TI
     await_server(context, wait)
     with connect(context, load_timeout=timeout) as client, changing(context, f"load {name}"):
         record, revision = context.catalogue.get(name), wanted_revision(context, name)
-        return bring(context, client, record, revision, probe=probe, timeout=timeout)
+        return bring(context, client, record, revision, probe=probe, timeout=timeout, wanted=True)
 
 
 def load_proved(context: Context, name: str, *, timeout: float = TIMEOUT) -> Loaded:
@@ -252,12 +253,12 @@ def ensure_loaded(context: Context, name: str) -> None:
 
 def bring(
     context: Context, client: Client, record: Record, revision: Revision, *,
-    probe: bool, timeout: float = TIMEOUT, rehearse: bool = False, back: bool = False,
+    probe: bool, timeout: float = TIMEOUT, wanted: bool = False, rehearse: bool = False, back: bool = False,
 ) -> Loaded:  # fmt: skip
     """Deliver a revision to the server of a connection, and remember that it was proved.
 
-    For who holds the workspace's lock. `rehearse` it first, where the server has another one; `back` is a roll-back,
-    which shortens the stack of what served. Raises ServerError, CapacityError.
+    For who holds the workspace's lock. `wanted`: it is what the record asks for. `rehearse` it first, where the server
+    has another one; `back` is a roll-back, which shortens the stack of what served. Raises ServerError, CapacityError.
     """
     require_live(client)
     name, catalogue, offset = revision.name, context.catalogue, log_size(context)
@@ -273,7 +274,9 @@ def bring(
         except UndeliveredError as error:
             raise _failed(context, name, error, reason_in_log(context, error.what, name, offset), before) from None
         number = catalogue.get(name).revision or 0
-        (catalogue.go_back if back else catalogue.prove)(name, number, probed=probe, server=address_of(context))
+        remember = catalogue.go_back if back else catalogue.prove
+        source = Source(record.package, record.settings) if wanted else None
+        remember(name, number, probed=probe, server=address_of(context), source=source)
     remember_host(context, revision)
     with suppress(ServerError):  # the package serves; what is left over is told as drift, and `sync` takes it away
         unload_old(context, client, name)

@@ -49,7 +49,8 @@ def serve(
 
 def load_all_proved(context: Context) -> Iterator[tuple[str, str]]:
     """Load what was loaded when the last server ended, as it was proved: (name, why not)."""
-    for name in context.catalogue.wanted():
+    here = [entry.name for entry in context.catalogue.packages() if entry.wanted and not entry.server]
+    for name in here:
         try:
             load_proved(context, name)
         except TritonpmError as error:

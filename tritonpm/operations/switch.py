@@ -61,7 +61,7 @@ def switch(
                 return None
             record = context.catalogue.get(name)
             new = revision or wanted_revision(context, name)
-            return bring(context, client, record, new, probe=before.probed, rehearse=True, back=back)
+            return bring(context, client, record, new, probe=before.probed, wanted=True, rehearse=True, back=back)
     except BaseException:
         with suppress(TritonpmError):  # the first error is the one to tell
             _take_back(context, name, before, changed)

@@ -1,0 +1,198 @@
+"""What is wanted, what was proved and what serves: a change that fails is never what a restart brings back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.load import serving_answer
+from tests.support.models import logarithm, scaled
+from tests.support.packages import single
+from tests.support.workspaces import opened
+from tritonpm.core.errors import OptimisationError, RuleError, ServerError, TritonpmError
+from tritonpm.operations.context import Context
+from tritonpm.operations.history import history, prune
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.list import packages
+from tritonpm.operations.load import load, load_proved
+from tritonpm.operations.optimize.jobs import choose, list_jobs, start, watch
+from tritonpm.operations.rollback import rollback
+from tritonpm.operations.serve import load_all_proved, serve, stop
+from tritonpm.operations.server import connect, is_loaded
+from tritonpm.operations.set import change
+from tritonpm.operations.show import show
+from tritonpm.operations.status import status
+from tritonpm.operations.sync import sync
+from tritonpm.operations.unload import unload
+from tritonpm.operations.upgrade import exchange, upgrade
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
+    root = tmp_path_factory.mktemp("a workspace")
+    init(root)
+    context = opened(root)
+    started(context)
+    yield context
+    stop(context, 30)
+
+
+def started(context: Context) -> None:
+    serve(context, None, detach=True, timeout=120, standard_ports=False)
+
+
+def restarted(context: Context) -> dict[str, str]:
+    """Stop and serve again, as after a reboot: why each package did not come back."""
+    stop(context, 30)
+    started(context)
+    return dict(load_all_proved(context))
+
+
+def drift_of(context: Context, name: str) -> str:
+    """What list, show and status say of it, which is the same."""
+    listed = next(view.drift for view in packages(context.catalogue) if view.name == name)
+    assert show(context, name).drift == listed
+    assert any(listed in sentence for sentence in status(context).drift) or not listed
+    return listed
+
+
+def test_a_failed_optimisation_changes_nothing(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "p", scaled(2.0), name="proof"))
+    load(context, "proof")
+    before = context.catalogue.get("proof")
+    settings = choose(context, "proof", {"precision": "FP16", "optimizer": "onnx", "tolerances": {"max_abs": 1e-12}})
+    job = start(context, "proof", settings)
+    assert job is not None
+    with pytest.raises(OptimisationError):
+        watch(context, job.id)
+    assert context.catalogue.get("proof") == before
+    assert list_jobs(context)[0].state == "failed"
+    assert drift_of(context, "proof") == ""
+    assert restarted(context)["proof"] == ""
+    assert serving_answer(context, "proof") == 2.0
+
+
+def test_an_optimisation_that_holds_is_what_is_wanted_then(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "p", scaled(2.5), name="kept"))
+    settings = choose(context, "kept", {"precision": "FP16"})
+    assert context.catalogue.get("kept").settings.precision == "FP32"
+    job = start(context, "kept", settings)
+    assert job is not None
+    watch(context, job.id)
+    assert context.catalogue.get("kept").settings == settings
+
+
+def test_what_cannot_be_loaded_is_drift_and_what_was_proved_comes_back(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "p", scaled(3.0), name="broken"))
+    load(context, "broken")
+    exchange(context, "broken", single(tmp_path / "nan", logarithm(), name="broken"))
+    assert "was changed since revision 1" in drift_of(context, "broken")
+    with pytest.raises(ServerError, match="NaN"):
+        load(context, "broken")
+    assert serving_answer(context, "broken") == 3.0
+    assert "NaN" in drift_of(context, "broken")
+    assert "`tritonpm load broken`" in drift_of(context, "broken")
+    assert restarted(context)["broken"] == ""
+    assert serving_answer(context, "broken") == 3.0
+    assert "NaN" in drift_of(context, "broken")  # a restart hides nothing
+    assert [reason for _, name, reason in sync(context) if name == "broken"] == []
+    with connect(context) as client:
+        client.unload_and_wait("broken")
+    assert list(sync(context)) == [("loaded", "broken", "")]
+    assert serving_answer(context, "broken") == 3.0
+
+
+def test_settings_for_hardware_that_is_not_here_are_no_outage(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "p", scaled(5.0), name="elsewhere"))
+    load(context, "elsewhere")
+    try:
+        change(context, "elsewhere", {"device": "gpu"})
+    except RuleError:
+        pytest.fail("a machine that prepares packages may choose another's device")
+    with pytest.raises(TritonpmError):
+        load(context, "elsewhere")
+    assert drift_of(context, "elsewhere") != ""
+    assert restarted(context)["elsewhere"] == ""
+    assert serving_answer(context, "elsewhere") == 5.0
+    view = next(view for view in packages(context.catalogue) if view.name == "elsewhere")
+    assert (view.status, view.proved) == ("loaded", 1)
+
+
+def test_a_server_that_is_stopped_has_nothing_loaded(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "p", scaled(6.0), name="stopped"))
+    load(context, "stopped")
+    stop(context, 30)
+    assert {view.status for view in packages(context.catalogue)} <= {"ready", "imported", "failed"}
+    started(context)
+    load_proved(context, "stopped")
+    assert is_loaded(context, "stopped")
+
+
+def served(context: Context, name: str) -> list[int]:
+    """The revisions in the order in which a roll-back goes back."""
+    order = sorted((view.served, view.number) for view in history(context, name) if view.served is not None)
+    return [number for _, number in order]
+
+
+def test_a_roll_back_goes_back_along_what_served(context: Context, tmp_path: Path) -> None:
+    contents = {n: single(tmp_path / str(n), scaled(float(n)), name="back") for n in (1, 2, 3)}
+    import_package(context, contents[1])
+    load(context, "back")
+    upgrade(context, "back", contents[2])
+    rollback(context, "back", 1)
+    upgrade(context, "back", contents[3])
+    assert serving_answer(context, "back") == 3.0
+    assert served(context, "back") == [3, 1, 2]
+    loaded = rollback(context, "back")
+    assert loaded is not None
+    assert (loaded.revision, serving_answer(context, "back")) == (1, 1.0)
+    assert served(context, "back") == [1, 2]
+    loaded = rollback(context, "back")
+    assert loaded is not None
+    assert (loaded.revision, serving_answer(context, "back")) == (2, 2.0)
+
+
+def test_a_failed_switch_is_not_gone_back_to(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "1", scaled(11.0), name="failed"))
+    load(context, "failed")
+    upgrade(context, "failed", single(tmp_path / "2", scaled(12.0), name="failed"))
+    with pytest.raises(ServerError, match="NaN"):
+        upgrade(context, "failed", single(tmp_path / "nan", logarithm(), name="failed"))
+    assert drift_of(context, "failed") == ""
+    rollback(context, "failed")
+    assert serving_answer(context, "failed") == 11.0
+
+
+def test_what_was_proved_is_not_pruned(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "1", scaled(1.5), name="pruned"))
+    load(context, "pruned")
+    for number in (2, 3, 4):
+        change(context, "pruned", {"max_batch_size": number})
+        with pytest.raises(TritonpmError):
+            exchange(context, "pruned", single(tmp_path / f"nan{number}", logarithm(), name="pruned"))
+            load(context, "pruned")
+    unload(context, "pruned")
+    prune(context, "pruned", 1)
+    assert context.catalogue.get("pruned").proved == 1
+    load_proved(context, "pruned")
+    assert serving_answer(context, "pruned") == 1.5
+
+
+def test_how_a_package_was_proved_is_remembered(context: Context, tmp_path: Path) -> None:
+    nan = single(tmp_path / "nan", logarithm(), name="unprobed")
+    (nan / "notes.txt").write_text("a content of its own")
+    import_package(context, nan)
+    assert load(context, "unprobed", probe=False).probe == "not probed"
+    assert restarted(context)["unprobed"] == ""
+    assert is_loaded(context, "unprobed")
+    with connect(context) as client:
+        client.unload_and_wait("unprobed")
+    assert list(sync(context)) == [("loaded", "unprobed", "")]
+    with pytest.raises(ServerError, match="NaN"):
+        load(context, "unprobed")
+    assert is_loaded(context, "unprobed")
