@@ -75,9 +75,13 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
     assert embedded.running(tmp_path / "state") is None
 
 
-def test_a_server_that_ends_at_its_start_says_why(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match="ended at its start with code 1: unrecognized option '--no-such"):
-        embedded.start(embedded.find(), repository(tmp_path), tmp_path / "state", arguments=["--no-such-option"])
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [("--no-such-option", "unrecognized option '--no-such-option'"), ("--http-port=abc", "Got abc")],
+)
+def test_a_server_that_ends_at_its_start_says_why(tmp_path: Path, option: str, why: str) -> None:
+    with pytest.raises(ServerError, match=f"ended at its start with code 1: .*{why}"):
+        embedded.start(embedded.find(), repository(tmp_path), tmp_path / "state", arguments=[option])
 
 
 def test_after_kill_9_of_the_server_nothing_is_left(tmp_path: Path) -> None:

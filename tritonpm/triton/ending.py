@@ -127,10 +127,13 @@ def _signal(server: Server, number: int) -> bool:
 def _ended(server: Server, timeout: float) -> bool:
     """Whether it has ended within so many seconds. A zombie has: its parent may never look, as pid 1 of a container."""
     deadline = time.monotonic() + timeout
-    while server.alive:
+    while True:
+        try:
+            if os.waitpid(server.pid, os.WNOHANG)[0]:  # a child of ours is waited for to its very end
+                return True
+        except ChildProcessError:
+            if not server.alive:
+                return True
         if time.monotonic() > deadline:
             return False
         time.sleep(_LOOK_EVERY)
-    with suppress(ChildProcessError):
-        os.waitpid(server.pid, os.WNOHANG)
-    return True

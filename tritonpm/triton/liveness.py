@@ -14,9 +14,13 @@ from functools import cache
 from pathlib import Path
 
 _PROC = Path("/proc")
-_STATE, _STARTED = 0, 19  # fields of /proc/PID/stat after the name, which may itself hold blanks and brackets
+_STATE, _THREADS, _STARTED = (
+    0,
+    17,
+    19,
+)  # fields of /proc/PID/stat after the name, which may itself hold blanks and brackets
 _UNKNOWN = "?"
-_DEAD = ("Z", "X", "x")
+_DEAD = ("X", "x")
 _SAME = 2.0  # seconds by which two readings of a start as a time of day may differ
 
 
@@ -28,7 +32,9 @@ def birth(pid: int) -> str:
     if not _PROC.joinpath("self/stat").exists():
         return _UNKNOWN if _signalled(pid) else ""
     fields = _fields(pid)
-    return f"{_boot()}/{fields[_STARTED]}" if fields and fields[_STATE] not in _DEAD else ""
+    if not fields or fields[_STATE] in _DEAD or (fields[_STATE] == "Z" and int(fields[_THREADS]) <= 1):
+        return ""  # a zombie with threads is on its way out, and still holds its ports
+    return f"{_boot()}/{fields[_STARTED]}"
 
 
 def lives(pid: int, born: str, created: float) -> bool:

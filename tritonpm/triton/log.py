@@ -31,9 +31,9 @@ def why_ended(log: Path, offset: int) -> str:
     with log.open(encoding="utf-8", errors="replace") as stream:
         stream.seek(offset)
         lines = [line.strip() for line in stream if line.strip()]
-    usage = next((at for at, line in enumerate(lines) if line.startswith("Usage: ")), 0)
-    if usage:  # a wrong option: the pages of help after it say "error" in passing
-        return lines[usage - 1].rpartition("/tritonserver: ")[2]
+    usage = [at for at, line in enumerate(lines) if line.startswith("Usage: ")]
+    if usage:  # a wrong option: pages of help, which say "error" in passing, and why before them, or else after them
+        return lines[usage[0] - 1 if usage[0] else -1].rpartition("/tritonserver: ")[2]
     errors = [line for line in lines if line.startswith("E") or "error" in line.lower()]
     # After an error of main.cc the server shuts down, and may say more, or abort, on its way.
     final = [line for line in errors if "main.cc" in line]
