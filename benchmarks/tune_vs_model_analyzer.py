@@ -44,7 +44,7 @@ from tritonpm.operations.tune.tune import Tuning, Wish
 from tritonpm.perf import tool
 from tritonpm.perf.compare import Ratio, comparison, in_alternation
 from tritonpm.perf.inputs import Inputs
-from tritonpm.perf.measurement import Load, Measurement
+from tritonpm.perf.measurement import Workload, Measurement
 from tritonpm.perf.run import measure
 from tritonpm.triton import embedded
 from tritonpm.triton.installation import environment, prepare_backends
@@ -273,7 +273,10 @@ def duel(tuning: Tuning, variants: Path, theirs: tuple[str, int], rival: Tuned, 
         (bench.folder / "models/theirs/config.pbtxt").write_text(text.replace(f'name: "{NAME}"', 'name: "theirs"', 1))
         bench.clients["grpc"].load_and_wait("theirs")
         sent = bench.inputs(record, bench.clients["grpc"], ours)
-        first, second = Load(concurrency=in_flight, seconds=1.5), Load(concurrency=rival.best.in_flight, seconds=1.5)
+        first, second = (
+            Workload(concurrency=in_flight, seconds=1.5),
+            Workload(concurrency=rival.best.in_flight, seconds=1.5),
+        )
         found = in_alternation(
             lambda: raw(bench, "theirs", sent, first), lambda: bench.measure(record, ours, second), pairs,
             lambda done, total: say(f"pair {done} of {total}"),
@@ -281,7 +284,7 @@ def duel(tuning: Tuning, variants: Path, theirs: tuple[str, int], rival: Tuned, 
     return comparison("theirs", "ours", first, found).throughput
 
 
-def raw(bench: PrivateBench, model: str, sent: Inputs, load: Load) -> Measurement:
+def raw(bench: PrivateBench, model: str, sent: Inputs, load: Workload) -> Measurement:
     """One measurement of a model that is no package."""
     return measure(bench.tool, bench.clients["grpc"], model, replace(sent, batching="triton", rows=rows_of(sent)), load)
 

@@ -14,17 +14,29 @@ from hypothesis import strategies as st
 
 from tritonpm.core.errors import NotFoundError, StorageError, UsageError
 from tritonpm.perf.compare import comparison, in_alternation, interval, judged, percentage
-from tritonpm.perf.energy import Reading, reader, spent
+from tritonpm.perf.energy import EnergyReading, reader, spent
 from tritonpm.perf.figures import cost_per_million, figures
-from tritonpm.perf.measurement import Energy, Latency, Load, Machine, Measurement, Quality, Result, Stage, Storage
+from tritonpm.perf.measurement import (
+    Energy,
+    Latency,
+    Workload,
+    Machine,
+    Measurement,
+    Quality,
+    Result,
+    StageTimes,
+    Storage,
+)
 from tritonpm.perf.report import html
 from tritonpm.perf.store import Results
 
 
 def measurement(throughput: float, **changes: object) -> Measurement:
-    stages = (Stage("m", 100, 1.0, 50.0, 5.0, 300.0, 5.0),)
+    stages = (StageTimes("m", 100, 1.0, 50.0, 5.0, 300.0, 5.0),)
     latency = Latency(400.0, 390.0, 450.0, 470.0, 500.0)
-    found = Measurement(Load(), 1, throughput, (throughput,) * 3, latency, stages, Energy(None, 0, reason="no"), 1.0)
+    found = Measurement(
+        Workload(), 1, throughput, (throughput,) * 3, latency, stages, Energy(None, 0, reason="no"), 1.0
+    )
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
@@ -43,7 +55,7 @@ def test_the_price_of_a_million_inferences() -> None:
 
 @given(*[st.floats(0, 1e6)] * 5)
 def test_the_shares_of_a_latency_add_up(mean: float, queue: float, first: float, compute: float, last: float) -> None:
-    stages = (Stage("m", 1, 1.0, queue, first, compute, last),)
+    stages = (StageTimes("m", 1, 1.0, queue, first, compute, last),)
     row = figures(result(measurement(1.0, stages=stages, latency=Latency(mean, 0, 0, 0, 0)))).rows[0]
     total = row.queue + row.compute + row.overhead
     assert total == pytest.approx(1.0) or total == pytest.approx(0.0)
@@ -76,7 +88,7 @@ def test_energy_is_of_packages_and_memory_and_counts_on_after_a_wrap(tmp_path: P
 def test_what_cannot_be_read_is_said_and_not_guessed(tmp_path: Path) -> None:
     read = reader(gpu=False, powercap=tmp_path)
     assert spent(read(), read(), 1) == Energy(None, 1, reason="this machine shows no RAPL counters")
-    part = Reading({"RAPL": (1.0, 0.0)}, "NVML cannot read the GPUs' energy")
+    part = EnergyReading({"RAPL": (1.0, 0.0)}, "NVML cannot read the GPUs' energy")
     assert spent(part, part, 1).joules is None
     assert figures(result(measurement(1.0))).power == "not measurable here: no"
 
@@ -110,7 +122,7 @@ def paired(ratios: list[float]) -> list[tuple[Measurement, Measurement]]:
     ],
 )
 def test_noise_does_not_decide(ratios: list[float], state: str) -> None:
-    assert judged(comparison("a", "b", Load(), paired(ratios)), 0.05).state == state
+    assert judged(comparison("a", "b", Workload(), paired(ratios)), 0.05).state == state
 
 
 def test_pairs_take_turns() -> None:
@@ -165,7 +177,7 @@ def test_a_damaged_result_is_named(tmp_path: Path) -> None:
 
 
 def test_the_page_holds_the_figures_and_needs_no_network() -> None:
-    page = html([result(measurement(1234.5), measurement(2345.6, load=Load(concurrency=2)), price=1.0)])
+    page = html([result(measurement(1234.5), measurement(2345.6, load=Workload(concurrency=2)), price=1.0)])
     for text in ("1,234.5", "2 in flight", "not measurable here: no", "1.5 KiB", "Latency and throughput", "&lt;s&gt;"):
         assert text in page
     assert "<script src=" not in page

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tritonpm.tune import search as searching
 from tritonpm.tune.cost import GAIN, CostModel
-from tritonpm.tune.journal import Entry, Journal
+from tritonpm.tune.journal import JournalEntry, Journal
 from tritonpm.tune.pareto import front
 from tritonpm.tune.reading import Goal, Reading, mean
 from tritonpm.tune.search import Refused, Search
@@ -231,13 +231,13 @@ def test_a_line_that_a_kill_has_cut_is_no_line(tmp_path_factory: pytest.TempPath
     folder = tmp_path_factory.mktemp("journal")
     journal = Journal.of(folder, "p", 1, again=False)
     for number in range(3):
-        journal.add(Entry(Candidate((), number), reading=Reading(1.0, 2.0, 3.0, {"a": 0.1}, None, 0.5)))
+        journal.add(JournalEntry(Candidate((), number), reading=Reading(1.0, 2.0, 3.0, {"a": 0.1}, None, 0.5)))
     content = journal.path.read_bytes()
     journal.path.write_bytes(content[: max(0, len(content) - cut)])
     opened = Journal.of(folder, "p", 1, again=False)
     assert opened.entries == journal.entries[: len(opened.entries)]
     assert len(opened.entries) == content[: max(0, len(content) - cut)].count(b"\n")
-    opened.add(Entry(None, ended="done"))
+    opened.add(JournalEntry(None, ended="done"))
     assert Journal.of(folder, "p", 1, again=False).ended == "done"
     assert Journal.of(folder, "p", 2, again=False).entries == []
     assert Journal.of(folder, "p", 1, again=True).entries == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tritonpm.cli.output import facts, table
-from tritonpm.perf.figures import Row, figures
+from tritonpm.perf.figures import LoadFigures, figures
 from tritonpm.perf.words import byte_words, money, quality_words, share
 
 if TYPE_CHECKING:
@@ -22,30 +22,30 @@ _NOISY = 0.25  # above this spread a person is warned
 
 def emit(app: App, result: Result) -> None:
     """Print a result: everything for json and yaml, else the table, the chart and the figures."""
-    found = figures(result)
-    app.emit("PerfResult", {"result": result, "figures": found}, lambda: describe(result))
-    if any(row.spread > _NOISY for row in found.rows):
+    of_result = figures(result)
+    app.emit("PerfResult", {"result": result, "figures": of_result}, lambda: describe(result))
+    if any(row.spread > _NOISY for row in of_result.rows):
         app.advise("The machine is noisy: windows are far apart (SPREAD); `tritonpm perf compare` is what it can tell.")
 
 
 def describe(result: Result) -> None:
     """Print the table with its chart, and what goes for all of it."""
-    found, most = figures(result), max((row.throughput for row in result.measurements), default=1.0)
+    five, most = figures(result), max((row.throughput for row in result.measurements), default=1.0)
     columns = ("BATCH", "INST.", "LOAD", "INFER/S", "", "SPREAD", "P50 MS", "P99 MS", "QUEUE", "COMPUTE", "OVERHEAD")
-    extras: list[tuple[str, Callable[[Row], str]]] = []
-    if found.price is not None:
+    extras: list[tuple[str, Callable[[LoadFigures], str]]] = []
+    if five.price is not None:
         extras.append(("PER MILLION", lambda row: money(row.cost_per_million)))
-    if any(row.inferences_per_joule for row in found.rows):
+    if any(row.inferences_per_joule for row in five.rows):
         extras.append(("INFER/J", lambda row: f"{row.inferences_per_joule or 0:.1f}"))
     extras.append(("MEMORY", lambda row: byte_words(row.memory)))
-    rows = ((*_cells(row, most), *(cell(row) for _, cell in extras)) for row in found.rows)
+    rows = ((*_cells(row, most), *(cell(row) for _, cell in extras)) for row in five.rows)
     table((*columns, *(name for name, _ in extras)), rows)
     click.echo()
     facts(
         (
-            ("storage", f"{byte_words(found.storage.disk)} on disk"),
-            ("power", found.power),
-            *(("quality", quality_words(each)) for each in found.quality),
+            ("storage", f"{byte_words(five.storage.disk)} on disk"),
+            ("power", five.power),
+            *(("quality", quality_words(quality)) for quality in five.quality),
             ("inputs", result.inputs),
             ("machine", f"{result.machine.cpu}, {result.machine.cores} cores"),
             ("result", f"{result.number}, of revision {result.revision or 'none (not published)'}"),
@@ -58,7 +58,7 @@ def list_results(results: Sequence[Result]) -> None:
     columns = ("NUMBER", "PACKAGE", "REVISION", "MEASURED", "BEST INFER/S", "AT", "MACHINE")
     rows = []
     for result in results:
-        best = max(result.measurements, key=lambda each: each.throughput)
+        best = max(result.measurements, key=lambda measurement: measurement.throughput)
         at = f"batch {best.load.batch}, {best.instances} inst., {best.load.words}"
         most, cpu = f"{best.throughput:,.0f}", result.machine.cpu
         rows.append((result.number, result.package, result.revision, result.measured, most, at, cpu))
@@ -66,18 +66,19 @@ def list_results(results: Sequence[Result]) -> None:
         table(columns, rows)
 
 
-def describe_comparison(found: Comparison) -> None:
+def describe_comparison(comparison: Comparison) -> None:
     """Print the ratios."""
-    columns = ("", found.a, found.b, "RATIO", "95 % SURE BETWEEN")
+    columns = ("", comparison.a, comparison.b, "RATIO", "95 % SURE BETWEEN")
     rows = (
-        (each.measure, f"{each.a:,.0f}", f"{each.b:,.0f}", f"{each.ratio:.3f}", f"{each.low:.3f} and {each.high:.3f}")
-        for each in found.ratios
+        (of.measure, f"{of.a:,.0f}", f"{of.b:,.0f}", f"{of.ratio:.3f}", f"{of.low:.3f} and {of.high:.3f}")
+        for of in comparison.ratios
     )
     table(columns, rows)
-    click.echo(f"\n{found.pairs} pairs in alternation, {found.load.words}, batch {found.load.batch}; latencies in µs.")
+    load = comparison.load
+    click.echo(f"\n{comparison.pairs} pairs in alternation, {load.words}, batch {load.batch}; latencies in µs.")
 
 
-def _cells(row: Row, most: float) -> tuple[object, ...]:
+def _cells(row: LoadFigures, most: float) -> tuple[object, ...]:
     bar = "█" * max(1, round(row.throughput / most * _BAR))
     return (
         row.batch, row.instances, row.load, f"{row.throughput:,.1f}", bar, share(row.spread),

@@ -22,7 +22,7 @@ _WIDE = 112  # columns of a terminal in which all of them have room
 _GPUS = ("GPU", "NAME", "USE %", "MEMORY", "°C", "WATTS", "MHZ", "MEMORY MHZ", "PROCESSES")
 
 
-class Picture:
+class TopView:
     """A snapshot as text and tables; a narrow terminal is shown fewer columns."""
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -38,9 +38,9 @@ class Picture:
         if snapshot.packages:
             yield Text()
             yield _packages(snapshot, wide=options.max_width >= _WIDE)
-        if said := list(_notes(snapshot)):
+        if lines := list(_notes(snapshot)):
             yield Text()
-            yield Text("\n".join(said))
+            yield Text("\n".join(lines))
 
 
 def _head(snapshot: Snapshot) -> Iterator[str]:
@@ -60,12 +60,12 @@ def _server(server: ServerLoad) -> str:
         return f"{server.reason}; start one with `tritonpm serve --detach`"
     if server.state != "live":
         return f"{server.address} does not answer: {server.reason}"
-    said = f"{server.address}, {server.state}"
+    sentence = f"{server.address}, {server.state}"
     if server.usage:
         cpu = number(server.usage.cpu_percent)
-        said += f", process {server.pid}, CPU {cpu} %, {size(server.usage.memory_resident)}"
-        said += f", {size(server.usage.gpu_memory)} on GPUs" if server.usage.gpu_memory else ""
-    return said
+        sentence += f", process {server.pid}, CPU {cpu} %, {size(server.usage.memory_resident)}"
+        sentence += f", {size(server.usage.gpu_memory)} on GPUs" if server.usage.gpu_memory else ""
+    return sentence
 
 
 def _gpu_rows(snapshot: Snapshot) -> Iterator[tuple[str, ...]]:

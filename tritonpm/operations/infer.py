@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tritonpm.core.errors import NotFoundError, PackageError
 from tritonpm.core.tensors import Array, as_served, load_npz, save_npz, triton_dtype
 from tritonpm.operations.load import ensure_loaded
-from tritonpm.operations.probe import samples_of
+from tritonpm.operations.sample_inputs import samples_of
 from tritonpm.operations.server import connect
 
 if TYPE_CHECKING:

@@ -13,15 +13,16 @@ import psutil
 
 from tritonpm.convert.agreement import judged
 from tritonpm.core.errors import InferenceError, ServerError
-from tritonpm.core.tensors import Array, as_served, compare, guesses, load_npz, save_npz
+from tritonpm.core.tensors import Array, as_served, compare, load_npz, save_npz
 from tritonpm.operations.optimize.state import made as made_of
+from tritonpm.operations.sample_inputs import made_up, samples_of
 from tritonpm.settings.settings import PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tritonpm.catalogue import Record
-    from tritonpm.core.types import Optimised, Sample, Signature
+    from tritonpm.core.types import Optimised, Signature
     from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client
 
@@ -40,8 +41,7 @@ def probe(context: Context, client: Client, record: Record, *, model: str = "") 
     made, signature = made_of(context, record), client.metadata(name)
     samples = samples_of(record)
     if not samples and not _unverified(made):
-        batch = 1 if client.config(name).get("max_batch_size") else None
-        _require_finite(_guessed(client, name, signature, batch)[1])
+        _require_finite(_made_up(client, name, signature)[1])
         return "answered a synthesized input; the package has no samples to compare with"
     compared = 0
     for what, inputs, expected in _trials(context, client, record, name, made, signature):
@@ -54,12 +54,6 @@ def probe(context: Context, client: Client, record: Record, *, model: str = "") 
     if not samples:
         return "answered a synthesized input as the original does"
     return f"answered {len(samples)} sample{plural}, {compared} as expected"
-
-
-def samples_of(record: Record) -> tuple[Sample, ...]:
-    """The samples of the package as a whole; a single package's are its stage's."""
-    package = record.package
-    return package.samples or (() if package.cascade else package.stages[0].samples)
 
 
 def _unverified(made: dict[str, Optimised]) -> bool:
@@ -79,8 +73,7 @@ def _trials(
         yield from listed
         return
     if not listed:
-        batch = 1 if client.config(name).get("max_batch_size") else None
-        listed = [("a synthesized input", _guessed(client, name, signature, batch)[0], {})]
+        listed = [("a synthesized input", _made_up(client, name, signature)[0], {})]
     answers = _references(context, record, [inputs for _, inputs, _ in listed])
     for (what, inputs, _), answer in zip(listed, answers, strict=True):
         yield what, inputs, answer
@@ -109,17 +102,9 @@ def _apart(record: Record, made: dict[str, Optimised], expected: Arrays, answer:
     return judged(expected, answer, precision=coarsest, task=task, tolerances=tolerances).reason if expected else ""
 
 
-def _guessed(client: Client, name: str, signature: Signature, batch: int | None) -> tuple[Arrays, Arrays]:
-    """The first made-up input that the model takes, and its answer. Raises InferenceError."""
-    refusal = ""
-    for inputs in guesses(signature.inputs, batch=batch):
-        try:
-            return inputs, client.infer(name, inputs)
-        except InferenceError as error:
-            refusal = error.what
-    raise InferenceError(
-        f"it takes none of the made-up inputs (a sample in the package helps, or --no-probe): {refusal}"
-    )
+def _made_up(client: Client, name: str, signature: Signature) -> tuple[Arrays, Arrays]:
+    batch = 1 if client.config(name).get("max_batch_size") else None
+    return made_up(client, name, signature, batch, do="add a sample to the package, or load it with --no-probe")
 
 
 def _require_finite(answer: Arrays) -> None:

@@ -36,10 +36,15 @@ def change(
     are settings that go back to what the package started with.
     Raises RuleError, NotFoundError, BusyError while it is being optimised.
     """
-    if not {*changes, *map(field_named, unset)} <= set(UNPUBLISHED_SETTINGS):
-        require_unused(context, name, "change it with `tritonpm set --live`")
+    require_changeable(context, name, changes, unset)
     choose(context, name, changes, stage=stage, calibration=calibration, plugins=plugins, unset=unset)
     return show(context, name)
+
+
+def require_changeable(context: Context, name: str, changes: Mapping[str, object], unset: Sequence[str] = ()) -> None:
+    """Raise BusyError where somebody uses the package, and what is published would change under them."""
+    if not {*changes, *map(field_named, unset)} <= set(UNPUBLISHED_SETTINGS):
+        require_unused(context, name, "change it with `tritonpm set --live`")
 
 
 def change_live(

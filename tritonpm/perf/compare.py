@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from tritonpm.core.errors import UsageError
-from tritonpm.perf.measurement import Load, Measurement
+from tritonpm.perf.measurement import Measurement, Workload
 
 CONFIDENCE = 0.95
 FEWEST_PAIRS = 6  # with fewer even the smallest and the largest ratio are no interval of 95 %
@@ -36,7 +36,7 @@ class Comparison:
 
     a: str
     b: str
-    load: Load
+    load: Workload
     pairs: int
     ratios: tuple[Ratio, ...]
 
@@ -47,7 +47,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """Whether B is slower than A by more than was allowed: `state` is passed, failed or undecided."""
 
     state: str
@@ -81,7 +81,7 @@ def in_alternation(
     return found
 
 
-def comparison(a: str, b: str, load: Load, pairs: Sequence[tuple[Measurement, Measurement]]) -> Comparison:
+def comparison(a: str, b: str, load: Workload, pairs: Sequence[tuple[Measurement, Measurement]]) -> Comparison:
     """What pairs say of two sides."""
     ratios = tuple(
         _ratio(name, [of(first) for first, _ in pairs], [of(second) for _, second in pairs]) for name, of in _MEASURES
@@ -89,15 +89,15 @@ def comparison(a: str, b: str, load: Load, pairs: Sequence[tuple[Measurement, Me
     return Comparison(a, b, load, len(pairs), ratios)
 
 
-def judged(found: Comparison, most: float) -> Verdict:
+def judged(found: Comparison, most: float) -> GateVerdict:
     """A regression beyond `most` (0.05 is 5 %) fails, one within it passes, an interval around it decides nothing."""
     ratio, least = found.throughput, 1 - most
     said = f"{found.b} has {ratio.ratio:.1%} of the throughput of {found.a} ({ratio.low:.1%} to {ratio.high:.1%})"
     if ratio.high < least:
-        return Verdict("failed", f"{said}, a regression of more than {most:.1%}", found)
+        return GateVerdict("failed", f"{said}, a regression of more than {most:.1%}", found)
     if ratio.low >= least:
-        return Verdict("passed", f"{said}, no regression of more than {most:.1%}", found)
-    return Verdict("undecided", f"{said}: the noise is larger than what is asked about", found)
+        return GateVerdict("passed", f"{said}, no regression of more than {most:.1%}", found)
+    return GateVerdict("undecided", f"{said}: the noise is larger than what is asked about", found)
 
 
 def percentage(text: str) -> float:

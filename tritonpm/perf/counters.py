@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tritonpm.perf.measurement import Stage
+from tritonpm.perf.measurement import StageTimes
 from tritonpm.triton.statistics import Statistics, total
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def counts(client: Client, model: str) -> Statistics:
     return total(model, client.statistics(model))
 
 
-def stage(model: str, before: Statistics, after: Statistics) -> Stage:
+def stage(model: str, before: Statistics, after: Statistics) -> StageTimes:
     """What happened in between, for each request."""
     requests = after.requests - before.requests
     executions = max(1, after.executions - before.executions)
@@ -35,7 +35,7 @@ def stage(model: str, before: Statistics, after: Statistics) -> Stage:
         spent: int = getattr(after, part).ns - getattr(before, part).ns
         return spent / max(1, requests) / 1000
 
-    return Stage(
+    return StageTimes(
         model,
         requests,
         (after.inferences - before.inferences) / executions,

@@ -16,25 +16,25 @@ _WHOLE_MACHINE = "psys"  # a zone that holds the others
 
 
 @dataclass(frozen=True)
-class Reading:
+class EnergyReading:
     """Joules by counter, each with what it can count before it starts anew (0: it does not); or why there is none."""
 
     joules: Mapping[str, tuple[float, float]]
     reason: str = ""
 
 
-def reader(*, gpu: bool, indexes: Collection[int] = (), powercap: Path = POWERCAP) -> Callable[[], Reading]:
+def reader(*, gpu: bool, indexes: Collection[int] = (), powercap: Path = POWERCAP) -> Callable[[], EnergyReading]:
     """What reads the counters: the processors', and with `gpu` those of the GPUs (no `indexes`: all of them)."""
 
-    def read() -> Reading:
+    def read() -> EnergyReading:
         parts = [_processors(powercap), *([_gpus(indexes)] if gpu else [])]
         joules = {name: value for part in parts for name, value in part.joules.items()}
-        return Reading(joules, "; ".join(part.reason for part in parts if part.reason))
+        return EnergyReading(joules, "; ".join(part.reason for part in parts if part.reason))
 
     return read
 
 
-def spent(before: Reading, after: Reading, inferences: int) -> Energy:
+def spent(before: EnergyReading, after: EnergyReading, inferences: int) -> Energy:
     """The energy between two readings. Where one part cannot be read there is no sum: it would be too small."""
     if before.reason or after.reason:
         return Energy(None, inferences, reason=before.reason or after.reason)
@@ -45,7 +45,7 @@ def spent(before: Reading, after: Reading, inferences: int) -> Energy:
     return Energy(joules, inferences, ", ".join(sorted(before.joules)))
 
 
-def _processors(powercap: Path) -> Reading:
+def _processors(powercap: Path) -> EnergyReading:
     found = {}
     try:
         for zone in sorted(powercap.glob("intel-rapl:*")):
@@ -56,23 +56,23 @@ def _processors(powercap: Path) -> Reading:
                 used, most = ((zone / file).read_text() for file in ("energy_uj", "max_energy_range_uj"))
                 found[f"RAPL {zone.name} {name}"] = (int(used) / 1e6, int(most) / 1e6)
     except OSError as error:
-        return Reading({}, f"RAPL cannot be read ({error.strerror}: {error.filename})")
-    return Reading(found, "" if found else "this machine shows no RAPL counters")
+        return EnergyReading({}, f"RAPL cannot be read ({error.strerror}: {error.filename})")
+    return EnergyReading(found, "" if found else "this machine shows no RAPL counters")
 
 
-def _gpus(indexes: Collection[int]) -> Reading:
+def _gpus(indexes: Collection[int]) -> EnergyReading:
     import pynvml
 
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        return Reading({}, f"no NVIDIA driver found ({error})")
+        return EnergyReading({}, f"no NVIDIA driver found ({error})")
     try:
         wanted = sorted(indexes) or range(pynvml.nvmlDeviceGetCount())
         handles = {index: pynvml.nvmlDeviceGetHandleByIndex(index) for index in wanted}
         read = pynvml.nvmlDeviceGetTotalEnergyConsumption
-        return Reading({f"NVML GPU {index}": (read(handle) / 1000, 0.0) for index, handle in handles.items()})
+        return EnergyReading({f"NVML GPU {index}": (read(handle) / 1000, 0.0) for index, handle in handles.items()})
     except pynvml.NVMLError as error:
-        return Reading({}, f"NVML cannot read the GPUs' energy ({error})")
+        return EnergyReading({}, f"NVML cannot read the GPUs' energy ({error})")
     finally:
         pynvml.nvmlShutdown()

@@ -10,7 +10,7 @@ NOT_MEASURABLE = "not measurable here"
 
 
 @dataclass(frozen=True)
-class Row:
+class LoadFigures:
     """What changes with batch size, instances and load. Latencies are microseconds, the shares add up to 1."""
 
     batch: int
@@ -32,7 +32,7 @@ class Row:
 class Figures:
     """The five figures of one result. `power` is by what energy was measured, or why it was not."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[LoadFigures, ...]
     price: float | None
     storage: Storage
     power: str
@@ -54,9 +54,9 @@ def cost_per_million(price: float | None, throughput: float) -> float | None:
     return None if price is None or throughput <= 0 else price / 3600 / throughput * 1e6
 
 
-def _row(each: Measurement, price: float | None) -> Row:
+def _row(each: Measurement, price: float | None) -> LoadFigures:
     whole = each.queue + each.compute + each.overhead or 1.0
-    return Row(
+    return LoadFigures(
         each.load.batch, each.instances, each.load.words, each.throughput, each.spread,
         each.latency.p50, each.latency.p99,
         each.queue / whole, each.compute / whole, each.overhead / whole,

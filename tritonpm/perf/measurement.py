@@ -9,7 +9,7 @@ SHARED_MEMORY = ("none", "system", "cuda")
 
 
 @dataclass(frozen=True)
-class Load:
+class Workload:
     """What a server is put under: so many requests in flight, or with `rate` so many sent each second."""
 
     concurrency: int = 1
@@ -37,7 +37,7 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageTimes:
     """Where a request spent its time in one model of the server: means of all requests of the run."""
 
     model: str
@@ -69,12 +69,12 @@ class Energy:
 class Measurement:
     """One load on one model: what perf_analyzer and the server's own statistics say."""
 
-    load: Load
+    load: Workload
     instances: int
     throughput: float  # inferences/s
     windows: tuple[float, ...]  # throughput in each of perf_analyzer's windows
     latency: Latency
-    stages: tuple[Stage, ...]
+    stages: tuple[StageTimes, ...]
     energy: Energy
     seconds: float  # how long perf_analyzer ran
     memory: int | None = None  # bytes that the loaded models held; None where it cannot be told

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from tritonpm.core.errors import RequirementError
-from tritonpm.perf.figures import Row, figures
+from tritonpm.perf.figures import LoadFigures, figures
 from tritonpm.perf.words import byte_words, money, quality_words, share
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _heading(result: Result) -> str:
     return f"<h1>{escape(what)}</h1><p>Result {result.number}, {escape(result.measured)}, {escape(result.inputs)}.</p>"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: LoadFigures) -> tuple[str, ...]:
     joule = f"{row.inferences_per_joule:,.1f}" if row.inferences_per_joule else "–"
     return (
         str(row.batch), str(row.instances), row.load, f"{row.throughput:,.1f}", share(row.spread),

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from tritonpm.core.errors import ServerError, UsageError
 from tritonpm.perf import process, regions
 from tritonpm.perf.counters import counts, models_of, stage
-from tritonpm.perf.energy import Reading, spent
+from tritonpm.perf.energy import EnergyReading, spent
 from tritonpm.perf.inputs import Inputs, Row, size, write
-from tritonpm.perf.measurement import Latency, Load, Measurement
+from tritonpm.perf.measurement import Latency, Measurement, Workload
 from tritonpm.perf.process import IdleError
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def measure(
     client: Client,
     model: str,
     inputs: Inputs,
-    load: Load,
+    load: Workload,
     *,
-    energy: Callable[[], Reading] = lambda: Reading({}, "not asked for"),
+    energy: Callable[[], EnergyReading] = lambda: EnergyReading({}, "not asked for"),
 ) -> Measurement:
     """Put a loaded model under a load for about `load.seconds`, with its inputs in turn.
 
@@ -73,7 +73,7 @@ def measure(
 
 
 def _measured(
-    tool: Tool, client: Client, model: str, load: Load, energy: Callable[[], Reading],
+    tool: Tool, client: Client, model: str, load: Workload, energy: Callable[[], EnergyReading],
     command: list[str], place: Path, window: float,
 ) -> Measurement:  # fmt: skip
     """What perf_analyzer and the server's counters say of one run. Raises ServerError, IdleError."""
@@ -127,13 +127,13 @@ def _largest(client: Client, model: str, entries: Sequence[Row], batching: str) 
     return max((size(array) for answer in answers for array in answer.values()), default=1)
 
 
-def _window(load: Load, latency: float) -> float:
+def _window(load: Workload, latency: float) -> float:
     """Seconds of one window: its share of the time, or as long as each request in flight needs to be answered once."""
     slowest = max(latency, 1 / load.rate) if load.rate else latency
     return max(_SHORTEST, load.seconds / _WINDOWS, slowest * max(_FEWEST, 0 if load.rate else load.concurrency))
 
 
-def _command(tool: Tool, client: Client, model: str, load: Load, place: Path) -> list[str]:
+def _command(tool: Tool, client: Client, model: str, load: Workload, place: Path) -> list[str]:
     command = [
         str(tool.binary), "-m", model, "-i", load.protocol, "-u", client.where,
         "--input-data", str(place / _INPUTS), "-f", str(place / _TABLE), "--verbose-csv", "-v",

@@ -15,7 +15,7 @@ from tritonpm.tune.space import Candidate
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """A measurement of a candidate, or why it could not be tried; `spent` are the seconds since the line before.
 
     Candidates of one round and rung were measured one after the other, under the same conditions.
@@ -35,7 +35,7 @@ class Journal:
     """The lines of one file; `request` is what was asked for: a file of another request is not gone on with."""
 
     path: Path
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[JournalEntry] = field(default_factory=list)
 
     @classmethod
     def of(cls, folder: Path, name: str, request: object, *, again: bool) -> Journal:
@@ -64,7 +64,7 @@ class Journal:
         """Why the search ended, "" where it did not."""
         return self.entries[-1].ended if self.entries else ""
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: JournalEntry) -> None:
         """Write a line, to the disk. Raises StorageError."""
         try:
             with self.path.open("ab") as stream:
@@ -76,15 +76,15 @@ class Journal:
         self.entries.append(entry)
 
 
-def _whole(content: bytes) -> tuple[list[Entry], int]:
+def _whole(content: bytes) -> tuple[list[JournalEntry], int]:
     """The entries up to the first line that a kill has cut, and how many bytes they are."""
-    found: list[Entry] = []
+    found: list[JournalEntry] = []
     whole = 0
     for line in content.splitlines(keepends=True):
         if not line.endswith(b"\n"):
             break
         try:
-            found.append(msgspec.json.decode(line, type=Entry))
+            found.append(msgspec.json.decode(line, type=JournalEntry))
         except msgspec.MsgspecError:
             break
         whole += len(line)

@@ -9,7 +9,7 @@ from tritonpm.settings.settings import Settings
 
 
 @dataclass(frozen=True)
-class Row:
+class MeasuredSettings:
     """Settings that were measured. Latencies are µs, memory bytes; accuracy is agreement with the original, 0 to 1."""
 
     words: str
@@ -24,6 +24,7 @@ class Row:
     pareto: bool
     measurements: int
     changes: Mapping[str, object] = field(default_factory=dict)  # of the settings as they were
+    p95: float | None = None  # None where an earlier tritonpm measured it
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,15 @@ class Tuned:
     ended: str
     seconds: float
     measurements: int
-    rows: tuple[Row, ...]
-    now: Row | None  # the settings as they are, under the same load as the best
+    rows: tuple[MeasuredSettings, ...]
+    now: MeasuredSettings | None  # the settings as they are, under the same load as the best
     before: Settings
     settings: Settings  # what is recommended
     refused: tuple[str, ...]
     known: int = 0  # measurements of an earlier run that this one went on from
 
     @property
-    def best(self) -> Row:
+    def best(self) -> MeasuredSettings:
         """What is recommended."""
         return self.rows[0]
 

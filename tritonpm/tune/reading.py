@@ -14,7 +14,10 @@ _PENALTY = 4.0  # times the logarithm of how far a limit is exceeded: what the o
 
 @dataclass(frozen=True)
 class Reading:
-    """Inferences/s; latencies in µs; CPU-seconds of an inference by stage; bytes; the seconds that were measured."""
+    """Inferences/s; latencies in µs; CPU-seconds of an inference by stage; bytes; the seconds that were measured.
+
+    `p95` is None in a journal of an earlier tritonpm, which did not keep it.
+    """
 
     throughput: float
     p50: float
@@ -22,6 +25,7 @@ class Reading:
     work: Mapping[str, float]
     memory: int | None
     seconds: float
+    p95: float | None = None
 
     @property
     def busy(self) -> float:
@@ -32,15 +36,21 @@ class Reading:
 def mean(readings: Iterable[Reading]) -> Reading:
     """One reading for several, each counted by its seconds."""
     listed = list(readings)
-    seconds = sum(each.seconds for each in listed)
+    last, seconds = listed[-1], sum(reading.seconds for reading in listed)
 
     def of(values: Iterable[float]) -> float:
-        return sum(value * each.seconds for value, each in zip(values, listed, strict=True)) / seconds
+        return sum(value * reading.seconds for value, reading in zip(values, listed, strict=True)) / seconds
 
+    known = [reading.p95 for reading in listed if reading.p95 is not None]
     return Reading(
-        of(each.throughput for each in listed), of(each.p50 for each in listed), of(each.p99 for each in listed),
-        {stage: of([each.work[stage] for each in listed]) for stage in listed[-1].work}, listed[-1].memory, seconds,
-    )  # fmt: skip
+        of(reading.throughput for reading in listed),
+        of(reading.p50 for reading in listed),
+        of(reading.p99 for reading in listed),
+        {stage: of(reading.work[stage] for reading in listed) for stage in last.work},
+        last.memory,
+        seconds,
+        of(known) if len(known) == len(listed) else None,
+    )
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 from tritonpm.perf.report import embedded, page, plotting, table
 from tritonpm.perf.words import byte_words, share
-from tritonpm.tune.pareto import Row, Tuned
-from tritonpm.tune.words import recommendation
+from tritonpm.tune.pareto import MeasuredSettings, Tuned
+from tritonpm.tune.words import milliseconds, recommendation
 
-_COLUMNS = ("Settings", "Inferences/s", "In flight", "p50 ms", "p99 ms", "Accuracy", "Memory", "Measured")
+_COLUMNS = ("Settings", "Inferences/s", "In flight", "p50 ms", "p95 ms", "p99 ms", "Accuracy", "Memory", "Measured")
 
 
 def html(tuned: Tuned) -> str:
@@ -46,8 +46,8 @@ def _chart(draw: Any, tuned: Tuned) -> Any:
     return chart
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: MeasuredSettings) -> tuple[str, ...]:
     return (
-        row.words, f"{row.throughput:,.1f}", str(row.in_flight), f"{row.p50 / 1000:.2f}", f"{row.p99 / 1000:.2f}",
+        row.words, f"{row.throughput:,.1f}", str(row.in_flight), *map(milliseconds, (row.p50, row.p95, row.p99)),
         share(row.accuracy), byte_words(row.memory), str(row.measurements),
     )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tritonpm.core.errors import RequirementError
 from tritonpm.tune.cost import GAIN, CostModel
-from tritonpm.tune.journal import Entry, Journal
+from tritonpm.tune.journal import Journal, JournalEntry
 from tritonpm.tune.reading import Goal, Reading, mean
 from tritonpm.tune.space import Candidate, Space
 
@@ -110,7 +110,7 @@ class Search:
         self.share = 1.0
         self._side_by_side([*self._as_it_is(), *self._close()], _TIMES)
         self._side_by_side(self._as_it_is())  # where another one has become the best
-        self._add(Entry(None, ended=ended))
+        self._add(JournalEntry(None, ended=ended))
         return ended
 
     @property
@@ -120,7 +120,7 @@ class Search:
 
     def standings(self) -> list[Standing]:
         """Every candidate that was measured."""
-        found: dict[Candidate, list[Entry]] = {}
+        found: dict[Candidate, list[JournalEntry]] = {}
         for entry in self.journal.entries:
             if entry.candidate is not None and entry.reading is not None:
                 found.setdefault(entry.candidate, []).append(entry)
@@ -187,7 +187,7 @@ class Search:
         try:
             self.ground.enter(candidate)
         except Refused as refusal:
-            self._add(Entry(candidate, self.round, refused=str(refusal)))
+            self._add(JournalEntry(candidate, self.round, refused=str(refusal)))
             return False
         return True
 
@@ -201,9 +201,9 @@ class Search:
             try:
                 found[candidate] = self.ground.measure(candidate, seconds)
             except Refused as refusal:
-                self._add(Entry(candidate, self.round, rung, refused=str(refusal)))
+                self._add(JournalEntry(candidate, self.round, rung, refused=str(refusal)))
                 continue
-            self._add(Entry(candidate, self.round, rung, found[candidate]))
+            self._add(JournalEntry(candidate, self.round, rung, found[candidate]))
         return found
 
     def _settle(self, number: int) -> bool:
@@ -307,14 +307,14 @@ class Search:
 
     # The journal
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: JournalEntry) -> None:
         now = time.monotonic()
         entry = replace(entry, spent=now - self._marked)
         self._marked = now
         self.journal.add(entry)
         self._learn(entry)
 
-    def _learn(self, entry: Entry) -> None:
+    def _learn(self, entry: JournalEntry) -> None:
         if entry.candidate is not None:
             self.known.add(entry.candidate)
             if entry.reading is not None:
@@ -333,7 +333,7 @@ def optimiser() -> Any:
     return optuna.create_study(sampler=sampler)
 
 
-def _longest(entries: Sequence[Entry]) -> Reading:
+def _longest(entries: Sequence[JournalEntry]) -> Reading:
     """The mean of the longest readings among a candidate's, of the last round that has them."""
     most = max(each.reading.seconds for each in entries if each.reading)
     long = [each for each in entries if each.reading and each.reading.seconds == most]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from tritonpm.tune.pareto import Row, Tuned
+from tritonpm.tune.pareto import MeasuredSettings, Tuned
 
 
-def figures(row: Row) -> str:
+def milliseconds(micros: float | None) -> str:
+    """Microseconds as milliseconds; "" where they are not known."""
+    return "" if micros is None else f"{micros / 1000:.2f}"
+
+
+def figures(row: MeasuredSettings) -> str:
     """What settings reach."""
     return f"{row.throughput:,.1f} infer/s, p99 {row.p99 / 1000:,.1f} ms with {row.in_flight} in flight"
 
@@ -18,11 +23,11 @@ def recommendation(tuned: Tuned) -> str:
         return f"{tuned.package}: nothing keeps p99 below {limit:g} ms; closest is {best.words}: {figures(best)}"
     if now is best:
         return f"{tuned.package}: the settings as they are are the best: {figures(best)}"
-    told = f"{tuned.package}: {best.words}: {figures(best)}"
-    return f"{told}; {_times(tuned.objective, best, now)} as it is now" if now else told
+    sentence = f"{tuned.package}: {best.words}: {figures(best)}"
+    return f"{sentence}; {_times(tuned.objective, best, now)} as it is now" if now else sentence
 
 
-def _times(objective: str, best: Row, now: Row) -> str:
+def _times(objective: str, best: MeasuredSettings, now: MeasuredSettings) -> str:
     if objective == "latency":
         return f"p99 {best.p99 / now.p99:.2f} times"
     if objective == "cost":

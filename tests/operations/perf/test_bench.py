@@ -27,7 +27,7 @@ from tritonpm.core.tensors import Array, save_npz
 from tritonpm.operations.doctor import checks
 from tritonpm.operations.perf.measure import Performance, Sweep, loads, named
 from tritonpm.perf import tool
-from tritonpm.perf.measurement import Load, Measurement
+from tritonpm.perf.measurement import Workload, Measurement
 from tritonpm.triton.client import Connection
 
 pytestmark = pytest.mark.server
@@ -91,7 +91,7 @@ def performance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Performanc
 
 
 def measured(performance: Performance, name: str, **load: object) -> Measurement:
-    sweep = Sweep((Load(**{"seconds": BRIEF, "concurrency": 2, **load}),))  # type: ignore[arg-type]
+    sweep = Sweep((Workload(**{"seconds": BRIEF, "concurrency": 2, **load}),))  # type: ignore[arg-type]
     found = performance.measure(name, sweep).measurements[0]
     assert found.throughput > 0
     assert len(found.windows) == 3
@@ -117,7 +117,7 @@ def test_every_kind_of_input(performance: Performance, name: str, protocol: str,
 
 
 def test_a_result_is_kept_with_what_it_was_measured_with(performance: Performance) -> None:
-    like = Load(protocol="http", seconds=BRIEF)
+    like = Workload(protocol="http", seconds=BRIEF)
     kept = performance.measure("dynamic", Sweep(loads((1,), (), (1, 3), like), price=0.5))
     assert performance.result("dynamic") == performance.result(str(kept.number)) == kept
     assert [m.load.batch for m in kept.measurements] == [1, 3]
@@ -182,7 +182,7 @@ def test_a_region_of_somebody_else_is_left_alone(performance: Performance) -> No
 
 
 def test_instances_are_tried_on_a_server_of_our_own(performance: Performance) -> None:
-    found = performance.measure("bare", Sweep((Load(seconds=BRIEF),), instances=(1, 2)))
+    found = performance.measure("bare", Sweep((Workload(seconds=BRIEF),), instances=(1, 2)))
     assert [each.instances for each in found.measurements] == [1, 2]
     held = [each.memory or 0 for each in found.measurements]
     assert 0 < held[0] < held[1]
@@ -191,13 +191,13 @@ def test_instances_are_tried_on_a_server_of_our_own(performance: Performance) ->
 
 @pytest.mark.long
 def test_a_package_is_compared_with_a_revision_of_it(performance: Performance) -> None:
-    found = performance.compare("dynamic@1", "dynamic", Load(seconds=BRIEF / 2), 6)
+    found = performance.compare("dynamic@1", "dynamic", Workload(seconds=BRIEF / 2), 6)
     assert found.pairs == 6
     assert 0 < found.throughput.low <= found.throughput.ratio <= found.throughput.high
     with pytest.raises(UsageError, match="5 pairs"):
-        performance.compare("dynamic@1", "dynamic", Load(), 5)
+        performance.compare("dynamic@1", "dynamic", Workload(), 5)
     with pytest.raises(NotFoundError, match="no revision 7"):
-        performance.compare("dynamic@7", "dynamic", Load(), 6)
+        performance.compare("dynamic@7", "dynamic", Workload(), 6)
 
 
 def command(performance: Performance, *arguments: object) -> list[str]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from tritonpm.cli.app import App, Group, command, on_a_server, pass_app, reading
-
-if TYPE_CHECKING:
-    from tritonpm.operations.perf.measure import Performance
 
 _GRPC_OR_HTTP = ("grpc", "http")
 _SHARED_MEMORY = ("none", "system", "cuda")
@@ -18,7 +15,7 @@ _MOST_STEPS = 1000
 _ABOVE_0 = click.FloatRange(min=0, min_open=True)
 
 
-class Numbers(click.ParamType[tuple[float, ...]]):
+class NumberSeries(click.ParamType[tuple[float, ...]]):
     """`1,2,4` or START:END:STEP, both ends included."""
 
     name = "numbers"
@@ -31,12 +28,12 @@ class Numbers(click.ParamType[tuple[float, ...]]):
         if isinstance(value, tuple):
             return value
         try:
-            found = self._listed(value)
+            numbers = self._listed(value)
         except ValueError:
             self.fail(f"{value!r} is neither a list such as 1,2,4 nor a range such as 1:8:1", param, ctx)
-        if not found or min(found) <= 0:
+        if not numbers or min(numbers) <= 0:
             self.fail(f"{value!r} gives no numbers above 0", param, ctx)
-        return found
+        return numbers
 
     def _listed(self, text: str) -> tuple[float, ...]:
         if ":" not in text:
@@ -112,10 +109,10 @@ def perf_command() -> None:
     """,
 )
 @click.argument("name", metavar="NAME")
-@click.option("--concurrency", type=Numbers(int), default="1,2,4", show_default=True, help="Requests in flight.")
-@click.option("--request-rate", "rates", type=Numbers(float), help="Requests/s instead of requests in flight.")
-@click.option("-b", "--batch-size", "batches", type=Numbers(int), default="1", show_default=True)
-@click.option("--instances", type=Numbers(int), help="Try so many, on a server of our own.")
+@click.option("--concurrency", type=NumberSeries(int), default="1,2,4", show_default=True, help="Requests in flight.")
+@click.option("--request-rate", "rates", type=NumberSeries(float), help="Requests/s instead of requests in flight.")
+@click.option("-b", "--batch-size", "batches", type=NumberSeries(int), default="1", show_default=True)
+@click.option("--instances", type=NumberSeries(int), help="Try so many, on a server of our own.")
 @click.option("--seconds", type=_ABOVE_0, default=5.0, show_default=True, help="Of measuring, for each load.")
 @click.option(
     "--price", type=_ABOVE_0, metavar="PER_HOUR", help="Of the machine, for the cost of a million inferences."
@@ -132,12 +129,13 @@ def run_command(
 ) -> None:  # fmt: skip
     """Measure a package as it is served; where no server runs, or to try instances, on a server of our own."""
     from tritonpm.cli.perf_output import emit
-    from tritonpm.operations.perf.measure import Sweep, loads
-    from tritonpm.perf.measurement import Load
+    from tritonpm.operations.perf.measure import Sweep, loads, measure
+    from tritonpm.perf.measurement import Workload
 
-    like = Load(protocol=protocol, shared_memory=shared_memory, seconds=seconds)
+    like = Workload(protocol=protocol, shared_memory=shared_memory, seconds=seconds)
     sweep = Sweep(loads(concurrency, rates or (), batches, like), instances or (), price)
-    result = _performance(app).measure(name, sweep)
+    with app.open() as context:
+        result = measure(context, name, sweep)
     emit(app, result)
     if html:
         _write(app, html, result)
@@ -154,10 +152,12 @@ def run_command(
 def compare_command(app: App, /, a: str, b: str, pairs: int, **load: Any) -> None:
     """Measure two packages or revisions (NAME@3) in alternation, and tell the ratio and how sure it is."""
     from tritonpm.cli.perf_output import describe_comparison
-    from tritonpm.perf.measurement import Load
+    from tritonpm.operations.perf.measure import compare
+    from tritonpm.perf.measurement import Workload
 
-    found = _performance(app).compare(a, b, Load(**load), pairs)
-    app.emit("PerfComparison", found, lambda: describe_comparison(found))
+    with app.open() as context:
+        comparison = compare(context, a, b, Workload(**load), pairs)
+    app.emit("PerfComparison", comparison, lambda: describe_comparison(comparison))
 
 
 @command(
@@ -176,12 +176,13 @@ def gate_command(
 ) -> None:
     """Fail (exit code 1) where a package is slower than a baseline, another package or NAME@3, beyond doubt."""
     from tritonpm.core.errors import TritonpmError
-    from tritonpm.operations.perf.measure import named
+    from tritonpm.operations.perf.measure import gate, named
     from tritonpm.perf.compare import percentage
-    from tritonpm.perf.measurement import Load
+    from tritonpm.perf.measurement import Workload
 
     most = percentage(max_regression)
-    verdict = _performance(app).gate(baseline, name or named(baseline)[0], Load(**load), pairs, most)
+    with app.open() as context:
+        verdict = gate(context, baseline, name or named(baseline)[0], Workload(**load), pairs, most)
     app.emit("PerfGate", verdict, lambda: app.say(f"{verdict.state.capitalize()}: {verdict.sentence}."))
     if verdict.state == "undecided":
         app.advise("More --pairs or --seconds tell more.")
@@ -196,8 +197,10 @@ def gate_command(
 def list_command(app: App, name: str | None) -> None:
     """List the results that are kept."""
     from tritonpm.cli.perf_output import list_results
+    from tritonpm.operations.perf.results import results_of
 
-    results = _performance(app).results.all(name)
+    with app.open() as context:
+        results = results_of(context).all(name)
     app.emit("PerfList", results, lambda: list_results(results))
     if not results:
         app.advise("No results yet; `tritonpm perf NAME` measures a package.")
@@ -214,8 +217,10 @@ def list_command(app: App, name: str | None) -> None:
 def report_command(app: App, what: str, html: Path | None) -> None:
     """Show a result again, or a package's newest; as a page with curves with --html."""
     from tritonpm.cli.perf_output import emit
+    from tritonpm.operations.perf.results import result as result_of
 
-    result = _performance(app).result(what)
+    with app.open() as context:
+        result = result_of(context, what)
     if html:
         _write(app, html, result)
     else:
@@ -229,22 +234,16 @@ def install_command(app: App) -> None:
     from tritonpm.perf.tool import install
 
     with app.progress("Getting perf_analyzer"):
-        found = install()
-    app.say(f"perf_analyzer {found.version} is in {found.binary.parent}.")
+        tool = install()
+    app.say(f"perf_analyzer {tool.version} is in {tool.binary.parent}.")
 
 
-for each in (run_command, compare_command, gate_command, list_command, report_command, install_command):
-    perf_command.add_command(each)
-
-
-def _performance(app: App) -> Performance:
-    from tritonpm.operations.perf.measure import Performance
-
-    return Performance(app.serving())
+for subcommand in (run_command, compare_command, gate_command, list_command, report_command, install_command):
+    perf_command.add_command(subcommand)
 
 
 def _write(app: App, path: Path, result: Any) -> None:
-    from tritonpm.operations.perf.measure import write_report
+    from tritonpm.operations.perf.results import write_report
 
     write_report(path, [result])
     app.advise(f"The report is in {path}.")

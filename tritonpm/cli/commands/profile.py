@@ -17,15 +17,18 @@ from tritonpm.cli.options import NAME
 def profile_command(app: App, name: str, stage: str | None, top: int) -> None:
     """Show where a package's time goes: layer by layer, the slowest first."""
     from tritonpm.cli.output import table
+    from tritonpm.operations.optimize.profile import profile
 
-    layers = app.manager().optimising.profile(name, stage)
+    with app.open() as context:
+        layers = profile(context, name, stage)
     shown = layers[:top] if app.output == "table" else layers
     columns = ("STAGE", "LAYER", "TYPE", "KERNEL", "PRECISION", "MICROSECONDS", "SHARE")
     total = sum(layer.micros or 0 for layer in layers) or 1
     rows = (
-        (e.stage, e.name, e.kind, e.kernel, e.precision, "" if e.micros is None else f"{e.micros:.0f}",
-         "" if e.micros is None else f"{e.micros / total:.1%}")
-        for e in shown
+        (layer.stage, layer.name, layer.kind, layer.kernel, layer.precision,
+         "" if layer.micros is None else f"{layer.micros:.0f}",
+         "" if layer.micros is None else f"{layer.micros / total:.1%}")
+        for layer in shown
     )  # fmt: skip
     app.emit("Profile", layers, lambda: table(columns, rows))
     if any(layer.micros is None for layer in layers):

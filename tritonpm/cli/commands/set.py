@@ -14,7 +14,8 @@ from tritonpm.cli.setting_options import AUTO, UNSET, named, setting_options
 from tritonpm.settings.settings import GROWTH
 
 if TYPE_CHECKING:
-    from tritonpm.operations.autoscale import Trial
+    from tritonpm.operations.autoscale import InstanceTrial
+    from tritonpm.operations.context import Context
 
 
 @command(
@@ -43,25 +44,36 @@ def set_command(
     gone = named(unset)
     if not changes and not gone:
         raise click.UsageError("nothing to change was given")
-    from tritonpm.operations.autoscale import measured
-    from tritonpm.operations.set import change, change_live
+    from tritonpm.operations.set import change, change_live, require_changeable
 
     with app.open() as context:
         if changes.get("instances") == AUTO:
-            count, trials = measured(context, name)
-            changes = {**changes, "mode": "performance", "instances": count}
-            _say_trials(app, count, trials)
+            if not live:  # before anything is measured in vain
+                require_changeable(context, name, changes, gone)
+            changes = _measured(app, context, name, stage, changes, gone)
         if live:
             say_switched(app, name, change_live(context, name, changes, stage=stage, unset=gone))
             return
-        view = change(context, name, changes, stage=stage, unset=gone)
+        package = change(context, name, changes, stage=stage, unset=gone)
     parts = [f"{what} {', '.join(sorted(names))}" for what, names in (("set", changes), ("unset", gone)) if names]
-    app.emit("Package", view, lambda: click.echo(f"{' and '.join(parts).capitalize()} of {name}."))
-    if view.pending:
+    app.emit("Package", package, lambda: click.echo(f"{' and '.join(parts).capitalize()} of {name}."))
+    if package.pending:
         app.advise(f"`tritonpm load {name}` brings the change to the server.")
 
 
-def _say_trials(app: App, count: int, trials: list[Trial]) -> None:
+def _measured(
+    app: App, context: Context, name: str, stage: str | None, changes: dict[str, Any], unset: tuple[str, ...]
+) -> dict[str, Any]:
+    """The changes with as many instances as pay; what was tried is told."""
+    from tritonpm.operations.autoscale import instances_that_pay
+
+    others = {field: value for field, value in changes.items() if field != "instances"}
+    chosen, trials = instances_that_pay(context, name, others, stage=stage, unset=unset)
+    _say_trials(app, chosen["instances"], trials)
+    return chosen
+
+
+def _say_trials(app: App, count: Any, trials: list[InstanceTrial]) -> None:
     for trial in trials:
         growth = f", {trial.growth - 1:+.1%}" if trial.growth is not None else ""
         app.advise(f"{trial.instances} instances: {trial.throughput:.0f} infer/s{growth}")

@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 @pass_app
 def top_command(app: App, once: bool, interval: float, metrics: str | None) -> None:
     """Show the load of machine, GPUs, server and packages; until Ctrl-C."""
+    from tritonpm.catalogue import find
     from tritonpm.operations.monitor.watch import Monitor
 
-    with Monitor(app.serving(), metrics) as monitor:
+    with Monitor(find(app.workspace), app.connection(), metrics) as monitor:
         if once or app.output != "table" or not sys.stdout.isatty():
             _print(app, _second(monitor, interval))
         else:
@@ -53,21 +54,21 @@ def _second(monitor: Monitor, interval: float) -> Snapshot:
 
 def _print(app: App, snapshot: Snapshot) -> None:
     from tritonpm.cli.output import show
-    from tritonpm.cli.top_view import Picture
+    from tritonpm.cli.top_view import TopView
 
-    app.emit("Snapshot", snapshot, lambda: show(Picture(snapshot)))
+    app.emit("Snapshot", snapshot, lambda: show(TopView(snapshot)))
 
 
 def _live(monitor: Monitor, interval: float) -> None:
     """Draw anew after each interval, on a screen of its own; Ctrl-C ends it."""
     from rich.live import Live
 
-    from tritonpm.cli.top_view import Picture
+    from tritonpm.cli.top_view import TopView
 
-    with Live(Picture(monitor.sample()), screen=True, auto_refresh=False) as screen:
+    with Live(TopView(monitor.sample()), screen=True, auto_refresh=False) as screen:
         try:
             while True:
                 time.sleep(interval)
-                screen.update(Picture(monitor.sample()), refresh=True)
+                screen.update(TopView(monitor.sample()), refresh=True)
         except KeyboardInterrupt:
             return

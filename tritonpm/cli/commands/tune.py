@@ -14,6 +14,7 @@ from tritonpm.cli.setting_options import Words
 from tritonpm.settings.settings import PRECISIONS
 
 if TYPE_CHECKING:
+    from tritonpm.operations.context import Context
     from tritonpm.tune.pareto import Tuned
     from tritonpm.tune.search import Standing
     from tritonpm.tune.space import Candidate
@@ -32,10 +33,10 @@ class Duration(click.ParamType[Any]):
         """In seconds."""
         if isinstance(value, float):
             return value
-        found = re.fullmatch(rf"(\d+(?:\.\d+)?)({'|'.join(_UNITS)})", str(value))
-        if not found or not float(found[1]):
+        match = re.fullmatch(rf"(\d+(?:\.\d+)?)({'|'.join(_UNITS)})", str(value))
+        if not match or not float(match[1]):
             self.fail(f"{value!r} is no time such as 50ms, 90s or 5m", param, ctx)
-        return float(found[1]) * _UNITS[found[2]]
+        return float(match[1]) * _UNITS[match[2]]
 
 
 class Share(click.ParamType[Any]):
@@ -47,8 +48,8 @@ class Share(click.ParamType[Any]):
         """From 0 to 1."""
         if isinstance(value, float):
             return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", str(value))
-        share = float(found[1]) / (100 if found[2] else 1) if found else 2.0
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", str(value))
+        share = float(match[1]) / (100 if match[2] else 1) if match else 2.0
         if share > 1:
             self.fail(f"{value!r} is no share such as 99% or 0.99", param, ctx)
         return share
@@ -61,10 +62,10 @@ class Precisions(Words):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """In capitals."""
-        found = tuple(each.upper() for each in super().convert(value, param, ctx))
-        if unknown := set(found) - set(PRECISIONS):
+        precisions = tuple(word.upper() for word in super().convert(value, param, ctx))
+        if unknown := set(precisions) - set(PRECISIONS):
             self.fail(f"{', '.join(sorted(unknown))} is none of {', '.join(PRECISIONS)}", param, ctx)
-        return found
+        return precisions
 
 
 @command(
@@ -99,20 +100,20 @@ def tune_command(
 
     It measures on a server of its own. What it measured is kept: interrupted, it goes on where it stopped.
     """
-    from tritonpm.operations.tune.tune import Tuning, Wish
+    from tritonpm.operations.tune.tune import Wish, tune
 
-    tuning = Tuning(app.switching())
     wish = Wish(**{key: value for key, value in wished.items() if value is not None})
-    with Shown(app) as shown:
-        tuned = tuning.tune(name, wish, budget=budget, again=again, tell=shown)
-    app.emit("TuneResult", tuned, lambda: describe(app, tuned))
-    if wish.concurrency is None and tuned.best is not tuned.now and wish.objective != "latency":
-        load = f"{tuned.best.in_flight} requests in flight"
-        app.advise(f"That is with {load}; where your clients have another number, say --concurrency N.")
-    if html:
-        _write(app, html, tuned)
-    if apply:
-        _apply(app, tuning, tuned)
+    with app.open() as context:
+        with Shown(app) as shown:
+            tuned = tune(context, name, wish, budget=budget, again=again, tell=shown)
+        app.emit("TuneResult", tuned, lambda: describe(app, tuned))
+        if wish.concurrency is None and tuned.best is not tuned.now and wish.objective != "latency":
+            load = f"{tuned.best.in_flight} requests in flight"
+            app.advise(f"That is with {load}; where your clients have another number, say --concurrency N.")
+        if html:
+            _write(app, html, tuned)
+        if apply:
+            _apply(app, context, tuned)
 
 
 class Shown(ExitStack):
@@ -125,26 +126,26 @@ class Shown(ExitStack):
     def __call__(self, candidate: Candidate, best: Standing | None) -> None:
         """A line for each new best; on a terminal also what is tried at the moment."""
         self.close()
-        told = f"{best.reading.throughput:,.1f} infer/s: {best.candidate.words}" if best else ""
+        reached = f"{best.reading.throughput:,.1f} infer/s: {best.candidate.words}" if best else ""
         if best and best.candidate.words != self.best:
             self.best = best.candidate.words
-            self.app.advise(f"Best so far {told}")
-        self.enter_context(self.app.progress(f"Trying {candidate.words}{f' (best {told})' if told else ''}"))
+            self.app.advise(f"Best so far {reached}")
+        self.enter_context(self.app.progress(f"Trying {candidate.words}{f' (best {reached})' if reached else ''}"))
 
 
 def describe(app: App, tuned: Tuned) -> None:
     """Print the Pareto front, why the search ended, and the recommendation."""
     from tritonpm.cli.output import table
     from tritonpm.perf.words import byte_words, share
-    from tritonpm.tune.words import recommendation
+    from tritonpm.tune.words import milliseconds, recommendation
 
     most = max(row.throughput for row in tuned.rows)
     shown = [row for row in tuned.rows if row.pareto or row in (tuned.best, tuned.now)]
-    columns = ("", "INFER/S", "", "P50 MS", "P99 MS", "IN FLIGHT", "COST", "ACCURACY", "MEMORY", "SETTINGS")
+    columns = ("", "INFER/S", "", "P50 MS", "P95 MS", "P99 MS", "IN FLIGHT", "COST", "ACCURACY", "MEMORY", "SETTINGS")
     rows = (
         (
             "*" if row is tuned.best else "", f"{row.throughput:,.1f}",
-            "█" * max(1, round(row.throughput / most * _BAR)), f"{row.p50 / 1000:.2f}", f"{row.p99 / 1000:.2f}",
+            "█" * max(1, round(row.throughput / most * _BAR)), *map(milliseconds, (row.p50, row.p95, row.p99)),
             row.in_flight, f"{row.cost:.3g}", share(row.accuracy), byte_words(row.memory), row.words,
         )
         for row in sorted(shown, key=lambda row: -row.throughput)
@@ -156,19 +157,20 @@ def describe(app: App, tuned: Tuned) -> None:
     click.echo(f"{recommendation(tuned)}.")
 
 
-def _apply(app: App, tuning: Any, tuned: Tuned) -> None:
+def _apply(app: App, context: Context, tuned: Tuned) -> None:
     from tritonpm.cli.live_output import say_switched
+    from tritonpm.operations.tune.tune import apply_tuned
 
     if tuned.best is tuned.now:
         app.advise("There is nothing to apply.")
     elif not tuned.best.meets:
         app.advise("Nothing is applied, since nothing keeps the limit.")
     else:
-        say_switched(app, tuned.package, tuning.apply(tuned))
+        say_switched(app, tuned.package, apply_tuned(context, tuned))
 
 
 def _write(app: App, path: Path, tuned: Tuned) -> None:
-    from tritonpm.operations.perf.measure import write_page
+    from tritonpm.operations.perf.results import write_page
     from tritonpm.tune.report import html
 
     write_page(path, html(tuned))

@@ -40,10 +40,10 @@ def gpu_parts(gpus: Gpus) -> Iterator[tuple[str, GpuSample | Mig]]:
 
 def untold(part: GpuSample | Mig) -> dict[str, list[str]]:
     """Why a GPU does not tell all: reason → the fields that it holds for, none where it holds for the whole GPU."""
-    found = {part.reason: list[str]()} if isinstance(part, GpuSample) and part.reason else {}
+    fields = {part.reason: list[str]()} if isinstance(part, GpuSample) and part.reason else {}
     for name, why in part.missing.items():
-        found.setdefault(why, []).append(name)
-    return found
+        fields.setdefault(why, []).append(name)
+    return fields
 
 
 def number(value: float | None) -> str:

@@ -117,7 +117,7 @@ def grouped(models: Iterable[str], members: Mapping[str, Sequence[str]]) -> dict
     """The models of each package: its own, its rehearsal, and its members, which cascades may share."""
     names = set(models)
     behind = {name: names.intersection((name + NEXT, *members.get(name, ()))) for name in names}
-    taken = {model for name, found in behind.items() for model in found}
+    taken = {model for models in behind.values() for model in models}
     return {name: [name, *sorted(behind[name])] for name in sorted(names - taken)}
 
 
@@ -125,10 +125,10 @@ def on_gpus(gpus: Gpus) -> Mapping[int, int | None] | None:
     """The bytes that each process has on all GPUs that tell; None where no GPU tells."""
     parts: list[GpuSample | Mig] = [part for gpu in gpus.devices for part in (gpu.mig or (gpu,))]
     lists = [part.processes for part in parts if part.processes is not None]
-    found: dict[int, int | None] = {}
-    for process in (each for listed in lists for each in listed):
-        found[process.pid] = _sum((found.get(process.pid, 0), process.memory))
-    return found if lists else None
+    held: dict[int, int | None] = {}
+    for process in (process for processes in lists for process in processes):
+        held[process.pid] = _sum((held.get(process.pid, 0), process.memory))
+    return held if lists else None
 
 
 class _Meter:
@@ -136,7 +136,7 @@ class _Meter:
 
     def __init__(self, before: Look | None, now: Look) -> None:
         self.now, self.seconds = now, now.at - before.at if before else None
-        self.spent = {(each.pid, each.created): each.cpu for each in (before.processes if before else None) or ()}
+        self.spent = {(use.pid, use.created): use.cpu for use in (before.processes if before else None) or ()}
         self.gpu = on_gpus(now.gpus)
         known, counted = before.counters if before else None, now.counters or ()
         if before and known is not None and before.server.pid != now.server.pid:
@@ -144,35 +144,35 @@ class _Meter:
         # Where the last look found no counters, nothing says since when these were counted.
         self.counted_in = None if known is None else self.seconds
         since = counted if known is None else difference(known, counted)
-        self.counted = [each for each in since if each.loaded]
+        self.counted = [counters for counters in since if counters.loaded]
 
     def packages(self) -> Iterator[PackageLoad]:
         """Every package that the server has, or a process serves."""
-        served = (each.model for each in self.now.processes or () if each.model)
-        there = (*(each.model for each in self.counted), *served)
+        served = (use.model for use in self.now.processes or () if use.model)
+        there = (*(counters.model for counters in self.counted), *served)
         for name, models in grouped(there, self.now.members).items():
             stages = [model for model in models if model not in (name, name + NEXT)]
-            each = (ModelLoad(stage, self.rates(stage, [stage]), self.usage([stage])) for stage in stages)
-            yield PackageLoad(name, self.rates(name, stages or [name]), self.usage(models), tuple(each))
+            loads = (ModelLoad(stage, self.rates(stage, [stage]), self.usage([stage])) for stage in stages)
+            yield PackageLoad(name, self.rates(name, stages or [name]), self.usage(models), tuple(loads))
 
     def rates(self, model: str, stages: Sequence[str]) -> Rates:
         """A model's; `stages` are the models in which its requests wait and are computed."""
-        of = [each for each in self.counted if each.model == model]
-        return rates(of, [each for each in self.counted if each.model in stages], self.counted_in)
+        own = [counters for counters in self.counted if counters.model == model]
+        return rates(own, [counters for counters in self.counted if counters.model in stages], self.counted_in)
 
     def usage(self, models: Sequence[str]) -> Usage | None:
         """What the processes of these models take; None where they cannot be seen from here."""
         if self.now.processes is None:
             return None
-        uses = [each for each in self.now.processes if each.model in models]
-        spent = sum(each.cpu - self.spent.get((each.pid, each.created), 0.0) for each in uses)
+        uses = [use for use in self.now.processes if use.model in models]
+        spent = sum(use.cpu - self.spent.get((use.pid, use.created), 0.0) for use in uses)
         return Usage(
             len(uses),
             100 * spent / self.seconds if self.seconds else None,
-            sum(each.resident for each in uses),
-            _sum(each.unique for each in uses),
-            None if self.gpu is None else _sum(self.gpu.get(each.pid, 0) for each in uses),
-            tuple(each.pid for each in uses),
+            sum(use.resident for use in uses),
+            _sum(use.unique for use in uses),
+            None if self.gpu is None else _sum(self.gpu.get(use.pid, 0) for use in uses),
+            tuple(use.pid for use in uses),
         )
 
 

@@ -9,12 +9,11 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from threading import Event, Lock, Thread
 
-from tritonpm.catalogue import Catalogue
+from tritonpm.catalogue import Catalogue, Workspace
 from tritonpm.core.errors import BusyError, ServerError, StorageError, UsageError
 from tritonpm.hardware.load import machine_use
 from tritonpm.hardware.nvml import Nvml
 from tritonpm.operations.monitor.snapshot import Look, ServerLoad, Snapshot, compose
-from tritonpm.operations.serving import Serving
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client, Connection
 from tritonpm.triton.ensembles import members_of
@@ -30,16 +29,19 @@ _TIMEOUT = 10.0  # seconds in which a server must answer: one that hangs never d
 class Monitor:
     """Takes snapshots, for one thread. Rates are over the time since its last one: the first snapshot has none.
 
-    `metrics` is the host:port of the metrics endpoint of a server that somebody else runs. Raises UsageError where it
-    is none, or no such server was named.
+    It lives long, so it holds nothing that may be replaced meanwhile: the catalogue is opened anew for each look.
+    `server` is a Triton that somebody else runs, None the workspace's own; `metrics` the host:port of the other one's
+    metrics endpoint. Raises UsageError where that is none, or no such server was named.
     """
 
-    def __init__(self, serving: Serving, metrics: str | None = None) -> None:
-        if metrics and serving.manager.server is None:
+    def __init__(
+        self, workspace: Workspace, server: Connection | str | None = None, metrics: str | None = None
+    ) -> None:
+        if metrics and server is None:
             raise UsageError("a metrics endpoint is named only of a server that --server names", where="--metrics")
         if metrics:
             endpoint(metrics)
-        self.serving, self.metrics = serving, metrics
+        self.workspace, self.named, self.metrics = workspace, Connection.to(server), metrics
         self._nvml, self._number = Nvml(), 0
         self._before: Look | None = None
         self._known: dict[tuple[str, int | None], tuple[str, ...]] = {}
@@ -57,25 +59,22 @@ class Monitor:
         return compose(self._number, datetime.now(timezone.utc), before, now)
 
     def _look(self) -> Look:
-        named = Connection.to(self.serving.manager.server)
-        own = embedded.running(self.serving.state) if named is None else None
+        own = embedded.running(self.workspace.server) if self.named is None else None
         used = processes(own) if own else None
-        server, told = self._asked(own, named or (Connection(own.http) if own else None))
+        server, told = self._asked(own, self.named or (Connection(own.http) if own else None))
         counters = told.counters if told else None
         return Look(time.monotonic(), machine_use(), self._nvml.sample(), server, used, counters, self._members())
 
     def _members(self) -> dict[str, tuple[str, ...]]:
-        """The models behind each loaded cascade; read again where its revision is another.
+        """The models behind each loaded cascade; read again where another revision serves.
 
-        The catalogue is opened anew each time, since `doctor` may have put another one in its place; where it cannot
-        be read, what was known last holds.
+        `doctor` may have put another catalogue in its place; where it cannot be read, what was known last holds.
         """
-        workspace = self.serving.manager.workspace
-        with suppress(BusyError, StorageError), closing(Catalogue.open(workspace)) as catalogue:
-            loaded = {(each.name, each.revision) for each in catalogue.packages() if each.status == "loaded"}
-            known = {key: found for key, found in self._known.items() if key in loaded}
-            self._known = known | {key: members_of(catalogue.revision(key[0])) for key in loaded - known.keys()}
-        return {name: found for (name, _), found in self._known.items()}
+        with suppress(BusyError, StorageError), closing(Catalogue.open(self.workspace)) as catalogue:
+            loaded = {(entry.name, entry.proved) for entry in catalogue.packages() if entry.status == "loaded"}
+            known = {key: members for key, members in self._known.items() if key in loaded}
+            self._known = known | {key: _members(catalogue, key[0]) for key in loaded - known.keys()}
+        return {name: members for (name, _), members in self._known.items()}
 
     def _asked(
         self, own: embedded.Server | None, server: Connection | None
@@ -92,6 +91,11 @@ class Monitor:
     def _counted(self, server: Connection) -> ServerCounters:
         with Client.of(replace(server, timeout=_TIMEOUT)) as client:
             return by_statistics(client.statistics())
+
+
+def _members(catalogue: Catalogue, name: str) -> tuple[str, ...]:
+    proved = catalogue.proved(name)
+    return members_of(proved.revision if proved else None)
 
 
 class Ring:
@@ -124,14 +128,14 @@ class Ring:
         if not (self._thread.is_alive() or self._stopping.is_set()):
             raise RuntimeError("no snapshots are taken: the ring was not started, or standard error says why it ended")
         with self._lock:
-            return [each for each in self._kept if each.number > after]
+            return [snapshot for snapshot in self._kept if snapshot.number > after]
 
     def _run(self) -> None:
         with self.monitor:
             while True:
                 begun = time.monotonic()
-                taken = self.monitor.sample()
+                snapshot = self.monitor.sample()
                 with self._lock:
-                    self._kept.append(taken)
+                    self._kept.append(snapshot)
                 if self._stopping.wait(max(0.0, begun + self.interval - time.monotonic())):
                     return

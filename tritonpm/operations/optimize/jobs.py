@@ -26,7 +26,7 @@ from tritonpm.core.errors import OptimisationError, UsageError
 from tritonpm.operations.chosen_settings import chosen_settings
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.memory import require_room_to_build
-from tritonpm.operations.optimize.state import made, uncalibrated, works_of
+from tritonpm.operations.optimize.state import made, require_calibrated, works_of
 from tritonpm.operations.summary import summary
 from tritonpm.settings.settings import Settings
 
@@ -123,12 +123,7 @@ def start(
     if not again and len(made(context, record)) == len(asked):
         adopt(context, name, settings, present.settings)
         return None
-    if work := uncalibrated(record, asked):
-        raise OptimisationError(
-            "INT8 is calibrated on samples, and the package has none",
-            where=f"{name}, stage {work.stage.name}",
-            do="give --calibration FOLDER with .npz files or images",
-        )
+    require_calibrated(record, asked)
     require_room_to_build(context, record)
     jobs = context.catalogue.jobs
     request = JobRequest(time_limit, memory_limit or default_memory(), settings, settings and present.settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.convert.conversion import MissingToolError
 from tritonpm.convert.plan import Work, cascade_key, works
-from tritonpm.core.errors import NotOptimisedError
+from tritonpm.core.errors import NotOptimisedError, OptimisationError
 from tritonpm.core.types import Agreement, CascadeProof, Optimised, Step
 from tritonpm.operations.batch_axes import batch_axes
 
@@ -75,12 +75,15 @@ def stages(context: Context, record: Record) -> tuple[OptimisationView, ...]:
     return tuple(views[stage.name] for stage in record.package.stages if stage.name in views)
 
 
-def uncalibrated(record: Record, asked: Iterable[Work]) -> Work | None:
-    """The first work that is calibrated on samples, of which there are none."""
+def require_calibrated(record: Record, asked: Iterable[Work]) -> None:
+    """Raise OptimisationError where a work is calibrated on samples, and there are none."""
     for work in asked:
         if work.needs_samples and not (work.settings.calibration or work.stage.samples or record.package.samples):
-            return work
-    return None
+            raise OptimisationError(
+                "INT8 is calibrated on samples, and the package has none",
+                where=f"{record.package.name}, stage {work.stage.name}",
+                do="give --calibration FOLDER with .npz files or images",
+            )
 
 
 def kept_artefact(context: Context, work: Work) -> Optimised | None:

@@ -5,69 +5,53 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.core.errors import InferenceError
-from tritonpm.core.tensors import guesses, load_npz
+from tritonpm.core.errors import NotFoundError
 from tritonpm.operations.perf.kept_log import log_kept
-from tritonpm.operations.probe import samples_of
+from tritonpm.operations.render import trial_revision
+from tritonpm.operations.sample_inputs import measuring_inputs
 from tritonpm.perf import tool
 from tritonpm.perf.energy import reader
-from tritonpm.perf.inputs import Inputs, batching, inputs
 from tritonpm.perf.memory import resident
 from tritonpm.perf.run import measure
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tritonpm.catalogue import Record
     from tritonpm.core.types import Package, Revision
     from tritonpm.operations.context import Context
-    from tritonpm.perf.measurement import Load, Measurement
+    from tritonpm.perf.measurement import Measurement, Workload
     from tritonpm.perf.tool import Tool
     from tritonpm.triton.client import Client
     from tritonpm.triton.server import Server
 
 
+_LOG = "state/triton.log"  # in the folder of a private server
 _PATIENCE = 1.0  # seconds that a server has to end which nobody else waits for; what it leaves is swept
 
 
 class Bench:
     """What measures: perf_analyzer, and connections to one server by each protocol."""
 
-    def __init__(self, context: Context, found: Tool, clients: dict[str, Client], server: Server | None) -> None:
-        self.context, self.tool, self.clients, self.server = context, found, clients, server
+    def __init__(self, context: Context, analyzer: Tool, clients: dict[str, Client], server: Server | None) -> None:
+        self.context, self.tool, self.clients, self.server = context, analyzer, clients, server
 
-    def measure(self, record: Record, model: str, load: Load) -> Measurement:
+    def measure(self, record: Record, model: str, load: Workload) -> Measurement:
         """Put a loaded model under a load, with its package's samples. Raises as `perf.run.measure` does."""
         client = self.clients[load.protocol]
         settings = [record.settings.for_stage(stage.name) for stage in record.package.stages]
         gpus = {gpu for own in settings for gpu in own.gpus}
         energy = reader(gpu=any(own.on_gpu for own in settings), indexes=gpus)
-        sent = self.inputs(record, client, model, load.batch)
-        found = measure(self.tool, client, model, sent, load, energy=energy)
-        return replace(found, memory=self.memory([stage.model for stage in found.stages]))
+        sent = measuring_inputs(self.context, record, client, model, batch=load.batch)
+        measurement = measure(self.tool, client, model, sent, load, energy=energy)
+        return replace(measurement, memory=self.memory([stage.model for stage in measurement.stages]))
 
     def memory(self, models: Sequence[str]) -> int | None:
         """Bytes that loaded models hold; None of a server on another machine, or where they have no process."""
         held = sum(resident(self.server.pid, model=model) for model in models) if self.server else 0
         return held or None
-
-    def inputs(self, record: Record, client: Client, model: str, batch: int = 1) -> Inputs:
-        """What is sent: the package's samples, else a made-up input. Raises InferenceError where it takes none."""
-        package, signature = record.package, client.metadata(model)
-        axis = all(each.kind != "none" for each in batch_axes(self.context, package).values())
-        how = batching(client.config(model), signature, axis=axis)
-        samples = [load_npz(self.context.blobs.path(package.file(s.inputs).digest)) for s in samples_of(record)]
-        if samples:
-            source = f"{len(samples)} sample{'s' * (len(samples) != 1)} of the package, in turn"
-            return inputs(samples, signature, how, batch=batch, source=source)
-        for guess in guesses(signature.inputs, batch=None if how == "none" else 1):
-            try:
-                client.infer(model, guess)
-                return inputs([guess], signature, how, source="a made-up input, since the package has no samples")
-            except InferenceError as error:
-                refusal = error.what
-        raise InferenceError(f"it takes none of the made-up inputs: {refusal}", where=model, do="add a sample to it")
 
 
 class PrivateBench(Bench):
@@ -75,8 +59,10 @@ class PrivateBench(Bench):
 
     server: Server
 
-    def __init__(self, context: Context, found: Tool, clients: dict[str, Client], server: Server, folder: Path) -> None:
-        super().__init__(context, found, clients, server)
+    def __init__(
+        self, context: Context, analyzer: Tool, clients: dict[str, Client], server: Server, folder: Path
+    ) -> None:
+        super().__init__(context, analyzer, clients, server)
         self.folder, self._pid, self._empty = folder, server.pid, resident(server.pid)
 
     def put(self, record: Record, name: str, **changes: object) -> Revision:
@@ -84,12 +70,8 @@ class PrivateBench(Bench):
 
         Raises RuleError, RenderError, NotOptimisedError, ServerError.
         """
-        from tritonpm.repository.publish import publish
-
         revision = trial_revision(self.context, record, name, **changes)
-        publish(revision, self.folder / "models", self.folder / "staging", self.context.blobs.path)
-        with log_kept(Path(self.server.log), self.context.workspace.logs):
-            self.clients["grpc"].load_and_wait(name)
+        place(self.context, self.clients["grpc"], self.folder, revision)
         return revision
 
     def take(self, record: Record, name: str) -> None:
@@ -109,11 +91,11 @@ def private(context: Context, *packages: Package) -> Iterator[PrivateBench]:
     """
     from tritonpm.triton.client import Client
 
-    found = tool.find()
+    analyzer = tool.find()
     with alone(context, *packages) as (folder, server), ExitStack() as around:
         urls = {"http": server.http, "grpc": server.grpc}
         clients = {name: around.enter_context(Client(url, protocol=name)) for name, url in urls.items()}
-        yield PrivateBench(context, found, clients, server, folder)
+        yield PrivateBench(context, analyzer, clients, server, folder)
 
 
 @contextmanager
@@ -125,19 +107,18 @@ def alone(context: Context, *packages: Package) -> Iterator[tuple[Path, Server]]
     Configs that we have written leave nothing to be completed. To find that out takes Triton a process, and a second,
     for every load.
     """
-    from tritonpm.hardware import target
     from tritonpm.triton import embedded
 
     whole = bool(packages) and all(stage.config is None for package in packages for stage in package.stages)
     with (
         context.workspace.scratch("bench") as folder,
-        log_kept(folder / "state/triton.log", context.workspace.logs),
+        log_kept(folder / _LOG, context.workspace.logs),
     ):
         for part in ("models", "staging"):
             (folder / part).mkdir()
         with context.progress("Starting a Triton to measure on"):
             server = embedded.start(
-                embedded.find(None), folder / "models", folder / "state", gpu=bool(target().gpus),
+                embedded.find(None), folder / "models", folder / "state", gpu=bool(context.target.gpus),
                 arguments=("--disable-auto-complete-config",) if whole else (),
             )  # fmt: skip
         try:
@@ -146,16 +127,23 @@ def alone(context: Context, *packages: Package) -> Iterator[tuple[Path, Server]]
             embedded.stop(server, folder / "state", timeout=_PATIENCE)
 
 
+def place(context: Context, client: Client, folder: Path, revision: Revision) -> None:
+    """Load a revision on the server that `alone` gave, whose folder this is. Raises ServerError."""
+    from tritonpm.repository.publish import publish
+
+    publish(revision, folder / "models", folder / "staging", context.blobs.path)
+    with log_kept(folder / _LOG, context.workspace.logs):
+        client.load_and_wait(revision.name)
+
+
 def as_it_was(context: Context, name: str, number: int | None) -> Record:
     """A package as a revision of it was made; None is the current settings. Raises NotFoundError."""
-    from tritonpm.core.errors import NotFoundError
-
     record = context.catalogue.get(name)
     if number is None:
         return record
-    found = next((each for each in context.catalogue.history(name) if each.number == number), None)
-    if found is None:
+    kept = next((published for published in context.catalogue.history(name) if published.number == number), None)
+    if kept is None:
         raise NotFoundError(f"{name} has no revision {number}", do=f"`tritonpm history {name}` lists them")
-    if found.source is None:
+    if kept.source is None:
         raise NotFoundError(f"of revision {number} of {name} it is not known what it was made of", do="name another")
-    return replace(record, package=found.source.package, settings=found.source.settings, revision=number)
+    return replace(record, package=kept.source.package, settings=kept.source.settings, revision=number)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tritonpm.core.errors import ServerError, TritonpmError
-from tritonpm.hardware import target
 from tritonpm.hardware.memory import need
 from tritonpm.operations import probe as probing
 from tritonpm.operations.memory import require_room_on_gpus, room_for
+from tritonpm.operations.render import revision_of, trial_revision
 from tritonpm.perf.counters import counts
-from tritonpm.perf.measurement import Load
+from tritonpm.perf.measurement import Workload
 from tritonpm.repository.config import instances
 from tritonpm.tune.reading import Reading
 from tritonpm.tune.search import Refused
@@ -34,7 +34,7 @@ Choices = tuple[tuple[str, Choice], ...]
 
 
 @dataclass(frozen=True)
-class Loaded:
+class Contender:
     """Settings that are loaded, under what name."""
 
     name: str
@@ -48,10 +48,10 @@ class Arena:
     Who leaves stays loaded while there is room: an idle model takes nothing but memory, and may come back.
     """
 
-    def __init__(self, bench: PrivateBench, record: Record, load: Load, prove: Callable[[Settings], None]) -> None:
+    def __init__(self, bench: PrivateBench, record: Record, load: Workload, prove: Callable[[Settings], None]) -> None:
         self.bench, self.record, self.load, self.prove = bench, record, load, prove
-        self.context = bench.manager
-        self.loaded: dict[Choices, Loaded] = {}
+        self.context = bench.context
+        self.loaded: dict[Choices, Contender] = {}
         self.present: set[Candidate] = set()
         self.count, self.reserve = 0, psutil.virtual_memory().available // 2
 
@@ -67,19 +67,20 @@ class Arena:
 
     def measure(self, candidate: Candidate, seconds: float) -> Reading:
         """Put it under its load. Raises Refused; ServerError where the server has gone."""
-        name, record = self.loaded[candidate.choices].name, self.loaded[candidate.choices].record
+        contender = self.loaded[candidate.choices]
+        name, record = contender.name, contender.record
         load = replace(self.load, concurrency=candidate.in_flight, seconds=seconds)
         client = self.bench.clients[load.protocol]
         try:
             before, spent = counts(client, name).inferences, self._cpu_seconds()
-            found = self.bench.measure(record, name, load)
+            measurement = self.bench.measure(record, name, load)
             done, spent = counts(client, name).inferences - before, self._cpu_seconds() - spent
         except TritonpmError as error:
             self._require_server()
             self.leave(candidate)
             raise Refused(str(error)) from None
-        latency, work = found.latency, _shared(found, spent / max(1, done), record)
-        return Reading(found.throughput, latency.p50, latency.p99, work, found.memory, seconds)
+        latency, work = measurement.latency, _shared(measurement, spent / max(1, done), record)
+        return Reading(measurement.throughput, latency.p50, latency.p99, work, measurement.memory, seconds, latency.p95)
 
     def leave(self, candidate: Candidate) -> None:
         """It is measured no more for now."""
@@ -96,7 +97,7 @@ class Arena:
         self._make_room(record, revision)
         with room_for(self.context, record, revision):
             self.bench.put(record, revision.name)
-        self.loaded[candidate.choices] = Loaded(revision.name, record, revision)
+        self.loaded[candidate.choices] = Contender(revision.name, record, revision)
         try:
             probing.probe(self.context, self.bench.clients["grpc"], record, model=revision.name)
         except TritonpmError:
@@ -121,7 +122,7 @@ class Arena:
     def _unload(self, choices: Choices) -> None:
         """Members that somebody else has stay."""
         gone, client = self.loaded.pop(choices), self.bench.clients["grpc"]
-        needed = {model.name for each in self.loaded.values() for model in each.revision.models}
+        needed = {model.name for contender in self.loaded.values() for model in contender.revision.models}
         client.unload_and_wait(gone.name)
         for model in gone.revision.models[:-1]:
             if model.name not in needed:
@@ -130,8 +131,8 @@ class Arena:
     def _require_memory(self, record: Record) -> None:
         """What runs on the CPU needs this machine's memory. Raises ServerError."""
         package, weights = record.package, sum(file.size for file in record.package.files)
-        own = [record.settings.for_stage(stage.name) for stage in package.stages]
-        count = max((instances(each, target(), package) for each in own if not each.on_gpu), default=0)
+        target, settings = self.context.target, [record.settings.for_stage(stage.name) for stage in package.stages]
+        count = max((instances(own, target, package) for own in settings if not own.on_gpu), default=0)
         wanted, free = need(weights, count), psutil.virtual_memory().available
         if count and wanted.bytes > free:
             raise ServerError(f"it may need {wanted.bytes // _MIB} MiB ({wanted.how}), and {free // _MIB} MiB are free")
@@ -152,11 +153,11 @@ class Arena:
             raise ServerError("the server that was measured on has ended", do="tune again: it goes on from here")
 
 
-def _shared(found: Measurement, work: float, record: Record) -> dict[str, float]:
+def _shared(measurement: Measurement, work: float, record: Record) -> dict[str, float]:
     """The CPU-seconds of an inference, divided among the stages as their compute times are."""
     if not record.package.cascade:
         return {record.package.stages[0].name: work}
-    computes = [each.compute_input + each.compute + each.compute_output for each in found.stages]
+    computes = [stage.compute_input + stage.compute + stage.compute_output for stage in measurement.stages]
     whole = sum(computes) or 1.0
-    names = [each.model.rpartition(".")[0] for each in found.stages]
+    names = [stage.model.rpartition(".")[0] for stage in measurement.stages]
     return {name: work * compute / whole for name, compute in zip(names, computes, strict=True)}

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 from tritonpm.convert.plan import ACCELERATED, STEPS
 from tritonpm.core.errors import OptimisationError, TritonpmError
 from tritonpm.core.types import Agreement
-from tritonpm.hardware import target
-from tritonpm.operations.memory import require_room_to_build
-from tritonpm.operations.optimize.jobs import default_memory
-from tritonpm.operations.optimize.run_job import Optimiser
-from tritonpm.operations.optimize.stage_inputs import Limits
+from tritonpm.operations.optimize.make import make
+from tritonpm.operations.optimize.state import stages, works_of
+from tritonpm.operations.render import revision_of
 from tritonpm.settings.settings import OPTIMIZERS, Settings
 from tritonpm.tune.space import Candidate, Choice, Layout, Variant, settings_of
 
@@ -28,19 +26,19 @@ PRECISIONS_WORTH_IT = {"cpu": ("FP32", "INT8"), "gpu": ("FP32",), "gpu-optimised
 _VERIFIED = "verified"
 
 
-def offered(precisions: Sequence[str]) -> Iterator[Variant]:
+def offered(precisions: Sequence[str], *, gpu: bool) -> Iterator[Variant]:
     """Every variant that there may be on this machine, of these precisions; () are those that can pay on each device.
 
     FP16 on a CPU is computed in FP32, and so pays in memory only.
     """
-    devices = ("cpu", "gpu", "gpu-optimised") if target().gpus else ("cpu",)
+    devices = ("cpu", "gpu", "gpu-optimised") if gpu else ("cpu",)
     for device in devices:
         wanted = precisions or PRECISIONS_WORTH_IT[device]
         if device != "gpu-optimised" and "FP32" in wanted:
             yield Variant(device, "none", "FP32")
         for optimizer, steps in STEPS.items():
             if OPTIMIZERS[optimizer] == device and optimizer not in ACCELERATED:
-                yield from (Variant(device, optimizer, each) for each in wanted if steps.get(each))
+                yield from (Variant(device, optimizer, precision) for precision in wanted if steps.get(precision))
 
 
 class Variants:
@@ -54,9 +52,10 @@ class Variants:
 
     def of(self, stage: Stage, precisions: Sequence[str]) -> tuple[Variant, ...]:
         """Those that a stage can be made into, and that answer as the original does; why not says `refused`."""
-        found = []
-        own = self.record.settings.for_stage(stage.name).device
-        for variant in (Variant(own, "none", "FP32", adopted=True),) if stage.config else offered(precisions):
+        possible: list[Variant] = []
+        own, gpu = self.record.settings.for_stage(stage.name).device, bool(self.context.target.gpus)
+        as_adopted = (Variant(own, "none", "FP32", adopted=True),)
+        for variant in as_adopted if stage.config else offered(precisions, gpu=gpu):
             settings = self.alone(stage.name, variant)
             try:
                 revision_of(self.context, self.record.package, settings)
@@ -64,29 +63,19 @@ class Variants:
             except TritonpmError as error:
                 self.refused.append(f"{stage.name}, {variant.words}: {error.what}")
                 continue
-            found.append(variant)
-        return tuple(found)
+            possible.append(variant)
+        return tuple(possible)
 
     def prove(self, settings: Settings) -> None:
         """Make what settings ask for and prove it, unless that is done. Raises TritonpmError."""
         context, record = self.context, replace(self.record, settings=settings)
-        optimising = context.optimising
-        asked, _ = optimising.works(record)
+        make(context, record, max(1.0, self.seconds()))
+        asked, proof = works_of(context, record)
         if not asked:
             return
-        if any(
-            w.needs_samples and not (settings.calibration or w.stage.samples or record.package.samples) for w in asked
-        ):
-            raise OptimisationError("INT8 is calibrated on samples, and the package has none")
-        if len(optimising.made(record)) < len(asked):
-            require_room_to_build(context, record)
-            limits = Limits(max(1.0, self.seconds()), default_memory())
-            with context.workspace.scratch("tune") as folder:
-                Optimiser(context, record, folder, limits).run()
-        _, proof = optimising.works(record)
         if proof and proof.back:
             raise OptimisationError(f"{', '.join(proof.back)} went back to FP32, since {proof.reason}")
-        for view in optimising.stages(record):
+        for view in stages(context, record):
             if view.state != _VERIFIED:
                 raise OptimisationError(f"its answers are {view.state} ({view.reason})")
         accuracy = self.accuracy(settings)
@@ -98,7 +87,8 @@ class Variants:
         record = replace(self.record, settings=settings)
         _, proof = works_of(self.context, record)
         agreements = [view.agreement for view in stages(self.context, record)]
-        return min((_score(each) for each in (*agreements, *((proof.agreement,) if proof else ()))), default=1.0)
+        whole = (proof.agreement,) if proof else ()
+        return min((_score(agreement) for agreement in (*agreements, *whole)), default=1.0)
 
     def alone(self, stage: str, variant: Variant) -> Settings:
         """The settings as they are, but for this variant in one stage."""
