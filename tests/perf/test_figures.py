@@ -19,13 +19,13 @@ from tritonpm.perf.figures import cost_per_million, figures
 from tritonpm.perf.measurement import (
     Energy,
     Latency,
-    Workload,
     Machine,
     Measurement,
     Quality,
     Result,
     StageTimes,
     Storage,
+    Workload,
 )
 from tritonpm.perf.report import html
 from tritonpm.perf.store import Results

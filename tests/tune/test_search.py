@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tritonpm.tune import search as searching
 from tritonpm.tune.cost import GAIN, CostModel
-from tritonpm.tune.journal import JournalEntry, Journal
+from tritonpm.tune.journal import Journal, JournalEntry
 from tritonpm.tune.pareto import front
 from tritonpm.tune.reading import Goal, Reading, mean
 from tritonpm.tune.search import Refused, Search

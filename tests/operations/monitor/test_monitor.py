@@ -13,18 +13,23 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
 
 from tests.support.load import under_load
 from tests.support.models import scaled
 from tests.support.packages import cascade, single
 from tests.support.waiting import until
+from tests.support.workspaces import opened
 from tritonpm.core.errors import UsageError
 from tritonpm.hardware.load import MachineUse, machine_use
 from tritonpm.hardware.nvml import GpuProcess, Gpus, GpuSample, Mig
+from tritonpm.operations.context import Context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.load import load
 from tritonpm.operations.monitor.snapshot import Look, PackageLoad, ServerLoad, Snapshot, compose, grouped, on_gpus
 from tritonpm.operations.monitor.watch import Monitor, Ring
+from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.server import own_server
 from tritonpm.triton.processes import ProcessUse
 from tritonpm.triton.statistics import Counters
 
@@ -33,19 +38,19 @@ MACHINE = MachineUse(2, 10.0, 20.0, 1, 2)
 
 
 @pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     root = tmp_path_factory.mktemp("a workspace")
     init(root)
-    found = Serving(Manager.open(root))
-    found.serve(None, detach=True, timeout=60, standard_ports=False)
+    context = opened(root)
+    serve(context, None, detach=True, timeout=60, standard_ports=False)
     try:
-        found.manager.import_package(single(root / "in", scaled(2.0)))
-        found.manager.import_package(cascade(root / "c", scaled(2.0, result="m"), scaled(3.0, source="m")))
-        found.load("p")
-        found.load("c")
-        yield found
+        import_package(context, single(root / "in", scaled(2.0)))
+        import_package(context, cascade(root / "c", scaled(2.0, result="m"), scaled(3.0, source="m")))
+        load(context, "p")
+        load(context, "c")
+        yield context
     finally:
-        found.stop(15)
+        stop(context, 15)
 
 
 def package(snapshot: Snapshot, name: str) -> PackageLoad:
@@ -66,15 +71,16 @@ def sampled_until(monitor: Monitor, true: Callable[[Snapshot], object]) -> Snaps
 
 
 @pytest.mark.server
-def test_a_load_is_seen_where_it_is(serving: Serving) -> None:
-    with Monitor(serving) as monitor:
+def test_a_load_is_seen_where_it_is(context: Context) -> None:
+    with Monitor(context.workspace) as monitor:
         first = monitor.sample()
         assert (first.number, first.seconds, package(first, "p").rates.requests_per_second) == (1, None, None)
-        with under_load(serving, "c", clients=2):
+        with under_load(context, "c", clients=2):
             taken = sampled_until(monitor, lambda s: package(s, "c").rates.requests_per_second)
-        assert serving.server is not None
+        server = own_server(context)
+        assert server is not None
         assert (taken.server.state, taken.server.source, taken.server.percentiles) == ("live", "metrics", True)
-        assert (taken.server.pid, taken.server.address) == (serving.server.pid, serving.server.http)
+        assert (taken.server.pid, taken.server.address) == (server.pid, server.http)
         loaded, idle = package(taken, "c"), package(taken, "p")
         assert idle.rates.requests_per_second == 0
         assert loaded.rates.p50_us and loaded.rates.p99_us and loaded.rates.average_us and loaded.rates.compute_us
@@ -88,25 +94,26 @@ def test_a_load_is_seen_where_it_is(serving: Serving) -> None:
 
 
 @pytest.mark.server
-def test_another_server_is_asked_for_its_statistics(serving: Serving) -> None:
-    assert serving.server is not None
-    elsewhere = Serving(Manager.open(serving.manager.workspace.root, server=f"grpc://{serving.server.grpc}"))
-    with Monitor(elsewhere) as monitor, under_load(serving, "p", clients=1):
+def test_another_server_is_asked_for_its_statistics(context: Context) -> None:
+    own, workspace = own_server(context), context.workspace
+    assert own is not None
+    elsewhere = f"grpc://{own.grpc}"
+    with Monitor(workspace, elsewhere) as monitor, under_load(context, "p", clients=1):
         taken = sampled_until(monitor, lambda s: package(s, "p").rates.requests_per_second)
         assert (taken.server.source, taken.server.percentiles, taken.server.usage) == ("statistics", False, None)
         found = package(taken, "p")
         assert found.rates.average_us and (found.rates.p50_us, found.rates.p99_us, found.usage) == (None, None, None)
-    with Monitor(elsewhere, serving.server.metrics) as monitor:
+    with Monitor(workspace, elsewhere, own.metrics) as monitor:
         assert package(monitor.sample(), "p").rates.p99_us is not None
     with pytest.raises(UsageError, match="no metrics endpoint"):
-        Monitor(elsewhere, "nowhere")
+        Monitor(workspace, elsewhere, "nowhere")
     with pytest.raises(UsageError, match="only of a server that --server names"):
-        Monitor(serving, serving.server.metrics)
+        Monitor(workspace, None, own.metrics)
 
 
 @pytest.mark.server
-def test_a_ring_keeps_the_last_snapshots_and_stops(serving: Serving) -> None:
-    ring = Ring(Monitor(serving), interval=0.05, minutes=0.25 / 60)  # five
+def test_a_ring_keeps_the_last_snapshots_and_stops(context: Context) -> None:
+    ring = Ring(Monitor(context.workspace), interval=0.05, minutes=0.25 / 60)  # five
     with pytest.raises(RuntimeError, match="not started"):
         ring.snapshots()
     with ring:
@@ -122,16 +129,16 @@ def test_a_ring_keeps_the_last_snapshots_and_stops(serving: Serving) -> None:
 @pytest.mark.server
 def test_a_server_that_stops_and_comes_again(tmp_path: Path) -> None:
     init(tmp_path / "w")
-    serving = Serving(Manager.open(tmp_path / "w"))
-    serving.manager.import_package(single(tmp_path / "in", scaled(2.0)))
-    with Monitor(serving) as monitor:
+    context = opened(tmp_path / "w")
+    import_package(context, single(tmp_path / "in", scaled(2.0)))
+    with Monitor(context.workspace) as monitor:
         stopped = monitor.sample()
         assert (stopped.server.state, stopped.packages) == ("stopped", ())
         assert stopped.server.reason == "no server runs for this workspace"
         try:
-            server = serving.serve(None, detach=True, timeout=60, standard_ports=False)
+            server = serve(context, None, detach=True, timeout=60, standard_ports=False)
             assert sampled_until(monitor, lambda s: s.server.state == "live").packages == ()
-            serving.load("p")
+            load(context, "p")
             assert package(monitor.sample(), "p").rates.requests_per_second is not None
             stub = next(p for p in psutil.Process(server.pid).children(recursive=True))
             stub.kill()
@@ -145,7 +152,7 @@ def test_a_server_that_stops_and_comes_again(tmp_path: Path) -> None:
             again = monitor.sample()
             assert (again.server.state, package(again, "p").rates.requests_per_second) == ("live", None)
         finally:
-            serving.stop(15)
+            stop(context, 15)
         assert monitor.sample().server.state == "stopped"
 
 

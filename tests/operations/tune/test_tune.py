@@ -15,18 +15,23 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
 
 from tests.support.fake_nvml import build, variables
 from tests.support.load import under_load
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import cascade, single
+from tests.support.workspaces import opened
 from tritonpm.cli.main import main
 from tritonpm.core.errors import BusyError, NotFoundError, ServerError, UsageError
 from tritonpm.core.tensors import save_npz
-from tritonpm.operations.switch import Switching
-from tritonpm.operations.tune.tune import Tuning, Wish
+from tritonpm.operations.context import Context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.load import load
+from tritonpm.operations.rollback import rollback
+from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.server import connect
+from tritonpm.operations.tune.tune import Wish, _used, apply_tuned, tune
 from tritonpm.operations.tune.variants import Variants
 from tritonpm.perf import tool
 from tritonpm.triton.embedded import region_prefix
@@ -39,20 +44,20 @@ BUDGET = 120.0  # seconds; what ends a search here is that it tries the first on
 
 
 @pytest.fixture(scope="module")
-def tuning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tuning]:
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     root = tmp_path_factory.mktemp("a workspace")
     try:
         tool.find()
     except NotFoundError:
         tool.install()
     init(root / "w")
-    serving = Serving(Manager.open(root / "w"))
-    serving.serve(None, detach=True, timeout=60, standard_ports=False)
+    context = opened(root / "w")
+    serve(context, None, detach=True, timeout=60, standard_ports=False)
     with ExitStack() as around:
-        around.callback(serving.stop, 15)
-        serving.manager.import_package(single(root / "p", scaled(2.0)))
-        serving.load("p")
-        yield Tuning(Switching(serving))
+        around.callback(stop, context, 15)
+        import_package(context, single(root / "p", scaled(2.0)))
+        load(context, "p")
+        yield context
 
 
 @pytest.fixture(autouse=True)
@@ -63,85 +68,85 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "_NEAR", 0.0)
 
 
-def state(tuning: Tuning) -> object:
+def state(context: Context) -> object:
     """All that must be as it was."""
-    manager, record = tuning.manager, tuning.manager.catalogue.get("p")
-    with tuning.switching.serving.client() as client:
-        index = sorted((each.name, each.version, each.state) for each in client.index())
+    record = context.catalogue.get("p")
+    with connect(context) as client:
+        index = sorted((model.name, model.version, model.state) for model in client.index())
         config = client.config("p")
-    files = sorted(str(path) for path in manager.workspace.repository.rglob("*"))
-    left = list(manager.workspace.staging.iterdir())
-    return record, index, config, files, left, manager.catalogue.leases.users()
+    files = sorted(str(path) for path in context.workspace.repository.rglob("*"))
+    left = list(context.workspace.staging.iterdir())
+    return record, index, config, files, left, context.catalogue.leases.users()
 
 
-def found(tuning: Tuning, name: str = "p", **wish: object) -> Tuned:
-    return tuning.tune(name, Wish(**{"precisions": ("FP32",), **wish}), budget=BUDGET)  # type: ignore[arg-type]
+def found(context: Context, name: str = "p", **wish: object) -> Tuned:
+    return tune(context, name, Wish(**{"precisions": ("FP32",), **wish}), budget=BUDGET)  # type: ignore[arg-type]
 
 
-def test_it_finds_settings_and_leaves_everything_as_it_was(tuning: Tuning) -> None:
-    before, children = state(tuning), set(psutil.Process().children(recursive=True))
+def test_it_finds_settings_and_leaves_everything_as_it_was(context: Context) -> None:
+    before, children = state(context), set(psutil.Process().children(recursive=True))
     tried: list[str] = []
-    tuned = tuning.tune("p", Wish(precisions=("FP32",)), budget=BUDGET, tell=lambda c, _: tried.append(c.words))
-    assert state(tuning) == before
+    tuned = tune(context, "p", Wish(precisions=("FP32",)), budget=BUDGET, tell=lambda c, _: tried.append(c.words))
+    assert state(context) == before
     assert set(psutil.Process().children(recursive=True)) <= children
     assert {"the settings as they are", "openvino FP32, 1 instance × 2 streams × 1 thread"} & set(tried)
     assert tuned.now is not None
     assert tuned.best.throughput > 0
     assert any(row.pareto for row in tuned.rows)
     assert all(row.accuracy == pytest.approx(1.0) for row in tuned.rows)
-    again = found(tuning)  # what is known is not measured again
+    again = found(context)  # what is known is not measured again
     assert (again.measurements, again.known, again.ended) == (tuned.measurements, tuned.measurements, tuned.ended)
     assert again.rows == tuned.rows
 
 
-def test_it_is_applied_under_load_and_no_request_fails(tuning: Tuning) -> None:
-    tuned = found(tuning)
+def test_it_is_applied_under_load_and_no_request_fails(context: Context) -> None:
+    tuned = found(context)
     other = replace(tuned, settings=replace(tuned.settings, mode="performance", instances=2))
-    with under_load(tuning.switching.serving, "p") as seen:
-        loaded = tuning.apply(other)
+    with under_load(context, "p") as seen:
+        loaded = apply_tuned(context, other)
     assert loaded is not None
     assert seen.failures == []
     assert set(seen.answers) == {2.0}
-    assert tuning.manager.catalogue.get("p").settings == other.settings
-    tuning.switching.roll_back("p", 1)
+    assert context.catalogue.get("p").settings == other.settings
+    rollback(context, "p", 1)
 
 
-def test_answers_that_are_not_right_enough_are_left_out(tuning: Tuning, tmp_path: Path) -> None:
+def test_answers_that_are_not_right_enough_are_left_out(context: Context, tmp_path: Path) -> None:
     folder = single(tmp_path / "q", multiplied(), name="q")
     save_npz(folder / "i.npz", {"x": np.random.default_rng(0).random((8, WIDTH), dtype=np.float32)})
-    tuning.manager.import_package(folder)
-    record = tuning.manager.catalogue.get("q")
-    variants = Variants(tuning.manager, record, lambda: BUDGET)
+    import_package(context, folder)
+    record = context.catalogue.get("q")
+    variants = Variants(context, record, lambda: BUDGET)
     made = variants.of(record.package.stages[0], ("INT8",))
     assert [each.words for each in made] == ["openvino INT8", "onnx INT8"]
     assert all(variants.accuracy(variants.alone("s", each)) < 1 for each in made)
-    bound = found(tuning, "q", precisions=("FP32", "INT8"), min_accuracy=1.0)
+    bound = found(context, "q", precisions=("FP32", "INT8"), min_accuracy=1.0)
     assert not any("INT8" in row.words for row in bound.rows)
     assert len([sentence for sentence in bound.refused if "INT8" in sentence and "100.00% are asked" in sentence]) == 2
 
 
-def test_the_stages_of_a_cascade_are_tuned_each(tuning: Tuning, tmp_path: Path) -> None:
-    tuning.manager.import_package(cascade(tmp_path / "c", scaled(2.0, result="m"), scaled(3.0, source="m")))
-    tuned = found(tuning, "c", objective="latency")
+def test_the_stages_of_a_cascade_are_tuned_each(context: Context, tmp_path: Path) -> None:
+    import_package(context, cascade(tmp_path / "c", scaled(2.0, result="m"), scaled(3.0, source="m")))
+    tuned = found(context, "c", objective="latency")
     assert any("second: openvino" in row.words and "first: " in row.words for row in tuned.rows)
     assert all(row.in_flight == 1 for row in tuned.rows)
     assert tuned.refused == ()
 
 
-def test_what_makes_no_sense_is_refused(tuning: Tuning, tmp_path: Path) -> None:
+def test_what_makes_no_sense_is_refused(context: Context, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no package 'nothing'"):
-        found(tuning, "nothing")
+        found(context, "nothing")
     with pytest.raises(UsageError, match="no objective 'beauty'"):
-        found(tuning, objective="beauty")
-    with tuning._used("p", 1.0), pytest.raises(BusyError, match="p is being tuned"):
-        found(tuning)
+        found(context, objective="beauty")
+    with _used(context, "p", 1.0), pytest.raises(BusyError, match="p is being tuned"):
+        found(context)
     with pytest.raises(ServerError, match="nothing could be measured: the time is over"):
-        tuning.tune("p", Wish(batch=2, precisions=("FP32",)), budget=0.001)
-    assert tuning.manager.catalogue.leases.users() == {}
+        tune(context, "p", Wish(batch=2, precisions=("FP32",)), budget=0.001)
+    assert context.catalogue.leases.users() == {}
 
 
-def test_an_interrupt_leaves_nothing_and_the_next_run_goes_on(tuning: Tuning) -> None:
-    before, workspace = state(tuning), tuning.manager.workspace
+def test_an_interrupt_leaves_nothing_and_the_next_run_goes_on(context: Context) -> None:
+    before, workspace = state(context), context.workspace
     told = ("tune", "p", "--objective", "cost", "--precisions", "fp32", "--budget", "30s", "-w", str(workspace.root))
     process = subprocess.Popen(
         [sys.executable, "-m", main.__module__, *told], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -156,7 +161,7 @@ def test_an_interrupt_leaves_nothing_and_the_next_run_goes_on(tuning: Tuning) ->
     known = measured(workspace.state, earlier)
     assert known > 0
     assert [child.name() for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
-    assert state(tuning) == before
+    assert state(context) == before
     ended = subprocess.run(
         [sys.executable, "-m", main.__module__, *told, "-o", "json"],
         capture_output=True, text=True, timeout=120, check=False,
@@ -172,23 +177,21 @@ def test_an_interrupt_leaves_nothing_and_the_next_run_goes_on(tuning: Tuning) ->
 ON_A_FULL_GPU = """
 import sys
 from pathlib import Path
-from tritonpm.operations.manager import Manager
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.switch import Switching
+from tritonpm.operations.context import open_context
+from tritonpm.operations.set import change
+from tritonpm.operations.tune.tune import Wish, tune
 from tritonpm.tune import search
-from tritonpm.operations.tune.tune import Tuning, Wish
-from tritonpm.operations.tune.variants import Variants
 search.RUNGS, search.PATIENCE, search._NEAR = (0.2,), 0, 0.0
-manager = Manager.open(Path(sys.argv[1]))
-manager.change("g", {"workspace_mb": 1 << 20})
-tuned = Tuning(Switching(Serving(manager))).tune("g", Wish(precisions=("FP32",)), budget=120.0)
+with open_context(Path(sys.argv[1])) as context:
+    change(context, "g", {"workspace_mb": 1 << 20})
+    tuned = tune(context, "g", Wish(precisions=("FP32",)), budget=120.0)
 print(*(row.words for row in tuned.rows), "REFUSED", *tuned.refused, sep="\\n")
 """
 
 
-def test_what_does_not_fit_on_the_gpu_is_left_out(tuning: Tuning, tmp_path: Path) -> None:
-    tuning.manager.import_package(single(tmp_path / "g", scaled(4.0), name="g"))
-    command = [sys.executable, "-c", ON_A_FULL_GPU, str(tuning.manager.workspace.root)]
+def test_what_does_not_fit_on_the_gpu_is_left_out(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "g", scaled(4.0), name="g"))
+    command = [sys.executable, "-c", ON_A_FULL_GPU, str(context.workspace.root)]
     environment = variables(build(tmp_path / "nvml"), gpus=1)
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False)
     assert ended.returncode == 0, ended.stderr
