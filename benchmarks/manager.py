@@ -92,14 +92,16 @@ def write_model(path: Path, seed: int, batch: int | str = 2, rows: int = 3, colu
 
 def worker(step: str, root: Path, first: int, last: int) -> None:
     """Import or render the packages from `first` to before `last`, in this process."""
-    from tritonpm.operations.manager import Manager
+    from tritonpm.operations.context import open_context
+    from tritonpm.operations.import_package import import_package
+    from tritonpm.operations.render import render
 
-    manager = Manager.open(root / "workspace")
-    for number in range(first, last):
-        if step == "import":
-            manager.import_package(root / "sources" / f"{_name(number)}.onnx")
-        else:
-            manager.render(_name(number), root / "rendered")
+    with open_context(root / "workspace") as context:
+        for number in range(first, last):
+            if step == "import":
+                import_package(context, root / "sources" / f"{_name(number)}.onnx")
+            else:
+                render(context, _name(number), root / "rendered")
 
 
 def _name(number: int) -> str:
@@ -178,18 +180,21 @@ def starts(root: Path, repeat: int) -> Iterator[Ratio]:
 
 def big_import(root: Path, repeat: int) -> Ratio:
     """Import of a model whose batch axis was proved before, against copying and hashing it to the disk."""
-    from tritonpm.operations.manager import Manager, init
+    from tritonpm.operations.context import open_context
+    from tritonpm.operations.import_package import import_package
+    from tritonpm.operations.init import init
+    from tritonpm.operations.remove import remove
 
     source = root / "big.onnx"
     write_model(source, 0, "batch", 1024, BIG // 4 // 1024)
-    manager = Manager.open(init(root / "workspace")[0])
-    manager.import_package(source)  # proves the batch axis, once for this content
-    costs, bases = [], []
-    for _ in range(repeat):
-        bases.append(_here(lambda: _copied_and_hashed(source, root / "copy.onnx")))
-        manager.remove("big")
-        os.sync()  # what was deleted is not written on the account of what follows
-        costs.append(_here(lambda: manager.import_package(source)))
+    with open_context(init(root / "workspace")[0]) as context:
+        import_package(context, source)  # proves the batch axis, once for this content
+        costs, bases = [], []
+        for _ in range(repeat):
+            bases.append(_here(lambda: _copied_and_hashed(source, root / "copy.onnx")))
+            remove(context, "big")
+            os.sync()  # what was deleted is not written on the account of what follows
+            costs.append(_here(lambda: import_package(context, source)))
     return Ratio("import of a known model of 100 MB against copying and hashing it", tuple(costs), tuple(bases),
                  IMPORT_RATIO)  # fmt: skip
 

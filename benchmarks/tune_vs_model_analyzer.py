@@ -36,15 +36,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.serving import machine, resnet50
 from tritonpm.core.tensors import save_npz
-from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.context import Context, open_context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
 from tritonpm.operations.perf.bench import PrivateBench, private
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.switch import Switching
-from tritonpm.operations.tune.tune import Tuning, Wish
+from tritonpm.operations.sample_inputs import measuring_inputs
+from tritonpm.operations.tune.tune import Wish, tune
 from tritonpm.perf import tool
 from tritonpm.perf.compare import Ratio, comparison, in_alternation
 from tritonpm.perf.inputs import Inputs
-from tritonpm.perf.measurement import Workload, Measurement
+from tritonpm.perf.measurement import Measurement, Workload
 from tritonpm.perf.run import measure
 from tritonpm.triton import embedded
 from tritonpm.triton.installation import environment, prepare_backends
@@ -220,10 +221,10 @@ def measurements(checkpoint: dict[str, Any]) -> Iterator[tuple[str, float, float
 # Ours
 
 
-def tuned(tuning: Tuning, who: str, wish: Wish) -> tuple[Found, Tuned]:
+def tuned(context: Context, who: str, wish: Wish) -> tuple[Found, Tuned]:
     """Our search, with the conversions that it needs."""
     began = time.monotonic()
-    found = tuning.tune(NAME, wish, budget=BUDGET, tell=lambda candidate, best: say(candidate.words))
+    found = tune(context, NAME, wish, budget=BUDGET, tell=lambda candidate, best: say(candidate.words))
     rows = tuple((row.throughput, row.p99, row.in_flight) for row in found.rows)
     best = f"{found.best.words}, {found.best.in_flight} in flight"
     return Found(who, time.monotonic() - began, rows, found.measurements, best), found
@@ -242,13 +243,12 @@ def package(folder: Path) -> None:
 
 
 @contextmanager
-def workspace(root: Path, source: Path) -> Iterator[Tuning]:
+def workspace(root: Path, source: Path) -> Iterator[Context]:
     """A fresh workspace with the package."""
     init(root)
-    manager = Manager.open(root)
-    manager.import_package(source)
-    yield Tuning(Switching(Serving(manager)))
-    manager.catalogue.close()
+    with open_context(root) as context:
+        import_package(context, source)
+        yield context
 
 
 # The best of each, side by side
@@ -260,19 +260,19 @@ def most(rows: Rows, limit: float | None = None) -> tuple[str, int]:
     return variant, in_flight
 
 
-def duel(tuning: Tuning, variants: Path, theirs: tuple[str, int], rival: Tuned, pairs: int) -> Ratio:
+def duel(context: Context, variants: Path, theirs: tuple[str, int], rival: Tuned, pairs: int) -> Ratio:
     """What a search of ours found against what Model Analyzer found, in alternation on one server."""
-    manager, (variant, in_flight) = tuning.manager, theirs
+    variant, in_flight = theirs
     folder = variants / variant
-    record = replace(manager.catalogue.get(NAME), settings=rival.settings)
-    with private(manager) as bench:
+    record = replace(context.catalogue.get(NAME), settings=rival.settings)
+    with private(context) as bench:
         ours = f"{NAME}-ours"
         bench.put(record, ours)
         shutil.copytree(folder, bench.folder / "models" / "theirs")
         text = (bench.folder / "models/theirs/config.pbtxt").read_text()
         (bench.folder / "models/theirs/config.pbtxt").write_text(text.replace(f'name: "{NAME}"', 'name: "theirs"', 1))
         bench.clients["grpc"].load_and_wait("theirs")
-        sent = bench.inputs(record, bench.clients["grpc"], ours)
+        sent = measuring_inputs(context, record, bench.clients["grpc"], ours)
         first, second = (
             Workload(concurrency=in_flight, seconds=1.5),
             Workload(concurrency=rival.best.in_flight, seconds=1.5),

@@ -24,7 +24,7 @@ from tritonpm.cli.main import main
 from tritonpm.core.errors import BusyError, NotFoundError, ServerError, UsageError
 from tritonpm.core.tensors import Array, save_npz
 from tritonpm.operations.context import Context
-from tritonpm.operations.doctor import checks
+from tritonpm.operations.doctor import doctor
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
@@ -262,7 +262,7 @@ def test_one_that_is_missing_or_broken_is_told(monkeypatch: pytest.MonkeyPatch, 
     broken = tmp_path / "perf_analyzer"
     broken.write_text("#!/bin/sh\necho 'libb64.so.0d: cannot open' >&2\nexit 127\n")
     broken.chmod(0o755)
-    check = next(each for each in checks() if each.name == "perf_analyzer")
+    check = next(check for check in doctor() if check.name == "perf_analyzer")
     assert not check.ok
     assert not check.needed
     assert re.search(r"does not run \(libb64.so.0d: cannot open\).*tritonpm perf install", check.remedy)
