@@ -2,7 +2,7 @@
 
 1, 2, 4, … instances are served side by side by a Triton that nobody else uses, and get the same load in turn, window by
 window: what else the machine does meets both alike, so that the ratio of their throughputs counts. Only what was
-measured is told; who asked makes the one change.
+measured is said; who asked makes the one change.
 """
 
 from __future__ import annotations

@@ -57,9 +57,9 @@ class GateVerdict:
 
 # What is compared of a measurement.
 _MEASURES: tuple[tuple[str, Callable[[Measurement], float]], ...] = (
-    ("throughput", lambda each: each.throughput),
-    ("latency p50", lambda each: each.latency.p50),
-    ("latency p99", lambda each: each.latency.p99),
+    ("throughput", lambda measurement: measurement.throughput),
+    ("latency p50", lambda measurement: measurement.latency.p50),
+    ("latency p99", lambda measurement: measurement.latency.p99),
 )
 
 
@@ -70,15 +70,15 @@ def in_alternation(
 
     `tell` gets how many pairs of how many are done.
     """
-    found = []
+    measured = []
     for number in range(pairs):
         if number % 2:
             second, first = b(), a()
         else:
             first, second = a(), b()
-        found.append((first, second))
-        tell(len(found), pairs)
-    return found
+        measured.append((first, second))
+        tell(len(measured), pairs)
+    return measured
 
 
 def comparison(a: str, b: str, load: Workload, pairs: Sequence[tuple[Measurement, Measurement]]) -> Comparison:
@@ -89,21 +89,22 @@ def comparison(a: str, b: str, load: Workload, pairs: Sequence[tuple[Measurement
     return Comparison(a, b, load, len(pairs), ratios)
 
 
-def judged(found: Comparison, most: float) -> GateVerdict:
+def judged(comparison: Comparison, most: float) -> GateVerdict:
     """A regression beyond `most` (0.05 is 5 %) fails, one within it passes, an interval around it decides nothing."""
-    ratio, least = found.throughput, 1 - most
-    said = f"{found.b} has {ratio.ratio:.1%} of the throughput of {found.a} ({ratio.low:.1%} to {ratio.high:.1%})"
+    ratio, least = comparison.throughput, 1 - most
+    sure = f"({ratio.low:.1%} to {ratio.high:.1%})"
+    sentence = f"{comparison.b} has {ratio.ratio:.1%} of the throughput of {comparison.a} {sure}"
     if ratio.high < least:
-        return GateVerdict("failed", f"{said}, a regression of more than {most:.1%}", found)
+        return GateVerdict("failed", f"{sentence}, a regression of more than {most:.1%}", comparison)
     if ratio.low >= least:
-        return GateVerdict("passed", f"{said}, no regression of more than {most:.1%}", found)
-    return GateVerdict("undecided", f"{said}: the noise is larger than what is asked about", found)
+        return GateVerdict("passed", f"{sentence}, no regression of more than {most:.1%}", comparison)
+    return GateVerdict("undecided", f"{sentence}: the noise is larger than what is asked about", comparison)
 
 
 def percentage(text: str) -> float:
     """`5%` and `0.05` are 0.05. Raises UsageError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text.strip())
-    value = float(found[1]) / (100 if found[2] else 1) if found else 1.0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text.strip())
+    value = float(match[1]) / (100 if match[2] else 1) if match else 1.0
     if value >= 1:
         raise UsageError(f"{text!r} is no share below 100 %", do="write 5% or 0.05")
     return value

@@ -31,7 +31,7 @@ def stage(model: str, before: Statistics, after: Statistics) -> StageTimes:
     requests = after.requests - before.requests
     executions = max(1, after.executions - before.executions)
 
-    def each(part: str) -> float:
+    def micros(part: str) -> float:
         spent: int = getattr(after, part).ns - getattr(before, part).ns
         return spent / max(1, requests) / 1000
 
@@ -39,9 +39,9 @@ def stage(model: str, before: Statistics, after: Statistics) -> StageTimes:
         model,
         requests,
         (after.inferences - before.inferences) / executions,
-        each("queue"),
-        each("compute_input"),
-        each("compute_infer"),
-        each("compute_output"),
+        micros("queue"),
+        micros("compute_input"),
+        micros("compute_infer"),
+        micros("compute_output"),
         after.cache_hit.count - before.cache_hit.count,
     )

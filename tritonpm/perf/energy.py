@@ -46,7 +46,7 @@ def spent(before: EnergyReading, after: EnergyReading, inferences: int) -> Energ
 
 
 def _processors(powercap: Path) -> EnergyReading:
-    found = {}
+    joules = {}
     try:
         for zone in sorted(powercap.glob("intel-rapl:*")):
             name = (zone / "name").read_text().strip()
@@ -54,10 +54,10 @@ def _processors(powercap: Path) -> EnergyReading:
                 continue
             if name != _WHOLE_MACHINE:
                 used, most = ((zone / file).read_text() for file in ("energy_uj", "max_energy_range_uj"))
-                found[f"RAPL {zone.name} {name}"] = (int(used) / 1e6, int(most) / 1e6)
+                joules[f"RAPL {zone.name} {name}"] = (int(used) / 1e6, int(most) / 1e6)
     except OSError as error:
         return EnergyReading({}, f"RAPL cannot be read ({error.strerror}: {error.filename})")
-    return EnergyReading(found, "" if found else "this machine shows no RAPL counters")
+    return EnergyReading(joules, "" if joules else "this machine shows no RAPL counters")
 
 
 def _gpus(indexes: Collection[int]) -> EnergyReading:

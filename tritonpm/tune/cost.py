@@ -87,11 +87,11 @@ class CostModel:
 
     def _works(self, candidate: Candidate) -> list[tuple[Choice, float]]:
         """Each choice with the least CPU-seconds that an inference may take in it; [] where one is not known."""
-        found = []
+        known = []
         for stage, choice in candidate.choices:
             key = (stage, choice.variant.words)
             if key not in self.work:
                 return []
             batching = _BATCHING if choice.batch > self.batches[key] else 1.0
-            found.append((choice, self.work[key] * _SLACK * batching))
-        return found
+            known.append((choice, self.work[key] * _SLACK * batching))
+        return known

@@ -78,14 +78,14 @@ class Journal:
 
 def _whole(content: bytes) -> tuple[list[JournalEntry], int]:
     """The entries up to the first line that a kill has cut, and how many bytes they are."""
-    found: list[JournalEntry] = []
+    entries: list[JournalEntry] = []
     whole = 0
     for line in content.splitlines(keepends=True):
         if not line.endswith(b"\n"):
             break
         try:
-            found.append(msgspec.json.decode(line, type=JournalEntry))
+            entries.append(msgspec.json.decode(line, type=JournalEntry))
         except msgspec.MsgspecError:
             break
         whole += len(line)
-    return found, whole
+    return entries, whole

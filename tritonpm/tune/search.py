@@ -101,7 +101,7 @@ class Search:
         """Try these first, then what is proposed, until more cannot pay or the budget is spent; why it ended."""
         self.ground, ended, fruitless = ground, self.ended, 0
         while not (ended := ended or (OVER if self.over else "")):
-            challengers = [each for each in first if each not in self.known] or self._proposed()
+            challengers = [candidate for candidate in first if candidate not in self.known] or self._proposed()
             fruitless = 0 if challengers and self._compete(challengers) else fruitless + 1
             if not challengers:
                 ended = f"no settings that were not measured can be {GAIN:.0%} better"
@@ -120,15 +120,15 @@ class Search:
 
     def standings(self) -> list[Standing]:
         """Every candidate that was measured."""
-        found: dict[Candidate, list[JournalEntry]] = {}
+        entries_of: dict[Candidate, list[JournalEntry]] = {}
         for entry in self.journal.entries:
             if entry.candidate is not None and entry.reading is not None:
-                found.setdefault(entry.candidate, []).append(entry)
-        return [Standing(each, _longest(entries), len(entries)) for each, entries in found.items()]
+                entries_of.setdefault(entry.candidate, []).append(entry)
+        return [Standing(candidate, _longest(entries), len(entries)) for candidate, entries in entries_of.items()]
 
     def standing(self, candidate: Candidate | None) -> Standing | None:
         """One of them."""
-        return next((each for each in self.standings() if each.candidate == candidate), None)
+        return next((standing for standing in self.standings() if standing.candidate == candidate), None)
 
     # A round
 
@@ -140,45 +140,49 @@ class Search:
     def _compete(self, challengers: Sequence[Candidate]) -> bool:
         """One round; whether the best is another one afterwards, and better by what pays."""
         before = self.best
-        present = [each for each in (*((before,) if before else ()), *challengers) if self._entered(each)]
+        present = [
+            candidate for candidate in (*((before,) if before else ()), *challengers) if self._entered(candidate)
+        ]
         for rung, seconds in enumerate(RUNGS):
             readings = self._measured(present, rung, seconds)
-            ranked = sorted(readings, key=lambda each: self.goal.rank(readings[each]))
-            kept = [each for each in ranked if each in ranked[: -(-len(present) // 2)] or each == before]
-            for each in set(present).difference(kept):
-                self.ground.leave(each)
+            ranked = sorted(readings, key=lambda candidate: self.goal.rank(readings[candidate]))
+            kept = [
+                candidate for candidate in ranked if candidate in ranked[: -(-len(present) // 2)] or candidate == before
+            ]
+            for candidate in set(present).difference(kept):
+                self.ground.leave(candidate)
             present = kept
             if self.over or not present:
                 break
         gained = self._settle(self.round)
         self.round += 1
-        for each in present:
-            if each != self.best:
-                self.ground.leave(each)
+        for candidate in present:
+            if candidate != self.best:
+                self.ground.leave(candidate)
         return gained
 
     def _close(self) -> list[Candidate]:
         """Those that are nearly as good as the best, the best of them first: chance may have decided."""
         most = self.losses[self.best] + _NEAR if self.best else 0.0
-        near = {each: loss for each, loss in self.losses.items() if loss < most and each != self.best}
+        near = {candidate: loss for candidate, loss in self.losses.items() if loss < most and candidate != self.best}
         return sorted(near, key=near.__getitem__)[:_FINALISTS]
 
     def _as_it_is(self) -> list[Candidate]:
         """The settings as they are under the load of the best, unless known: only that tells how much better it is."""
         unknown = [Candidate((), self.best.in_flight)] if self.best else []
-        return [each for each in unknown if each not in self.known]
+        return [candidate for candidate in unknown if candidate not in self.known]
 
     def _side_by_side(self, others: Sequence[Candidate], times: int = 1) -> None:
         """The best and others, measured in turn as long as the last ones of a round, so many times."""
         if self.best is None or not others:
             return
-        present = [each for each in (self.best, *others) if self._entered(each)]
+        present = [candidate for candidate in (self.best, *others) if self._entered(candidate)]
         for time_ in range(times):
             self._measured(present, len(RUNGS) - 1 + time_, RUNGS[-1])
         self._settle(self.round)
         self.round += 1
-        for each in set(present) - {self.best}:
-            self.ground.leave(each)
+        for candidate in set(present) - {self.best}:
+            self.ground.leave(candidate)
 
     def _entered(self, candidate: Candidate) -> bool:
         self.tell(candidate, self._leading())
@@ -193,18 +197,18 @@ class Search:
 
     def _measured(self, present: Sequence[Candidate], rung: int, seconds: float) -> dict[Candidate, Reading]:
         """One after the other; those that fail drop out."""
-        found: dict[Candidate, Reading] = {}
+        readings: dict[Candidate, Reading] = {}
         for candidate in present:
-            if self.over and found:
+            if self.over and readings:
                 break
             self.tell(candidate, self._leading())
             try:
-                found[candidate] = self.ground.measure(candidate, seconds)
+                readings[candidate] = self.ground.measure(candidate, seconds)
             except Refused as refusal:
                 self._add(JournalEntry(candidate, self.round, rung, refused=str(refusal)))
                 continue
-            self._add(JournalEntry(candidate, self.round, rung, found[candidate]))
-        return found
+            self._add(JournalEntry(candidate, self.round, rung, readings[candidate]))
+        return readings
 
     def _settle(self, number: int) -> bool:
         """Take from a round's measurements who is best, and tell the optimiser; whether that is a gain."""
@@ -234,48 +238,50 @@ class Search:
 
     def _rungs(self, number: int) -> dict[Candidate, dict[int, Reading]]:
         """What was measured in a round, by candidate and rung."""
-        found: dict[Candidate, dict[int, Reading]] = {}
+        rungs: dict[Candidate, dict[int, Reading]] = {}
         for entry in self.journal.entries:
             if entry.round == number and entry.candidate is not None and entry.reading is not None:
-                found.setdefault(entry.candidate, {})[entry.rung] = entry.reading
-        return found
+                rungs.setdefault(entry.candidate, {})[entry.rung] = entry.reading
+        return rungs
 
     def _first_of(self, rungs: Mapping[Candidate, Mapping[int, Reading]]) -> Candidate:
         """The best of those that came furthest."""
-        return min(rungs, key=lambda each: (-max(rungs[each]), self.goal.rank(mean(rungs[each].values()))))
+        return min(
+            rungs, key=lambda candidate: (-max(rungs[candidate]), self.goal.rank(mean(rungs[candidate].values())))
+        )
 
     # The optimiser
 
     def _proposed(self) -> list[Candidate]:
         """Candidates that were not tried and may pay, as many as compete in a round: the corners first."""
-        if corners := [each for each, _ in zip(self._corners(), range(CHALLENGERS), strict=False)]:
+        if corners := [other for other, _ in zip(self._corners(), range(CHALLENGERS), strict=False)]:
             return corners
         best = self._at_its_best(self.best)
-        left = [each for each in self.space.all() if self._open(each, best)] if self._countable else None
-        found: list[Candidate] = []
+        left = [other for other in self.space.all() if self._open(other, best)] if self._countable else None
+        proposals: list[Candidate] = []
         for _ in range(_ASKS if left is None or len(left) > CHALLENGERS else 0):
             trial = self.study.ask()
             candidate = self.space.suggested(trial)
-            if candidate in self.known or candidate in found:
+            if candidate in self.known or candidate in proposals:
                 self.study.tell(trial, state=_state("FAIL"))
             elif not self._open(candidate, best):
                 self.study.tell(trial, state=_state("PRUNED"))
             else:
                 self.asked[candidate] = trial
-                found.append(candidate)
-            if len(found) == CHALLENGERS:
+                proposals.append(candidate)
+            if len(proposals) == CHALLENGERS:
                 break
-        others = (each for each in left or () if each not in found)
-        return [*found, *(each for each, _ in zip(others, range(CHALLENGERS - len(found)), strict=False))]
+        others = (other for other in left or () if other not in proposals)
+        return [*proposals, *(other for other, _ in zip(others, range(CHALLENGERS - len(proposals)), strict=False))]
 
     def _corners(self) -> Iterator[Candidate]:
         """The extreme layouts of what is nearly as good as the best that was chosen, where they may pay."""
         best, seen, limited = self._at_its_best(self.best), set[Candidate](), self.goal.max_p99 is not None
-        chosen = {each: loss for each, loss in self.losses.items() if each.choices}
+        chosen = {candidate: loss for candidate, loss in self.losses.items() if candidate.choices}
         least = min(chosen.values(), default=0.0)
-        for each in sorted(chosen, key=chosen.__getitem__):
-            if chosen[each] < least + _NEAR:
-                for corner in self.space.corners(each, shallow=limited):
+        for candidate in sorted(chosen, key=chosen.__getitem__):
+            if chosen[candidate] < least + _NEAR:
+                for corner in self.space.corners(candidate, shallow=limited):
                     if corner not in seen and self._open(corner, best):
                         yield corner
                     seen.add(corner)
@@ -291,8 +297,8 @@ class Search:
 
     def _at_its_best(self, candidate: Candidate | None) -> Reading | None:
         """The best of a candidate's measurements: the cost model, too, reckons with the machine at its best."""
-        found = [each.reading for each in self.journal.entries if each.candidate == candidate and each.reading]
-        return min(found, key=self.goal.rank, default=None)
+        readings = [entry.reading for entry in self.journal.entries if entry.candidate == candidate and entry.reading]
+        return min(readings, key=self.goal.rank, default=None)
 
     def _told(self, candidate: Candidate) -> None:
         """Tell the optimiser what became of a candidate, its own proposal or not."""
@@ -335,9 +341,9 @@ def optimiser() -> Any:
 
 def _longest(entries: Sequence[JournalEntry]) -> Reading:
     """The mean of the longest readings among a candidate's, of the last round that has them."""
-    most = max(each.reading.seconds for each in entries if each.reading)
-    long = [each for each in entries if each.reading and each.reading.seconds == most]
-    return mean(each.reading for each in long if each.reading and each.round == long[-1].round)
+    most = max(entry.reading.seconds for entry in entries if entry.reading)
+    long = [entry for entry in entries if entry.reading and entry.reading.seconds == most]
+    return mean(entry.reading for entry in long if entry.reading and entry.round == long[-1].round)
 
 
 def _state(name: str) -> Any:

@@ -86,7 +86,7 @@ class Choice:
         layout, variant = self.layout, self.variant
         # OpenVINO's threads and streams are a model's, which its instances divide; ONNX Runtime's are each instance's.
         parts = layout.lanes if variant.streamed else 1
-        said: dict[str, object] = {
+        changes: dict[str, object] = {
             "device": variant.device, "optimizer": variant.optimizer, "precision": variant.precision, "backend": None,
             "mode": "performance" if layout.instances > 1 else "shared",
             "instances": layout.instances if layout.instances > 1 else None,
@@ -97,11 +97,11 @@ class Choice:
             "queue_delay_us": self.wait,
         }  # fmt: skip
         if not variant.streamed:
-            said["dynamic_batching"] = self.batch > 1
-            said["max_batch_size"] = max(self.batch, rows, base.max_batch_size)  # never less: clients may send it
+            changes["dynamic_batching"] = self.batch > 1
+            changes["max_batch_size"] = max(self.batch, rows, base.max_batch_size)  # never less: clients may send it
         if variant.device == "cpu":
-            said |= {"gpus": (), "group_per_gpu": False, "cuda_graphs": False}
-        return said
+            changes |= {"gpus": (), "group_per_gpu": False, "cuda_graphs": False}
+        return changes
 
 
 @dataclass(frozen=True)
@@ -149,25 +149,25 @@ class Space:
 
     def params(self, candidate: Candidate) -> dict[str, str | int]:
         """The trial's parameters that stand for a candidate: what `suggested` makes of them is that candidate."""
-        found: dict[str, str | int] = {}
+        params: dict[str, str | int] = {}
         for stage, choice in candidate.choices:
             family = _family(choice.variant)
-            found |= {f"{stage}: variant": choice.variant.words, f"{stage}: {family} batch": choice.batch}
-            found[f"{stage}: {family} layout"] = choice.layout.words
+            params |= {f"{stage}: variant": choice.variant.words, f"{stage}: {family} batch": choice.batch}
+            params[f"{stage}: {family} layout"] = choice.layout.words
             if choice.batch > 1:
-                found[f"{stage}: wait"] = choice.wait
+                params[f"{stage}: wait"] = choice.wait
         depths = [depth for depth in DEPTHS if self.candidate(dict(candidate.choices), depth) == candidate]
-        return {**found, **({"depth": depths[0]} if self.in_flight is None and depths else {})}
+        return {**params, **({"depth": depths[0]} if self.in_flight is None and depths else {})}
 
     def pilots(self, *, alone: bool) -> Iterator[Candidate]:
         """One candidate for each variant, in every stage that has it, on all cores: `alone` one request on all of them.
 
         With several at once each has one thread: that shows the least work that an inference takes.
         """
-        for words in dict.fromkeys(each.words for listed in self.variants.values() for each in listed):
+        for words in dict.fromkeys(variant.words for listed in self.variants.values() for variant in listed):
             choices = {}
             for stage, listed in self.variants.items():
-                variant = next((each for each in listed if each.words == words), listed[0])
+                variant = next((variant for variant in listed if variant.words == words), listed[0])
                 layout = self._extremes(variant)[0 if alone else 1]
                 choices[stage] = Choice(variant, layout, self._batches(stage, variant)[0])
             yield self.candidate(choices, 1 if alone else DEPTHS[-1])
@@ -193,7 +193,7 @@ class Space:
             return tuple(Layout(count, 1, max(1, self.cores // count)) for count in instances)
         threads = _steps(self.cores)
         counts = product(instances, threads if variant.streamed else (1,), threads)
-        return tuple(Layout(*each) for each in counts if prod(each) <= 2 * self.cores)
+        return tuple(Layout(*count) for count in counts if prod(count) <= 2 * self.cores)
 
     def size(self) -> int:
         """How many candidates there are."""
@@ -213,9 +213,9 @@ class Space:
             yield from (self.candidate(dict(choices), depth) for depth in self._depths)
 
     def _suggested(self, trial: Trial, stage: str) -> Choice:
-        variants = {each.words: each for each in self.variants[stage]}
+        variants = {variant.words: variant for variant in self.variants[stage]}
         variant = variants[trial.suggest_categorical(f"{stage}: variant", tuple(variants))]
-        layouts = {each.words: each for each in self.layouts(variant)}
+        layouts = {layout.words: layout for layout in self.layouts(variant)}
         layout = layouts[trial.suggest_categorical(f"{stage}: {_family(variant)} layout", tuple(layouts))]
         batches = self._batches(stage, variant)
         batch = trial.suggest_categorical(f"{stage}: {_family(variant)} batch", batches)
@@ -245,10 +245,10 @@ class Space:
             return self.layouts(variant)[0], self.layouts(variant)[-1]
         lanes, between = min(MOST_INSTANCES, self.cores), 1 << (self.cores.bit_length() - 1) // 2
         threads = max(count for count in _steps(self.cores) if count <= self.cores // between)
-        alone, each, middle = Layout(1, 1, self.cores), Layout(lanes, 1, 1), Layout(between, 1, threads)
+        alone, parallel, middle = Layout(1, 1, self.cores), Layout(lanes, 1, 1), Layout(between, 1, threads)
         if not variant.streamed:
-            return alone, each, middle
-        return alone, Layout(1, self.cores, 1), each, Layout(1, between, threads)
+            return alone, parallel, middle
+        return alone, Layout(1, self.cores, 1), parallel, Layout(1, between, threads)
 
 
 def settings_of(candidate: Candidate, base: Settings, rows: int, *, cascade: bool) -> Settings:

@@ -61,8 +61,8 @@ class Monitor:
     def _look(self) -> Look:
         own = embedded.running(self.workspace.server) if self.named is None else None
         used = processes(own) if own else None
-        server, told = self._asked(own, self.named or (Connection(own.http) if own else None))
-        counters = told.counters if told else None
+        server, answer = self._asked(own, self.named or (Connection(own.http) if own else None))
+        counters = answer.counters if answer else None
         return Look(time.monotonic(), machine_use(), self._nvml.sample(), server, used, counters, self._members())
 
     def _members(self) -> dict[str, tuple[str, ...]]:
@@ -83,10 +83,10 @@ class Monitor:
         if server is None:
             return ServerLoad("stopped", reason="no server runs for this workspace"), None
         try:
-            told = scrape(metrics, timeout=_TIMEOUT) if metrics else self._counted(server)
+            answer = scrape(metrics, timeout=_TIMEOUT) if metrics else self._counted(server)
         except ServerError as error:
             return ServerLoad("silent", server.url, error.what, pid=pid), None
-        return ServerLoad("live", server.url, "", told.source, told.percentiles, pid), told
+        return ServerLoad("live", server.url, "", answer.source, answer.percentiles, pid), answer
 
     def _counted(self, server: Connection) -> ServerCounters:
         with Client.of(replace(server, timeout=_TIMEOUT)) as client:
