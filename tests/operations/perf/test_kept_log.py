@@ -6,10 +6,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tritonpm.operations.manager import Manager, init
 
-from tests.repository.lint.cases import BASE, model
+from tests.support.repositories import BASE, model
+from tests.support.workspaces import opened
 from tritonpm.core.errors import InferenceError, ServerError
+from tritonpm.operations.context import Context
+from tritonpm.operations.init import init
 from tritonpm.operations.perf.bench import alone
 from tritonpm.operations.perf.kept_log import LONGEST, MOST, log_kept
 from tritonpm.triton import embedded
@@ -19,46 +21,46 @@ ERROR = "E1128 21:02:03.000001 77 model.cc:12] no such weights\n"
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Manager:
+def context(tmp_path: Path) -> Context:
     init(tmp_path / "w")
-    return Manager.open(tmp_path / "w")
+    return opened(tmp_path / "w")
 
 
-def kept(manager: Manager) -> list[Path]:
-    return sorted(manager.workspace.logs.glob("*"))
+def kept(context: Context) -> list[Path]:
+    return sorted(context.workspace.logs.glob("*"))
 
 
 @pytest.mark.server
-def test_of_a_private_server_that_does_not_come_up(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_private_server_that_does_not_come_up(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     start = embedded.start
     monkeypatch.setattr(
         embedded, "start", lambda *places, **options: start(*places, **{**options, "arguments": ["--no-such-option"]})
     )
-    with pytest.raises(ServerError, match="ended at its start") as failed, alone(manager):
+    with pytest.raises(ServerError, match="ended at its start") as failed, alone(context):
         pass
-    assert [failed.value.where] == [str(path) for path in kept(manager)]
+    assert [failed.value.where] == [str(path) for path in kept(context)]
     assert "no-such-option" in Path(failed.value.where).read_text()
     assert "no-such-option" in failed.value.what
-    assert not list(manager.workspace.staging.glob("bench-*"))
+    assert not list(context.workspace.staging.glob("bench-*"))
 
 
 @pytest.mark.server
-def test_of_a_load_that_fails_on_it(manager: Manager) -> None:
-    with pytest.raises(ServerError) as failed, alone(manager) as (folder, server):
+def test_of_a_load_that_fails_on_it(context: Context) -> None:
+    with pytest.raises(ServerError) as failed, alone(context) as (folder, server):
         model(folder / "models")
         (folder / "models/m/config.pbtxt").write_text(BASE + "unknown: 1")
         with Client(server.grpc, protocol="grpc") as client:
             client.load_and_wait("m")
-    assert [failed.value.where] == [str(path) for path in kept(manager)]
+    assert [failed.value.where] == [str(path) for path in kept(context)]
     assert "unknown" in Path(failed.value.where).read_text()
     assert "tritonpm logs" not in str(failed.value)
 
 
 @pytest.mark.server
-def test_where_nothing_fails_nothing_is_kept(manager: Manager) -> None:
-    with alone(manager):
+def test_where_nothing_fails_nothing_is_kept(context: Context) -> None:
+    with alone(context):
         pass
-    assert kept(manager) == []
+    assert kept(context) == []
 
 
 def fail(error: ServerError) -> None:
