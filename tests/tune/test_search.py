@@ -14,7 +14,7 @@ from tritonpm.tune import search as searching
 from tritonpm.tune.cost import GAIN, CostModel
 from tritonpm.tune.journal import Journal, JournalEntry
 from tritonpm.tune.pareto import front
-from tritonpm.tune.reading import Goal, Reading, mean
+from tritonpm.tune.reading import Goal, Reading
 from tritonpm.tune.search import Refused, Search
 from tritonpm.tune.space import Candidate, Space, Variant
 
@@ -137,15 +137,6 @@ def test_no_request_waits_for_seconds(work: float, cores: int, rows: int) -> Non
         if not model.slow(candidate):
             alone = rows * work / min(cores, candidate.choices[0][1].layout.threads)
             assert candidate.in_flight * rows * work / cores <= max(0.5, 4 * alone) * 1.001
-
-
-@given(st.lists(st.tuples(st.floats(1, 100), st.floats(0.1, 5)), min_size=1))
-def test_the_mean_of_readings_lies_between_them(listed: list[tuple[float, float]]) -> None:
-    readings = [Reading(rate, rate, rate, {"a": rate}, None, seconds) for rate, seconds in listed]
-    found, rates = mean(readings), [rate for rate, _ in listed]
-    for value in (found.throughput, found.p50, found.p99, found.work["a"]):
-        assert min(rates) * 0.999 <= value <= max(rates) * 1.001
-    assert found.seconds == pytest.approx(sum(seconds for _, seconds in listed))
 
 
 def test_less_load_is_tried_where_a_limit_asks_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
