@@ -64,6 +64,24 @@ def test_convert_says_what_it_made_and_how_it_answers(workspace: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("--to onnx", "is keras, and onnx at FP32 is made of onnx only"),
+        ("--to onnx --precision fp16", "is keras, and onnx at FP16 is made of onnx only"),
+        ("--to tensorrt", "is keras, and tensorrt at FP32 is made of onnx only"),
+        ("--to openvino --precision int8", "is keras, and openvino at INT8 is made of openvino or onnx only"),
+    ],
+)
+def test_what_is_only_converted_to_openvino_is_told_so(workspace: Path, target: str, reason: str) -> None:
+    source = workspace / "x.keras"
+    source.write_bytes(b"PK\3\4")
+    said = run(workspace, "convert", str(source), *target.split(), "-o", str(workspace / "other"), code=2)
+    assert reason in said
+    assert f"`tritonpm convert '{source}' --to openvino -o OUT`" in said
+    assert "`tritonpm convert x.keras --to openvino -o OUT`" in run(workspace, "import", str(source), code=1)
+
+
 def test_mistakes_are_sentences(workspace: Path) -> None:
     refused = run(workspace, "optimize", "p", "--device", "gpu", "--precision", "int8", code=1)
     assert "use --device gpu-optimised" in refused

@@ -230,6 +230,9 @@ _MANY = [raw_entry(b"%d" % n, b"", 0, 0, offset=31 * n, method=0)[1] for n in ra
 archive("many-entries", UnsafeError, "holds more than 10000 files and folders", raw_zip([_ONE], _MANY))
 case("no-such-file", NotFoundError, "there is no such file or folder", lambda root: root / "absent.zip")
 case("neither", PackageError, "is neither a package (.zip or folder) nor a model", file("bolts.tar", b"ustar"))
+case("only-converted", PackageError, "nothing here serves keras as it is", file("bolts.keras", GOOD))
+case("saved-model", PackageError, "nothing here serves saved-model as it is",
+     lambda root: folder(root / "d", {"saved_model.pb": b"\b\1", "variables/variables.index": b"\0"}))  # fmt: skip
 case("empty-zip-file", PackageError, "is neither a package", file("bolts.zip", b""))
 case(
     "nothing-inside",

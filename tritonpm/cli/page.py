@@ -21,13 +21,11 @@ def made(
     certificate: Path | None = None, key: Path | None = None, metrics: str | None = None,
 ) -> Page:  # fmt: skip
     """The page, bound and not yet answering. Raises RequirementError where its libraries are not installed."""
-    from tritonpm.core.errors import RequirementError
+    from tritonpm.core.extras import needed
 
-    try:
+    with needed("the page", "web"):
         from tritonpm.web.running import Page
         from tritonpm.web.security import access
-    except ImportError as error:
-        raise RequirementError(f"the page needs {error.name}", do='pip install "tritonpm[web]"') from None
     allowed = access(host, token=token, hosts=hosts, upload=max_upload << 30)
     return Page(app.workspace, app.connection(), host, port, allowed, certificate, key, metrics)
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tritonpm.convert.conversion import Artefact, ConversionError, MissingToolError
+from tritonpm.core.extras import needed
 from tritonpm.core.tensors import Array, load_npz, numpy_dtype
 from tritonpm.core.types import Signature, Tensor
 
@@ -113,10 +114,8 @@ def _split(path: Path, signature: Signature, arrays: Row) -> Iterator[Row]:
 def _image(path: Path, signature: Signature) -> Array:
     """One image as the model's only input. Raises ConversionError, MissingToolError."""
     height, width, channels, first = _size(path, signature)
-    try:
+    with needed("reading an image", "optimize", MissingToolError):
         from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise MissingToolError("Pillow is not installed, which reads images", do="pip install pillow") from None
     try:
         with Image.open(path) as opened:
             picture = opened.convert("L" if channels == 1 else "RGB").resize((width, height))

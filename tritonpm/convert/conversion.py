@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tritonpm.core.errors import TritonpmError
+from tritonpm.core.extras import to_install
 from tritonpm.core.types import Format, Gpu, Signature, Step, Task
 
 
@@ -111,4 +112,4 @@ def version(distribution: str) -> str:
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
-        raise MissingToolError(f"{distribution} is not installed", do=f"pip install {distribution}") from None
+        raise MissingToolError(f"{distribution} is not installed", do=to_install(distribution)) from None

@@ -21,6 +21,7 @@ from tritonpm.convert.conversion import (
     version,
 )
 from tritonpm.convert.runtimes import load_keras, output_names
+from tritonpm.core.extras import to_install
 from tritonpm.core.types import Format, Gpu, Signature, Tensor
 
 _CHANNELS = (1, 3, 4)  # of an image
@@ -52,7 +53,8 @@ def ported(artefact: Artefact) -> tuple[Any, dict[str, str]]:
     try:
         model = _read(openvino, artefact)
     except ImportError as error:
-        raise MissingToolError(f"{error.name} is not installed", do=f"pip install {error.name}") from None
+        name = error.name or str(error)
+        raise MissingToolError(f"{name} is not installed", do=to_install(name)) from None
     except Exception as error:  # each frontend has exceptions of its own
         raise ConversionError(f"OpenVINO cannot convert it: {plain(error)}", where=artefact.model.name) from None
     _name(model, artefact.signature)

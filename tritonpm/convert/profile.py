@@ -13,6 +13,7 @@ from typing import Any
 from tritonpm.convert import runtimes
 from tritonpm.convert.layer import Layer
 from tritonpm.convert.running import NotRunnableError
+from tritonpm.core.extras import to_install
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Format
 
@@ -33,7 +34,8 @@ def layers(format: Format, model: Path, inputs: Mapping[str, Array], folder: Pat
         else:
             raise NotRunnableError(f"there is no profiler for {format.value} here")
     except ImportError as error:
-        raise NotRunnableError(f"{error.name} is not installed") from None
+        name = error.name or str(error)
+        raise NotRunnableError(f"{name} is not installed; {to_install(name)}") from None
     return sorted(found, key=lambda layer: -(layer.micros or 0.0))
 
 

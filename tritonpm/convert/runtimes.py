@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tritonpm.convert.running import NotRunnableError, Run, RunFailedError, StatefulError
+from tritonpm.core.extras import to_install
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Format
 
@@ -21,8 +22,9 @@ def load(format: Format, path: Path) -> Run:
     runtime, loader = _LOADERS[format]
     try:
         model = loader(path)
-    except ImportError:
-        raise NotRunnableError(f"{runtime} is not installed, so it was not run to prove it") from None
+    except ImportError as error:
+        missing = error.name or runtime
+        raise NotRunnableError(f"{missing} is not installed, so it was not run ({to_install(missing)})") from None
     except (StatefulError, NotRunnableError):
         raise
     except Exception as error:  # the runtimes' own exceptions share no base
@@ -45,7 +47,7 @@ def output_shapes(path: Path) -> dict[str, list[int | str]]:
     try:
         session = _session(path)
     except ImportError:
-        raise NotRunnableError("onnxruntime is not installed") from None
+        raise NotRunnableError(f"onnxruntime is not installed ({to_install('onnxruntime')})") from None
     except Exception as error:
         raise NotRunnableError(f"onnxruntime does not load it ({_sentence(error)})") from None
     return {node.name: [d if isinstance(d, (int, str)) else "?" for d in node.shape] for node in session.get_outputs()}

@@ -30,6 +30,7 @@ from tritonpm.convert.conversion import (
 )
 from tritonpm.convert.layer import Layer
 from tritonpm.convert.tensorrt_shapes import profile_of
+from tritonpm.core.extras import install
 from tritonpm.core.types import Format, Gpu, Step
 
 PLAN = "model.plan"
@@ -55,7 +56,7 @@ def toolkit() -> Toolkit:
             if hasattr(module, "Builder"):
                 return Toolkit(module, flavour, str(module.__version__))
     raise MissingToolError(
-        "TensorRT is not installed", do='pip install "tritonpm[tensorrt]", or "tritonpm[tensorrt-rtx]" for RTX GPUs'
+        "TensorRT is not installed", do=f"{install('tensorrt')}, or {install('tensorrt-rtx')} for RTX GPUs"
     )
 
 

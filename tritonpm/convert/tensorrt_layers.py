@@ -11,6 +11,7 @@ from typing import Any
 
 from tritonpm.convert.layer import Layer
 from tritonpm.convert.running import NotRunnableError, Run, RunFailedError
+from tritonpm.core.extras import install
 from tritonpm.core.tensors import Array
 
 _WARM_UP, _RUNS = 3, 20
@@ -105,7 +106,7 @@ def _runner(plan: Path) -> Any:
     try:
         from polygraphy.backend.trt import EngineFromBytes, TrtRunner
     except ImportError:
-        raise NotRunnableError("polygraphy is not installed, which runs engines") from None
+        raise NotRunnableError(f"polygraphy is not installed, which runs engines; {install('tensorrt')}") from None
     runner = TrtRunner(EngineFromBytes(plan.read_bytes()))
     runner.activate()
     return runner

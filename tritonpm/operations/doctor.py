@@ -6,6 +6,7 @@ import platform
 import sys
 from importlib import metadata
 
+from tritonpm.core.extras import to_install
 from tritonpm.core.types import Check
 from tritonpm.hardware.host import host
 from tritonpm.hardware.machine import cores, gpus
@@ -18,22 +19,22 @@ def doctor(profile: str = "") -> list[Check]:
     return [_python(), _server(), *tools, _memory(), _gpu(), *_requirements(profile)]
 
 
-# package, what it is for, how to get it, whether serving here needs it
+# package, what it is for, whether serving here needs it
 _PACKAGES = (
-    ("onnxruntime", "the embedded server's onnxruntime backend", 'pip install "tritonpm[server]"', True),
-    ("openvino", "the embedded server's openvino backend", 'pip install "tritonpm[server]"', True),
-    ("nncf", "INT8 by OpenVINO", 'pip install "tritonpm[optimize]"', False),
-    ("pillow", "calibrating INT8 on images", 'pip install "tritonpm[optimize]"', False),
-    ("keras", "converting .keras", 'pip install "tritonpm[frameworks]"', False),
-    ("torch", "converting .pt2 and .keras", 'pip install "tritonpm[frameworks]"', False),
-    ("plotly", "reports of performance as pages", 'pip install "tritonpm[perf]"', False),
-    ("optuna", "`tritonpm tune`", 'pip install "tritonpm[perf]"', False),
-    ("fastapi", "the page, `tritonpm ui`", 'pip install "tritonpm[web]"', False),
-    ("uvicorn", "the page, `tritonpm ui`", 'pip install "tritonpm[web]"', False),
-    ("obstore", "repositories in object stores", 'pip install "tritonpm[stores]"', False),
-    ("oras", "packages in OCI registries", 'pip install "tritonpm[registry]"', False),
-    ("model-signing", "signed packages", 'pip install "tritonpm[registry]"', False),
-    ("tritonserver", "Triton's in-process API", "Python 3.12 and glibc 2.39 or later", False),
+    ("onnxruntime", "the embedded server's onnxruntime backend", True),
+    ("openvino", "the embedded server's openvino backend", True),
+    ("nncf", "INT8 by OpenVINO", False),
+    ("pillow", "calibrating INT8 on images", False),
+    ("keras", "converting .keras", False),
+    ("torch", "converting .pt2 and .keras", False),
+    ("plotly", "reports of performance as pages", False),
+    ("optuna", "`tritonpm tune`", False),
+    ("fastapi", "the page, `tritonpm ui`", False),
+    ("uvicorn", "the page, `tritonpm ui`", False),
+    ("obstore", "repositories in object stores", False),
+    ("oras", "packages in OCI registries", False),
+    ("model-signing", "signed packages", False),
+    ("tritonserver", "Triton's in-process API (Python 3.12, glibc 2.39 or later)", False),
 )
 
 
@@ -54,12 +55,12 @@ def _server() -> Check:
     return Check("tritonserver", True, f"{server.source}{version} ({server.binary})")
 
 
-def _package(row: tuple[str, str, str, bool]) -> Check:
-    name, purpose, remedy, needed = row
+def _package(row: tuple[str, str, bool]) -> Check:
+    name, purpose, needed = row
     try:
         return Check(name, True, f"{metadata.version(name)}, for {purpose}", needed=needed)
     except metadata.PackageNotFoundError:
-        return Check(name, False, "", f"for {purpose}: {remedy}", needed=needed)
+        return Check(name, False, "", f"for {purpose}: {to_install(name)}", needed=needed)
 
 
 def _tensorrt() -> Check:

@@ -9,7 +9,7 @@ from tritonpm.core.errors import NotFoundError, PackageError
 from tritonpm.core.types import File, Format
 from tritonpm.package.archive import is_zip, stage_archive
 from tritonpm.package.limits import Limits
-from tritonpm.package.signature import format_of
+from tritonpm.package.signature import CONVERTED, format_of, to_convert
 from tritonpm.package.signature.onnx import external_files
 from tritonpm.package.staging import Progress, Staging, digest_of, opened, stage_file, stage_folder
 
@@ -46,6 +46,8 @@ def stage(source: Path, root: Path, limits: Limits, progress: Progress) -> Tree:
         stage_folder(real, staging)
     elif format_of(real.name):
         _stage_bare(real, staging)
+    elif other := CONVERTED.get(real.suffix.lower()):
+        raise PackageError(f"nothing here serves {other.value} as it is", where=staging.where, do=to_convert(real.name))
     else:
         with opened(real, staging.where) as stream:
             if not is_zip(stream.read(4)):

@@ -7,7 +7,7 @@ from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from tritonpm.core.errors import RequirementError
+from tritonpm.core.extras import needed
 from tritonpm.perf.figures import LoadFigures, figures
 from tritonpm.perf.words import byte_words, money, quality_words, share
 
@@ -37,10 +37,8 @@ def html(results: Sequence[Result]) -> str:
 
 def plotting() -> Any:
     """What draws charts. Raises RequirementError without plotly."""
-    try:
+    with needed("the report", "perf"):
         import plotly.graph_objects as draw
-    except ModuleNotFoundError:
-        raise RequirementError("the report needs plotly", do='pip install "tritonpm[perf]"') from None
     return draw
 
 

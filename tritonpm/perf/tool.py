@@ -18,6 +18,7 @@ from importlib import util
 from pathlib import Path
 
 from tritonpm.core.errors import NotFoundError
+from tritonpm.core.extras import install as to_install
 from tritonpm.core.files import storage_error
 
 VARIABLE = "TRITONPM_PERF_ANALYZER"
@@ -140,7 +141,7 @@ def _version(binary: Path) -> tuple[str, str]:
 
 def _remedy(reason: str) -> str:
     if "libb64" in reason or "libcudart" in reason:
-        return 'its libraries come with `pip install "tritonpm[server]"`; then do it again'
+        return f"its libraries come with `{to_install('server')}`; then do it again"
     return "use NVIDIA's …-py3-sdk image"
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import urlsplit
 
 from tritonpm.core.errors import UsageError
+from tritonpm.core.extras import needed
 
 if TYPE_CHECKING:
     from tritonpm.registry.transfer import Task
@@ -55,7 +56,7 @@ def is_address(text: str) -> bool:
 
 
 def module(url: str) -> Module:
-    """The module for an address. Raises UsageError."""
+    """The module for an address. Raises UsageError, RequirementError."""
     scheme = url.partition("://")[0] if is_address(url) else "file"
     if scheme not in MODULES:
         raise UsageError(f"{scheme}:// is no kind of address", do=f"use {', '.join(f'{s}://' for s in MODULES)}")
@@ -63,10 +64,8 @@ def module(url: str) -> Module:
         raise UsageError(
             "the address holds a user or password", do="take it out; docs/registries.md says where it goes"
         )
-    try:
+    with needed(f"{scheme}://", "registry"):
         return cast(Module, import_module(f"tritonpm.registry.{MODULES[scheme]}"))
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{scheme}:// needs {error.name}", do='pip install "tritonpm[registry]"') from None
 
 
 def shown(url: str) -> str:

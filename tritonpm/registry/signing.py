@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tritonpm.core.errors import NotFoundError, PackageError, SignatureError, UsageError
+from tritonpm.core.extras import needed
 from tritonpm.core.files import digest_of, storage_error
 from tritonpm.package.limits import MIB
 from tritonpm.registry import SIGNATURE
@@ -138,10 +139,8 @@ def _verifying(trust: Trust) -> Iterator[tuple[str, verifying.Config]]:
 
 
 def _library(name: str) -> Any:
-    try:
+    with needed("a signature", "registry"):
         return import_module(f"model_signing.{name}")
-    except ModuleNotFoundError as error:
-        raise UsageError(f"signatures need {error.name}", do='pip install "tritonpm[registry]"') from None
 
 
 @contextmanager

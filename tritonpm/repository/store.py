@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tritonpm.core.errors import RequirementError, StorageError
+from tritonpm.core.errors import StorageError
+from tritonpm.core.extras import needed
 from tritonpm.core.files import sync
 from tritonpm.repository.location import Location
 
@@ -60,11 +61,16 @@ class Listed:
 
 
 class Store:
-    """The objects of one location. Paths are relative to the repository; records lie beside it."""
+    """The objects of one location. Paths are relative to the repository; records lie beside it.
+
+    Raises RequirementError where the library for stores is not installed, StorageError where it cannot be opened.
+    """
 
     def __init__(self, location: Location, *, retries: int = RETRIES, patience: timedelta = PATIENCE) -> None:
         self.location = location
         self._root = Path(location.bucket) if location.scheme == "file" else None
+        with needed("a repository elsewhere", "stores"):
+            import obstore  # noqa: F401  # before its exceptions are named
         with self._plainly():
             self._store = _opened(location, retries, patience)
 
@@ -206,14 +212,8 @@ def _meaning(said: str) -> tuple[str, str] | None:
 
 
 def _opened(location: Location, retries: int, patience: timedelta) -> ObjectStore:
-    try:
-        from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
-    except ImportError:
-        raise RequirementError(
-            "repositories elsewhere need the library obstore",
-            where="--repository",
-            do='install it with `pip install "tritonpm[stores]"`',
-        ) from None
+    from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
+
     if location.scheme == "file":
         return LocalStore(location.bucket, automatic_cleanup=True, mkdir=True)  # no empty folders are left
     options: dict[str, Any] = {

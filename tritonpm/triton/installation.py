@@ -12,6 +12,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from tritonpm.core.errors import ServerError
+from tritonpm.core.extras import install
 
 CARRIER = "nvidia-pytriton"
 CARRIED_VERSION = "2.51.0"  # of the tritonserver inside nvidia-pytriton 0.7.0
@@ -65,7 +66,7 @@ def _native(binary: Path, source: str) -> Installation:
 
 def _carried() -> Installation:
     found = util.find_spec("pytriton")
-    advice = 'install the carrier with `pip install "tritonpm[server]"` (Linux x86-64, Python 3.10 to 3.12)'
+    advice = f"install the carrier with `{install('server')}` (Linux x86-64, Python 3.10 to 3.12)"
     if found is None or not found.submodule_search_locations:
         raise ServerError("no tritonserver was found on this machine", do=f"{advice} or name one with --tritonserver")
     package = Path(found.submodule_search_locations[0])

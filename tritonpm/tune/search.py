@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tritonpm.core.errors import RequirementError
+from tritonpm.core.extras import needed
 from tritonpm.tune.cost import GAIN, CostModel
 from tritonpm.tune.journal import Journal, JournalEntry
 from tritonpm.tune.reading import Goal, Reading, mean
@@ -329,10 +329,8 @@ class Search:
 
 def optimiser() -> Any:
     """What proposes candidates. Raises RequirementError without Optuna."""
-    try:
+    with needed("tuning", "perf"):
         import optuna
-    except ModuleNotFoundError:
-        raise RequirementError("tuning needs Optuna", do='pip install "tritonpm[perf]"') from None
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=_SEED, n_startup_trials=CHALLENGERS, multivariate=True)

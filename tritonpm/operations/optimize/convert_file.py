@@ -13,6 +13,7 @@ import msgspec
 
 from tritonpm.convert import sandbox
 from tritonpm.convert.conversion import Options
+from tritonpm.convert.converters import CONVERTERS
 from tritonpm.convert.plan import STEPS
 from tritonpm.convert.requests import Answer, Convert, Model
 from tritonpm.convert.tensorrt_shapes import shape_ranges
@@ -21,12 +22,6 @@ from tritonpm.core.types import Agreement, Format, Gpu, Signature, Step
 from tritonpm.operations.optimize.jobs import TIME_LIMIT, default_memory
 
 Report = Callable[[int, int], None]
-_FOLDER_MODEL = "saved_model.pb"  # what makes a folder a TensorFlow SavedModel
-_ONLY_CONVERTED = {
-    ".keras": Format.KERAS,
-    ".tflite": Format.TFLITE,
-    ".pdmodel": Format.PADDLE,
-}
 
 
 @dataclass(frozen=True)
@@ -60,10 +55,8 @@ def convert(
     """Write what `source` becomes into `output`, a new or empty folder. Raises PackageError, OptimisationError."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError("is there already and not an empty folder", where=str(output), do="choose another --output")
-    steps = STEPS[target].get(precision, ())
-    if not steps:
-        raise UsageError(f"{source.name} is {target} at {precision} as it is", do="choose another --to or --precision")
     model = _model(source)
+    steps = _steps(source, model.format, target, precision)
     samples = _samples(calibration)
     request = Convert(
         events="",
@@ -113,18 +106,34 @@ def _asked(
     return answer
 
 
+def _steps(source: Path, format: Format, target: str, precision: str) -> tuple[str, ...]:
+    """The converters that make the target of that format. Raises UsageError."""
+    from tritonpm.package.signature import to_convert
+
+    steps = STEPS[target].get(precision, ())
+    takes = CONVERTERS[steps[0]].takes if steps else (Format.ONNX,)
+    if format not in takes:
+        kinds = " or ".join(kind.value for kind in takes)
+        what = f"is {format.value}, and {target} at {precision} is made of {kinds} only"
+        do = to_convert(str(source)) if format in CONVERTERS["openvino"].takes else "choose another --to"
+        raise UsageError(what, where=source.name, do=do)
+    if not steps:
+        raise UsageError(f"{source.name} is {target} at {precision} as it is", do="choose another --to or --precision")
+    return steps
+
+
 def _model(source: Path) -> Model:
     """What the file or folder is. Raises PackageError."""
-    from tritonpm.package import read_signature
+    from tritonpm.package.signature import CONVERTED, SAVED_MODEL, read_signature
 
     if not source.exists():
         raise PackageError("is not there", where=str(source), do="check the path")
     path = source.resolve()
     if path.is_dir():
-        if not (path / _FOLDER_MODEL).is_file():
-            raise PackageError("is no model", where=str(source), do=f"give a file, or a folder with {_FOLDER_MODEL}")
+        if not (path / SAVED_MODEL).is_file():
+            raise PackageError("is no model", where=str(source), do=f"give a file, or a folder with {SAVED_MODEL}")
         return Model(Format.SAVED_MODEL, str(path), Signature((), ()))
-    if format := _ONLY_CONVERTED.get(path.suffix.lower()):
+    if format := CONVERTED.get(path.suffix.lower()):
         return Model(format, str(path), Signature((), ()))
     if path.suffix.lower() == ".pt2":
         return Model(Format.TORCH_EXPORT, str(path), Signature((), ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +18,8 @@ SUFFIXES = {
     ".pt": Format.TORCHSCRIPT, ".pth": Format.TORCHSCRIPT, ".torchscript": Format.TORCHSCRIPT,
     ".pt2": Format.TORCH_EXPORT,
 }  # fmt: skip
+CONVERTED = {".keras": Format.KERAS, ".tflite": Format.TFLITE, ".pdmodel": Format.PADDLE}  # served by nothing here
+SAVED_MODEL = "saved_model.pb"  # what makes a folder a TensorFlow SavedModel, which is served by nothing here, either
 SPEAKING = (Format.ONNX, Format.OPENVINO)  # formats whose files tell their tensors
 
 
@@ -34,6 +37,11 @@ def format_of(path: str) -> Format | None:
     return SUFFIXES.get(PurePosixPath(path).suffix.lower())
 
 
+def to_convert(name: str) -> str:
+    """What to do with a model that nothing here serves as it is."""
+    return f"`tritonpm convert {shlex.quote(name)} --to openvino -o OUT` makes a model.xml of it, to be imported"
+
+
 def inspect_model(path: Path, where: str, limits: Limits, format: Format | None = None) -> Model:
     """Read the model at `path`. Raises PackageError, UnsafeError."""
     from tritonpm.package.signature import onnx, openvino, tensorrt, torch
@@ -48,6 +56,8 @@ def inspect_model(path: Path, where: str, limits: Limits, format: Format | None 
         tensorrt.check(path, where)
     elif format in (Format.TORCHSCRIPT, Format.TORCH_EXPORT):
         torch.check(path, format, where, limits)
+    elif other := CONVERTED.get(path.suffix.lower()):
+        raise PackageError(f"nothing here serves {other.value} as it is", where=where, do=to_convert(path.name))
     else:
         known = ", ".join(sorted(SUFFIXES))
         raise PackageError("is no model that tritonpm knows", where=where, do=f"hand in one of {known}")

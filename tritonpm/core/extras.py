@@ -1,0 +1,48 @@
+"""What comes with tritonpm only where it is asked for: the extras, what they bring, and the sentence that names one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from tritonpm.core.errors import RequirementError, TritonpmError
+
+# Each extra of pyproject.toml that code here imports from: the distributions it brings, by the module of each.
+EXTRAS: Mapping[str, Mapping[str, str]] = {
+    "server": {"pytriton": "nvidia-pytriton", "onnxruntime": "onnxruntime", "openvino": "openvino"},
+    "optimize": {"nncf": "nncf", "PIL": "pillow"},
+    "frameworks": {"keras": "keras", "torch": "torch"},
+    "tensorrt": {"polygraphy": "polygraphy", "tensorrt": "tensorrt"},
+    "tensorrt-rtx": {"tensorrt_rtx": "tensorrt-rtx-cu13-bindings"},
+    "stores": {"obstore": "obstore"},
+    "registry": {"model_signing": "model-signing", "oras": "oras", "OpenSSL": "pyopenssl", "requests": "requests"},
+    "web": {"fastapi": "fastapi", "uvicorn": "uvicorn"},
+    "perf": {"optuna": "optuna", "plotly": "plotly"},
+    "tritonserver": {"tritonserver": "tritonserver"},
+}
+
+
+def install(extra: str) -> str:
+    """What to type to get an extra."""
+    return f'pip install "tritonpm[{extra}]"'
+
+
+def extra_of(name: str) -> str:
+    """The extra that brings a module or a distribution; "" where none does."""
+    root = name.partition(".")[0]
+    return next((extra for extra, brought in EXTRAS.items() if root in {*brought, *brought.values()}), "")
+
+
+def to_install(name: str) -> str:
+    """What to type to get a module or a distribution that is missing."""
+    extra = extra_of(name)
+    return install(extra) if extra else f"pip install {name}"
+
+
+@contextmanager
+def needed(purpose: str, extra: str, kind: type[TritonpmError] = RequirementError) -> Iterator[None]:
+    """Import within it what an extra brings. Raises `kind`: what is missing for which purpose, and how to get it."""
+    try:
+        yield
+    except ImportError as error:
+        raise kind(f"{purpose} needs {error.name or error}", do=install(extra)) from None
