@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tritonpm.fleet.placement import Need, Placement, Room, place
+from tritonpm.fleet.placement import PackageNeed, Placement, Room, place
 
 NAMES = st.lists(st.sampled_from("abcdefgh"), unique=True, max_size=8)
 NEEDS = NAMES.flatmap(
-    lambda names: st.tuples(*(st.builds(Need, st.just(name), st.integers(0, 50), st.integers(1, 4)) for name in names))
+    lambda names: st.tuples(*(st.builds(PackageNeed, st.just(name), st.integers(0, 50), st.integers(1, 4)) for name in names))
 )
 ROOMS = st.lists(st.tuples(st.integers(0, 100), st.sampled_from("xyz")), max_size=6).map(
     lambda listed: [Room(f"s{number}", memory, {"zone": zone}) for number, (memory, zone) in enumerate(listed)]
@@ -19,7 +19,7 @@ APART = st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=3, u
 
 @given(NEEDS, ROOMS, APART, st.sampled_from(["", "zone"]))
 def test_what_is_placed_fits_and_is_apart(
-    needs: tuple[Need, ...], rooms: list[Room], apart: list[list[str]], spread: str
+    needs: tuple[PackageNeed, ...], rooms: list[Room], apart: list[list[str]], spread: str
 ) -> None:
     found = place(needs, rooms, apart=apart, spread=spread)
     memory = {need.name: need.memory for need in needs}
@@ -33,7 +33,7 @@ def test_what_is_placed_fits_and_is_apart(
 
 
 @given(NEEDS, ROOMS, APART, st.sampled_from(["", "zone"]))
-def test_what_is_there_stays(needs: tuple[Need, ...], rooms: list[Room], apart: list[list[str]], spread: str) -> None:
+def test_what_is_there_stays(needs: tuple[PackageNeed, ...], rooms: list[Room], apart: list[list[str]], spread: str) -> None:
     found = place(needs, rooms, apart=apart, spread=spread)
     assert place(needs, rooms, present=found.placed, apart=apart, spread=spread) == found
     more = [*rooms, Room("new", 1000, {"zone": "w"})]
@@ -42,7 +42,7 @@ def test_what_is_there_stays(needs: tuple[Need, ...], rooms: list[Room], apart: 
 
 
 @given(NEEDS, ROOMS)
-def test_nothing_is_missing_that_a_server_has_room_for(needs: tuple[Need, ...], rooms: list[Room]) -> None:
+def test_nothing_is_missing_that_a_server_has_room_for(needs: tuple[PackageNeed, ...], rooms: list[Room]) -> None:
     found = place(needs, rooms)
     memory = {need.name: need.memory for need in needs}
     for name in found.missing:
@@ -53,7 +53,7 @@ def test_nothing_is_missing_that_a_server_has_room_for(needs: tuple[Need, ...], 
 
 @given(st.lists(st.integers(1, 100), max_size=30))
 def test_at_most_one_server_is_not_even_half_full(sizes: list[int]) -> None:
-    needs = [Need(f"p{number}", size) for number, size in enumerate(sizes)]
+    needs = [PackageNeed(f"p{number}", size) for number, size in enumerate(sizes)]
     rooms = [Room(f"s{number}", 100, {}) for number in range(len(sizes))]
     found = place(needs, rooms)
     memory = {need.name: need.memory for need in needs}
@@ -64,9 +64,9 @@ def test_at_most_one_server_is_not_even_half_full(sizes: list[int]) -> None:
 
 def test_replicas_are_on_as_many_racks_as_there_are() -> None:
     rooms = [Room(name, 10, {"rack": name[0]}) for name in ("a1", "a2", "a3", "b1", "c1")]
-    assert place([Need("p", 1, 3)], rooms, spread="rack").placed["p"] == ("a1", "b1", "c1")
-    assert place([Need("p", 1, 4)], rooms, spread="rack").placed["p"] == ("a1", "a2", "b1", "c1")
-    assert place([Need("p", 1, 3)], rooms).placed["p"] == ("a1", "a2", "a3")
+    assert place([PackageNeed("p", 1, 3)], rooms, spread="rack").placed["p"] == ("a1", "b1", "c1")
+    assert place([PackageNeed("p", 1, 4)], rooms, spread="rack").placed["p"] == ("a1", "a2", "b1", "c1")
+    assert place([PackageNeed("p", 1, 3)], rooms).placed["p"] == ("a1", "a2", "a3")
 
 
 def on(found: Placement, server: str) -> set[str]:

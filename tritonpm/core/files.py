@@ -20,6 +20,21 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def write_atomically(place: Path, content: bytes) -> None:
+    """Put `content` in the place of what was there: after a crash the file holds all of the old or all of the new.
+
+    Raises StorageError.
+    """
+    aside = place.with_name(f"{place.name}.new")
+    try:
+        aside.write_bytes(content)
+        sync(aside)
+        aside.replace(place)
+        sync(place.parent)
+    except OSError as error:
+        raise storage_error(error, place) from None
+
+
 def digest_of(path: Path) -> str:
     """`sha256:<hex>` of a file."""
     import hashlib  # half of what `tritonpm list` would import

@@ -14,8 +14,8 @@ _FILE = "contexts.json"
 
 
 @dataclass(frozen=True)
-class Server:
-    """One server. `memory_mb` is what models may take there, 0 where nobody said."""
+class FleetServer:
+    """One server of a context. `memory_mb` is what models may take there, 0 where nobody said."""
 
     url: str
     memory_mb: int = 0
@@ -28,7 +28,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Access:
+class ServerAccess:
     """What the servers want to see: paths of files, never what is in them. `timeout` is of an answer, in seconds."""
 
     token: str | None = None
@@ -43,31 +43,31 @@ class FleetContext:
     """A group of servers that read one repository: the workspace's own folder, or the one of that URL."""
 
     name: str
-    servers: tuple[Server, ...] = ()
-    access: Access = field(default_factory=Access)
+    servers: tuple[FleetServer, ...] = ()
+    access: ServerAccess = field(default_factory=ServerAccess)
     repository: str = ""
     placed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # package → servers, by name
 
-    def on(self, package: str) -> tuple[Server, ...]:
+    def on(self, package: str) -> tuple[FleetServer, ...]:
         """The servers that shall serve a package."""
         names = self.placed.get(package, ())
         return tuple(server for server in self.servers if server.name in names)
 
-    def named(self, names: Iterable[str]) -> tuple[Server, ...]:
+    def named(self, names: Iterable[str]) -> tuple[FleetServer, ...]:
         """Servers by name, URL or LABEL=VALUE. Raises NotFoundError."""
-        found = {}
+        chosen = {}
         for name in names:
-            chosen = [server for server in self.servers if _is_meant(server, name)]
-            if not chosen:
+            meant = [server for server in self.servers if _is_meant(server, name)]
+            if not meant:
                 known = ", ".join(server.name for server in self.servers)
                 raise NotFoundError(f"{self.name} has no server {name!r}", do=f"name one of {known}, or LABEL=VALUE")
-            found.update({server.name: server for server in chosen})
-        return tuple(found.values())
+            chosen.update({server.name: server for server in meant})
+        return tuple(chosen.values())
 
     def holding(self, package: str, servers: Iterable[str]) -> FleetContext:
         """The same context with the package on these servers, and on no others."""
         names = tuple(servers)
-        others = {each: where for each, where in self.placed.items() if each != package}
+        others = {other: where for other, where in self.placed.items() if other != package}
         return replace(self, placed={**others, package: names} if names else others)
 
 
@@ -103,30 +103,30 @@ class Contexts:
 
     def without(self, name: str) -> Contexts:
         """Without that context."""
-        left = {each: context for each, context in self.contexts.items() if each != name}
+        left = {other: context for other, context in self.contexts.items() if other != name}
         return Contexts("" if self.current == name else self.current, left)
 
     def serving(self, package: str) -> list[FleetContext]:
         """The contexts whose servers shall serve a package."""
         return [context for context in self.contexts.values() if context.placed.get(package)]
 
-    def wanted_on(self, server: Server) -> set[str]:
+    def wanted_on(self, server: FleetServer) -> set[str]:
         """The packages that a server shall serve, by whichever context."""
         return {
             package
             for context in self.contexts.values()
             for package in context.placed
-            if any(each.name == server.name for each in context.on(package))
+            if any(there.name == server.name for there in context.on(package))
         }
 
 
 def fleets_with(state: Path, package: str) -> list[str]:
     """The contexts that serve a package, as its users."""
-    return [f"the servers of {each.name}" for each in Contexts.of(state).serving(package)]
+    return [f"the servers of {context.name}" for context in Contexts.of(state).serving(package)]
 
 
 def extended(
-    context: FleetContext | None, name: str, servers: Iterable[Server], access: Access, repository: str | None
+    context: FleetContext | None, name: str, servers: Iterable[FleetServer], access: ServerAccess, repository: str | None
 ) -> FleetContext:
     """A new context, or one with more servers; one that is there already is as it is told now. Raises UsageError."""
     if not is_name(name):
@@ -136,15 +136,15 @@ def extended(
     known.update({server.name: server for server in servers})
     if repository is not None and repository != before.repository and before.placed:
         raise UsageError(f"{name} serves packages from another repository", do="unload them first")
-    told = {key: value for key, value in vars(access).items() if value is not None}
+    given = {key: value for key, value in vars(access).items() if value is not None}
     return replace(
         before,
         servers=tuple(known.values()),
-        access=replace(before.access, **told),
+        access=replace(before.access, **given),
         repository=before.repository if repository is None else repository,
     )
 
 
-def _is_meant(server: Server, name: str) -> bool:
+def _is_meant(server: FleetServer, name: str) -> bool:
     key, equals, value = name.partition("=")
     return name in (server.name, server.url) or bool(equals and server.labels.get(key) == value)

@@ -14,7 +14,7 @@ from tritonpm.core.errors import ServerError, TritonpmError
 from tritonpm.triton.client import TIMEOUT, Client, Connection, Tls, bearer
 
 if TYPE_CHECKING:
-    from tritonpm.fleet.context import FleetContext, Server
+    from tritonpm.fleet.context import FleetContext, FleetServer
 
 T = TypeVar("T")
 AT_ONCE = 32
@@ -25,7 +25,7 @@ _LOOK_EVERY, _QUICK = 1.0, 10.0  # seconds between two looks at a server that wo
 class Outcome(Generic[T]):
     """What came of the work on one server; `lost` where the server did not answer any more."""
 
-    server: Server
+    server: FleetServer
     value: T | None = None
     error: TritonpmError | None = None
     lost: bool = False
@@ -38,43 +38,43 @@ class Crew:
         self.access, self.load_timeout = context.access, load_timeout
         self.patience = context.access.timeout or TIMEOUT  # seconds that a server may answer nobody
 
-    def each(self, servers: Iterable[Server], work: Callable[[Server, Client], T]) -> list[Outcome[T]]:
+    def do(self, servers: Iterable[FleetServer], work: Callable[[FleetServer, Client], T]) -> list[Outcome[T]]:
         """Do `work` on every server, side by side; what came of it, in their order. Never raises ServerError."""
         with ThreadPoolExecutor(AT_ONCE) as threads:
             return list(threads.map(lambda server: self._watched(server, work), servers))
 
-    def connection(self, server: Server, timeout: float) -> Connection:
+    def connection(self, server: FleetServer, timeout: float) -> Connection:
         """How a server is reached. Raises NotFoundError where the token's file is not there."""
         access = self.access
         tls = Tls(access.ca, access.certificate, access.key) if access.ca or access.certificate or access.key else None
         return Connection(server.url, bearer(Path(access.token)) if access.token else {}, tls, timeout)
 
-    def _watched(self, server: Server, work: Callable[[Server, Client], T]) -> Outcome[T]:
+    def _watched(self, server: FleetServer, work: Callable[[FleetServer, Client], T]) -> Outcome[T]:
         """Wait for as long as the server answers somebody; a load may take long, and a server that hangs for ever."""
-        task = _Task(lambda: self._done(server, work))
+        running = _Work(lambda: self._done(server, work))
         answered = time.monotonic()
-        while not task.ended(_LOOK_EVERY):
+        while not running.ended(_LOOK_EVERY):
             if self._answers(server):
                 answered = time.monotonic()
             elif time.monotonic() - answered > self.patience:
                 what = f"it has answered nobody for {self.patience:g} s"
                 return Outcome(server, error=ServerError(what, where=server.name), lost=True)
-        if isinstance(task.error, TritonpmError):
-            return Outcome(server, error=task.error, lost=not self._answers(server))
-        if task.error:
-            raise task.error
-        return Outcome(server, value=task.value)
+        if isinstance(running.error, TritonpmError):
+            return Outcome(server, error=running.error, lost=not self._answers(server))
+        if running.error:
+            raise running.error
+        return Outcome(server, value=running.value)
 
-    def _done(self, server: Server, work: Callable[[Server, Client], T]) -> T:
+    def _done(self, server: FleetServer, work: Callable[[FleetServer, Client], T]) -> T:
         with Client.of(self.connection(server, self.patience), load_timeout=self.load_timeout) as client:
             return work(server, client)
 
-    def _answers(self, server: Server) -> bool:
+    def _answers(self, server: FleetServer) -> bool:
         with Client.of(self.connection(server, min(_QUICK, self.patience))) as client:
             return client.live()
 
 
-class _Task(Generic[T]):
+class _Work(Generic[T]):
     """Work in a thread of its own, which is left to itself where its server hangs."""
 
     def __init__(self, work: Callable[[], T]) -> None:

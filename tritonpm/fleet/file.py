@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from tritonpm.core.errors import StorageError
-from tritonpm.core.files import storage_error, sync
+from tritonpm.core.files import storage_error, sync, write_atomically
 
 T = TypeVar("T")
 
@@ -25,14 +25,7 @@ def read(place: Path, form: type[T]) -> T | None:
 
 def write(place: Path, content: object) -> None:
     """Put `content` in the place of what was there. Raises StorageError."""
-    aside = place.with_suffix(".new")
-    try:
-        aside.write_bytes(msgspec.json.encode(content))
-        sync(aside)
-        aside.replace(place)
-        sync(place.parent)
-    except OSError as error:
-        raise storage_error(error, place) from None
+    write_atomically(place, msgspec.json.encode(content))
 
 
 def remove(place: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tritonpm.catalogue import Source
 from tritonpm.core.errors import BusyError
@@ -27,22 +29,29 @@ class Rollout:
     revision_before: Revision | None
     made: Source | None = None  # what it was changed to, once it was
     revision: Revision | None = None
+    back: bool = False  # a roll-back, which shortens the stack of what served
+    configs: Mapping[str, str] = field(default_factory=dict)  # the public model's in a store, by path, before
+
+
+class Journal:
+    """The entry of a roll-out that is on its way; `rollout` is how far it is."""
+
+    def __init__(self, state: Path, rollout: Rollout) -> None:
+        self.state, self.rollout = state, rollout
+
+    def note(self, **changes: Any) -> None:
+        """Write down how far it is. Raises StorageError."""
+        self.rollout = replace(self.rollout, **changes)
+        write(self.state / _FILE, self.rollout)
+
+    def close(self) -> None:
+        """It has ended, or was undone. Raises StorageError."""
+        remove(self.state / _FILE)
 
 
 def opened(state: Path) -> Rollout | None:
     """The roll-out that did not end. Raises StorageError."""
     return read(state / _FILE, Rollout)
-
-
-def note(state: Path, rollout: Rollout) -> Rollout:
-    """Write down how far it is. Raises StorageError."""
-    write(state / _FILE, rollout)
-    return rollout
-
-
-def close(state: Path) -> None:
-    """It has ended, or was undone. Raises StorageError."""
-    remove(state / _FILE)
 
 
 def require_none(state: Path) -> None:

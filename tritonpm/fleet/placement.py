@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Need:
+class PackageNeed:
     """A package: what it takes on a server, and on how many servers it shall be."""
 
     name: str
@@ -36,7 +36,7 @@ class Placement:
 
 
 def place(
-    needs: Iterable[Need],
+    needs: Iterable[PackageNeed],
     rooms: Sequence[Room],
     *,
     present: Mapping[str, Collection[str]] | None = None,
@@ -72,12 +72,12 @@ class _Table:
         self._on: dict[str, set[str]] = {room.name: set() for room in rooms}
         self._servers: dict[str, set[str]] = {}  # of each package
 
-    def fits(self, need: Need, name: str) -> bool:
+    def fits(self, need: PackageNeed, name: str) -> bool:
         if self._free[name] < need.memory or name in self._servers.get(need.name, ()):
             return False
         return not self._others.get(need.name, set()) & self._on[name]
 
-    def put(self, need: Need, name: str) -> None:
+    def put(self, need: PackageNeed, name: str) -> None:
         self._free[name] -= need.memory
         self._on[name].add(need.name)
         self._servers.setdefault(need.name, set()).add(name)
@@ -85,29 +85,29 @@ class _Table:
     def servers_of(self, package: str) -> tuple[str, ...]:
         return tuple(sorted(self._servers.get(package, ()), key=self._order.__getitem__))
 
-    def candidates(self, need: Need) -> Iterator[str]:
+    def candidates(self, need: PackageNeed) -> Iterator[str]:
         """The servers for the replicas that a package lacks; each is to be taken before the next is asked for."""
         for _ in range(need.replicas - len(self._servers.get(need.name, ()))):
             fitting = (name for name in self._rooms if self.fits(need, name))
             if self._spread:
-                found = min(fitting, key=lambda name: self._beside(need.name, name), default=None)
+                server = min(fitting, key=lambda name: self._beside(need.name, name), default=None)
             else:
-                found = next(fitting, None)
-            if found is None:
+                server = next(fitting, None)
+            if server is None:
                 return
-            yield found
+            yield server
 
     def _beside(self, package: str, name: str) -> int:
         """How many replicas are on servers with the same value of the label."""
         value = self._rooms[name].labels.get(self._spread)
         there = self._servers.get(package, ())
-        return sum(self._rooms[each].labels.get(self._spread) == value for each in there)
+        return sum(self._rooms[server].labels.get(self._spread) == value for server in there)
 
 
 def _others(apart: Iterable[Collection[str]]) -> dict[str, set[str]]:
     """Package → the packages that it shares no server with."""
-    found: dict[str, set[str]] = {}
+    others: dict[str, set[str]] = {}
     for group in apart:
         for name in group:
-            found.setdefault(name, set()).update(set(group) - {name})
-    return found
+            others.setdefault(name, set()).update(set(group) - {name})
+    return others

@@ -7,8 +7,9 @@ the servers with what they had before.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from tritonpm.catalogue import Source
@@ -33,7 +34,7 @@ from tritonpm.operations.server import (
 from tritonpm.operations.unload import unload_old
 from tritonpm.settings.settings import ON_DEMAND
 from tritonpm.triton.ensembles import NEXT, members_of, unload_unneeded
-from tritonpm.triton.served_revision import serves
+from tritonpm.triton.served_revision import OWN_FOLDER, load_revision, serves
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
@@ -102,15 +103,21 @@ def deliver(revision: Revision, destination: Destination, servers: Servers, shad
             names = (*names, shadow.name)
             destination.rehearse(shadow)
             servers.prove(shadow)
-            destination.settle((shadow.name,))
         rehearsing = False
         destination.exchange(revision)
+        if shadow is not None:  # only now: in a store the exchange uses what the rehearsal has sent
+            destination.settle((shadow.name,))
         return servers.move(revision)
     except BaseException as error:
-        whole = undone([destination.take_back, servers.take_back, lambda: destination.settle(names)])
+        whole = take_back(destination, servers, names)
         if isinstance(error, TritonpmError):
             raise UndeliveredError(error, rehearsing=rehearsing, whole=whole) from None
         raise
+
+
+def take_back(destination: Destination, servers: Servers, names: tuple[str, ...]) -> bool:
+    """Make the repository and the servers what they were before the delivery of models `names`; whether they are."""
+    return undone([destination.take_back, servers.take_back, lambda: destination.settle(names)])
 
 
 def shadow_of(revision: Revision, suffix: str = NEXT) -> Revision:
@@ -129,7 +136,7 @@ class LocalRepository:
     """The workspace's own folder; `before` is what is to be current again where a delivery fails."""
 
     def __init__(self, context: Context, before: Revision | None) -> None:
-        self.context, self.before, self.exchanged = context, before, False
+        self.context, self.before = context, before
 
     def rehearse(self, shadow: Revision) -> None:
         """Write it beside what is current."""
@@ -138,13 +145,12 @@ class LocalRepository:
     def exchange(self, revision: Revision) -> None:
         """Nothing is written where it is current, and whole."""
         if not is_current(self.context, revision.name, revision):
-            self.exchanged = True
             restore(self.context, revision.name, revision)
 
     def take_back(self) -> None:
         """Where nothing was proved before, what is there stays: the next load writes over it."""
-        if self.exchanged and self.before is not None:
-            restore(self.context, self.before.name, self.before)
+        if self.before is not None:
+            self.exchange(self.before)
 
     def settle(self, names: tuple[str, ...]) -> None:
         """As `local_repository.settle`."""
@@ -153,7 +159,10 @@ class LocalRepository:
 
 @dataclass
 class OneServer:
-    """The server that a connection goes to. `before` is what it served, None where it served nothing."""
+    """The server that a connection goes to. `before` is what it shall go back to, None where it served nothing.
+
+    `patience` is for how many seconds it may still see the old content of what it `reads`.
+    """
 
     context: Context
     client: Client
@@ -162,6 +171,9 @@ class OneServer:
     before: Revision | None
     probe: bool = True
     timeout: float = TIMEOUT
+    patience: float = 0.0
+    reads: str = OWN_FOLDER
+    here: bool = True  # whether it loads into this machine's memory: there has to be room, and what it took is kept
     moved: bool = False
 
     def prove(self, shadow: Revision) -> None:
@@ -177,33 +189,29 @@ class OneServer:
         """As `Servers.move`."""
         self._make_room(revision)
         self.moved = True
-        with (
-            self.context.progress(f"Loading {revision.name}"),
-            room_for(self.context, self.record, revision),
-        ):
-            self.client.load_and_wait(revision.name, timeout=self.timeout)
-            if not serves(self.client, revision):
-                raise ServerError(
-                    "the server serves another revision than the one that was published",
-                    where=self.client.where,
-                    do="check that it reads this workspace's model_repository",
-                )
+        memory = room_for(self.context, self.record, revision) if self.here else nullcontext()
+        with self.context.progress(f"Loading {revision.name}"), memory:
+            self._load(revision)
             return probe_model(self.context, self.client, self.record) if self.probe else NOT_PROBED
 
     def take_back(self) -> None:
         """What served before serves again, or nothing does; what only the failed revision needs goes."""
+        name = self.revision.name
         if self.moved and self.before is not None:
-            self.client.load_and_wait(self.before.name)
+            self._load(self.before)
         elif self.moved:
-            self.client.unload_and_wait(self.revision.name)
+            self.client.unload_and_wait(name)
         kept = {self.before.name, *members_of(self.before)} if self.before else set()
-        own = {self.revision.name + NEXT, *members_of(self.revision)}
-        unload_unneeded(self.client, own - kept)
+        rehearsals = {model for model in self.client.serving() if model.startswith(name + NEXT)}
+        unload_unneeded(self.client, {*rehearsals, *members_of(self.revision)} - kept)
+
+    def _load(self, revision: Revision) -> None:
+        load_revision(self.client, revision, timeout=self.timeout, patience=self.patience, reads=self.reads)
 
     def _make_room(self, revision: Revision) -> None:
-        make_room(
-            self.context, self.client, revision, lambda: require_room_on_gpus(self.context, self.record, self.revision)
-        )
+        if self.here:
+            on_gpus = partial(require_room_on_gpus, self.context, self.record, self.revision)
+            make_room(self.context, self.client, revision, on_gpus)
 
 
 def load(context: Context, name: str, *, probe: bool = True, timeout: float = TIMEOUT, wait: float = 0.0) -> Loaded:
@@ -264,8 +272,9 @@ def bring(
     name, catalogue, offset = revision.name, context.catalogue, log_size(context)
     before = serving_revision(context, client, name)
     proved = catalogue.proved(name)
-    destination = LocalRepository(context, proved.revision if proved else before)
-    server = OneServer(context, client, record, revision, before, probe, timeout)
+    back_to = proved.revision if proved else before
+    destination = LocalRepository(context, back_to)
+    server = OneServer(context, client, record, revision, back_to if before else None, probe, timeout)
     shadow = shadow_of(revision) if rehearse and before != revision else None
     folders = dict.fromkeys(model.name for one in (before, revision) if one for model in one.models)
     with catalogue.intent("load", (*folders, name + NEXT)):

@@ -8,7 +8,8 @@ from tritonpm.core.errors import NotFoundError, UsageError
 from tritonpm.operations.switch import put_back, switch
 
 if TYPE_CHECKING:
-    from tritonpm.catalogue import Published
+    from tritonpm.catalogue import Source
+    from tritonpm.core.types import Revision
     from tritonpm.operations.context import Context
     from tritonpm.operations.load import Loaded
 
@@ -18,24 +19,21 @@ def rollback(context: Context, name: str, number: int | None = None) -> Loaded |
 
     Without a number each call goes one step further back. Raises NotFoundError, UsageError, ServerError.
     """
-    kept = revision_to(context, name, number)
-    source = kept.source
-    if source is None:
-        raise UsageError(f"revision {kept.number} does not tell what it was made of", do="choose a later one")
-    return switch(context, name, lambda: put_back(context, name, source), kept.revision, back=number is None)
+    source, revision = revision_to(context, name, number)
+    return switch(context, name, lambda: put_back(context, name, source), revision, back=number is None)
 
 
-def revision_to(context: Context, name: str, number: int | None) -> Published:
-    """Where a roll-back goes: what served before the proved revision, or the one of that number.
+def revision_to(context: Context, name: str, number: int | None) -> tuple[Source, Revision]:
+    """Where a roll-back goes: what served before the proved revision, or the one of that number; and what made it.
 
-    Raises NotFoundError.
+    Raises NotFoundError, UsageError.
     """
     history = context.catalogue.history(name)
     target = context.catalogue.before(name) if number is None else number
-    for kept in history:
-        if kept.number == target:
-            return kept
-    what = f"no revision {number}" if number else "served in no earlier revision that is kept"
-    raise NotFoundError(
-        f"{name} has {what}" if number else f"{name} {what}", do=f"`tritonpm history {name}` lists them"
-    )
+    kept = next((kept for kept in history if kept.number == target), None)
+    if kept is None:
+        what = f"has no revision {number}" if number else "served in no earlier revision that is kept"
+        raise NotFoundError(f"{name} {what}", do=f"`tritonpm history {name}` lists them")
+    if kept.source is None:
+        raise UsageError(f"revision {kept.number} does not tell what it was made of", do="choose a later one")
+    return kept.source, kept.revision

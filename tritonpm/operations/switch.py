@@ -21,7 +21,6 @@ from tritonpm.operations.server import connect, is_loaded
 from tritonpm.operations.summary import summary
 
 if TYPE_CHECKING:
-    from tritonpm.catalogue import Record
     from tritonpm.core.types import Revision
     from tritonpm.operations.context import Context
     from tritonpm.settings.settings import Settings
@@ -64,7 +63,9 @@ def switch(
             return bring(context, client, record, new, probe=before.probed, wanted=True, rehearse=True, back=back)
     except BaseException:
         with suppress(TritonpmError):  # the first error is the one to tell
-            _take_back(context, name, before, changed)
+            with changing(context, f"put back {name}"):
+                undo_change(context, name, Source(before.package, before.settings), Source(changed.package, changed.settings))
+            context.catalogue.set_problem(name, before.problem)
         raise
 
 
@@ -76,10 +77,12 @@ def put_back(context: Context, name: str, source: Source) -> None:
         )
 
 
-def _take_back(context: Context, name: str, before: Record, changed: Record) -> None:
-    """What we changed becomes what it was; what another tritonpm has changed since then stays."""
+def undo_change(context: Context, name: str, before: Source, made: Source) -> None:
+    """What was changed from `before` to `made` becomes what it was; what another tritonpm has changed since stays.
+
+    For who holds the workspace's lock.
+    """
     now = context.catalogue.get(name)
-    package = before.package if now.package == changed.package else now.package
-    settings = before.settings if now.settings == changed.settings else now.settings
-    put_back(context, name, Source(package, settings))
-    context.catalogue.set_problem(name, before.problem)
+    package = before.package if now.package == made.package else now.package
+    settings = before.settings if now.settings == made.settings else now.settings
+    context.catalogue.replace(name, package, settings, summary(package, settings))
