@@ -9,7 +9,9 @@ from tritonpm.fleet.placement import PackageNeed, Placement, Room, place
 
 NAMES = st.lists(st.sampled_from("abcdefgh"), unique=True, max_size=8)
 NEEDS = NAMES.flatmap(
-    lambda names: st.tuples(*(st.builds(PackageNeed, st.just(name), st.integers(0, 50), st.integers(1, 4)) for name in names))
+    lambda names: st.tuples(
+        *(st.builds(PackageNeed, st.just(name), st.integers(0, 50), st.integers(1, 4)) for name in names)
+    )
 )
 ROOMS = st.lists(st.tuples(st.integers(0, 100), st.sampled_from("xyz")), max_size=6).map(
     lambda listed: [Room(f"s{number}", memory, {"zone": zone}) for number, (memory, zone) in enumerate(listed)]
@@ -33,7 +35,9 @@ def test_what_is_placed_fits_and_is_apart(
 
 
 @given(NEEDS, ROOMS, APART, st.sampled_from(["", "zone"]))
-def test_what_is_there_stays(needs: tuple[PackageNeed, ...], rooms: list[Room], apart: list[list[str]], spread: str) -> None:
+def test_what_is_there_stays(
+    needs: tuple[PackageNeed, ...], rooms: list[Room], apart: list[list[str]], spread: str
+) -> None:
     found = place(needs, rooms, apart=apart, spread=spread)
     assert place(needs, rooms, present=found.placed, apart=apart, spread=spread) == found
     more = [*rooms, Room("new", 1000, {"zone": "w"})]

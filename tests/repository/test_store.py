@@ -22,7 +22,7 @@ from tritonpm.core.types import RenderedModel, RepositoryFile, Revision
 from tritonpm.operations.remote_repository import Pruned, prune, verify
 from tritonpm.repository import records, sending
 from tritonpm.repository.location import located
-from tritonpm.repository.records import Record
+from tritonpm.repository.records import StoredRevision
 from tritonpm.repository.sending import Sent, put_back, send, switches
 from tritonpm.repository.store import Listed, Store
 
@@ -62,7 +62,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return Store(located(str(tmp_path / "a folder")))
 
 
-def record_of(store: Store, number: int) -> Record:
+def record_of(store: Store, number: int) -> StoredRevision:
     return next(each.record for each in records.kept(store)["p"] if int(each.record.revision[:16]) == number)
 
 

@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
-
 from tests.support.load import ONES
+from tests.support.workspaces import opened
 from tritonpm.core.errors import TritonpmError
-from tritonpm.fleet.context import Access, Server
+from tritonpm.fleet.context import FleetServer, ServerAccess
 from tritonpm.fleet.waves import Pace
-from tritonpm.operations.fleet import servers as fleets
-from tritonpm.operations.fleet.roll_out import Rolling
-from tritonpm.operations.fleet.servers import Fleet
+from tritonpm.operations.context import Context
+from tritonpm.operations.fleet import contexts
+from tritonpm.operations.fleet.status import FleetView, status
+from tritonpm.operations.fleet.sync import sync
+from tritonpm.operations.init import init
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 
@@ -36,18 +36,15 @@ class Site:
     when: Callable[[str], None] = lambda sentence: None
 
     @property
-    def serving(self) -> Serving:
-        return Serving(Manager.open(self.root, waiting=lambda sentence: self.when(sentence)))
+    def context(self) -> Context:
+        return opened(self.root, warn=lambda sentence: self.when(sentence))
 
     @property
     def urls(self) -> list[str]:
         return [f"http://{server.http}" for server in self.servers]
 
-    def rolling(self, pace: Pace = PACE) -> Rolling:
-        return Rolling(self.serving, "prod", pace)
-
-    def fleet(self) -> Fleet:
-        return Fleet(self.serving, "prod")
+    def status(self) -> FleetView:
+        return status(self.context, "prod")
 
     def start(self, number: int) -> None:
         """Start a server, on the addresses that it had if there was one."""
@@ -71,13 +68,13 @@ class Site:
 
     def answers(self, name: str) -> list[float | None]:
         """What each server answers; None where it does not serve the model."""
-        return [_answer(server, name) for server in self.servers]
+        return [answer_of(server, name) for server in self.servers]
 
     def synchronise(self) -> list[tuple[str, str, str]]:
-        return list(self.fleet().sync(PACE))
+        return list(sync(self.context, "prod", PACE))
 
 
-def _answer(server: embedded.Server, name: str) -> float | None:
+def answer_of(server: embedded.Server, name: str) -> float | None:
     with Client(server.grpc, protocol="grpc", timeout=5) as client:
         return float(next(iter(client.infer(name, ONES).values()))[0, 0]) if client.ready(name) else None
 
@@ -90,8 +87,8 @@ def running(folder: Path, zones: str, elsewhere: str = "") -> Iterator[Site]:
     try:
         for number in range(len(zones)):
             made.start(number)
-        servers = [Server(url, 1000, {"zone": zone}) for url, zone in zip(made.urls, zones, strict=True)]
-        fleets.add(made.serving.manager, "prod", servers, Access(timeout=4.0), elsewhere)
+        servers = [FleetServer(url, 1000, {"zone": zone}) for url, zone in zip(made.urls, zones, strict=True)]
+        contexts.add(made.context, "prod", servers, ServerAccess(timeout=4.0), elsewhere)
         yield made
     finally:
         made.stop()
@@ -134,11 +131,11 @@ def once(beginning: str, do: Callable[[], None]) -> Callable[[str], None]:
     """Do something the first time that a sentence begins so."""
     left = [do]
 
-    def said(sentence: str) -> None:
+    def hear(sentence: str) -> None:
         if sentence.startswith(beginning) and left:
             left.pop()()
 
-    return said
+    return hear
 
 
 def loaded(server: embedded.Server) -> set[str]:

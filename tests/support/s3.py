@@ -20,7 +20,7 @@ from typing import Any
 
 from tritonpm.repository.immutable import is_config
 from tritonpm.repository.location import located
-from tritonpm.repository.records import Record
+from tritonpm.repository.records import StoredRevision
 from tritonpm.repository.store import Store
 
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "an id", "AWS_SECRET_ACCESS_KEY": "a secret", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -179,7 +179,7 @@ def refusing(code: str, status: int) -> Iterator[int]:
         server.server_close()
 
 
-def seen(store: Store, *revisions: Record) -> str:
+def seen(store: Store, *revisions: StoredRevision) -> str:
     """The revision that a reader of the public model finds, all of whose objects are right; "" where it finds none.
 
     Whatever config of the public model it reads, all that belongs to it must be there.
@@ -195,7 +195,7 @@ def seen(store: Store, *revisions: Record) -> str:
     return found
 
 
-def _whole(store: Store, record: Record) -> bool:
+def _whole(store: Store, record: StoredRevision) -> bool:
     """Whether all but the public configs of a revision is there."""
     public = f"{record.name}/"
     files = [f for f in record.files if not (f.path.startswith(public) and is_config(f.path.partition("/")[2]))]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tritonpm.cli.app import App
 
-
-def say_pruned(app: App, pruned: object) -> None:
-    """Print what went."""
+if TYPE_CHECKING:
     from tritonpm.operations.remote_repository import Pruned
 
-    if isinstance(pruned, Pruned):
-        app.say(f"Deleted {len(pruned.revisions)} revisions and {pruned.objects} files.")
+
+def say_pruned(app: App, pruned: Pruned) -> None:
+    """Print what went."""
+    app.say(f"Deleted {len(pruned.revisions)} revisions and {pruned.objects} files.")

@@ -126,7 +126,11 @@ def fleets_with(state: Path, package: str) -> list[str]:
 
 
 def extended(
-    context: FleetContext | None, name: str, servers: Iterable[FleetServer], access: ServerAccess, repository: str | None
+    context: FleetContext | None,
+    name: str,
+    servers: Iterable[FleetServer],
+    access: ServerAccess,
+    repository: str | None,
 ) -> FleetContext:
     """A new context, or one with more servers; one that is there already is as it is told now. Raises UsageError."""
     if not is_name(name):

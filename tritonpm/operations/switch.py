@@ -64,7 +64,9 @@ def switch(
     except BaseException:
         with suppress(TritonpmError):  # the first error is the one to tell
             with changing(context, f"put back {name}"):
-                undo_change(context, name, Source(before.package, before.settings), Source(changed.package, changed.settings))
+                undo_change(
+                    context, name, Source(before.package, before.settings), Source(changed.package, changed.settings)
+                )
             context.catalogue.set_problem(name, before.problem)
         raise
 

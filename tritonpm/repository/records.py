@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import StorageError
+from tritonpm.core.types import RenderedModel, RepositoryFile, Revision
+from tritonpm.repository.immutable import is_config
 from tritonpm.repository.render import CONFIG
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class StoredFile:
 
 
 @dataclass(frozen=True)
-class Record:
+class StoredRevision:
     """A revision of a package as it was sent: its objects, members' first, the public config last."""
 
     form: str
@@ -50,7 +52,7 @@ class Record:
 class Kept:
     """A record and when the store says that it was written; `current` where its config is the one that is there."""
 
-    record: Record
+    record: StoredRevision
     written: datetime
     current: bool
 
@@ -60,12 +62,12 @@ class Kept:
         return path_of(self.record)
 
 
-def path_of(record: Record) -> str:
+def path_of(record: StoredRevision) -> str:
     """Where a record lies."""
     return f"{record.name}/{record.revision[:_SHOWN]}.json"
 
 
-def write(store: Store, record: Record) -> None:
+def write(store: Store, record: StoredRevision) -> None:
     """Keep a record. Raises StorageError."""
     import msgspec
 
@@ -79,15 +81,32 @@ def kept(store: Store, name: str = "") -> dict[str, list[Kept]]:
     listed = store.listed(name, records=True)
     paths = sorted(path for path in listed if path.endswith(".json"))
     names = sorted({path.partition("/")[0] for path in paths})
-    current = dict(side_by_side(lambda each: (each, switch_of(store, each)), names))
-    found: dict[str, list[Kept]] = {each: [] for each in names}
+    current = dict(side_by_side(lambda package: (package, switch_of(store, package)), names))
+    revisions: dict[str, list[Kept]] = {package: [] for package in names}
     for path, record in side_by_side(lambda path: (path, _read(store, path)), paths):
         if record is not None:
             is_current = record.switch.digest == current[record.name]
-            found[record.name].append(Kept(record, listed[path].modified, is_current))
-    for each in found.values():
-        each.sort(key=lambda one: (one.written, one.record.revision), reverse=True)
-    return found
+            revisions[record.name].append(Kept(record, listed[path].modified, is_current))
+    for of_package in revisions.values():
+        of_package.sort(key=lambda one: (one.written, one.record.revision), reverse=True)
+    return revisions
+
+
+def current_revision(store: Store, name: str) -> Revision | None:
+    """The revision that is current in a store, by its record; None where none is. Raises StorageError.
+
+    Of its configs only the public model's are told, which say which revision a server answers for.
+    """
+    record = next((one.record for one in kept(store, name).get(name, []) if one.current), None)
+    if record is None:
+        return None
+    models: dict[str, list[RepositoryFile]] = {}
+    for file in record.files:
+        model, _, path = file.path.partition("/")
+        content = store.read(file.path) if model == name and is_config(path) else None
+        text = content.decode(errors="replace") if content is not None else None
+        models.setdefault(model, []).append(RepositoryFile(path, blob=None if text else file.digest, text=text))
+    return Revision(name, record.revision, tuple(RenderedModel(model, tuple(files)) for model, files in models.items()))
 
 
 def switch_of(store: Store, name: str) -> str:
@@ -101,7 +120,7 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def _read(store: Store, path: str) -> Record | None:
+def _read(store: Store, path: str) -> StoredRevision | None:
     """One record; None where it went in this moment. Raises StorageError where it is none."""
     import msgspec
 
@@ -109,7 +128,7 @@ def _read(store: Store, path: str) -> Record | None:
     if content is None:
         return None
     try:
-        record = msgspec.json.decode(content, type=Record)
+        record = msgspec.json.decode(content, type=StoredRevision)
     except msgspec.DecodeError as error:
         what = f"its record {path} cannot be read ({error})"
         raise StorageError(what, where=store.url, do="publish the package again, or delete that record") from None
@@ -119,7 +138,7 @@ def _read(store: Store, path: str) -> Record | None:
     return record
 
 
-def _is_sound(record: Record) -> bool:
+def _is_sound(record: StoredRevision) -> bool:
     """Whether a record names a public config, and nothing outside the repository."""
     parts = (part for file in record.files for part in file.path.split("/"))
     return any(file.path == f"{record.name}/{CONFIG}" for file in record.files) and not {"", ".", ".."} & set(parts)

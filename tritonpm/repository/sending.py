@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +12,7 @@ from tritonpm.core.errors import StorageError
 from tritonpm.core.types import REVISION, RepositoryFile, Revision
 from tritonpm.repository import records
 from tritonpm.repository.immutable import immutable, is_config
-from tritonpm.repository.records import Record, StoredFile
+from tritonpm.repository.records import StoredFile, StoredRevision
 from tritonpm.repository.render import CONFIG
 from tritonpm.repository.store import Listed, Store, side_by_side
 
@@ -20,7 +20,7 @@ Report = Callable[[int, int], None]
 _PAUSES = (0.0, 0.2, 1.0, 3.0, 10.0)  # seconds before each look at a listing that does not show what was sent
 
 
-class Blobs(Protocol):
+class ModelFiles(Protocol):
     """Where model files lie, by digest."""
 
     def path(self, digest: str) -> Path:
@@ -41,7 +41,7 @@ class Sent:
 
 
 def send(
-    store: Store, revision: Revision, blobs: Blobs, report: Report = lambda done, total: None, *, anew: bool
+    store: Store, revision: Revision, blobs: ModelFiles, report: Report = lambda done, total: None, *, anew: bool
 ) -> Sent:
     """Bring a revision into a store; `blobs` are its model files. Raises StorageError.
 
@@ -78,7 +78,7 @@ def switches(store: Store, name: str) -> dict[str, bytes]:
     return {path: content for path in paths if (content := store.read(path)) is not None}
 
 
-def put_back(store: Store, name: str, before: dict[str, bytes]) -> None:
+def put_back(store: Store, name: str, before: Mapping[str, bytes]) -> None:
     """Make the public model's configs what they were; none: nothing of it is to be loaded. Raises StorageError."""
     last = f"{name}/{CONFIG}"
     for path, content in before.items():
@@ -91,7 +91,7 @@ def put_back(store: Store, name: str, before: dict[str, bytes]) -> None:
 class _Sending:
     """One revision on its way into one store."""
 
-    def __init__(self, store: Store, revision: Revision, blobs: Blobs, report: Report) -> None:
+    def __init__(self, store: Store, revision: Revision, blobs: ModelFiles, report: Report) -> None:
         self.store, self.blobs, self.report = store, blobs, report
         self.contents: dict[str, RepositoryFile] = {}
         files = []
@@ -100,11 +100,11 @@ class _Sending:
                 path = f"{model.name}/{file.path}"
                 self.contents[path] = file
                 files.append(self._stored(path, file))
-        self.record = Record(records.FORM, revision.name, revision.digest, tuple(files))
+        self.record = StoredRevision(records.FORM, revision.name, revision.digest, tuple(files))
         self.files = [file for file in files if not self._is_config(file)]
         self.configs = [file for file in files if self._is_config(file)]
         self.folders = [model.name for model in revision.models]
-        self.earlier = [each.record for each in records.kept(store, revision.name).get(revision.name, [])]
+        self.earlier = [kept.record for kept in records.kept(store, revision.name).get(revision.name, [])]
 
     def is_public(self, file: StoredFile) -> bool:
         """Whether a file is of the model that clients name."""
@@ -173,10 +173,10 @@ class _Sending:
         return StoredFile(path, records.digest_of(content), len(content))
 
     def _listed(self) -> dict[str, Listed]:
-        found: dict[str, Listed] = {}
+        there: dict[str, Listed] = {}
         for listed in side_by_side(self.store.listed, self.folders):
-            found |= listed
-        return found
+            there |= listed
+        return there
 
     def _known(self, there: dict[str, Listed]) -> dict[str, str]:
         """Where the content of earlier revisions lies, by digest."""

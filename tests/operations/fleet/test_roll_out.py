@@ -12,13 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fleets import Site, _answer, loaded, once, running, under_load
+from tests.support.fleets import PACE, Site, answer_of, loaded, once, running, under_load
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import cascade, single
 from tritonpm.core.errors import BusyError, NotFoundError, ServerError
 from tritonpm.fleet import journal
 from tritonpm.fleet.waves import Pace
-from tritonpm.operations.fleet.run import RolledOut
+from tritonpm.operations.fleet import roll_out
+from tritonpm.operations.fleet.unload import unload
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.remove import remove
+from tritonpm.operations.show import show
 
 pytestmark = pytest.mark.server
 
@@ -41,10 +45,10 @@ class Served:
 @pytest.fixture
 def served(site: Site, tmp_path: Path) -> Served:
     """The same package for all tests, whatever the last one left of it; what comes next is new each time."""
-    manager, number = site.serving.manager, len(list(tmp_path.parent.iterdir())) + 1.0
-    if not manager.packages():
-        manager.import_package(single(tmp_path / "first", scaled(1.0), name="p"))
-        site.rolling(Pace(wave="100%")).load("p")
+    context, number = site.context, len(list(tmp_path.parent.iterdir())) + 1.0
+    if not context.catalogue.packages():
+        import_package(context, single(tmp_path / "first", scaled(1.0), name="p"))
+        roll_out.load(context, "prod", "p", pace=Pace(wave="100%"))
     [old] = set(site.answers("p"))
     assert old is not None
     return Served(old, number, single(tmp_path / "next", scaled(number), name="p"))
@@ -52,45 +56,62 @@ def served(site: Site, tmp_path: Path) -> Served:
 
 def test_a_fleet_moves_under_load_and_no_request_fails(site: Site, served: Served) -> None:
     with under_load(site, "p") as seen:
-        rolled = site.rolling(Pace(wave="50%", soak=0.2)).upgrade("p", served.source)
+        rolled = roll_out.upgrade(site.context, "prod", "p", served.source, Pace(wave="50%", soak=0.2))
         assert site.answers("p") == [served.new] * 3
-    assert isinstance(rolled, RolledOut)
     assert (rolled.revision, len(rolled.servers), rolled.left_out) == (2, 3, ())
     assert seen.failures == [[], [], []]
     assert all(set(answers) == {served.old, served.new} and answers[-1] == served.new for answers in seen.answers)
     assert folders(site) == {"p"}
     assert site.synchronise() == [(server.http, "", "") for server in site.servers]
     with pytest.raises(BusyError, match="in use by the servers of prod"):
-        site.serving.manager.remove("p")
+        remove(site.context, "p")
+    proved = site.context.catalogue.proved("p")
+    assert proved is not None
+    assert (proved.number, proved.probed) == (2, True)
+
+
+def test_a_fleet_goes_back_along_what_served(site: Site, served: Served, tmp_path: Path) -> None:
+    catalogue = site.context.catalogue
+    [first, *_] = catalogue.served("p")
+    roll_out.upgrade(site.context, "prod", "p", served.source, PACE)
+    back = roll_out.rollback(site.context, "prod", "p", pace=PACE)
+    assert (back.revision, site.answers("p")) == (first, [served.old] * 3)
+    newer = single(tmp_path / "newer", scaled(served.new + 0.5), name="p")
+    roll_out.upgrade(site.context, "prod", "p", newer, PACE)
+    assert site.answers("p") == [served.new + 0.5] * 3
+    again = roll_out.rollback(site.context, "prod", "p", pace=PACE)  # not to the number below, which did not prove well
+    assert (again.revision, site.answers("p")) == (first, [served.old] * 3)
+    assert catalogue.served("p")[0] == first
 
 
 def test_what_does_not_prove_itself_is_seen_by_nobody(site: Site, served: Served, tmp_path: Path) -> None:
-    manager = site.serving.manager
-    manager.import_package(cascade(tmp_path / "one", scaled(2.0, result="m"), scaled(3.0, source="m"), name="b"))
-    site.rolling().load("b", ["zone=w"])
-    before, models = manager.show("b"), loaded(site.servers[2])
+    context = site.context
+    import_package(context, cascade(tmp_path / "one", scaled(2.0, result="m"), scaled(3.0, source="m"), name="b"))
+    roll_out.load(context, "prod", "b", ["zone=w"], PACE)
+    before, models = show(context, "b"), loaded(site.servers[2])
     assert len(models) == 4  # p, the ensemble and its two members
     with under_load(site, "b") as seen, pytest.raises(ServerError, match=r"NaN.*every server serves what it served"):
-        site.rolling().upgrade("b", cascade(tmp_path / "two", scaled(2.0, result="m"), logarithm("m"), name="b"))
+        worse = cascade(tmp_path / "two", scaled(2.0, result="m"), logarithm("m"), name="b")
+        roll_out.upgrade(context, "prod", "b", worse, PACE)
     assert (set(seen.answers[2]), seen.failures[2]) == ({6.0}, [])
-    after = manager.show("b")
+    after = show(context, "b")
+    assert context.catalogue.served("b") == [1]
     assert (after.digest, after.revision, after.pending) == (before.digest, 1, False)
     assert folders(site, "b") == {"b"}
     assert loaded(site.servers[2]) == models
-    site.fleet().unload("b")
+    unload(context, "prod", "b")
     assert loaded(site.servers[2]) == {"p"}
     with pytest.raises(NotFoundError, match="no server of prod serves b"):
-        site.rolling().set("b", {"max_batch_size": 2})
+        roll_out.change(context, "prod", "b", {"max_batch_size": 2})
 
 
 @pytest.mark.long
 def test_one_that_may_be_lost_follows(site: Site, served: Served) -> None:
     site.when = once("Moving p, wave 2", lambda: os.kill(site.servers[1].pid, signal.SIGKILL))
-    rolled = site.rolling(Pace(wave="1", max_unavailable=1)).upgrade("p", served.source)
-    assert isinstance(rolled, RolledOut)
+    rolled = roll_out.upgrade(site.context, "prod", "p", served.source, Pace(wave="1", max_unavailable=1))
     assert rolled.left_out == (site.servers[1].http,)
     site.start(1)
-    assert site.fleet().status().servers[1].behind == ("p",)
+    assert site.status().servers[1].behind == ("p",)
     site.synchronise()
     assert site.answers("p") == [served.new] * 3
 
@@ -101,9 +122,9 @@ def test_one_that_hangs_after_it_moved_is_told_and_comes_back(site: Site, served
     site.when = once("Moving p, wave 2", lambda: os.kill(pid, signal.SIGSTOP))
     try:
         with pytest.raises(ServerError, match=rf"{site.servers[0].http} does not answer.*fleet sync --context prod"):
-            site.rolling().upgrade("p", served.source)
-        assert [_answer(server, "p") for server in site.servers[1:]] == [served.old] * 2
-        assert site.fleet().status().servers[0].state == "not live"
+            roll_out.upgrade(site.context, "prod", "p", served.source, PACE)
+        assert [answer_of(server, "p") for server in site.servers[1:]] == [served.old] * 2
+        assert site.status().servers[0].state == "not live"
     finally:
         os.kill(pid, signal.SIGCONT)
     site.synchronise()
@@ -114,14 +135,14 @@ UPGRADE = """
 import os, signal, sys
 from pathlib import Path
 from tritonpm.fleet.waves import Pace
-from tritonpm.operations.manager import Manager
-from tritonpm.operations.fleet.roll_out import Rolling
-from tritonpm.operations.serving import Serving
+from tritonpm.operations.context import open_context
+from tritonpm.operations.fleet.roll_out import upgrade
 root, name, source, moment = sys.argv[1:]
-def waiting(sentence):
+def hear(sentence):
     if sentence.startswith(moment):
         os.kill(os.getpid(), signal.SIGKILL)
-Rolling(Serving(Manager.open(Path(root), waiting=waiting)), "prod", Pace(wave="1")).upgrade(name, Path(source))
+with open_context(Path(root), warn=hear) as context:
+    upgrade(context, "prod", name, Path(source), Pace(wave="1"))
 """
 
 
@@ -131,12 +152,12 @@ def test_a_killed_manager_is_finished_or_undone(site: Site, served: Served, mome
         arguments = [sys.executable, "-c", UPGRADE, site.root, "p", served.source, f"{moment} p, wave 2"]
         assert subprocess.run(arguments, timeout=60, check=False).returncode == -signal.SIGKILL
         with pytest.raises(BusyError, match="has not ended"):
-            site.rolling().set("p", {"max_batch_size": 2})
-        assert site.fleet().status().unfinished.startswith("p")
+            roll_out.change(site.context, "prod", "p", {"max_batch_size": 2})
+        assert site.status().unfinished.startswith("p")
         site.synchronise()
     assert seen.failures == [[], [], []]
     assert site.answers("p") == [served.old if moment == "Proving" else served.new] * 3
-    assert journal.opened(site.serving.manager.workspace.state) is None
+    assert journal.opened(site.context.workspace.state) is None
     assert site.synchronise() == [(server.http, "", "") for server in site.servers]
     assert folders(site) == {"p"}
     assert [loaded(server) for server in site.servers] == [{"p"}] * 3

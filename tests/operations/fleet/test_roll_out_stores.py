@@ -16,7 +16,8 @@ from tests.support.packages import cascade
 from tritonpm.core.errors import ServerError
 from tritonpm.fleet.waves import Pace
 from tritonpm.operations import remote_repository as stores
-from tritonpm.operations.fleet.run import RolledOut
+from tritonpm.operations.fleet import roll_out
+from tritonpm.operations.import_package import import_package
 
 pytestmark = pytest.mark.server
 
@@ -40,23 +41,23 @@ def test_a_fleet_on_a_store_moves_or_goes_back(site: Site, tmp_path: Path) -> No
         cascade(tmp_path / f"{factor:g}", scaled(2.0, result="m"), scaled(factor, source="m"))
         for factor in (3.0, 5.0, 7.0)
     )
-    site.serving.manager.import_package(one)
-    site.rolling(Pace(wave="100%")).load("c")
+    import_package(site.context, one)
+    roll_out.load(site.context, "prod", "c", pace=Pace(wave="100%"))
     assert site.answers("c") == [6.0, 6.0]
     with under_load(site, "c") as seen:
-        assert isinstance(site.rolling().upgrade("c", two), RolledOut)
+        roll_out.upgrade(site.context, "prod", "c", two, PACE)
     assert seen.failures == [[], []]
     assert [(set(answers), answers[-1]) for answers in seen.answers] == [({6.0, 10.0}, 10.0)] * 2
     site.when = once("Moving c, wave 2", lambda: os.kill(site.servers[1].pid, signal.SIGKILL))
     with under_load(site, "c") as seen, pytest.raises(ServerError, match="that answers serves what it served before"):
-        site.rolling(PACE).upgrade("c", three)
+        roll_out.upgrade(site.context, "prod", "c", three, PACE)
     assert (seen.failures[0], seen.answers[0][-1]) == ([], 10.0)
-    assert site.fleet().status().servers[1].state == "not live"
+    assert site.status().servers[1].state == "not live"
     site.start(1)
     assert site.answers("c") == [10.0, None]
     assert site.synchronise()[1] == (site.servers[1].http, "loaded c", "")
     assert site.answers("c") == [10.0, 10.0]
     store = stores.opened(site.elsewhere)
     assert not [path for path in store.listed("") if ".next" in path]
-    assert [each.kind for each in stores.verify(store, "c")] == []
+    assert [damage.kind for damage in stores.verify(store, "c")] == []
     assert [len(loaded(server)) for server in site.servers] == [3, 3]

@@ -37,13 +37,16 @@ def add_command(
     app: App, name: str, urls: tuple[str, ...], memory_mb: int, labels: Any, repository: str | None
 ) -> None:
     """Make a context, or add servers to one."""
-    from tritonpm.fleet.context import Access, Server
-    from tritonpm.operations.fleet import servers as fleets
+    from tritonpm.fleet.context import FleetServer, ServerAccess
+    from tritonpm.operations.fleet.contexts import add
 
-    access = Access(str(app.token.absolute()) if app.token else None, app.ca, app.certificate, app.key, app.timeout)
-    servers = [Server(url, memory_mb, dict(labels)) for url in urls]
-    made = fleets.add(app.manager(), name, servers, access, repository)
-    app.say(f"{name} has {len(made.servers)} servers.")
+    access = ServerAccess(
+        str(app.token.absolute()) if app.token else None, app.ca, app.certificate, app.key, app.timeout
+    )
+    servers = [FleetServer(url, memory_mb, dict(labels)) for url in urls]
+    with app.open() as context:
+        fleet = add(context, name, servers, access, repository)
+    app.say(f"{name} has {len(fleet.servers)} servers.")
 
 
 @command("list", examples="tritonpm context list\ntritonpm context list -o json")
@@ -52,14 +55,16 @@ def add_command(
 def list_command(app: App) -> None:
     """List the contexts; a star marks the one that is meant where none is named."""
     from tritonpm.cli.output import table
-    from tritonpm.fleet.context import Contexts
+    from tritonpm.operations.fleet.contexts import contexts
 
-    found = Contexts.of(app.manager().workspace.state)
+    with app.open() as context:
+        known = contexts(context)
     rows = (
-        ("*" if name == found.current else "", name, len(each.servers), ", ".join(sorted(each.placed)), each.repository)
-        for name, each in found.contexts.items()
-    )
-    app.emit("Contexts", found, lambda: table(("", "CONTEXT", "SERVERS", "PACKAGES", "REPOSITORY"), rows))
+        ("*" if name == known.current else "", name, len(fleet.servers), ", ".join(sorted(fleet.placed)),
+         fleet.repository)
+        for name, fleet in known.contexts.items()
+    )  # fmt: skip
+    app.emit("Contexts", known, lambda: table(("", "CONTEXT", "SERVERS", "PACKAGES", "REPOSITORY"), rows))
 
 
 @command("use", examples="tritonpm context use prod")
@@ -67,9 +72,10 @@ def list_command(app: App) -> None:
 @pass_app
 def use_command(app: App, name: str) -> None:
     """Choose the context that is meant where none is named."""
-    from tritonpm.operations.fleet import servers as fleets
+    from tritonpm.operations.fleet.contexts import use
 
-    fleets.use(app.manager(), name)
+    with app.open() as context:
+        use(context, name)
     app.say(f"{name} is the current context.")
 
 
@@ -80,11 +86,12 @@ def use_command(app: App, name: str) -> None:
 @pass_app
 def remove_command(app: App, name: str, urls: tuple[str, ...], force: bool) -> None:
     """Forget a context, or a server of it; its servers serve on."""
-    from tritonpm.operations.fleet import servers as fleets
+    from tritonpm.operations.fleet.contexts import remove
 
-    fleets.remove(app.manager(), name, urls, force=force)
+    with app.open() as context:
+        remove(context, name, urls, force=force)
     app.say(f"Removed {', '.join(urls) + ' from ' if urls else ''}{name}.")
 
 
-for _each in (add_command, list_command, use_command, remove_command):
-    context_command.add_command(_each)
+for _command in (add_command, list_command, use_command, remove_command):
+    context_command.add_command(_command)

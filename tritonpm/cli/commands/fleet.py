@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tritonpm.cli.app import App, F, Group, command, on_a_context, pass_app, reading
-from tritonpm.cli.fleet_sync import fleet_of, synchronise
+from tritonpm.cli.fleet_sync import synchronise
 from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.options import ALLOW_CODE, NAME
 from tritonpm.cli.setting_options import Words, setting_options
 from tritonpm.fleet.waves import Pace
 
 if TYPE_CHECKING:
-    from tritonpm.operations.fleet.place import Plan
-    from tritonpm.operations.fleet.roll_out import Rolling
-    from tritonpm.operations.fleet.run import RolledOut
-    from tritonpm.operations.fleet.servers import FleetView
-    from tritonpm.operations.views import Loaded
+    from tritonpm.operations.fleet.place import PlacementPlan
+    from tritonpm.operations.fleet.roll_out import RolledOut
+    from tritonpm.operations.fleet.status import FleetView
 
 
 def at_a_pace(function: F) -> F:
@@ -31,7 +29,7 @@ def at_a_pace(function: F) -> F:
         return function(*args, pace=Pace(**{name: kwargs.pop(name) for name in vars(Pace())}), **kwargs)
 
     wrapped: Any = call
-    for name, said in reversed(
+    for name, sentence in reversed(
         (
             ("wave", "So many servers at once, or that part of them, after a first one alone."),
             ("soak", "Seconds that each wave has to prove itself under its own traffic."),
@@ -42,7 +40,7 @@ def at_a_pace(function: F) -> F:
     ):
         default = getattr(Pace, name)
         flag = f"--{name.replace('_', '-')}"
-        wrapped = click.option(flag, default=default, show_default=True, help=said)(wrapped)
+        wrapped = click.option(flag, default=default, show_default=True, help=sentence)(wrapped)
     return wrapped  # type: ignore[no-any-return]
 
 
@@ -65,7 +63,10 @@ def fleet_command() -> None:
 @pass_app
 def status_command(app: App) -> None:
     """Show every server: whether it is live, and which packages it serves."""
-    view = fleet_of(app).status()
+    from tritonpm.operations.fleet.status import status
+
+    with app.open() as context:
+        view = status(context, app.context)
     app.emit("Fleet", view, lambda: _describe(view))
     for server in view.servers:
         if server.behind:
@@ -83,7 +84,11 @@ def status_command(app: App) -> None:
 @pass_app
 def load_command(app: App, name: str, servers: tuple[str, ...], pace: Pace) -> None:
     """Publish a package and load it, where it is or shall be too; on all servers where nothing else is said."""
-    say_rolled_out(app, _rolling(app, pace).load(name, servers))
+    from tritonpm.operations.fleet.roll_out import load
+
+    with app.open() as context:
+        rolled = load(context, app.context, name, servers, pace)
+    say_rolled_out(app, rolled)
 
 
 @command("upgrade", examples="tritonpm fleet upgrade bolts bolts-2.zip --wave 10% --soak 30")
@@ -96,7 +101,11 @@ def load_command(app: App, name: str, servers: tuple[str, ...], pace: Pace) -> N
 @pass_app
 def upgrade_command(app: App, name: str, source: Path, allow_code: bool, pace: Pace) -> None:
     """Put a new version of a package in the place of the one that is there, on every server or on none."""
-    say_rolled_out(app, _rolling(app, pace).upgrade(name, source, allow_code=allow_code))
+    from tritonpm.operations.fleet.roll_out import upgrade
+
+    with app.open() as context:
+        rolled = upgrade(context, app.context, name, source, pace, allow_code=allow_code)
+    say_rolled_out(app, rolled)
 
 
 @command("rollback", examples="tritonpm fleet rollback bolts\ntritonpm fleet rollback bolts 3")
@@ -107,8 +116,12 @@ def upgrade_command(app: App, name: str, source: Path, allow_code: bool, pace: P
 @reading
 @pass_app
 def rollback_command(app: App, name: str, revision: int | None, pace: Pace) -> None:
-    """Go back to an earlier revision, its content and its settings, on every server or on none."""
-    say_rolled_out(app, _rolling(app, pace).roll_back(name, revision))
+    """Go back to what served before, its content and its settings, on every server or on none."""
+    from tritonpm.operations.fleet.roll_out import rollback
+
+    with app.open() as context:
+        rolled = rollback(context, app.context, name, revision, pace)
+    say_rolled_out(app, rolled)
 
 
 @command(
@@ -127,7 +140,11 @@ def set_command(app: App, name: str, stage: str | None, changes: dict[str, Any],
     """Change how a package is served, on every server or on none."""
     if not changes:
         raise click.UsageError("nothing to change was given")
-    say_rolled_out(app, _rolling(app, pace).set(name, changes, stage=stage))
+    from tritonpm.operations.fleet.roll_out import change
+
+    with app.open() as context:
+        rolled = change(context, app.context, name, changes, pace, stage=stage)
+    say_rolled_out(app, rolled)
 
 
 @command(
@@ -147,16 +164,16 @@ def set_command(app: App, name: str, stage: str | None, changes: dict[str, Any],
 @on_a_context
 @reading
 @pass_app
-def place_command(app: App, /, names: tuple[str, ...], applied: bool, pace: Pace, **told: Any) -> None:
+def place_command(app: App, /, names: tuple[str, ...], applied: bool, pace: Pace, **wishes: Any) -> None:
     """Plan which package goes on which server, by memory; what is placed already stays where it fits."""
-    from tritonpm.operations.fleet.place import Placing
+    from tritonpm.operations.fleet.place import apply, plan
 
-    placing = Placing(app.serving(), app.context, pace)
-    plan = placing.plan(names, **told)
-    app.emit("Placement", plan, lambda: _describe_plan(plan))
-    if applied:
-        for sentence in placing.applied(plan):
-            app.advise(sentence)
+    with app.open() as context:
+        placement = plan(context, app.context, names, **wishes)
+        app.emit("Placement", placement, lambda: _describe_plan(placement))
+        if applied:
+            for sentence in apply(context, placement, pace):
+                app.advise(sentence)
 
 
 @command("unload", examples="tritonpm fleet unload bolts\ntritonpm fleet unload bolts --on zone=west")
@@ -168,8 +185,10 @@ def place_command(app: App, /, names: tuple[str, ...], applied: bool, pace: Pace
 def unload_command(app: App, name: str, servers: tuple[str, ...], force: bool) -> None:
     """Unload a package from every server, or from some. Refused while it is in use."""
     from tritonpm.core.errors import ServerError
+    from tritonpm.operations.fleet.unload import unload
 
-    failed = fleet_of(app).unload(name, servers, force=force)
+    with app.open() as context:
+        failed = unload(context, app.context, name, servers, force=force)
     if failed:
         what = f"{name} was not unloaded everywhere: {'; '.join(f'{server} ({why})' for server, why in failed)}"
         raise ServerError(what, do="`tritonpm fleet sync` once they answer")
@@ -185,23 +204,19 @@ def sync_command(app: App, pace: Pace) -> None:
     synchronise(app, pace)
 
 
-for _each in (status_command, load_command, upgrade_command, rollback_command, set_command, place_command,
-              unload_command, sync_command):  # fmt: skip
-    fleet_command.add_command(_each)
+for _command in (status_command, load_command, upgrade_command, rollback_command, set_command, place_command,
+                 unload_command, sync_command):  # fmt: skip
+    fleet_command.add_command(_command)
 
 
-def say_rolled_out(app: App, rolled: Loaded | None) -> None:
+def say_rolled_out(app: App, rolled: RolledOut) -> None:
     """Print what a roll-out came to."""
-    from tritonpm.operations.fleet.run import RolledOut
-
-    if not isinstance(rolled, RolledOut):
-        return
-    app.emit("RollOut", rolled, lambda: click.echo(_told(rolled)))
+    app.emit("RollOut", rolled, lambda: click.echo(_sentence(rolled)))
     if rolled.left_out:
         app.advise(f"{', '.join(rolled.left_out)} did not answer; `tritonpm fleet sync` once they do.")
 
 
-def _told(rolled: RolledOut) -> str:
+def _sentence(rolled: RolledOut) -> str:
     count = len(rolled.servers)
     return f"{rolled.name} serves revision {rolled.revision} on {count} server{'s' * (count > 1)}: {rolled.probe}."
 
@@ -219,20 +234,14 @@ def _describe(view: FleetView) -> None:
     table(("SERVER", "STATE", "VERSION", "SERVES", "BEHIND", "MEMORY MiB", "LABELS"), rows)
 
 
-def _describe_plan(plan: Plan) -> None:
+def _describe_plan(plan: PlacementPlan) -> None:
     from tritonpm.cli.output import table
 
     packages = (
-        (e.package, e.memory_mb, e.how, *(", ".join(where) for where in (e.servers, e.load, e.unload)), e.missing or "")
-        for e in plan.packages
+        (p.package, p.memory_mb, p.how, *(", ".join(where) for where in (p.servers, p.load, p.unload)), p.missing or "")
+        for p in plan.packages
     )
     table(("PACKAGE", "MiB", "KNOWN", "SERVERS", "TO LOAD", "TO UNLOAD", "MISSING"), packages)
     click.echo()
-    servers = ((e.name, e.memory_mb, e.taken_mb, e.packages) for e in plan.servers)
+    servers = ((s.name, s.memory_mb, s.taken_mb, s.packages) for s in plan.servers)
     table(("SERVER", "MiB", "PLACED MiB", "PACKAGES"), servers)
-
-
-def _rolling(app: App, pace: Pace) -> Rolling:
-    from tritonpm.operations.fleet.roll_out import Rolling
-
-    return Rolling(app.serving(), app.context, pace)

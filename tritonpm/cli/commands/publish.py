@@ -10,7 +10,7 @@ from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.store_output import say_pruned
 
 if TYPE_CHECKING:
-    from tritonpm.operations.remote_repository import Published
+    from tritonpm.operations.remote_repository import StoredPackage
 
 
 @command(
@@ -34,17 +34,18 @@ def publish_command(app: App, names: tuple[str, ...], repository: str, anew: boo
     from tritonpm.operations import remote_repository as stores
 
     store = stores.opened(repository)
-    published = stores.publish(app.manager(), names, store, anew=anew)
+    with app.open() as context:
+        published = stores.publish(context, names, store, anew=anew)
     app.emit("Published", published, lambda: _say_published(published))
     if keep is not None:
-        for each in published:
-            say_pruned(app, stores.prune(store, keep, each.name))
+        for package in published:
+            say_pruned(app, stores.prune(store, keep, package.name))
 
 
-def _say_published(published: list[Published]) -> None:
-    for each in published:
-        sent, serves = each.sent, ", ".join(each.versions)
+def _say_published(published: list[StoredPackage]) -> None:
+    for package in published:
+        sent, serves = package.sent, ", ".join(package.versions)
         click.echo(
-            f"Published {each.name}, revision {each.revision[:12]}, version {serves}: "
+            f"Published {package.name}, revision {package.revision[:12]}, version {serves}: "
             f"{sent.sent} files sent ({sent.bytes} bytes), {sent.copied} copied, {sent.there} were there."
         )

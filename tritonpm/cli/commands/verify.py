@@ -32,8 +32,10 @@ def verify_elsewhere(app: App, repository: str) -> None:
     from tritonpm.cli.output import table
     from tritonpm.operations import remote_repository as stores
 
-    found = stores.verify(stores.opened(repository))
-    rows = ((each.kind, each.name, each.sentence) for each in found)
-    app.emit("Damages", found, lambda: table(("KIND", "WHAT", "PROBLEM"), rows) if found else app.say("All is whole."))
-    if any(each.mendable for each in found):
+    damages = stores.verify(stores.opened(repository))
+    rows = ((damage.kind, damage.name, damage.sentence) for damage in damages)
+    app.emit(
+        "Damages", damages, lambda: table(("KIND", "WHAT", "PROBLEM"), rows) if damages else app.say("All is whole.")
+    )
+    if any(damage.mendable for damage in damages):
         raise TritonpmError("not all is as it was published", do="`tritonpm publish --anew` sends it again")

@@ -1,4 +1,4 @@
-"""Which package goes on which server of a context, from what packages take and what servers have."""
+"""`tritonpm fleet place`: which package goes on which server, from what packages take and what servers have."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import CapacityError, UsageError
-from tritonpm.fleet.placement import Need, Placement, Room, place
-from tritonpm.hardware.machine import target
+from tritonpm.fleet.placement import PackageNeed, Placement, Room, place
 from tritonpm.hardware.memory import need
-from tritonpm.operations.fleet.roll_out import Rolling
-from tritonpm.operations.fleet.servers import Fleet
+from tritonpm.operations.fleet.contexts import contexts
+from tritonpm.operations.fleet.roll_out import load
+from tritonpm.operations.fleet.unload import unload
 from tritonpm.operations.on_demand import HOST
+from tritonpm.operations.render import wanted_revision
 from tritonpm.repository.config import instances
 
 if TYPE_CHECKING:
     from tritonpm.fleet.waves import Pace
     from tritonpm.operations.context import Context
-    from tritonpm.operations.serving import Serving
 
 _MIB = 1 << 20
 
@@ -47,7 +47,7 @@ class ServerPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlacementPlan:
     """A placement of a context's packages."""
 
     context: str
@@ -55,45 +55,40 @@ class Plan:
     servers: tuple[ServerPlan, ...]
 
 
-class Placing:
-    """The placements of a context."""
+def plan(
+    context: Context, fleet_name: str = "", names: Sequence[str] = (), *, replicas: int = 1, spread: str = "",
+    apart: Iterable[Sequence[str]] = (),
+) -> PlacementPlan:  # fmt: skip
+    """Where the named packages shall be, or all, beside those that are placed. Raises UsageError, NotFoundError."""
+    fleet = contexts(context).get(fleet_name)
+    unknown = [server.name for server in fleet.servers if not server.memory_mb]
+    if unknown:
+        do = f"`tritonpm context add {fleet.name} --url URL --memory-mb N`"
+        raise UsageError(f"nobody said what models may take on {', '.join(unknown)}", do=do)
+    wanted = names or [entry.name for entry in context.catalogue.packages()]
+    present = {name: [server.name for server in fleet.on(name)] for name in fleet.placed}
+    counts = {**{name: len(where) for name, where in present.items()}, **dict.fromkeys(wanted, replicas)}
+    memory = {name: memory_of(context, name) for name in counts}
+    needs = [PackageNeed(name, memory[name][0], count) for name, count in counts.items()]
+    rooms = [Room(server.name, server.memory_mb, server.labels) for server in fleet.servers]
+    placement = place(needs, rooms, present=present, apart=apart, spread=spread)
+    packages = tuple(_of_package(name, memory[name], placement, present.get(name, [])) for name in sorted(counts))
+    return PlacementPlan(fleet.name, packages, tuple(_of_server(room, packages) for room in rooms))
 
-    def __init__(self, serving: Serving, fleet: str, pace: Pace) -> None:
-        self.fleet, self.rolling = Fleet(serving, fleet), Rolling(serving, fleet, pace)
-        self.context = serving.manager
 
-    def plan(
-        self, names: Sequence[str] = (), *, replicas: int = 1, spread: str = "", apart: Iterable[Sequence[str]] = ()
-    ) -> Plan:
-        """Where the named packages shall be, or all, beside those that are placed. Raises UsageError, NotFoundError."""
-        fleet = self.fleet.context
-        unknown = [server.name for server in fleet.servers if not server.memory_mb]
-        if unknown:
-            do = f"`tritonpm context add {fleet.name} --url URL --memory-mb N`"
-            raise UsageError(f"nobody said what models may take on {', '.join(unknown)}", do=do)
-        wanted = names or [entry.name for entry in self.context.catalogue.packages()]
-        present = {name: [server.name for server in fleet.on(name)] for name in fleet.placed}
-        counts = {**{name: len(where) for name, where in present.items()}, **dict.fromkeys(wanted, replicas)}
-        known = {name: memory_of(self.context, name) for name in counts}
-        needs = [Need(name, known[name][0], count) for name, count in counts.items()]
-        rooms = [Room(server.name, server.memory_mb, server.labels) for server in fleet.servers]
-        found = place(needs, rooms, present=present, apart=apart, spread=spread)
-        packages = tuple(_of_package(name, known[name], found, present.get(name, [])) for name in sorted(counts))
-        return Plan(fleet.name, packages, tuple(_of_server(room, packages) for room in rooms))
-
-    def applied(self, plan: Plan) -> Iterator[str]:
-        """Load and unload as planned: what was done. Raises CapacityError before anything is done; ServerError."""
-        if missing := [each.package for each in plan.packages if each.missing]:
-            what = f"no server has room for {', '.join(missing)}"
-            raise CapacityError(what, where=plan.context, do="add a server, or ask for fewer --replicas")
-        for each in plan.packages:
-            if each.load:
-                self.rolling.load(each.package, each.load)
-                yield f"Loaded {each.package} on {', '.join(each.load)}."
-        for each in plan.packages:
-            if each.unload:
-                self.fleet.unload(each.package, each.unload)
-                yield f"Unloaded {each.package} from {', '.join(each.unload)}."
+def apply(context: Context, plan: PlacementPlan, pace: Pace) -> Iterator[str]:
+    """Load and unload as planned: what was done. Raises CapacityError before anything is done; ServerError."""
+    if missing := [package.package for package in plan.packages if package.missing]:
+        what = f"no server has room for {', '.join(missing)}"
+        raise CapacityError(what, where=plan.context, do="add a server, or ask for fewer --replicas")
+    for package in plan.packages:
+        if package.load:
+            load(context, plan.context, package.package, package.load, pace)
+            yield f"Loaded {package.package} on {', '.join(package.load)}."
+    for package in plan.packages:
+        if package.unload:
+            unload(context, plan.context, package.package, package.unload)
+            yield f"Unloaded {package.package} from {', '.join(package.unload)}."
 
 
 def memory_of(context: Context, name: str) -> tuple[int, str]:
@@ -101,24 +96,25 @@ def memory_of(context: Context, name: str) -> tuple[int, str]:
     record, revision = context.catalogue.get(name), wanted_revision(context, name)
     stages = [record.settings.for_stage(stage.name) for stage in record.package.stages]
     on_gpu = any(own.on_gpu for own in stages)
-    devices = [gpu.name for gpu in target().gpus] if on_gpu else [HOST]
+    devices = [gpu.name for gpu in context.target.gpus] if on_gpu else [HOST]
     sizes = [context.catalogue.artefacts.memory(revision.digest, device) for device in devices]
     measured = max((size for size in sizes if size is not None), default=None)
-    count = sum(instances(own, target(), record.package) for own in stages)
+    count = sum(instances(own, context.target, record.package) for own in stages)
     weights = sum(file.size for file in record.package.files) // len(stages)
-    found = need(weights, count if on_gpu or measured is None else 1, measured=measured)  # a host's is of them all
-    return -(-found.bytes // _MIB), found.how
+    of_all = need(weights, count if on_gpu or measured is None else 1, measured=measured)  # a host's is of them all
+    return -(-of_all.bytes // _MIB), of_all.how
 
 
-def _of_package(name: str, known: tuple[int, str], found: Placement, present: Sequence[str]) -> PackagePlan:
-    servers = found.placed[name]
+def _of_package(name: str, memory: tuple[int, str], placement: Placement, present: Sequence[str]) -> PackagePlan:
+    servers = placement.placed[name]
     return PackagePlan(
-        name, *known, servers,
-        tuple(each for each in servers if each not in present), tuple(each for each in present if each not in servers),
-        found.missing.get(name, 0),
+        name, *memory, servers,
+        tuple(server for server in servers if server not in present),
+        tuple(server for server in present if server not in servers),
+        placement.missing.get(name, 0),
     )  # fmt: skip
 
 
 def _of_server(room: Room, packages: Iterable[PackagePlan]) -> ServerPlan:
-    there = [each for each in packages if room.name in each.servers]
-    return ServerPlan(room.name, room.memory, sum(each.memory_mb for each in there), len(there))
+    there = [package for package in packages if room.name in package.servers]
+    return ServerPlan(room.name, room.memory, sum(package.memory_mb for package in there), len(there))
