@@ -19,14 +19,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from tritonpm.operations.manager import Manager, init
+from tritonpm.operations.serving import Serving
+
 from benchmarks.serving import machine
 from examples.make_packages import make
 from tests.support import s3
 from tritonpm.fleet.context import Context, Contexts, Server
 from tritonpm.fleet.placement import Need, Placement, Room, place
-from tritonpm.operations.manager import Manager, init
 from tritonpm.operations.remote_repository import publish
-from tritonpm.operations.serving import Serving
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 from tritonpm.triton.processes import processes

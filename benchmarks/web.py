@@ -23,9 +23,10 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from tritonpm.operations.manager import Manager, init
+
 from tests.support.models import scaled
 from tests.support.packages import cascade
-from tritonpm.operations.manager import Manager, init
 from tritonpm.web.running import Page
 from tritonpm.web.security import access
 

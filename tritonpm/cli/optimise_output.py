@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from tritonpm.operations.artefacts import OptimisationView
     from tritonpm.operations.optimize.convert_file import ConversionView
-    from tritonpm.operations.optimize.state import OptimisationView
     from tritonpm.operations.show import PackageDetails
 
 

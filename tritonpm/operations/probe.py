@@ -14,7 +14,7 @@ import psutil
 from tritonpm.convert.agreement import judged
 from tritonpm.core.errors import InferenceError, ServerError
 from tritonpm.core.tensors import Array, as_served, compare, load_npz, save_npz
-from tritonpm.operations.optimize.state import made as made_of
+from tritonpm.operations.artefacts import made as made_of
 from tritonpm.operations.sample_inputs import made_up, samples_of
 from tritonpm.settings.settings import PRECISIONS
 

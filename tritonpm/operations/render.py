@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.core.types import BatchAxis, Optimised, Package, Revision
+from tritonpm.operations.artefacts import required
 from tritonpm.operations.batch_axes import Place, batch_axes, in_blobs
-from tritonpm.operations.optimize.state import required
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tritonpm.core.types import BatchAxis, Package, Tensor
+from tritonpm.operations.artefacts import OptimisationView, made, stages
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.list import PackageView, status, unproved
-from tritonpm.operations.optimize.state import OptimisationView, made, stages
 from tritonpm.operations.render import revision_of
 from tritonpm.operations.summary import batch_size
 from tritonpm.operations.summary import summary as summary_of

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from tritonpm.operations.artefacts import made
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.drift import drift
-from tritonpm.operations.optimize.state import made
 from tritonpm.operations.server import connect, has_server
 from tritonpm.settings.advice import batch_advice
 from tritonpm.settings.effect_rules import UNJOINED

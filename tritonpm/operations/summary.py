@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tritonpm.catalogue import Source, Summary
 from tritonpm.core.types import BatchAxis, Optimised, Package, Stage
+from tritonpm.operations.artefacts import made
 from tritonpm.operations.batch_axes import batch_axes
-from tritonpm.operations.optimize.state import made
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context

@@ -87,4 +87,4 @@ def undo_change(context: Context, name: str, before: Source, made: Source) -> No
     now = context.catalogue.get(name)
     package = before.package if now.package == made.package else now.package
     settings = before.settings if now.settings == made.settings else now.settings
-    context.catalogue.replace(name, package, settings, summary(package, settings))
+    context.catalogue.replace(name, package, settings, summary(context, package, settings))

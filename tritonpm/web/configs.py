@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tritonpm.core.types import Revision
+from tritonpm.operations.artefacts import made
 from tritonpm.operations.context import Context
-from tritonpm.operations.optimize.state import made
 from tritonpm.operations.render import revision_of
 
 # One group a kind of token; the group's name is the class in the style sheet.

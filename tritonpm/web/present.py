@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from tritonpm.operations.artefacts import OptimisationView
 from tritonpm.operations.list import PackageView
 from tritonpm.operations.optimize.jobs import JobView
-from tritonpm.operations.optimize.state import OptimisationView
 from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.status import StatusView
 from tritonpm.web.problems import shown

@@ -23,10 +23,10 @@ from tritonpm.catalogue.jobs import RUNNING, Event
 from tritonpm.convert.plan import cascade_key
 from tritonpm.convert.requests import CANCEL
 from tritonpm.core.errors import OptimisationError, UsageError
+from tritonpm.operations.artefacts import made, require_calibrated, works_of
 from tritonpm.operations.chosen_settings import chosen_settings
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.memory import require_room_to_build
-from tritonpm.operations.optimize.state import made, require_calibrated, works_of
 from tritonpm.operations.summary import summary
 from tritonpm.settings.settings import Settings
 

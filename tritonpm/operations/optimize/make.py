@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tritonpm.operations.artefacts import made, require_calibrated, works_of
 from tritonpm.operations.memory import require_room_to_build
 from tritonpm.operations.optimize.jobs import TIME_LIMIT, default_memory
 from tritonpm.operations.optimize.run_job import Optimiser
 from tritonpm.operations.optimize.stage_inputs import Limits
-from tritonpm.operations.optimize.state import made, require_calibrated, works_of
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record

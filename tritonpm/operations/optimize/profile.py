@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import NotFoundError, OptimisationError
 from tritonpm.core.types import Format, Optimised, Stage
+from tritonpm.operations.artefacts import made, works_of
 from tritonpm.operations.optimize.jobs import default_memory
 from tritonpm.operations.optimize.stage_inputs import Limits, StageInputs
-from tritonpm.operations.optimize.state import made, works_of
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context

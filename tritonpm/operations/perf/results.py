@@ -13,7 +13,7 @@ import psutil
 
 from tritonpm.core.errors import NotFoundError
 from tritonpm.hardware.host import host
-from tritonpm.operations.optimize.state import stages
+from tritonpm.operations.artefacts import stages
 from tritonpm.operations.sample_inputs import measuring_inputs
 from tritonpm.operations.summary import precision
 from tritonpm.perf.measurement import Machine, Measurement, Quality, Result, Storage
@@ -22,8 +22,8 @@ from tritonpm.perf.store import Results
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
     from tritonpm.core.types import Revision
+    from tritonpm.operations.artefacts import OptimisationView
     from tritonpm.operations.context import Context
-    from tritonpm.operations.optimize.state import OptimisationView
     from tritonpm.operations.perf.bench import Bench
 
 

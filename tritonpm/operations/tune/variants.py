@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from tritonpm.convert.plan import ACCELERATED, STEPS
 from tritonpm.core.errors import OptimisationError, TritonpmError
 from tritonpm.core.types import Agreement
+from tritonpm.operations.artefacts import stages, works_of
 from tritonpm.operations.optimize.make import make
-from tritonpm.operations.optimize.state import stages, works_of
 from tritonpm.operations.render import revision_of
 from tritonpm.settings.settings import OPTIMIZERS, Settings
 from tritonpm.tune.space import Candidate, Choice, Layout, Variant, settings_of
