@@ -50,7 +50,10 @@ def unproved(name: str, changed: bool, problem: str, proved: int | None) -> str:
     if proved is None or not (changed or problem):
         return ""
     if problem:
-        return f"what is wanted could not be brought in ({problem}), so revision {proved} stays; `tritonpm load {name}`"
+        return (
+            f"what is wanted could not be brought in ({problem.rstrip('.; ')}), so revision {proved} stays; "
+            f"`tritonpm load {name}` tries again, `tritonpm rollback {name} {proved}` gives the change up"
+        )
     return f"was changed since revision {proved}, which serves or comes back; `tritonpm load {name}` brings the change"
 
 

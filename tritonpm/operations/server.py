@@ -84,4 +84,4 @@ def reason_in_log(context: Context, what: str, name: str, offset: int) -> str:
     """Where Triton says only that it failed to poll, its log says why."""
     server = own_server(context) if "failed to poll" in what else None
     reasons = embedded.reasons(Path(server.log), name, offset=offset) if server else []
-    return reasons[-1] if reasons else what
+    return (reasons[-1] if reasons else what).rstrip(".; ")
