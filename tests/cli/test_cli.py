@@ -130,24 +130,6 @@ def test_debug_shows_the_traceback(workspace: Path) -> None:
     assert "Traceback" in subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
 
-@pytest.mark.parametrize("form", ["table", "json", "yaml"])
-def test_every_reading_command_has_every_form(package: Path, workspace: Path, tmp_path: Path, form: str) -> None:
-    read = {
-        "json": json.loads,
-        "yaml": yaml.safe_load,
-        "table": lambda text: {"apiVersion": "tritonpm/v1"} if text else {},
-    }
-    run("import", package, "-o", form, workspace=workspace)
-    commands = (
-        ("list",), ("show", "bolts"), ("inspect", package / "model.onnx"), ("status",), ("set", "bolts", "--priority", 1),
-        ("render", "bolts", "--output", tmp_path / "out"), ("lint", tmp_path / "out"), ("doctor",),
-    )  # fmt: skip
-    for command in commands:
-        said = run(*command, "-o", form, workspace=workspace)
-        assert read[form](said)["apiVersion"] == "tritonpm/v1"
-        assert "\x1b" not in said
-
-
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(shell: str) -> None:
     assert "_TRITONPM_COMPLETE" in run("completion", shell)

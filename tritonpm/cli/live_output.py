@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 
 def say_switched(app: App, name: str, loaded: Loaded | None) -> None:
-    """Print what a live change came to."""
-    if loaded is None:
-        app.say(f"Changed {name}; it is not loaded.")
-        return
-    app.emit("LoadResult", loaded, lambda: click.echo(f"{name} serves revision {loaded.revision}: {loaded.probe}."))
+    """Print what a live change came to; None where the package is not loaded."""
+    served = f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else ""
+    app.emit("LoadResult", loaded, lambda: click.echo(served or f"Changed {name}; it is not loaded."))
