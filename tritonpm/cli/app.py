@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tritonpm import __version__
-from tritonpm.cli.headings import Headings
 
 if TYPE_CHECKING:
+    from tritonpm.cli.headings import Headings
     from tritonpm.operations.context import Context
     from tritonpm.triton.client import Connection
 
