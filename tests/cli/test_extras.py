@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.cli.test_cli import package  # noqa: F401  # a fixture
-from tests.environments import environment
+from tests.support.environments import ROOT, environment
 from tritonpm.cli.app import COMMANDS
 from tritonpm.core.extras import EXTRAS, install
 
@@ -73,7 +72,7 @@ _ONE_MISSING = (
 )
 
 
-def ran(folder: Path, variables: dict[str, str], commands: list[str], package: Path) -> list[tuple[int, str, str]]:  # noqa: F811
+def ran(folder: Path, variables: dict[str, str], commands: list[str], package: Path) -> list[tuple[int, str, str]]:
     """How each command ended, in a folder of its own."""
     here = folder / "work"
     here.mkdir()
@@ -82,7 +81,7 @@ def ran(folder: Path, variables: dict[str, str], commands: list[str], package: P
     places = {"PACKAGE": str(package), "MODEL": str(package / "model.onnx")}
     argued = json.dumps([[places.get(word, word) for word in command.split()] for command in commands])
     ended = subprocess.run(
-        [folder / "bin/python", Path(__file__).with_name("run_commands.py"), argued],
+        [folder / "bin/python", ROOT / "tests/support/run_commands.py", argued],
         cwd=here, env=variables, capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
     return [(code, out, err) for code, out, err in json.loads(ended.stdout)]
@@ -97,7 +96,7 @@ def test_every_module_is_imported_without_any_extra(tmp_path: Path) -> None:
     assert "tritonpm.web.app fastapi" in ended.stdout  # it is an environment without extras
 
 
-def test_every_command_without_any_extra(tmp_path: Path, package: Path) -> None:  # noqa: F811
+def test_every_command_without_any_extra(tmp_path: Path, package: Path) -> None:
     assert {typed.split()[0] for typed, _ in _TYPED} == set(COMMANDS)
     answers = ran(tmp_path, environment(tmp_path, ()), [typed for typed, _ in _TYPED], package)
     wrong = []
@@ -109,7 +108,7 @@ def test_every_command_without_any_extra(tmp_path: Path, package: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", sorted({extra for extra, _ in _ONE_MISSING}))
-def test_a_command_with_one_extra_missing(missing: str, tmp_path: Path, package: Path) -> None:  # noqa: F811
+def test_a_command_with_one_extra_missing(missing: str, tmp_path: Path, package: Path) -> None:
     typed = [command for extra, command in _ONE_MISSING if extra == missing]
     others = set(EXTRAS) - {missing, "registry" if missing == "stores" else ""}  # which brings it, too
     variables = environment(tmp_path, others)

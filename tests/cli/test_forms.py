@@ -15,10 +15,9 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.cli.test_cli import package  # noqa: F401  # a fixture
 from tests.cli.test_help import every_command
-from tests.environments import ROOT
-from tests.test_optimising import scaled
+from tests.support.environments import ROOT
+from tests.support.models import scaled
 from tritonpm.cli.app import cli
 
 _BEFORE = ("init .", "import PACKAGE", "export bolts", "declare > tritonpm.yaml",
@@ -77,12 +76,12 @@ def test_every_command_that_reads_is_known() -> None:
 
 
 @pytest.mark.parametrize("form", ["table", "json", "yaml"])
-def test_every_reading_command_has_every_form(form: str, package: Path, folder: Path) -> None:  # noqa: F811
+def test_every_reading_command_has_every_form(form: str, package: Path, folder: Path) -> None:
     places = {"PACKAGE": str(package), "MODEL": str(package / "model.onnx")}
     commands = [*_BEFORE, *(f"{typed} -o {form}" for typed, _ in _TYPED)]
     argued = json.dumps([[places.get(word, word) for word in command.split()] for command in commands])
     ended = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("run_commands.py")), argued],
+        [sys.executable, str(ROOT / "tests/support/run_commands.py"), argued],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     answers = json.loads(ended.stdout)
