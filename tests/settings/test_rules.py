@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from tritonpm.settings.page import page
+from tritonpm.operations.rules_page import page
 
 from tritonpm.core.errors import RuleError
 from tritonpm.core.types import BatchAxis, File, Format, Optimised, Package, Signature, Stage, Target, Task, Tensor
