@@ -57,7 +57,7 @@ def test_taking_the_noise_off_first_helps(packages: Path) -> None:
 @pytest.mark.parametrize("name", ["digits", "digits-cascade"])
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_accuracy_through_triton(server: Context, packages: Path, name: str, protocol: str) -> None:
-    if name not in {package.name for package in packages(server.catalogue)}:
+    if name not in {entry.name for entry in server.catalogue.packages()}:
         import_package(server, packages / f"{name}.zip")
         load(server, name)
     test = load_npz(packages / f"{name}-test.npz")

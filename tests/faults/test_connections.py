@@ -19,7 +19,7 @@ from tests.support.managing import agreed, consistent, impatient
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import cascade, single
 from tests.support.proxy import FAULTS, Proxy
-from tests.support.workspaces import opened
+from tests.support.workspaces import opened, running
 from tritonpm.core.errors import ServerError, TritonpmError
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
@@ -28,7 +28,6 @@ from tritonpm.operations.list import packages
 from tritonpm.operations.load import load
 from tritonpm.operations.rollback import rollback
 from tritonpm.operations.serve import serve, stop
-from tritonpm.operations.server import own_server
 from tritonpm.operations.set import change_live
 from tritonpm.operations.show import show
 from tritonpm.operations.sync import sync
@@ -57,9 +56,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     init(root)
     direct = opened(root)
     serve(direct, None, detach=True, timeout=60, standard_ports=False)
-    assert own_server(direct) is not None
     try:
-        with Proxy(own_server(direct).http) as http, Proxy(own_server(direct).grpc) as grpc:
+        with Proxy(running(direct).http) as http, Proxy(running(direct).grpc) as grpc:
             wires = {"http": http, "grpc": grpc}
             urls = {protocol: f"{protocol}://{wire.address}" for protocol, wire in wires.items()}
             yield Site(direct, wires, {each: impatient(root, urls[each]) for each in urls})
@@ -86,13 +84,13 @@ def broken(site: Site, wire: Proxy, change: Callable[[], object]) -> str:
 
 def changes(wired: Context, sources: Sequence[Path], number: int) -> tuple[Callable[[], object], ...]:
     """What is done to p, which is loaded and has two revisions, and to the cascade q."""
-    context, catalogue = wired, wired.catalogue
+    catalogue = wired.catalogue
     current = catalogue.get("p").package.version
     return (
         lambda: load(wired, "q"),
-        lambda: change_live(context, "p", {"max_batch_size": number % 7 + 2}),
-        lambda: upgrade(context, "p", next(each for each in sources if each.name != current)),
-        lambda: rollback(context, "p", next(h.number for h in catalogue.history("p") if not h.current)),
+        lambda: change_live(wired, "p", {"max_batch_size": number % 7 + 2}),
+        lambda: upgrade(wired, "p", next(each for each in sources if each.name != current)),
+        lambda: rollback(wired, "p", next(h.number for h in catalogue.history("p") if not h.current)),
         lambda: unload(wired, "q"),
     )
 
@@ -103,13 +101,13 @@ def test_any_request_of_any_change_may_be_lost_and_clients_do_not_notice(site: S
     import_package(context, sources[0])
     import_package(context, cascade(tmp_path / "q", scaled(2.0, result="m"), scaled(3.0, source="m"), name="q"))
     load(site.direct, "p")
-    site.direct.upgrade("p", sources[1])
+    upgrade(site.direct, "p", sources[1])
     struck = told = 0
     with under_load(site.direct, "p", clients=2) as seen:
         for number in range(ROUNDS):
             protocol, fault, lasting = dice.choice(sorted(site.wires)), dice.choice(FAULTS), dice.random() < 0.5
             wire, wired, kind = site.wires[protocol], site.wired[protocol], number % 5
-            (site.direct.unload if kind == 0 else site.direct.load)("q")
+            (unload if kind == 0 else load)(site.direct, "q")
             change = changes(wired, sources, number)[kind]
             wire.arm(fault, dice.randrange(MOST_REQUESTS), lasting=lasting)
             said = broken(site, wire, change)
@@ -134,8 +132,7 @@ def test_a_client_is_answered_rightly_or_told(site: Site, tmp_path: Path, protoc
     if "r" not in {entry.name for entry in packages(site.direct.catalogue)}:
         import_package(site.direct, single(tmp_path / "r", scaled(4.0), name="r"))
     load(site.direct, "r")
-    server, dice, told, number = own_server(site.direct), random.Random(5), 0, 0
-    assert server is not None
+    server, dice, told, number = running(site.direct), random.Random(5), 0, 0
     with Proxy(getattr(server, protocol)) as wire:
         for fault in FAULTS:
             with Client(wire.address, protocol=protocol, timeout=0.7) as client:

@@ -21,6 +21,7 @@ from tests.support.packages import single
 from tests.support.workspaces import opened, publish
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
+from tritonpm.operations.list import packages
 from tritonpm.operations.set import change
 
 FAULTS = int(os.environ.get("TRITONPM_KILLS", "11"))  # for each way in which a disk has no room, over all commands
@@ -44,8 +45,10 @@ COMMANDS = {
 RUN = """
 import contextlib, errno, io, json, os, resource, shutil, signal, subprocess, sys, traceback
 from pathlib import Path
+from tests.support.workspaces import opened, publish
 from tritonpm.cli.main import main
 from tritonpm.core.errors import TritonpmError
+from tritonpm.operations.local_repository import changing
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 place, way, done, sync = Path(sys.argv[1]), sys.argv[2], [], os.fsync
@@ -53,7 +56,7 @@ hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 if way == "full":
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place / "disk")], check=True)
 
-def publish():
+def published():
     context = opened(Path("ws"))
     try:
         with changing(context, "publish"):
@@ -96,7 +99,7 @@ for number, (command, chance) in enumerate(json.loads(sys.argv[3])):
     sys.argv, out, err, chances, code = ["tritonpm", *command, "-w", "ws"], io.StringIO(), io.StringIO(), [0], None
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), faults[way](chance, chances):
         try:
-            publish() if command == ["publish"] else main()
+            published() if command == ["publish"] else main()
         except SystemExit as end:
             code = end.code
         except BaseException as error:
@@ -131,14 +134,14 @@ def state(place: Path) -> dict[str, object]:
     """What the catalogue and the folders of a user say."""
     context = opened(place / "ws")
     consistent(context)
-    packages = {}
+    known: dict[str, object] = {}
     for entry in packages(context.catalogue):
         record = context.catalogue.get(entry.name)
         history = [(each.number, each.revision.digest, each.current) for each in context.catalogue.history(entry.name)]
-        packages[entry.name] = (record.package, record.settings, history)
+        known[entry.name] = (record.package, record.settings, history)
     context.catalogue.close()
     mine = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file() and "ws" not in path.parts}
-    return {"packages": packages, "files": mine}
+    return {"packages": known, "files": mine}
 
 
 def ran(

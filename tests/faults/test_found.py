@@ -18,7 +18,7 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.drift import drift
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
-from tritonpm.operations.load import load
+from tritonpm.operations.load import load, shadow_of
 from tritonpm.operations.local_repository import changing, models, put, settle, tidy
 from tritonpm.operations.remove import remove
 from tritonpm.operations.rename import rename
@@ -27,10 +27,10 @@ from tritonpm.operations.server import connect
 from tritonpm.operations.set import change
 from tritonpm.operations.show import show
 from tritonpm.operations.status import status
-from tritonpm.operations.switch import NEXT, shadow_of
 from tritonpm.operations.sync import sync
 from tritonpm.operations.upgrade import exchange, upgrade
 from tritonpm.operations.verify import mend, verify
+from tritonpm.triton.ensembles import NEXT
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_what_a_kill_left_and_cannot_be_finished_stands_in_nobodys_way(context: 
     shutil.rmtree(context.workspace.repository / "p")
     context.blobs.drop(context.catalogue.get("p").package.file("m.onnx").digest)
     said: list[str] = []
-    later = opened(context.workspace.root, waiting=said.append)
+    later = opened(context.workspace.root, warn=said.append)
     change(later, "c", {"max_batch_size": 2})
     assert [each.partition(":")[0] for each in said] == ["Warning"]
     assert "what a killed publish began cannot be finished" in said[0]
@@ -145,7 +145,9 @@ def test_what_serves_without_a_folder_is_known(context: Context) -> None:
     with connect(context) as client:
         client.load_and_wait("p")
         shutil.rmtree(context.workspace.repository / "p")
-        assert drift(context, client) == ["p is served, and recorded as ready: somebody else loaded it"]
+        assert drift(context, client) == [
+            "p is served, and recorded as imported: somebody else loaded it; `tritonpm sync`"
+        ]
         assert list(sync(context)) == [("unloaded", "p", "")]
         assert not client.ready("p")
 

@@ -29,9 +29,13 @@ KILLS = int(os.environ.get("TRITONPM_KILLS", "5"))
 CHANGE = """
 import sys
 from pathlib import Path
+from tests.support.workspaces import opened
 from tritonpm.core.errors import TritonpmError
-context = opened(Path(sys.argv[1]))
-context, packages, number = Switching(context), sys.argv[2:4], int(sys.argv[4])
+from tritonpm.operations.load import load
+from tritonpm.operations.rollback import rollback
+from tritonpm.operations.set import change_live
+from tritonpm.operations.upgrade import upgrade
+context, packages, number = opened(Path(sys.argv[1])), sys.argv[2:4], int(sys.argv[4])
 print("going", flush=True)
 while True:
     number += 1

@@ -18,18 +18,18 @@ import pytest
 from tests.support.managing import impatient
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import single
-from tests.support.workspaces import opened
+from tests.support.workspaces import opened, running
 from tritonpm.core.errors import ServerError, TritonpmError
 from tritonpm.operations import supervise as supervisor
-from tritonpm.operations import upkeep
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.list import packages
 from tritonpm.operations.load import load
 from tritonpm.operations.serve import load_all_proved, serve, stop
-from tritonpm.operations.server import connect, is_loaded, own_server
+from tritonpm.operations.server import connect, is_loaded
 from tritonpm.operations.status import status
+from tritonpm.operations.sync import sync
 from tritonpm.operations.unload import unload
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
@@ -71,8 +71,7 @@ def test_a_killed_server_comes_back_with_its_packages(context: Context) -> None:
     said: list[str] = []
     keeper = threading.Thread(target=supervisor.supervise, args=(context, said.append))
     keeper.start()
-    before = own_server(context)
-    assert before is not None
+    before = running(context)
     os.kill(before.pid, signal.SIGKILL)
     assert until(lambda: any("Loaded p again" in each for each in said)), said
     assert answers(context)
@@ -94,17 +93,15 @@ def test_a_crash_loop_is_given_up_with_the_reason(context: Context, monkeypatch:
         return before  # which is dead: it ended at once
 
     monkeypatch.setattr(supervisor, "_again", again)
-    server = own_server(context)
-    assert server is not None
+    server = running(context)
     os.kill(server.pid, signal.SIGKILL)
-    with pytest.raises(ServerError, match=f"ended {supervisor.MOST} times within"):
+    with pytest.raises(ServerError, match=f"ended {supervisor.RESTARTS} times within"):
         supervisor.supervise(context, lambda sentence: None)
-    assert len(started) == supervisor.MOST - 1
+    assert len(started) == supervisor.RESTARTS - 1
 
 
 def test_a_server_that_is_stopped_during_a_load_is_a_sentence_and_the_next_load_succeeds(context: Context) -> None:
-    server = own_server(context)
-    assert server is not None
+    server = running(context)
     process = psutil.Process(server.pid)
     process.suspend()
     try:
@@ -118,8 +115,7 @@ def test_a_server_that_is_stopped_during_a_load_is_a_sentence_and_the_next_load_
 
 
 def test_a_server_killed_during_a_load_leaves_what_is_recorded_true(context: Context) -> None:
-    server = own_server(context)
-    assert server is not None
+    server = running(context)
     killer = threading.Timer(0.7, os.kill, (server.pid, signal.SIGKILL))
     killer.start()
     with pytest.raises(TritonpmError):
@@ -136,8 +132,7 @@ def test_a_server_killed_during_a_load_leaves_what_is_recorded_true(context: Con
 
 def stopped(context: Context) -> psutil.Process:
     """The server, stopped where it is: its sockets take what is sent, and nothing answers."""
-    assert own_server(context) is not None
-    process = psutil.Process(own_server(context).pid)
+    process = psutil.Process(running(context).pid)
     process.suspend()
     return process
 
@@ -147,7 +142,7 @@ def settled(context: Context) -> None:
     with connect(context) as client:
         busy = ("LOADING", "UNLOADING")
         assert until(lambda: not any(state.state in busy for state in client.index()))
-    assert [reason for *_, reason in upkeep.sync(context) if reason] == []
+    assert [reason for *_, reason in sync(context) if reason] == []
     assert status(context).drift == ()
 
 
@@ -156,8 +151,7 @@ def test_clients_of_a_stopped_server_are_told_and_answered_rightly_afterwards(co
     told, right = [], []
 
     def work(protocol: str) -> None:
-        assert own_server(context) is not None
-        with Client(getattr(own_server(context), protocol), protocol=protocol, timeout=0.5) as client:
+        with Client(getattr(running(context), protocol), protocol=protocol, timeout=0.5) as client:
             for number in range(1, 1000):
                 try:
                     answer = client.infer("p", {"x": np.full((1, WIDTH), number, np.float32)})
@@ -184,14 +178,13 @@ def test_clients_of_a_stopped_server_are_told_and_answered_rightly_afterwards(co
 
 
 def test_a_server_that_is_stopped_in_the_middle_of_changes(context: Context) -> None:
-    assert own_server(context) is not None
-    hasty, dice, told = impatient(context.workspace.root, own_server(context).http), random.Random(1), 0
-    process = psutil.Process(own_server(context).pid)
+    hasty, dice, told = impatient(context.workspace.root, running(context).http), random.Random(1), 0
+    process = psutil.Process(running(context).pid)
     for number in range(STOPS):
         stop = threading.Timer(dice.random() * 1.5, process.suspend)
         stop.start()
         try:
-            hasty.load("p") if number % 2 == 0 else hasty.unload("p", force=True)
+            load(hasty, "p") if number % 2 == 0 else unload(hasty, "p", force=True)
         except TritonpmError:
             told += 1
         finally:

@@ -19,7 +19,8 @@ from hypothesis.stateful import initialize, invariant, rule, run_state_machine_a
 from tests.support.faults.acting import MOMENT, Fate
 from tests.support.faults.house import BAD, CASCADES, CONTENTS, FOREIGN, KILL, House, Made
 from tests.support.faults.knowing import Found, Kept, Knowing, chosen, guarded, of_a_package
-from tritonpm.operations import context, upkeep
+from tritonpm.operations import usage
+from tritonpm.operations.drift import drift
 from tritonpm.operations.list import packages
 from tritonpm.operations.serve import stop
 from tritonpm.operations.server import connect
@@ -313,19 +314,9 @@ class Machine(Knowing):
     @guarded
     def packages_are_as_known(self) -> None:
         house = self.house
-        assert {
-            entry.name
-            for entry in packages(
-                house.context.catalogue,
-            )
-        } == set(self.kept)
+        assert {entry.name for entry in packages(house.context.catalogue)} == set(self.kept)
         assert {name: self.seen(name) for name in self.kept} == self.kept
-        assert {
-            (lease.package, lease.project)
-            for lease in projects(
-                house.context,
-            )
-        } == self.leases
+        assert {(lease.package, lease.project) for lease in projects(house.context)} == self.leases
         assert {p.stem for p in house.context.workspace.records.iterdir()} == set(self.kept)
 
     @invariant()
@@ -345,13 +336,7 @@ class Machine(Knowing):
         assert all((house.repository / name / "config.pbtxt").read_text() == FOREIGN for name in self.foreign)
         for digest in house.context.catalogue.referenced_blobs():
             house.context.blobs.verify(digest)
-        told = {
-            each.name.partition("/")[0]
-            for each in verify(
-                house.context,
-            )
-        }
-        assert told == self.damaged | self.foreign
+        assert {damage.name.partition("/")[0] for damage in verify(house.context)} == self.damaged | self.foreign
 
     @invariant()
     @guarded
@@ -366,14 +351,12 @@ class Machine(Knowing):
     def the_server_is_as_known(self) -> None:
         house = self.house
         ready, serving = house.ready(), self.serving()
-        if all(self.kept[name].served == self.kept[name].current for name in context):
+        if all(self.kept[name].served == self.kept[name].current for name in serving):
             must = {model for name in serving for model in house.models(name)}
             assert must <= ready <= must.union(*(house.models(name) for name in self.strays))
-        with connect(
-            house.context,
-        ) as client:
-            drift = upkeep.drift(house.context, client)
-        assert {said.partition(" ")[0] for said in drift} == {n for n in self.kept if self.drifts(n)}
+        with connect(house.context) as client:
+            sentences = drift(house.context, client)
+        assert {sentence.partition(" ")[0] for sentence in sentences} == {n for n in self.kept if self.drifts(n)}
 
     def teardown(self) -> None:
         """The house is left as it was found, which also shows that nothing stays in the way."""
@@ -408,7 +391,7 @@ def rot(path: Path, where: float) -> None:
 @pytest.mark.server
 @pytest.mark.timeout(3600 if EXAMPLES else 300)
 def test_everything_agrees_whatever_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context, "_MOMENT", MOMENT)
+    monkeypatch.setattr(usage, "_MOMENT", MOMENT)
     house = House(tmp_path)
     try:
         run_state_machine_as_test(lambda: Machine(house), settings=LONG_RUN if EXAMPLES else SHORT_RUN)

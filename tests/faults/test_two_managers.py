@@ -34,31 +34,41 @@ FACTORS = {"steady": 2.0, "both": 3.0, "own-1": 5.0, "own-2": 7.0}
 WORK = """
 import random, sys
 from pathlib import Path
+from tests.support.workspaces import opened
 from tritonpm.core.errors import NotFoundError, TritonpmError
-from tritonpm.core.errors import ServerError
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.list import packages
+from tritonpm.operations.load import load
+from tritonpm.operations.remove import remove
+from tritonpm.operations.rollback import rollback
+from tritonpm.operations.server import is_loaded
+from tritonpm.operations.set import change_live
+from tritonpm.operations.show import show
+from tritonpm.operations.unload import unload
+from tritonpm.operations.upgrade import upgrade
 context, folder, own = opened(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[4]
-context, context, dice = context, context, random.Random(own)
-def upgrade(p):
+dice = random.Random(own)
+def upgraded(p):
     upgrade(context, p, folder / f"{p}-{dice.choice('12')}")
-def set_(p):
+def changed(p):
     size = dice.randrange(2, 9)
     change_live(context, p, {"max_batch_size": size})
     assert p != mine or show(context, p).max_batch_size == size
-def load(p):
+def loaded(p):
     load(context, p)
     assert p != mine or is_loaded(context, p)
-def unload(p):
+def unloaded(p):
     unload(context, p, force=True)
     assert p != mine or not is_loaded(context, p)
-def remove(p):
+def removed(p):
     remove(context, p)
-    assert p != mine or p not in {e.name for e in packages(context.catalogue)}
-def roll_back(p):
+    assert p != mine or p not in {entry.name for entry in packages(context.catalogue)}
+def rolled_back(p):
     rollback(context, p)
 mine = f"own-{own}"
 for _ in range(int(sys.argv[3])):
     package = dice.choice(["steady", "both", "both", mine])
-    step = dice.choice([set_, upgrade, roll_back, load] + [unload, remove, load] * (package != "steady"))
+    step = dice.choice([changed, upgraded, rolled_back, loaded] + [unloaded, removed, loaded] * (package != "steady"))
     try:
         try:
             step(package)
@@ -66,7 +76,7 @@ for _ in range(int(sys.argv[3])):
             if "no package" not in str(error):
                 raise
             import_package(context, folder / package)
-            load(package)
+            loaded(package)
     except TritonpmError as error:
         print(step.__name__, package, "ERROR", error, flush=True)
     else:
@@ -110,7 +120,7 @@ def test_two_managers_at_once_lose_nothing(context: Context, tmp_path: Path) -> 
 
 
 def interrupted(context: Context, monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
-    """While `switching` changes something live, another manager does `other`, at the moment when it holds no lock."""
+    """While a live change is made live, another manager does `other`, at the moment when it holds no lock."""
 
     def ensured(context: Context, name: str) -> None:
         monkeypatch.undo()

@@ -13,7 +13,7 @@ import tritonpm.client
 from tests.support.load import ONES, serving_answer, under_load
 from tests.support.models import WIDTH, logarithm, scaled
 from tests.support.packages import cascade, single
-from tests.support.workspaces import opened
+from tests.support.workspaces import opened, running
 from tritonpm.core.errors import (
     BusyError,
     CapacityError,
@@ -33,7 +33,7 @@ from tritonpm.operations.remove import remove
 from tritonpm.operations.rename import rename
 from tritonpm.operations.rollback import rollback
 from tritonpm.operations.serve import serve, stop
-from tritonpm.operations.server import connect, own_server
+from tritonpm.operations.server import connect
 from tritonpm.operations.set import change, change_live
 from tritonpm.operations.show import show
 from tritonpm.operations.status import status
@@ -220,8 +220,7 @@ def test_the_least_recently_used_makes_room(context: Context, tmp_path: Path, mo
     serving_answer(context, "l1")
     time.sleep(0.5)
     assert ready(context) == {"l1", "l2", "l3"}
-    assert own_server(context) is not None
-    taken = sum(each.taken for each in processes(own_server(context)) if each.model)
+    taken = sum(each.taken for each in processes(running(context)) if each.model)
     monkeypatch.setenv(LIMIT, str((taken >> 20) + 5))  # room for three of them
     load(context, "l4")
     assert ready(context) == {"l1", "l3", "l4"}  # l2 was used before l1
@@ -242,8 +241,7 @@ def test_two_that_do_not_fit_are_refused_and_the_way_with_an_outage_is_told(
 ) -> None:
     import_package(context, single(tmp_path / "x", scaled(2.0), name="x"))
     load(context, "x")
-    assert own_server(context) is not None
-    taken = sum(each.taken for each in processes(own_server(context)) if each.model)
+    taken = sum(each.taken for each in processes(running(context)) if each.model)
     monkeypatch.setenv(LIMIT, str((taken >> 20) + 5))
     with under_load(context, "x") as seen:
         with pytest.raises(CapacityError, match=r"both do not fit into memory: .*`tritonpm unload x`.* a short outage"):

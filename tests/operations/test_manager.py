@@ -14,7 +14,7 @@ import pytest
 from tests.support.models import logarithm
 from tests.support.packages import package
 from tests.support.repositories import BASE, MODEL, model
-from tests.support.workspaces import opened, publish
+from tests.support.workspaces import opened, publish, running
 from tritonpm.core.errors import NameTakenError, RuleError, ServerError, StorageError, TritonpmError, UnsafeError
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
@@ -25,7 +25,7 @@ from tritonpm.operations.local_repository import changing
 from tritonpm.operations.remove import remove
 from tritonpm.operations.render import render
 from tritonpm.operations.serve import serve, stop
-from tritonpm.operations.server import connect, own_server
+from tritonpm.operations.server import connect
 from tritonpm.operations.set import change
 from tritonpm.operations.show import show
 from tritonpm.operations.unload import unload
@@ -168,7 +168,7 @@ def test_what_served_before_serves_on_after_a_failed_load(context: Context, tmp_
 @pytest.mark.usefixtures("server")
 def test_a_server_that_reads_another_repository_is_told(context: Context, tmp_path: Path) -> None:
     init(tmp_path / "other")
-    elsewhere = opened(tmp_path / "other", server=own_server(context).http if own_server(context) else "")
+    elsewhere = opened(tmp_path / "other", server=running(context).http)
     import_package(elsewhere, package(tmp_path / "a"))
     with pytest.raises(ServerError, match="p could not be loaded"):
         load(elsewhere, "p")

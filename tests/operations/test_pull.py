@@ -22,7 +22,8 @@ from tritonpm.operations.declaration import apply, plan
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.import_policy import read as read_policy
 from tritonpm.operations.init import init
-from tritonpm.operations.pull import Sharing, pull, pull_upgrade
+from tritonpm.operations.pull import fetch, pull, pull_upgrade
+from tritonpm.operations.push import push
 from tritonpm.operations.show import show
 from tritonpm.operations.upgrade import exchange
 from tritonpm.registry.signing import Trust, sign, signature_of
@@ -58,10 +59,10 @@ def require(context: Context, text: str) -> None:
 def test_pushed_and_pulled(context: Context, package: Path, registry: str, tmp_path: Path) -> None:
     line = signer(tmp_path, "line")
     first = import_package(context, package)
-    sharing, url = Sharing(context), f"oci://{registry}/vision/shared:1"
-    pushed = sharing.push("bolts", url, signer=line)
+    url = f"oci://{registry}/vision/shared:1"
+    pushed = push(context, "bolts", url, signer=line)
     assert pushed.signed
-    assert sharing.push("bolts", f"{tmp_path}/share/").url.endswith("/share/bolts-1.0.zip")
+    assert push(context, "bolts", f"{tmp_path}/share/").url.endswith("/share/bolts-1.0.zip")
     init(tmp_path / "other")
     other = opened(tmp_path / "other")
     (tmp_path / "other/line.pub").write_bytes((tmp_path / "line.pub").read_bytes())
@@ -95,10 +96,9 @@ def test_a_wrong_digest_is_refused_before_anything_is_read(context: Context, pac
 def test_one_fetch_at_a_time(context: Context, package: Path) -> None:
     from filelock import FileLock
 
-    sharing = Sharing(context)
-    folder = sharing.kept(str(package)).parent
+    folder = fetch(context, str(package)).parent
     with FileLock(folder.with_suffix(".lock")), pytest.raises(BusyError, match="is being fetched already"):
-        sharing.kept(str(package))
+        fetch(context, str(package))
 
 
 @pytest.mark.parametrize("kind", ["folder", "bare", "unsigned", "wrong key", "changed", "broken"])
@@ -236,5 +236,5 @@ def test_the_commands(run: Run, package: Path, registry: str, tmp_path: Path) ->
 
 
 def test_registries_are_no_part_of_what_all_commands_import() -> None:
-    code = "import sys; import tritonpm.operations.pull, tritonpm.operations.import_policy, tritonpm.importing; print(sorted({'oras','requests','obstore','model_signing','cryptography'} & set(sys.modules)))"
+    code = "import sys; import tritonpm.operations.pull, tritonpm.operations.import_policy, tritonpm.operations.import_package; print(sorted({'oras','requests','obstore','model_signing','cryptography'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

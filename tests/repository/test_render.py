@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.repository.packages import NONE, PROVED, TARGET, package, stage
 from tritonpm.core.errors import RenderError
-from tritonpm.core.types import DTYPES, BatchAxis, File, Format, Gpu, Optimised, Package, Target, Task
-from tritonpm.operations.summary import summary
-from tritonpm.repository.config import REVISION, messages, parse
+from tritonpm.core.types import DTYPES, REVISION, BatchAxis, File, Format, Gpu, Optimised, Package, Target, Task
+from tritonpm.operations.summary import batch_size
+from tritonpm.repository.config import messages, parse
 from tritonpm.repository.render import max_batch_size, render
 from tritonpm.settings.settings import Settings
 
@@ -90,7 +90,7 @@ def test_what_the_list_says_of_batches_is_what_triton_is_told(
     one, settings = single(form=form), Settings(max_batch_size=size, backend=backend)
     told = config(one, settings, axis=axis).max_batch_size
     assert max_batch_size(render(one, settings, TARGET, {"s": axis})) == told
-    assert summary(one, settings, {"s": axis}, {}).max_batch_size == told
+    assert batch_size(one.stages[0], settings, axis, None) == told
 
 
 @pytest.mark.parametrize(("form", "most"), [(Format.OPENVINO, 0), (Format.ONNX, 32)])
@@ -99,8 +99,8 @@ def test_what_is_optimised_says_what_is_batched(form: Format, most: int) -> None
     made = Optimised("x", "FP32", form, one.stages[0].signature, "m.xml", (File("m.xml", "sha256:" + "2" * 64, 1),))
     rendered = render(one, settings, TARGET, {"s": PROVED}, optimised={"s": made})
     assert max_batch_size(rendered) == most
-    assert summary(one, settings, {"s": PROVED}, {"s": made}).max_batch_size == most
-    assert summary(one, replace(settings, optimizer="openvino"), {"s": PROVED}, {}).max_batch_size == 0
+    assert batch_size(one.stages[0], settings, PROVED, made) == most
+    assert batch_size(one.stages[0], replace(settings, optimizer="openvino"), PROVED, None) == 0
 
 
 def test_gpus() -> None:

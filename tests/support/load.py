@@ -9,9 +9,10 @@ from contextlib import contextmanager
 import numpy as np
 
 from tests.support.models import WIDTH
+from tests.support.workspaces import running
 from tritonpm.core.errors import TritonpmError
 from tritonpm.operations.context import Context
-from tritonpm.operations.server import connect, own_server
+from tritonpm.operations.server import connect
 from tritonpm.triton.client import Client
 
 ONES = {"x": np.ones((1, WIDTH), np.float32)}
@@ -30,8 +31,7 @@ def under_load(context: Context, model: str, clients: int = 4) -> Iterator[Load]
     seen, stop = Load(), threading.Event()
 
     def work() -> None:
-        assert own_server(context) is not None
-        with Client(own_server(context).grpc, protocol="grpc") as client:
+        with Client(running(context).grpc, protocol="grpc") as client:
             while not stop.is_set():
                 try:
                     seen.answers.append(float(next(iter(client.infer(model, ONES).values()))[0, 0]))

@@ -10,6 +10,8 @@ from tritonpm.core.types import Revision
 from tritonpm.operations.context import Context, Progress, Warn, quiet, unheard
 from tritonpm.operations.local_repository import is_current, restore
 from tritonpm.operations.render import wanted_revision
+from tritonpm.operations.server import own_server
+from tritonpm.triton import embedded
 from tritonpm.triton.client import Connection
 
 
@@ -23,6 +25,13 @@ def opened(
     """The workspace at `root`; its catalogue is closed with the last reference to it."""
     workspace = find(root)
     return Context(workspace, Catalogue.open(workspace), Blobs(workspace), server, progress, warn)
+
+
+def running(context: Context) -> embedded.Server:
+    """The workspace's own server, which runs."""
+    server = own_server(context)
+    assert server is not None
+    return server
 
 
 def publish(context: Context, name: str) -> Revision:

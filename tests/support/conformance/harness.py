@@ -51,7 +51,7 @@ class Verdict:
 
 
 @contextmanager
-def context(scratch: Path | None = None) -> Iterator[Context]:
+def serving(scratch: Path | None = None) -> Iterator[Context]:
     """A fresh workspace with its server."""
     root = Path(tempfile.mkdtemp(prefix="conformance-", dir=scratch))
     try:
@@ -78,7 +78,8 @@ def _free_ports() -> dict[str, int]:
 
 def alive(server: Context) -> bool:
     """Whether the server is still there."""
-    return own_server(server) is not None and own_server(server).alive
+    own = own_server(server)
+    return own is not None and own.alive
 
 
 def run(server: Context, name: str) -> Verdict:

@@ -16,7 +16,7 @@ from typing import Any
 from tests.support.workspaces import opened
 from tritonpm.catalogue.database import Database
 from tritonpm.core.errors import TritonpmError
-from tritonpm.operations import serving as served
+from tritonpm.operations import usage
 from tritonpm.operations.context import Context
 from tritonpm.operations.history import prune
 from tritonpm.operations.import_package import import_package
@@ -86,7 +86,8 @@ def act(context: Context, fate: Fate | None, what: str, name: str, *told: Any) -
 
 def _elsewhere(context: Context, fate: Fate, what: str, name: str, *told: Any) -> Outcome:
     ours, theirs = _FORKS.Pipe(duplex=False)
-    victim = own_server(context).pid if fate.victim == "server" and own_server(context) else None
+    server = own_server(context) if fate.victim == "server" else None
+    victim = server.pid if server else None
     arguments = (theirs, context.workspace.root, fate.moment, victim, what, name, *told)
     process = _FORKS.Process(target=_child, args=arguments, daemon=True)
     process.start()
@@ -104,7 +105,7 @@ def _elsewhere(context: Context, fate: Fate, what: str, name: str, *told: Any) -
 
 
 def _child(answer: Connection, root: Path, moment: int, victim: int | None, what: str, name: str, *told: Any) -> None:
-    served._MOMENT = MOMENT
+    usage._MOMENT = MOMENT
     context = opened(root)
     moments = _Moments(root, moment, victim or os.getpid())
     moments.watch()

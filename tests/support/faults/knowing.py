@@ -13,10 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine
 from tests.support.faults.acting import Fate, act
 from tests.support.faults.house import KILL, House, Made, until
 from tests.support.workspaces import opened
-from tritonpm.operations import upkeep
 from tritonpm.operations.list import packages
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.serve import load_all_proved
+from tritonpm.operations.sync import sync
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ class Knowing(RuleBasedStateMachine):
         self.strays: set[str] = set()  # packages of which members may be loaded that nothing needs
         self.foreign: set[str] = set()
 
-    def context(self) -> list[str]:
+    def serving(self) -> list[str]:
         return sorted(name for name, kept in self.kept.items() if kept.served)
 
     def drifts(self, name: str) -> bool:
@@ -186,17 +186,13 @@ class Knowing(RuleBasedStateMachine):
         house = self.house
         until(house.server_gone)
         house.serve()
-        list(
-            load_all_proved(
-                house.context,
-            )
-        )
+        list(load_all_proved(house.context))
         self.settle(may, Kept.restarted)
 
     def synced(self, may: dict[str, list[Kept | None]]) -> None:
         house = self.house
         house.rested()
-        list(upkeep.sync(house.context))
+        list(sync(house.context))
         self.settle(may, Kept.synced)
 
     def settle(self, may: dict[str, list[Kept | None]], settled: Callable[[Kept], Kept]) -> None:
