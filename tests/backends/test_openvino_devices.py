@@ -9,10 +9,10 @@ import numpy as np
 import onnxruntime
 import openvino as ov
 import pytest
-from backend_models import model, xy
 from onnx import TensorProto, helper
 
 import tritonpm
+from tests.support.backend_models import model, xy
 
 DEVICES = ["CPU", "AUTO", "AUTO:CPU", "HETERO:CPU", "MULTI:CPU", "BATCH:CPU"]
 TOLD = {

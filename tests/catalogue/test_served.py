@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.catalogue.test_catalogue import SUMMARY, a_package, a_revision
+from tests.support.catalogued import SUMMARY, a_package, a_revision
 from tritonpm.catalogue import Catalogue, Source, create, rebuild
 from tritonpm.core.errors import NotFoundError
 from tritonpm.settings.settings import Settings

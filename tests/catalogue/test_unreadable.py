@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.catalogue.test_catalogue import SUMMARY, a_package, a_revision
+from tests.support.catalogued import SUMMARY, a_package, a_revision
 from tritonpm.catalogue import Catalogue, Workspace, create
 from tritonpm.core.errors import RuleError, StorageError
 from tritonpm.core.types import Agreement, BatchAxis, CascadeProof, Difference, Format, Optimised, Signature

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tritonpm.operations.views import ConversionView
 
 from tests.support.converting import quiet
 from tests.support.repositories import MODEL
 from tritonpm.convert import runtimes
 from tritonpm.core.errors import OptimisationError, PackageError, UsageError
 from tritonpm.core.types import Format
-from tritonpm.operations.optimize.convert_file import convert
+from tritonpm.operations.optimize.convert_file import ConversionView, convert
 from tritonpm.package.signature import read_signature
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from tests.repository.packages import NONE, PROVED, TARGET, package, stage
+from tests.support.catalogued import NONE, PROVED, TARGET, package, stage
 from tritonpm.core.errors import RenderError
 from tritonpm.core.types import DTYPES, REVISION, BatchAxis, File, Format, Gpu, Optimised, Package, Target, Task
 from tritonpm.operations.summary import batch_size

@@ -11,6 +11,7 @@ from tritonpm.operations.rules_page import page
 
 from tritonpm.core.errors import RuleError
 from tritonpm.core.types import BatchAxis, File, Format, Optimised, Package, Signature, Stage, Target, Task, Tensor
+from tritonpm.operations.rules_page import page
 from tritonpm.settings import RULES, broken, changed, defaults, require, stage_changed, warnings
 from tritonpm.settings.settings import Settings
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.repository.lint.cases import model
+from tests.support.lint.cases import model
 from tritonpm.core.errors import ServerError
 from tritonpm.triton import embedded, ending, liveness
 from tritonpm.triton.client import Client
