@@ -34,6 +34,12 @@ def running(context: Context) -> embedded.Server:
     return server
 
 
+def files_of(context: Context) -> set[str]:
+    """Every file of the workspace that a refusal could leave behind."""
+    kept = (context.workspace.blobs, context.workspace.repository, context.workspace.staging, context.workspace.records)
+    return {str(path) for root in kept for path in root.rglob("*") if path.is_file()}
+
+
 def publish(context: Context, name: str) -> Revision:
     """Bring what is wanted of a package into the workspace's repository, on no server."""
     revision = wanted_revision(context, name)

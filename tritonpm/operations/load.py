@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from tritonpm.catalogue import Source
-from tritonpm.core.errors import CapacityError, NotFoundError, ServerError, TritonpmError
+from tritonpm.core.errors import CapacityError, NotFoundError, ServerError, StorageError, TritonpmError
 from tritonpm.core.rollback import UNKNOWN, undone
 from tritonpm.core.types import RenderedModel, Revision
 from tritonpm.operations.local_repository import changing, is_current, models, put, restore, settle, tidy
@@ -321,10 +321,14 @@ def _failed(
     context.catalogue.set_problem(name, reason)
     with suppress(TritonpmError):  # the first error is the one to tell
         tidy(context, name)
+    if isinstance(error.error, StorageError):  # the server has nothing to do with it
+        return error.error
     return ServerError(f"{name} could not be loaded: {reason}", do="see `tritonpm logs`" if error.whole else UNKNOWN)
 
 
 def _not_rehearsed(name: str, error: UndeliveredError, reason: str) -> TritonpmError:
+    if isinstance(error.error, StorageError):
+        return error.error
     if isinstance(error.error, CapacityError) or "out of memory" in str(error.error).lower():
         return CapacityError(
             f"both do not fit into memory: {reason}",

@@ -104,6 +104,11 @@ class House:
         number = self.context.catalogue.get(name).revision
         return None if number is None else self.revisions(name)[number]
 
+    def proved(self, name: str) -> Made | None:
+        """What a restart brings back, as the catalogue has it."""
+        proved = self.context.catalogue.proved(name)
+        return self.revisions(name)[proved.number] if proved else None
+
     def _made(self, digest: str, settings: Settings) -> Made:
         return Made(self.contents[digest], settings.max_batch_size, settings.precision)
 

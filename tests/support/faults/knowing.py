@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import wraps
 from itertools import product
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hypothesis.stateful import RuleBasedStateMachine
 
@@ -23,48 +23,68 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Kept:
-    """What must be so of one package; `served` is what answers under its name."""
+    """What must be so of one package: what is wanted, what was proved and what serves, and what lies on the disk.
+
+    `made` is what is wanted, `current` what is published; `wanted` is whether it shall be loaded, and `served` what
+    answers under its name.
+    """
 
     made: Made
     current: Made | None = None
+    proved: Made | None = None
     wanted: bool = False
     served: Made | None = None
 
     def loaded(self) -> Kept:
-        """After a load: what does not prove itself is taken back."""
+        """After a load: what does not prove itself is taken back, to what was proved before it or served."""
         if self.made.good:
-            return Kept(self.made, self.made, True, self.made)
-        return replace(self, current=self.served or self.made)
+            return Kept(self.made, self.made, self.made, True, self.made)
+        before = self.proved or self.served
+        return replace(self, current=before or self.made, served=before if self.served else None)
 
     def switched(self, made: Made) -> Kept:
-        """After a live change, where the package serves; else only what is chosen changes."""
+        """After a live change, where the package serves; else only what is wanted changes."""
         after = replace(self, made=made)
         if self.served is None:
             return after
-        return after.loaded() if made.good else self
+        return after.loaded() if made.good else replace(self, current=self.proved or self.served)
+
+    def brought_back(self) -> Kept:
+        """What was proved serves, whatever is wanted."""
+        return replace(self, current=self.proved, served=self.proved)
 
     def synced(self) -> Kept:
-        if self.wanted and (self.served is None or self.served != self.current):
-            return self.loaded()
-        return self if self.wanted else replace(self, served=None)
+        if self.wanted:
+            return self if self.served == self.proved else self.brought_back()
+        return replace(self, served=None)
 
     def restarted(self) -> Kept:
-        down = replace(self, served=None)
-        return down.loaded() if self.wanted else down
+        return self.brought_back() if self.wanted else replace(self, served=None)
 
 
 Known = dict[str, Kept | None]
 
 
-def between(before: Kept | None, after: Kept | None, victim: str) -> list[Kept | None]:
-    """What may be there of a package where a change from `before` to `after` was broken off."""
+def between(before: Kept | None, after: Kept | None, victim: str, meant: Made | None) -> list[Kept | None]:
+    """What may be there of a package where a change from `before` to `after`, by way of `meant`, was broken off.
+
+    Proved is the old or the new; what is wanted may be what was meant, even where that would not have proved itself.
+    """
     if before is None or after is None:
         return [before, after]
-    parts = ({getattr(kept, part) for kept in (before, after)} for part in ("made", "current", "wanted", "served"))
-    every = [Kept(*each) for each in product(*parts)]
+    made = {before.made, after.made, meant or after.made}
+    parts: tuple[Iterable[Any], ...] = (
+        made,
+        {before.current, after.current, before.proved, *made},
+        {before.proved, after.proved},
+        {before.wanted, after.wanted},
+        {before.served, after.served, before.proved},
+    )
+    every = [Kept(*part) for part in product(*parts)]
     if victim == "server":  # who lives on takes back what it has chosen
         return list(every)
-    return [kept for kept in every if kept.made == after.made or kept.current == before.current]
+    old = (before.current, before.proved, before.made)  # nothing is published before it is wanted
+    return [kept for kept in every if kept.made != before.made or kept.current in old]
 
 
 def chosen(which: int, there: Iterable[T]) -> T | None:
@@ -112,6 +132,7 @@ class Knowing(RuleBasedStateMachine):
         house.story = []
         house.examples += 1
         self.revisions: dict[str, dict[int, Made]] = {}
+        self.stacks: dict[str, list[int]] = {}  # of each package, what served, the newest first
         self.tried: set[Made] = set()
         self.leases: set[tuple[str, str]] = set()
         self.damaged: set[str] = set()  # models whose files somebody changed
@@ -122,11 +143,13 @@ class Knowing(RuleBasedStateMachine):
         return sorted(name for name, kept in self.kept.items() if kept.served)
 
     def drifts(self, name: str) -> bool:
-        """Whether it is to be told that the server does something else; one that has failed is no news."""
-        kept = self.kept[name]
+        """Whether it is to be told that what is wanted, proved and served is not the same."""
+        kept, problem = self.kept[name], self.house.context.catalogue.get(name).problem
+        if kept.proved and (kept.made != kept.proved or problem):
+            return True
         if kept.served is None:
-            return kept.wanted and self.house.context.catalogue.get(name).status != "failed"
-        return not kept.wanted or kept.served != kept.current
+            return kept.wanted
+        return not kept.wanted or kept.served != kept.proved
 
     def taken(self, content: str, name: str = "") -> bool:
         return any(kept.made.content == content for other, kept in self.kept.items() if other != name)
@@ -137,7 +160,7 @@ class Knowing(RuleBasedStateMachine):
     def seen(self, name: str) -> Kept:
         house = self.house
         wanted = house.context.catalogue.get(name).wanted
-        return Kept(house.chosen(name), house.current(name), wanted, house.served(name))
+        return Kept(house.chosen(name), house.current(name), house.proved(name), wanted, house.served(name))
 
     def count(self, what: str, *told: object) -> None:
         self.house.counts[what] += 1
@@ -152,18 +175,24 @@ class Knowing(RuleBasedStateMachine):
         name: str,
         *told: object,
         refused: Kept | None = None,
+        meant: Made | None = None,
     ) -> None:
-        """Do it, and see that it came out as one of those ways that it may, which is then known."""
-        before = {each: self.kept.get(each) for each in after}
+        """Do it, and see that it came out as one of those ways that it may, which is then known.
+
+        `refused` is what an error leaves, all as it was unless it is given; `meant` is what was to be wanted, which a
+        kill may leave where the error would have taken it back.
+        """
+        before = {package: self.kept.get(package) for package in after}
         self.tried |= {kept.made for kept in after.values() if kept}
-        told_error = {name: refused} if refused else before
+        self.tried |= {meant} if meant else set()
+        told_error: Known = {name: refused} if refused else before
         self.count(what, name, *told, fate)
         outcome = act(self.house.context, fate, what, name, *told)
         self.house.story.append(f"    {outcome}")
         if outcome.struck and fate:
             self.count(f"{KILL} {fate.victim} in {what}")
             freed = error == "BusyError" and fate.victim == "server"  # what is served no more is in nobody's way
-            self.struck(fate, before, told_error if error and not freed else after)
+            self.struck(fate, before, told_error if error and not freed else after, meant)
         elif error:
             assert (outcome.state, outcome.error) == ("refused", error), outcome
             self.know(told_error)
@@ -171,9 +200,9 @@ class Knowing(RuleBasedStateMachine):
             assert outcome.state == "done", outcome
             self.know(after)
 
-    def struck(self, fate: Fate, before: Known, after: Known) -> None:
+    def struck(self, fate: Fate, before: Known, after: Known, meant: Made | None) -> None:
         """What was killed in the middle came out as the old state or the new one, once its successor has looked."""
-        may = {name: between(before[name], after[name], fate.victim) for name in before}
+        may = {name: between(before[name], after[name], fate.victim, meant) for name in before}
         if fate.victim == "server":
             self.restarted(may)
             return
@@ -215,6 +244,7 @@ class Knowing(RuleBasedStateMachine):
             self.leases = {lease for lease in self.leases if lease[0] != name}
             self.strays.discard(name)
             del self.kept[name]
+            self.stacks.pop(name)
             told = self.revisions.pop(name)
             self.revisions |= dict.fromkeys(come, told)  # it was renamed
         for name, kept in after.items():
@@ -229,3 +259,7 @@ class Knowing(RuleBasedStateMachine):
         assert before.items() <= there.items()
         assert set(there.values()) <= self.tried
         self.revisions[name] = there
+        now = self.house.context.catalogue.served(name)
+        stack = self.stacks.get(name, now)
+        assert now == stack or now[1:] in [stack[at:] for at in range(len(stack) + 1)], (name, stack, now)
+        self.stacks[name] = now
