@@ -19,14 +19,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
-
 from benchmarks.serving import machine
 from examples.make_packages import make
 from tests.support import s3
-from tritonpm.fleet.context import Context, Contexts, Server
-from tritonpm.fleet.placement import Need, Placement, Room, place
+from tritonpm.fleet.context import Contexts, FleetContext, FleetServer
+from tritonpm.fleet.placement import PackageNeed, Placement, Room, place
+from tritonpm.operations.context import open_context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.load import load, reload
 from tritonpm.operations.remote_repository import publish
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
@@ -42,12 +43,12 @@ MIB = 1 << 20
 
 def timed(work: Callable[[], object], times: int = 5) -> float:
     """The median, in seconds."""
-    found = []
+    took = []
     for _ in range(times):
         start = time.perf_counter()
         work()
-        found.append(time.perf_counter() - start)
-    return statistics.median(found)
+        took.append(time.perf_counter() - start)
+    return statistics.median(took)
 
 
 @contextmanager
@@ -62,34 +63,35 @@ def served(folder: Path, repository: Path, *arguments: str) -> Iterator[embedded
 
 def loads(root: Path) -> Iterator[tuple[str, str]]:
     """Load, reload and look, and what each more package takes."""
-    package, manager = root / "packages" / "digits.zip", Manager.open(root / "line")
-    manager.import_package(package)
-    with served(root / "state", manager.workspace.repository) as server, Client(server.http) as client:
-        alone = sum(each.resident for each in processes(server))
+    repository = root / "line" / "model_repository"
+    with (
+        served(root / "state", repository) as server,
+        Client(server.http) as client,
+        open_context(root / "line", server=server.http) as context,
+    ):
+        import_package(context, root / "packages" / "digits.zip")
+        alone = sum(process.resident for process in processes(server))
         yield "resident memory of a server that has loaded nothing", f"{alone / MIB:.0f} MiB"
-        serving = Serving(Manager(manager.workspace, server=server.http))
         first, reloads = [], []
         for _ in range(LOADS):
-            first.append(timed(lambda: serving.load("digits"), 1))
-            reloads.append(timed(lambda: serving.reload("digits"), 1))
+            first.append(timed(lambda: load(context, "digits"), 1))
+            reloads.append(timed(lambda: reload(context, "digits"), 1))
             client.unload_and_wait("digits")
         yield "load of `digits` (19 KiB), with its proof", f"{statistics.median(first):.2f} s"
         yield "reload beside the one that serves, with its proof", f"{statistics.median(reloads):.2f} s"
-        serving.load("digits")
-        revision = manager.catalogue.revision("digits")
+        load(context, "digits")
+        revision = context.catalogue.revision("digits")
         if revision is None:
             raise SystemExit("digits was not published")
         look = timed(lambda: (client.server_version(), client.ready("digits"), serves(client, revision)), 30)
         yield "`fleet status`, one package on one server", f"{look * 1e3:.1f} ms"
-        one = sum(each.taken for each in processes(server))
-        copies(manager.workspace.repository, "digits", COPIES)
+        one = sum(process.taken for process in processes(server))
+        copies(repository, "digits", COPIES)
         for number in range(COPIES):
             client.load_and_wait(f"digits-{number}")
-        more = sum(each.taken for each in processes(server))
-        yield (
-            "each loaded `digits` takes (a process of the embedded server's)",
-            f"{(more - one) / COPIES / MIB:.0f} MiB",
-        )
+        more = sum(process.taken for process in processes(server))
+        taken = (more - one) / COPIES / MIB
+        yield "each loaded `digits` takes (a process of the embedded server's)", f"{taken:.0f} MiB"
 
 
 def copies(repository: Path, name: str, count: int) -> None:
@@ -121,7 +123,6 @@ def requests(root: Path) -> Iterator[tuple[str, str]]:
     os.environ.update(s3.ENVIRONMENT)
     empty = root / "empty"
     empty.mkdir()
-    manager = Manager.open(root / "line")
     from moto.server import DomainDispatcherApplication
 
     asked: list[str] = []
@@ -132,13 +133,13 @@ def requests(root: Path) -> Iterator[tuple[str, str]]:
         return answer(self, environ, start)
 
     DomainDispatcherApplication.__call__ = counting
-    with s3.served() as store_server:
+    with s3.served() as store_server, open_context(root / "line") as context:
         for count in OBJECTS:
             store = store_server.store(f"of-{count}")
             for number in range(count):
                 store.write(f"m{number}/config.pbtxt", f'name: "m{number}"\n'.encode())
                 store.write(f"m{number}/1/model.onnx", b"x")
-            publish(manager, ["digits"], store)
+            publish(context, ["digits"], store)
             with (
                 served(root / f"s3 {count}", empty, f"--model-repository={store.url}") as server,
                 Client(server.http, timeout=300) as client,
@@ -173,19 +174,19 @@ def ready(address: str) -> bytes:
 def planning(root: Path) -> Iterator[tuple[str, str]]:
     """The manager's own part."""
     sizes = (60, 120, 240)
-    needs = [Need(f"p{number}", sizes[number % 3], REPLICAS) for number in range(PACKAGES)]
+    needs = [PackageNeed(f"p{number}", sizes[number % 3], REPLICAS) for number in range(PACKAGES)]
     rooms = [Room(f"server-{number}:8000", 48_000, {}) for number in range(SERVERS)]
     placed: list[Placement] = []
     took = timed(lambda: placed.append(place(needs, rooms)), 1)
     yield f"placing {PACKAGES:,} packages on {SERVERS:,} servers, {REPLICAS} of each", f"{took:.1f} s"
-    servers = tuple(Server(f"http://{room.name}", room.memory) for room in rooms)
-    contexts = Contexts("all", {"all": Context("all", servers, placed=placed[0].placed)})
+    servers = tuple(FleetServer(f"http://{room.name}", room.memory) for room in rooms)
+    contexts = Contexts("all", {"all": FleetContext("all", servers, placed=placed[0].placed)})
     yield "writing that placement down", f"{timed(lambda: contexts.keep(root), 3) * 1e3:.0f} ms"
     yield "reading it", f"{timed(lambda: Contexts.of(root), 3) * 1e3:.0f} ms"
     yield "its size", f"{(root / 'contexts.json').stat().st_size / MIB:.1f} MiB"
-    catalogue = Manager.open(root / "line").catalogue
-    each = timed(lambda: list(catalogue.published()), 50)
-    yield "reading one package's revision from the catalogue", f"{each * 1e6:.0f} µs"
+    with open_context(root / "line") as context:
+        took = timed(lambda: list(context.catalogue.published()), 50)
+    yield "reading one package's revision from the catalogue", f"{took * 1e6:.0f} µs"
 
 
 def main() -> int:

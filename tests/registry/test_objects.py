@@ -10,6 +10,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from obstore.store import S3Store
 
+from tests.support import s3
 from tests.support.fetching import fetch, left, push, signed, written
 from tritonpm.core.errors import NotFoundError, RegistryError
 from tritonpm.core.files import digest_of
@@ -78,6 +79,24 @@ def test_a_part_is_gone_on_with_and_another_content_refused(package: Packed, buc
     with pytest.raises(RegistryError, match="was asked for"):
         fetch("s3://packages/parts.zip", tmp_path / "other", digest)
     assert left(tmp_path / "other") == []
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "sentence"),
+    [
+        ("InvalidAccessKeyId", 403, "it does not know the credentials"),
+        ("AccessDenied", 403, "it does not allow this"),
+        ("ExpiredToken", 400, "the credentials have expired"),
+    ],
+)
+def test_what_a_store_refuses_is_said_as_of_repositories(
+    bucket: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, status: int, sentence: str
+) -> None:
+    with s3.refusing(code, status) as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        with pytest.raises(RegistryError, match=sentence) as refused:
+            fetch("s3://packages/bolts.zip", tmp_path, "")
+    assert "secret" not in str(refused.value)
 
 
 def test_what_is_not_there(bucket: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,11 +62,9 @@ def switch(
             new = revision or wanted_revision(context, name)
             return bring(context, client, record, new, probe=before.probed, wanted=True, rehearse=True, back=back)
     except BaseException:
-        with suppress(TritonpmError):  # the first error is the one to tell
-            with changing(context, f"put back {name}"):
-                undo_change(
-                    context, name, Source(before.package, before.settings), Source(changed.package, changed.settings)
-                )
+        was, made = Source(before.package, before.settings), Source(changed.package, changed.settings)
+        with suppress(TritonpmError), changing(context, f"put back {name}"):  # the first error is the one to tell
+            undo_change(context, name, was, made)
             context.catalogue.set_problem(name, before.problem)
         raise
 

@@ -20,6 +20,7 @@ from obstore.store import from_url
 
 from tritonpm.core.errors import NotFoundError, RegistryError
 from tritonpm.core.files import digest_of
+from tritonpm.core.object_stores import UNREACHABLE, meaning_of
 from tritonpm.registry import SIGNATURE, Pushed, file_name, shown
 from tritonpm.registry.transfer import CHUNK, Bounds, Cut, Part, Source, Task, download, fetch_signature, settled
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 _RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_ENDPOINT", "GOOGLE_BASE_URL")
-_LOGIN = "give them in the environment"
 _DIGEST = "tritonpm-sha256"  # of an object's metadata
 
 
@@ -107,9 +107,10 @@ def _speaking(url: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise NotFoundError("there is no such object", where=where, do="check the address") from None
-    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
-        raise RegistryError("refuses these credentials, or wants some", where=where, do=_LOGIN) from None
     except exceptions.PreconditionError:
         raise RegistryError("has changed while it was fetched", where=where, do="run it again") from None
-    except exceptions.BaseError:
-        raise Cut("the object store did not answer as it should") from None
+    except exceptions.BaseError as error:
+        meaning = meaning_of(error) or UNREACHABLE
+        if meaning.passing:
+            raise Cut(meaning.what) from None
+        raise RegistryError(meaning.what, where=where, do=meaning.do) from None

@@ -6,7 +6,6 @@ Credentials come from the environment, by the names that the store's own tools r
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tritonpm.core.errors import StorageError
 from tritonpm.core.extras import needed
 from tritonpm.core.files import sync
+from tritonpm.core.object_stores import UNREACHABLE, meaning_of
 from tritonpm.repository.location import Location
 
 if TYPE_CHECKING:
@@ -30,26 +30,6 @@ _CONNECT, _ANSWER = timedelta(seconds=10), timedelta(minutes=2)  # of one reques
 _PARTS_AT_ONCE, _PART, _MOST_PARTS = 4, 8 << 20, 9_000  # of a large file; S3 takes 10,000 parts
 _COPYABLE = 5 << 30  # bytes that a store copies in one request
 RECORDS = ".tritonpm"  # after the repository's prefix: beside it, since Triton takes every folder in it for a model
-
-# What a store's error codes mean: (pattern in the error, what happened, what to do). The first that is found counts.
-_MEANINGS = (
-    ("NoSuchBucket|ContainerNotFound|bucket does not exist", "there is no such bucket", "make it, or correct the URL"),
-    ("ExpiredToken|TokenRefreshRequired|RequestExpired|AuthenticationFailed.*expired", "the credentials have expired",
-     "renew them in the environment, and run it again: what is there is not sent again"),
-    ("RequestTimeTooSkewed", "this machine's clock is wrong", "set it"),
-    ("latest/api/token|latest/meta-data|metadata.google.internal|oauth2/token", "there are no credentials",
-     "set them in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_SERVICE_ACCOUNT, "
-     "AZURE_STORAGE_ACCOUNT_KEY)"),
-    ("InvalidAccessKeyId|SignatureDoesNotMatch|AuthenticationFailed|InvalidToken|401 Unauthorized",
-     "it does not know the credentials", "check them in the environment"),
-    ("AccessDenied|AuthorizationFailure|403 Forbidden", "it does not allow this",
-     "ask for the right to list, read, write and delete there"),
-    ("SlowDown|TooManyRequests|ServerBusy|429 |503 ", "it asks to slow down, however long we waited",
-     "run it again later: what is there is not sent again"),
-    ("No space left", "the disk is full", "make room, and run it again"),
-    ("Permission denied|Read-only file system", "it cannot be written", "check its permissions"),
-    ("BadDigest|XAmzContentSHA256Mismatch|checksum", "what arrived is not what was sent", "run it again"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,11 +65,11 @@ class Store:
 
         base = self._key("", records)
         with self._plainly():
-            found = obstore.list(self._store, prefix=self._key(f"{folder}/" if folder else "", records)).collect()
+            objects = obstore.list(self._store, prefix=self._key(f"{folder}/" if folder else "", records)).collect()
         return {
-            each["path"].removeprefix(base): Listed(each["size"], each["last_modified"])
-            for each in found
-            if each["path"].startswith(base)
+            one["path"].removeprefix(base): Listed(one["size"], one["last_modified"])
+            for one in objects
+            if one["path"].startswith(base)
         }
 
     def read(self, path: str, *, records: bool = False) -> bytes | None:
@@ -100,7 +80,7 @@ class Store:
             try:
                 return obstore.get(self._store, self._key(path, records)).bytes().to_bytes()
             except FileNotFoundError as error:
-                if _meaning(str(error)):
+                if meaning_of(error):
                     raise
                 return None
 
@@ -131,7 +111,7 @@ class Store:
             try:
                 obstore.copy(self._store, self._key(source), self._key(path))
             except FileNotFoundError as error:
-                if _meaning(str(error)):
+                if meaning_of(error):
                     raise
                 return False
             self._to_disk(path)
@@ -149,7 +129,7 @@ class Store:
             try:
                 obstore.delete(self._store, key)  # one a request: where one is missing, some stores refuse them all
             except FileNotFoundError as error:
-                if _meaning(str(error)):
+                if meaning_of(error):
                     raise
 
     def digest(self, path: str) -> str | None:
@@ -162,7 +142,7 @@ class Store:
                 for chunk in obstore.get(self._store, self._key(path)).stream():
                     digest.update(chunk)
             except FileNotFoundError as error:
-                if _meaning(str(error)):
+                if meaning_of(error):
                     raise
                 return None
         return f"sha256:{digest.hexdigest()}"
@@ -185,11 +165,8 @@ class Store:
         try:
             yield
         except (BaseError, OSError) as error:
-            what, do = _meaning(str(error)) or (
-                "it cannot be reached, or does not answer",
-                "check the URL and the connection, and run it again: what is there is not sent again",
-            )
-            raise StorageError(what, where=self.url, do=do) from None
+            meaning = meaning_of(error) or UNREACHABLE
+            raise StorageError(meaning.what, where=self.url, do=meaning.do) from None
 
 
 def side_by_side(work: Callable[[A], T], items: Iterable[A]) -> Iterator[T]:
@@ -203,12 +180,6 @@ def side_by_side(work: Callable[[A], T], items: Iterable[A]) -> Iterator[T]:
                 yield done.result()
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
-
-
-def _meaning(said: str) -> tuple[str, str] | None:
-    """What a store's error means and what to do; never its own words, which may quote a signature."""
-    found = (row for row in _MEANINGS if re.search(row[0], said, re.DOTALL))
-    return next(((what, do) for _, what, do in found), None)
 
 
 def _opened(location: Location, retries: int, patience: timedelta) -> ObjectStore:

@@ -12,7 +12,7 @@ from tritonpm.cli.app import App, F, Group, command, on_a_context, pass_app, rea
 from tritonpm.cli.fleet_sync import synchronise
 from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.options import ALLOW_CODE, NAME
-from tritonpm.cli.setting_options import Words, setting_options
+from tritonpm.cli.setting_options import UNSET, Words, named, setting_options
 from tritonpm.fleet.waves import Pace
 
 if TYPE_CHECKING:
@@ -131,19 +131,23 @@ def rollback_command(app: App, name: str, revision: int | None, pace: Pace) -> N
 )
 @NAME
 @click.option("--stage", help="Change one stage of a cascade only.")
+@UNSET
 @setting_options
 @at_a_pace
 @on_a_context
 @reading
 @pass_app
-def set_command(app: App, name: str, stage: str | None, changes: dict[str, Any], pace: Pace) -> None:
+def set_command(
+    app: App, name: str, stage: str | None, unset: tuple[tuple[str, ...], ...], changes: dict[str, Any], pace: Pace
+) -> None:
     """Change how a package is served, on every server or on none."""
-    if not changes:
+    gone = named(unset)
+    if not changes and not gone:
         raise click.UsageError("nothing to change was given")
     from tritonpm.operations.fleet.roll_out import change
 
     with app.open() as context:
-        rolled = change(context, app.context, name, changes, pace, stage=stage)
+        rolled = change(context, app.context, name, changes, pace, stage=stage, unset=gone)
     say_rolled_out(app, rolled)
 
 

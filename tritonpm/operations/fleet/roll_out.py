@@ -9,7 +9,7 @@ down before each step: `sync` goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,10 +63,10 @@ def load(context: Context, fleet_name: str, name: str, servers: Iterable[str] = 
 
 def change(
     context: Context, fleet_name: str, name: str, changes: Mapping[str, object], pace: Pace = _DEFAULT, *,
-    stage: str | None = None,
+    stage: str | None = None, unset: Sequence[str] = (),
 ) -> RolledOut:  # fmt: skip
     """Other settings, on every server that serves the package, or on none. Raises RuleError, ServerError."""
-    return _switch(context, fleet_name, name, lambda: choose(context, name, changes, stage=stage), pace)
+    return _switch(context, fleet_name, name, lambda: choose(context, name, changes, stage=stage, unset=unset), pace)
 
 
 def upgrade(
