@@ -33,7 +33,7 @@ class Rollout:
     configs: Mapping[str, str] = field(default_factory=dict)  # the public model's in a store, by path, before
 
 
-class Journal:
+class RolloutJournal:
     """The entry of a roll-out that is on its way; `rollout` is how far it is."""
 
     def __init__(self, state: Path, rollout: Rollout) -> None:

@@ -20,7 +20,7 @@ from obstore.store import from_url
 
 from tritonpm.core.errors import NotFoundError, RegistryError
 from tritonpm.core.files import digest_of
-from tritonpm.core.object_stores import UNREACHABLE, meaning_of
+from tritonpm.core.object_stores import UNREACHABLE, fault_of
 from tritonpm.registry import SIGNATURE, Pushed, file_name, shown
 from tritonpm.registry.transfer import CHUNK, Bounds, Cut, Part, Source, Task, download, fetch_signature, settled
 
@@ -110,7 +110,7 @@ def _speaking(url: str) -> Iterator[None]:
     except exceptions.PreconditionError:
         raise RegistryError("has changed while it was fetched", where=where, do="run it again") from None
     except exceptions.BaseError as error:
-        meaning = meaning_of(error) or UNREACHABLE
-        if meaning.passing:
-            raise Cut(meaning.what) from None
-        raise RegistryError(meaning.what, where=where, do=meaning.do) from None
+        fault = fault_of(error) or UNREACHABLE
+        if fault.passing:
+            raise Cut(fault.what) from None
+        raise RegistryError(fault.what, where=where, do=fault.do) from None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tritonpm.core.errors import StorageError
 from tritonpm.core.extras import needed
 from tritonpm.core.files import sync
-from tritonpm.core.object_stores import UNREACHABLE, meaning_of
+from tritonpm.core.object_stores import UNREACHABLE, fault_of
 from tritonpm.repository.location import Location
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Store:
             try:
                 return obstore.get(self._store, self._key(path, records)).bytes().to_bytes()
             except FileNotFoundError as error:
-                if meaning_of(error):
+                if fault_of(error):
                     raise
                 return None
 
@@ -111,7 +111,7 @@ class Store:
             try:
                 obstore.copy(self._store, self._key(source), self._key(path))
             except FileNotFoundError as error:
-                if meaning_of(error):
+                if fault_of(error):
                     raise
                 return False
             self._to_disk(path)
@@ -129,7 +129,7 @@ class Store:
             try:
                 obstore.delete(self._store, key)  # one a request: where one is missing, some stores refuse them all
             except FileNotFoundError as error:
-                if meaning_of(error):
+                if fault_of(error):
                     raise
 
     def digest(self, path: str) -> str | None:
@@ -142,7 +142,7 @@ class Store:
                 for chunk in obstore.get(self._store, self._key(path)).stream():
                     digest.update(chunk)
             except FileNotFoundError as error:
-                if meaning_of(error):
+                if fault_of(error):
                     raise
                 return None
         return f"sha256:{digest.hexdigest()}"
@@ -165,8 +165,8 @@ class Store:
         try:
             yield
         except (BaseError, OSError) as error:
-            meaning = meaning_of(error) or UNREACHABLE
-            raise StorageError(meaning.what, where=self.url, do=meaning.do) from None
+            fault = fault_of(error) or UNREACHABLE
+            raise StorageError(fault.what, where=self.url, do=fault.do) from None
 
 
 def side_by_side(work: Callable[[A], T], items: Iterable[A]) -> Iterator[T]:

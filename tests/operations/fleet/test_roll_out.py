@@ -15,6 +15,7 @@ import pytest
 from tests.support.fleets import PACE, Site, answer_of, loaded, once, running, under_load
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import cascade, single
+from tests.support.workspaces import publish
 from tritonpm.core.errors import BusyError, NotFoundError, ServerError
 from tritonpm.fleet import journal
 from tritonpm.fleet.waves import Pace
@@ -23,6 +24,8 @@ from tritonpm.operations.fleet.unload import unload
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.remove import remove
 from tritonpm.operations.show import show
+from tritonpm.operations.upgrade import exchange
+from tritonpm.triton.client import Client
 
 pytestmark = pytest.mark.server
 
@@ -82,6 +85,16 @@ def test_a_fleet_goes_back_along_what_served(site: Site, served: Served, tmp_pat
     again = roll_out.rollback(site.context, "prod", "p", pace=PACE)  # not to the number below, which did not prove well
     assert (again.revision, site.answers("p")) == (first, [served.old] * 3)
     assert catalogue.served("p")[0] == first
+
+
+def test_what_was_published_and_never_proved_comes_to_no_server_of_a_fleet(site: Site, served: Served) -> None:
+    exchange(site.context, "p", served.source)
+    publish(site.context, "p")  # as a load does that is killed before anybody has loaded it
+    with Client(site.servers[2].http) as client:
+        client.unload_and_wait("p")
+    assert site.status().servers[2].behind == ("p",)
+    site.synchronise()
+    assert site.answers("p") == [served.old] * 3
 
 
 def test_what_does_not_prove_itself_is_seen_by_nobody(site: Site, served: Served, tmp_path: Path) -> None:

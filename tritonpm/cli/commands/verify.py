@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.options import REPOSITORY
 from tritonpm.core.errors import TritonpmError
+
+if TYPE_CHECKING:
+    from tritonpm.operations.verify import Damage
 
 
 @command("verify", examples="tritonpm verify\ntritonpm verify -o json\ntritonpm verify --repository s3://bucket/models")
@@ -16,26 +21,28 @@ def verify_command(app: App, repository: str | None) -> None:
     if repository:
         verify_elsewhere(app, repository)
         return
-    from tritonpm.cli.output import table
     from tritonpm.operations.verify import verify
 
     with app.open() as context:
-        found = verify(context)
-    rows = ((each.kind, each.name, each.sentence) for each in found)
-    app.emit("Damages", found, lambda: table(("KIND", "WHAT", "PROBLEM"), rows) if found else app.say("All is whole."))
-    if any(each.kind != "foreign" for each in found):
+        damages = verify(context)
+    _emit(app, damages)
+    if any(damage.kind != "foreign" for damage in damages):
         raise TritonpmError("not all is as it was", do="`tritonpm doctor --fix` makes it again from the blobs")
 
 
 def verify_elsewhere(app: App, repository: str) -> None:
     """Read all that a repository elsewhere is said to hold, and tell what is not as it was published."""
-    from tritonpm.cli.output import table
     from tritonpm.operations import remote_repository as stores
 
     damages = stores.verify(stores.opened(repository))
-    rows = ((damage.kind, damage.name, damage.sentence) for damage in damages)
-    app.emit(
-        "Damages", damages, lambda: table(("KIND", "WHAT", "PROBLEM"), rows) if damages else app.say("All is whole.")
-    )
+    _emit(app, damages)
     if any(damage.mendable for damage in damages):
         raise TritonpmError("not all is as it was published", do="`tritonpm publish --anew` sends it again")
+
+
+def _emit(app: App, damages: list[Damage]) -> None:
+    from tritonpm.cli.output import table
+
+    rows = ((damage.kind, damage.name, damage.sentence) for damage in damages)
+    heads = ("KIND", "WHAT", "PROBLEM")
+    app.emit("Damages", damages, lambda: table(heads, rows) if damages else app.say("All is whole."))

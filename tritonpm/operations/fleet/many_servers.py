@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tritonpm.catalogue import Record
     from tritonpm.core.types import Revision
     from tritonpm.fleet.context import FleetContext, FleetServer
-    from tritonpm.fleet.journal import Journal
+    from tritonpm.fleet.journal import RolloutJournal
     from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client
 
@@ -41,7 +41,12 @@ class ManyServers:
     """
 
     def __init__(
-        self, context: Context, fleet: FleetContext, servers: tuple[FleetServer, ...], pace: Pace, journal: Journal
+        self,
+        context: Context,
+        fleet: FleetContext,
+        servers: tuple[FleetServer, ...],
+        pace: Pace,
+        journal: RolloutJournal,
     ) -> None:
         self.context = replace(context, progress=quiet)  # which would be shown for all of them at once
         self.fleet, self.servers, self.pace, self.journal = fleet, servers, pace, journal

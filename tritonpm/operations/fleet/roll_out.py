@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from tritonpm.catalogue import Source
 from tritonpm.core.errors import BusyError, NotFoundError, ServerError, TritonpmError
 from tritonpm.fleet import journal as journals
-from tritonpm.fleet.journal import MOVING, PROVING, Journal, Rollout
+from tritonpm.fleet.journal import MOVING, PROVING, Rollout, RolloutJournal
 from tritonpm.fleet.waves import Pace, size_of
 from tritonpm.operations.fleet.contexts import contexts
 from tritonpm.operations.fleet.many_servers import ManyServers
@@ -93,7 +93,7 @@ def finish(context: Context, rollout: Rollout, pace: Pace = _DEFAULT) -> RolledO
     """Go on with a roll-out whose manager was killed; None where it was undone. Raises ServerError."""
     fleet = contexts(context).get(rollout.context)
     servers = tuple(server for server in fleet.servers if server.name in rollout.servers)
-    journal = Journal(context.workspace.state, rollout)
+    journal = RolloutJournal(context.workspace.state, rollout)
     run = ManyServers(context, fleet, servers, pace, journal)
     with changing(context, f"finish the roll-out of {rollout.package}"):
         if rollout.phase == MOVING:
@@ -157,7 +157,7 @@ def _begin(
         fleet.name, name, PROVING, tuple(server.name for server in servers), (), before,
         proved.revision if proved else context.catalogue.revision(name), back=back, configs=configs_of(fleet, name),
     )  # fmt: skip
-    run = ManyServers(context, fleet, servers, pace, Journal(state, rollout))
+    run = ManyServers(context, fleet, servers, pace, RolloutJournal(state, rollout))
     had = run.having()
     with changing(context, f"roll out {name}"):
         journals.require_none(state)
@@ -225,7 +225,7 @@ def _end_undone(context: Context, run: ManyServers, repository: SharedRepository
         run.journal.close()
 
 
-def _call_off(context: Context, journal: Journal) -> None:
+def _call_off(context: Context, journal: RolloutJournal) -> None:
     """Nothing has happened but the change itself; what another tritonpm has changed since then stays."""
     with changing(context, f"call off {journal.rollout.package}"):
         if journals.opened(journal.state) == journal.rollout and journal.rollout.revision is None:
@@ -239,7 +239,7 @@ def _undo_wanted(context: Context, rollout: Rollout) -> None:
         undo_change(context, rollout.package, rollout.before, made)
 
 
-def _repository(context: Context, fleet: FleetContext, journal: Journal) -> SharedRepository:
+def _repository(context: Context, fleet: FleetContext, journal: RolloutJournal) -> SharedRepository:
     rollout = journal.rollout
     return SharedRepository(
         context, fleet, rollout.package, rollout.revision_before, rollout.configs,
