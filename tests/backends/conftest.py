@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.support.waiting import until
 from tritonpm.core.errors import ServerError
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
@@ -71,13 +71,10 @@ class Triton:
 
     def executions(self, name: str, inferences: int) -> int:
         """The calls that so many inferences took. Triton counts a request a little after it has answered it."""
-        deadline = time.monotonic() + 10
-        while True:
-            [statistics] = self.client.statistics(name)
-            if statistics.inferences >= inferences or time.monotonic() > deadline:
-                assert statistics.inferences == inferences
-                return statistics.executions
-            time.sleep(0.02)
+        until(lambda: self.client.statistics(name)[0].inferences >= inferences, every=0.02)
+        [statistics] = self.client.statistics(name)
+        assert statistics.inferences == inferences
+        return statistics.executions
 
 
 @pytest.fixture(scope="session")

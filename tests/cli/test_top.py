@@ -18,6 +18,7 @@ from tests.support.command import TRITONPM, run
 from tests.support.fake_nvml import build, variables
 from tests.support.models import scaled
 from tests.support.packages import single
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.server
 
@@ -78,7 +79,7 @@ def test_live_on_a_terminal_until_it_is_interrupted(workspace: Path) -> None:
             drawn = _read_until(ours, b"bolts", times=3)
             process.send_signal(signal.SIGINT)
             drawn += _read_until(ours, b"\x1b[?1049l", times=1)  # the screen that was there before is back
-            assert process.wait(20) == 0
+            assert process.wait(PATIENCE) == 0
         finally:
             process.kill()
             os.close(ours)
@@ -86,7 +87,7 @@ def test_live_on_a_terminal_until_it_is_interrupted(workspace: Path) -> None:
 
 
 def _read_until(terminal: int, word: bytes, *, times: int) -> bytes:
-    seen, deadline = b"", time.monotonic() + 60
+    seen, deadline = b"", time.monotonic() + PATIENCE
     os.set_blocking(terminal, False)
     while seen.count(word) < times:
         assert time.monotonic() < deadline, seen[-2000:]

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -24,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.deployment import KUBERNETES, PACKAGES, command_lines, containers, expressions, one, services, used
 from tests.support.models import scaled
 from tests.support.packages import cascade, single
+from tests.support.waiting import until
 from tests.support.workspaces import opened, publish
 from tritonpm.deploy import Choices, metrics
 from tritonpm.operations.import_package import import_package
@@ -123,10 +123,8 @@ class Servers:
             )  # fmt: skip
         server = Started(process, log, f"127.0.0.1:{http}", f"127.0.0.1:{measured}")
         self._running[line] = server
-        deadline = time.monotonic() + 60
-        while server.status("/v2/health/ready") != 200:
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
-            time.sleep(0.05)
+        until(lambda: process.poll() is not None or server.status("/v2/health/ready") == 200, log.read_text)
+        assert process.poll() is None, log.read_text()[-3000:]
         return server
 
     def end(self) -> list[int]:
@@ -235,10 +233,7 @@ def test_a_series_is_there_while_a_package_is_loaded_asked_or_not(servers: Serve
     assert server.status("/v2/repository/models/c/load", b"{}") == 200
     assert "c" in measured()
     assert server.status("/v2/repository/models/c/unload", b"{}") == 200
-    deadline = time.monotonic() + 10
-    while "c" in measured():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: "c" not in measured())
 
 
 def test_a_failed_load_takes_no_server_out_of_service(servers: Servers) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from tests.support.managing import impatient
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import single
 from tests.support.workspaces import opened, running
+from tests.support.waiting import PATIENCE, until
 from tritonpm.core.errors import ServerError, TritonpmError
 from tritonpm.operations import supervise as supervisor
 from tritonpm.operations.context import Context
@@ -49,15 +50,6 @@ def context(tmp_path: Path) -> Iterator[Context]:
     stop(context, 15)
 
 
-def until(done: Callable[[], bool], seconds: float = 60.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if done():
-            return True
-        time.sleep(0.1)
-    return False
-
-
 def answers(context: Context) -> bool:
     try:
         with connect(context) as client:
@@ -73,14 +65,14 @@ def test_a_killed_server_comes_back_with_its_packages(context: Context) -> None:
     keeper.start()
     before = running(context)
     os.kill(before.pid, signal.SIGKILL)
-    assert until(lambda: any("Loaded p again" in each for each in said)), said
+    until(lambda: any("Loaded p again" in each for each in said), said)
     assert answers(context)
     after = embedded.running(context.workspace.server)
     assert after is not None
     assert (after.http, after.grpc) == (before.http, before.grpc)
     assert after.pid != before.pid
     stop(context, 15)
-    keeper.join(20)
+    keeper.join(PATIENCE)
     assert not keeper.is_alive()
 
 
@@ -123,7 +115,7 @@ def test_a_server_killed_during_a_load_leaves_what_is_recorded_true(context: Con
             load(context, "p")
             unload(context, "p")
     assert packages(context.catalogue)[0].status in ("failed", "ready", "loaded")
-    assert until(lambda: embedded.running(context.workspace.server) is None, 10)
+    until(lambda: embedded.running(context.workspace.server) is None)
     serve(context, None, detach=True, timeout=60, standard_ports=False)
     load(context, "p")
     assert answers(context)
@@ -141,7 +133,7 @@ def settled(context: Context) -> None:
     """What the server was asked before it was stopped is done, and what it serves is what is recorded, after sync."""
     with connect(context) as client:
         busy = ("LOADING", "UNLOADING")
-        assert until(lambda: not any(state.state in busy for state in client.index()))
+        until(lambda: not any(state.state in busy for state in client.index()))
     assert [reason for *_, reason in sync(context) if reason] == []
     assert status(context).drift == ()
 
@@ -152,7 +144,7 @@ def test_clients_of_a_stopped_server_are_told_and_answered_rightly_afterwards(co
 
     def work(protocol: str) -> None:
         with Client(getattr(running(context), protocol), protocol=protocol, timeout=0.5) as client:
-            for number in range(1, 1000):
+            for number in itertools.count(1):
                 try:
                     answer = client.infer("p", {"x": np.full((1, WIDTH), number, np.float32)})
                 except ServerError as error:
@@ -166,14 +158,14 @@ def test_clients_of_a_stopped_server_are_told_and_answered_rightly_afterwards(co
     resumed = threading.Event()
     with ThreadPoolExecutor() as pool:
         clients = [pool.submit(work, protocol) for protocol in ("http", "grpc")]
-        assert until(lambda: {"http", "grpc"} == set(right))
+        until(lambda: {"http", "grpc"} == set(right))
         process = stopped(context)
         try:
-            assert until(lambda: len(told) >= 4)
+            until(lambda: len(told) >= 4)
         finally:
             process.resume()
             resumed.set()
-        assert [each.result(60) for each in clients] == [None, None]
+        assert [each.result(PATIENCE) for each in clients] == [None, None]
     settled(context)
 
 
@@ -204,12 +196,12 @@ def test_a_server_that_hangs_is_ended_and_comes_back(context: Context, monkeypat
     keeper = threading.Thread(target=supervisor.supervise, args=(context, said.append))
     keeper.start()
     stopped(context)
-    assert until(lambda: any("Loaded p again" in each for each in said)), said
+    until(lambda: any("Loaded p again" in each for each in said), said)
     assert "has answered nobody for 1 s" in said[0]
     assert answers(context)
     assert status(context).drift == ()
     stop(context, 15)
-    keeper.join(20)
+    keeper.join(PATIENCE)
     assert not keeper.is_alive()
 
 

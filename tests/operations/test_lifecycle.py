@@ -14,6 +14,7 @@ from tests.support.load import ONES, serving_answer, under_load
 from tests.support.models import WIDTH, logarithm, scaled
 from tests.support.packages import cascade, single
 from tests.support.workspaces import opened, running
+from tests.support.waiting import until
 from tritonpm.core.errors import (
     BusyError,
     CapacityError,
@@ -55,6 +56,12 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     serve(context, None, detach=True, timeout=60, standard_ports=False)
     yield context
     stop(context, 15)
+
+
+def asked_last(context: Context, model: str) -> int:
+    """When a model was asked last, in milliseconds."""
+    with connect(context) as client:
+        return client.statistics(model)[0].last_inference_ms
 
 
 def ready(context: Context) -> set[str]:
@@ -193,14 +200,12 @@ def test_on_demand_packages_come_when_used_and_go_when_idle(context: Context, tm
     load(context, "pinned")
     with tritonpm.client.use("d", project="line", workspace=str(context.workspace.root)) as model:
         assert float(model.infer(ONES)["y"][0, 0]) == 2.0
-        for _ in range(4):
+        asked = time.monotonic()
+        while time.monotonic() < asked + 2.0:  # twice what it may idle
             assert list(idle.look()) == []
-            time.sleep(0.5)
+            time.sleep(0.1)
         assert "d" in ready(context)  # no request for longer than that, but a user
-    deadline = time.monotonic() + 20
-    while "d" in ready(context) and time.monotonic() < deadline:
-        list(idle.look())
-        time.sleep(0.2)
+    until(lambda: list(idle.look()) == ["d"], every=0.2)
     assert ready(context) == {"pinned"}
     assert show(context, "d").status == "ready"
     unload(context, "pinned")
@@ -216,9 +221,10 @@ def test_the_least_recently_used_makes_room(context: Context, tmp_path: Path, mo
     for name in ("l3", "l1", "l2", "l4"):  # what each takes becomes known
         load(context, name)
     unload(context, "l4")
-    time.sleep(0.5)  # Triton counts an answer a moment after it was given
+    until(lambda: asked_last(context, "l2") == max(asked_last(context, name) for name in ("l1", "l2", "l3")))
+    before = asked_last(context, "l1")
     serving_answer(context, "l1")
-    time.sleep(0.5)
+    until(lambda: asked_last(context, "l1") > before)  # Triton counts an answer a moment after it was given
     assert ready(context) == {"l1", "l2", "l3"}
     taken = sum(each.taken for each in processes(running(context)) if each.model)
     monkeypatch.setenv(LIMIT, str((taken >> 20) + 5))  # room for three of them
@@ -263,14 +269,11 @@ def test_reload_goes_unnoticed_and_status_tells(context: Context, tmp_path: Path
         reload(context, "r")
     load(context, "r", wait=5.0)
     with under_load(context, "r") as seen:
-        while len(seen.answers) < 10:
-            time.sleep(0.01)
+        seen.everybody_again()
         reload(context, "r")
-        time.sleep(0.5)
-        (told,) = (model for model in status(context).models if model.name == "r")
+        told = until(lambda: next((m for m in status(context).models if m.name == "r" and m.inferences), None))
     assert seen.failures == []
     assert (told.instances, told.status) == (2, "loaded")
-    assert told.inferences > 0
     assert told.queue_us is not None
     assert told.last_inference.startswith("2")
     unload(context, "r", force=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,7 +70,7 @@ def test_an_upgrade_moves_every_client_and_a_roll_back_moves_them_back(context: 
         rollback(context, "b")
         assert float(serving_answer(context, "b")) == 3.0
         rollback(context, "b", 2)
-        time.sleep(0.3)  # an answer from before it may still be on its way
+        seen.everybody_again()
     assert seen.failures == []
     assert set(seen.answers) == {3.0, 5.0}
     assert seen.answers[-1] == 5.0

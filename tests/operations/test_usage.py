@@ -17,6 +17,7 @@ import tritonpm.client
 from tests.support.load import under_load
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import single
+from tests.support.waiting import until
 from tests.support.workspaces import opened
 from tritonpm.catalogue import leases
 from tritonpm.core.errors import BusyError, NotFoundError, UsageError
@@ -123,7 +124,7 @@ CLIENT = """
 import sys, time
 import numpy as np
 import tritonpm.client
-with tritonpm.client.use("p", project="LINE-3", workspace=sys.argv[1], ttl=1.5, shared_memory=True) as model:
+with tritonpm.client.use("p", project="LINE-3", workspace=sys.argv[1], ttl=5, shared_memory=True) as model:
     for number in range(1000):
         answer = model.infer({"x": np.full((1, 4), number, np.float32)})
         assert answer["y"][0, 0] == 2 * number or answer["y"][0, 0] == 3 * number, answer
@@ -147,16 +148,14 @@ def test_two_real_clients_use_a_package_and_a_live_switch_goes_unnoticed(context
                 unload(context, "p")
             upgrade(context, "p", single(tmp_path / "new", scaled(3.0)))
             assert np.array_equal(model.infer({"x": X})["y"], 3 * X)
-        time.sleep(2.0)  # longer than the other's lease: it renews it
+        ends = leases.now() + projects(context)[0].left
+        until(lambda: leases.now() > ends)  # it renews it
         assert packages(context.catalogue)[0].used_by == ("LINE-3",)
         assert other.poll() is None
     finally:
         other.kill()
         other.wait()
-    deadline = time.monotonic() + 10
-    while projects(context) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert projects(context) == []  # the dead client's lease has run out
+    until(lambda: projects(context) == [])  # the dead client's lease has run out
     unload(context, "p")
 
 

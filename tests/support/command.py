@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.waiting import PATIENCE
+
 TRITONPM = [sys.executable, "-m", "tritonpm.cli.main"]
 
 
@@ -19,7 +21,12 @@ def run(*arguments: object, workspace: Path | None = None, code: int = 0, **vari
     if workspace:
         environment["TRITONPM_WORKSPACE"] = str(workspace)
     ended = subprocess.run(
-        [*TRITONPM, *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=120, check=False
+        [*TRITONPM, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=PATIENCE,
+        check=False,
     )
     assert ended.returncode == code, ended.stderr + ended.stdout
     assert "Traceback" not in ended.stderr
@@ -45,4 +52,4 @@ def started(
         yield process, url
     finally:
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)

@@ -10,6 +10,7 @@ import numpy as np
 
 from tests.support.models import WIDTH
 from tests.support.workspaces import running
+from tests.support.waiting import until
 from tritonpm.core.errors import TritonpmError
 from tritonpm.operations.context import Context
 from tritonpm.operations.server import connect
@@ -21,24 +22,31 @@ ONES = {"x": np.ones((1, WIDTH), np.float32)}
 class Load:
     """Closed-loop clients on one model: what they were answered, and what failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, clients: int) -> None:
         self.answers: list[float] = []
         self.failures: list[str] = []
+        self.asked = [0] * clients  # how often each of them has been answered, well or not
+
+    def everybody_again(self) -> None:
+        """Wait until every client was answered a question that it asks from now on."""
+        before = list(self.asked)
+        until(lambda: all(now > then + 1 for now, then in zip(self.asked, before, strict=True)), every=0.01)
 
 
 @contextmanager
 def under_load(context: Context, model: str, clients: int = 4) -> Iterator[Load]:
-    seen, stop = Load(), threading.Event()
+    seen, stop = Load(clients), threading.Event()
 
-    def work() -> None:
+    def work(number: int) -> None:
         with Client(running(context).grpc, protocol="grpc") as client:
             while not stop.is_set():
                 try:
                     seen.answers.append(float(next(iter(client.infer(model, ONES).values()))[0, 0]))
                 except TritonpmError as error:
                     seen.failures.append(str(error))
+                seen.asked[number] += 1
 
-    threads = [threading.Thread(target=work) for _ in range(clients)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
     for thread in threads:
         thread.start()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import httpx
 
 from tests.support.packages import single
+from tests.support.waiting import until
 
 API = "/api/v1"
 
@@ -35,12 +35,10 @@ class Site:
 
     def ended(self, operation: dict[str, Any]) -> dict[str, Any]:
         """The operation once it has ended, well or not."""
-        deadline = time.monotonic() + DEADLINE
-        while operation["state"] == "running":
-            assert time.monotonic() < deadline, operation
-            time.sleep(0.05)
-            operation = self.get(f"/operations/{operation['id']}")
-        return operation
+        path = f"/operations/{operation['id']}"
+        if operation["state"] != "running":
+            return operation
+        return until(lambda: now if (now := self.get(path))["state"] != "running" else None, operation)
 
     def done(self, operation: dict[str, Any]) -> str:
         """What an operation came to, which must be good."""

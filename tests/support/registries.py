@@ -22,6 +22,8 @@ import trustme
 import yaml
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from tests.support.waiting import PATIENCE, until
+
 LINE = "line:$2b$04$x60NOMsad2Nn4/p8wec2LuLZsg9YVgOAeQg.aM0gj0ax9wO9ea.fW"  # bcrypt of "not-a-secret"
 
 
@@ -48,16 +50,16 @@ def oci(folder: Path, auth: dict[str, object] | None = None) -> Iterator[str]:
         yield _listening(process, folder / "log")
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 def _listening(process: subprocess.Popen[bytes], log: Path) -> str:
-    ends = time.monotonic() + 20
-    while time.monotonic() < ends and process.poll() is None:
-        if told := re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text()):
-            return told[1]
-        time.sleep(0.05)
-    raise AssertionError(log.read_text())
+    def told() -> str:
+        assert process.poll() is None, log.read_text()
+        place = re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text())
+        return place[1] if place else ""
+
+    return until(told, log.read_text)
 
 
 @dataclass

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -89,7 +88,7 @@ def test_after_kill_9_of_the_server_nothing_is_left(tmp_path: Path) -> None:
     with Client(server.grpc, protocol="grpc") as client:
         client.load_and_wait("m")
     os.kill(server.pid, signal.SIGKILL)
-    assert until(lambda: embedded.running(tmp_path / "state") is None)
+    until(lambda: embedded.running(tmp_path / "state") is None)
     again = embedded.start(embedded.find(), tmp_path / "models", tmp_path / "state")
     assert again.pid != server.pid
     embedded.stop(again, tmp_path / "state", timeout=15)
@@ -101,30 +100,34 @@ import sys, time
 from pathlib import Path
 from tritonpm.triton import embedded
 root = Path(sys.argv[1])
-server = embedded.start(embedded.find(), root / "models", root / "state", detach=sys.argv[2] == "detach")
+for name in ("foreground", "detached"):
+    embedded.start(embedded.find(), root / "models", root / name, detach=name == "detached")
 print("started", flush=True)
 time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("how", ["foreground", "detach"])
-def test_in_the_foreground_it_dies_with_its_parent_detached_it_stays(tmp_path: Path, how: str) -> None:
+def test_in_the_foreground_it_dies_with_its_parent_detached_it_stays(tmp_path: Path) -> None:
     repository(tmp_path)
     parent = subprocess.Popen(
-        [sys.executable, "-c", STARTER, str(tmp_path), how], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", STARTER, str(tmp_path)], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     assert parent.stdout is not None
     assert parent.stdout.readline() == "started\n"
-    server = embedded.running(tmp_path / "state")
-    assert server is not None
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
-    if how == "detach":
-        time.sleep(0.5)
-        assert server.alive
-        embedded.stop(server, tmp_path / "state", timeout=15)
-    assert until(lambda: gone(server))
+    foreground, detached = (embedded.running(tmp_path / name) for name in ("foreground", "detached"))
+    assert foreground is not None
+    assert detached is not None
+    try:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+        until(lambda: gone(foreground))
+        assert detached.alive
+        with Client(detached.http) as client:
+            assert client.load_and_wait("m").state == "READY"
+    finally:
+        embedded.stop(detached, tmp_path / "detached", timeout=15)
+    assert gone(detached)
 
 
 def test_a_stale_state_file_with_a_pid_used_again_is_no_server(tmp_path: Path) -> None:

@@ -6,9 +6,8 @@ import io
 import json
 import shutil
 import threading
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from tests.support.load import under_load
 from tests.support.models import WIDTH, scaled
 from tests.support.networks import dense
 from tests.support.packages import cascade, single
-from tests.support.page import API, DEADLINE, Site, Start, zipped
+from tests.support.page import API, Site, Start, zipped
+from tests.support.waiting import PATIENCE, until
 from tests.support.workspaces import opened
 from tritonpm.core.tensors import save_npz
 from tritonpm.operations.import_package import import_package
@@ -139,10 +139,7 @@ def test_a_package_is_optimised_with_progress_and_cancelled(site: Site, tmp_path
     site.done(site.upload(zipped(tmp_path / "in", scaled(16.0), "fast")))
     job = site.post("/packages/fast/optimise", {"changes": {"precision": "FP16"}})
     assert site.http.post(f"{API}/packages/fast/rename", json={"new_name": "x"}).status_code == 409
-    deadline = time.monotonic() + DEADLINE
-    while (job := site.get(f"/jobs/{job['id']}"))["state"] == "running":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    job = ended(site, job)
     assert job["state"] == "done", job
     details = site.get("/packages/fast")
     assert (details["status"], details["optimisations"][0]["state"]) == ("ready", "verified")
@@ -165,12 +162,9 @@ def test_a_job_that_was_cancelled_is_resumed(site: Site, tmp_path: Path) -> None
 
 
 def ended(site: Site, job: dict[str, Any]) -> dict[str, Any]:
-    deadline = time.monotonic() + DEADLINE
-    while job["state"] == "running":
-        assert time.monotonic() < deadline, job
-        time.sleep(0.1)
-        job = site.get(f"/jobs/{job['id']}")
-    return job
+    """The job once it runs no more."""
+    path = f"/jobs/{job['id']}"
+    return until(lambda: now if (now := site.get(path))["state"] != "running" else None, job)
 
 
 def test_int8_is_calibrated_on_what_is_handed_in(site: Site, tmp_path: Path) -> None:
@@ -225,7 +219,7 @@ def listening(site: Site, query: str = "") -> Iterator[list[str]]:
     begun, stop = threading.Event(), threading.Event()
 
     def listen() -> None:
-        with httpx.stream("GET", f"{site.url}api/v1/events{query}", timeout=30, trust_env=False) as stream:
+        with httpx.stream("GET", f"{site.url}api/v1/events{query}", timeout=PATIENCE, trust_env=False) as stream:
             for line in stream.iter_lines():
                 heard.append(line)
                 begun.set()
@@ -235,19 +229,24 @@ def listening(site: Site, query: str = "") -> Iterator[list[str]]:
     thread = threading.Thread(target=listen)
     thread.start()
     try:
-        assert begun.wait(10)
+        assert begun.wait(PATIENCE)
         yield heard
     finally:
         stop.set()
-        thread.join(40)  # the stream says at least every 15 seconds that it lives
+        thread.join(PATIENCE)  # the stream says at least every 15 seconds that it lives
         assert not thread.is_alive()
 
 
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def quiet(heard: list[str]) -> None:
+    """Until the watcher has told all that it has to tell: it looked twice more, and only the snapshots went on."""
+
+    def looks() -> int:
+        told = [line for line in heard if line.startswith("event: ")]
+        return (
+            len(told) - max([number for number, line in enumerate(told) if line != "event: snapshot"], default=-1) - 1
+        )
+
+    until(lambda: looks() >= 3)
 
 
 def test_events_tell_what_others_do_also_after_another_catalogue(start: Start, tmp_path: Path) -> None:
@@ -256,11 +255,11 @@ def test_events_tell_what_others_do_also_after_another_catalogue(start: Start, t
     with listening(fresh, "?snapshots=true") as heard:
         import_package(opened(fresh.root), single(tmp_path / "in", scaled(18.0), "elsewhere"))
         until(lambda: "event: packages" in heard)
-        time.sleep(1.1)  # until the watcher has seen all of it
+        quiet(heard)
         heard.clear()
         assert opened(fresh.root).rebuild() == ["elsewhere"]
         until(lambda: "event: packages" in heard)
-        time.sleep(1.1)
+        quiet(heard)
         heard.clear()
         rename(opened(fresh.root), "elsewhere", "here")
         until(lambda: "event: packages" in heard)

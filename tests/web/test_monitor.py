@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tests.support.fake_nvml import build, variables
 from tests.support.load import under_load
 from tests.support.models import scaled
 from tests.support.page import Site, zipped
+from tests.support.waiting import PATIENCE, until
 from tests.support.workspaces import opened
 from tritonpm.hardware.nvml import Gpus, GpuSample, Mig
 from tritonpm.operations.monitor.snapshot import MachineLoad, PackageLoad, ServerLoad, Snapshot
@@ -48,10 +48,8 @@ def test_a_load_is_in_the_history_and_in_the_table(live: Site, tmp_path: Path) -
     live.done(live.upload(zipped(tmp_path / "in", scaled(31.0), "watched")))
     live.done(live.post("/packages/watched/load"))
     with under_load(opened(live.root), "watched", clients=1):
-        deadline = time.monotonic() + 30
-        while not any(live.get("/monitor/history")["series"].get("package/watched/requests_per_second", [0])[-1:]):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        rate = "package/watched/requests_per_second"
+        until(lambda: any(live.get("/monitor/history")["series"].get(rate, [0])[-1:]), every=0.2)
         told = live.get("/monitor", params={"last": 2})
         table = live.http.get("/monitor/now").text
     series = live.get("/monitor/history")["series"]
@@ -77,7 +75,7 @@ def test_gpus_are_shown_with_what_they_do_not_tell(tmp_path: Path) -> None:
         assert "GPU 1, " in text
         assert "this GPU does not report it" in text
         assert "GPU 2: GPU 已丢失" in measured(url, "zh-CN")
-        series = httpx.get(f"{url}api/v1/monitor/history", trust_env=False, timeout=20).json()["series"]
+        series = httpx.get(f"{url}api/v1/monitor/history", trust_env=False, timeout=PATIENCE).json()["series"]
         assert series["gpu/0/utilisation"][0] is not None
         assert series["gpu/4.3/memory_used"][0] == 1 << 30
     with started("ui", "-w", tmp_path / "w", "--port", 0, **{**library, "FAKE_NVML_INIT": "9"}) as (_, url):
@@ -87,13 +85,14 @@ def test_gpus_are_shown_with_what_they_do_not_tell(tmp_path: Path) -> None:
 
 def measured(url: str, language: str) -> str:
     """The tables, once there is something in them."""
-    deadline = time.monotonic() + 20
-    while True:
-        text = httpx.get(f"{url}monitor/now", headers={"accept-language": language}, trust_env=False, timeout=20).text
-        if "<section" in text:
-            return " ".join(text.split())
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+
+    def text() -> str:
+        told = httpx.get(
+            f"{url}monitor/now", headers={"accept-language": language}, trust_env=False, timeout=PATIENCE
+        ).text
+        return " ".join(told.split()) if "<section" in told else ""
+
+    return until(text, every=0.1)
 
 
 def test_without_its_catalogue_the_monitor_goes_on(site: Site) -> None:
@@ -101,10 +100,7 @@ def test_without_its_catalogue_the_monitor_goes_on(site: Site) -> None:
     content, last = database.read_bytes(), site.get("/monitor/history")["numbers"][-1]
     database.write_bytes(b"rotten" * 1000)
     try:
-        deadline = time.monotonic() + 20
-        while site.get("/monitor/history")["numbers"][-1] < last + 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: site.get("/monitor/history")["numbers"][-1] >= last + 2, every=0.1)
     finally:
         database.write_bytes(content)
     assert json.loads(site.http.get("/api/v1/monitor").text)[0]["server"]["state"] == "stopped"

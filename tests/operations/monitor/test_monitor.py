@@ -66,7 +66,7 @@ def sampled_until(monitor: Monitor, true: Callable[[Snapshot], object]) -> Snaps
         taken.append(monitor.sample())
         return bool(true(taken[-1]))
 
-    assert until(look), taken[-1]
+    until(look, lambda: taken[-1])
     return taken[-1]
 
 
@@ -117,7 +117,7 @@ def test_a_ring_keeps_the_last_snapshots_and_stops(context: Context) -> None:
     with pytest.raises(RuntimeError, match="not started"):
         ring.snapshots()
     with ring:
-        assert until(lambda: ring.snapshots() and ring.snapshots()[0].number > 2)
+        until(lambda: ring.snapshots() and ring.snapshots()[0].number > 2)
         taken = ring.snapshots()
         assert [each.number for each in taken] == list(range(taken[0].number, taken[0].number + 5))
         assert ring.snapshots(after=taken[-1].number) != taken

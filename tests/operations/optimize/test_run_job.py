@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.support.managing import optimised
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import cascade, single
+from tests.support.waiting import until
 from tests.support.workspaces import opened, publish
 from tritonpm.catalogue.jobs import Job
 from tritonpm.core.errors import BusyError, NotOptimisedError, OptimisationError, RuleError, UsageError
@@ -151,10 +152,12 @@ def test_a_killed_worker_fails_its_job_and_nothing_else(context: Context, tmp_pa
     choose(context, "p", {"precision": "FP16"})
     job = start(context, "p")
     assert job is not None
-    deadline = time.monotonic() + 30
-    while len(found := processes_of(context.catalogue.jobs.get(job.id))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    found[1].send_signal(signal.SIGKILL)
+    number = job.id
+
+    def worker() -> psutil.Process | None:
+        return next(iter(processes_of(context.catalogue.jobs.get(number))[1:]), None)
+
+    until(worker, every=0.005).send_signal(signal.SIGKILL)
     with pytest.raises(OptimisationError, match="killed by SIGKILL"):
         watch(context, job.id)
     optimised(context, "p")
@@ -199,7 +202,7 @@ def test_kills_leave_no_half_state(context: Context, tmp_path: Path) -> None:
         for process in (found, found[:1], found[1:])[number % 3]:  # both, the job's own, the worker
             process.send_signal(signal.SIGKILL)
         _settled(context, job.id)
-        assert _gone(found), "a process outlived its job"
+        _gone(found)
         ended = context.catalogue.jobs.get(job.id)
         interrupted += ended.state == "interrupted"
         made = show(context, "p").optimisations[0]
@@ -215,20 +218,17 @@ def test_kills_leave_no_half_state(context: Context, tmp_path: Path) -> None:
     print(f"{KILLS} kills of jobs and their workers, {interrupted} interrupted, nothing lost")
 
 
-def _gone(processes: list[psutil.Process]) -> bool:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+def _gone(processes: list[psutil.Process]) -> None:
+    def gone() -> bool:
         with suppress(psutil.NoSuchProcess):
-            if not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes):
-                return True
-        time.sleep(0.01)
-    return False
+            return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+        return False
+
+    until(gone, "a process outlived its job", every=0.01)
 
 
 def _settled(context: Context, number: int) -> None:
-    deadline = time.monotonic() + 60
-    while context.catalogue.jobs.get(number).state == "running" and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: context.catalogue.jobs.get(number).state != "running", every=0.02)
 
 
 GPU = {"device": "gpu-optimised", "compute_capability": "8.9"}

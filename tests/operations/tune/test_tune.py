@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -20,6 +19,7 @@ from tests.support.fake_nvml import build, variables
 from tests.support.load import under_load
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import cascade, single
+from tests.support.waiting import PATIENCE, until
 from tests.support.workspaces import opened
 from tritonpm.cli.main import main
 from tritonpm.core.errors import BusyError, NotFoundError, ServerError, UsageError
@@ -152,10 +152,13 @@ def test_an_interrupt_leaves_nothing_and_the_next_run_goes_on(context: Context) 
         [sys.executable, "-m", main.__module__, *told], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     earlier = set((workspace.state / "tune").glob("*.jsonl"))
-    deadline = time.monotonic() + 60
-    while not measured(workspace.state, earlier) and time.monotonic() < deadline:
-        children = psutil.Process(process.pid).children(recursive=True)
-        time.sleep(0.05)
+    children: list[psutil.Process] = []
+
+    def measures() -> int:
+        children[:] = psutil.Process(process.pid).children(recursive=True)
+        return measured(workspace.state, earlier)
+
+    until(measures)
     said = interrupted(process)
     assert process.returncode == 130, said
     known = measured(workspace.state, earlier)
@@ -164,7 +167,7 @@ def test_an_interrupt_leaves_nothing_and_the_next_run_goes_on(context: Context) 
     assert state(context) == before
     ended = subprocess.run(
         [sys.executable, "-m", main.__module__, *told, "-o", "json"],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     view = json.loads(ended.stdout)
@@ -193,7 +196,7 @@ def test_what_does_not_fit_on_the_gpu_is_left_out(context: Context, tmp_path: Pa
     import_package(context, single(tmp_path / "g", scaled(4.0), name="g"))
     command = [sys.executable, "-c", ON_A_FULL_GPU, str(context.workspace.root)]
     environment = variables(build(tmp_path / "nvml"), gpus=1)
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 0, ended.stderr
     tried, refused = ended.stdout.split("REFUSED")
     assert "gpu" not in tried

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lint import cases
+from tests.support.waiting import until
 from tritonpm.core.errors import PackageError, TritonpmError
 from tritonpm.package import read
 from tritonpm.repository.lint import loadable
@@ -19,16 +19,13 @@ from tritonpm.triton.client import Client
 pytestmark = pytest.mark.server
 
 
-def survives(root: Path, name: str) -> bool:
-    """Whether a server still runs after it was asked to load `name`."""
+def dies(root: Path, name: str) -> None:
+    """A server ends once it is asked to load `name`."""
     server = embedded.start(embedded.find(), root / "models", root / "state")
     try:
         with Client(server.http) as client, suppress(TritonpmError):
             client.load(name)
-        deadline = time.monotonic() + 5
-        while server.alive and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return server.alive
+        until(lambda: not server.alive, "it survives", every=0.05)
     finally:
         embedded.stop(server, root / "state", timeout=5)
 
@@ -54,4 +51,4 @@ def test_what_ends_a_raw_triton_is_an_error_here(tmp_path: Path, build: Callable
     (tmp_path / "staging").mkdir()
     with pytest.raises(PackageError):
         read(tmp_path / "models" / name, tmp_path / "staging")
-    assert not survives(tmp_path, name)
+    dies(tmp_path, name)

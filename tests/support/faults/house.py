@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from tests.support.models import WIDTH, logarithm, scaled
 from tests.support.packages import cascade, single
+from tests.support.waiting import until
 from tests.support.workspaces import opened
 from tritonpm.core.errors import NotFoundError
 from tritonpm.core.files import digest_of
@@ -31,7 +31,6 @@ BAD = "not-a-number"  # loads well, and is found out by its answer
 CONTENTS = (*SINGLES, *CASCADES, BAD)
 FOREIGN = 'name: "theirs" # of somebody else\n'
 KILL = "kill -9 of the"
-PATIENCE = 60.0  # seconds for the server to come to rest
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ class House:
             with connect(self.context) as client:
                 return any(state.state in ("LOADING", "UNLOADING") for state in client.index())
 
-        until(lambda: not moving() and not self.context.catalogue.jobs.busy())
+        until(lambda: not moving() and not self.context.catalogue.jobs.busy(), "it does not come to rest")
 
     def kill_server(self) -> None:
         server = own_server(self.context)
@@ -178,10 +177,3 @@ class House:
 
 def is_model(path: Path) -> bool:
     return path.suffix in (".onnx", ".xml", ".bin")
-
-
-def until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < deadline, "it does not come to rest"
-        time.sleep(0.05)

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from hypothesis.stateful import RuleBasedStateMachine
 
 from tests.support.faults.acting import Fate, act
-from tests.support.faults.house import KILL, House, Made, until
+from tests.support.faults.house import KILL, House, Made
+from tests.support.waiting import until
 from tests.support.workspaces import opened
 from tritonpm.operations.list import packages
 from tritonpm.operations.local_repository import changing
