@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.support.environments import ROOT, environment
+from tests.support import run_commands
+from tests.support.environments import environment
 from tritonpm.cli.app import COMMANDS
 from tritonpm.core.extras import EXTRAS, install
 
@@ -81,7 +82,7 @@ def ran(folder: Path, variables: dict[str, str], commands: list[str], package: P
     places = {"PACKAGE": str(package), "MODEL": str(package / "model.onnx")}
     argued = json.dumps([[places.get(word, word) for word in command.split()] for command in commands])
     ended = subprocess.run(
-        [folder / "bin/python", ROOT / "tests/support/run_commands.py", argued],
+        [folder / "bin/python", run_commands.__file__, argued],
         cwd=here, env=variables, capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
     return [(code, out, err) for code, out, err in json.loads(ended.stdout)]

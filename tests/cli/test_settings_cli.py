@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.settings.test_adjust import NAMES
 from tests.support.repositories import MODEL
+from tests.support.ruled import NAMES
 from tests.support.workspaces import opened
 from tritonpm.cli.main import main
 from tritonpm.operations.import_package import import_package

@@ -18,8 +18,8 @@ import pytest
 from tests.support.managing import impatient
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import single
-from tests.support.workspaces import opened, running
 from tests.support.waiting import PATIENCE, until
+from tests.support.workspaces import opened, running
 from tritonpm.core.errors import ServerError, TritonpmError
 from tritonpm.operations import supervise as supervisor
 from tritonpm.operations.context import Context

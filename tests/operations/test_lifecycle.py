@@ -13,8 +13,8 @@ import tritonpm.client
 from tests.support.load import ONES, serving_answer, under_load
 from tests.support.models import WIDTH, logarithm, scaled
 from tests.support.packages import cascade, single
-from tests.support.workspaces import opened, running
 from tests.support.waiting import until
+from tests.support.workspaces import opened, running
 from tritonpm.core.errors import (
     BusyError,
     CapacityError,

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.settings.test_rules import PROVED, TARGET, package
+from tests.support.ruled import NAMES, PROVED, TARGET, package
 from tritonpm.core.errors import RuleError
 from tritonpm.core.types import Package
 from tritonpm.settings import RULES, adjusted, broken, defaults, require, stage_changed, unset
 from tritonpm.settings.settings import Settings
 
-NAMES = [field.name for field in fields(Settings)]
 # A value of each setting that is not the usual one.
 OTHER: dict[str, Any] = {
     "mode": "performance", "instances": 3, "device": "gpu", "gpus": (1,), "group_per_gpu": True, "max_batch_size": 4,

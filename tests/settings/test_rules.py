@@ -9,28 +9,12 @@ from pathlib import Path
 import pytest
 from tritonpm.operations.rules_page import page
 
+from tests.support.ruled import NONE, PROVED, TARGET, dlk, package
 from tritonpm.core.errors import RuleError
-from tritonpm.core.types import BatchAxis, File, Format, Optimised, Package, Signature, Stage, Target, Task, Tensor
+from tritonpm.core.types import File, Format, Optimised, Task
 from tritonpm.operations.rules_page import page
 from tritonpm.settings import RULES, broken, changed, defaults, require, stage_changed, warnings
 from tritonpm.settings.settings import Settings
-
-TARGET = Target(cores=2)
-PROVED = BatchAxis("proved", "batch 3 equals three times batch 1")
-NONE = BatchAxis("none", "its output 'boxes' has no batch axis")
-
-
-def package(task: Task = Task.OTHER, form: Format = Format.ONNX, **serving: object) -> Package:
-    x = Tensor("x", "FP32", ("batch", 4))
-    stage = Stage("model", task, form, "model.onnx", ("model.onnx",), Signature((x,), (x,)), serving=serving)
-    return Package("p", "1", "hand", "", (stage,), (), "sha256:0")
-
-
-def dlk(version: str, task: Task = Task.OTHER, form: Format = Format.ONNX, **stage: object) -> Package:
-    """A package of the Mech-DLK exporter."""
-    base = package(task, form)
-    return replace(base, exporter="Mech-DLK", exporter_version=version, stages=(replace(base.stages[0], **stage),))
-
 
 # rule → (settings that break it, what the sentence must hold, task, format, batch axis)
 BREAKING = {

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import Running
 from tests.support.python_models import SEQUENCE, STREAM, TENSORS, controls, python_model
+from tests.support.running import Running
 from tritonpm.core.errors import InferenceError
 from tritonpm.triton.client import Client, Connection
 from tritonpm.triton.inference import Asking

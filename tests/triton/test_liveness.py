@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.waiting import until
 from tritonpm.triton import liveness
 from tritonpm.triton.embedded import Server, running
 from tritonpm.triton.server import remember
@@ -52,9 +53,7 @@ def test_what_an_older_version_wrote_is_read(process, tmp_path: Path) -> None:
 def test_a_zombie_is_dead(process, tmp_path: Path) -> None:
     remember(tmp_path, server(process.pid))
     process.kill()
-    deadline = time.monotonic() + 20
-    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, every=0.01)
     assert psutil.pid_exists(process.pid)
     assert not liveness.server_lives(tmp_path)
     assert running(tmp_path) is None

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from onnx import TensorProto, helper
 
 from tests.support.models import scaled
 from tests.support.packages import cascade
+from tests.support.waiting import PATIENCE, until
 from tests.support.workspaces import opened
 from tritonpm.cli.main import main
 from tritonpm.core.errors import BusyError, NotFoundError, ServerError, UsageError
@@ -241,12 +241,14 @@ def test_an_interrupt_ends_perf_analyzer_and_leaves_nothing(context: Context) ->
     options = ("--seconds", 60, "--concurrency", 1, "--shared-memory", "system")
     process = subprocess.Popen(command(context, "perf", "texts", *options), stderr=subprocess.PIPE, text=True)
     children: list[psutil.Process] = []
-    deadline = time.monotonic() + 30
-    while not (regions() - before) and time.monotonic() < deadline:
-        children = psutil.Process(process.pid).children()
-        time.sleep(0.05)
+
+    def measures() -> bool:
+        children[:] = psutil.Process(process.pid).children()
+        return bool(regions() - before)
+
+    until(measures)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=20)[1]
+    said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 130, said
     assert [child.name() for child in children if child.is_running()] == []
     assert regions() <= before
