@@ -7,7 +7,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from tritonpm.operations.rules_page import page
 
 from tests.support.ruled import NONE, PROVED, TARGET, dlk, package
 from tritonpm.core.errors import RuleError
