@@ -43,8 +43,8 @@ def site(start: Start) -> Site:
 @pytest.fixture(scope="module")
 def live(start: Start) -> Iterator[Site]:
     """A page whose workspace runs a Triton."""
-    found = start()
-    context = opened(found.root)
+    site = start()
+    context = opened(site.root)
     serve(context, None, detach=True, timeout=60, standard_ports=False)
-    yield context
+    yield site
     stop(context, 15)

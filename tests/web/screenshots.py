@@ -12,15 +12,17 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 from tests.support.browser import chromium, detecting, opened
+from tests.support.workspaces import opened as opened_workspace
 from tests.support.workspaces import publish
 from tritonpm.core.errors import TritonpmError
-from tritonpm.operations.context import Context
+from tritonpm.operations.context import Context, open_context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.infer import infer
 from tritonpm.operations.init import init
+from tritonpm.operations.load import load
 from tritonpm.operations.optimize.jobs import ensure
 from tritonpm.operations.serve import serve, stop
-from tritonpm.operations.set import change
+from tritonpm.operations.set import change_live
 from tritonpm.operations.usage import use
 from tritonpm.web.running import Page as Served
 from tritonpm.web.security import access
@@ -42,21 +44,21 @@ def filled(context: Context, folder: Path) -> None:
     ensure(context, "bolts")
     publish(context, "bolts")
     import_package(context, detecting(folder / "nuts", "nuts"))
-    change(context, "digits-cascade", {"precision": "FP16", "optimizer": "openvino"}, live=True)
-    load(context, "digits-cascade")
+    change_live(context, "digits-cascade", {"precision": "FP16", "optimizer": "openvino"})
     for name, project in (("digits", "LINE-3"), ("digits-cascade", "LINE-3"), ("digits-cascade", "LINE-7")):
         use(context, name, project, 3600)
 
 
 @contextmanager
-def load(context: Context) -> Iterator[None]:
+def asked(root: Path) -> Iterator[None]:
     """Clients that ask now more, now less."""
     stop = threading.Event()
 
     def ask(name: str, pause: float) -> None:
-        while not stop.wait(pause * (1 + time.monotonic() % 20 / 10)):
-            with suppress(TritonpmError):
-                infer(context, name, None, None)
+        with open_context(root) as context:
+            while not stop.wait(pause * (1 + time.monotonic() % 20 / 10)):
+                with suppress(TritonpmError):
+                    infer(context, name, None, None)
 
     threads = [
         threading.Thread(target=ask, args=(name, pause)) for name, pause in zip(EXAMPLES, (0.02, 0.05), strict=True)
@@ -110,12 +112,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tritonpm pictures ") as folder:
         root = Path(folder) / "workspace"
         init(root)
-        context = opened(root)
+        context = opened_workspace(root)
         serve(context, None, detach=True, timeout=60, standard_ports=False)
         try:
             filled(context, Path(folder))
             page = Served(root, None, "127.0.0.1", 0, access("127.0.0.1"))
-            with page.running(), load(context), chromium() as browser:
+            with page.running(), asked(root), chromium() as browser:
                 pictures(browser, page.url)
         finally:
             stop(context, 15)

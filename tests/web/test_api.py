@@ -23,10 +23,13 @@ from tests.support.packages import cascade, single
 from tests.support.page import API, Site, Start, zipped
 from tests.support.waiting import PATIENCE, until
 from tests.support.workspaces import opened
+from tritonpm.catalogue import find
 from tritonpm.core.tensors import save_npz
+from tritonpm.operations.context import unheard
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.rename import rename
 from tritonpm.operations.show import show
+from tritonpm.operations.verify import rebuild
 from tritonpm.web.security import Access
 
 
@@ -257,7 +260,7 @@ def test_events_tell_what_others_do_also_after_another_catalogue(start: Start, t
         until(lambda: "event: packages" in heard)
         quiet(heard)
         heard.clear()
-        assert opened(fresh.root).rebuild() == ["elsewhere"]
+        assert rebuild(find(fresh.root), unheard) == ["elsewhere"]
         until(lambda: "event: packages" in heard)
         quiet(heard)
         heard.clear()

@@ -15,6 +15,7 @@ from tests.support.load import under_load
 from tests.support.models import WIDTH, scaled
 from tests.support.networks import dense
 from tests.support.page import Site, zipped
+from tests.support.workspaces import opened as opened_workspace
 from tritonpm.core.tensors import save_npz
 from tritonpm.operations.context import Context
 from tritonpm.operations.infer import infer
@@ -46,7 +47,7 @@ def bolts(live: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 def context(site: Site) -> Context:
-    return opened(site.root)
+    return opened_workspace(site.root)
 
 
 def config(site: Site, model: str) -> dict[str, object]:
@@ -268,7 +269,7 @@ def test_the_monitor_shows_what_is_measured(bolts: Site, browser: Browser) -> No
         expect(page.locator("section[aria-labelledby=gpus]")).to_contain_text("no NVIDIA driver found")
         asked = context(bolts)
         for _ in range(3):
-            asked.infer("bolts", None, None)
+            infer(asked, "bolts", None, None)
         figure = page.locator("figure[data-figure=p99_us]")
         expect(figure.locator("canvas")).to_be_visible()
         figure.locator("summary").click()
