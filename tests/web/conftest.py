@@ -15,7 +15,7 @@ from tests.support.workspaces import opened
 from tritonpm.operations.init import init
 from tritonpm.operations.serve import serve, stop
 from tritonpm.web.running import Page
-from tritonpm.web.security import Access, access
+from tritonpm.web.security import PageAccess, access
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Starts pages, each on a workspace of its own unless one is named."""
     with ExitStack() as running:
 
-        def started(allowed: Access | None = None, root: Path | None = None, **options: Any) -> Site:
+        def started(allowed: PageAccess | None = None, root: Path | None = None, **options: Any) -> Site:
             root = root or tmp_path_factory.mktemp("a workspace")
             init(root)
             page = Page(root, None, "127.0.0.1", 0, allowed or access("127.0.0.1"))

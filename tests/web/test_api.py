@@ -30,7 +30,7 @@ from tritonpm.operations.import_package import import_package
 from tritonpm.operations.rename import rename
 from tritonpm.operations.show import show
 from tritonpm.operations.verify import rebuild
-from tritonpm.web.security import Access
+from tritonpm.web.security import PageAccess
 
 
 def test_a_package_comes_in_is_changed_and_goes(site: Site, tmp_path: Path) -> None:
@@ -374,7 +374,7 @@ def test_triton_is_started_and_stopped_from_the_page(start: Start) -> None:
 
 
 def test_too_much_is_refused(start: Start, tmp_path: Path) -> None:
-    small = start(Access(upload=100, body=100))
+    small = start(PageAccess(upload=100, body=100))
     package = zipped(tmp_path / "in", scaled(19.0), "large")
     told = small.http.post(f"{API}/packages", params={"filename": "large.zip"}, content=package.read_bytes())
     assert told.status_code == 413

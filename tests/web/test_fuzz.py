@@ -18,7 +18,7 @@ from tests.support.page import API, Site, Start
 from tests.support.workspaces import opened
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.verify import verify
-from tritonpm.web.security import Access
+from tritonpm.web.security import PageAccess
 
 EXAMPLES = 8  # of each operation, and of each way to write it
 # One never ends, one starts a Triton: both are tested for themselves.
@@ -29,7 +29,7 @@ LEFT_OUT = ("/events", "/server/start")
 def known(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """A page that lets a client ask as often as it likes, with packages that are asked for by name."""
     folder = tmp_path_factory.mktemp("in")
-    site = start(Access(changes=1e6, burst=1e6))
+    site = start(PageAccess(changes=1e6, burst=1e6))
     context = opened(site.root)
     import_package(context, single(folder / "one", scaled(2.0), "one"))
     import_package(context, cascade(folder / "two", scaled(2.0, result="m"), scaled(3.0, source="m"), "two"))

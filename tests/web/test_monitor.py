@@ -19,7 +19,7 @@ from tests.support.workspaces import opened
 from tritonpm.hardware.nvml import Gpus, GpuSample, Mig
 from tritonpm.operations.monitor.snapshot import MachineLoad, PackageLoad, ServerLoad, Snapshot
 from tritonpm.triton.rates import Rates
-from tritonpm.web.observed import history
+from tritonpm.web.observed import figure_history
 
 
 def snapshot(number: int, *packages: PackageLoad, gpus: tuple[GpuSample, ...] = ()) -> Snapshot:
@@ -30,7 +30,7 @@ def snapshot(number: int, *packages: PackageLoad, gpus: tuple[GpuSample, ...] = 
 def test_figures_are_columns_with_gaps() -> None:
     part = Mig(0, "part", "u", 5, 9, None)
     gpu = GpuSample(1, utilisation=7, power=12.5, mig=(part,))
-    found = history(
+    found = figure_history(
         [snapshot(4), snapshot(5, PackageLoad("a", Rates(1.5, p99_us=8.0), None), gpus=(gpu,)), snapshot(6)]
     )
     assert (found.numbers, found.times) == ((4, 5, 6), (1008.0, 1010.0, 1012.0))
@@ -40,7 +40,7 @@ def test_figures_are_columns_with_gaps() -> None:
     assert found.series["gpu/1/power"] == (None, 12.5, None)
     assert found.series["gpu/1.0/memory_used"] == (None, 5, None)
     assert "gpu/1/temperature" not in found.series
-    assert history([]).series == {}
+    assert figure_history([]).series == {}
 
 
 @pytest.mark.server

@@ -17,7 +17,7 @@ from tests.support.workspaces import opened
 from tritonpm.core.errors import UsageError
 from tritonpm.operations.usage import use
 from tritonpm.web.problems import shown
-from tritonpm.web.security import Access, Buckets, access, given_token, host_name, is_loopback
+from tritonpm.web.security import Buckets, PageAccess, access, given_token, host_name, is_loopback
 
 TOKEN = "a token that is long enough"
 
@@ -90,7 +90,7 @@ def test_other_addresses_need_a_token() -> None:
 
 
 def test_a_client_that_asks_too_often_waits(start: Start) -> None:
-    slow = start(Access(changes=0.001, burst=3))
+    slow = start(PageAccess(changes=0.001, burst=3))
     answers = [slow.http.delete(f"{API}/packages/nobody").status_code for _ in range(5)]
     assert answers == [404, 404, 404, 429, 429]
     assert slow.http.get("/packages").status_code == 200

@@ -237,7 +237,7 @@ class Catalogue(Revisions):
 
         One that cannot be read keeps its old file, and stands in the way of no other.
         """
-        folder = self._workspace.records
+        folder = self.workspace.records
         query = (
             "SELECT u.name, p.package, p.settings, p.summary, p.canary_of FROM unrecorded u "
             "LEFT JOIN packages p ON p.name = u.name ORDER BY p.name IS NULL"

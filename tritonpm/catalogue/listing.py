@@ -55,14 +55,14 @@ class Listing:
     """The packages of one workspace, what works on them and who uses them; open it with `open`."""
 
     def __init__(self, database: Database, workspace: Workspace) -> None:
-        self._database, self._workspace = database, workspace
+        self._database, self.workspace = database, workspace
 
     @cached_property
     def jobs(self) -> Jobs:
         """What is being optimised."""
         from tritonpm.catalogue.jobs import Jobs
 
-        return Jobs(self._database, self._workspace)
+        return Jobs(self._database, self.workspace)
 
     @cached_property
     def leases(self) -> Leases:

@@ -49,7 +49,7 @@ class Revisions(Listing):
         names = self._database.all("SELECT name FROM packages")
         near = difflib.get_close_matches(name, [known for (known,) in names if known], 1)  # a rotten key may be NULL
         hint = f"did you mean {near[0]!r}?" if near else "`tritonpm list` shows the packages"
-        return NotFoundError(f"there is no package {name!r}", where=str(self._workspace.root), do=hint)
+        return NotFoundError(f"there is no package {name!r}", where=str(self.workspace.root), do=hint)
 
     def revision(self, name: str) -> Revision | None:
         """What is published of a package."""
@@ -251,4 +251,4 @@ class Revisions(Listing):
         return old
 
     def _decoded(self, content: bytes, type_: type[T], of: str) -> T:
-        return decode(content, type_, self._workspace.database, of)
+        return decode(content, type_, self.workspace.database, of)

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tritonpm.triton import liveness
+
 if TYPE_CHECKING:
+    from tritonpm.catalogue.catalogue import Record
     from tritonpm.catalogue.jobs import Job
-    from tritonpm.catalogue.listing import Listing
+    from tritonpm.catalogue.listing import Entry, Listing
+
+NO_SERVER = "no server runs; it is loaded again with the next one"
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,12 @@ class PackageView:
 def packages(listing: Listing) -> list[PackageView]:
     """Every package, by name."""
     busy, users = listing.busy(), listing.users()
+    alive = liveness.server_lives(listing.workspace.server)
     return [
         PackageView(
             entry.name, entry.summary.type, entry.summary.stages, entry.summary.mode, entry.summary.device,
             entry.summary.max_batch_size, entry.summary.precision,
-            *status(entry.status, entry.reason, busy.get(entry.name)), entry.revision, entry.digest,
+            *status(entry, busy.get(entry.name), alive), entry.revision, entry.digest,
             users.get(entry.name, ()), entry.proved,
             unproved(entry.name, entry.changed, entry.problem, entry.proved),
         )
@@ -57,6 +63,13 @@ def unproved(name: str, changed: bool, problem: str, proved: int | None) -> str:
     return f"was changed since revision {proved}, which serves or comes back; `tritonpm load {name}` brings the change"
 
 
-def status(status: str, reason: str, job: Job | None) -> tuple[str, str]:
-    """A package's status and reason; while `job` works on it, it is optimising."""
-    return ("optimising", f"job {job.id}") if job else (status, reason)
+def status(package: Entry | Record, job: Job | None, alive: bool) -> tuple[str, str]:
+    """A package's status and reason; while `job` works on it, it is optimising.
+
+    What the workspace's own server loaded is loaded while that is `alive`: one that was killed records nothing.
+    """
+    if job:
+        return "optimising", f"job {job.id}"
+    if package.status == "loaded" and not package.server and not alive:
+        return "ready", NO_SERVER
+    return package.status, package.reason

@@ -14,6 +14,7 @@ from tritonpm.operations.render import revision_of
 from tritonpm.operations.summary import batch_size
 from tritonpm.operations.summary import summary as summary_of
 from tritonpm.settings.settings import Settings
+from tritonpm.triton import liveness
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -60,6 +61,7 @@ def show(context: Context, name: str) -> PackageDetails:
     summary = summary_of(context, package, settings, axes)
     revision = revision_of(context, package, settings, axes, optimised=artefacts)
     current = catalogue.revision(name)
+    alive = liveness.server_lives(context.workspace.server)
     notes = [*warnings(package, settings, axes, context.target, artefacts)]
     detailed = (
         replace(
@@ -71,7 +73,7 @@ def show(context: Context, name: str) -> PackageDetails:
     )
     return PackageDetails(
         name, summary.type, summary.stages, summary.mode, summary.device, summary.max_batch_size, summary.precision,
-        *status(record.status, record.reason, catalogue.jobs.running(name)), record.revision, package.digest,
+        *status(record, catalogue.jobs.running(name), alive), record.revision, package.digest,
         catalogue.leases.users().get(name, ()), record.proved,
         unproved(name, record.changed, record.problem, record.proved),
         version=package.version,

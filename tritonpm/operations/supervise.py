@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.core.errors import ServerError, TritonpmError
+from tritonpm.core.errors import BusyError, ServerError, TritonpmError
 from tritonpm.operations.context import open_context
 from tritonpm.operations.on_demand import Idle
 from tritonpm.operations.serve import load_all_proved, serve, unload_recorded
@@ -30,11 +30,20 @@ STEADY = 10.0
 _GRACE = 5.0  # seconds from TERM to KILL of a server that hangs
 _PAUSE, _LONGEST_PAUSE = 0.5, 8.0  # seconds before the next start, doubled each time
 _LOOK_EVERY, _IDLE_EVERY = 0.2, 2.0
+_START, _ANSWER = 60.0, 10.0  # seconds until a server must be live; for one answer of it
 HANGS = 30.0  # seconds for which a server may answer nobody: a long load blocks some of its threads, never all
 
 
 def supervise(context: Context, say: Callable[[str], None]) -> None:
-    """Until the server is told to stop. Raises ServerError where it does not stay alive."""
+    """Until the server is told to stop; where somebody else supervises it, first until they do not.
+
+    Raises ServerError where it does not stay alive.
+    """
+    with embedded.supervising(context.workspace.server):
+        _supervise(context, say)
+
+
+def _supervise(context: Context, say: Callable[[str], None]) -> None:
     server, ends, state = own_server(context), 0, context.workspace.server
     while server is not None:
         started = time.monotonic()
@@ -75,6 +84,23 @@ def stay(context: Context, say: Callable[[str], None]) -> None:
         unload_recorded(context)
 
 
+def start(context: Context) -> tuple[str, list[str]]:
+    """Have the workspace's server run, detached and supervised: its version, and which packages did not come back.
+
+    Where it runs already, or its supervisor is quicker, that is well. Raises ServerError, BusyError.
+    """
+    try:
+        addresses = serve(context, None, detach=True, timeout=_START)
+    except BusyError:
+        server = own_server(context)
+        if server is None or not embedded.answers(server, within=_ANSWER):
+            raise
+        return server.version, []
+    failed = [name for name, reason in load_all_proved(context) if reason]
+    supervise_detached(context)
+    return addresses.version, failed
+
+
 def supervise_detached(context: Context) -> None:
     """Have a process of its own keep the server alive that was started detached."""
     with (context.workspace.server / "supervisor.log").open("ab") as log:
@@ -101,18 +127,18 @@ def _stay(context: Context, server: embedded.Server, say: Callable[[str], None])
             embedded.end(server, context.workspace.server, timeout=_GRACE)
 
 
-def _again(context: Context, before: embedded.Server, say: Callable[[str], None]) -> embedded.Server | None:
+def _again(context: Context, before: embedded.Server, say: Callable[[str], None]) -> embedded.Server:
     """Start it on the addresses that it had, and load what was proved; a set that kills it is found by its end."""
     ports = {f"{name}_port": int(getattr(before, name).rpartition(":")[2]) for name in ("http", "grpc", "metrics")}
     host = before.http.rpartition(":")[0]
     try:
-        serve(context, None, detach=True, timeout=60.0, host=host, arguments=before.arguments, **ports)
+        serve(context, None, detach=True, timeout=_START, host=host, arguments=before.arguments, **ports)
     except TritonpmError as error:
         say(str(error))
-        return before
+        return own_server(context) or before  # somebody was quicker: theirs is the one to stay with
     for name, reason in load_all_proved(context):
         say(f"{name} could not be loaded again: {reason}" if reason else f"Loaded {name} again")
-    return own_server(context)
+    return own_server(context) or before
 
 
 def main() -> None:

@@ -19,11 +19,22 @@ from tritonpm.triton import launch, liveness
 from tritonpm.triton.ending import EXIT_TIMEOUT, end, end_child, guarded, stop, sweep
 from tritonpm.triton.installation import Installation, environment, find, prepare_backends
 from tritonpm.triton.log import last_words, reasons, rotate, why_ended
-from tritonpm.triton.server import Server, may_run, region_prefix, remember, running, tell_to_stop, told_to_stop
+from tritonpm.triton.server import (
+    Server,
+    may_run,
+    region_prefix,
+    remember,
+    running,
+    supervised,
+    supervising,
+    tell_to_stop,
+    told_to_stop,
+)
 
 __all__ = [
     "CACHE_BYTES", "EXIT_TIMEOUT", "Installation", "Server", "answers", "end", "find", "guarded", "last_words",
-    "reasons", "region_prefix", "running", "start", "stop", "sweep", "tell_to_stop", "told_to_stop",
+    "reasons", "region_prefix", "running", "start", "stop", "supervised", "supervising", "sweep", "tell_to_stop",
+    "told_to_stop",
 ]  # fmt: skip
 
 CACHE_BYTES = 64 << 20  # of the local response cache, which packages may use

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,6 +15,7 @@ from tritonpm.core.files import storage_error
 from tritonpm.triton import liveness
 
 _STOPPING = "stopping"  # a file in the state folder
+_SUPERVISOR = "supervisor.lock"  # who supervises its server holds it, and says in it who that is
 
 
 @dataclass(frozen=True)
@@ -81,3 +87,28 @@ def told_to_stop(state: Path) -> bool:
 def may_run(state: Path) -> None:
     """Take back what `tell_to_stop` said: a server is about to start."""
     (state / _STOPPING).unlink(missing_ok=True)
+
+
+@contextmanager
+def supervising(state: Path) -> Iterator[None]:
+    """Be the one who supervises the server of this state folder, once nobody else does.
+
+    Two would start a server that has ended at the same time, and the one that comes second would call that a failure.
+    """
+    with (state / _SUPERVISOR).open("a+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel frees it with the process
+        try:
+            lock.truncate(0)
+            lock.write(json.dumps({"pid": os.getpid(), "born": liveness.birth(os.getpid())}).encode())
+            lock.flush()
+            yield
+        finally:
+            lock.truncate(0)
+
+
+def supervised(state: Path) -> bool:
+    """Whether somebody will start the server of this state folder again, should it end without being told to."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        supervisor = json.loads((state / _SUPERVISOR).read_bytes())
+        return not told_to_stop(state) and liveness.lives(int(supervisor["pid"]), str(supervisor["born"]), 0.0)
+    return False

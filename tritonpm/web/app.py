@@ -22,7 +22,7 @@ from tritonpm.web.api import canaries, events, inference, jobs, monitor, package
 from tritonpm.web.api.common import PREFIX, PROBLEMS
 from tritonpm.web.language import HERE
 from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem, problem_of
-from tritonpm.web.security import Access, Guard
+from tritonpm.web.security import Guard, PageAccess
 from tritonpm.web.site import Site
 
 API = (packages, settings, serving, jobs, revisions, canaries, inference, monitor, events)
@@ -30,7 +30,7 @@ API = (packages, settings, serving, jobs, revisions, canaries, inference, monito
 
 def create(
     workspace: Path | None = None, *, server: Connection | str | None = None, metrics: str | None = None,
-    access: Access | None = None,
+    access: PageAccess | None = None,
 ) -> FastAPI:  # fmt: skip
     """The application for a workspace; `server` is a Triton that somebody else runs, `metrics` its metrics endpoint.
 
@@ -50,7 +50,7 @@ def create(
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _bug)
-    app.add_middleware(Guard, access=access or Access())
+    app.add_middleware(Guard, access=access or PageAccess())
     return app
 
 
@@ -68,7 +68,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 await task
         site.hub.close()
         await asyncio.to_thread(site.ring.stop)
-        await asyncio.to_thread(site.operations.close)
+        await asyncio.to_thread(site.tasks.close)
 
 
 def answered(problem: Problem) -> Response:

@@ -16,7 +16,7 @@ from tritonpm.settings.rule import Case, Rule
 from tritonpm.settings.settings import DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, Settings
 from tritonpm.web.language import Language
 
-# Choices with a few values each; the rest are numbers and switches.
+# SettingChoices with a few values each; the rest are numbers and switches.
 VALUES: Mapping[str, tuple[str | None, ...]] = {
     "mode": ("shared", "performance"),
     "device": DEVICES,
@@ -51,12 +51,17 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Choices:
+class SettingChoices:
     """The settings that changes would lead to, what the rules say of them, and what else could be chosen."""
 
     settings: Settings
     verdicts: tuple[Verdict, ...]
     options: Mapping[str, tuple[Option, ...]]
+
+    @property
+    def optimised(self) -> bool:
+        """Whether they ask for more than the model as it came."""
+        return self.settings.optimised
 
     @property
     def allowed(self) -> bool:
@@ -72,16 +77,16 @@ class Chooser:
         self.axes: Mapping[str, BatchAxis] = batch_axes(context, record.package)
         self.target = context.target
         self.began = began(record.package, self.axes)
-        self.starting = starting_settings(context, record.package, self.axes)
+        self.starting = starting(context, record, self.axes)
 
-    def choices(self, changes: Mapping[str, object], fields: tuple[str, ...] = tuple(VALUES)) -> Choices:
+    def choices(self, changes: Mapping[str, object], fields: tuple[str, ...] = tuple(VALUES)) -> SettingChoices:
         """What `changes` would lead to. Raises RuleError for a setting that is none, or of the wrong type."""
         asked = self._with(self.record.settings, changes)
         found = list(self._broken(asked))
         told = tuple(dict.fromkeys(self._verdict(rule, case) for rule, case in found))
         already = {rule.name for rule, _ in found}
         options = {field: tuple(self._options(field, asked, already)) for field in fields}
-        return Choices(self._of(asked), told, options)
+        return SettingChoices(self._of(asked), told, options)
 
     def why(self, changes: Mapping[str, object], more: Mapping[str, object]) -> str:
         """The sentence of the rule that forbids `more` after `changes`, "" where none does."""
@@ -123,6 +128,11 @@ class Chooser:
 
     def _verdict(self, rule: Rule, case: Case) -> Verdict:
         return Verdict(rule.name, rule.level, self.say.explain(rule, case), self.say(rule.do))
+
+
+def starting(context: Context, record: Record, axes: Mapping[str, BatchAxis] | None = None) -> Settings:
+    """What the settings of a package go back to where they are unset."""
+    return starting_settings(context, record.package, axes or batch_axes(context, record.package))
 
 
 def differences(before: Settings, after: Mapping[str, object]) -> dict[str, object]:

@@ -39,7 +39,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Page:
+class ListPage:
     """A page of the list. `total` is how many fit the query; `types` and `projects` are what could be asked for."""
 
     items: tuple[PackageView, ...]
@@ -51,7 +51,7 @@ class Page:
     projects: tuple[str, ...]
 
 
-def page_of(packages: Iterable[PackageView], query: Query) -> Page:
+def page_of(packages: Iterable[PackageView], query: Query) -> ListPage:
     """The page that a query asks for; past the end it is the last one."""
     known = list(packages)
     found = [view for view in known if _fits(view, query)]
@@ -61,7 +61,7 @@ def page_of(packages: Iterable[PackageView], query: Query) -> Page:
     size = max(1, min(query.size, MOST_ROWS))
     pages = max(1, -(-len(found) // size))
     page = max(1, min(query.page, pages))
-    return Page(
+    return ListPage(
         tuple(found[(page - 1) * size : page * size]), len(found), page, pages, size,
         tuple(sorted({view.type for view in known})),
         tuple(sorted({project for view in known for project in view.used_by})),

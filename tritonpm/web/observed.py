@@ -14,7 +14,7 @@ PACKAGE = ("requests_per_second", "p50_us", "p99_us")
 
 
 @dataclass(frozen=True)
-class History:
+class FigureHistory:
     """Figures over time. `times` are seconds since the epoch, `numbers` the snapshots' own.
 
     `series`: "machine/FIGURE", "gpu/INDEX/FIGURE" or "package/NAME/FIGURE" → a value for each time, None where it is
@@ -26,11 +26,11 @@ class History:
     series: Mapping[str, tuple[float | None, ...]]
 
 
-def history(snapshots: Sequence[Snapshot]) -> History:
+def figure_history(snapshots: Sequence[Snapshot]) -> FigureHistory:
     """All of them, the oldest first."""
     rows = [dict(_figures(snapshot)) for snapshot in snapshots]
     names = dict.fromkeys(name for row in rows for name in row)
-    return History(
+    return FigureHistory(
         tuple(snapshot.number for snapshot in snapshots),
         tuple(round(snapshot.time.timestamp(), 1) for snapshot in snapshots),
         {name: tuple(row.get(name) for row in rows) for name in names},

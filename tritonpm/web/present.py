@@ -18,13 +18,13 @@ V = TypeVar("V", PackageView, PackageDetails)
 
 def package_shown(view: V, root: Path) -> V:
     """A row of the list."""
-    return replace(view, reason=shown(view.reason, root)) if view.reason else view
+    return replace(view, reason=shown(view.reason, root), drift=shown(view.drift, root))
 
 
 def details_shown(view: PackageDetails, root: Path) -> PackageDetails:
     """All of one package."""
     notes = tuple(shown(note, root) for note in view.notes)
-    optimisations = tuple(_optimisation(each, root) for each in view.optimisations)
+    optimisations = tuple(_optimisation(artefact, root) for artefact in view.optimisations)
     return replace(package_shown(view, root), notes=notes, optimisations=optimisations)
 
 
@@ -41,4 +41,4 @@ def job_shown(view: JobView, root: Path) -> JobView:
 def status_shown(view: StatusView, root: Path) -> StatusView:
     """The server beside the workspace."""
     models = tuple(replace(model, reason=shown(model.reason, root)) for model in view.models)
-    return replace(view, models=models, drift=tuple(shown(each, root) for each in view.drift))
+    return replace(view, models=models, drift=tuple(shown(sentence, root) for sentence in view.drift))

@@ -15,7 +15,7 @@ from tritonpm.core.errors import ServerError, UsageError
 from tritonpm.triton.client import Connection
 from tritonpm.web.app import create
 from tritonpm.web.events import Hub
-from tritonpm.web.security import Access
+from tritonpm.web.security import PageAccess
 
 _END = 10  # seconds that open requests have when the page ends
 
@@ -40,7 +40,7 @@ class Page:
     """A page on an address of its own. Raises ServerError where that is taken, UsageError for a key without more."""
 
     def __init__(
-        self, workspace: Path | None, server: Connection | str | None, host: str, port: int, access: Access,
+        self, workspace: Path | None, server: Connection | str | None, host: str, port: int, access: PageAccess,
         certificate: Path | None = None, key: Path | None = None, metrics: str | None = None,
     ) -> None:  # fmt: skip
         if (certificate is None) != (key is None):

@@ -42,7 +42,7 @@ _HEADERS = {
 
 
 @dataclass(frozen=True)
-class Access:
+class PageAccess:
     """Who is let in. `hosts` are the names in Host, () is any; sizes in bytes, rates in requests a second."""
 
     token: str = ""
@@ -69,18 +69,18 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def access(host: str, *, token: str = "", hosts: tuple[str, ...] = (), upload: int = Access.upload) -> Access:
+def access(host: str, *, token: str = "", hosts: tuple[str, ...] = (), upload: int = PageAccess.upload) -> PageAccess:
     """Who is let in at an address. Raises UsageError where it asks for a token and there is none, or a short one."""
     if token and len(token) < SHORTEST_TOKEN:
         raise UsageError(f"the token is shorter than {SHORTEST_TOKEN} characters", do="choose a longer one")
     if is_loopback(host):
-        return Access(token, (*Access.hosts, *hosts), upload)
+        return PageAccess(token, (*PageAccess.hosts, *hosts), upload)
     if not token:
         raise UsageError(
             f"{host} is reached from other machines, which needs a token",
             do="set TRITONPM_UI_TOKEN, or give --token-file",
         )
-    return Access(token, hosts, upload)
+    return PageAccess(token, hosts, upload)
 
 
 @dataclass
@@ -112,7 +112,7 @@ class Buckets:
 class Guard:
     """ASGI middleware: refuses what may not come in, limits the rest, and sends the headers that browsers obey."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: PageAccess) -> None:
         self.app, self.access = app, access
         self.changes = Buckets(access.changes, access.burst)
         self.refused = Buckets(access.refusals, 10)

@@ -14,22 +14,23 @@ from tritonpm.operations.context import Context, Progress, open_context, quiet
 from tritonpm.operations.monitor.watch import Monitor, Ring
 from tritonpm.operations.optimize.jobs import JobView, job_view
 from tritonpm.triton.client import Connection
+from tritonpm.triton.server import Server, running, supervised
 from tritonpm.web.events import SNAPSHOT, Hub
-from tritonpm.web.observed import history
-from tritonpm.web.operations import Operation, Operations
+from tritonpm.web.observed import figure_history
+from tritonpm.web.tasks import LongTask, LongTasks
 
 _LOOK_EVERY = 0.5  # seconds
 
 
 class Site:
-    """One page's own. Each request and each operation opens the workspace for itself."""
+    """One page's own. Each request and each task opens the workspace for itself."""
 
     def __init__(self, workspace: Path | None, server: Connection | str | None, metrics: str | None = None) -> None:
         self.workspace: Workspace = find(workspace)
         self.server, self.root = server, self.workspace.root
         self.hub = Hub()
         self.ring = Ring(Monitor(self.workspace, server, metrics))
-        self.operations = Operations(self.hub, self.root)
+        self.tasks = LongTasks(self.hub, self.root)
         self.uploading = 0  # files that are coming in; only the loop counts
 
     @contextmanager
@@ -38,45 +39,45 @@ class Site:
         with open_context(self.root, server=self.server, progress=progress) as context:
             yield context
 
-    def operate(self, kind: str, package: str, work: Callable[[Context], str]) -> Operation:
+    def begin(self, kind: str, package: str, work: Callable[[Context], str]) -> LongTask:
         """Do something long in a thread of its own. Raises BusyError."""
 
         def run(progress: Progress) -> str:
             with self.open(progress) as context:
                 return work(context)
 
-        return self.operations.start(kind, package, run)
+        return self.tasks.start(kind, package, run)
 
     async def observe(self) -> None:
         """Tell the pages that look at the monitor what the ring takes."""
         last = 0
         while True:
             await asyncio.sleep(_LOOK_EVERY)
-            if taken := self.ring.snapshots(last):
-                last = taken[-1].number
-                self.hub.publish(SNAPSHOT, history(taken))
+            if snapshots := self.ring.snapshots(last):
+                last = snapshots[-1].number
+                self.hub.publish(SNAPSHOT, figure_history(snapshots))
 
     async def watch(self) -> None:
-        """Tell the pages when the catalogue changes, whoever changes it, and how far the jobs are."""
-        seen = Seen(self)
+        """Tell the pages when the catalogue or the server changes, whoever changes it, and how far the jobs are."""
+        watcher = Watcher(self)
         try:
             while True:
                 await asyncio.sleep(_LOOK_EVERY)
                 if self.hub.heard:
-                    await asyncio.to_thread(seen.look)
+                    await asyncio.to_thread(watcher.look)
         finally:
-            seen.close()
+            watcher.close()
 
 
-class Seen:
-    """What was last seen of the catalogue and the jobs."""
+class Watcher:
+    """Remembers what was last seen of the catalogue, the jobs and the server, and tells what is new."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self.jobs: dict[int, JobView] = {}
         self._connection: sqlite3.Connection | None = None
         self._file = -1
-        self._state = self._current()
+        self._state, self._server = self._current(), self._server_now()
 
     def close(self) -> None:
         """Close the connection."""
@@ -98,9 +99,21 @@ class Seen:
         for number, view in jobs.items():
             if self.jobs.get(number) != view:
                 self.site.hub.publish("job", job_shown(view, self.site.root))
-        if state != self._state or jobs.keys() != self.jobs.keys():
+        server = self._server_now()
+        if server != self._server:
+            self.site.hub.publish("server", {})
+        if state != self._state or jobs.keys() != self.jobs.keys() or server != self._server:
             self.site.hub.publish("packages", {})
-        self._state, self.jobs = state, jobs
+        self._state, self.jobs, self._server = state, jobs, server
+
+    def _server_now(self) -> tuple[Server | None, bool, str]:
+        """The workspace's own server, told by /proc, whether it is supervised, and what the last snapshot says of it.
+
+        A server that somebody else runs, and one that hangs, only the snapshot knows.
+        """
+        folder, snapshots = self.site.workspace.server, self.site.ring.snapshots()
+        own = running(folder) if self.site.server is None else None
+        return own, supervised(folder), snapshots[-1].server.state if snapshots else ""
 
     def _current(self) -> tuple[int, int] | None:
         """Which file the catalogue is, and SQLite's count of what others committed to it; None: it cannot be read.

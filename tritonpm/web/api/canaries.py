@@ -9,28 +9,28 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.load import Loaded
 from tritonpm.web.api.common import RAW, AllowCode, Changes, FileName, TheSite
 from tritonpm.web.api.packages import started
-from tritonpm.web.operations import Operation
 from tritonpm.web.quarantine import received
 from tritonpm.web.site import Site
+from tritonpm.web.tasks import LongTask
 
 router = APIRouter(tags=["canaries"])
 
 
 @router.post("/packages/{name}/canary", status_code=202)
-def begin(site: TheSite, name: str, body: Changes) -> Operation:
+def begin(site: TheSite, name: str, body: Changes) -> LongTask:
     """Serve a package with other settings beside itself, as NAME-canary."""
     _require(site, name)
 
     def work(context: Context) -> str:
         return _beside(name, canary.start(context, name, None, body.changes))
 
-    return site.operate("canary", name, work)
+    return site.begin("canary", name, work)
 
 
 @router.post("/packages/{name}/canary/content", status_code=202, openapi_extra=RAW)
 async def begin_with_content(
     site: TheSite, request: Request, name: str, filename: FileName, allow_code: AllowCode = False
-) -> Operation:
+) -> LongTask:
     """Serve another content beside a package, as NAME-canary; the body is the file."""
     upload = await received(site, request, filename)
 
@@ -42,7 +42,7 @@ async def begin_with_content(
 
 
 @router.post("/packages/{name}/promote", status_code=202)
-def promote(site: TheSite, name: str) -> Operation:
+def promote(site: TheSite, name: str) -> LongTask:
     """The canary takes the place of its package, live."""
     _require(site, name)
 
@@ -54,11 +54,11 @@ def promote(site: TheSite, name: str) -> Operation:
             else f"Promoted {name}{canary.SUFFIX}."
         )
 
-    return site.operate("promote", name, work)
+    return site.begin("promote", name, work)
 
 
 @router.post("/packages/{name}/abort", status_code=202)
-def abort(site: TheSite, name: str) -> Operation:
+def abort(site: TheSite, name: str) -> LongTask:
     """Give the canary up; its package serves on."""
     _require(site, name)
 
@@ -66,7 +66,7 @@ def abort(site: TheSite, name: str) -> Operation:
         canary.abort(context, name)
         return f"Gave the canary of {name} up."
 
-    return site.operate("abort", name, work)
+    return site.begin("abort", name, work)
 
 
 def _beside(name: str, loaded: Loaded) -> str:

@@ -7,14 +7,14 @@ from fastapi.responses import StreamingResponse
 
 from tritonpm.core.errors import BusyError, NotFoundError
 from tritonpm.web.api.common import TheSite
-from tritonpm.web.operations import Operation
+from tritonpm.web.tasks import LongTask
 
 router = APIRouter(tags=["events"])
 
 
 @router.get("/events", response_class=StreamingResponse)
 async def events(site: TheSite, snapshots: bool = False) -> StreamingResponse:
-    """Server-sent events: `packages` (the list has changed), `job` and `operation` (how far each is).
+    """Server-sent events: `packages` (the list has changed), `server`, `job` and `operation` (how far each is).
 
     With `snapshots` also `snapshot`: what /monitor/history has more of.
     """
@@ -25,15 +25,15 @@ async def events(site: TheSite, snapshots: bool = False) -> StreamingResponse:
 
 
 @router.get("/operations")
-def operations(site: TheSite) -> list[Operation]:
+def operations(site: TheSite) -> list[LongTask]:
     """What is being done and what was done last, the newest first."""
-    return site.operations.all()
+    return site.tasks.all()
 
 
 @router.get("/operations/{number}")
-def operation(site: TheSite, number: str) -> Operation:
+def operation(site: TheSite, number: str) -> LongTask:
     """One operation."""
-    found = site.operations.get(number)
-    if found is None:
+    task = site.tasks.get(number)
+    if task is None:
         raise NotFoundError("there is no such operation (any more)")
-    return found
+    return task

@@ -18,7 +18,7 @@ from tritonpm.web.site import Site
 router = APIRouter(tags=["jobs"])
 
 
-class Optimise(Changes):
+class OptimiseRequest(Changes):
     """What to change first, and the limits for each stage: seconds, bytes."""
 
     changes: dict[str, object] = Field(default_factory=dict)
@@ -28,9 +28,9 @@ class Optimise(Changes):
 
 
 @router.post("/packages/{name}/optimise", status_code=202, responses={204: {"description": "Nothing is left to do"}})
-def optimise(site: TheSite, name: str, response: Response, body: Optimise | None = None) -> JobView | None:
+def optimise(site: TheSite, name: str, response: Response, body: OptimiseRequest | None = None) -> JobView | None:
     """Start the job that compiles a package for what it runs on and proves its answers unchanged."""
-    asked = body or Optimise()
+    asked = body or OptimiseRequest()
     with site.open() as context:
         settings = choose(context, name, asked.changes, stage=asked.stage)
         job = start(

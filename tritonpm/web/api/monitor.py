@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from tritonpm.operations.monitor.snapshot import Snapshot
 from tritonpm.web.api.common import TheSite
-from tritonpm.web.observed import History, history
+from tritonpm.web.observed import FigureHistory, figure_history
 
 router = APIRouter(tags=["monitor"])
 
@@ -20,6 +20,6 @@ def snapshots(site: TheSite, last: Annotated[int, Query(ge=1, le=1000)] = 1) -> 
 
 
 @router.get("/monitor/history")
-def columns(site: TheSite, after: Annotated[int, Query(ge=0)] = 0) -> History:
+def columns(site: TheSite, after: Annotated[int, Query(ge=0)] = 0) -> FigureHistory:
     """The figures of all snapshots that are kept and have a number above `after`, as columns."""
-    return history(site.ring.snapshots(after))
+    return figure_history(site.ring.snapshots(after))

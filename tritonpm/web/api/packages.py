@@ -22,16 +22,16 @@ from tritonpm.operations.show import show as show_package
 from tritonpm.operations.upgrade import upgrade as upgrade_package
 from tritonpm.web import listing
 from tritonpm.web.api.common import RAW, AllowCode, Body, FileName, TheSite
-from tritonpm.web.listing import MOST_ROWS, Page, page_of
-from tritonpm.web.operations import Operation
+from tritonpm.web.listing import MOST_ROWS, ListPage, page_of
 from tritonpm.web.present import details_shown, package_shown
 from tritonpm.web.quarantine import Upload, received
 from tritonpm.web.site import Site
+from tritonpm.web.tasks import LongTask
 
 router = APIRouter(tags=["packages"])
 
 
-class Name(Body):
+class NewName(Body):
     """Another name."""
 
     new_name: str = Field(max_length=64)
@@ -42,13 +42,13 @@ def packages(
     site: TheSite, q: str = "", type: str = "", project: str = "", mode: str = "", device: str = "",
     precision: str = "", status: str = "", sort: str = "name", page: Annotated[int, Query(ge=1)] = 1,
     size: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 50,
-) -> Page:  # fmt: skip
+) -> ListPage:  # fmt: skip
     """A page of the list of packages."""
     query = listing.Query(q, type, project, mode, device, precision, status, sort, page, size)
     return listed(site, query)
 
 
-def listed(site: Site, query: listing.Query) -> Page:
+def listed(site: Site, query: listing.Query) -> ListPage:
     """The page of the list that a query asks for."""
     with site.open() as context:
         return page_of((package_shown(view, site.root) for view in list_packages(context.catalogue)), query)
@@ -57,7 +57,7 @@ def listed(site: Site, query: listing.Query) -> Page:
 @router.post("/packages", status_code=202, openapi_extra=RAW)
 async def bring_in(
     site: TheSite, request: Request, filename: FileName, name: str | None = None, allow_code: AllowCode = False
-) -> Operation:
+) -> LongTask:
     """Bring a package in: the body is the file, streamed to the disk and then read and refused or kept."""
     upload = await received(site, request, filename)
 
@@ -72,7 +72,7 @@ async def bring_in(
 @router.post("/packages/{name}/upgrade", status_code=202, openapi_extra=RAW)
 async def upgrade(
     site: TheSite, request: Request, name: str, filename: FileName, allow_code: AllowCode = False
-) -> Operation:
+) -> LongTask:
     """Put another content under the same name; where the package is loaded, live."""
 
     upload = await received(site, request, filename)
@@ -112,7 +112,7 @@ def remove(site: TheSite, name: str) -> Response:
 
 
 @router.post("/packages/{name}/rename")
-def rename(site: TheSite, name: str, body: Name) -> PackageDetails:
+def rename(site: TheSite, name: str, body: NewName) -> PackageDetails:
     """Give a package another name; it must not be loaded."""
     with site.open() as context:
         rename_package(context, name, body.new_name)
@@ -136,10 +136,10 @@ def export(site: TheSite, name: str) -> FileResponse:
     return FileResponse(written, media_type="application/zip", filename=f"{name}.zip", background=done)
 
 
-def started(site: Site, upload: Upload, kind: str, package: str, work: Callable[[Context], str]) -> Operation:
+def started(site: Site, upload: Upload, kind: str, package: str, work: Callable[[Context], str]) -> LongTask:
     """Work with a file that came in; it goes where the work cannot begin. Raises BusyError."""
     try:
-        return site.operate(kind, package, work)
+        return site.begin(kind, package, work)
     except BaseException:
         upload.close()
         raise

@@ -18,18 +18,18 @@ from tritonpm.operations.usage import projects as all_projects
 from tritonpm.operations.usage import release as release_package
 from tritonpm.operations.usage import use as use_package
 from tritonpm.web.api.common import Body, TheSite
-from tritonpm.web.operations import Operation
+from tritonpm.web.tasks import LongTask
 
 router = APIRouter(tags=["revisions"])
 
 
-class Back(Body):
+class RollbackRequest(Body):
     """Which revision to go back to; the one before where none is named."""
 
     revision: Annotated[int | None, Field(ge=1)] = None
 
 
-class Use(Body):
+class UseRequest(Body):
     """For how many seconds a project uses a package."""
 
     ttl: Annotated[float, Field(gt=0)] = 60.0
@@ -63,7 +63,7 @@ def config(site: TheSite, name: str) -> dict[str, str]:
 
 
 @router.post("/packages/{name}/rollback", status_code=202)
-def roll_back(site: TheSite, name: str, body: Back | None = None) -> Operation:
+def roll_back(site: TheSite, name: str, body: RollbackRequest | None = None) -> LongTask:
     """Go back to an earlier revision, its content and its settings; where the package is loaded, live."""
     number = body.revision if body else None
     with site.open() as context:
@@ -74,7 +74,7 @@ def roll_back(site: TheSite, name: str, body: Back | None = None) -> Operation:
         loaded = rollback(context, name, number)
         return f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else f"{name} was rolled back."
 
-    return site.operate("rollback", name, work)
+    return site.begin("rollback", name, work)
 
 
 @router.get("/projects", tags=["projects"])
@@ -85,10 +85,10 @@ def projects(site: TheSite) -> list[Lease]:
 
 
 @router.put("/packages/{name}/projects/{project}", tags=["projects"])
-def use(site: TheSite, name: str, project: str, body: Use | None = None) -> Lease:
+def use(site: TheSite, name: str, project: str, body: UseRequest | None = None) -> Lease:
     """A project uses a package; said again, it is renewed."""
     with site.open() as context:
-        return use_package(context, name, project, (body or Use()).ttl)
+        return use_package(context, name, project, (body or UseRequest()).ttl)
 
 
 @router.delete("/packages/{name}/projects/{project}", tags=["projects"], status_code=204)

@@ -10,37 +10,36 @@ from pydantic import Field
 from tritonpm.operations import usage
 from tritonpm.operations.context import Context
 from tritonpm.operations.load import load as load_package
-from tritonpm.operations.serve import load_all_proved, serve
 from tritonpm.operations.serve import stop as stop_server
 from tritonpm.operations.status import StatusView
 from tritonpm.operations.status import status as server_status
-from tritonpm.operations.supervise import supervise_detached
+from tritonpm.operations.supervise import start as start_server
 from tritonpm.operations.unload import unload as unload_package
 from tritonpm.web.api.common import Body, TheSite
-from tritonpm.web.operations import Operation
 from tritonpm.web.present import status_shown
 from tritonpm.web.statistics import ModelStatistics, statistics_of
+from tritonpm.web.tasks import LongTask
 
 router = APIRouter(tags=["serving"])
 
 
-class Load(Body):
+class LoadRequest(Body):
     """How to load: with a probe inference or without, and within how many seconds."""
 
     probe: bool = True
     timeout: Annotated[float, Field(gt=0, le=3600)] = 300.0
 
 
-class Unload(Body):
+class UnloadRequest(Body):
     """`force` also where it is in use."""
 
     force: bool = False
 
 
 @router.post("/packages/{name}/load", status_code=202)
-def load(site: TheSite, name: str, body: Load | None = None) -> Operation:
+def load(site: TheSite, name: str, body: LoadRequest | None = None) -> LongTask:
     """Publish a package, load it, and prove by an inference that it answers."""
-    asked = body or Load()
+    asked = body or LoadRequest()
     with site.open() as context:
         context.catalogue.get(name)
 
@@ -48,13 +47,13 @@ def load(site: TheSite, name: str, body: Load | None = None) -> Operation:
         loaded = load_package(context, name, probe=asked.probe, timeout=asked.timeout)
         return f"Loaded {name}, revision {loaded.revision}: {loaded.probe}."
 
-    return site.operate("load", name, work)
+    return site.begin("load", name, work)
 
 
 @router.post("/packages/{name}/unload", status_code=202)
-def unload(site: TheSite, name: str, body: Unload | None = None) -> Operation:
+def unload(site: TheSite, name: str, body: UnloadRequest | None = None) -> LongTask:
     """Unload a package from the server; refused while it is in use, unless forced."""
-    asked = body or Unload()
+    asked = body or UnloadRequest()
     with site.open() as context:
         context.catalogue.get(name)
 
@@ -62,7 +61,7 @@ def unload(site: TheSite, name: str, body: Unload | None = None) -> Operation:
         unload_package(context, name, force=asked.force)
         return f"Unloaded {name}."
 
-    return site.operate("unload", name, work)
+    return site.begin("unload", name, work)
 
 
 @router.get("/packages/{name}/statistics")
@@ -89,23 +88,21 @@ def status(site: TheSite) -> StatusView:
 
 
 @router.post("/server/start", status_code=202)
-def start(site: TheSite) -> Operation:
+def start(site: TheSite) -> LongTask:
     """Start this workspace's Triton on loopback, and load what was loaded before."""
 
     def work(context: Context) -> str:
-        view = serve(context, None, detach=True, timeout=60.0)
-        failed = [name for name, reason in load_all_proved(context) if reason]
-        supervise_detached(context)
-        return f"Triton {view.version} is live." + (f" Not loaded: {', '.join(failed)}." if failed else "")
+        version, failed = start_server(context)
+        return f"Triton {version} is live." + (f" Not loaded: {', '.join(failed)}." if failed else "")
 
-    return site.operate("start", "", work)
+    return site.begin("start", "", work)
 
 
 @router.post("/server/stop", status_code=202)
-def stop(site: TheSite, timeout: Annotated[float, Query(gt=0, le=600)] = 30.0) -> Operation:
+def stop(site: TheSite, timeout: Annotated[float, Query(gt=0, le=600)] = 30.0) -> LongTask:
     """Stop this workspace's Triton; requests in flight are finished first."""
 
     def work(context: Context) -> str:
         return "Stopped." if stop_server(context, timeout) else "No server was running."
 
-    return site.operate("stop", "", work)
+    return site.begin("stop", "", work)

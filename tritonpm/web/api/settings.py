@@ -16,17 +16,17 @@ from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.show import show as show_package
 from tritonpm.operations.usage import require_unused
 from tritonpm.web.api.common import RAW, Changes, FileName, Say, TheSite
-from tritonpm.web.choices import Choices, Chooser
+from tritonpm.web.choices import Chooser, SettingChoices
 from tritonpm.web.language import Language
-from tritonpm.web.operations import Operation
 from tritonpm.web.present import details_shown
 from tritonpm.web.quarantine import SAMPLES, received, unpacked
 from tritonpm.web.site import Site
+from tritonpm.web.tasks import LongTask
 
 router = APIRouter(tags=["settings"])
 
 
-class Change(Changes):
+class SettingsChange(Changes):
     """`live` brings the change to the server at once, with no request failed; `unused`: only where nobody uses it.
 
     `unset` are settings that go back to what the package started with.
@@ -38,8 +38,8 @@ class Change(Changes):
     unused: bool = False
 
 
-@router.patch("/packages/{name}/settings", responses={202: {"model": Operation}})
-def change(site: TheSite, name: str, body: Change, response: Response) -> PackageDetails | Operation:
+@router.patch("/packages/{name}/settings", responses={202: {"model": LongTask}})
+def change(site: TheSite, name: str, body: SettingsChange, response: Response) -> PackageDetails | LongTask:
     """Change settings; what is changed live is an operation (202)."""
     if not body.live:
         with site.open() as context:
@@ -56,11 +56,11 @@ def change(site: TheSite, name: str, body: Change, response: Response) -> Packag
     with site.open() as context:  # what no rule allows is told at once
         Chooser(context, context.catalogue.get(name), Language("en", {}), body.stage).require(body.changes, body.unset)
     response.status_code = 202
-    return site.operate("set", name, work)
+    return site.begin("set", name, work)
 
 
 @router.post("/packages/{name}/settings/check")
-def check(site: TheSite, say: Say, name: str, body: Changes) -> Choices:
+def check(site: TheSite, say: Say, name: str, body: Changes) -> SettingChoices:
     """What changes would lead to: the settings, what the rules say of them, and what else could be chosen."""
     with site.open() as context:
         return Chooser(context, context.catalogue.get(name), say, body.stage).choices(body.changes)

@@ -17,6 +17,7 @@ from tritonpm.operations.usage import users
 from tritonpm.package.paths import NAME_PATTERN
 from tritonpm.settings.rule import MOST_BATCH
 from tritonpm.settings.settings import Settings
+from tritonpm.triton.server import supervised
 from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.choices import VALUES, Chooser, differences
 from tritonpm.web.language import Language
@@ -119,16 +120,16 @@ def rename(request: Request, site: TheSite, name: str) -> HTMLResponse:
 
 @router.get("/packages/{name}/back", response_class=HTMLResponse)
 def back(request: Request, site: TheSite, name: str) -> HTMLResponse:
-    """The revisions to go back to."""
+    """The revisions to go back to: first those that served, as a roll-back goes through them."""
     with site.open() as context:
-        history = package_history(context, name)
-    return rendered(request, "back.html", view=_view(site, name), history=history)
+        revisions = sorted(package_history(context, name), key=lambda kept: (not kept.served, kept.served or 0))
+    return rendered(request, "back.html", view=_view(site, name), revisions=revisions)
 
 
 @router.get("/server", response_class=HTMLResponse)
 def server(request: Request, site: TheSite) -> HTMLResponse:
-    """Whether Triton runs."""
-    state, version = "stopped", ""
+    """Whether Triton runs, and whether one that has ended is started again."""
+    state, version, again = "stopped", "", site.server is None and supervised(site.workspace.server)
     with site.open() as context:
         try:
             if has_server(context):
@@ -136,7 +137,7 @@ def server(request: Request, site: TheSite) -> HTMLResponse:
                     state, version = ("live", client.server_version()) if client.live() else ("not live", "")
         except TritonpmError:
             state = "not live"
-    return rendered(request, "server.html", state=state, server_version=version, ours=site.server is None)
+    return rendered(request, "server.html", state=state, server_version=version, again=again, ours=site.server is None)
 
 
 def _view(site: Site, name: str) -> Any:

@@ -19,7 +19,7 @@ from tritonpm.web import listing
 from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.choices import Chooser, Option
 from tritonpm.web.language import Language
-from tritonpm.web.listing import Page, page_of
+from tritonpm.web.listing import ListPage, page_of
 from tritonpm.web.pages.render import of_tasks, rendered
 from tritonpm.web.present import package_shown
 from tritonpm.web.site import Site
@@ -64,14 +64,14 @@ def row_of(context: Context, view: PackageView, job: Job | None, say: Language) 
     return Row(view, options, job.id, context.catalogue.jobs.last_event(job.id))
 
 
-def _rows(site: Site, query: listing.Query, say: Language) -> tuple[Page, list[Row]]:
+def _rows(site: Site, query: listing.Query, say: Language) -> tuple[ListPage, list[Row]]:
     with site.open() as context:
         found = page_of((package_shown(view, site.root) for view in list_packages(context.catalogue)), query)
         busy = context.catalogue.jobs.busy()
         return found, [row_of(context, view, busy.get(view.name), say) for view in found.items]
 
 
-def _filters(found: Page, say: Language) -> dict[str, Any]:
+def _filters(found: ListPage, say: Language) -> dict[str, Any]:
     """What the filters offer: values and their names."""
 
     def choices_of(names: Mapping[str, str]) -> Iterable[tuple[str, str]]:

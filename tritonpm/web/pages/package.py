@@ -14,11 +14,13 @@ from tritonpm.operations.history import history as package_history
 from tritonpm.operations.optimize.jobs import list_jobs
 from tritonpm.operations.show import show as show_package
 from tritonpm.web.api.common import Say, TheSite
+from tritonpm.web.choices import starting
 from tritonpm.web.configs import configs
 from tritonpm.web.pages.list import row_of
 from tritonpm.web.pages.render import rendered
 from tritonpm.web.pictures import described, picture
 from tritonpm.web.present import details_shown, job_shown
+from tritonpm.web.setting_rows import setting_rows
 from tritonpm.web.statistics import statistics_of
 
 router = APIRouter()
@@ -30,8 +32,9 @@ def package(request: Request, site: TheSite, say: Say, name: str) -> HTMLRespons
     with site.open() as context:
         view = details_shown(show_package(context, name), site.root)
         record = context.catalogue.get(name)
-        jobs = [job_shown(each, site.root) for each in list_jobs(context) if each.package == name]
+        jobs = [job_shown(job, site.root) for job in list_jobs(context) if job.package == name]
         values: dict[str, Any] = {
+            "settings": setting_rows(record.settings, starting(context, record), say),
             "row": row_of(context, view, context.catalogue.jobs.running(name), say),
             "picture": picture(record.package, say),
             "configs": configs(context, name),

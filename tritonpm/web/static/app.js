@@ -1,6 +1,6 @@
 // The page's own part: what a click does. Everything that changes something goes through the REST API.
 import { call, packagePath, page, Refused, upload } from "./api.js";
-import { follow, listen } from "./live.js";
+import { follow, followJob, listen } from "./live.js";
 import { t, toast, told } from "./say.js";
 import { asking } from "./try.js";
 import { receiving } from "./uploads.js";
@@ -11,10 +11,9 @@ const dialog = document.getElementById("dialog");
 const actions = {
   load: (name) => operate(packagePath(name, "/load"), {}),
   unload: (name) => unload(name, false),
-  optimise: async (name) => {
-    const job = await call("POST", packagePath(name, "/optimise"), {});
-    toast(job ? t("{name} is being optimised.", { name }) : t("Nothing is left to optimise."));
-  },
+  optimise: (name) => optimise(name, {}),
+  unset: (name, button) => apply(name, { unset: [button.dataset.field] }, button.dataset),
+  empty: (name, { dataset }) => apply(name, { changes: { [dataset.field]: JSON.parse(dataset.empty) } }, dataset),
   cancel: async (name, button) => {
     await call("POST", `/jobs/${button.dataset.job}/cancel`);
     toast(t("Cancelled."));
@@ -33,6 +32,13 @@ const actions = {
 
 async function operate(path, body, method = "POST") {
   follow(await call(method, path, body));
+}
+
+// The settings change when what they ask for is made and proved: a job that fails changes none.
+async function optimise(name, body) {
+  const job = await call("POST", packagePath(name, "/optimise"), body);
+  toast(job ? t("{name} is being optimised.", { name }) : t("Nothing is left to optimise."));
+  if (job) followJob(job);
 }
 
 async function ended(name, how) {
@@ -112,15 +118,17 @@ async function switched(select, name) {
   const changes = JSON.parse(select.selectedOptions[0].dataset.changes);
   const loaded = select.closest("tr").querySelector(".status.loaded") !== null;
   select.blur();
-  if (!loaded) return apply(name, changes, null, false);
+  if (!loaded) return apply(name, { changes }, {});
   const operation = await call("PATCH", packagePath(name, "/settings"), { changes, live: true, unused: true });
-  followBusy(operation, t("Switch it live"), () => apply(name, changes, null, true));
+  followBusy(operation, t("Switch it live"), () => apply(name, { changes }, { live: "true" }));
 }
 
-async function apply(name, changes, stage, live) {
-  if (live) await operate(packagePath(name, "/settings"), { changes, stage, live }, "PATCH");
+// `what` are changes, or settings to unset; of one stage where it is named, at once to the server where it is loaded.
+async function apply(name, what, { stage, live }) {
+  const body = { ...what, stage: stage || null };
+  if (live === "true") await operate(packagePath(name, "/settings"), { ...body, live: true }, "PATCH");
   else {
-    await call("PATCH", packagePath(name, "/settings"), { changes, stage });
+    await call("PATCH", packagePath(name, "/settings"), body);
     toast(t("{name} was changed.", { name }));
   }
 }
@@ -129,11 +137,11 @@ document.addEventListener("submit", (event) => {
   const form = event.target;
   const { configure, rename, back, newer } = form.dataset;
   if (configure ?? rename ?? back ?? newer ?? form.dataset.try) event.preventDefault();
-  if (configure) guarded(() => configured(form, configure));
+  if (configure) guarded(() => configured(form, configure, event.submitter?.value === "optimise"));
   if (rename) guarded(() => renamed(rename, new FormData(form).get("new_name")));
   if (newer) guarded(() => brought(form, newer, event.submitter.value));
   if (back) {
-    const revision = Number(new FormData(form).get("revision"));
+    const revision = Number(new FormData(form).get("revision")) || null; // null: what served before
     dialog.close();
     guarded(() => operate(packagePath(back, "/rollback"), { revision }));
   }
@@ -141,7 +149,7 @@ document.addEventListener("submit", (event) => {
 });
 
 // The form is judged once more: what was typed last may not have been.
-async function configured(form, name) {
+async function configured(form, name, optimising) {
   const values = new URLSearchParams(new FormData(form));
   const judged = new DOMParser().parseFromString(await page(form.getAttribute("hx-post"), values), "text/html");
   if (judged.querySelector("button.primary:disabled")) {
@@ -151,7 +159,9 @@ async function configured(form, name) {
     return;
   }
   const changes = JSON.parse(judged.querySelector("[data-changes]").dataset.changes);
-  if (Object.keys(changes).length) await apply(name, changes, values.get("stage") || null, form.dataset.live === "true");
+  const stage = values.get("stage") || null;
+  if (optimising) await optimise(name, { changes, stage });
+  else if (Object.keys(changes).length) await apply(name, { changes }, { stage, live: form.dataset.live });
   dialog.close();
 }
 

@@ -4,19 +4,22 @@ import { begin, observed, observing } from "./monitor.js";
 import { t, toast, told } from "./say.js";
 
 const watched = new Map(); // operation id → what to do when it has ended
+const jobs = new Set(); // ids of the optimisations that this page has started
 let stream = null;
 
 export function listen() {
   const monitor = observing();
   stream = new EventSource(`/api/v1/events?snapshots=${monitor}`);
   stream.addEventListener("open", changed);
+  stream.addEventListener("open", serverChanged);
   if (monitor) {
     stream.addEventListener("open", begin);
     stream.addEventListener("snapshot", (event) => observed(JSON.parse(event.data)));
   }
   stream.addEventListener("packages", changed);
+  stream.addEventListener("server", serverChanged);
   stream.addEventListener("operation", (event) => seen(JSON.parse(event.data)));
-  stream.addEventListener("job", (event) => showJob(JSON.parse(event.data)));
+  stream.addEventListener("job", (event) => seenJob(JSON.parse(event.data)));
   setInterval(askAgain, 3000);
   document.addEventListener("focusout", () => setTimeout(changedLater, 50));
   document.addEventListener("toggle", () => setTimeout(changedLater, 50), true);
@@ -28,10 +31,15 @@ export function follow(operation, ended = () => {}) {
   seen(operation);
 }
 
+export function followJob(job) {
+  jobs.add(job.id);
+  seenJob(job);
+}
+
 let later = false;
 
 function changed() {
-  if (!document.getElementById("listing")) return;
+  if (!shown()) return;
   if (inUse()) later = true;
   else htmx.trigger(document.body, "packages-changed");
 }
@@ -43,10 +51,14 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   later = true;
 });
 
+// The list, or how a package stands: what is drawn anew when something has changed.
+function shown() {
+  return document.querySelector("#listing, #state");
+}
+
 function inUse() {
-  const listing = document.getElementById("listing");
-  const chosen = listing.contains(document.activeElement) && document.activeElement.matches("select");
-  return chosen || listing.querySelector("details[open]") !== null;
+  const chosen = shown().contains(document.activeElement) && document.activeElement.matches("select");
+  return chosen || shown().querySelector("details[open]") !== null;
 }
 
 function changedLater() {
@@ -65,8 +77,12 @@ function seen(operation) {
     else if (!ended.failed?.(operation)) toast(told(operation.problem), { kind: "failed" });
     if (operation.state === "done") ended(operation);
   }
-  if (["start", "stop"].includes(operation.kind)) htmx.trigger(document.body, "server-changed");
+  if (["start", "stop"].includes(operation.kind)) serverChanged();
   changed();
+}
+
+function serverChanged() {
+  htmx.trigger(document.body, "server-changed");
 }
 
 function show(operation) {
@@ -75,6 +91,15 @@ function show(operation) {
   place.hidden = operation.state !== "running";
   place.querySelector("small").textContent = operation.step || t("Waiting");
   bar(place.querySelector("progress"), operation);
+}
+
+function seenJob(job) {
+  showJob(job);
+  if (job.state === "running" || !jobs.delete(job.id)) return;
+  const values = { name: job.package, reason: job.reason };
+  if (job.state === "done") toast(t("{name} was optimised.", values));
+  else if (job.state !== "cancelled") toast(t("{name} was not optimised, and its settings are what they were: {reason}", values), { kind: "failed" });
+  changed();
 }
 
 function showJob(job) {
@@ -99,6 +124,13 @@ async function askAgain() {
       seen(await call("GET", `/operations/${id}`));
     } catch {
       if (stream.readyState === EventSource.OPEN) watched.delete(id);
+    }
+  }
+  for (const id of jobs) {
+    try {
+      seenJob(await call("GET", `/jobs/${id}`));
+    } catch {
+      if (stream.readyState === EventSource.OPEN) jobs.delete(id);
     }
   }
 }

@@ -30,8 +30,8 @@ log = logging.getLogger("tritonpm.web")
 
 
 @dataclass(frozen=True)
-class Operation:
-    """Something that is being done. `total` is 0 where it is not known; `result` is a sentence."""
+class LongTask:
+    """What the API calls an operation. `total` is 0 where it is not known; `result` is a sentence."""
 
     id: str
     kind: str
@@ -44,32 +44,32 @@ class Operation:
     problem: Problem | None = None
 
 
-class Operations:
+class LongTasks:
     """What is being done, and what was done last."""
 
     def __init__(self, hub: Hub, root: Path) -> None:
         self.hub, self.root = hub, root
-        self._known: OrderedDict[str, Operation] = OrderedDict()
+        self._known: OrderedDict[str, LongTask] = OrderedDict()
         self._lock = threading.Lock()
-        self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="operation")
+        self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="task")
 
-    def start(self, kind: str, package: str, work: Callable[[Progress], str]) -> Operation:
+    def start(self, kind: str, package: str, work: Callable[[Progress], str]) -> LongTask:
         """Do `work`, which returns a sentence, in a thread. Raises BusyError where too much waits already."""
-        operation = Operation(secrets.token_urlsafe(9), kind, package)
+        task = LongTask(secrets.token_urlsafe(9), kind, package)
         with self._lock:
-            if sum(each.state == RUNNING for each in self._known.values()) >= _WAITING:
+            if sum(known.state == RUNNING for known in self._known.values()) >= _WAITING:
                 raise BusyError("too much is being done at once", do="wait until some of it is done")
-        self._tell(operation)
-        self._workers.submit(self._run, operation.id, work)
-        return operation
+        self._tell(task)
+        self._workers.submit(self._run, task.id, work)
+        return task
 
-    def get(self, number: str) -> Operation | None:
-        """One operation; None where it is not known (any more)."""
+    def get(self, number: str) -> LongTask | None:
+        """One task; None where it is not known (any more)."""
         with self._lock:
             return self._known.get(number)
 
-    def all(self) -> list[Operation]:
-        """Every operation that is known, the newest first."""
+    def all(self) -> list[LongTask]:
+        """Every task that is known, the newest first."""
         with self._lock:
             return list(reversed(self._known.values()))
 
@@ -83,7 +83,7 @@ class Operations:
         except TritonpmError as error:
             self._change(number, state=FAILED, problem=problem_of(error, self.root))
         except BaseException:
-            log.exception("operation %s", number)
+            log.exception("task %s", number)
             self._change(number, state=FAILED, problem=plain_problem(500, "A bug of ours", "see the page's log"))
             raise
         else:
@@ -93,12 +93,12 @@ class Operations:
         @contextmanager
         def step(what: str) -> Iterator[Report]:
             self._change(number, step=shown(what, self.root), done=0, total=0)
-            told = time.monotonic()
+            reported = time.monotonic()
 
             def report(done: int, total: int) -> None:
-                nonlocal told
-                if done == total or time.monotonic() - told >= _TELL_EVERY:
-                    told = time.monotonic()
+                nonlocal reported
+                if done == total or time.monotonic() - reported >= _TELL_EVERY:
+                    reported = time.monotonic()
                     self._change(number, done=done, total=total)
 
             yield report
@@ -113,10 +113,10 @@ class Operations:
             changed = replace(self._known[number], **values)  # type: ignore[arg-type]
         self._tell(changed)
 
-    def _tell(self, operation: Operation) -> None:
+    def _tell(self, task: LongTask) -> None:
         with self._lock:
-            self._known[operation.id] = operation
-            ended = [number for number, each in self._known.items() if each.state != RUNNING]
+            self._known[task.id] = task
+            ended = [number for number, known in self._known.items() if known.state != RUNNING]
             for number in ended[:-_KEPT]:
                 del self._known[number]
-        self.hub.publish("operation", operation)
+        self.hub.publish("operation", task)

@@ -1,0 +1,103 @@
+"""A Triton that is killed under the page: the header and the list say so by themselves, and Start brings it back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.support.browser import DEADLINE, chromium, opened
+from tests.support.models import scaled
+from tests.support.page import Site, Start, zipped
+from tests.support.workspaces import opened as opened_workspace
+from tritonpm.catalogue import Listing, find
+from tritonpm.operations.list import NO_SERVER, packages
+from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.show import show
+from tritonpm.triton.server import Server, running, supervised
+
+pytestmark = pytest.mark.server
+expect.set_options(timeout=DEADLINE)
+
+
+@pytest.fixture
+def site(start: Start, tmp_path: Path) -> Iterator[Site]:
+    """A page with a package, and no Triton yet."""
+    site = start()
+    site.done(site.upload(zipped(tmp_path / "in", scaled(2.0), "p")))
+    yield site
+    stop(opened_workspace(site.root), 30)
+
+
+def server(site: Site) -> Server:
+    """The workspace's own server, which must run."""
+    own = running(find(site.root).server)
+    assert own is not None
+    return own
+
+
+def kill(site: Site) -> None:
+    """As the kernel does where memory ends: nobody records it."""
+    os.kill(server(site).pid, signal.SIGKILL)
+    until(lambda: running(find(site.root).server) is None)
+
+
+def until(true: Callable[[], object], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_page_says_that_triton_is_gone_and_starts_it(site: Site) -> None:
+    """The server was started detached by a program: nobody supervises it."""
+    serve(opened_workspace(site.root), None, detach=True, timeout=60, standard_ports=False)
+    site.done(site.post("/packages/p/load"))
+    with chromium() as browser, opened(browser, site.url) as page:
+        page.goto("/packages")
+        header, status = page.locator("#server .status"), page.locator("#package-p .status").first
+        expect(header).to_contain_text("Triton 2")
+        expect(status).to_have_text("Loaded")
+        kill(site)
+        expect(header).to_have_text("Triton does not run")
+        expect(status).to_have_text("Ready")
+        page.get_by_role("button", name="Start", exact=True).click()
+        expect(header).to_contain_text("Triton 2")
+        expect(status).to_have_text("Loaded")
+        expect(page.locator(".toast", has_text="is live")).to_be_visible()
+        stop(opened_workspace(site.root), 30)  # by hand, as `tritonpm stop`
+        expect(header).to_have_text("Triton does not run")
+        expect(status).to_have_text("Ready")
+
+
+def test_what_a_killed_server_had_loaded_is_not_loaded(site: Site) -> None:
+    serve(opened_workspace(site.root), None, detach=True, timeout=60, standard_ports=False)
+    site.done(site.post("/packages/p/load"))
+    kill(site)
+    [view] = packages(Listing.open(find(site.root)))
+    assert (view.status, view.reason) == ("ready", NO_SERVER)
+    detailed = show(opened_workspace(site.root), "p")
+    assert (detailed.status, detailed.reason) == ("ready", NO_SERVER)
+    assert site.get("/server")["state"] == "stopped"
+    assert opened_workspace(site.root).catalogue.get("p").wanted  # so it comes back with the next server
+
+
+def test_start_is_well_where_the_supervisor_is_quicker(site: Site) -> None:
+    site.done(site.post("/server/start"))
+    site.done(site.post("/packages/p/load"))
+    until(lambda: supervised(find(site.root).server))
+    for _ in range(2):
+        before = server(site)
+        os.kill(before.pid, signal.SIGKILL)
+        assert "is live" in site.done(site.post("/server/start"))
+        assert server(site).pid != before.pid
+        until(lambda: site.get("/packages/p")["status"] == "loaded")
+    assert supervised(find(site.root).server)
+    assert site.done(site.post("/server/stop")) == "Stopped."
+    until(lambda: not supervised(find(site.root).server))
+    assert "Triton does not run" in site.http.get("/server").text
