@@ -20,7 +20,7 @@ from tritonpm.operations.server import connect
 from tritonpm.web.site import Site
 
 BEST = 5  # classes of each row
-_ROWS, _BOXES, _MASKS, _VALUES = 16, 200, 16, 64  # that are told
+_ROWS, _BOXES, _MASKS, _VALUES = 16, 200, 16, 64  # that are shown
 _MOST_PIXELS = 4 << 20  # of a mask
 _SEGMENTS = (Task.SEMANTIC_SEGMENTATION, Task.DEFECT_SEGMENTATION, Task.INSTANCE_SEGMENTATION, Task.ANOMALY_DETECTION)
 
@@ -78,7 +78,7 @@ class Meaning:
     ms: float = 0.0
 
 
-def asked(site: Site, name: str, inputs: Path | None, folder: Path) -> Meaning:
+def answered(site: Site, name: str, inputs: Path | None, folder: Path) -> Meaning:
     """One inference, and what its answer means. Raises InferenceError, ConversionError, ServerError."""
     import time
 
@@ -124,8 +124,8 @@ def meaning(
 
 def _output(name: str, array: Array) -> Output:
     flat = array.ravel()[:_VALUES]
-    told = tuple(f"{v:.5g}" if array.dtype.kind in "fV" else _text(v) for v in flat)
-    return Output(name, triton_dtype(array.dtype), tuple(array.shape), told)
+    values = tuple(f"{v:.5g}" if array.dtype.kind in "fV" else _text(v) for v in flat)
+    return Output(name, triton_dtype(array.dtype), tuple(array.shape), values)
 
 
 def _text(value: object) -> str:
@@ -138,25 +138,25 @@ def _classes(answer: Mapping[str, Array], labels: tuple[str, ...]) -> tuple[Clas
         scores = array.astype(np.float64) if array.dtype.kind in "fV" and array.ndim == 2 else None
         if scores is not None and scores.shape[1] > 1 and (not labels or scores.shape[1] == len(labels)):
             return tuple(
-                Class(row, _label(labels, int(best)), float(each[best]))
-                for row, each in enumerate(scores[:_ROWS])
-                for best in np.argsort(-each, kind="stable")[:BEST]
+                Class(row, _label(labels, int(best)), float(scored[best]))
+                for row, scored in enumerate(scores[:_ROWS])
+                for best in np.argsort(-scored, kind="stable")[:BEST]
             )
     return ()
 
 
 def _boxes(answer: Mapping[str, Array], labels: tuple[str, ...], width: int, height: int) -> tuple[Box, ...]:
     """The best boxes, as shares of the image where its size is known."""
-    found = boxes_of(answer)
-    if found is None or not len(found.scores):
+    detections = boxes_of(answer)
+    if detections is None or not len(detections.scores):
         return ()
-    relative = not width or float(np.abs(found.corners).max()) <= 2.0
+    relative = not width or float(np.abs(detections.corners).max()) <= 2.0
     scale = np.ones(4) if relative else np.array([width, height, width, height], np.float64)
-    best = np.argsort(-found.scores, kind="stable")[:_BOXES]
-    corners = as_corners(found.corners[best]) / scale
+    best = np.argsort(-detections.scores, kind="stable")[:_BOXES]
+    corners = as_corners(detections.corners[best]) / scale
     return tuple(
         Box(
-            int(found.frames[i]), _label(labels, int(found.classes[i])), float(found.scores[i]),
+            int(detections.frames[i]), _label(labels, int(detections.classes[i])), float(detections.scores[i]),
             (float(c[0]), float(c[1]), float(c[2]), float(c[3])),
         )
         for i, c in zip(best, corners, strict=True)
@@ -172,8 +172,8 @@ def _masks(answer: Mapping[str, Array], labels: tuple[str, ...]) -> tuple[Mask, 
     rows = picture[:, np.newaxis] if picture.ndim == 3 else picture
     if picture.ndim == 4 and picture.shape[-1] <= 4 < picture.shape[1]:  # channels last
         rows = np.moveaxis(picture, -1, 1)
-    made = [_mask(index, row, labels) for index, row in enumerate(rows[:_MASKS])]
-    return tuple(mask for mask in made if mask)
+    masks = [_mask(index, row, labels) for index, row in enumerate(rows[:_MASKS])]
+    return tuple(mask for mask in masks if mask)
 
 
 def _mask(index: int, channels: Array, labels: tuple[str, ...]) -> Mask | None:
@@ -186,8 +186,8 @@ def _mask(index: int, channels: Array, labels: tuple[str, ...]) -> Mask | None:
     else:
         pixels = channels[0] > 0.5 if channels.dtype.kind in "fV" else channels[0]
         named = labels
-    told = base64.b64encode(np.clip(pixels, 0, 255).astype(np.uint8).tobytes()).decode()
-    return Mask(index, int(width), int(height), told, named)
+    encoded = base64.b64encode(np.clip(pixels, 0, 255).astype(np.uint8).tobytes()).decode()
+    return Mask(index, int(width), int(height), encoded, named)
 
 
 def _label(labels: tuple[str, ...], index: int) -> str:

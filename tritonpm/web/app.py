@@ -84,8 +84,8 @@ def _told(request: Request, error: Exception) -> Response:
 
 def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    told = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:20]]
-    problem = plain_problem(422, "Malformed request", "; ".join(told))
+    mistakes = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:20]]
+    problem = plain_problem(422, "Malformed request", "; ".join(mistakes))
     return answered(problem) if _for_programs(request) else pages.failed(request, problem)
 
 

@@ -16,7 +16,7 @@ from tritonpm.settings.rule import Case, Rule
 from tritonpm.settings.settings import DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, Settings
 from tritonpm.web.language import Language
 
-# SettingChoices with a few values each; the rest are numbers and switches.
+# Choices with a few values each; the rest are numbers and switches.
 VALUES: Mapping[str, tuple[str | None, ...]] = {
     "mode": ("shared", "performance"),
     "device": DEVICES,
@@ -81,31 +81,31 @@ class Chooser:
 
     def choices(self, changes: Mapping[str, object], fields: tuple[str, ...] = tuple(VALUES)) -> SettingChoices:
         """What `changes` would lead to. Raises RuleError for a setting that is none, or of the wrong type."""
-        asked = self._with(self.record.settings, changes)
-        found = list(self._broken(asked))
-        told = tuple(dict.fromkeys(self._verdict(rule, case) for rule, case in found))
-        already = {rule.name for rule, _ in found}
-        options = {field: tuple(self._options(field, asked, already)) for field in fields}
-        return SettingChoices(self._of(asked), told, options)
+        wanted = self._with(self.record.settings, changes)
+        cases = list(self._broken(wanted))
+        verdicts = tuple(dict.fromkeys(self._verdict(rule, case) for rule, case in cases))
+        already = {rule.name for rule, _ in cases}
+        options = {field: tuple(self._options(field, wanted, already)) for field in fields}
+        return SettingChoices(self._of(wanted), verdicts, options)
 
     def why(self, changes: Mapping[str, object], more: Mapping[str, object]) -> str:
         """The sentence of the rule that forbids `more` after `changes`, "" where none does."""
-        asked = self._with(self.record.settings, changes)
-        return self._why(more, asked, {rule.name for rule, _ in self._broken(asked)})
+        wanted = self._with(self.record.settings, changes)
+        return self._why(more, wanted, {rule.name for rule, _ in self._broken(wanted)})
 
     def require(self, changes: Mapping[str, object], unset: Sequence[str] = ()) -> None:
         """Raise RuleError where `changes`, and settings that are `unset`, lead to what a rule forbids."""
         require(self.record.package, self._with(self.record.settings, changes, unset), self.axes, self.target)
 
-    def _options(self, field: str, asked: Settings, already: set[str]) -> Iterator[Option]:
-        now = getattr(self._of(asked), field)
+    def _options(self, field: str, wanted: Settings, already: set[str]) -> Iterator[Option]:
+        now = getattr(self._of(wanted), field)
         for value in VALUES[field]:
             changes = {field: value}
-            yield Option(value, value == now, "" if value == now else self._why(changes, asked, already), changes)
+            yield Option(value, value == now, "" if value == now else self._why(changes, wanted, already), changes)
 
-    def _why(self, changes: Mapping[str, object], asked: Settings, already: set[str]) -> str:
+    def _why(self, changes: Mapping[str, object], wanted: Settings, already: set[str]) -> str:
         try:
-            other = self._with(asked, changes)
+            other = self._with(wanted, changes)
         except RuleError as error:
             return error.what
         for rule, case in self._broken(other):

@@ -47,24 +47,24 @@ def configs(context: Context, name: str) -> list[Config]:
     Raises NotFoundError, RuleError, RenderError.
     """
     record = context.catalogue.get(name)
-    asked = revision_of(context, record.package, record.settings, optimised=made(context, record))
-    kept = [each for each in context.catalogue.history(name) if each.revision.digest != asked.digest]
-    current = next((each for each in kept if each.current), kept[0] if kept else None)
+    wanted = revision_of(context, record.package, record.settings, optimised=made(context, record))
+    kept = [published for published in context.catalogue.history(name) if published.revision.digest != wanted.digest]
+    current = next((published for published in kept if published.current), kept[0] if kept else None)
     before = _texts(current.revision) if current else {}
     label = f"{current.number}" if current else ""
     return [
         Config(model.name, text, _diff(before.get(stage, ""), text, label) if current else ())
-        for model, (stage, text) in zip(asked.models, _texts(asked).items(), strict=True)
+        for model, (stage, text) in zip(wanted.models, _texts(wanted).items(), strict=True)
     ]
 
 
 def _texts(revision: Revision) -> dict[str, str]:
     """By stage, since a member's name holds the digest of its content."""
-    found = {}
+    texts = {}
     for model in revision.models:
         stage = model.name.removeprefix(revision.name).rpartition(".")[0].strip(".")
-        found[stage] = next((file.text or "" for file in model.files if file.path == "config.pbtxt"), "")
-    return found
+        texts[stage] = next((file.text or "" for file in model.files if file.path == "config.pbtxt"), "")
+    return texts
 
 
 def _diff(before: str, after: str, number: str) -> tuple[str, ...]:
@@ -77,10 +77,10 @@ def _diff(before: str, after: str, number: str) -> tuple[str, ...]:
 def pieces(text: str) -> Iterator[Piece]:
     """A config in pieces that together are its text."""
     at = 0
-    for found in _TOKEN.finditer(text):
-        if found.start() > at:
-            yield Piece(text[at : found.start()])
-        yield Piece(found[0], found.lastgroup or "")
-        at = found.end()
+    for token in _TOKEN.finditer(text):
+        if token.start() > at:
+            yield Piece(text[at : token.start()])
+        yield Piece(token[0], token.lastgroup or "")
+        at = token.end()
     if at < len(text):
         yield Piece(text[at:])

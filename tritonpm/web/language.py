@@ -29,8 +29,8 @@ class Language:
 
     def __call__(self, sentence: str, **values: object) -> str:
         """An English sentence in this language, with its {placeholders} filled."""
-        said = self.sentences.get(sentence, sentence)
-        return said.format(**values) if values else said
+        translated = self.sentences.get(sentence, sentence)
+        return translated.format(**values) if values else translated
 
     def explain(self, rule: Rule, case: Case) -> str:
         """What a rule says of a case."""
@@ -49,7 +49,7 @@ def negotiated(accepted: str, chosen: str = "") -> Language:
     """The language that was chosen by hand, or the first that the browser wants and the page has."""
     if chosen in NAMES:
         return language(chosen)
-    wanted = sorted((_weighed(part) for part in accepted.split(",")[:32]), key=lambda each: -each[1])
+    wanted = sorted((_weighed(part) for part in accepted.split(",")[:32]), key=lambda weighed: -weighed[1])
     for name, weight in wanted:
         if weight > 0 and (code := _code(name)):
             return language(code)
@@ -74,7 +74,7 @@ def _code(name: str) -> str:
 def script_sentences() -> tuple[str, ...]:
     """The sentences that the page's scripts say: what they call t("…") with."""
     scripts = (path for path in sorted((HERE / "static").glob("*.js")) if not path.name.endswith(".min.js"))
-    return tuple(dict.fromkeys(found[2] for path in scripts for found in _CALL.finditer(path.read_text("utf-8"))))
+    return tuple(dict.fromkeys(call[2] for path in scripts for call in _CALL.finditer(path.read_text("utf-8"))))
 
 
 def for_scripts(say: Callable[[str], str]) -> dict[str, str]:

@@ -54,23 +54,23 @@ class ListPage:
 def page_of(packages: Iterable[PackageView], query: Query) -> ListPage:
     """The page that a query asks for; past the end it is the last one."""
     known = list(packages)
-    found = [view for view in known if _fits(view, query)]
+    fitting = [view for view in known if _fits(view, query)]
     key = query.sort.removeprefix("-")
-    found.sort(key=SORTS["name"])
-    found.sort(key=SORTS.get(key, SORTS["name"]), reverse=query.sort.startswith("-"))
+    fitting.sort(key=SORTS["name"])
+    fitting.sort(key=SORTS.get(key, SORTS["name"]), reverse=query.sort.startswith("-"))
     size = max(1, min(query.size, MOST_ROWS))
-    pages = max(1, -(-len(found) // size))
+    pages = max(1, -(-len(fitting) // size))
     page = max(1, min(query.page, pages))
     return ListPage(
-        tuple(found[(page - 1) * size : page * size]), len(found), page, pages, size,
+        tuple(fitting[(page - 1) * size : page * size]), len(fitting), page, pages, size,
         tuple(sorted({view.type for view in known})),
         tuple(sorted({project for view in known for project in view.used_by})),
     )  # fmt: skip
 
 
 def _fits(view: PackageView, query: Query) -> bool:
-    asked = query.q.casefold().strip()
-    words = asked in view.name.casefold() or any(asked in stage.casefold() for stage in view.stages)
+    words = query.q.casefold().strip()
+    named = words in view.name.casefold() or any(words in stage.casefold() for stage in view.stages)
     same = all(
         wanted in ("", has)
         for wanted, has in (
@@ -78,4 +78,4 @@ def _fits(view: PackageView, query: Query) -> bool:
             (query.precision, view.precision), (query.status, view.status),
         )
     )  # fmt: skip
-    return words and same and (not query.project or query.project in view.used_by)
+    return named and same and (not query.project or query.project in view.used_by)

@@ -78,14 +78,14 @@ class Page:
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio sends at once (TCP_NODELAY): without it small answers wait 40 ms for an ACK.
-    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((host.strip("[]"), port))
-        made.listen()  # who comes before it answers waits
+        listener.bind((host.strip("[]"), port))
+        listener.listen()  # who comes before it answers waits
     except OSError as error:
-        made.close()
+        listener.close()
         raise ServerError(
             f"cannot be bound ({error.strerror})", where=f"{host}:{port}", do="choose another --port"
         ) from None
-    return made
+    return listener

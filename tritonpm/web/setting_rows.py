@@ -34,8 +34,9 @@ def _rows(settings: Settings, starting: Settings, say: Language) -> Iterator[Set
             value = getattr(settings, field.name)
             yield _row(field.name, value, "", value != getattr(starting, field.name), say)
     for stage, own in settings.stages.items():
+        first = starting.stages.get(stage, {})
         for name, value in sorted(own.items()):
-            yield _row(name, value, stage, True, say)
+            yield _row(name, value, stage, name not in first or first[name] != value, say)
 
 
 def _row(name: str, value: object, stage: str, own: bool, say: Language) -> SettingRow:

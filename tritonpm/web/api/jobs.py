@@ -30,12 +30,12 @@ class OptimiseRequest(Changes):
 @router.post("/packages/{name}/optimise", status_code=202, responses={204: {"description": "Nothing is left to do"}})
 def optimise(site: TheSite, name: str, response: Response, body: OptimiseRequest | None = None) -> JobView | None:
     """Start the job that compiles a package for what it runs on and proves its answers unchanged."""
-    asked = body or OptimiseRequest()
+    request = body or OptimiseRequest()
     with site.open() as context:
-        settings = choose(context, name, asked.changes, stage=asked.stage)
+        settings = choose(context, name, request.changes, stage=request.stage)
         job = start(
             context, name, settings,
-            again=asked.again, time_limit=asked.time_limit, memory_limit=asked.memory_limit,
+            again=request.again, time_limit=request.time_limit, memory_limit=request.memory_limit,
         )  # fmt: skip
         if job is None:
             response.status_code = 204

@@ -39,12 +39,12 @@ class UnloadRequest(Body):
 @router.post("/packages/{name}/load", status_code=202)
 def load(site: TheSite, name: str, body: LoadRequest | None = None) -> LongTask:
     """Publish a package, load it, and prove by an inference that it answers."""
-    asked = body or LoadRequest()
+    request = body or LoadRequest()
     with site.open() as context:
         context.catalogue.get(name)
 
     def work(context: Context) -> str:
-        loaded = load_package(context, name, probe=asked.probe, timeout=asked.timeout)
+        loaded = load_package(context, name, probe=request.probe, timeout=request.timeout)
         return f"Loaded {name}, revision {loaded.revision}: {loaded.probe}."
 
     return site.begin("load", name, work)
@@ -53,12 +53,12 @@ def load(site: TheSite, name: str, body: LoadRequest | None = None) -> LongTask:
 @router.post("/packages/{name}/unload", status_code=202)
 def unload(site: TheSite, name: str, body: UnloadRequest | None = None) -> LongTask:
     """Unload a package from the server; refused while it is in use, unless forced."""
-    asked = body or UnloadRequest()
+    request = body or UnloadRequest()
     with site.open() as context:
         context.catalogue.get(name)
 
     def work(context: Context) -> str:
-        unload_package(context, name, force=asked.force)
+        unload_package(context, name, force=request.force)
         return f"Unloaded {name}."
 
     return site.begin("unload", name, work)

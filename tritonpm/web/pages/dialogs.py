@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -10,7 +11,9 @@ from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
 from tritonpm.core.errors import RuleError, TritonpmError
+from tritonpm.operations.context import Context
 from tritonpm.operations.history import history as package_history
+from tritonpm.operations.list import PackageView
 from tritonpm.operations.list import packages as list_packages
 from tritonpm.operations.server import connect, has_server
 from tritonpm.operations.usage import users
@@ -57,14 +60,14 @@ def _configuring(site: Site, say: Language, name: str, form: dict[str, str] | No
             before = record.settings.for_stage(stage) if stage else record.settings
             changes = differences(before, _read(form))
         try:
-            asked = chooser.choices(changes)
+            choices = chooser.choices(changes)
         except RuleError as error:
             problem, changes = error.what, {}
-            asked = chooser.choices({})
+            choices = chooser.choices({})
         forbidden = {field: chooser.why(changes, {field: 2}) for field in _LIMITED}
-        view = next(package_shown(each, site.root) for each in list_packages(context.catalogue) if each.name == name)
+        view = _row_of(context, name, site.root)
     return {
-        "view": view, "stage": stage, "asked": asked, "settings": _plain(asked.settings), "changes": changes,
+        "view": view, "stage": stage, "choices": choices, "settings": _plain(choices.settings), "changes": changes,
         "problem": problem, "forbidden": forbidden, "most_batch": MOST_BATCH, "samples": SAMPLES,
     }  # fmt: skip
 
@@ -95,7 +98,7 @@ def newer(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
     """Another content or other settings, beside the package or in its place; or what becomes of its canary."""
     with site.open() as context:
         record = context.catalogue.get(name)
-        canaries = [each.name for each in context.catalogue.packages() if each.canary_of == name]
+        canaries = [entry.name for entry in context.catalogue.packages() if entry.canary_of == name]
         options = Chooser(context, record, say).choices({}, _TRIED).options
     return rendered(
         request, "newer.html", view=_view(site, name), suffixes=SUFFIXES, options=options,
@@ -140,7 +143,12 @@ def server(request: Request, site: TheSite) -> HTMLResponse:
     return rendered(request, "server.html", state=state, server_version=version, again=again, ours=site.server is None)
 
 
-def _view(site: Site, name: str) -> Any:
+def _view(site: Site, name: str) -> PackageView:
     with site.open() as context:
         context.catalogue.get(name)
-        return next(package_shown(each, site.root) for each in list_packages(context.catalogue) if each.name == name)
+        return _row_of(context, name, site.root)
+
+
+def _row_of(context: Context, name: str, root: Path) -> PackageView:
+    """A package as the list shows it."""
+    return next(package_shown(view, root) for view in list_packages(context.catalogue) if view.name == name)

@@ -48,11 +48,11 @@ def packages(
 ) -> HTMLResponse:  # fmt: skip
     """The list; where htmx asks, only its rows."""
     query = listing.Query(q, type, project, mode, device, precision, status, sort, page, size)
-    found, rows = _rows(site, query, say)
+    listed, rows = _rows(site, query, say)
     template = "rows.html" if request.headers.get("hx-target") == "listing" else "packages.html"
-    filters = _filters(found, say)
+    filters = _filters(listed, say)
     return rendered(
-        request, template, query=query, usual=listing.Query(), found=found, rows=rows, link=_linker(query), **filters
+        request, template, query=query, usual=listing.Query(), listed=listed, rows=rows, link=_linker(query), **filters
     )
 
 
@@ -66,12 +66,12 @@ def row_of(context: Context, view: PackageView, job: Job | None, say: Language) 
 
 def _rows(site: Site, query: listing.Query, say: Language) -> tuple[ListPage, list[Row]]:
     with site.open() as context:
-        found = page_of((package_shown(view, site.root) for view in list_packages(context.catalogue)), query)
+        listed = page_of((package_shown(view, site.root) for view in list_packages(context.catalogue)), query)
         busy = context.catalogue.jobs.busy()
-        return found, [row_of(context, view, busy.get(view.name), say) for view in found.items]
+        return listed, [row_of(context, view, busy.get(view.name), say) for view in listed.items]
 
 
-def _filters(found: ListPage, say: Language) -> dict[str, Any]:
+def _filters(listed: ListPage, say: Language) -> dict[str, Any]:
     """What the filters offer: values and their names."""
 
     def choices_of(names: Mapping[str, str]) -> Iterable[tuple[str, str]]:
@@ -79,8 +79,8 @@ def _filters(found: ListPage, say: Language) -> dict[str, Any]:
 
     return {
         "choices_of": choices_of,
-        "choices_of_types": [(kind, of_tasks(kind, say)) for kind in found.types],
-        "choices_of_projects": [(project, project) for project in found.projects],
+        "choices_of_types": [(kind, of_tasks(kind, say)) for kind in listed.types],
+        "choices_of_projects": [(project, project) for project in listed.projects],
         "choices_of_precisions": [(precision, precision) for precision in PRECISIONS],
     }
 
@@ -90,8 +90,8 @@ def _linker(query: listing.Query) -> Callable[..., str]:
     usual = asdict(listing.Query())
 
     def link(**values: object) -> str:
-        asked = {**asdict(query), **values}
-        told = {name: value for name, value in asked.items() if value != usual[name]}
-        return f"/packages?{urlencode(told)}" if told else "/packages"
+        wanted = {**asdict(query), **values}
+        parameters = {name: value for name, value in wanted.items() if value != usual[name]}
+        return f"/packages?{urlencode(parameters)}" if parameters else "/packages"
 
     return link

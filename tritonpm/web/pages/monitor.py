@@ -64,7 +64,7 @@ def now(request: Request, site: TheSite) -> HTMLResponse:
 
 
 def _told(snapshot: Snapshot) -> dict[str, Any]:
-    owners = {pid: each.name for each in snapshot.packages if each.usage for pid in each.usage.pids}
+    owners = {pid: load.name for load in snapshot.packages if load.usage for pid in load.usage.pids}
     parts = [(label, part, untold(part)) for label, part in gpu_parts(snapshot.gpus)]
     on_gpus = [
         (label, process, owners.get(process.pid, ""))

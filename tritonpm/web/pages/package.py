@@ -62,6 +62,6 @@ def statistics(
             counted = statistics_of(context, name)
         except (ServerError, NotFoundError):
             counted = []
-    now, total = time.monotonic(), sum(each.inferences for each in counted if each.model == name)
+    now, total = time.monotonic(), sum(model.inferences for model in counted if model.model == name)
     rate = (total - count) / (now - at) if 0 < at < now and total >= count else None
     return rendered(request, "statistics.html", name=name, statistics=counted, rate=rate, count=total, at=f"{now:.3f}")

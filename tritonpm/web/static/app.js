@@ -1,7 +1,7 @@
 // The page's own part: what a click does. Everything that changes something goes through the REST API.
 import { call, packagePath, page, Refused, upload } from "./api.js";
 import { follow, followJob, listen } from "./live.js";
-import { t, toast, told } from "./say.js";
+import { sentenceOf, t, toast } from "./say.js";
 import { asking } from "./try.js";
 import { receiving } from "./uploads.js";
 import { zipped } from "./zip.js";
@@ -56,7 +56,7 @@ function followBusy(operation, text, again) {
   const ended = () => {};
   ended.failed = ({ problem }) => {
     if (problem.type !== "urn:tritonpm:busy") return false;
-    toast(told(problem), { kind: "failed", action: { text, run: () => guarded(again) } });
+    toast(sentenceOf(problem), { kind: "failed", action: { text, run: () => guarded(again) } });
     return true;
   };
   follow(operation, ended);
@@ -67,7 +67,7 @@ async function guarded(work) {
     await work();
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    toast(told(error.problem), { kind: "failed" });
+    toast(sentenceOf(error.problem), { kind: "failed" });
     htmx.trigger(document.body, "packages-changed");
   }
 }

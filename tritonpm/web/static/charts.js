@@ -103,6 +103,6 @@ function shown(value) {
 }
 
 function mean(numbers) {
-  const told = numbers.filter((value) => value !== null && value !== undefined);
-  return told.length ? told.reduce((all, value) => all + value, 0) / told.length : null;
+  const known = numbers.filter((value) => value !== null && value !== undefined);
+  return known.length ? known.reduce((all, value) => all + value, 0) / known.length : null;
 }

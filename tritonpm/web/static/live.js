@@ -1,7 +1,7 @@
 // What happens elsewhere, as it happens: operations and jobs in their rows, and the list when it has changed.
 import { call } from "./api.js";
 import { begin, observed, observing } from "./monitor.js";
-import { t, toast, told } from "./say.js";
+import { sentenceOf, t, toast } from "./say.js";
 
 const watched = new Map(); // operation id → what to do when it has ended
 const jobs = new Set(); // ids of the optimisations that this page has started
@@ -25,7 +25,7 @@ export function listen() {
   document.addEventListener("toggle", () => setTimeout(changedLater, 50), true);
 }
 
-// `ended` is called when it went well; `ended.failed`, where there is one, says whether it told the failure itself.
+// `ended` is called when it went well; `ended.failed`, where there is one, says whether it said the failure itself.
 export function follow(operation, ended = () => {}) {
   watched.set(operation.id, ended);
   seen(operation);
@@ -74,7 +74,7 @@ function seen(operation) {
   watched.delete(operation.id);
   if (ended) {
     if (operation.state === "done") toast(operation.result);
-    else if (!ended.failed?.(operation)) toast(told(operation.problem), { kind: "failed" });
+    else if (!ended.failed?.(operation)) toast(sentenceOf(operation.problem), { kind: "failed" });
     if (operation.state === "done") ended(operation);
   }
   if (["start", "stop"].includes(operation.kind)) serverChanged();

@@ -73,7 +73,7 @@ function show(anew = false) {
 function busiest() {
   const requests = { of: "package", figure: "requests_per_second" };
   const sum = (label) => values(known, requests, label).reduce((all, value) => all + (value ?? 0), 0);
-  const found = labels(known, requests).map((label) => [sum(label), label]);
-  const shown = found.toSorted(([one], [other]) => other - one).slice(0, SHOWN).map(([, label]) => label);
-  return { shown: shown.sort(), left: found.length - shown.length };
+  const busy = labels(known, requests).map((label) => [sum(label), label]);
+  const shown = busy.toSorted(([one], [other]) => other - one).slice(0, SHOWN).map(([, label]) => label);
+  return { shown: shown.sort(), left: busy.length - shown.length };
 }

@@ -2,8 +2,8 @@
 const sentences = JSON.parse(document.getElementById("sentences").textContent);
 
 export function t(sentence, values = {}) {
-  const said = sentences[sentence] ?? sentence;
-  return said.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+  const translated = sentences[sentence] ?? sentence;
+  return translated.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
 // An element with text and children; nothing here ever becomes markup.
@@ -29,7 +29,7 @@ export function toast(text, { kind = "done", action = null } = {}) {
   if (kind === "done") setTimeout(() => made.remove(), 8000);
 }
 
-export function told(problem) {
+export function sentenceOf(problem) {
   const where = problem.where ? `${problem.where}: ` : "";
   const help = problem.do ? ` (${problem.do})` : "";
   return `${t(problem.title)}. ${where}${problem.detail}${help}`;

@@ -36,18 +36,18 @@ function table(headings, rows) {
   return element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
 }
 
-function classes(found) {
-  return table([t("Row"), t("Class"), t("Score")], found.map((each) => [each.row + 1, each.label, figure(each.score, 4)]));
+function classes(scores) {
+  return table([t("Row"), t("Class"), t("Score")], scores.map((one) => [one.row + 1, one.label, figure(one.score, 4)]));
 }
 
-function boxes(found) {
+function boxes(detections) {
   const shown = (box) => box.corners.map((corner) => corner.toFixed(3)).join(", ");
-  return table([t("Image"), t("Class"), t("Score"), t("Box")], found.slice(0, 50).map((box) => [box.row + 1, box.label, figure(box.score, 3), shown(box)]));
+  return table([t("Image"), t("Class"), t("Score"), t("Box")], detections.slice(0, 50).map((box) => [box.row + 1, box.label, figure(box.score, 3), shown(box)]));
 }
 
-function outputs(found) {
+function outputs(tensors) {
   const shown = (output) => output.values.slice(0, 16).join(" ") + (output.values.length > 16 ? " …" : "");
-  const rows = found.map((output) => [output.name, output.dtype, output.shape.join(" × "), shown(output)]);
+  const rows = tensors.map((output) => [output.name, output.dtype, output.shape.join(" × "), shown(output)]);
   return element("div", { class: "scroll", tabindex: "0" }, table([t("Output"), t("Type"), t("Shape"), t("Values")], rows));
 }
 
@@ -56,8 +56,8 @@ function pixelsOf(mask) {
 }
 
 function legend(mask) {
-  const found = pixelsOf(mask).filter((value) => value > 0).length;
-  const share = (100 * found) / (mask.width * mask.height);
+  const covered = pixelsOf(mask).filter((value) => value > 0).length;
+  const share = (100 * covered) / (mask.width * mask.height);
   return element("p", { text: t("Mask {row}: {share} % of {width} × {height} pixels", { row: mask.row + 1, share: share.toFixed(2), width: mask.width, height: mask.height }) });
 }
 
@@ -76,7 +76,7 @@ async function draw(image, answer) {
   const context = canvas.getContext("2d");
   if (picture) context.drawImage(picture, 0, 0, canvas.width, canvas.height);
   if (answer.masks.length) context.drawImage(await overlay(answer.masks[0]), 0, 0, canvas.width, canvas.height);
-  for (const box of answer.boxes.filter((each) => each.row === 0)) outline(context, box);
+  for (const box of answer.boxes.filter((one) => one.row === 0)) outline(context, box);
 }
 
 function overlay(mask) {

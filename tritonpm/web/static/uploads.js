@@ -1,7 +1,7 @@
 // Packages come in: chosen or dropped, several at once, each with its progress.
 import { Refused, upload } from "./api.js";
 import { bar, follow } from "./live.js";
-import { element, t, told } from "./say.js";
+import { element, sentenceOf, t } from "./say.js";
 
 const AT_ONCE = 3;
 const waiting = [];
@@ -54,11 +54,11 @@ async function bring({ file, item, progress, state }) {
     progress.removeAttribute("value");
     state.textContent = t("Reading and checking");
     const ended = () => item.remove();
-    ended.failed = ({ problem }) => { refused(item, progress, state, told(problem)); return true; };
+    ended.failed = ({ problem }) => { refused(item, progress, state, sentenceOf(problem)); return true; };
     follow(operation, ended);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    refused(item, progress, state, told(error.problem));
+    refused(item, progress, state, sentenceOf(error.problem));
   }
 }
 

@@ -1,0 +1,147 @@
+"""The three states on the page, before a real Triton: what is wanted, what was proved, and what closes a gap."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.support.browser import DEADLINE, chromium, opened
+from tests.support.load import serving_answer
+from tests.support.models import WIDTH, logarithm, scaled
+from tests.support.networks import dense
+from tests.support.packages import cascade
+from tests.support.page import Site, zipped
+from tests.support.workspaces import opened as opened_workspace
+from tritonpm.operations.context import Context
+from tritonpm.operations.optimize.jobs import list_jobs
+from tritonpm.operations.set import change
+from tritonpm.operations.show import show
+
+pytestmark = pytest.mark.server
+expect.set_options(timeout=DEADLINE)
+CHANGED = "Changed since revision 1"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+def context(site: Site) -> Context:
+    return opened_workspace(site.root)
+
+
+def loaded(site: Site, folder: Path, model: bytes, name: str) -> None:
+    site.done(site.upload(zipped(folder, model, name)))
+    site.done(site.post(f"/packages/{name}/load"))
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.locator(f"#package-{name}")
+
+
+def test_what_is_wanted_and_not_proved_is_said_and_loaded(live: Site, browser: Browser, tmp_path: Path) -> None:
+    loaded(live, tmp_path / "in", scaled(2.0), "wanted")
+    with opened(browser, live.url) as page:
+        page.goto("/packages")
+        expect(row(page, "wanted").locator(".drift")).to_have_count(0)
+        change(context(live), "wanted", {"max_batch_size": 4})
+        expect(row(page, "wanted").locator(".drift summary")).to_have_text(CHANGED)
+        row(page, "wanted").get_by_role("button", name="Load the change").click()
+        expect(row(page, "wanted").locator(".drift")).to_have_count(0)
+        assert show(context(live), "wanted").proved == 2
+        page.goto("/packages/wanted")
+        change(context(live), "wanted", {"max_batch_size": 2})
+        expect(page.locator("#state .drift summary")).to_have_text("Changed since revision 2")
+        expect(page.locator("#state")).to_contain_text("proved: 2")
+        page.locator("#state").get_by_role("button", name="Load the change").click()
+        expect(page.locator("#state .drift")).to_have_count(0)
+        expect(page.locator("#state")).to_contain_text("proved: 3")
+    assert show(context(live), "wanted").drift == ""
+
+
+def test_what_could_not_be_brought_in_says_why(live: Site, browser: Browser, tmp_path: Path) -> None:
+    loaded(live, tmp_path / "in", scaled(3.5), "kept")
+    live.refused(live.upload(zipped(tmp_path / "nan", logarithm(), "kept"), "/packages/kept/upgrade"))
+    live.done(live.post("/packages/kept/unload"))
+    live.done(live.upload(zipped(tmp_path / "again", logarithm(), "kept"), "/packages/kept/upgrade"))
+    assert "NaN" in live.refused(live.post("/packages/kept/load"))["detail"]
+    with opened(browser, live.url) as page:
+        for path in ("/packages", "/packages/kept"):
+            page.goto(path)
+            expect(row(page, "kept").locator(".drift summary")).to_have_text(CHANGED)
+            row(page, "kept").locator(".drift summary").click()
+            expect(row(page, "kept").locator(".drift p")).to_contain_text("NaN")
+
+
+def test_every_setting_is_shown_and_taken_back(live: Site, browser: Browser, tmp_path: Path) -> None:
+    folder = cascade(tmp_path / "c", scaled(2.0, less=1.0, result="z1"), scaled(7.0, source="z1"), "steps")
+    live.done(live.upload(Path(shutil.make_archive(str(folder), "zip", folder))))
+    change(context(live), "steps", {"max_batch_size": 4}, stage="second")
+    change(context(live), "steps", {"preferred_batch_sizes": [2, 4], "parameters": {"colour": "blue"}})
+    with opened(browser, live.url) as page:
+        page.goto("/packages/steps")
+        chosen = page.locator("#settings-of table")
+        expect(chosen.get_by_role("row", name="second max_batch_size 4")).to_be_visible()
+        expect(chosen).to_contain_text("colour: blue")
+        chosen.get_by_role("button", name="Unset max_batch_size second").click()
+        expect(chosen).not_to_contain_text("second")
+        chosen.get_by_role("button", name="Empty preferred_batch_sizes").click()
+        expect(chosen).not_to_contain_text("preferred_batch_sizes")
+        chosen.get_by_role("button", name="Unset parameters").click()
+        expect(page.locator("#settings-of")).to_contain_text("All of them are what the package started with.")
+        page.get_by_text("All settings").click()
+        expect(page.locator("#settings-of dl")).to_contain_text("queue_delay_us")
+    settings = show(context(live), "steps").settings
+    assert (settings.stages, settings.preferred_batch_sizes, settings.parameters) == ({}, (), {})
+
+
+def test_a_roll_back_begins_with_what_served_before(live: Site, browser: Browser, tmp_path: Path) -> None:
+    loaded(live, tmp_path / "1", scaled(4.5), "back")
+    live.done(live.upload(zipped(tmp_path / "2", scaled(5.5), "back"), "/packages/back/upgrade"))
+    live.done(live.post("/packages/back/rollback"))
+    live.done(live.upload(zipped(tmp_path / "3", scaled(6.5), "back"), "/packages/back/upgrade"))
+    with opened(browser, live.url) as page:
+        page.goto("/packages/back")
+        history = page.locator("#history-of tbody")
+        expect(history.get_by_role("row", name=re.compile("^3 .*served last"))).to_be_visible()
+        expect(history.get_by_role("row", name=re.compile("^1 .*step 1"))).to_be_visible()
+        page.locator("#state details.menu summary").click()
+        page.get_by_role("button", name="Roll back…").click()
+        dialog = page.locator("dialog")
+        expect(dialog.get_by_role("radio", checked=True)).to_have_count(1)
+        expect(dialog.locator("label", has_text="served before")).to_contain_text("1 · ")
+        dialog.get_by_role("button", name="Roll back").click()
+        expect(history.get_by_role("row", name=re.compile("^1 .*served last"))).to_be_visible()
+    assert serving_answer(context(live), "back") == 4.5
+    assert show(context(live), "back").proved == 1
+
+
+def test_an_optimisation_that_fails_says_so_and_leaves_the_settings(
+    live: Site, browser: Browser, tmp_path: Path
+) -> None:
+    model = dense(tmp_path / "model.onnx", layers=2, width=WIDTH).read_bytes()
+    live.done(live.upload(zipped(tmp_path / "in", model, "proof")))
+    change(context(live), "proof", {"tolerances": {"max_abs": 1e-12}})
+    before = show(context(live), "proof").settings
+    with opened(browser, live.url) as page:
+        page.goto("/packages")
+        row(page, "proof").get_by_role("button", name="Configure proof").click()
+        dialog = page.locator("dialog")
+        dialog.get_by_label("Precision").select_option("FP16")
+        expect(dialog.locator(".verdicts")).to_have_attribute("data-changes", re.compile("FP16"))
+        dialog.get_by_role("button", name="Optimise", exact=True).click()
+        failed = page.locator(".toast.failed")
+        expect(failed).to_contain_text("proof was not optimised, and its settings are what they were")
+        expect(row(page, "proof")).to_contain_text("FP32")
+        page.goto("/packages/proof")
+        expect(page.locator("#jobs-of tbody tr").first).to_contain_text("failed")
+        expect(page.locator("#settings-of table")).not_to_contain_text("precision")
+    assert show(context(live), "proof").settings == before
+    assert list_jobs(context(live))[0].state == "failed"
