@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from playwright.sync_api import expect
 from tests.support.browser import DEADLINE, chromium, opened
 from tests.support.models import scaled
 from tests.support.page import Site, Start, zipped
+from tests.support.waiting import until
 from tests.support.workspaces import opened as opened_workspace
 from tritonpm.catalogue import Listing, find
 from tritonpm.operations.list import NO_SERVER, packages
@@ -45,13 +45,6 @@ def kill(site: Site) -> None:
     """As the kernel does where memory ends: nobody records it."""
     os.kill(server(site).pid, signal.SIGKILL)
     until(lambda: running(find(site.root).server) is None)
-
-
-def until(true: Callable[[], object], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_the_page_says_that_triton_is_gone_and_starts_it(site: Site) -> None:
