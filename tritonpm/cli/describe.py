@@ -43,6 +43,8 @@ def describe_package(view: PackageDetails) -> None:
 
         click.echo()
         optimisations(view.optimisations)
+    for sentence in view.comparison:
+        click.echo(f"\nCompared: {sentence}")
     for note in view.notes:
         click.echo(f"\nNote: {note}")
 

@@ -9,13 +9,18 @@ import click
 if TYPE_CHECKING:
     from tritonpm.operations.artefacts import OptimisationView
     from tritonpm.operations.optimize.convert_file import ConversionView
+    from tritonpm.operations.optimize.decision import Decision
     from tritonpm.operations.show import PackageDetails
 
 
-def describe_optimised(view: PackageDetails, *, fresh: bool) -> None:
-    """Print what an optimisation came to."""
-    click.echo(f"{'Optimised' if fresh else 'Nothing to do for'} {view.name}.")
-    optimisations(view.optimisations)
+def describe_optimised(view: PackageDetails, decision: Decision | None, *, fresh: bool) -> None:
+    """Print what an optimisation came to, and what was gained and lost."""
+    kept = decision is not None and decision.stays
+    click.echo(f"{'Kept' if kept else 'Optimised' if fresh else 'Nothing to do for'} {view.name}{' as it was' * kept}.")
+    if view.optimisations:
+        optimisations(view.optimisations)
+    for sentence in decision.sentences if decision else ():
+        click.echo(f"{sentence[0].upper()}{sentence[1:]}.")
     for made in view.optimisations:
         for note in made.notes:
             click.echo(f"Note: stage {made.stage}: {note}.")

@@ -8,21 +8,19 @@ measured is said; who asked makes the one change.
 from __future__ import annotations
 
 import statistics
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tritonpm.core.errors import ServerError, TritonpmError
 from tritonpm.operations.chosen_settings import chosen_settings
 from tritonpm.operations.context import unheard
 from tritonpm.operations.local_repository import require_idle
 from tritonpm.operations.optimize.make import make
-from tritonpm.operations.perf.bench import alone, place
+from tritonpm.operations.private_server import alone, place
 from tritonpm.operations.render import trial_revision
 from tritonpm.operations.sample_inputs import measuring_inputs
+from tritonpm.perf.closed_loop import throughput
 from tritonpm.settings.settings import GROWTH
 
 if TYPE_CHECKING:
@@ -147,30 +145,3 @@ def _side_by_side(
     first, second = (rate[1:] for rate in rates)  # the first window warms up
     ratio = statistics.median(b / a for a, b in zip(first, second, strict=True))
     return statistics.median(first), statistics.median(second), ratio
-
-
-def throughput(client: Client, model: str, inputs: Mapping[str, Array], in_flight: int, seconds: float) -> float:
-    """Requests/s with so many in flight for so long. Raises ServerError where one of them fails."""
-    done: list[int] = []
-    failures: list[TritonpmError] = []
-    start = time.perf_counter()
-    end = start + seconds
-
-    def work() -> None:
-        count = 0
-        try:
-            while time.perf_counter() < end:
-                client.infer(model, inputs)
-                count += 1
-        except TritonpmError as error:
-            failures.append(error)
-        done.append(count)
-
-    threads = [threading.Thread(target=work) for _ in range(in_flight)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise ServerError(f"a request failed under load: {failures[0]}", where=model)
-    return sum(done) / (time.perf_counter() - start)

@@ -10,6 +10,7 @@ from tritonpm.core.types import BatchAxis, Package, Tensor
 from tritonpm.operations.artefacts import OptimisationView, made, stages
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.list import PackageView, status, unproved
+from tritonpm.operations.optimize.decision import of_settings
 from tritonpm.operations.render import revision_of
 from tritonpm.operations.summary import batch_size
 from tritonpm.operations.summary import summary as summary_of
@@ -48,6 +49,7 @@ class PackageDetails(PackageView):
     optimisations: tuple[OptimisationView, ...] = ()
     settings: Settings = field(default_factory=Settings)
     notes: tuple[str, ...] = ()
+    comparison: tuple[str, ...] = ()  # what optimising has gained and lost, for the settings of now
 
 
 def show(context: Context, name: str) -> PackageDetails:
@@ -60,7 +62,7 @@ def show(context: Context, name: str) -> PackageDetails:
     axes, artefacts = batch_axes(context, package), made(context, record)
     summary = summary_of(context, package, settings, axes)
     revision = revision_of(context, package, settings, axes, optimised=artefacts)
-    current = catalogue.revision(name)
+    current, decision = catalogue.revision(name), of_settings(catalogue.jobs, name, settings)
     alive = liveness.server_lives(context.workspace.server)
     notes = [*warnings(package, settings, axes, context.target, artefacts)]
     detailed = (
@@ -84,6 +86,7 @@ def show(context: Context, name: str) -> PackageDetails:
         optimisations=stages(context, record),
         settings=settings,
         notes=(*notes, *(note for model in revision.models for note in model.notes)),
+        comparison=decision.sentences if decision else (),
     )  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def in_alternation(
 def comparison(a: str, b: str, load: Workload, pairs: Sequence[tuple[Measurement, Measurement]]) -> Comparison:
     """What pairs say of two sides."""
     ratios = tuple(
-        _ratio(name, [of(first) for first, _ in pairs], [of(second) for _, second in pairs]) for name, of in _MEASURES
+        ratio_of(name, [of(first) for first, _ in pairs], [of(second) for _, second in pairs]) for name, of in _MEASURES
     )
     return Comparison(a, b, load, len(pairs), ratios)
 
@@ -110,7 +110,8 @@ def percentage(text: str) -> float:
     return value
 
 
-def _ratio(measure: str, a: Sequence[float], b: Sequence[float]) -> Ratio:
+def ratio_of(measure: str, a: Sequence[float], b: Sequence[float]) -> Ratio:
+    """What pairs of figures say of one measure. Raises ValueError where they are too few for an interval."""
     ratios = [second / first if first else math.inf for first, second in zip(a, b, strict=True)]
     return Ratio(measure, median(a), median(b), median(ratios), *interval(ratios))
 

@@ -25,7 +25,8 @@ def details_shown(view: PackageDetails, root: Path) -> PackageDetails:
     """All of one package."""
     notes = tuple(shown(note, root) for note in view.notes)
     optimisations = tuple(_optimisation(artefact, root) for artefact in view.optimisations)
-    return replace(package_shown(view, root), notes=notes, optimisations=optimisations)
+    comparison = tuple(shown(sentence, root) for sentence in view.comparison)
+    return replace(package_shown(view, root), notes=notes, optimisations=optimisations, comparison=comparison)
 
 
 def _optimisation(view: OptimisationView, root: Path) -> OptimisationView:
@@ -35,7 +36,8 @@ def _optimisation(view: OptimisationView, root: Path) -> OptimisationView:
 
 def job_shown(view: JobView, root: Path) -> JobView:
     """A job."""
-    return replace(view, reason=shown(view.reason, root))
+    comparison = tuple(shown(sentence, root) for sentence in view.comparison)
+    return replace(view, reason=shown(view.reason, root), comparison=comparison)
 
 
 def status_shown(view: StatusView, root: Path) -> StatusView:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @pass_app
 def jobs_command(app: App, action: str, job: int | None) -> None:
     """List the optimisations; follow, cancel or resume one."""
+    from tritonpm.operations.optimize.decision import of_job
     from tritonpm.operations.optimize.jobs import cancel, list_jobs, resume, watch
 
     with app.open() as context:
@@ -40,18 +41,23 @@ def jobs_command(app: App, action: str, job: int | None) -> None:
             return
         if action == "resume":
             job = resume(context, job)
-        ended = watch(context, job)
+        ended, decision = watch(context, job), of_job(context.catalogue.jobs, job)
     app.say(f"Job {job} on {ended.package} is done.")
+    for sentence in decision.sentences if decision else ():
+        app.say(f"{sentence[0].upper()}{sentence[1:]}.")
 
 
 def _list(app: App, jobs: list[JobView]) -> None:
     from tritonpm.cli.output import table
 
-    columns = ("JOB", "PACKAGE", "STATE", "STAGE", "STEP", "DONE", "SINCE", "REASON")
+    columns = ("JOB", "PACKAGE", "STATE", "STAGE", "STEP", "DONE", "SINCE", "REASON OR COMPARISON")
     rows = (
-        (j.id, j.package, j.state, j.stage, j.step, f"{j.done}/{j.total}" if j.total else "", j.created, j.reason)
-        for j in jobs
-    )
+        (
+            job.id, job.package, job.state, job.stage, job.step, f"{job.done}/{job.total}" if job.total else "",
+            job.created, job.reason or "; ".join(job.comparison[:1]),
+        )
+        for job in jobs
+    )  # fmt: skip
     app.emit("JobList", jobs, lambda: table(columns, rows))
     if not jobs:
         app.advise("No jobs yet; `tritonpm optimize NAME` starts one.")

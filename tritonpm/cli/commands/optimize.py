@@ -19,6 +19,7 @@ from tritonpm.cli.setting_options import setting_options
     examples="""
     tritonpm optimize bolts
     tritonpm optimize bolts --precision int8 --calibration images/ --max-drop 0.01
+    tritonpm optimize bolts --optimizer auto --concurrency 64
     tritonpm optimize bolts --device gpu-optimised --precision fp16 --detach
     """,
     headings=SETTINGS,
@@ -35,6 +36,14 @@ from tritonpm.cli.setting_options import setting_options
     metavar="FILE",
     help="TensorRT: a shared library of plugins, which runs as code (repeatable).",
 )
+@click.option(
+    "--compare/--no-compare",
+    default=True,
+    show_default=True,
+    help="CPU: measure it beside what it had; with --optimizer auto keep what is better.",
+)
+@click.option("--concurrency", type=click.IntRange(1), help="Compare with so many in flight [default: as now].")
+@click.option("--batch-size", type=click.IntRange(1), help="Compare with so many rows in a request [default: as now].")
 @click.option("--again", is_flag=True, help="Compile and prove anew what is there already.")
 @click.option("--detach", is_flag=True, help="Return at once; `tritonpm jobs` shows how far it is.")
 @limited
@@ -42,16 +51,24 @@ from tritonpm.cli.setting_options import setting_options
 @pass_app
 def optimize_command(
     app: App, /, name: str, stage: str | None, changes: dict[str, Any], calibration: Path | None,
-    plugins: tuple[Path, ...], again: bool, detach: bool, time_limit: float, memory_limit: float | None,
+    plugins: tuple[Path, ...], compare: bool, concurrency: int | None, batch_size: int | None,
+    again: bool, detach: bool, time_limit: float, memory_limit: float | None,
 ) -> None:  # fmt: skip
-    """Compile a package for what it runs on; its answers are proved to be unchanged."""
+    """Compile a package for what it runs on; its answers are proved to be unchanged, and its speed is compared."""
+    from tritonpm.operations.optimize.decision import of_job
     from tritonpm.operations.optimize.jobs import cancel, choose, start, watch
+    from tritonpm.operations.optimize.workload import ComparisonRequest
     from tritonpm.operations.show import show
 
+    if not compare and (concurrency or batch_size):
+        raise click.UsageError("--concurrency and --batch-size are of the comparison; leave --no-compare out")
+    comparison = ComparisonRequest(concurrency, batch_size) if compare else None
     memory = int(memory_limit * GIB) if memory_limit else None
     with app.open() as context:
         settings = choose(context, name, changes, stage=stage, calibration=calibration, plugins=plugins)
-        job = start(context, name, settings, again=again, time_limit=time_limit, memory_limit=memory)
+        job = start(
+            context, name, settings, again=again, time_limit=time_limit, memory_limit=memory, compare=comparison
+        )
         if job and detach:
             app.say(f"Job {job.id} optimises {name}; `tritonpm jobs follow {job.id}` shows how far it is.")
             return
@@ -61,5 +78,5 @@ def optimize_command(
             except KeyboardInterrupt:
                 cancel(context, job.id)
                 raise
-        view = show(context, name)
-    app.emit("PackageDetails", view, lambda: describe_optimised(view, fresh=job is not None))
+        view, decision = show(context, name), of_job(context.catalogue.jobs, job.id) if job else None
+    app.emit("PackageDetails", view, lambda: describe_optimised(view, decision, fresh=job is not None))

@@ -27,10 +27,14 @@ from tritonpm.operations.artefacts import made, require_calibrated, works_of
 from tritonpm.operations.chosen_settings import chosen_settings
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.memory import require_room_to_build
+from tritonpm.operations.optimize.candidates import incomparable, is_automatic
+from tritonpm.operations.optimize.decision import Decision, of_job
+from tritonpm.operations.optimize.workload import ComparisonRequest
 from tritonpm.operations.summary import summary
 from tritonpm.settings.settings import Settings
 
 if TYPE_CHECKING:
+    from tritonpm.catalogue import Record
     from tritonpm.catalogue.jobs import Job
     from tritonpm.operations.context import Context
 
@@ -49,6 +53,7 @@ class JobRequest:
     memory: int
     settings: Settings | None = None  # None: those that the package has
     instead_of: Settings | None = None  # what they take the place of, if it is still there
+    compare: ComparisonRequest | None = None  # None: not with what the package had
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class JobView:
     total: int
     reason: str
     created: str
+    comparison: tuple[str, ...] = ()  # what was gained and lost, in sentences
 
 
 def default_memory() -> int:
@@ -109,24 +115,27 @@ def start(
     again: bool = False,
     time_limit: float = TIME_LIMIT,
     memory_limit: int | None = None,
+    compare: ComparisonRequest | None = None,
 ) -> Job | None:
     """Start the job that makes what settings ask for, which then become the package's; None where all of it is there.
 
     `settings` None are those that the package has. `time_limit` in seconds and `memory_limit` in bytes are for each
-    stage. Raises BusyError, OptimisationError, UsageError.
+    stage. With `compare` it is measured beside what the package had, and the optimizer that is left to us is chosen by
+    that. Raises BusyError, OptimisationError, UsageError.
     """
     present = context.catalogue.get(name)
     record = present if settings is None else replace(present, settings=settings)
     asked, _ = works_of(context, record)
     if not asked:
         raise UsageError(f"{name} asks for no optimisation", do="give --precision, --optimizer or --device")
-    if not again and len(made(context, record)) == len(asked):
+    open_question = compare is not None and _is_undecided(context, present, record)
+    if not (again or open_question) and len(made(context, record)) == len(asked):
         adopt(context, name, settings, present.settings)
         return None
     require_calibrated(record, asked)
     require_room_to_build(context, record)
     jobs = context.catalogue.jobs
-    request = JobRequest(time_limit, memory_limit or default_memory(), settings, settings and present.settings)
+    request = JobRequest(time_limit, memory_limit or default_memory(), settings, settings and present.settings, compare)
     with changing(context, f"optimize {name}"):
         job = jobs.create(name, msgspec.to_builtins(request))
         if again:
@@ -139,6 +148,12 @@ def start(
         )  # fmt: skip
     jobs.owned(job.id, process.pid)
     return job
+
+
+def _is_undecided(context: Context, present: Record, wanted: Record) -> bool:
+    """Whether there is something to compare, though all of it may have been made before."""
+    other = is_automatic(wanted.settings) or wanted.settings != present.settings
+    return other and not incomparable(context, present, wanted.settings)
 
 
 def adopt(context: Context, name: str, settings: Settings | None, instead_of: Settings | None) -> None:
@@ -159,7 +174,10 @@ def resume(context: Context, number: int) -> int:
     if job.state in (RUNNING, "done"):
         raise UsageError(f"job {number} is {job.state}", do="`tritonpm jobs` lists them")
     request = request_of(job)
-    started = start(context, job.package, request.settings, time_limit=request.seconds, memory_limit=request.memory)
+    started = start(
+        context, job.package, request.settings,
+        time_limit=request.seconds, memory_limit=request.memory, compare=request.compare,
+    )  # fmt: skip
     if started is None:
         raise UsageError(f"nothing of job {number} is left to be done")
     return started.id
@@ -228,13 +246,14 @@ def cancel(context: Context, number: int) -> Job:
 def list_jobs(context: Context) -> list[JobView]:
     """Every job, the newest first."""
     jobs = context.catalogue.jobs
-    return [job_view(job, jobs.last_event(job.id)) for job in jobs.all()]
+    return [job_view(job, jobs.last_event(job.id), of_job(jobs, job.id)) for job in jobs.all()]
 
 
-def job_view(job: Job, event: Event | None) -> JobView:
+def job_view(job: Job, event: Event | None, decision: Decision | None = None) -> JobView:
     """A job for people."""
     created = datetime.fromtimestamp(job.created).astimezone().isoformat(timespec="seconds")
     event = event or Event("", "")
     return JobView(
-        job.id, job.package, job.state, event.stage, event.step, event.done, event.total, job.reason, created
-    )
+        job.id, job.package, job.state, event.stage, event.step, event.done, event.total, job.reason, created,
+        decision.sentences if decision else (),
+    )  # fmt: skip

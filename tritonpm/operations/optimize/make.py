@@ -8,7 +8,7 @@ from tritonpm.operations.artefacts import made, require_calibrated, works_of
 from tritonpm.operations.memory import require_room_to_build
 from tritonpm.operations.optimize.jobs import TIME_LIMIT, default_memory
 from tritonpm.operations.optimize.run_job import Optimiser
-from tritonpm.operations.optimize.stage_inputs import Limits
+from tritonpm.operations.stage_inputs import Limits
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record

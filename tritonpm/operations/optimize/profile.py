@@ -10,7 +10,7 @@ from tritonpm.core.errors import NotFoundError, OptimisationError
 from tritonpm.core.types import Format, Optimised, Stage
 from tritonpm.operations.artefacts import made, works_of
 from tritonpm.operations.optimize.jobs import default_memory
-from tritonpm.operations.optimize.stage_inputs import Limits, StageInputs
+from tritonpm.operations.stage_inputs import Limits, StageInputs
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context

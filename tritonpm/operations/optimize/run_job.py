@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tritonpm.catalogue import Record
-from tritonpm.catalogue.jobs import EVENTS, Job
+from tritonpm.catalogue.jobs import EVENTS, Event, Job
 from tritonpm.convert.conversion import Options
 from tritonpm.convert.plan import ACCELERATED, Work, cascade_key, plan, works
 from tritonpm.convert.requests import CANCEL, Answer, Compare, Convert
@@ -24,10 +26,12 @@ from tritonpm.convert.tensorrt_shapes import shape_ranges
 from tritonpm.core.errors import OptimisationError, TritonpmError
 from tritonpm.core.files import digest_of
 from tritonpm.core.types import CascadeProof, File, Gpu, Optimised
-from tritonpm.operations.context import Context, open_context
+from tritonpm.operations.context import Context, Report, open_context
 from tritonpm.operations.local_repository import changing
+from tritonpm.operations.optimize.compare import decide
+from tritonpm.operations.optimize.decision import keep
 from tritonpm.operations.optimize.jobs import adopt, request_of
-from tritonpm.operations.optimize.stage_inputs import NOT_ENOUGH, CancelledError, Limits, StageInputs
+from tritonpm.operations.stage_inputs import NOT_ENOUGH, JobCancelledError, Limits, StageInputs
 from tritonpm.operations.summary import summary
 
 
@@ -65,7 +69,7 @@ class Optimiser:
             return known
         try:
             made = self._convert(work)
-        except NotTakenError as error:
+        except PartlyTakenError as error:
             if not work.plan.instead:
                 raise
             other = plan(work.stage.format, work.settings, optimizer=work.plan.instead)
@@ -91,7 +95,7 @@ class Optimiser:
         )
         answer, folder = self.inputs.ask(request, f"{stage.name}-{made.optimizer}")
         if answer.state == "failed":
-            kind = OptimisationError if answer.taken else NotTakenError
+            kind = OptimisationError if answer.taken else PartlyTakenError
             raise kind(answer.reason, where=f"stage {stage.name}", do=_remedy(answer, made.precision))
         return self._keep(work, answer, folder, notes)
 
@@ -188,7 +192,7 @@ class Optimiser:
         return next(iter(gpus), None)
 
 
-class NotTakenError(OptimisationError):
+class PartlyTakenError(OptimisationError):
     """The optimizer takes the model only in part; another one may take it whole."""
 
 
@@ -206,7 +210,7 @@ def run(root: Path, number: int) -> None:
         try:
             _optimise(context, job)
             state, reason = "done", ""
-        except CancelledError as error:
+        except JobCancelledError as error:
             state, reason = "cancelled", str(error)
         except TritonpmError as error:
             reason = str(error)
@@ -216,22 +220,40 @@ def run(root: Path, number: int) -> None:
 
 def _optimise(context: Context, job: Job) -> None:
     """Make and prove all that was asked for; only then it is what the package's settings say."""
-    request, folder = request_of(job), context.catalogue.jobs.folder(job.id)
-    record = context.catalogue.get(job.package)
-    wanted = replace(record, settings=request.settings) if request.settings else record
-    limits = Limits(request.seconds, request.memory)
-    optimiser = Optimiser(
-        context, wanted, folder, limits, events=str(folder / EVENTS), cancelled=(folder / CANCEL).exists
-    )
-    try:
-        optimiser.run()
-    finally:
-        optimiser.inputs.clear()
-    adopt(context, job.package, request.settings, request.instead_of)
+    request, jobs = request_of(job), context.catalogue.jobs
+    folder, record = jobs.folder(job.id), context.catalogue.get(job.package)
+    wanted, cancelled = request.settings or record.settings, (folder / CANCEL).exists
+
+    def make(asked: Record) -> None:
+        limits = Limits(request.seconds, request.memory)
+        optimiser = Optimiser(context, asked, folder, limits, events=str(folder / EVENTS), cancelled=cancelled)
+        try:
+            optimiser.run()
+        finally:
+            optimiser.inputs.clear()
+
+    if request.compare:
+        reporting = replace(context, progress=partial(_reported, context, job))
+        decision = decide(reporting, record, wanted, request.compare, make, cancelled)
+        wanted = decision.settings
+        keep(jobs, job, decision)
+    else:
+        make(replace(record, settings=wanted))
+    adopt(context, job.package, wanted, request.instead_of or record.settings)
     now = context.catalogue.get(job.package)
-    if now.settings == wanted.settings:  # what was made may batch otherwise
-        view = summary(context, now.package, now.settings, optimiser.axes)
-        context.catalogue.set_settings(job.package, now.settings, view)
+    if now.settings == wanted:  # what was made may batch otherwise
+        context.catalogue.set_settings(job.package, wanted, summary(context, now.package, wanted))
+
+
+@contextmanager
+def _reported(context: Context, job: Job, step: str) -> Iterator[Report]:
+    """Progress of what is no stage's, as events of the job."""
+
+    def report(done: int, total: int) -> None:
+        context.catalogue.jobs.report(job.id, Event(job.package, step, done, total))
+
+    report(0, 0)
+    yield report
 
 
 def _ended(context: Context, job: Job, state: str, reason: str) -> None:

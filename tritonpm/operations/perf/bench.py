@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import NotFoundError
-from tritonpm.operations.perf.kept_log import log_kept
+from tritonpm.operations.private_server import alone, place
 from tritonpm.operations.render import trial_revision
 from tritonpm.operations.sample_inputs import measuring_inputs
 from tritonpm.perf import tool
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from tritonpm.perf.tool import Tool
     from tritonpm.triton.client import Client
     from tritonpm.triton.server import Server
-
-
-_LOG = "state/triton.log"  # in the folder of a private server
-_PATIENCE = 1.0  # seconds that a server has to end which nobody else waits for; what it leaves is swept
 
 
 class Bench:
@@ -96,44 +92,6 @@ def private(context: Context, *packages: Package) -> Iterator[PrivateBench]:
         urls = {"http": server.http, "grpc": server.grpc}
         clients = {name: around.enter_context(Client(url, protocol=name)) for name, url in urls.items()}
         yield PrivateBench(context, analyzer, clients, server, folder)
-
-
-@contextmanager
-def alone(context: Context, *packages: Package) -> Iterator[tuple[Path, Server]]:
-    """A Triton that nobody else uses, for these packages, and the folder with its `models` and `staging`.
-
-    Where something fails on it, its log is kept and the error names the file.
-
-    Configs that we have written leave nothing to be completed. To find that out takes Triton a process, and a second,
-    for every load.
-    """
-    from tritonpm.triton import embedded
-
-    whole = bool(packages) and all(stage.config is None for package in packages for stage in package.stages)
-    with (
-        context.workspace.scratch("bench") as folder,
-        log_kept(folder / _LOG, context.workspace.logs),
-    ):
-        for part in ("models", "staging"):
-            (folder / part).mkdir()
-        with context.progress("Starting a Triton to measure on"):
-            server = embedded.start(
-                embedded.find(None), folder / "models", folder / "state", gpu=bool(context.target.gpus),
-                arguments=("--disable-auto-complete-config",) if whole else (),
-            )  # fmt: skip
-        try:
-            yield folder, server
-        finally:
-            embedded.stop(server, folder / "state", timeout=_PATIENCE)
-
-
-def place(context: Context, client: Client, folder: Path, revision: Revision) -> None:
-    """Load a revision on the server that `alone` gave, whose folder this is. Raises ServerError."""
-    from tritonpm.repository.publish import publish
-
-    publish(revision, folder / "models", folder / "staging", context.blobs.path)
-    with log_kept(folder / _LOG, context.workspace.logs):
-        client.load_and_wait(revision.name)
 
 
 def as_it_was(context: Context, name: str, number: int | None) -> Record:

@@ -8,9 +8,11 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from tritonpm.operations.context import Context
+from tritonpm.operations.optimize.decision import of_job
 from tritonpm.operations.optimize.jobs import TIME_LIMIT, JobView, choose, job_view, list_jobs, start
 from tritonpm.operations.optimize.jobs import cancel as cancel_job
 from tritonpm.operations.optimize.jobs import resume as resume_job
+from tritonpm.operations.optimize.workload import ComparisonRequest
 from tritonpm.web.api.common import Changes, TheSite
 from tritonpm.web.present import job_shown
 from tritonpm.web.site import Site
@@ -19,12 +21,19 @@ router = APIRouter(tags=["jobs"])
 
 
 class OptimiseRequest(Changes):
-    """What to change first, and the limits for each stage: seconds, bytes."""
+    """What to change first, and the limits for each stage: seconds, bytes.
+
+    `compare`: measure it beside what the package had, with `concurrency` requests of `batch_size` rows in flight, else
+    as it is served now; with the optimizer auto what is better is kept.
+    """
 
     changes: dict[str, object] = Field(default_factory=dict)
     again: bool = False
     time_limit: Annotated[float, Field(gt=0)] = TIME_LIMIT
     memory_limit: Annotated[int | None, Field(gt=0)] = None
+    compare: bool = False
+    concurrency: Annotated[int | None, Field(ge=1)] = None
+    batch_size: Annotated[int | None, Field(ge=1)] = None
 
 
 @router.post("/packages/{name}/optimise", status_code=202, responses={204: {"description": "Nothing is left to do"}})
@@ -36,6 +45,7 @@ def optimise(site: TheSite, name: str, response: Response, body: OptimiseRequest
         job = start(
             context, name, settings,
             again=request.again, time_limit=request.time_limit, memory_limit=request.memory_limit,
+            compare=ComparisonRequest(request.concurrency, request.batch_size) if request.compare else None,
         )  # fmt: skip
         if job is None:
             response.status_code = 204
@@ -74,5 +84,5 @@ def resume(site: TheSite, number: int) -> JobView:
 
 def _shown(site: Site, context: Context, number: int) -> JobView:
     jobs = context.catalogue.jobs
-    view = job_view(jobs.get(number), jobs.last_event(number))
+    view = job_view(jobs.get(number), jobs.last_event(number), of_job(jobs, number))
     return job_shown(view, site.root)

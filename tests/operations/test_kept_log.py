@@ -12,8 +12,8 @@ from tests.support.workspaces import opened
 from tritonpm.core.errors import InferenceError, ServerError
 from tritonpm.operations.context import Context
 from tritonpm.operations.init import init
-from tritonpm.operations.perf.bench import alone
-from tritonpm.operations.perf.kept_log import LONGEST, MOST, log_kept
+from tritonpm.operations.kept_log import LONGEST, MOST, log_kept
+from tritonpm.operations.private_server import alone
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 

@@ -35,7 +35,7 @@ class Limits:
     memory: int
 
 
-class CancelledError(OptimisationError):
+class JobCancelledError(OptimisationError):
     """Somebody cancelled the work."""
 
 
@@ -66,7 +66,7 @@ class StageInputs:
         self.axes = batch_axes(context, record.package)
 
     def ask(self, request: Request, name: str) -> tuple[Answer, Path]:
-        """A worker's answer and its folder. Raises OptimisationError: it has crashed; CancelledError."""
+        """A worker's answer and its folder. Raises OptimisationError: it has crashed; JobCancelledError."""
         folder = self.folder / "work" / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -75,11 +75,11 @@ class StageInputs:
             raw = sandbox.answered(_WORKER, folder, deadline=self.limits.seconds, cancelled=self.cancelled)
         except sandbox.EndedError as error:
             if self.cancelled():
-                raise CancelledError("was cancelled") from None
+                raise JobCancelledError("was cancelled") from None
             raise OptimisationError(f"the conversion {error}", where=f"stage {request.about}", do=NOT_ENOUGH) from None
         answer = msgspec.json.decode(raw, type=Answer)
         if answer.state == "cancelled":
-            raise CancelledError("was cancelled")
+            raise JobCancelledError("was cancelled")
         return answer, folder
 
     def common(self, about: str) -> dict[str, Any]:
