@@ -93,10 +93,11 @@ def test_a_blob_without_room_leaves_nothing(workspace: Workspace, tmp_path: Path
 
 
 def test_a_record_that_cannot_be_written_now_is_written_later(workspace: Workspace, catalogue: Catalogue) -> None:
-    blocked = workspace.records / "nuts.new"
+    blocked = workspace.records / "nuts.json"
     blocked.mkdir()
     catalogue.add(a_package("nuts", 1), Settings(), SUMMARY)
-    assert recorded(workspace) == {"bolts"}
+    assert blocked.is_dir()
+    assert {path.name for path in workspace.records.iterdir()} == {"bolts.json", "nuts.json"}
     blocked.rmdir()
     Catalogue.open(workspace).close()
     assert recorded(workspace) == {"bolts", "nuts"}

@@ -1,26 +1,58 @@
-"""Files that are replaced whole."""
+"""One way to replace a file: all of the old or all of the new, and nothing beside it."""
 
-from __future__ import annotations
-
+import errno
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from tritonpm.core.errors import StorageError
-from tritonpm.core.files import write_atomically
+from tritonpm.core.files import replacing, write_atomically
 
 
-def test_what_is_written_takes_the_place_of_what_was_there_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    for content in (b"old", b"new"):
-        write_atomically(tmp_path / "kept.json", content)
-        assert [path.name for path in tmp_path.iterdir()] == ["kept.json"]
-        assert (tmp_path / "kept.json").read_bytes() == content
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A file with an old content; whatever happens, nothing lies beside it afterwards."""
+    place = tmp_path / "answer.json"
+    place.write_bytes(b"old")
+    yield place
+    assert list(tmp_path.iterdir()) == [place]
 
 
-def test_what_cannot_be_written_is_a_sentence_and_what_was_there_stays(tmp_path: Path) -> None:
-    place = tmp_path / "kept.json"
-    write_atomically(place, b"old")
-    (tmp_path / "kept.json.new").mkdir()  # somebody's folder is in the way
-    with pytest.raises(StorageError, match=r"kept.json: cannot be written"):
-        write_atomically(place, b"new")
+def test_a_file_is_replaced(place: Path) -> None:
+    write_atomically(place, b"new")
+    assert place.read_bytes() == b"new"
+
+
+def test_a_failed_write_leaves_the_old_one(place: Path) -> None:
+    with pytest.raises(StorageError, match="the disk is full") as caught, replacing(place) as aside:
+        aside.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.where == str(place)
     assert place.read_bytes() == b"old"
+
+
+def test_another_failure_passes_as_it_is(place: Path) -> None:
+    with pytest.raises(ValueError, match="no model"), replacing(place) as aside:
+        aside.write_bytes(b"half")
+        raise ValueError("no model")
+    assert place.read_bytes() == b"old"
+
+
+def test_a_place_that_cannot_be_is_named(place: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be written") as caught:
+        write_atomically(place / "inside", b"new")
+    assert caught.value.where == str(place / "inside")
+
+
+def test_two_who_write_at_once_see_no_half_of_each_other(place: Path) -> None:
+    with replacing(place) as aside:
+        aside.write_bytes(b"half")
+        other = Thread(target=write_atomically, args=(place, b"other"))
+        other.start()
+        other.join()
+        assert place.read_bytes() == b"other"
+        aside.write_bytes(b"whole")
+    assert place.read_bytes() == b"whole"

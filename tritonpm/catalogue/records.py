@@ -11,7 +11,7 @@ import msgspec
 from tritonpm.catalogue.database import plain
 from tritonpm.catalogue.listing import Summary
 from tritonpm.core.errors import StorageError
-from tritonpm.core.files import sync
+from tritonpm.core.files import write_atomically
 from tritonpm.core.types import Package
 from tritonpm.settings.settings import Settings
 
@@ -28,14 +28,9 @@ class Imported:
 
 def write(folder: Path, record: Imported) -> None:
     """Replace the record of a package, to the disk. Raises StorageError."""
-    place = folder / f"{record.package.name}.json"
-    aside = place.with_suffix(".new")
     with plain(folder):
         folder.mkdir(exist_ok=True)
-        aside.write_bytes(msgspec.json.encode(record))
-        sync(aside)
-        aside.replace(place)
-        sync(folder)
+    write_atomically(folder / f"{record.package.name}.json", msgspec.json.encode(record))
 
 
 def forget(folder: Path, name: str) -> None:

@@ -31,6 +31,7 @@ from tritonpm.convert.conversion import (
 from tritonpm.convert.layer import Layer
 from tritonpm.convert.tensorrt_shapes import profile_of
 from tritonpm.core.extras import install
+from tritonpm.core.files import write_atomically
 from tritonpm.core.types import Format, Gpu, Step
 
 PLAN = "model.plan"
@@ -238,10 +239,7 @@ class _Build:
     def _keep_timings(self, config: Any) -> None:
         if self.kit.flavour == _RTX or not self.options.timing_cache:
             return
-        path = Path(self.options.timing_cache)
-        aside = path.with_suffix(f".{os.getpid()}.new")  # builds may go on side by side
-        aside.write_bytes(bytes(config.get_timing_cache().serialize()))
-        aside.replace(path)
+        write_atomically(Path(self.options.timing_cache), bytes(config.get_timing_cache().serialize()))
 
     def _layers(self, logger: Any, plan: bytes) -> list[Layer]:
         """From the inspector where the engine can be loaded, which takes a GPU; else from what the build said."""

@@ -10,6 +10,7 @@ from typing import Any
 from tritonpm.convert import rewrite, runtimes, sandbox, verify
 from tritonpm.convert.running import NotRunnableError, StatefulError
 from tritonpm.core.errors import PackageError
+from tritonpm.core.files import write_atomically
 from tritonpm.core.tensors import Array, load_npz
 from tritonpm.core.types import Format, Tensor
 
@@ -57,9 +58,7 @@ def main() -> None:
     sandbox.enter()
     request = json.loads((workdir / "request.json").read_text())
     answer = describe(Path(request["model"])) if request.get("describe") else attempt(request)
-    aside = workdir / "answer.new"
-    aside.write_text(json.dumps(answer))
-    aside.replace(workdir / "answer.json")
+    write_atomically(workdir / "answer.json", json.dumps(answer).encode())
 
 
 if __name__ == "__main__":

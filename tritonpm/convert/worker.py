@@ -27,6 +27,7 @@ from tritonpm.convert.profile import layers
 from tritonpm.convert.requests import CANCEL, Answer, Capture, Compare, Convert, Model, Profile
 from tritonpm.convert.running import NotRunnableError, Run, RunFailedError, StatefulError
 from tritonpm.core.errors import TritonpmError
+from tritonpm.core.files import write_atomically
 from tritonpm.core.tensors import Array, load_npz, save_npz
 from tritonpm.core.types import Agreement, Format, Step
 
@@ -211,9 +212,7 @@ def main() -> None:
         if not (isinstance(error, MemoryError) or sandbox.says_out_of_memory(str(error))):
             raise
         answer = Answer("failed", f"ran out of memory at the limit of {request.memory / 2**30:.1f} GiB")
-    aside = folder / "answer.new"
-    aside.write_bytes(msgspec.json.encode(answer))
-    aside.replace(folder / "answer.json")
+    write_atomically(folder / "answer.json", msgspec.json.encode(answer))
 
 
 if __name__ == "__main__":

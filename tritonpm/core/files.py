@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tritonpm.core.errors import StorageError
@@ -25,14 +28,27 @@ def write_atomically(place: Path, content: bytes) -> None:
 
     Raises StorageError.
     """
-    aside = place.with_name(f"{place.name}.new")
-    try:
+    with replacing(place) as aside:
         aside.write_bytes(content)
+
+
+@contextmanager
+def replacing(place: Path) -> Iterator[Path]:
+    """A path beside `place` to write to: what is there at the end takes its place, and after a failure it is gone.
+
+    Its name is its own, so that of two who write at the same time neither sees the other's half. Raises StorageError.
+    """
+    aside = place.with_name(f".{place.name}.{secrets.token_hex(4)}.new")
+    try:
+        yield aside
         sync(aside)
         aside.replace(place)
         sync(place.parent)
     except OSError as error:
         raise storage_error(error, place) from None
+    finally:
+        with suppress(OSError):
+            aside.unlink()
 
 
 def digest_of(path: Path) -> str:

@@ -24,7 +24,7 @@ import msgspec
 import yaml
 
 from tritonpm.core.errors import ManifestError, PackageError
-from tritonpm.core.files import sync
+from tritonpm.core.files import write_atomically
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.import_package import import_package, read_package
 from tritonpm.operations.load import load
@@ -225,10 +225,7 @@ def _pin(path: Path, digests: Mapping[str, str]) -> None:
     text = json.dumps(dict(sorted(digests.items())), indent=2) + "\n"
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
-    aside = path.with_name(f".{path.name}.new")
-    aside.write_text(text, encoding="utf-8")
-    sync(aside)
-    aside.replace(path)
+    write_atomically(path, text.encode())
 
 
 def export(context: Context) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.catalogue import find
 from tritonpm.core.errors import NotFoundError, PackageError
-from tritonpm.core.files import storage_error
+from tritonpm.core.files import storage_error, write_atomically
 from tritonpm.deploy import TARGETS, Choices, bundle
 from tritonpm.operations.context import open_context
 
@@ -82,11 +82,9 @@ def write(files: Sequence[File], folder: Path, *, force: bool = False) -> list[P
 def _written(place: Path, text: str) -> Path:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        aside = place.with_name(f".{place.name}.new")
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(place)
     except OSError as error:
         raise storage_error(error, place) from None
+    write_atomically(place, text.encode())
     return place
 
 

@@ -24,10 +24,5 @@ def export(context: Context, name: str, destination: Path, *, force: bool = Fals
         return context.blobs.path(file.digest).open("rb")
 
     with context.progress(f"Writing {destination.name}"):
-        aside = destination.with_name(f".{destination.name}.new")
-        try:
-            written(package, open_file, aside)
-            aside.replace(destination)
-        finally:
-            aside.unlink(missing_ok=True)
+        written(package, open_file, destination)
     return destination

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from tritonpm.core.errors import StorageError
+from tritonpm.core.files import replacing
 from tritonpm.core.types import File, Package
 from tritonpm.package import manifest as manifests
 from tritonpm.package.limits import MIB
@@ -23,18 +22,14 @@ def write(package: Package, open_file: Callable[[File], BinaryIO], destination: 
     import yaml
 
     text = yaml.safe_dump(manifests.of(package), sort_keys=False, allow_unicode=True, width=120)
-    partial = destination.with_name(f".{destination.name}.{os.getpid()}.partial")
-    try:
-        with zipfile.ZipFile(partial, "x", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            _add(archive, manifests.FILE, len(text.encode())).write(text.encode())
-            for file in sorted(package.files, key=lambda file: file.path):
-                with open_file(file) as source, _add(archive, file.path, file.size) as target:
-                    shutil.copyfileobj(source, target, MIB)
-        partial.replace(destination)
-    except OSError as error:
-        raise StorageError(f"cannot be written ({error.strerror})", where=str(destination), do="make room") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        replacing(destination) as aside,
+        zipfile.ZipFile(aside, "x", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
+        _add(archive, manifests.FILE, len(text.encode())).write(text.encode())
+        for file in sorted(package.files, key=lambda file: file.path):
+            with open_file(file) as source, _add(archive, file.path, file.size) as target:
+                shutil.copyfileobj(source, target, MIB)
 
 
 def _add(archive: zipfile.ZipFile, path: str, size: int) -> BinaryIO:

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from tritonpm.core.errors import NotFoundError, RegistryError
-from tritonpm.core.files import digest_of, storage_error, sync
+from tritonpm.core.files import digest_of, replacing, storage_error
 from tritonpm.registry import SIGNATURE, Pushed, file_name, is_address
 from tritonpm.registry.transfer import CHUNK, Cut, Part, Source, Task, download, fetch_signature
 
@@ -41,13 +41,8 @@ def push(file: Path, url: str, *, force: bool = False) -> Pushed:
 
 
 def _put(file: Path, path: Path) -> None:
-    aside = path.with_name(f".{path.name}.partial")
-    try:
+    with replacing(path) as aside:
         shutil.copyfile(file, aside)
-        sync(aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _path(url: str) -> Path:

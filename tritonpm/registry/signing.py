@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tritonpm.core.errors import NotFoundError, PackageError, SignatureError, UsageError
 from tritonpm.core.extras import needed
-from tritonpm.core.files import digest_of, storage_error
+from tritonpm.core.files import digest_of, replacing
 from tritonpm.package.limits import MIB
 from tritonpm.registry import SIGNATURE
 
@@ -67,14 +67,8 @@ def sign(package: Path, signer: Signer, *, force: bool = False) -> Signed:
     if target.exists() and not force:
         raise PackageError("it is signed already", where=str(target), do="use --force to sign it again")
     config = _signing(signer)
-    aside = target.with_name(f".{target.name}.new")
-    try:
+    with replacing(target) as aside:
         config.sign(package, aside)
-        aside.replace(target)
-    except OSError as error:
-        raise storage_error(error, target) from None
-    finally:
-        aside.unlink(missing_ok=True)
     return Signed(str(package), str(target), digest_of(package), str(signer.certificate or signer.key))
 
 

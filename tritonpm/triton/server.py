@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tritonpm.core.files import storage_error
+from tritonpm.core.files import storage_error, write_atomically
 from tritonpm.triton import liveness
 
 _STOPPING = "stopping"  # a file in the state folder
@@ -52,12 +52,10 @@ def running(state: Path) -> Server | None:
 
 
 def remember(state: Path, server: Server) -> None:
-    """Write down that this is the state folder's server."""
+    """Write down that this is the state folder's server. Raises StorageError."""
     import msgspec
 
-    aside = state / "server.json.new"
-    aside.write_bytes(msgspec.json.format(msgspec.json.encode(asdict(server))))
-    aside.replace(state / "server.json")
+    write_atomically(state / "server.json", msgspec.json.format(msgspec.json.encode(asdict(server))))
 
 
 def forget(state: Path) -> None:
