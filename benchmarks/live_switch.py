@@ -25,9 +25,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.serving import machine
 from examples.make_packages import make
 from tritonpm.core.tensors import load_npz
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
-from tritonpm.operations.switch import Switching
+from tritonpm.operations.context import Context, open_context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.load import load
+from tritonpm.operations.rollback import rollback
+from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.server import own_server
+from tritonpm.operations.set import change_live
+from tritonpm.operations.unload import unload
+from tritonpm.operations.upgrade import upgrade
 from tritonpm.triton.client import Client
 
 RESULTS = Path(__file__).parent / "results" / "live_switch.md"
@@ -71,20 +78,20 @@ def clients(url: str, model: str, inputs: dict[str, np.ndarray], classes: np.nda
             thread.join()
 
 
-def switches(switching: Switching, name: str, other: Path) -> list[tuple[str, Callable[[], object]]]:
+def switches(context: Context, name: str, other: Path) -> list[tuple[str, Callable[[], object]]]:
     """Every kind of live switch, and the way back."""
 
     def set_(**changes: object) -> Callable[[], object]:
-        return lambda: switching.set(name, changes)
+        return lambda: change_live(context, name, changes)
 
     return [
         ("mode: performance, 2 instances", set_(mode="performance", instances=2)),
         ("batch size 16", set_(max_batch_size=16)),
         ("backend: OpenVINO, FP16", set_(optimizer="openvino", precision="FP16")),
-        ("new version", lambda: switching.upgrade(name, other)),
+        ("new version", lambda: upgrade(context, name, other)),
         ("precision: FP32", set_(precision="FP32")),
         ("mode: shared", set_(mode="shared", instances=None)),
-        ("back to the first revision", lambda: switching.roll_back(name, 1)),
+        ("back to the first revision", lambda: rollback(context, name, 1)),
     ]
 
 
@@ -116,14 +123,14 @@ def main() -> int:
         root = Path(temporary)
         make(root / "packages")
         init(root)
-        serving = Serving(Manager.open(root))
-        serving.serve(None, detach=True, timeout=60, standard_ports=False)
-        try:
-            for name in ("digits", "digits-cascade"):
-                rows.append(measured(serving, name, root / "packages", options.rounds, options.clients))
-                bad += rows[-1][1]
-        finally:
-            serving.stop(20)
+        with open_context(root) as context:
+            serve(context, detach=True, standard_ports=False)
+            try:
+                for name in ("digits", "digits-cascade"):
+                    rows.append(measured(context, name, root / "packages", options.rounds, options.clients))
+                    bad += rows[-1][1]
+            finally:
+                stop(context, 20)
     text = "\n".join(
         [
             "# Live switches under load",
@@ -143,28 +150,28 @@ def main() -> int:
     return int(bad > 0)
 
 
-def measured(serving: Serving, name: str, packages: Path, rounds: int, count: int) -> tuple[str, int]:
+def measured(context: Context, name: str, packages: Path, rounds: int, count: int) -> tuple[str, int]:
     """One package through every switch; its row, and how many requests went wrong."""
-    manager, switching = serving.manager, Switching(serving)
-    manager.import_package(packages / f"{name}.zip")
-    serving.load(name)
-    record = manager.catalogue.get(name)
+    import_package(context, packages / f"{name}.zip")
+    load(context, name)
+    record = context.catalogue.get(name)
     sample = (record.package.samples or record.package.stages[0].samples)[0]
-    inputs = load_npz(manager.blobs.path(record.package.file(sample.inputs).digest))
-    expected = load_npz(manager.blobs.path(record.package.file(str(sample.outputs)).digest))["scores"].argmax(axis=1)
+    inputs = load_npz(context.blobs.path(record.package.file(sample.inputs).digest))
+    expected = load_npz(context.blobs.path(record.package.file(str(sample.outputs)).digest))["scores"].argmax(axis=1)
     other = again(packages / f"{name}.zip", packages, name)
-    assert serving.server is not None
+    server = own_server(context)
+    assert server is not None
     spans: list[tuple[float, float]] = []
-    with clients(serving.server.grpc, name, inputs, expected, count) as seen:
+    with clients(server.grpc, name, inputs, expected, count) as seen:
         time.sleep(QUIET)
         for _ in range(rounds):
-            for what, switch in switches(switching, name, other):
+            for what, switch in switches(context, name, other):
                 start = time.perf_counter()
                 switch()
                 spans.append((start, time.perf_counter()))
                 print(f"{name}: {what} in {spans[-1][1] - start:.1f} s", file=sys.stderr)
                 time.sleep(QUIET)
-    serving.unload(name, force=True)
+    unload(context, name, force=True)
     during = [took for start, took in seen.requests if any(a <= start + took and start <= b for a, b in spans)]
     outside = [took for start, took in seen.requests if not any(a <= start + took and start <= b for a, b in spans)]
     for failure in seen.failures[:3]:

@@ -23,10 +23,11 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tritonpm.operations.manager import Manager, init
-
 from tests.support.models import scaled
 from tests.support.packages import cascade
+from tritonpm.operations.context import Context, open_context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
 from tritonpm.web.running import Page
 from tritonpm.web.security import access
 
@@ -54,10 +55,10 @@ class Measured:
     size: int  # bytes of an answer
 
 
-def filled(manager: Manager, folder: Path, count: int) -> None:
+def filled(context: Context, folder: Path, count: int) -> None:
     """So many packages of two stages, each written as the catalogue writes it, in one transaction."""
-    manager.import_package(cascade(folder, scaled(2.0, result="m"), scaled(3.0, source="m"), "copy"))
-    catalogue, record = manager.catalogue, manager.catalogue.get("copy")
+    import_package(context, cascade(folder, scaled(2.0, result="m"), scaled(3.0, source="m"), "copy"))
+    catalogue, record = context.catalogue, context.catalogue.get("copy")
     encode = msgspec.json.encode
     with catalogue._database.transaction():
         for number in range(1, count):
@@ -131,7 +132,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tritonpm web ") as folder:
         root = Path(folder) / "workspace"
         init(root)
-        filled(Manager.open(root), Path(folder) / "in", asked.packages)
+        with open_context(root) as context:
+            filled(context, Path(folder) / "in", asked.packages)
         page = Page(root, None, "127.0.0.1", 0, access("127.0.0.1"))
         with page.running(), httpx.Client(base_url=page.url, trust_env=False, timeout=60) as client:
             text = report(measured(client, asked.requests), asked.packages, asked.requests, load)
