@@ -33,7 +33,7 @@ COMMANDS = {
     "set": ["set", "p", "--max-batch-size", "5"],
     "rename": ["rename", "p", "q"],
     "upgrade": ["upgrade", "p", "second"],
-    "rollback": ["rollback", "p"],
+    "rollback": ["rollback", "p", "1"],
     "prune": ["prune", "p", "--keep", "1"],
     "export": ["export", "p", "--output", "p.zip"],
     "render": ["render", "p", "--output", "rendered"],

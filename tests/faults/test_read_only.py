@@ -29,7 +29,7 @@ READING = (
     "lint ws/model_repository", "inspect in/m.onnx",
 )  # fmt: skip
 WRITING = (
-    "import other", "set p --max-batch-size 5", "rename p q", "remove p", "upgrade p other", "rollback p", "prune p",
+    "import other", "set p --max-batch-size 5", "rename p q", "remove p", "upgrade p other", "rollback p 1", "prune p",
     "use p --project LINE-3", "optimize p --precision fp16", "apply -f tritonpm.yaml", "doctor --fix", "serve --detach",
     "doctor --rebuild-catalogue", "load p", "unload p", "stop", "sync",
 )  # fmt: skip

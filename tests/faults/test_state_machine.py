@@ -225,13 +225,13 @@ class Machine(Knowing):
 
     # Faults
 
-    @rule(seldom=st.integers(0, 2))
+    @rule(seldom=st.integers(0, 2), killed=st.booleans())
     @guarded
-    def kill_the_server(self, seldom: int) -> None:
+    def end_the_server(self, seldom: int, killed: bool) -> None:
         if seldom:
             return
-        self.count(f"{KILL} server at rest")
-        self.house.kill_server()
+        self.count(f"{KILL} server at rest" if killed else "restart")
+        self.house.kill_server() if killed else stop(self.house.context, 20)
         self.restarted({})
 
     @rule(which=ANY, dependents=st.booleans())
