@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.support.load import under_load
-from tests.support.managing import agreed, consistent, impatient
+from tests.support.managing import apart, consistent, impatient
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import cascade, single
 from tests.support.proxy import FAULTS, Proxy
@@ -74,10 +74,10 @@ def broken(site: Site, wire: Proxy, change: Callable[[], object]) -> str:
         said = str(error)
     finally:
         wire.heal()
-    if apart := agreed(site.direct):
-        assert "tritonpm sync" in said, (said, apart)
+    if sentences := apart(site.direct):
+        assert "tritonpm sync" in said, (said, sentences)
         assert [reason for *_, reason in sync(site.direct) if reason] == []
-        assert agreed(site.direct) == [], (said, apart)
+        assert apart(site.direct) == [], (said, sentences)
     consistent(site.direct)
     return said
 

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.support.managing import impatient
+from tests.support.managing import apart, impatient
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import single
 from tests.support.waiting import PATIENCE, until
@@ -130,12 +130,12 @@ def stopped(context: Context) -> psutil.Process:
 
 
 def settled(context: Context) -> None:
-    """What the server was asked before it was stopped is done, and what it serves is what is recorded, after sync."""
+    """What the server was asked before it was stopped is done, and what it serves is what was proved, after sync."""
     with connect(context) as client:
         busy = ("LOADING", "UNLOADING")
         until(lambda: not any(state.state in busy for state in client.index()))
     assert [reason for *_, reason in sync(context) if reason] == []
-    assert status(context).drift == ()
+    assert apart(context) == []
 
 
 def test_clients_of_a_stopped_server_are_told_and_answered_rightly_afterwards(context: Context) -> None:

@@ -327,6 +327,12 @@ class Machine(Knowing):
 
     @invariant()
     @guarded
+    def what_lies_there_is_what_a_restart_brings_back(self) -> None:
+        for kept in self.kept.values():
+            assert kept.proved is None or kept.current == kept.proved
+
+    @invariant()
+    @guarded
     def revisions_are_as_known(self) -> None:
         for name in self.kept:
             assert self.house.revisions(name) == self.revisions[name]

@@ -8,7 +8,7 @@ from tritonpm.operations.list import unproved
 from tritonpm.triton.served_revision import serves
 
 if TYPE_CHECKING:
-    from tritonpm.catalogue import Entry
+    from tritonpm.catalogue import Entry, Proved
     from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client
 
@@ -17,27 +17,30 @@ def drift(context: Context, client: Client) -> list[str]:
     """All of it, of every package, as a server shows it."""
     states = client.serving()
     entries = context.catalogue.packages()
+    proved = {entry.name: context.catalogue.proved(entry.name) for entry in entries if entry.name in states}
     sentences = []
     for entry in entries:
         sentences += [
-            f"{entry.name} {what}; `tritonpm sync`" for what in [_served(context, client, entry, states)] if what
+            f"{entry.name} {what}; `tritonpm sync`"
+            for what in [_served(client, entry, states, proved.get(entry.name))]
+            if what
         ]
         if what := unproved(entry.name, entry.changed, entry.problem, entry.proved):
             sentences.append(f"{entry.name}: {what}")
-    owned = {model.name for revision in context.catalogue.published() for model in revision.models}
+    revisions = [*context.catalogue.published(), *(kept.revision for kept in proved.values() if kept)]
+    owned = {model.name for revision in revisions for model in revision.models}
     for name in sorted(states - owned - {entry.name for entry in entries}):
         sentences.append(f"{name} is served, and is of no package here")
     return sentences
 
 
-def _served(context: Context, client: Client, entry: Entry, states: set[str]) -> str:
+def _served(client: Client, entry: Entry, states: set[str], proved: Proved | None) -> str:
     """Where the server does not do what was proved."""
     there = entry.name in states
     if entry.wanted and not there:
         return "is recorded as loaded, and the server does not serve it"
     if there and not entry.wanted:
         return f"is served, and recorded as {entry.status}: somebody else loaded it"
-    proved = context.catalogue.proved(entry.name) if there else None
     if proved and not serves(client, proved.revision):
         return f"is served in another revision than {proved.number}, which was proved"
     return ""

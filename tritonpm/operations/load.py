@@ -16,7 +16,7 @@ from tritonpm.catalogue import Source
 from tritonpm.core.errors import CapacityError, NotFoundError, ServerError, StorageError, TritonpmError
 from tritonpm.core.rollback import UNKNOWN, undone
 from tritonpm.core.types import RenderedModel, Revision
-from tritonpm.operations.local_repository import changing, is_current, models, put, restore, settle, tidy
+from tritonpm.operations.local_repository import DELIVERY, changing, is_current, models, put, restore, settle, tidy
 from tritonpm.operations.memory import require_room_on_gpus, room_for
 from tritonpm.operations.on_demand import make_room, remember_host
 from tritonpm.operations.optimize.jobs import ensure
@@ -277,7 +277,7 @@ def bring(
     server = OneServer(context, client, record, revision, back_to if before else None, probe, timeout)
     shadow = shadow_of(revision) if rehearse and before != revision else None
     folders = dict.fromkeys(model.name for one in (before, revision) if one for model in one.models)
-    with catalogue.intent("load", (*folders, name + NEXT)):
+    with catalogue.intent(DELIVERY, (*folders, name + NEXT)):
         try:
             proof = deliver(revision, destination, server, shadow)
         except UndeliveredError as error:

@@ -17,6 +17,8 @@ from tritonpm.core.types import Revision
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
+DELIVERY = "load"  # what the journal calls a revision on its way to a server
+
 
 @contextmanager
 def changing(context: Context, what: str) -> Iterator[None]:
@@ -36,11 +38,25 @@ def recover(context: Context) -> None:
     context.workspace.sweep()
     for intent, operation, models in catalogue.open_intents():
         try:
-            settle(context, models)
+            settle(context, tuple(dict.fromkeys((*models, *_back_to_proved(context, operation, models)))))
         except StorageError as error:
             context.warn(f"Warning: what a killed {operation} began cannot be finished: {error}.")
         else:
             catalogue.close_intent(intent)
+
+
+def _back_to_proved(context: Context, operation: str, models: tuple[str, ...]) -> tuple[str, ...]:
+    """The folders of what was proved, which is current again where a delivery was killed before it had proved its own.
+
+    So what lies in the repository is what a restart brings back.
+    """
+    folders: list[str] = []
+    for current in list(context.catalogue.holding(models)) if operation == DELIVERY else ():
+        if proved := context.catalogue.proved(current.name):
+            folders += [model.name for model in proved.revision.models]
+            if proved.revision.digest != current.digest:
+                context.catalogue.add_revision(current.name, proved.revision)
+    return tuple(folders)
 
 
 def restore(context: Context, name: str, revision: Revision) -> None:
