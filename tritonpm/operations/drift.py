@@ -20,11 +20,8 @@ def drift(context: Context, client: Client) -> list[str]:
     proved = {entry.name: context.catalogue.proved(entry.name) for entry in entries if entry.name in states}
     sentences = []
     for entry in entries:
-        sentences += [
-            f"{entry.name} {what}; `tritonpm sync`"
-            for what in [_served(client, entry, states, proved.get(entry.name))]
-            if what
-        ]
+        if what := _served(client, entry, states, proved.get(entry.name)):
+            sentences.append(f"{entry.name} {what}; `tritonpm sync`")
         if what := unproved(entry.name, entry.changed, entry.problem, entry.proved):
             sentences.append(f"{entry.name}: {what}")
     revisions = [*context.catalogue.published(), *(kept.revision for kept in proved.values() if kept)]
