@@ -19,7 +19,7 @@ from tritonpm.core.errors import BusyError, ServerError, TritonpmError
 from tritonpm.operations.context import open_context
 from tritonpm.operations.on_demand import Idle
 from tritonpm.operations.serve import load_all_proved, serve, unload_recorded
-from tritonpm.operations.server import own_server
+from tritonpm.operations.server import await_server, own_server
 from tritonpm.triton import embedded
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def start(context: Context) -> tuple[str, list[str]]:
     try:
         addresses = serve(context, None, detach=True, timeout=_START)
     except BusyError:
+        await_server(context, _START)
         server = own_server(context)
         if server is None or not embedded.answers(server, within=_ANSWER):
             raise
