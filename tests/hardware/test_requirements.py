@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tritonpm.core.errors import CapacityError, RequirementError, UsageError
 from tritonpm.core.types import Gpu
+from tritonpm.core.units import MIB
 from tritonpm.hardware.host import Host, core_generation, cpu_of, host, version
 from tritonpm.hardware.memory import evictable, need, require_room
 from tritonpm.hardware.requirements import REQUIREMENTS, Wanted, require, unmet
@@ -97,9 +98,6 @@ def test_versions_compare_by_number(parts: list[int]) -> None:
 
 def test_this_machine_is_read() -> None:
     assert host().cpu
-
-
-MIB = 1 << 20
 
 
 def test_what_was_measured_comes_before_the_estimate() -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tritonpm.core.units import human
+
 if TYPE_CHECKING:
     from tritonpm.operations.artefacts import OptimisationView
     from tritonpm.operations.optimize.convert_file import ConversionView
@@ -55,7 +57,7 @@ def describe_conversion(view: ConversionView) -> None:
     """Print what a conversion made."""
     from tritonpm.cli.output import facts
 
-    click.echo(f"Wrote {view.model} ({view.format}, {view.precision}, {view.bytes / 2**20:.1f} MiB).")
+    click.echo(f"Wrote {view.model} ({view.format}, {view.precision}, {human(view.bytes)}).")
     state = f"{view.agreement.state} ({view.agreement.reason})" if view.agreement.reason else view.agreement.state
     names = ("max abs", "max rel", "cosine", "top-1", "boxes", "compared on")
     measured = zip(names, _measures(view.agreement), strict=True)

@@ -39,7 +39,6 @@ LIMITS = (
     click.option("--time-limit", type=float, default=3600.0, show_default=True, help="Seconds for each stage."),
     click.option("--memory-limit", type=float, metavar="GIB", help="For each stage [default: 3/4 of the machine's]."),
 )
-GIB = 1 << 30
 
 
 def limited(function: Any) -> Any:

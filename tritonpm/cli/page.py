@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.cli.app import App
+from tritonpm.core.units import GIB
 
 if TYPE_CHECKING:
     from tritonpm.web.running import Page
@@ -26,7 +27,7 @@ def made(
     with needed("the page", "web"):
         from tritonpm.web.running import Page
         from tritonpm.web.security import access
-    allowed = access(host, token=token, hosts=hosts, upload=max_upload << 30)
+    allowed = access(host, token=token, hosts=hosts, upload=max_upload * GIB)
     return Page(app.workspace, app.connection(), host, port, allowed, certificate, key, metrics)
 
 

@@ -16,11 +16,12 @@ from pathlib import Path, PurePosixPath
 
 from tritonpm.convert import sandbox
 from tritonpm.core.types import BatchAxis, Format, Signature, Stage, Tensor
+from tritonpm.core.units import GIB, human
 
 PROOF = "3"  # the version of the proof: a change in what is rewritten or proved is a new one
 RUNNABLE = (Format.ONNX, Format.OPENVINO)
 ROWS = 3  # batch k of the proof
-LARGEST = 2 << 30  # bytes of a model's files that are worth loading a few times only to know its batch axis
+LARGEST = 2 * GIB  # bytes of a model's files that are worth loading a few times only to know its batch axis
 DEADLINE = 180.0  # seconds
 
 
@@ -56,7 +57,7 @@ def _judged(stage: Stage, model: Path | None, samples: Sequence[Path], workdir: 
     if stage.format not in RUNNABLE:
         return _unproved(dynamic, f"a {stage.format.value} model cannot be run here to prove it"), None
     if model is None:
-        return _unproved(dynamic, f"the model is larger than {LARGEST >> 30} GiB, so it was not run to prove it"), None
+        return _unproved(dynamic, f"the model is larger than {human(LARGEST)}, so it was not run to prove it"), None
     return _tried(stage, model, samples, workdir)
 
 

@@ -9,9 +9,10 @@ from tritonpm.convert import runtimes
 from tritonpm.convert.conversion import Artefact, ConversionError
 from tritonpm.convert.running import NotRunnableError
 from tritonpm.core.types import Format
+from tritonpm.core.units import GIB
 
 OPSET = 17  # that older graphs are brought to: QuantizeLinear per channel begins with 13
-_INLINE = 1 << 30  # bytes of weights that stay in the file; protobuf ends at twice as much
+_INLINE = GIB  # bytes of weights that stay in the file; protobuf ends at twice as much
 MODEL = "model.onnx"
 
 

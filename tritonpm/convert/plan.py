@@ -19,6 +19,7 @@ import msgspec
 
 from tritonpm.convert.converters import CONVERTERS
 from tritonpm.core.types import BatchAxis, Format, Package, Stage
+from tritonpm.core.units import MIB
 from tritonpm.settings.backend import automatic
 from tritonpm.settings.settings import Settings
 
@@ -76,7 +77,7 @@ def _accelerator(optimizer: str, settings: Settings) -> dict[str, str]:
         return {}
     said = {"precision_mode": settings.precision, "trt_engine_cache_enable": "1"}
     if settings.workspace_mb is not None:
-        said["max_workspace_size_bytes"] = str(settings.workspace_mb << 20)
+        said["max_workspace_size_bytes"] = str(settings.workspace_mb * MIB)
     return said
 
 

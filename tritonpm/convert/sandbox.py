@@ -13,7 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-MEMORY = 12 << 30  # bytes of private memory, at most
+from tritonpm.core.units import GIB
+
+MEMORY = 12 * GIB  # bytes of private memory, at most
 GRACE = 5.0  # seconds that a cancelled process has to end by itself
 _KILLED = 60.0  # seconds that the kernel may take for a KILL
 _LOOK_EVERY = 0.2  # seconds

@@ -30,6 +30,7 @@ from tritonpm.core.errors import TritonpmError
 from tritonpm.core.files import write_atomically
 from tritonpm.core.tensors import Array, load_npz, save_npz
 from tritonpm.core.types import Agreement, Format, Step
+from tritonpm.core.units import human
 
 _LOOKED_INTO = 4  # inputs on which inner tensors are compared
 _ACCELERATED = "an execution accelerator runs it, which is the server's: it is verified when it is loaded"
@@ -211,7 +212,7 @@ def main() -> None:
     except Exception as error:
         if not (isinstance(error, MemoryError) or sandbox.says_out_of_memory(str(error))):
             raise
-        answer = Answer("failed", f"ran out of memory at the limit of {request.memory / 2**30:.1f} GiB")
+        answer = Answer("failed", f"ran out of memory at the limit of {human(request.memory)}")
     write_atomically(folder / "answer.json", msgspec.json.encode(answer))
 
 

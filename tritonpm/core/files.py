@@ -10,8 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tritonpm.core.errors import StorageError
+from tritonpm.core.units import MIB
 
-_CHUNK = 1 << 20
+_CHUNK = MIB
 
 
 def sync(path: Path) -> None:

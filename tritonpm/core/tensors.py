@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tritonpm.core.errors import PackageError
 from tritonpm.core.types import Dim, Shape, Tensor
+from tritonpm.core.units import GIB, human
 
 Array = NDArray[Any]
 
@@ -30,7 +31,7 @@ _NUMPY = {
 _TRITON = {np.dtype(kind): name for name, kind in _NUMPY.items()}
 # numpy reads a header with Python's parser, whose depth counter threads upset before Python 3.11.5 (cpython#106905).
 _ONE_PARSER = threading.Lock()
-_MOST_BYTES = 4 << 30  # of all the arrays of one .npz
+_MOST_BYTES = 4 * GIB  # of all the arrays of one .npz
 _DYNAMIC_SIZE = 4  # what a dynamic dimension becomes in a synthesized input
 _LARGER_SIZES = (32, 224)  # what else is worth a try
 _MOST_ELEMENTS = 1 << 26  # of a guessed input
@@ -54,7 +55,9 @@ def load_npz(path: Path) -> dict[str, Array]:
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > _MOST_BYTES:
-                raise PackageError("its arrays unpack to more than 4 GiB", where=str(path), do="split it")
+                raise PackageError(
+                    f"its arrays unpack to more than {human(_MOST_BYTES)}", where=str(path), do="split it"
+                )
             return {m.filename.removesuffix(".npy"): _from_file(_read(archive, m)) for m in archive.infolist()}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

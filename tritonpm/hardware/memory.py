@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from tritonpm.core.errors import CapacityError
 from tritonpm.core.types import Gpu
+from tritonpm.core.units import MIB, human
 
-_MIB = 1 << 20
-DEFAULT_WORKSPACE = 256 * _MIB  # of a runtime that nothing is known of: its context and scratch memory
+DEFAULT_WORKSPACE = 256 * MIB  # of a runtime that nothing is known of: its context and scratch memory
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,9 @@ class Need:
 def need(weights: int, instances: int, *, workspace: int = DEFAULT_WORKSPACE, measured: int | None = None) -> Need:
     """`measured` is what one instance took on this device before; without it each has its weights and a workspace."""
     if measured is not None:
-        return Need(measured * instances, f"measured: {measured // _MIB} MiB for each of {instances}")
+        return Need(measured * instances, f"measured: {human(measured)} for each of {instances}")
     each = weights + workspace
-    return Need(
-        each * instances, f"estimated: {instances} × ({weights // _MIB} MiB of weights and {workspace // _MIB} MiB)"
-    )
+    return Need(each * instances, f"estimated: {instances} × ({human(weights)} of weights and {human(workspace)})")
 
 
 def require_room(wanted: Need, gpus: Sequence[Gpu], residents: Mapping[str, Mapping[int, int]], *, where: str) -> None:
@@ -43,8 +41,7 @@ def require_room(wanted: Need, gpus: Sequence[Gpu], residents: Mapping[str, Mapp
         )
         do = f"unload {' and '.join(go)}" if go else "use another GPU, fewer instances or a smaller batch"
         raise CapacityError(
-            f"it needs {wanted.bytes // _MIB} MiB on GPU {gpu.index} ({wanted.how}), and "
-            f"{gpu.memory_free // _MIB} MiB are free",
+            f"it needs {human(wanted.bytes)} on GPU {gpu.index} ({wanted.how}), and {human(gpu.memory_free)} are free",
             where=where,
             do=do,
         )

@@ -25,6 +25,7 @@ import yaml
 
 from tritonpm.core.errors import ManifestError, PackageError
 from tritonpm.core.files import write_atomically
+from tritonpm.core.units import MIB, human
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.import_package import import_package, read_package
 from tritonpm.operations.load import load
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 FILE, LOCK = "tritonpm.yaml", "tritonpm.lock"
 _CORRECT = "correct the declaration"
-_MOST = 4 << 20  # bytes of a file that is read
+_MOST = 4 * MIB  # bytes of a file that is read
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def read(path: Path) -> Declaration:
     if not path.is_file():
         raise PackageError("is not there", where=str(path), do=f"write a {FILE}, or name one with --file")
     if path.stat().st_size > _MOST:
-        raise ManifestError([("", "is longer than 4 MiB")], where=str(path))
+        raise ManifestError([("", f"is longer than {human(_MOST)}")], where=str(path))
     document = parsed(path.read_bytes(), str(path), Limits())
     try:
         return msgspec.convert(document, Declaration)

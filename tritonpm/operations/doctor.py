@@ -8,6 +8,7 @@ from importlib import metadata
 
 from tritonpm.core.extras import to_install
 from tritonpm.core.types import Check
+from tritonpm.core.units import human
 from tritonpm.hardware.host import host
 from tritonpm.hardware.machine import cores, gpus
 from tritonpm.hardware.requirements import Wanted, unmet
@@ -99,11 +100,10 @@ def _memory() -> Check:
     import psutil
 
     memory = psutil.virtual_memory()
-    free, total = memory.available / 2**30, memory.total / 2**30
-    return Check("CPU and memory", True, f"{cores()} cores, {free:.1f} of {total:.1f} GiB free")
+    return Check("CPU and memory", True, f"{cores()} cores, {human(memory.available)} of {human(memory.total)} free")
 
 
 def _gpu() -> Check:
     found, why = gpus()
-    listed = ", ".join(f"{gpu.name} ({gpu.memory_free / 2**30:.1f} GiB free)" for gpu in found)
+    listed = ", ".join(f"{gpu.name} ({human(gpu.memory_free)} free)" for gpu in found)
     return Check("GPU", bool(found), listed, f"{why}: models run on the CPU", needed=False)

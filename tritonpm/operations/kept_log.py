@@ -10,9 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tritonpm.core.errors import ServerError
+from tritonpm.core.units import MIB
 from tritonpm.triton.log import last_words, tail
 
-MOST, LONGEST = 8, 1 << 20  # logs kept, the newest; bytes of each, its end
+MOST, LONGEST = 8, MIB  # logs kept, the newest; bytes of each, its end
 _PREFIX = re.compile(r"[EWI]\d{4} [\d:.]+ \d+ (?:[\w.]+:\d+\] )?")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tritonpm.core.units import MIB
 from tritonpm.hardware.machine import gpus, target
 from tritonpm.hardware.memory import DEFAULT_WORKSPACE, need, require_room
 from tritonpm.repository.config import instances
@@ -34,7 +35,7 @@ def require_room_on_gpus(context: Context, record: Record, revision: Revision) -
         return
     name, count = record.package.name, _instances(record)
     weights = sum(file.size for file in record.package.files)
-    workspace = (record.settings.workspace_mb or 0) << 20 or DEFAULT_WORKSPACE
+    workspace = (record.settings.workspace_mb or 0) * MIB or DEFAULT_WORKSPACE
     known = [context.catalogue.artefacts.memory(revision.digest, gpu.name) for gpu in chosen]
     measured = max((size for size in known if size is not None), default=None)
     others = {other: held for other, held in _residents(context).items() if other != name}
@@ -45,7 +46,7 @@ def require_room_to_build(context: Context, record: Record) -> None:
     """Refuse a build that does not fit: TensorRT tries kernels on the GPU itself. Raises CapacityError."""
     chosen = _chosen(record, gpus()[0])
     weights = sum(file.size for file in record.package.files)
-    workspace = (record.settings.workspace_mb or 0) << 20 or DEFAULT_WORKSPACE
+    workspace = (record.settings.workspace_mb or 0) * MIB or DEFAULT_WORKSPACE
     require_room(need(weights, 1, workspace=workspace), chosen, _residents(context), where=record.package.name)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tritonpm.core.errors import BusyError, CapacityError, NotFoundError, ServerError, UsageError
+from tritonpm.core.units import MIB, human
 from tritonpm.operations.server import connect, own_server
 from tritonpm.operations.unload import unload, withdraw
 from tritonpm.operations.usage import users
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 LIMIT = "TRITONPM_MEMORY_MB"  # MiB of the machine's memory that models may take; without it, what is free
 HOST = "host"  # as the name of a device, beside those of GPUs
 _RESERVE = 0.05  # of the machine's memory, that is left to others
-_MIB = 1 << 20
 
 
 class Idle:
@@ -107,7 +107,7 @@ def require_host(context: Context, client: Client, revision: Revision) -> None:
     room, how = _room(context)
     if known > room:
         raise CapacityError(
-            f"it took {known // _MIB} MiB when it was loaded last, and {max(0, room) // _MIB} MiB are free ({how})",
+            f"it took {human(known)} when it was loaded last, and {human(max(0, room))} are free ({how})",
             where=revision.name,
             do="unload another package, or declare some on-demand (`tritonpm set --residency on-demand`)",
         )
@@ -134,4 +134,4 @@ def _room(context: Context) -> tuple[int, str]:
         raise UsageError(f"{limit!r} is no number of MiB", where=LIMIT, do="give a whole number")
     server = own_server(context)
     taken = sum(each.taken for each in processes(server) if each.model) if server else 0
-    return int(limit) * _MIB - taken, f"of the {limit} that {LIMIT} allows"
+    return int(limit) * MIB - taken, f"of the {limit} that {LIMIT} allows"

@@ -13,10 +13,11 @@ from typing import Any
 
 from tritonpm.core.errors import PackageError, UnsafeError
 from tritonpm.core.types import Format, Signature
+from tritonpm.core.units import human
 from tritonpm.package import config as configs
 from tritonpm.package import manifest as manifests
 from tritonpm.package.code import allow, code_in_file
-from tritonpm.package.limits import Limits, human
+from tritonpm.package.limits import Limits
 from tritonpm.package.signature import SPEAKING, format_of, inspect_model
 from tritonpm.package.tree import Tree
 

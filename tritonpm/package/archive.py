@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from tritonpm.core.errors import PackageError, UnsafeError
-from tritonpm.package.limits import KIB, Limits, human
+from tritonpm.core.units import KIB, human
+from tritonpm.package.limits import Limits
 from tritonpm.package.staging import CHUNK, Staging, check_mode
 
 _LOCAL = struct.Struct("<4s5H3L2H")

@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from tritonpm.core.errors import ManifestError
-from tritonpm.package.limits import Limits, human
+from tritonpm.core.units import human
+from tritonpm.package.limits import Limits
 
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")

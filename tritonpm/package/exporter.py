@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from tritonpm.core.files import replacing
 from tritonpm.core.types import File, Package
+from tritonpm.core.units import MIB
 from tritonpm.package import manifest as manifests
-from tritonpm.package.limits import MIB
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say
 _MODE = 0o100644 << 16

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tritonpm.core.errors import PackageError
-from tritonpm.package.limits import Limits, human
+from tritonpm.core.units import MIB, human
+from tritonpm.package.limits import Limits
 
 KEYS = ("names", "labels", "classes", "class_names", "label_names")  # metadata keys that exporters use
-_LONGEST_METADATA = 1 << 20
+_LONGEST_METADATA = MIB
 
 
 def read_labels(path: Path, where: str, limits: Limits) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+from tritonpm.core.units import GIB, MIB
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,3 @@ class Limits:
     labels: int = 4 * MIB  # a labels file
     graph: int = 64 * MIB  # of a model without its weights
     graph_parts: int = 30_000_000  # protobuf fields walked over: minutes, not hours
-
-
-def human(size: float) -> str:
-    """A size for a sentence: 3 bytes, 1.5 MiB."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < KIB:
-            return f"{size:.4g} {unit}"
-        size /= KIB
-    return f"{size:.4g} GiB"

@@ -9,11 +9,12 @@ from pathlib import PurePosixPath
 
 from tritonpm.core.errors import ManifestError, PackageError, UsageError
 from tritonpm.core.types import File, Package, Sample, Signature, Stage
+from tritonpm.core.units import human
 from tritonpm.package import manifest as manifests
 from tritonpm.package.adopted import adopt, holds_repository, looks_adopted, name_of, newest_model
 from tritonpm.package.code import RUNNING_FORMATS, allow, code_in_parameters
 from tritonpm.package.labels import read_labels
-from tritonpm.package.limits import Limits, human
+from tritonpm.package.limits import Limits
 from tritonpm.package.manifest import Manifest, SampleEntry, StageEntry
 from tritonpm.package.paths import NAME_RULE, is_name, name_from
 from tritonpm.package.samples import check as check_sample

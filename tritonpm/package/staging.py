@@ -15,7 +15,8 @@ from typing import BinaryIO
 
 from tritonpm.core.errors import NotFoundError, PackageError, StorageError, UnsafeError
 from tritonpm.core.types import File
-from tritonpm.package.limits import MIB, Limits, human
+from tritonpm.core.units import MIB, human
+from tritonpm.package.limits import Limits
 from tritonpm.package.paths import Paths
 
 Progress = Callable[[str, int, int], None]

@@ -18,8 +18,9 @@ import numpy as np
 from tritonpm.core.errors import PackageError
 from tritonpm.core.tensors import Array, as_served, numpy_dtype
 from tritonpm.core.types import Signature
+from tritonpm.core.units import MIB
 
-_MOST_BYTES, _MOST_ROWS = 64 << 20, 256  # of inputs that are sent in turn
+_MOST_BYTES, _MOST_ROWS = 64 * MIB, 256  # of inputs that are sent in turn
 Row = dict[str, Array]
 
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+from tritonpm.core.units import human
 from tritonpm.perf.measurement import Quality
-
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def byte_words(count: int | None) -> str:
     """`1.5 MiB`; what is not known is said so."""
-    if count is None:
-        return "not known"
-    size, unit = float(count), 0
-    while size >= 1024 and unit < len(_UNITS) - 1:
-        size, unit = size / 1024, unit + 1
-    return f"{size:.{0 if unit == 0 else 1}f} {_UNITS[unit]}"
+    return "not known" if count is None else human(count)
 
 
 def share(value: float) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tritonpm.core.errors import NotFoundError, PackageError, SignatureError, UsageError
 from tritonpm.core.extras import needed
 from tritonpm.core.files import digest_of, replacing
-from tritonpm.package.limits import MIB
+from tritonpm.core.units import MIB
 from tritonpm.registry import SIGNATURE
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import BinaryIO
 
 from tritonpm.core.errors import NotFoundError, RegistryError, StorageError
 from tritonpm.core.files import digest_of, storage_error, sync
-from tritonpm.package.limits import MIB, Limits, human
+from tritonpm.core.units import MIB, human
+from tritonpm.package.limits import Limits
 from tritonpm.registry import SIGNATURE
 
 CHUNK = MIB

@@ -13,7 +13,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from tritonpm.core.errors import NotFoundError, RegistryError
-from tritonpm.package.limits import KIB, MIB, human
+from tritonpm.core.units import KIB, MIB, human
 from tritonpm.registry import shown
 from tritonpm.registry.transfer import CHUNK, Cut, Part
 

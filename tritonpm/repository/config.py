@@ -24,11 +24,11 @@ from tritonpm.core.types import (
     config_dtype,
     dims,
 )
+from tritonpm.core.units import GIB
 from tritonpm.settings.backend import max_batch_size
 from tritonpm.settings.settings import Settings
 
 LABELS = "labels.txt"  # in the model folder, one label a line
-_GIB = 1 << 30
 _MOST_DEFAULT_INSTANCES = 8
 
 # The file that a backend looks for in a version folder, and the name of its thread-count parameter.
@@ -161,7 +161,7 @@ def instances(settings: Settings, target: Target, package: Package) -> int:
     if settings.instances:
         return settings.instances
     if settings.on_gpu:
-        size = 4 * sum(file.size for file in package.files) + _GIB
+        size = 4 * sum(file.size for file in package.files) + GIB
         total = min((gpu.memory_total for gpu in _used_gpus(settings, target)), default=4 * size)
         return max(1, min(_MOST_DEFAULT_INSTANCES, total // 2 // size))
     return max(1, min(_MOST_DEFAULT_INSTANCES, target.cores))

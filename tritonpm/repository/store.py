@@ -17,6 +17,7 @@ from tritonpm.core.errors import StorageError
 from tritonpm.core.extras import needed
 from tritonpm.core.files import sync
 from tritonpm.core.object_stores import UNREACHABLE, fault_of
+from tritonpm.core.units import GIB, MIB
 from tritonpm.repository.location import Location
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ T = TypeVar("T")
 RETRIES, PATIENCE = 8, timedelta(seconds=60)  # of one request: how often, and for how long
 PARALLEL = 8  # requests at once
 _CONNECT, _ANSWER = timedelta(seconds=10), timedelta(minutes=2)  # of one request, a part of a large file included
-_PARTS_AT_ONCE, _PART, _MOST_PARTS = 4, 8 << 20, 9_000  # of a large file; S3 takes 10,000 parts
-_COPYABLE = 5 << 30  # bytes that a store copies in one request
+_PARTS_AT_ONCE, _PART, _MOST_PARTS = 4, 8 * MIB, 9_000  # of a large file; S3 takes 10,000 parts
+_COPYABLE = 5 * GIB  # bytes that a store copies in one request
 RECORDS = ".tritonpm"  # after the repository's prefix: beside it, since Triton takes every folder in it for a model
 
 

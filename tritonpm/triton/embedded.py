@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from tritonpm.core.errors import BusyError, ServerError
+from tritonpm.core.units import MIB
 from tritonpm.triton import launch, liveness
 from tritonpm.triton.ending import EXIT_TIMEOUT, end, end_child, guarded, stop, sweep
 from tritonpm.triton.installation import Installation, environment, find, prepare_backends
@@ -37,7 +38,7 @@ __all__ = [
     "told_to_stop",
 ]  # fmt: skip
 
-CACHE_BYTES = 64 << 20  # of the local response cache, which packages may use
+CACHE_BYTES = 64 * MIB  # of the local response cache, which packages may use
 _ATTEMPTS = 5  # how often free ports are chosen again when somebody takes one in between
 _LINK, _TRACE = "repository", "trace.json"  # in the state folder
 _PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # Triton's own

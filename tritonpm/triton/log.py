@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-LOG_KEPT = 8 << 20  # bytes of log after which a start moves it aside
+from tritonpm.core.units import MIB
+
+LOG_KEPT = 8 * MIB  # bytes of log after which a start moves it aside
 _TAIL = 1 << 16  # bytes of a log in which its last words are looked for
 _MOST = 300  # characters of a line in a sentence
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tritonpm.core.errors import ServerError, UsageError
+from tritonpm.core.units import MIB
 from tritonpm.triton.statistics import ServerCounters, by_metrics
 
-_LIMIT = 32 << 20  # bytes of an answer
+_LIMIT = 32 * MIB  # bytes of an answer
 
 
 def scrape(address: str, *, timeout: float = 2.0) -> ServerCounters:

@@ -168,7 +168,7 @@ class Guard:
 
 def too_large(limit: int) -> Problem:
     """What to tell who sends too much."""
-    from tritonpm.package.limits import human
+    from tritonpm.core.units import human
 
     return plain_problem(413, "Too large", f"no more than {human(limit)} can be sent here")
 

@@ -201,7 +201,7 @@ def test_what_does_not_fit_on_the_gpu_is_left_out(context: Context, tmp_path: Pa
     tried, refused = ended.stdout.split("REFUSED")
     assert "gpu" not in tried
     assert "gpu as it came" in refused
-    assert "MiB on GPU 0" in refused
+    assert "iB on GPU 0" in refused
     assert "gpu-optimised tensorrt FP32: it needs" in refused
 
 

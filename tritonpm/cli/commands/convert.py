@@ -9,8 +9,9 @@ import click
 
 from tritonpm.cli.app import App, command, pass_app
 from tritonpm.cli.optimise_output import describe_conversion
-from tritonpm.cli.options import GIB, SAMPLES, limited
+from tritonpm.cli.options import SAMPLES, limited
 from tritonpm.cli.setting_options import Bound, Pair
+from tritonpm.core.units import GIB
 from tritonpm.settings.settings import PRECISIONS
 
 

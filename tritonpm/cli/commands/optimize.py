@@ -10,8 +10,9 @@ import click
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.optimise_output import describe_optimised
-from tritonpm.cli.options import GIB, NAME, SAMPLES, limited
+from tritonpm.cli.options import NAME, SAMPLES, limited
 from tritonpm.cli.setting_options import setting_options
+from tritonpm.core.units import GIB
 
 
 @command(

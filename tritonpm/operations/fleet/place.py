@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import CapacityError, UsageError
+from tritonpm.core.units import MIB
 from tritonpm.fleet.placement import PackageNeed, Placement, Room, place
 from tritonpm.hardware.memory import need
 from tritonpm.operations.fleet.contexts import contexts
@@ -19,8 +20,6 @@ from tritonpm.repository.config import instances
 if TYPE_CHECKING:
     from tritonpm.fleet.waves import Pace
     from tritonpm.operations.context import Context
-
-_MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def memory_of(context: Context, name: str) -> tuple[int, str]:
     count = sum(instances(own, context.target, record.package) for own in stages)
     weights = sum(file.size for file in record.package.files) // len(stages)
     of_all = need(weights, count if on_gpu or measured is None else 1, measured=measured)  # a host's is of them all
-    return -(-of_all.bytes // _MIB), of_all.how
+    return -(-of_all.bytes // MIB), of_all.how
 
 
 def _of_package(name: str, memory: tuple[int, str], placement: Placement, present: Sequence[str]) -> PackagePlan:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tritonpm.core.units import human
 from tritonpm.hardware.nvml import Gpus, GpuSample, Mig
 from tritonpm.operations.monitor.snapshot import Snapshot, Usage
-from tritonpm.package.limits import human
 
 UNKNOWN = "–"
 # What the figures are, and why some are not there.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tritonpm.core.errors import ServerError, TritonpmError
+from tritonpm.core.units import human
 from tritonpm.hardware.memory import need
 from tritonpm.operations import probe as probing
 from tritonpm.operations.memory import require_room_on_gpus, room_for
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from tritonpm.perf.measurement import Measurement
     from tritonpm.settings.settings import Settings
 
-_MIB = 1 << 20
 Choices = tuple[tuple[str, Choice], ...]
 
 
@@ -135,7 +135,7 @@ class Arena:
         count = max((instances(own, target, package) for own in settings if not own.on_gpu), default=0)
         wanted, free = need(weights, count), psutil.virtual_memory().available
         if count and wanted.bytes > free:
-            raise ServerError(f"it may need {wanted.bytes // _MIB} MiB ({wanted.how}), and {free // _MIB} MiB are free")
+            raise ServerError(f"it may need {human(wanted.bytes)} ({wanted.how}), and {human(free)} are free")
 
     def _cpu_seconds(self) -> float:
         """That the server and all below it have used."""

@@ -14,8 +14,9 @@ from typing import Any, BinaryIO
 
 from tritonpm.core.errors import PackageError, UnsafeError
 from tritonpm.core.types import DTYPES, Shape, Signature, Tensor
+from tritonpm.core.units import MIB, human
 from tritonpm.package.labels import KEYS, parsed
-from tritonpm.package.limits import MIB, Limits, human
+from tritonpm.package.limits import Limits
 
 _TYPES = {"STRING": "BYTES", "BOOL": "BOOL", "BOOLEAN": "BOOL"} | {
     (name.replace("UINT", "U").replace("INT", "I")): name for name in DTYPES if name not in ("BYTES", "BOOL")

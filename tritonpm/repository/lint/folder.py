@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tritonpm.core.types import Finding
+from tritonpm.core.units import MIB
 from tritonpm.repository.config import messages
 from tritonpm.repository.lint.lines import lines_of
 
 CONFIG = "config.pbtxt"
-_MOST_CONFIG = 4 << 20  # bytes: Triton takes more, and needs seconds and gigabytes for it
+_MOST_CONFIG = 4 * MIB  # bytes: Triton takes more, and needs seconds and gigabytes for it
 _MOST_ENTRIES = 100_000
 _MOST_VERSION = 2**63 - 1
 

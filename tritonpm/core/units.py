@@ -1,0 +1,14 @@
+"""Sizes in bytes, and how they are told."""
+
+from __future__ import annotations
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+def human(size: float) -> str:
+    """A size for a sentence: 3 bytes, 1.5 MiB."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < KIB:
+            return f"{size:.4g} {unit}"
+        size /= KIB
+    return f"{size:.4g} GiB"
