@@ -22,15 +22,15 @@ from tritonpm.convert.conversion import (
     ConversionError,
     NotTakenError,
     Options,
-    ShapeRange,
     Unwatched,
 )
 from tritonpm.convert.converters import converter
 from tritonpm.convert.rewrite import make_batchable
 from tritonpm.convert.running import NotRunnableError
-from tritonpm.convert.tensorrt_shapes import parse_shape, profile_of
+from tritonpm.convert.tensorrt_shapes import profile_of
 from tritonpm.core.errors import UsageError
 from tritonpm.core.types import Format, Gpu, Step, Tensor
+from tritonpm.settings.shapes import ShapeRange, parse_shape
 
 ADA = Gpu.named("8.9")
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from tritonpm.settings.settings import DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS
+from tritonpm.settings.shapes import EXAMPLE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -151,7 +152,7 @@ OPTIONS = (
         "shapes",
         type=Pair(),
         multiple=True,
-        help="TensorRT: INPUT=LEAST:BEST:MOST, e.g. image=1x3x320x320:8x3x640x640:16x3x1280x1280 (repeatable).",
+        help=f"TensorRT: INPUT=LEAST:BEST:MOST, e.g. {EXAMPLE} (repeatable).",
     ),
     click.option("--compute-capability", metavar="X.Y", help="TensorRT-RTX: of a GPU that is not here, to build for."),
     click.option("--workspace-mb", type=int, help="TensorRT: MiB of scratch memory for a build."),

@@ -17,6 +17,7 @@ from typing import Protocol
 from tritonpm.core.errors import TritonpmError
 from tritonpm.core.extras import to_install
 from tritonpm.core.types import Format, Gpu, Signature, Step, Task
+from tritonpm.settings.shapes import ShapeRange
 
 
 class ConversionError(TritonpmError):
@@ -42,15 +43,6 @@ class Artefact:
     format: Format
     model: Path
     signature: Signature
-
-
-@dataclass(frozen=True)
-class ShapeRange:
-    """The shapes of one input that an engine must take: each with the batch axis."""
-
-    least: tuple[int, ...]
-    best: tuple[int, ...]
-    most: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from tritonpm.core.errors import RuleError
+from tritonpm.core.errors import RuleError, UsageError
 from tritonpm.core.types import BACKENDS, CODE_PARAMETERS, BatchAxis, Format, Optimised, Package, Target, Task
 from tritonpm.settings.backend import MADE
 from tritonpm.settings.changes import defaults
@@ -13,6 +13,7 @@ from tritonpm.settings.effect_rules import EFFECT_RULES
 from tritonpm.settings.exporter_rules import EXPORTER_RULES
 from tritonpm.settings.rule import MOST_BATCH, Case, Rule
 from tritonpm.settings.settings import DEVICES, MEASURES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, Settings
+from tritonpm.settings.shapes import HOW, shape_ranges
 
 MOST_INSTANCES, MOST_VERSIONS = 64, 16
 
@@ -43,16 +44,12 @@ def _compiled(case: Case) -> bool:
     return case.stage.format is Format.TENSORRT and not asks
 
 
-_SIZES = r"[1-9]\d{0,8}(x[1-9]\d{0,8})*"
-
-
-def _bad_shapes(case: Case) -> list[str]:
-    known = {tensor.name for tensor in case.stage.signature.inputs}
-    return [
-        name
-        for name, text in case.settings.shapes.items()
-        if name not in known or not re.fullmatch(f"{_SIZES}(:{_SIZES}:{_SIZES})?", text)
-    ]
+def _bad_shapes(case: Case) -> bool:
+    try:
+        ranges = shape_ranges(case.settings.shapes)
+    except UsageError:
+        return True
+    return not ranges.keys() <= {tensor.name for tensor in case.stage.signature.inputs}
 
 
 def _bad_version_policy(policy: str) -> bool:
@@ -174,9 +171,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "shapes",
-        lambda c: bool(_bad_shapes(c)),
+        _bad_shapes,
         "the range of shapes {s.shapes} is not LEAST:BEST:MOST of one rank, or names no input of stage {stage.name!r}",
-        "write it as in --shape image=1x3x320x320:8x3x640x640:16x3x1280x1280",
+        HOW,
     ),
     Rule(
         "builder-level",

@@ -16,10 +16,10 @@ from tritonpm.convert.conversion import Options
 from tritonpm.convert.converters import CONVERTERS
 from tritonpm.convert.plan import STEPS
 from tritonpm.convert.requests import Answer, Convert, Model
-from tritonpm.convert.tensorrt_shapes import shape_ranges
 from tritonpm.core.errors import OptimisationError, PackageError, UsageError
 from tritonpm.core.types import Agreement, Format, Gpu, Signature, Step
 from tritonpm.operations.optimize.jobs import TIME_LIMIT, default_memory
+from tritonpm.settings.shapes import shape_ranges
 
 Report = Callable[[int, int], None]
 

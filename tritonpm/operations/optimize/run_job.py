@@ -22,7 +22,6 @@ from tritonpm.catalogue.jobs import EVENTS, Event, Job
 from tritonpm.convert.conversion import Options
 from tritonpm.convert.plan import ACCELERATED, Work, cascade_key, plan, works
 from tritonpm.convert.requests import CANCEL, Answer, Compare, Convert
-from tritonpm.convert.tensorrt_shapes import shape_ranges
 from tritonpm.core.errors import OptimisationError, TritonpmError
 from tritonpm.core.files import digest_of
 from tritonpm.core.types import CascadeProof, File, Gpu, Optimised
@@ -33,6 +32,7 @@ from tritonpm.operations.optimize.decision import keep
 from tritonpm.operations.optimize.jobs import adopt, request_of
 from tritonpm.operations.stage_inputs import NOT_ENOUGH, JobCancelledError, Limits, StageInputs
 from tritonpm.operations.summary import summary
+from tritonpm.settings.shapes import shape_ranges
 
 
 class Optimiser:
