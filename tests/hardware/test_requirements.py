@@ -13,22 +13,22 @@ from tritonpm.core.types import Gpu
 from tritonpm.core.units import MIB
 from tritonpm.hardware.host import Host, core_generation, cpu_of, host, version
 from tritonpm.hardware.memory import evictable, need, require_room
-from tritonpm.hardware.requirements import REQUIREMENTS, Wanted, require, unmet
+from tritonpm.hardware.requirements import REQUIREMENTS, PackageNeeds, require, unmet
 
 CORE = "Intel(R) Core(TM) i7-8700 CPU @ 3.20GHz"
 PC = Host(CORE, frozenset({"avx", "avx2"}), "496.13", 0)
-GPU = Wanted(frozenset({"gpu"}))
+GPU = PackageNeeds(frozenset({"gpu"}))
 VISION = replace(GPU, profile="mech-vision")
 
 # requirement → (host that lacks it, what is wanted, words, a host that has it)
 CASES = {
     "driver": (replace(PC, driver="471.9"), GPU, "472.50 or later; here is driver 471.9", PC),
-    "driver-of-cuda": (replace(PC, cuda=12), Wanted(frozenset({"gpu-optimised"})), "CUDA 12: 525.60.13 or later", replace(PC, cuda=12, driver="525.60.13")),
+    "driver-of-cuda": (replace(PC, cuda=12), PackageNeeds(frozenset({"gpu-optimised"})), "CUDA 12: 525.60.13 or later", replace(PC, cuda=12, driver="525.60.13")),
     "unsteady-driver": (replace(PC, driver="531.1"), VISION, "run times fluctuate", PC),
     "core-generation": (replace(PC, cpu="Intel(R) Core(TM) i5-4590"), VISION, "generation 6 or later", PC),
-    "avx2": (replace(PC, flags=frozenset({"sse4_2"})), Wanted(backends=frozenset({"openvino"})), "AVX2", PC),
+    "avx2": (replace(PC, flags=frozenset({"sse4_2"})), PackageNeeds(backends=frozenset({"openvino"})), "AVX2", PC),
     "cascade-profile": (
-        PC, Wanted(cascade=True, exporter="mech-dlk", profile="mech-vision:1.7.1"), "1.7.2 or later", None,
+        PC, PackageNeeds(cascade=True, exporter="mech-dlk", profile="mech-vision:1.7.1"), "1.7.2 or later", None,
     ),
 }  # fmt: skip
 
@@ -57,7 +57,7 @@ def test_only_errors_are_refused_and_can_be_ignored_knowingly() -> None:
 def test_the_vision_profile_is_the_only_one_that_warns_of_new_drivers() -> None:
     assert not unmet(replace(PC, driver="580.1"), GPU)
     with pytest.raises(UsageError, match="no profile 'mech-eye'"):
-        unmet(PC, Wanted(profile="mech-eye"))
+        unmet(PC, PackageNeeds(profile="mech-eye"))
 
 
 @pytest.mark.parametrize(

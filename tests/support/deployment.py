@@ -9,7 +9,7 @@ from typing import Any
 import promql_parser
 
 from tritonpm.deploy import Choices, bundle
-from tritonpm.deploy.files import File
+from tritonpm.deploy.files import BundleFile
 
 PACKAGES = ("p", "c")
 KUBERNETES = Choices(PACKAGES)
@@ -30,7 +30,7 @@ def one(kind: str, target: str, choices: Choices, name: str = "") -> Any:
     return found
 
 
-def file(target: str, path: str, choices: Choices) -> File:
+def file(target: str, path: str, choices: Choices) -> BundleFile:
     """One of a deployment's files."""
     (found,) = (each for each in bundle(target, choices) if each.path == path)
     return found

@@ -12,7 +12,7 @@ from tritonpm.core.types import Format
 
 
 @dataclass(frozen=True)
-class Entry:
+class KnownConverter:
     """A converter: its module in this room, and from which formats to which it goes."""
 
     module: str
@@ -26,12 +26,14 @@ _READ_BY_OPENVINO = (
     Format.TORCH_EXPORT, Format.TORCHSCRIPT,
 )  # fmt: skip
 
-CONVERTERS: Mapping[str, Entry] = {
-    "openvino": Entry("openvino_ir", _READ_BY_OPENVINO, Format.OPENVINO),
-    "openvino-int8": Entry("openvino_int8", (Format.OPENVINO, Format.ONNX), Format.OPENVINO, needs_samples=True),
-    "onnx-fp16": Entry("onnx_fp16", (Format.ONNX,), Format.ONNX),
-    "onnx-int8": Entry("onnx_int8", (Format.ONNX,), Format.ONNX, needs_samples=True),
-    "tensorrt": Entry("tensorrt", (Format.ONNX,), Format.TENSORRT),
+CONVERTERS: Mapping[str, KnownConverter] = {
+    "openvino": KnownConverter("openvino_ir", _READ_BY_OPENVINO, Format.OPENVINO),
+    "openvino-int8": KnownConverter(
+        "openvino_int8", (Format.OPENVINO, Format.ONNX), Format.OPENVINO, needs_samples=True
+    ),
+    "onnx-fp16": KnownConverter("onnx_fp16", (Format.ONNX,), Format.ONNX),
+    "onnx-int8": KnownConverter("onnx_int8", (Format.ONNX,), Format.ONNX, needs_samples=True),
+    "tensorrt": KnownConverter("tensorrt", (Format.ONNX,), Format.TENSORRT),
 }
 
 

@@ -15,7 +15,7 @@ CANCEL = "cancel"  # the file beside the events' that asks a worker to stop
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelFile:
     """A model for the worker: the original, and where there is one, what it became."""
 
     format: Format
@@ -24,7 +24,7 @@ class Model:
     precision: str = "FP32"  # of what it became
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What all requests have: where progress goes, and how much memory there is."""
 
     events: str
@@ -32,10 +32,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     about: str = ""  # the stage, for progress
 
 
-class Convert(Request, frozen=True, kw_only=True, tag=True):
+class Convert(WorkerRequest, frozen=True, kw_only=True, tag=True):
     """One stage's model through these steps, proved against itself as it came."""
 
-    model: Model
+    model: ModelFile
     steps: tuple[str, ...] = ()
     options: Options = Options()
     accelerated: bool = False  # what comes out runs in an accelerator of ONNX Runtime's, which is not here
@@ -46,31 +46,31 @@ class Convert(Request, frozen=True, kw_only=True, tag=True):
     tolerances: dict[str, float] = {}
 
 
-class Profile(Request, frozen=True, kw_only=True, tag=True):
+class Profile(WorkerRequest, frozen=True, kw_only=True, tag=True):
     """Where one model's time goes, on the first of the samples."""
 
-    model: Model
+    model: ModelFile
     samples: tuple[str, ...] = ()
     batches: tuple[int, ...] = ()
 
 
-class Capture(Request, frozen=True, kw_only=True, tag=True):
+class Capture(WorkerRequest, frozen=True, kw_only=True, tag=True):
     """Samples run through the originals: what each stage is given, to FOLDER/made/STAGE-N.npz, and answer-N.npz."""
 
     links: tuple[Link, ...] = ()
-    models: dict[str, Model] = {}
+    models: dict[str, ModelFile] = {}
     outputs: tuple[tuple[str, str, str], ...] = ()
     samples: tuple[str, ...] = ()
 
 
-class Compare(Request, frozen=True, kw_only=True, tag=True):
+class Compare(WorkerRequest, frozen=True, kw_only=True, tag=True):
     """A cascade of optimised stages against the original, end to end."""
 
     links: tuple[Link, ...] = ()
-    models: dict[str, Model] = {}
+    models: dict[str, ModelFile] = {}
     outputs: tuple[tuple[str, str, str], ...] = ()
     samples: tuple[str, ...] = ()
-    optimised: dict[str, Model] = {}
+    optimised: dict[str, ModelFile] = {}
     inputs: tuple[Tensor, ...] = ()
     batches: tuple[int, ...] = ()
     task: Task = Task.OTHER

@@ -24,7 +24,7 @@ from tritonpm.convert.conversion import Artefact, CancelledError, ConversionErro
 from tritonpm.convert.converters import converter
 from tritonpm.convert.divergence import first_divergence
 from tritonpm.convert.profile import layers
-from tritonpm.convert.requests import CANCEL, Answer, Capture, Compare, Convert, Model, Profile
+from tritonpm.convert.requests import CANCEL, Answer, Capture, Compare, Convert, ModelFile, Profile
 from tritonpm.convert.running import NotRunnableError, Run, RunFailedError, StatefulError
 from tritonpm.core.errors import TritonpmError
 from tritonpm.core.files import write_atomically
@@ -180,7 +180,7 @@ def _lowest(precisions: Sequence[str]) -> str:
     return max(precisions, key=("FP32", "FP16", "INT8").index, default="FP32")
 
 
-def _loaded(models: Mapping[str, Model]) -> dict[str, Run]:
+def _loaded(models: Mapping[str, ModelFile]) -> dict[str, Run]:
     return {stage: runtimes.load(model.format, Path(model.path)) for stage, model in models.items()}
 
 

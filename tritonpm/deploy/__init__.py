@@ -1,6 +1,6 @@
 """Files that run a workspace's packages elsewhere: compose, Kubernetes, KServe, Prometheus, Grafana. Pure."""
 
-from tritonpm.deploy.bundle import TARGETS, Target, bundle
+from tritonpm.deploy.bundle import TARGETS, DeploymentKind, bundle
 from tritonpm.deploy.choices import Choices
 
-__all__ = ["TARGETS", "Choices", "Target", "bundle"]
+__all__ = ["TARGETS", "Choices", "DeploymentKind", "bundle"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.deploy import arguments, metrics
-from tritonpm.deploy.files import File, render
+from tritonpm.deploy.files import BundleFile, render
 
 if TYPE_CHECKING:
     from tritonpm.deploy.choices import Choices
@@ -30,14 +30,14 @@ _MONITORING = "kubernetes/monitoring.yaml"
 
 
 @dataclass(frozen=True)
-class Target:
+class DeploymentKind:
     """One kind of deployment: what makes its files, and whether they are a cluster's objects."""
 
-    files: Callable[[Choices, Path | None], list[File]]
+    files: Callable[[Choices, Path | None], list[BundleFile]]
     cluster: bool = False
 
 
-def bundle(target: str, choices: Choices, own: Path | None = None) -> list[File]:
+def bundle(target: str, choices: Choices, own: Path | None = None) -> list[BundleFile]:
     """A deployment's files; templates in the folder `own` win over ours. Raises RenderError."""
     return TARGETS[target].files(choices, own)
 
@@ -60,21 +60,21 @@ def _values(choices: Choices, repository: str = REPOSITORY) -> dict[str, object]
     }
 
 
-def _prometheus(choices: Choices, own: Path | None) -> list[File]:
+def _prometheus(choices: Choices, own: Path | None) -> list[BundleFile]:
     return [render(RULES, RULES, _values(choices), own)]
 
 
-def _grafana(choices: Choices, own: Path | None) -> list[File]:
+def _grafana(choices: Choices, own: Path | None) -> list[BundleFile]:
     return [render(DASHBOARD, DASHBOARD, _values(choices), own)]
 
 
-def _compose(choices: Choices, own: Path | None) -> list[File]:
+def _compose(choices: Choices, own: Path | None) -> list[BundleFile]:
     values = _values(choices)
     files = [("compose/docker-compose.yml", COMPOSE), *_COMPOSED]
     return [render(template, path, values, own) for template, path in files]
 
 
-def _kubernetes(choices: Choices, own: Path | None) -> list[File]:
+def _kubernetes(choices: Choices, own: Path | None) -> list[BundleFile]:
     values = _values(choices, choices.repository or REPOSITORY)
     names = ["triton.yaml", "networkpolicy.yaml"]
     names += [] if choices.repository else ["workspace.yaml", "manager.yaml"]
@@ -84,7 +84,7 @@ def _kubernetes(choices: Choices, own: Path | None) -> list[File]:
     return [*made, *_kustomized(made, own), *_adapter(choices, values, own)]
 
 
-def _adapter(choices: Choices, values: dict[str, object], own: Path | None) -> list[File]:
+def _adapter(choices: Choices, values: dict[str, object], own: Path | None) -> list[BundleFile]:
     """The values of the Prometheus adapter's chart, which the autoscaler needs; no object of the cluster."""
     if not choices.scaled:
         return []
@@ -92,7 +92,7 @@ def _adapter(choices: Choices, values: dict[str, object], own: Path | None) -> l
     return [render(f"kubernetes/{name}", name, values, own)]
 
 
-def _kserve(choices: Choices, own: Path | None) -> list[File]:
+def _kserve(choices: Choices, own: Path | None) -> list[BundleFile]:
     values = _values(choices, KSERVE_MODELS)
     made = [render(f"kserve/{name}", name, values, own) for name in ("runtime.yaml", "service.yaml")]
     return [*made, *_kustomized(made, own)]
@@ -102,15 +102,15 @@ def _monitored(choices: Choices, own: Path | None) -> dict[str, object]:
     return {"rules": _prometheus(choices, own)[0].objects[0], "dashboard": _grafana(choices, own)[0].text}
 
 
-def _kustomized(made: list[File], own: Path | None) -> list[File]:
+def _kustomized(made: list[BundleFile], own: Path | None) -> list[BundleFile]:
     names = [file.path for file in made]
     return [render("kubernetes/kustomization.yaml", "kustomization.yaml", {"files": names}, own)]
 
 
 TARGETS = {
-    "compose": Target(_compose),
-    "prometheus": Target(_prometheus),
-    "grafana": Target(_grafana),
-    "kubernetes": Target(_kubernetes, cluster=True),
-    "kserve": Target(_kserve, cluster=True),
+    "compose": DeploymentKind(_compose),
+    "prometheus": DeploymentKind(_prometheus),
+    "grafana": DeploymentKind(_grafana),
+    "kubernetes": DeploymentKind(_kubernetes, cluster=True),
+    "kserve": DeploymentKind(_kserve, cluster=True),
 }

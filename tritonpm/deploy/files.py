@@ -12,7 +12,7 @@ from tritonpm.core.errors import RenderError
 
 
 @dataclass(frozen=True)
-class File:
+class BundleFile:
     """A file of a deployment: its path in the folder that it is written to, and its text."""
 
     path: str
@@ -26,7 +26,7 @@ class File:
         return [each for each in yaml.safe_load_all(self.text) if each is not None]
 
 
-def render(template: str, path: str, values: Mapping[str, object], own: Path | None = None) -> File:
+def render(template: str, path: str, values: Mapping[str, object], own: Path | None = None) -> BundleFile:
     """The file that a template makes. Raises RenderError where it makes no YAML or JSON."""
     import yaml
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
@@ -40,7 +40,7 @@ def render(template: str, path: str, values: Mapping[str, object], own: Path | N
     )  # fmt: skip
     environment.filters["json"] = _json
     try:
-        file = File(path, environment.get_template(f"{template}.j2").render(values))
+        file = BundleFile(path, environment.get_template(f"{template}.j2").render(values))
         json.loads(file.text) if path.endswith(".json") else file.objects
     except (TemplateError, yaml.YAMLError, ValueError) as error:
         said = " ".join(str(error).split())

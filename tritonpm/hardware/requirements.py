@@ -19,7 +19,7 @@ _GENERATION = 6
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PackageNeeds:
     """What a package asks of the machine: its devices and backends, and the profile that the site runs."""
 
     devices: frozenset[str] = frozenset()
@@ -45,10 +45,10 @@ class Requirement:
     """A row: when it holds for a package, whether it is met, its sentence, what was found, what to do."""
 
     name: str
-    applies: Callable[[Host, Wanted], bool]
-    met: Callable[[Host, Wanted], bool]
+    applies: Callable[[Host, PackageNeeds], bool]
+    met: Callable[[Host, PackageNeeds], bool]
     sentence: str
-    found: Callable[[Host, Wanted], str]
+    found: Callable[[Host, PackageNeeds], str]
     do: str
     level: str = "error"
 
@@ -63,7 +63,7 @@ class Unmet:
     do: str
 
 
-def _driver_found(host: Host, wanted: Wanted) -> str:
+def _driver_found(host: Host, wanted: PackageNeeds) -> str:
     return f"driver {host.driver}" if host.driver else "no NVIDIA driver"
 
 
@@ -121,7 +121,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
 )  # fmt: skip
 
 
-def unmet(host: Host, wanted: Wanted) -> list[Unmet]:
+def unmet(host: Host, wanted: PackageNeeds) -> list[Unmet]:
     """What this machine lacks for it. Raises UsageError for a profile that is none."""
     if wanted.profile and wanted.site[0] != VISION:
         raise UsageError(f"there is no profile {wanted.profile!r}", do=f"use {VISION}, or {VISION}:VERSION")

@@ -54,7 +54,7 @@ class Action:
     sentence: str
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DeclaredPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One package as it shall be."""
 
     source: str
@@ -68,7 +68,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
-    packages: dict[str, Wanted]
+    packages: dict[str, DeclaredPackage]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class DeclaredPlan:
     actions: tuple[Action, ...]
     digests: Mapping[str, str]
     sources: Mapping[str, Path]
-    declared: Mapping[str, Wanted]
+    declared: Mapping[str, DeclaredPackage]
     settings: Mapping[str, Settings] = field(default_factory=dict)
 
 
@@ -119,7 +119,12 @@ def plan(context: Context, path: Path, *, prune: bool = False, update: bool = Fa
 
 
 def _for_package(
-    context: Context, name: str, entry: Entry | None, wanted: Wanted, digest: str, settings: dict[str, Settings]
+    context: Context,
+    name: str,
+    entry: Entry | None,
+    wanted: DeclaredPackage,
+    digest: str,
+    settings: dict[str, Settings],
 ) -> Iterator[Action]:
     live = False  # whether what is loaded changes by one of the actions
     if entry is None:
@@ -143,7 +148,7 @@ def _for_package(
         yield Action("unload", name, "it is declared as not loaded")
 
 
-def _applied(context: Context, record: Record, wanted: Wanted) -> Settings:
+def _applied(context: Context, record: Record, wanted: DeclaredPackage) -> Settings:
     """The settings in force with what is declared laid over them; stages that are not named have none of their own."""
     from tritonpm.settings import adjusted
 
@@ -160,7 +165,7 @@ def _difference(now: Settings, after: Settings) -> str:
     return ", ".join(f"{key}: {one[key]} → {other[key]}" for key in one if one[key] != other[key])
 
 
-def _source(context: Context, path: Path, wanted: Wanted) -> Path:
+def _source(context: Context, path: Path, wanted: DeclaredPackage) -> Path:
     """The file or folder of a source; what lies in a registry is fetched once. Raises RegistryError, UsageError."""
     from tritonpm.operations.pull import fetch
     from tritonpm.registry import is_address

@@ -15,7 +15,7 @@ from tritonpm.deploy import TARGETS, Choices, bundle
 from tritonpm.operations.context import open_context
 
 if TYPE_CHECKING:
-    from tritonpm.deploy.files import File
+    from tritonpm.deploy.files import BundleFile
     from tritonpm.operations.context import Context
 
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Deployment:
     """A deployment's files, and what a person should know of them."""
 
-    files: tuple[File, ...]
+    files: tuple[BundleFile, ...]
     packages: tuple[str, ...]
     advice: tuple[str, ...] = ()
 
@@ -34,7 +34,7 @@ class Deployment:
         return "---\n".join(file.text for file in objects) if objects else self.files[0].text
 
 
-def _is_objects(file: File) -> bool:
+def _is_objects(file: BundleFile) -> bool:
     return all("metadata" in document for document in file.objects)
 
 
@@ -66,7 +66,7 @@ def _require(context: Context, name: str, *, published: bool) -> None:
         raise NotFoundError("was not published yet", where=name, do=f"publish it with `tritonpm load {name}`")
 
 
-def write(files: Sequence[File], folder: Path, *, force: bool = False) -> list[Path]:
+def write(files: Sequence[BundleFile], folder: Path, *, force: bool = False) -> list[Path]:
     """Write the files into a folder; those that are there and the same are left alone.
 
     Raises PackageError, before any is written, where one is there and says something else; StorageError.
@@ -88,7 +88,7 @@ def _written(place: Path, text: str) -> Path:
     return place
 
 
-def apply(files: Sequence[File], context: str = "") -> list[str]:
+def apply(files: Sequence[BundleFile], context: str = "") -> list[str]:
     """Bring a cluster's objects there, after a dry run. Raises RequirementError, DeploymentError."""
     from tritonpm.deploy import kubectl
 

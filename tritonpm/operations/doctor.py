@@ -11,7 +11,7 @@ from tritonpm.core.types import Check
 from tritonpm.core.units import human
 from tritonpm.hardware.host import host
 from tritonpm.hardware.machine import cores, gpus
-from tritonpm.hardware.requirements import Wanted, unmet
+from tritonpm.hardware.requirements import PackageNeeds, unmet
 
 
 def doctor(profile: str = "") -> list[Check]:
@@ -90,7 +90,7 @@ def _requirements(profile: str) -> list[Check]:
     """What would hinder a package that wants all that this machine could have."""
     this = host()
     devices = {"cpu", "gpu"} if this.gpus or this.driver else {"cpu"}
-    wanted = Wanted(frozenset(devices), frozenset({"openvino"}), profile=profile)
+    wanted = PackageNeeds(frozenset(devices), frozenset({"openvino"}), profile=profile)
     lacking = unmet(this, wanted)
     listed = [Check(each.name, False, "", f"{each.sentence}: {each.do}", each.level == "error") for each in lacking]
     return listed or [Check("requirements", True, f"met, on {this.cpu}")]

@@ -93,11 +93,11 @@ def inherited(settings: Settings, package: Package, first: Settings) -> Settings
 def _require_machine(context: Context, package: Package, settings: Settings, profile: str, *, ignore: bool) -> None:
     """Raise RequirementError where this machine lacks what the package needs; warnings go to the watcher."""
     from tritonpm.hardware.host import host
-    from tritonpm.hardware.requirements import Wanted, require, unmet
+    from tritonpm.hardware.requirements import PackageNeeds, require, unmet
     from tritonpm.repository.config import served_by
 
     stages = [(stage, settings.for_stage(stage.name)) for stage in package.stages]
-    wanted = Wanted(
+    wanted = PackageNeeds(
         frozenset(own.device for _, own in stages),
         frozenset({own.optimizer for _, own in stages} | {served_by(s, own) for s, own in stages if not s.config}),
         package.cascade,

@@ -81,10 +81,10 @@ def _trials(
 
 def _references(context: Context, record: Record, inputs: list[Arrays]) -> list[Arrays]:
     """What the original models answer. Raises OptimisationError where they do not run here."""
-    from tritonpm.operations.stage_inputs import Limits, StageInputs
+    from tritonpm.operations.stage_inputs import JobLimits, StageInputs
 
     with context.workspace.scratch("probe") as folder:
-        limits = Limits(_REFERENCE_SECONDS, psutil.virtual_memory().total // 2)
+        limits = JobLimits(_REFERENCE_SECONDS, psutil.virtual_memory().total // 2)
         paths = []
         for number, arrays in enumerate(inputs):
             paths.append(str(folder / f"input-{number}.npz"))

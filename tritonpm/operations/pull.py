@@ -58,7 +58,7 @@ def fetch(context: Context, url: str, digest: str = "", bounds: Bounds | None = 
     """
     from filelock import FileLock, Timeout
 
-    from tritonpm.registry.transfer import Bounds, Task
+    from tritonpm.registry.transfer import Bounds, DownloadTask
 
     module, folder = registry.module(url), _place(context, url, digest)
     if digest:
@@ -72,7 +72,7 @@ def fetch(context: Context, url: str, digest: str = "", bounds: Bounds | None = 
             FileLock(folder.with_suffix(".lock"), timeout=0),
             context.progress(f"Fetching {registry.file_name(url)}") as report,
         ):
-            return module.fetch(url, folder, Task(digest, bounds or Bounds(), report))
+            return module.fetch(url, folder, DownloadTask(digest, bounds or Bounds(), report))
     except Timeout:
         raise BusyError("is being fetched already", where=registry.shown(url), do="wait for it") from None
 

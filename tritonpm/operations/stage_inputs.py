@@ -14,7 +14,7 @@ import msgspec
 
 from tritonpm.convert import sandbox
 from tritonpm.convert.chain import Link
-from tritonpm.convert.requests import Answer, Capture, Model, Profile, Request
+from tritonpm.convert.requests import Answer, Capture, ModelFile, Profile, WorkerRequest
 from tritonpm.core.errors import OptimisationError
 from tritonpm.core.types import Optimised, Sample, Signature, Stage, Tensor
 from tritonpm.operations.batch_axes import batch_axes
@@ -28,7 +28,7 @@ NOT_ENOUGH = "lower the batch size or the builder level, or give it more with --
 
 
 @dataclass(frozen=True)
-class Limits:
+class JobLimits:
     """What one worker may use: seconds, and bytes of memory."""
 
     seconds: float
@@ -40,7 +40,7 @@ class JobCancelledError(OptimisationError):
 
 
 @dataclass(frozen=True)
-class Wiring:
+class StageLinks:
     """How a package's stages hang together; a single one is a cascade of one."""
 
     links: tuple[Link, ...]
@@ -56,7 +56,7 @@ class StageInputs:
         context: Context,
         record: Record,
         folder: Path,
-        limits: Limits,
+        limits: JobLimits,
         *,
         events: str = os.devnull,
         cancelled: Callable[[], bool] = lambda: False,
@@ -65,7 +65,7 @@ class StageInputs:
         self.folder, self.limits, self.events, self.cancelled = folder, limits, events, cancelled
         self.axes = batch_axes(context, record.package)
 
-    def ask(self, request: Request, name: str) -> tuple[Answer, Path]:
+    def ask(self, request: WorkerRequest, name: str) -> tuple[Answer, Path]:
         """A worker's answer and its folder. Raises OptimisationError: it has crashed; JobCancelledError."""
         folder = self.folder / "work" / name
         shutil.rmtree(folder, ignore_errors=True)
@@ -86,26 +86,26 @@ class StageInputs:
         """What every request says; `about` is the stage, for progress."""
         return {"events": self.events, "memory": self.limits.memory, "about": about}
 
-    def original(self, stage: Stage) -> Model:
+    def original(self, stage: Stage) -> ModelFile:
         """A stage's model with all that it needs beside it; where its batch was made dynamic, that one."""
         folder, axis = self.folder / "models" / stage.name, self.axes[stage.name]
         digests = {path: self.package.file(path).digest for path in stage.files}
         if axis.artefact:
             digests[stage.model] = axis.artefact
         _link(folder, {path: self.context.blobs.path(digest) for path, digest in digests.items()})
-        return Model(stage.format, str(folder / PurePosixPath(stage.model)), self.signature(stage))
+        return ModelFile(stage.format, str(folder / PurePosixPath(stage.model)), self.signature(stage))
 
-    def originals(self) -> dict[str, Model]:
+    def originals(self) -> dict[str, ModelFile]:
         """Every stage's model, by stage."""
         return {stage.name: self.original(stage) for stage in self.package.stages}
 
-    def optimised(self, made: Optimised, key: str) -> Model | None:
+    def optimised(self, made: Optimised, key: str) -> ModelFile | None:
         """What a stage became, laid out to be run; None where the model itself runs, in an accelerator."""
         if not made.files:
             return None
         folder = self.folder / "members" / key
         _link(folder, {file.path: self.context.blobs.path(file.digest) for file in made.files})
-        return Model(made.format, str(folder / made.model), made.signature, made.precision)
+        return ModelFile(made.format, str(folder / made.model), made.signature, made.precision)
 
     def signature(self, stage: Stage) -> Signature:
         """What the stage is served with."""
@@ -117,7 +117,7 @@ class StageInputs:
         return tuple(sorted({1, most})) if self.axes[stage.name].kind != "none" else ()
 
     @cached_property
-    def wiring(self) -> Wiring:
+    def wiring(self) -> StageLinks:
         """How the stages hang together. Raises RenderError."""
         from tritonpm.repository.cascade import wire
 
@@ -127,7 +127,7 @@ class StageInputs:
             Link(name, tuple((e.tensor, e.source_stage, e.source_tensor) for e in own)) for name, own in edges.items()
         )
         outputs = tuple((public, stage, tensor.name) for public, stage, tensor in found.outputs)
-        return Wiring(links, outputs, found.inputs)
+        return StageLinks(links, outputs, found.inputs)
 
     def samples(self, stage: Stage) -> tuple[str, ...]:
         """.npz files of a stage's inputs: its own, or what the package's samples become on the way to it."""
@@ -158,7 +158,7 @@ class StageInputs:
             (made / "made").rename(folder)
         return folder
 
-    def profile(self, stage: Stage, model: Model | None) -> Profile:
+    def profile(self, stage: Stage, model: ModelFile | None) -> Profile:
         """The request to profile a stage's model, as it came where it is None."""
         samples, batches = self.samples(stage), self.batches(stage)
         return Profile(**self.common(stage.name), model=model or self.original(stage), samples=samples, batches=batches)

@@ -35,7 +35,7 @@ _REPACK = "pack it again with an ordinary zip tool"
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArchiveMember:
     """One entry as the central directory describes it."""
 
     path: str
@@ -76,7 +76,7 @@ def stage_archive(stream: BinaryIO, staging: Staging) -> str:
     return folder
 
 
-def _common_folder(entries: list[Entry]) -> str:
+def _common_folder(entries: list[ArchiveMember]) -> str:
     """The folder that everything lies in, if there is one and it is no version folder (`zip -r bolts.zip bolts`)."""
     first = {entry.path.split("/")[0] for entry in entries}
     if len(first) != 1 or any("/" not in entry.path and not entry.folder for entry in entries):
@@ -85,7 +85,7 @@ def _common_folder(entries: list[Entry]) -> str:
     return "" if folder in ("", ".", "..") or folder.isdigit() else folder
 
 
-def _directory(stream: BinaryIO, size: int, where: str, limits: Limits) -> tuple[list[Entry], int]:
+def _directory(stream: BinaryIO, size: int, where: str, limits: Limits) -> tuple[list[ArchiveMember], int]:
     """The entries and where the central directory begins."""
     count, length, offset = end_of_directory(stream, size, where)
     if count > limits.entries or length > limits.entries * 2 * KIB:
@@ -143,7 +143,7 @@ def _contradiction(where: str) -> UnsafeError:
     return UnsafeError("has a ZIP64 record that contradicts it", where=where, do=_REPACK)
 
 
-def _entry(raw: bytes, at: int, where: str) -> tuple[Entry, int]:
+def _entry(raw: bytes, at: int, where: str) -> tuple[ArchiveMember, int]:
     """The entry at `at` of the central directory, and where the next begins."""
     damaged = PackageError("has a directory that is damaged", where=where, do=_REPACK)
     if len(raw) - at < _CENTRAL.size or raw[at : at + 4] != b"PK\x01\x02":
@@ -163,7 +163,7 @@ def _entry(raw: bytes, at: int, where: str) -> tuple[Entry, int]:
     size, packed, offset = _widened(extra, (size, packed, offset), path, where)
     _check_entry(path, flags, method, packed, size, attributes >> 16, where)
     folder = path.endswith("/")
-    return Entry(path.removesuffix("/"), folder, raw_name, flags, method, crc, packed, size, offset), end
+    return ArchiveMember(path.removesuffix("/"), folder, raw_name, flags, method, crc, packed, size, offset), end
 
 
 def _decoded(raw_name: bytes, flags: int, where: str) -> str:
@@ -210,7 +210,7 @@ def _check_entry(path: str, flags: int, method: int, packed: int, size: int, mod
         raise UnsafeError(f"{path!r} has sizes that contradict each other", where=where, do=_REPACK)
 
 
-def _check_sizes(entries: list[Entry], size: int, staging: Staging) -> None:
+def _check_sizes(entries: list[ArchiveMember], size: int, staging: Staging) -> None:
     total, limits = sum(entry.size for entry in entries), staging.limits
     if total > limits.ratio_floor and total > limits.ratio * size:
         raise UnsafeError(
@@ -221,7 +221,7 @@ def _check_sizes(entries: list[Entry], size: int, staging: Staging) -> None:
     staging.expect(total)
 
 
-def _check_layout(stream: BinaryIO, entries: list[Entry], end: int, where: str) -> dict[int, int]:
+def _check_layout(stream: BinaryIO, entries: list[ArchiveMember], end: int, where: str) -> dict[int, int]:
     """Where the data of each entry begin, by its offset; every local header agrees and the entries leave no gap."""
     starts: dict[int, int] = {}
     ordered = sorted(entries, key=lambda entry: entry.offset)
@@ -234,7 +234,7 @@ def _check_layout(stream: BinaryIO, entries: list[Entry], end: int, where: str) 
     return starts
 
 
-def _local_header(stream: BinaryIO, entry: Entry, where: str) -> int:
+def _local_header(stream: BinaryIO, entry: ArchiveMember, where: str) -> int:
     """Where the entry's data begin, after its local header was found to agree with the directory."""
     stream.seek(entry.offset)
     raw = stream.read(_LOCAL.size)
@@ -252,7 +252,7 @@ def _local_header(stream: BinaryIO, entry: Entry, where: str) -> int:
     return entry.offset + _LOCAL.size + int(name_length) + int(extra_length)
 
 
-def _check_gap(stream: BinaryIO, entry: Entry, data_end: int, next_offset: int, where: str) -> None:
+def _check_gap(stream: BinaryIO, entry: ArchiveMember, data_end: int, next_offset: int, where: str) -> None:
     """Between two entries lies nothing, or the data descriptor that the first announced."""
     gap = next_offset - data_end
     valid = gap == 0
@@ -266,7 +266,7 @@ def _check_gap(stream: BinaryIO, entry: Entry, data_end: int, next_offset: int, 
         raise UnsafeError(f"{entry.path!r} overlaps another entry, or leaves a gap", where=where, do=_REPACK)
 
 
-def _unpacked(stream: BinaryIO, entry: Entry, start: int, where: str) -> Iterator[bytes]:
+def _unpacked(stream: BinaryIO, entry: ArchiveMember, start: int, where: str) -> Iterator[bytes]:
     """The entry's contents in pieces, checked against its size and CRC."""
     stream.seek(start)
     crc, size = 0, 0
@@ -280,18 +280,18 @@ def _unpacked(stream: BinaryIO, entry: Entry, start: int, where: str) -> Iterato
         raise _damaged(entry, where)
 
 
-def _damaged(entry: Entry, where: str) -> PackageError:
+def _damaged(entry: ArchiveMember, where: str) -> PackageError:
     return PackageError(f"{entry.path!r} is damaged (its CRC or size is wrong)", where=where, do="copy it again")
 
 
-def _packed(stream: BinaryIO, entry: Entry) -> Iterator[bytes]:
+def _packed(stream: BinaryIO, entry: ArchiveMember) -> Iterator[bytes]:
     left = entry.packed
     while left and (chunk := stream.read(min(left, CHUNK))):
         left -= len(chunk)
         yield chunk
 
 
-def _inflated(stream: BinaryIO, entry: Entry, where: str) -> Iterator[bytes]:
+def _inflated(stream: BinaryIO, entry: ArchiveMember, where: str) -> Iterator[bytes]:
     """Inflated in pieces of at most `CHUNK` bytes, so that a bomb is noticed before it goes off."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:

@@ -17,7 +17,7 @@ from tritonpm.core.errors import UsageError
 from tritonpm.core.extras import needed
 
 if TYPE_CHECKING:
-    from tritonpm.registry.transfer import Task
+    from tritonpm.registry.transfer import DownloadTask
 
 MODULES = {
     "oci": "oci", "https": "https", "http": "https", "file": "folder",
@@ -31,7 +31,7 @@ _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,120}\.zip")
 class Module(Protocol):
     """What each module of this folder offers."""
 
-    def fetch(self, url: str, folder: Path, task: Task) -> Path:
+    def fetch(self, url: str, folder: Path, task: DownloadTask) -> Path:
         """The package's file in `folder`, checked against the task's digest; a partial one there is gone on with.
 
         Raises RegistryError, NotFoundError, StorageError.

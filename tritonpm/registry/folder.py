@@ -11,10 +11,10 @@ from urllib.parse import unquote, urlsplit
 from tritonpm.core.errors import NotFoundError, RegistryError
 from tritonpm.core.files import digest_of, replacing, storage_error
 from tritonpm.registry import SIGNATURE, Pushed, file_name, is_address
-from tritonpm.registry.transfer import CHUNK, Cut, Part, Source, Task, download, fetch_signature
+from tritonpm.registry.transfer import CHUNK, Cut, DownloadTask, Part, Source, download, fetch_signature
 
 
-def fetch(url: str, folder: Path, task: Task) -> Path:
+def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
     """A copy of the file at `url`. Raises RegistryError, NotFoundError."""
     path = _path(url)
     target = folder / file_name(path.as_posix())

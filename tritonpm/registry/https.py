@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 from tritonpm.core.errors import UsageError
 from tritonpm.registry import SIGNATURE, Pushed, file_name, shown
-from tritonpm.registry.transfer import Part, Source, Task, download, fetch_signature
+from tritonpm.registry.transfer import DownloadTask, Part, Source, download, fetch_signature
 from tritonpm.registry.web import Session, part_of, speaking
 
 _LOGIN = "give them in ~/.netrc"
 
 
-def fetch(url: str, folder: Path, task: Task) -> Path:
+def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
     """The file at `url`. Raises UsageError without a digest, RegistryError, NotFoundError."""
     where = shown(url)
     if not task.digest:

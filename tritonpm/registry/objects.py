@@ -22,7 +22,17 @@ from tritonpm.core.errors import NotFoundError, RegistryError
 from tritonpm.core.files import digest_of
 from tritonpm.core.object_stores import UNREACHABLE, fault_of
 from tritonpm.registry import SIGNATURE, Pushed, file_name, shown
-from tritonpm.registry.transfer import CHUNK, Bounds, Cut, Part, Source, Task, download, fetch_signature, settled
+from tritonpm.registry.transfer import (
+    CHUNK,
+    Bounds,
+    Cut,
+    DownloadTask,
+    Part,
+    Source,
+    download,
+    fetch_signature,
+    settled,
+)
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -33,7 +43,7 @@ _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_ENDPOINT", "GOOGLE_BASE
 _DIGEST = "tritonpm-sha256"  # of an object's metadata
 
 
-def fetch(url: str, folder: Path, task: Task) -> Path:
+def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
     """The object at `url`. Raises RegistryError, NotFoundError."""
     store, key = _store(url, task.bounds)
     target = folder / file_name(url)

@@ -28,7 +28,7 @@ from oras.utils import append_url_params
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
 from tritonpm.core.files import digest_of
 from tritonpm.registry import DIGEST, SIGNATURE, Pushed, shown
-from tritonpm.registry.transfer import Bounds, Part, Source, Task, download, fetch_signature, settled
+from tritonpm.registry.transfer import Bounds, DownloadTask, Part, Source, download, fetch_signature, settled
 from tritonpm.registry.web import Session, is_loopback, part_of, require_good, speaking
 
 PACKAGE_TYPE = "application/vnd.tritonpm.package.v1+zip"
@@ -86,7 +86,7 @@ def _asking(where: str) -> Iterator[None]:
         raise RegistryError("refuses these credentials, or wants some", where=where, do=_LOGIN) from None
 
 
-def fetch(url: str, folder: Path, task: Task) -> Path:
+def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
     """The package that the manifest at `url` names. Raises RegistryError, NotFoundError, UsageError."""
     where = shown(url)
     with settled(where):

@@ -38,7 +38,7 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Task:
+class DownloadTask:
     """What shall come of a fetch: the file's digest ("" where nobody has told it), within which bounds."""
 
     digest: str = ""
@@ -62,7 +62,7 @@ class Cut(Exception):  # noqa: N818 (no error yet: the next attempt may do)
 Source = Callable[[int], AbstractContextManager[Part]]  # the file from a byte on; raises Cut, RegistryError
 
 
-def download(source: Source, target: Path, where: str, task: Task) -> Path:
+def download(source: Source, target: Path, where: str, task: DownloadTask) -> Path:
     """The file that `source` gives, at `target`. Raises RegistryError, StorageError; what has come so far stays.
 
     Only where the digest is known may an earlier call's part be gone on with: else it may be of another file.
@@ -87,14 +87,14 @@ def download(source: Source, target: Path, where: str, task: Task) -> Path:
     return target
 
 
-def fetch_signature(source: Source | None, target: Path, where: str, task: Task) -> None:
+def fetch_signature(source: Source | None, target: Path, where: str, task: DownloadTask) -> None:
     """The signature of what is to be fetched to `target`, beside it and before it, where `source` has one."""
     signature = target.with_name(target.name + SIGNATURE)
     signature.unlink(missing_ok=True)
     if source is None:
         return
     with suppress(NotFoundError):
-        download(source, signature, where + SIGNATURE, Task(bounds=replace(task.bounds, size=MIB)))
+        download(source, signature, where + SIGNATURE, DownloadTask(bounds=replace(task.bounds, size=MIB)))
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def settled(where: str) -> Iterator[None]:
         raise RegistryError(str(cut), where=where, do="check that it is reachable, and run it again") from None
 
 
-def _fill(source: Source, partial: Path, where: str, task: Task) -> None:
+def _fill(source: Source, partial: Path, where: str, task: DownloadTask) -> None:
     ends, fruitless = time.monotonic() + task.bounds.duration, 0
     while True:
         have = partial.stat().st_size if partial.exists() else 0
@@ -122,7 +122,7 @@ def _fill(source: Source, partial: Path, where: str, task: Task) -> None:
             time.sleep(min(_FIRST_PAUSE * 2**fruitless, _LONGEST_PAUSE))
 
 
-def _append(part: Part, partial: Path, where: str, task: Task, ends: float) -> None:
+def _append(part: Part, partial: Path, where: str, task: DownloadTask, ends: float) -> None:
     """Write a part at its place; what lay behind that place goes."""
     total = part.total
     _require_room(max(total or 0, part.start), partial.parent, where, task.bounds)

@@ -16,7 +16,7 @@ from tritonpm.core.errors import InferenceError, NotFoundError, ServerError, Unr
 from tritonpm.core.tensors import Array, numpy_dtype
 from tritonpm.core.types import Signature, Tensor
 from tritonpm.triton.failures import plainly
-from tritonpm.triton.inference import Asking, Request, first, streamed
+from tritonpm.triton.inference import Asking, InferenceRequest, first, streamed
 from tritonpm.triton.statistics import Statistics, statistics_of
 
 PROTOCOLS = ("http", "grpc")
@@ -278,7 +278,7 @@ class Client:
     def ask(self, name: str, sent: Sequence[Any], wanted: Sequence[Any], version: str = "") -> list[dict[str, Array]]:
         """`responses`, to tritonclient's own inputs and outputs, of this client's protocol."""
         asking = self.asking(name, version)
-        request = Request(name, version, sent, wanted, asking.options())
+        request = InferenceRequest(name, version, sent, wanted, asking.options())
         with plainly(self.where, name, InferenceError):
             if asking.decoupled:
                 return streamed(self._client, request, self.headers, self.timeout)

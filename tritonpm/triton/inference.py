@@ -49,7 +49,7 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class Request:
+class InferenceRequest:
     """What is asked: tritonclient's inputs and outputs, and what Triton must be told of the sequence."""
 
     model: str
@@ -63,7 +63,7 @@ class Request:
         return {output.name(): result.as_numpy(output.name()) for output in self.wanted}
 
 
-def streamed(raw: Any, request: Request, headers: Mapping[str, str], timeout: float) -> list[dict[str, Array]]:
+def streamed(raw: Any, request: InferenceRequest, headers: Mapping[str, str], timeout: float) -> list[dict[str, Array]]:
     """Every response that a decoupled model sends, none included; `raw` is tritonclient's gRPC client.
 
     Raises TimeoutError where the last one has not come after `timeout` seconds, and what tritonclient raises.

@@ -24,7 +24,7 @@ _BAR = 20  # characters of the longest bar
 _OBJECTIVES = ("throughput", "latency", "cost")
 
 
-class Duration(click.ParamType[Any]):
+class DurationType(click.ParamType[Any]):
     """A time such as 50ms, 90s or 5m."""
 
     name = "time"
@@ -79,9 +79,9 @@ class Precisions(Words):
 )
 @click.argument("name", metavar="NAME")
 @click.option("--objective", type=click.Choice(_OBJECTIVES), default="throughput", show_default=True)
-@click.option("--max-p99", type=Duration(), help="The latency that 99 of 100 requests must keep, e.g. 50ms.")
+@click.option("--max-p99", type=DurationType(), help="The latency that 99 of 100 requests must keep, e.g. 50ms.")
 @click.option("--min-accuracy", type=Share(), help="Agreement with the model as it came, e.g. 99%.")
-@click.option("--budget", type=Duration(), default="5m", show_default=True, help="The most time that it may take.")
+@click.option("--budget", type=DurationType(), default="5m", show_default=True, help="The most time that it may take.")
 @click.option("--precisions", type=Precisions(), help="Which to try [default: fp32 and int8; fp16 too on GPUs].")
 @click.option("--concurrency", type=click.IntRange(1), help="Requests that your clients have in flight.")
 @click.option("-b", "--batch-size", "batch", type=click.IntRange(1), default=1, show_default=True, help="Of a request.")

@@ -15,7 +15,7 @@ from tritonpm.convert import sandbox
 from tritonpm.convert.conversion import Options
 from tritonpm.convert.converters import CONVERTERS
 from tritonpm.convert.plan import STEPS
-from tritonpm.convert.requests import Answer, Convert, Model
+from tritonpm.convert.requests import Answer, Convert, ModelFile
 from tritonpm.core.errors import OptimisationError, PackageError, UsageError
 from tritonpm.core.types import Agreement, Format, Gpu, Signature, Step
 from tritonpm.operations.optimize.jobs import TIME_LIMIT, default_memory
@@ -122,7 +122,7 @@ def _steps(source: Path, format: Format, target: str, precision: str) -> tuple[s
     return steps
 
 
-def _model(source: Path) -> Model:
+def _model(source: Path) -> ModelFile:
     """What the file or folder is. Raises PackageError."""
     from tritonpm.package.signature import CONVERTED, SAVED_MODEL, read_signature
 
@@ -132,13 +132,13 @@ def _model(source: Path) -> Model:
     if path.is_dir():
         if not (path / SAVED_MODEL).is_file():
             raise PackageError("is no model", where=str(source), do=f"give a file, or a folder with {SAVED_MODEL}")
-        return Model(Format.SAVED_MODEL, str(path), Signature((), ()))
+        return ModelFile(Format.SAVED_MODEL, str(path), Signature((), ()))
     if format := CONVERTED.get(path.suffix.lower()):
-        return Model(format, str(path), Signature((), ()))
+        return ModelFile(format, str(path), Signature((), ()))
     if path.suffix.lower() == ".pt2":
-        return Model(Format.TORCH_EXPORT, str(path), Signature((), ()))
+        return ModelFile(Format.TORCH_EXPORT, str(path), Signature((), ()))
     format, signature = read_signature(path)
-    return Model(format, str(path), signature)
+    return ModelFile(format, str(path), signature)
 
 
 def _samples(folder: Path | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from tritonpm.operations.artefacts import made, require_calibrated, works_of
 from tritonpm.operations.memory import require_room_to_build
 from tritonpm.operations.optimize.jobs import TIME_LIMIT, default_memory
 from tritonpm.operations.optimize.run_job import Optimiser
-from tritonpm.operations.stage_inputs import Limits
+from tritonpm.operations.stage_inputs import JobLimits
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
@@ -25,4 +25,4 @@ def make(context: Context, record: Record, seconds: float = TIME_LIMIT) -> None:
     if len(made(context, record)) < len(asked):
         require_room_to_build(context, record)
         with context.workspace.scratch("make") as folder:
-            Optimiser(context, record, folder, Limits(seconds, default_memory())).run()
+            Optimiser(context, record, folder, JobLimits(seconds, default_memory())).run()

@@ -10,7 +10,7 @@ from tritonpm.core.errors import NotFoundError, OptimisationError
 from tritonpm.core.types import Format, Optimised, Stage
 from tritonpm.operations.artefacts import made, works_of
 from tritonpm.operations.optimize.jobs import default_memory
-from tritonpm.operations.stage_inputs import Limits, StageInputs
+from tritonpm.operations.stage_inputs import JobLimits, StageInputs
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -42,7 +42,7 @@ def profile(context: Context, name: str, stage: str | None = None) -> list[Layer
     artefacts, keys = made(context, record), {work.stage.name: work.key for work in works_of(context, record)[0]}
     layers: list[LayerView] = []
     with context.workspace.scratch("profile") as folder:
-        inputs = StageInputs(context, record, folder, Limits(_SECONDS, default_memory()))
+        inputs = StageInputs(context, record, folder, JobLimits(_SECONDS, default_memory()))
         for one in wanted:
             artefact = artefacts.get(one.name)
             if artefact and artefact.format is Format.TENSORRT and not context.target.gpus:

@@ -30,7 +30,7 @@ from tritonpm.operations.local_repository import changing
 from tritonpm.operations.optimize.compare import decide
 from tritonpm.operations.optimize.decision import keep
 from tritonpm.operations.optimize.jobs import adopt, request_of
-from tritonpm.operations.stage_inputs import NOT_ENOUGH, JobCancelledError, Limits, StageInputs
+from tritonpm.operations.stage_inputs import NOT_ENOUGH, JobCancelledError, JobLimits, StageInputs
 from tritonpm.operations.summary import summary
 from tritonpm.settings.shapes import shape_ranges
 
@@ -43,7 +43,7 @@ class Optimiser:
         context: Context,
         record: Record,
         folder: Path,
-        limits: Limits,
+        limits: JobLimits,
         *,
         events: str = os.devnull,
         cancelled: Callable[[], bool] = lambda: False,
@@ -225,7 +225,7 @@ def _optimise(context: Context, job: Job) -> None:
     wanted, cancelled = request.settings or record.settings, (folder / CANCEL).exists
 
     def make(asked: Record) -> None:
-        limits = Limits(request.seconds, request.memory)
+        limits = JobLimits(request.seconds, request.memory)
         optimiser = Optimiser(context, asked, folder, limits, events=str(folder / EVENTS), cancelled=cancelled)
         try:
             optimiser.run()

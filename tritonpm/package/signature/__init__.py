@@ -24,7 +24,7 @@ SPEAKING = (Format.ONNX, Format.OPENVINO)  # formats whose files tell their tens
 
 
 @dataclass(frozen=True)
-class Model:
+class InspectedModel:
     """What a model file tells: `files` are all that it needs, itself included, relative to its folder."""
 
     format: Format
@@ -42,7 +42,7 @@ def to_convert(name: str) -> str:
     return f"`tritonpm convert {shlex.quote(name)} --to openvino -o OUT` makes a model.xml of it, to be imported"
 
 
-def inspect_model(path: Path, where: str, limits: Limits, format: Format | None = None) -> Model:
+def inspect_model(path: Path, where: str, limits: Limits, format: Format | None = None) -> InspectedModel:
     """Read the model at `path`. Raises PackageError, UnsafeError."""
     from tritonpm.package.signature import onnx, openvino, tensorrt, torch
 
@@ -51,7 +51,7 @@ def inspect_model(path: Path, where: str, limits: Limits, format: Format | None 
         raise PackageError("is empty", where=where, do="copy it again")
     if format in SPEAKING:
         signature, others = (onnx if format is Format.ONNX else openvino).read(path, where, limits)
-        return Model(format, signature, (path.name, *others))
+        return InspectedModel(format, signature, (path.name, *others))
     if format is Format.TENSORRT:
         tensorrt.check(path, where)
     elif format in (Format.TORCHSCRIPT, Format.TORCH_EXPORT):
@@ -61,7 +61,7 @@ def inspect_model(path: Path, where: str, limits: Limits, format: Format | None 
     else:
         known = ", ".join(sorted(SUFFIXES))
         raise PackageError("is no model that tritonpm knows", where=where, do=f"hand in one of {known}")
-    return Model(format, None, (path.name,))
+    return InspectedModel(format, None, (path.name,))
 
 
 def read_signature(path: Path, format: Format | None = None, limits: Limits = Limits()) -> tuple[Format, Signature]:  # noqa: B008

@@ -16,7 +16,7 @@ Models = Mapping[str, ModelFolder]
 
 
 @dataclass(frozen=True)
-class Side:
+class EdgeEnd:
     """What one model says of a tensor that two of them share."""
 
     who: str
@@ -104,9 +104,9 @@ def _cycle(start: str, models: Models) -> list[str]:
 
 def _wiring(model: ModelFolder, models: Models) -> Iterator[tuple[str, Problem]]:
     config = model.config
-    tensors: dict[str, Side] = {}
+    tensors: dict[str, EdgeEnd] = {}
     for tensor in config.input:
-        tensors[tensor.name] = Side("the ensemble", tensor, config.max_batch_size > 0)
+        tensors[tensor.name] = EdgeEnd("the ensemble", tensor, config.max_batch_size > 0)
     written = set(tensors)
     read: set[str] = set()
     for number, step in enumerate(config.ensemble_scheduling.step):
@@ -125,13 +125,15 @@ def _wiring(model: ModelFolder, models: Models) -> Iterator[tuple[str, Problem]]
         for kind, mapping in (("input", step.input_map), ("output", step.output_map)):
             for tensor in getattr(member, kind):
                 if name := mapping.get(tensor.name):
-                    yield from _agreed(tensors, name, Side(step.model_name, tensor, member.max_batch_size > 0), place)
+                    yield from _agreed(
+                        tensors, name, EdgeEnd(step.model_name, tensor, member.max_batch_size > 0), place
+                    )
             read.update(mapping.values() if kind == "input" else ())
     for number, tensor in enumerate(config.output):
         if tensor.name not in written:
             yield "ensemble-output", (f"output[{number}]", f"the output {tensor.name!r} is written by no step")
         else:
-            side = Side("the ensemble", tensor, config.max_batch_size > 0)
+            side = EdgeEnd("the ensemble", tensor, config.max_batch_size > 0)
             yield from _agreed(tensors, tensor.name, side, f"output[{number}]")
     for name in sorted(read - written):
         yield (
@@ -163,7 +165,7 @@ def _mapped(step: Any, member: Any, place: str) -> Iterator[tuple[str, Problem]]
             yield "ensemble-map", (place, f"the input {name!r} of {step.model_name} is fed by nothing")
 
 
-def _agreed(tensors: dict[str, Side], name: str, ours: Side, place: str) -> Iterator[tuple[str, Problem]]:
+def _agreed(tensors: dict[str, EdgeEnd], name: str, ours: EdgeEnd, place: str) -> Iterator[tuple[str, Problem]]:
     """Both sides of an edge have one dtype, and dims that fit with the batch dimension or without it."""
     theirs = tensors.setdefault(name, ours)
     if theirs.tensor.data_type != ours.tensor.data_type:
