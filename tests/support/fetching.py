@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.support.archives import MANIFEST, MODEL
 from tritonpm import registry
 from tritonpm.core.files import digest_of
-from tritonpm.registry.transfer import Bounds, Task
+from tritonpm.registry.transfer import Bounds, DownloadTask
 
 
 def written(file: Path, version: str = "1.0") -> str:
@@ -23,7 +23,7 @@ SHORT = Bounds(attempts=2, silence=5)
 
 
 def fetch(url: str, folder: Path, digest: str, bounds: Bounds = SHORT) -> Path:
-    return registry.module(url).fetch(url, folder, Task(digest, bounds))
+    return registry.module(url).fetch(url, folder, DownloadTask(digest, bounds))
 
 
 def left(folder: Path) -> list[str]:

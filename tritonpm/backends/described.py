@@ -99,7 +99,9 @@ class Model:
         request may leave out; `outputs_agree(file's, config's)` is the runtime's rule for a dimension of an output.
         """
         for name, tensor in self.inputs.items():
-            self._check("input", name, tensor, inputs, lambda file, said: -1 in (file, said) or file == said)
+            self._check(
+                "input", name, tensor, inputs, lambda file, configured: -1 in (file, configured) or file == configured
+            )
             if tensor.get("optional") and self.max_batch_size > 0:
                 self.refuse(f"input '{name}' cannot be optional where max_batch_size is not 0")
             if tensor.get("optional") and name not in optional:
@@ -165,8 +167,8 @@ def complete(
     """
     given = config.as_dict()
     ranks = {name: len(dims) for name, _, dims in (*inputs, *outputs) if dims is not None}
-    told = [tensor for tensor in (*given["input"], *given["output"]) if tensor["name"] in ranks]
-    whole = any(len(_said(tensor)) == ranks[tensor["name"]] for tensor in told)  # with the batch axis among the dims
+    ranked = [tensor for tensor in (*given["input"], *given["output"]) if tensor["name"] in ranks]
+    whole = any(len(_said(tensor)) == ranks[tensor["name"]] for tensor in ranked)  # with the batch axis among the dims
     if batches and not given["max_batch_size"] and not whole:
         given["max_batch_size"] = DEFAULT_MAX_BATCH_SIZE
     if batches and given["max_batch_size"] > 1 and "sequence_batching" not in given:

@@ -59,10 +59,10 @@ class Artefacts:
 
         Raises StorageError where one cannot be read, unless `lenient`.
         """
-        found: set[str] = set()
+        digests: set[str] = set()
         for source, content in self._database.all("SELECT source, optimised FROM artefacts"):
             if source in sources:
                 with suppress(*(StorageError,) if lenient else ()):
                     optimised = decode(content, Optimised, self._database.path, f"what was made of {source}")
-                    found |= {file.digest for file in optimised.files}
-        return found
+                    digests |= {file.digest for file in optimised.files}
+        return digests

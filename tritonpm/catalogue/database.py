@@ -103,7 +103,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.came_from = 0  # the version that it was found in; 0: it is new
-        self._writable = not path.exists() or all(os.access(each, os.W_OK) for each in (path, path.parent))
+        self._writable = not path.exists() or all(os.access(location, os.W_OK) for location in (path, path.parent))
         place = f"{path.absolute().as_uri()}?mode={'rwc' if self._writable else _read_only(path)}"
         with plain(path):
             self._connection = sqlite3.connect(

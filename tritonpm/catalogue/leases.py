@@ -76,19 +76,19 @@ class Leases:
             boot(), _DECLARED,
         )  # fmt: skip
         present = now()
-        found = [
+        leases = [
             Lease(name, project, ttl, ttl if holder == _DECLARED else renewed + ttl - present)
             for name, project, ttl, renewed, holder in rows
         ]
-        return [lease for lease in found if lease.left > 0 and package in (None, lease.package)]
+        return [lease for lease in leases if lease.left > 0 and package in (None, lease.package)]
 
     def users(self) -> dict[str, tuple[str, ...]]:
         """The projects that use each package."""
-        found: dict[str, tuple[str, ...]] = {}
+        projects: dict[str, tuple[str, ...]] = {}
         for lease in self.live():
-            known = found.get(lease.package, ())
-            found[lease.package] = known if lease.project in known else (*known, lease.project)
-        return found
+            known = projects.get(lease.package, ())
+            projects[lease.package] = known if lease.project in known else (*known, lease.project)
+        return projects
 
 
 def now() -> float:

@@ -128,7 +128,7 @@ def _entry(
 def _summary(content: bytes) -> Summary | None:
     """None where it is rotten."""
     try:
-        found = json.loads(content or b"")
-        return Summary(**{**found, "stages": tuple(found["stages"])})
+        summary = json.loads(content or b"")
+        return Summary(**{**summary, "stages": tuple(summary["stages"])})
     except (ValueError, KeyError, TypeError):
         return None

@@ -51,8 +51,8 @@ def lock(
 def _who(owner: os.PathLike[str]) -> str:
     try:
         with open(owner, encoding="utf-8") as stream:  # noqa: PTH123
-            told = json.load(stream)
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(told["started"]))
-        return f"`tritonpm {told['what']}` (pid {told['pid']}, since {since})"
+            holder = json.load(stream)
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder["started"]))
+        return f"`tritonpm {holder['what']}` (pid {holder['pid']}, since {since})"
     except (OSError, ValueError, KeyError):
         return "another tritonpm"

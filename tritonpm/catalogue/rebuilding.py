@@ -21,11 +21,11 @@ def rebuild(workspace: Workspace) -> list[str]:
     whole before it takes the old one's place; the caller holds the workspace's lock. Raises StorageError.
     """
     made = workspace.database.with_suffix(".new")
-    found = list(records.read(workspace.records))
+    listed = list(records.read(workspace.records))
     with plain(workspace.state):
         _move(made, None)
         catalogue = Catalogue(Database(made), workspace)
-        for record in found:
+        for record in listed:
             with suppress(NameTakenError):  # a crash in a rename leaves a record under each name
                 catalogue.add(record.package, record.settings, record.summary, canary_of=record.canary_of)
         names = [entry.name for entry in catalogue.packages()]

@@ -29,29 +29,29 @@ class References:
 
         `lenient` leaves such a record out: for who looks at blobs, never for who deletes them.
         """
-        found: set[str] = set()
+        digests: set[str] = set()
         for name, type_, content in self._contents():
             try:
-                found |= _digests(decode(content, type_, self._database.path, name))
+                digests |= _digests(decode(content, type_, self._database.path, name))
             except StorageError:
                 if not lenient:
                     raise
         for key, content in self._database.all("SELECT key, axis FROM axes"):
-            if key.split(" ")[0] in found:
+            if key.split(" ")[0] in digests:
                 with suppress(*(StorageError,) if lenient else ()):
                     artefact = decode(content, BatchAxis, self._database.path, f"the batch axis of {key}").artefact
-                    found |= {artefact} if artefact else set()
-        return found | self._artefacts.blobs(found, lenient=lenient)
+                    digests |= {artefact} if artefact else set()
+        return digests | self._artefacts.blobs(digests, lenient=lenient)
 
     def unreadable(self) -> list[tuple[str, str]]:
         """(package, why) for each record that cannot be read."""
-        told = []
+        damaged = []
         for name, type_, content in self._contents():
             try:
                 decode(content, type_, self._database.path, name)
             except StorageError as error:
-                told.append((name, error.what))
-        return told
+                damaged.append((name, error.what))
+        return damaged
 
     def _contents(self) -> Iterator[tuple[str, type[Any], bytes]]:
         """(package, what it is, JSON) of everything that is kept of the packages."""
@@ -78,5 +78,5 @@ def _digests(record: object) -> set[str]:
 
 def _chosen(settings: Settings) -> set[str]:
     """The blobs that settings name: what INT8 is calibrated with, and plugins."""
-    each = [settings, *(settings.for_stage(stage) for stage in settings.stages)]
-    return {digest for one in each for digest in (*one.calibration, *one.plugins)}
+    listed = [settings, *(settings.for_stage(stage) for stage in settings.stages)]
+    return {digest for chosen in listed for digest in (*chosen.calibration, *chosen.plugins)}

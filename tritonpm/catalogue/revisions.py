@@ -108,8 +108,8 @@ class Revisions(Listing):
     def models_ever(self, name: str) -> set[str]:
         """The model folders of all revisions of a package that can be read, current or not."""
         rows = self._database.all("SELECT revision FROM revisions WHERE package = ?", name)
-        found = (readable(row, Revision) for (row,) in rows)
-        return {model.name for revision in found if revision for model in revision.models}
+        revisions = (readable(row, Revision) for (row,) in rows)
+        return {model.name for revision in revisions if revision for model in revision.models}
 
     def published(self) -> Iterator[Revision]:
         """The current revision of every package that has one; what cannot be read says `unreadable`."""

@@ -43,14 +43,14 @@ class Measured:
 
     def add(self, task: Task, want: Mapping[str, Array], got: Mapping[str, Array]) -> None:
         """One more pair of answers. Raises ValueError where they cannot be compared."""
-        found = boxes_of(want) if task in _DETECTIONS else None
-        if found and (others := boxes_of(got)):
-            self.boxes.append(matched(found, others))
+        boxes = boxes_of(want) if task in _DETECTIONS else None
+        if boxes and (others := boxes_of(got)):
+            self.boxes.append(matched(boxes, others))
         for name, expected in want.items():
             if name not in got:
                 raise ValueError(f"output {name!r} is missing")
             if got[name].shape != expected.shape:
-                if found:
+                if boxes:
                     continue  # as many rows as it saw boxes: these are compared as boxes
                 raise ValueError(f"output {name!r} has shape {list(got[name].shape)}, not {list(expected.shape)}")
             self._measure(name, expected, got[name])

@@ -36,11 +36,11 @@ def prove(
     size = sum(files[path].stat().st_size for path in stage.files)
     runnable = stage.config is None and stage.format in RUNNABLE and size <= LARGEST
     model = _laid_out(stage, files, workdir / "model") if runnable else None
-    told = stage.signature
-    if model and stage.format is Format.ONNX and _vague(told):
+    signature = stage.signature
+    if model and stage.format is Format.ONNX and _vague(signature):
         stage = replace(stage, signature=_described(stage, model, workdir))
     axis, rewritten = _judged(stage, model, samples, workdir)
-    if stage.signature != told and axis.signature is None:
+    if stage.signature != signature and axis.signature is None:
         axis = replace(axis, signature=stage.signature)
     return axis, rewritten
 
@@ -99,12 +99,14 @@ def _described(stage: Stage, model: Path, workdir: Path) -> Signature:
     inferred: dict[str, list[int | str]] = answer.get("outputs", {})
 
     def exact(tensor: Tensor) -> Tensor:
-        found, told = inferred.get(tensor.name) or (), tensor.shape
-        if told is None:
-            return replace(tensor, shape=tuple(found)) if found else tensor  # it tells a scalar and no rank alike
-        if len(found) != len(told):
+        actual, declared = inferred.get(tensor.name) or (), tensor.shape
+        if declared is None:
+            return replace(tensor, shape=tuple(actual)) if actual else tensor  # it tells a scalar and no rank alike
+        if len(actual) != len(declared):
             return tensor
-        return replace(tensor, shape=tuple(f if isinstance(f, int) else t for f, t in zip(found, told, strict=True)))
+        return replace(
+            tensor, shape=tuple(f if isinstance(f, int) else t for f, t in zip(actual, declared, strict=True))
+        )
 
     return replace(stage.signature, outputs=tuple(map(exact, stage.signature.outputs)))
 

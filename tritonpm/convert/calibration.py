@@ -32,10 +32,10 @@ def gather(source: Path) -> tuple[Path, ...]:
         raise ConversionError("is not there", where=str(source), do=_GIVE)
     known = (".npz", *IMAGES)
     listed = [source] if source.is_file() else sorted(source.rglob("*"))
-    found = tuple(path for path in listed if path.is_file() and path.suffix.lower() in known)
-    if not found:
+    paths = tuple(path for path in listed if path.is_file() and path.suffix.lower() in known)
+    if not paths:
         raise ConversionError("holds no .npz file and no image", where=str(source), do=_GIVE)
-    return found
+    return paths
 
 
 def rows(artefact: Artefact, samples: Sequence[str]) -> list[Row]:
@@ -45,12 +45,12 @@ def rows(artefact: Artefact, samples: Sequence[str]) -> list[Row]:
     """
     if not samples:
         raise ConversionError(NONE, do=_GIVE)
-    found: list[Row] = []
+    listed: list[Row] = []
     for sample in _spread(samples, MOST_ROWS):  # of every class, where a folder is sorted by class
-        found += _split(Path(sample), artefact.signature, read(Path(sample), artefact.signature))
-    if not found:
+        listed += _split(Path(sample), artefact.signature, read(Path(sample), artefact.signature))
+    if not listed:
         raise ConversionError("the samples hold no row", do=_GIVE)
-    return list(_spread(found, MOST_ROWS))
+    return list(_spread(listed, MOST_ROWS))
 
 
 def _spread(listed: Sequence[T], most: int) -> Sequence[T]:

@@ -79,12 +79,12 @@ def _inside_openvino(path: Path, inputs: Inputs) -> tuple[dict[str, Array], dict
     model.add_outputs(wanted)
     compiled = runtimes.compile_openvino(model)
     answer = compiled(dict(inputs))
-    found = {name: np.array(answer[port]) for port in compiled.outputs for name in port.get_names()}
-    return _ordered(found, makers)
+    outputs = {name: np.array(answer[port]) for port in compiled.outputs for name in port.get_names()}
+    return _ordered(outputs, makers)
 
 
-def _ordered(found: Mapping[str, Array], makers: dict[str, str]) -> tuple[dict[str, Array], dict[str, str]]:
-    return {name: found[name] for name in makers if name in found}, makers
+def _ordered(outputs: Mapping[str, Array], makers: dict[str, str]) -> tuple[dict[str, Array], dict[str, str]]:
+    return {name: outputs[name] for name in makers if name in outputs}, makers
 
 
 _INSIDE = {Format.ONNX: _inside_onnx, Format.OPENVINO: _inside_openvino}

@@ -51,17 +51,17 @@ def _quantised(model: Any, samples: list[Row], options: Options, watch: Watch, d
     import nncf
 
     nncf.set_log_level(logging.ERROR)
-    told = _told(samples, watch)
+    batches = _told(samples, watch)
     reference = _answers(compile_openvino(model), samples)
     # Activations of a convolution net sit on one side of zero after its ReLUs: asymmetric where that pays (mixed).
     common = {"preset": nncf.QuantizationPreset.MIXED, "subset_size": len(samples)}
     if options.max_drop is None:
-        quantised = nncf.quantize(model, nncf.Dataset(told), **common)
+        quantised = nncf.quantize(model, nncf.Dataset(batches), **common)
     else:
         pairs = list(zip(samples, reference, strict=True))
         quantised = nncf.quantize_with_accuracy_control(
             model,
-            nncf.Dataset(told),
+            nncf.Dataset(batches),
             nncf.Dataset(pairs),
             validation_fn=_validation(options.task),
             max_drop=options.max_drop,

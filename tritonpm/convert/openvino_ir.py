@@ -102,8 +102,8 @@ def _read_torch_export(openvino: Any, path: Path) -> Any:
 
     program = torch.export.load(str(path))
     model = openvino.convert_model(program)
-    told = program.graph_signature
-    for ports, names in ((model.inputs, told.user_inputs), (model.outputs, told.user_outputs)):
+    signature = program.graph_signature
+    for ports, names in ((model.inputs, signature.user_inputs), (model.outputs, signature.user_outputs)):
         for port, name in zip(ports, names, strict=True):
             port.set_names({str(name)})
     return model
@@ -152,11 +152,11 @@ def _lay_out(openvino: Any, model: Any, signature: Signature) -> dict[str, str]:
 
     Not the outputs': where a layout names N on every tensor, Triton's native backend takes max_batch_size 0 for unsaid.
     """
-    told = {tensor.name: tensor.layout for tensor in signature.inputs}
+    layouts = {tensor.name: tensor.layout for tensor in signature.inputs}
     layouts = {}
     for port, parameter in zip(model.inputs, model.get_parameters(), strict=True):
-        name = next((name for name in port.get_names() if name in told), "")
-        if layout := told.get(name) or _image_layout(port.get_partial_shape()):
+        name = next((name for name in port.get_names() if name in layouts), "")
+        if layout := layouts.get(name) or _image_layout(port.get_partial_shape()):
             parameter.set_layout(openvino.Layout(layout))
             layouts[name or parameter.get_friendly_name()] = layout
     return layouts

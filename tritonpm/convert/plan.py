@@ -75,10 +75,10 @@ def _accelerator(optimizer: str, settings: Settings) -> dict[str, str]:
     """Parameters of ONNX Runtime's execution accelerator. Source: the README of Triton's onnxruntime backend."""
     if optimizer != "ort-tensorrt":
         return {}
-    said = {"precision_mode": settings.precision, "trt_engine_cache_enable": "1"}
+    parameters = {"precision_mode": settings.precision, "trt_engine_cache_enable": "1"}
     if settings.workspace_mb is not None:
-        said["max_workspace_size_bytes"] = str(settings.workspace_mb * MIB)
-    return said
+        parameters["max_workspace_size_bytes"] = str(settings.workspace_mb * MIB)
+    return parameters
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,14 @@ class Work:
 
 def works(package: Package, settings: Settings, axes: Mapping[str, BatchAxis], back: Sequence[str] = ()) -> list[Work]:
     """What is to be done for a package; the stages in `back` stay at FP32."""
-    found = []
+    works = []
     for stage in package.stages:
         own = settings.for_stage(stage.name)
         if stage.name in back:
             own = replace(own, precision="FP32", optimizer="auto" if own.optimizer == "none" else own.optimizer)
         if stage.config is None and (made := plan(stage.format, own)):
-            found.append(Work(stage, own, made, _key(package, stage, own, made, axes[stage.name])))
-    return found
+            works.append(Work(stage, own, made, _key(package, stage, own, made, axes[stage.name])))
+    return works
 
 
 def _key(package: Package, stage: Stage, settings: Settings, made: Plan, axis: BatchAxis) -> str:
@@ -113,13 +113,13 @@ def _key(package: Package, stage: Stage, settings: Settings, made: Plan, axis: B
     s = settings
     model = [package.file(path).digest for path in stage.files]
     samples = [package.file(sample.inputs).digest for sample in (stage.samples or package.samples)]
-    told: list[object] = [_VERSION, stage.model, model, axis.artefact, made, stage.task, s.tolerances, samples]
+    parts: list[object] = [_VERSION, stage.model, model, axis.artefact, made, stage.task, s.tolerances, samples]
     if any(CONVERTERS[step].needs_samples for step in made.steps):
-        told += [s.calibration, s.max_drop]
+        parts += [s.calibration, s.max_drop]
     if made.optimizer in ("tensorrt", "ort-tensorrt"):
-        told += [s.max_batch_size, s.shapes, s.workspace_mb, s.builder_level, s.version_compatible]
-        told += [s.hardware_compatible, s.plugins, s.compute_capability]
-    return hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
+        parts += [s.max_batch_size, s.shapes, s.workspace_mb, s.builder_level, s.version_compatible]
+        parts += [s.hardware_compatible, s.plugins, s.compute_capability]
+    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
 
 def cascade_key(package: Package, done: Sequence[Work]) -> str:

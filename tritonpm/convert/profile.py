@@ -26,17 +26,17 @@ def layers(format: Format, model: Path, inputs: Mapping[str, Array], folder: Pat
     """The layers, slowest first; `folder` is for the runtime's own files. Raises NotRunnableError."""
     try:
         if format is Format.ONNX:
-            found = _onnxruntime(model, inputs, folder)
+            layers = _onnxruntime(model, inputs, folder)
         elif format is Format.OPENVINO:
-            found = _openvino(model, inputs)
+            layers = _openvino(model, inputs)
         elif format is Format.TENSORRT:
-            found = _tensorrt(model, inputs)
+            layers = _tensorrt(model, inputs)
         else:
             raise NotRunnableError(f"there is no profiler for {format.value} here")
     except ImportError as error:
         name = error.name or str(error)
         raise NotRunnableError(f"{name} is not installed; {to_install(name)}") from None
-    return sorted(found, key=lambda layer: -(layer.micros or 0.0))
+    return sorted(layers, key=lambda layer: -(layer.micros or 0.0))
 
 
 def _openvino(model: Path, inputs: Mapping[str, Array]) -> list[Layer]:

@@ -65,17 +65,17 @@ def _freed(graph: Any, batched: set[str], folder: Path) -> Iterator[Any]:
 
 
 def _constants(graph: Any) -> dict[str, Any]:
-    found = {tensor.name: tensor for tensor in graph.initializer}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
             given = {attribute.name: attribute for attribute in node.attribute}
             if "value" in given:
-                found[node.output[0]] = given["value"].t
+                constants[node.output[0]] = given["value"].t
             elif "value_ints" in given:
-                found[node.output[0]] = list(given["value_ints"].ints)
-        elif node.op_type == "Identity" and node.input[0] in found:
-            found[node.output[0]] = found[node.input[0]]
-    return found
+                constants[node.output[0]] = list(given["value_ints"].ints)
+        elif node.op_type == "Identity" and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]]
+    return constants
 
 
 def _integers(constant: Any, folder: Path) -> list[int]:

@@ -118,7 +118,7 @@ def _torch(path: Path) -> Run:
             answer = module(*(torch.from_numpy(np.array(array)) for array in inputs.values()))
         listed = answer if isinstance(answer, (tuple, list)) else [answer]
         names = list(program.graph_signature.user_outputs)
-        return {str(name): each.numpy() for name, each in zip(names, listed, strict=True)}
+        return {str(name): tensor.numpy() for name, tensor in zip(names, listed, strict=True)}
 
     return run
 
@@ -146,7 +146,7 @@ def _keras(path: Path) -> Run:
         arrays = list(inputs.values())
         answer = model(arrays if len(arrays) > 1 else arrays[0])
         listed = answer if isinstance(answer, (tuple, list)) else [answer]
-        return {name: each.detach().numpy() for name, each in zip(names, listed, strict=True)}
+        return {name: tensor.detach().numpy() for name, tensor in zip(names, listed, strict=True)}
 
     return run
 

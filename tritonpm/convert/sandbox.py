@@ -91,14 +91,14 @@ def _waited(process: subprocess.Popen[bytes], deadline: float, cancelled: Callab
 
 
 def _ending(code: int, log: Path) -> str:
-    said = log.read_text(errors="replace")[-4000:]
-    if says_out_of_memory(said):
+    text = log.read_text(errors="replace")[-4000:]
+    if says_out_of_memory(text):
         return "ran out of memory"
     if code == -signal.SIGKILL:
         return "was killed by SIGKILL, as the kernel does where memory runs out"
     if code < 0:
         return f"was killed by {signal.Signals(-code).name}"
-    last = next((line.strip()[:200] for line in reversed(said.splitlines()) if line.strip()), "")
+    last = next((line.strip()[:200] for line in reversed(text.splitlines()) if line.strip()), "")
     return f"ended with exit code {code} ({last})" if last else f"ended with exit code {code}"
 
 

@@ -153,8 +153,8 @@ class _Build:
         if parser.parse_from_file(str(artefact.model)):
             return network
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
-        told = "; ".join(dict.fromkeys(_told(error) for error in errors)) or logger.said()
-        raise NotTakenError(f"{self.kit.flavour} does not take it: {told[:600]}", where=artefact.model.name)
+        reasons = "; ".join(dict.fromkeys(_told(error) for error in errors)) or logger.said()
+        raise NotTakenError(f"{self.kit.flavour} does not take it: {reasons[:600]}", where=artefact.model.name)
 
     def _config(self, builder: Any, network: Any, artefact: Artefact) -> Any:
         trt, options = self.kit.module, self.options
@@ -244,8 +244,8 @@ class _Build:
     def _layers(self, logger: Any, plan: bytes) -> list[Layer]:
         """From the inspector where the engine can be loaded, which takes a GPU; else from what the build said."""
         trt = self.kit.module
-        if said := layers.from_log(logger.messages):
-            return said
+        if logged := layers.from_log(logger.messages):
+            return logged
         engine = trt.Runtime(logger).deserialize_cuda_engine(plan)
         if engine is None:
             return []
@@ -259,15 +259,15 @@ def stale(step: Step, installed: tuple[str, str] | None, gpus: Sequence[Gpu]) ->
     `installed` is the flavour and version of the toolkit that is here. A version-compatible engine fits every later
     version, a hardware-compatible one every GPU from Ampere (8.0) on.
     """
-    told = step.details
-    flavour, version = str(told["flavour"]), str(told["version"])
+    details = step.details
+    flavour, version = str(details["flavour"]), str(details["version"])
     if installed and installed[0] == flavour and installed[1] != version:
         later = _number(installed[1]) > _number(version)
-        if not (later and told.get("version_compatible")):
+        if not (later and details.get("version_compatible")):
             return f"it was built by {flavour} {version}, and {installed[1]} is here"
     here = {gpu.compute_capability for gpu in gpus}
-    capability = str(told["compute_capability"])
-    fits = told.get("hardware_compatible") and all(_number(each) >= (8, 0) for each in here)
+    capability = str(details["compute_capability"])
+    fits = details.get("hardware_compatible") and all(_number(present) >= (8, 0) for present in here)
     if here and here != {capability} and not fits:
         return f"it was built for compute capability {capability}, and the GPU here has {', '.join(sorted(here))}"
     return ""

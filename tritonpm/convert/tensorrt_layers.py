@@ -28,14 +28,14 @@ _DATATYPE = re.compile(r"Datatype: (\w+)")
 def from_log(messages: Iterable[str]) -> list[Layer]:
     """The layers in a builder's verbose messages."""
     table = next((message for message in messages if message.startswith("Layers:")), "")
-    return [_from_line(line, found) for line in table.splitlines() if (found := _LINE.match(line))]
+    return [_from_line(line, match) for line in table.splitlines() if (match := _LINE.match(line))]
 
 
-def _from_line(line: str, found: re.Match[str]) -> Layer:
+def _from_line(line: str, match: re.Match[str]) -> Layer:
     outputs = _OUTPUTS.search(line)
     kinds = _DATATYPE.findall(outputs[1] if outputs else line)
     precision = _TYPES.get(kinds[0], kinds[0]) if kinds else ""
-    return Layer(found["name"], found["kind"], found["tactic"], precision)
+    return Layer(match["name"], match["kind"], match["tactic"], precision)
 
 
 def from_inspector(text: str) -> list[Layer]:

@@ -106,8 +106,8 @@ def _parted(original: Artefact, artefact: Artefact, request: Convert, inputs: Se
     bounds = {**BOUNDS[request.options.precision], **request.tolerances}
     cosine, scaled = bounds.get("cosine", -1.0), bounds.get("scaled", math.inf)
     models = (original.format, original.model), (artefact.format, artefact.model)
-    said = (first_divergence(*models, arrays, cosine=cosine, scaled=scaled) for _, arrays in inputs[:_LOOKED_INTO])
-    return next(filter(None, said), "")
+    sentences = (first_divergence(*models, arrays, cosine=cosine, scaled=scaled) for _, arrays in inputs[:_LOOKED_INTO])
+    return next(filter(None, sentences), "")
 
 
 def capture(request: Capture, folder: Path, watch: _Events) -> Answer:

@@ -23,7 +23,7 @@ class BundleFile:
         """What it says: the YAML documents, or the one JSON value."""
         import yaml
 
-        return [each for each in yaml.safe_load_all(self.text) if each is not None]
+        return [document for document in yaml.safe_load_all(self.text) if document is not None]
 
 
 def render(template: str, path: str, values: Mapping[str, object], own: Path | None = None) -> BundleFile:
@@ -43,8 +43,8 @@ def render(template: str, path: str, values: Mapping[str, object], own: Path | N
         file = BundleFile(path, environment.get_template(f"{template}.j2").render(values))
         json.loads(file.text) if path.endswith(".json") else file.objects
     except (TemplateError, yaml.YAMLError, ValueError) as error:
-        said = " ".join(str(error).split())
-        raise RenderError(f"cannot be rendered ({said})", where=f"{template}.j2", do="correct the template") from None
+        reason = " ".join(str(error).split())
+        raise RenderError(f"cannot be rendered ({reason})", where=f"{template}.j2", do="correct the template") from None
     return file
 
 

@@ -32,8 +32,8 @@ def _run(command: list[str], where: str) -> str:
     except subprocess.TimeoutExpired:
         raise DeploymentError(f"no answer in {SECONDS:g} s", where=where, do="check the connection") from None
     if ended.returncode:
-        said = ended.stderr.partition("; if you choose to ignore")[0]  # kubectl's advice to look away
-        lines = [line for line in said.splitlines() if line.strip()] or [f"kubectl ended with {ended.returncode}"]
+        text = ended.stderr.partition("; if you choose to ignore")[0]  # kubectl's advice to look away
+        lines = [line for line in text.splitlines() if line.strip()] or [f"kubectl ended with {ended.returncode}"]
         raise DeploymentError(
             lines[-1].rstrip("."), where=where, do="check `kubectl config current-context`, or the object"
         )

@@ -55,14 +55,14 @@ def core_generation(cpu: str) -> int | None:
     """The generation of an Intel Core processor by its name; None for any other: i5-6500 → 6, Core Ultra → 14."""
     if "Intel" not in cpu:
         return None
-    if found := _GENERATION.search(cpu):
-        return int(found[1])
+    if match := _GENERATION.search(cpu):
+        return int(match[1])
     if ("Core" in cpu and "Ultra" in cpu) or _SERIES.search(cpu):
         return _ULTRA
-    found = _CORE.search(cpu)
-    if found is None:
+    match = _CORE.search(cpu)
+    if match is None:
         return None
-    digits, letters = found[1], found[2] or ""
+    digits, letters = match[1], match[2] or ""
     if len(digits) == 1:  # m3-6Y30
         return int(digits)
     if len(digits) == 4 and letters.startswith("G"):  # i7-1065G7
@@ -84,16 +84,16 @@ def _driver() -> str:
     except pynvml.NVMLError:
         return ""
     try:
-        said = pynvml.nvmlSystemGetDriverVersion()
+        version = pynvml.nvmlSystemGetDriverVersion()
     except pynvml.NVMLError:
         return ""
     finally:
         pynvml.nvmlShutdown()
-    return said if isinstance(said, str) else said.decode()
+    return version if isinstance(version, str) else version.decode()
 
 
 def _cuda() -> int:
     """CUDA's major of the TensorRT that is installed: its distributions have it in their names (tensorrt_cu12_libs)."""
-    names = (each.metadata["Name"] or "" for each in metadata.distributions())
-    found = [re.search(r"^tensorrt.*[-_]cu(\d+)", name.lower()) for name in names]
-    return max((int(match[1]) for match in found if match), default=0)
+    names = (distribution.metadata["Name"] or "" for distribution in metadata.distributions())
+    matches = [re.search(r"^tensorrt.*[-_]cu(\d+)", name.lower()) for name in names]
+    return max((int(match[1]) for match in matches if match), default=0)

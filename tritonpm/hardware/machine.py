@@ -26,13 +26,13 @@ def gpus() -> tuple[tuple[Gpu, ...], str]:
     except pynvml.NVMLError as error:
         return (), f"no NVIDIA driver found ({error})"
     try:
-        found = tuple(_gpu(index) for index in range(pynvml.nvmlDeviceGetCount()))
+        devices = tuple(_gpu(index) for index in range(pynvml.nvmlDeviceGetCount()))
     except pynvml.NVMLError as error:
         _open.cache_clear()  # the driver may be another one the next time
         with suppress(pynvml.NVMLError):
             pynvml.nvmlShutdown()
         return (), f"NVML cannot read the GPUs ({error})"
-    return found, "" if found else "the NVIDIA driver reports no GPU"
+    return devices, "" if devices else "the NVIDIA driver reports no GPU"
 
 
 @cache

@@ -24,8 +24,8 @@ def need(weights: int, instances: int, *, workspace: int = DEFAULT_WORKSPACE, me
     """`measured` is what one instance took on this device before; without it each has its weights and a workspace."""
     if measured is not None:
         return Need(measured * instances, f"measured: {human(measured)} for each of {instances}")
-    each = weights + workspace
-    return Need(each * instances, f"estimated: {instances} × ({human(weights)} of weights and {human(workspace)})")
+    instance = weights + workspace
+    return Need(instance * instances, f"estimated: {instances} × ({human(weights)} of weights and {human(workspace)})")
 
 
 def require_room(wanted: Need, gpus: Sequence[Gpu], residents: Mapping[str, Mapping[int, int]], *, where: str) -> None:
@@ -56,6 +56,6 @@ def evictable(missing: int, held: Mapping[str, int]) -> list[str]:
     chosen: list[str] = []
     for name in ordered:
         chosen.append(name)
-        if sum(held[each] for each in chosen) >= missing:
+        if sum(held[name] for name in chosen) >= missing:
             return chosen
     return []

@@ -94,11 +94,11 @@ class Nvml:
             if not self._open:
                 pynvml.nvmlInit()
                 self._open = True
-            found = tuple(_device(index) for index in range(pynvml.nvmlDeviceGetCount()))
+            devices = tuple(_device(index) for index in range(pynvml.nvmlDeviceGetCount()))
         except pynvml.NVMLError as error:
             self.close()
             return Gpus((), meaning(error))
-        return Gpus(found, "" if found else _NO_GPU)
+        return Gpus(devices, "" if devices else _NO_GPU)
 
     def close(self) -> None:
         """Let NVML go; a later sample opens it again."""
@@ -184,13 +184,13 @@ def _uuid(handle: object) -> str:
     return _text(pynvml.nvmlDeviceGetUUID(handle))
 
 
-def _text(said: str | bytes) -> str:
-    return said if isinstance(said, str) else said.decode(errors="replace")
+def _text(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode(errors="replace")
 
 
-def _memory(said: Any, missing: dict[str, str]) -> tuple[int | None, int | None]:
-    if said is not None:
-        return int(said.used), int(said.total)
+def _memory(memory: Any, missing: dict[str, str]) -> tuple[int | None, int | None]:
+    if memory is not None:
+        return int(memory.used), int(memory.total)
     why = missing.pop("memory")
     missing |= {"memory_used": why, "memory_total": why}
     return None, None
@@ -200,10 +200,10 @@ def _processes(handle: object) -> tuple[GpuProcess, ...]:
     """Those that compute and those that draw; one that does both is in both lists, each time with all that it has."""
     import pynvml
 
-    found = {each.pid: each.usedGpuMemory for each in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)}
+    used = {process.pid: process.usedGpuMemory for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)}
     with suppress(pynvml.NVMLError_NotSupported):  # of a GPU that only computes
-        found |= {each.pid: each.usedGpuMemory for each in pynvml.nvmlDeviceGetGraphicsRunningProcesses(handle)}
-    return tuple(GpuProcess(pid, memory) for pid, memory in sorted(found.items()))
+        used |= {process.pid: process.usedGpuMemory for process in pynvml.nvmlDeviceGetGraphicsRunningProcesses(handle)}
+    return tuple(GpuProcess(pid, memory) for pid, memory in sorted(used.items()))
 
 
 def _mig_devices(handle: object) -> Iterator[Mig]:

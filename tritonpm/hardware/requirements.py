@@ -127,18 +127,18 @@ def unmet(host: Host, wanted: PackageNeeds) -> list[Unmet]:
         raise UsageError(f"there is no profile {wanted.profile!r}", do=f"use {VISION}, or {VISION}:VERSION")
     driver = _DRIVER_OF_CUDA.get(host.cuda, _OLDEST_DRIVER)
     return [
-        Unmet(row.name, row.level, f"{row.sentence.format(cuda=host.cuda, driver=driver)}; here is {found}", row.do)
+        Unmet(row.name, row.level, f"{row.sentence.format(cuda=host.cuda, driver=driver)}; here is {here}", row.do)
         for row in REQUIREMENTS
-        if row.applies(host, wanted) and not row.met(host, wanted) and (found := row.found(host, wanted))
+        if row.applies(host, wanted) and not row.met(host, wanted) and (here := row.found(host, wanted))
     ]
 
 
 def require(lacking: Sequence[Unmet], where: str) -> None:
     """Raise RequirementError for the first that is an error."""
-    for each in lacking:
-        if each.level == "error":
+    for requirement in lacking:
+        if requirement.level == "error":
             raise RequirementError(
-                each.sentence,
+                requirement.sentence,
                 where=where,
-                do=f"{each.do}; or on a machine that only prepares packages, --ignore-requirements",
+                do=f"{requirement.do}; or on a machine that only prepares packages, --ignore-requirements",
             )

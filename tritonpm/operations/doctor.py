@@ -40,8 +40,8 @@ _PACKAGES = (
 
 
 def _python() -> Check:
-    found = f"{platform.python_version()} ({sys.executable})"
-    return Check("Python", sys.version_info >= (3, 10), found, "install Python 3.10 or later")
+    version = f"{platform.python_version()} ({sys.executable})"
+    return Check("Python", sys.version_info >= (3, 10), version, "install Python 3.10 or later")
 
 
 def _server() -> Check:
@@ -80,10 +80,10 @@ def _perf_analyzer() -> Check:
     from tritonpm.perf import tool
 
     try:
-        found = tool.find()
+        analyzer = tool.find()
     except NotFoundError as error:
         return Check("perf_analyzer", False, "", f"for `tritonpm perf`: {error}", needed=False)
-    return Check("perf_analyzer", True, f"{found.version} {found.source} ({found.binary})", needed=False)
+    return Check("perf_analyzer", True, f"{analyzer.version} {analyzer.source} ({analyzer.binary})", needed=False)
 
 
 def _requirements(profile: str) -> list[Check]:
@@ -92,7 +92,10 @@ def _requirements(profile: str) -> list[Check]:
     devices = {"cpu", "gpu"} if this.gpus or this.driver else {"cpu"}
     wanted = PackageNeeds(frozenset(devices), frozenset({"openvino"}), profile=profile)
     lacking = unmet(this, wanted)
-    listed = [Check(each.name, False, "", f"{each.sentence}: {each.do}", each.level == "error") for each in lacking]
+    listed = [
+        Check(requirement.name, False, "", f"{requirement.sentence}: {requirement.do}", requirement.level == "error")
+        for requirement in lacking
+    ]
     return listed or [Check("requirements", True, f"met, on {this.cpu}")]
 
 
@@ -104,6 +107,6 @@ def _memory() -> Check:
 
 
 def _gpu() -> Check:
-    found, why = gpus()
-    listed = ", ".join(f"{gpu.name} ({human(gpu.memory_free)} free)" for gpu in found)
-    return Check("GPU", bool(found), listed, f"{why}: models run on the CPU", needed=False)
+    devices, why = gpus()
+    listed = ", ".join(f"{gpu.name} ({human(gpu.memory_free)} free)" for gpu in devices)
+    return Check("GPU", bool(devices), listed, f"{why}: models run on the CPU", needed=False)

@@ -82,12 +82,12 @@ def _numbered(name: str, history: list[Published], number: int) -> Revision:
 
 def _files(revision: Revision) -> dict[str, RepositoryFile]:
     """By path; a member's folder goes by its stage, since its name holds the digest of its content."""
-    found = {}
+    files = {}
     for model in revision.models:
         stage = model.name.rpartition(".")[0].rpartition(".")[2]
         for file in model.files:
-            found[f"{stage or revision.name}/{file.path}"] = file
-    return found
+            files[f"{stage or revision.name}/{file.path}"] = file
+    return files
 
 
 def _lines(file: RepositoryFile | None) -> list[str]:

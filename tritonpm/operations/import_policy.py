@@ -52,8 +52,8 @@ class Policy:
     def view(self) -> PolicyView:
         """The policy for people and programs."""
         trust = self.trust or Trust()
-        told = [tuple(map(str, each)) for each in (trust.keys, trust.certificates)]
-        return PolicyView(self.file, self.trust is not None, *told)
+        paths = [tuple(map(str, trusted)) for trusted in (trust.keys, trust.certificates)]
+        return PolicyView(self.file, self.trust is not None, *paths)
 
 
 def read(workspace: Workspace) -> Policy:
@@ -66,15 +66,17 @@ def read(workspace: Workspace) -> Policy:
         return Policy(str(path))
     try:
         document = load(path.read_bytes(), str(path), Limits())
-        told = msgspec.convert(document or {}, _Document).require_signature
+        required = msgspec.convert(document or {}, _Document).require_signature
     except msgspec.ValidationError as error:
         sentence, _, place = str(error).partition(" - at ")
         raise ManifestError([(place.strip("`$."), sentence)], where=str(path), do=_CORRECT) from None
     except OSError as error:
         raise ManifestError([("", f"cannot be read ({error.strerror})")], where=str(path), do=_CORRECT) from None
-    if told is None:
+    if required is None:
         return Policy(str(path))
-    trust = Trust(tuple(path.parent / key for key in told.keys), tuple(path.parent / c for c in told.certificates))
+    trust = Trust(
+        tuple(path.parent / key for key in required.keys), tuple(path.parent / c for c in required.certificates)
+    )
     if trust == Trust():
         raise ManifestError([("require-signature", "names no key and no certificate")], where=str(path), do=_CORRECT)
     return Policy(str(path), trust)

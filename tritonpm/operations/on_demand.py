@@ -53,7 +53,7 @@ class Idle:
     def _idle(self, name: str) -> float:
         """Seconds without a request and without a project that uses it."""
         with connect(self.context) as client:
-            done = sum(each.inferences for each in client.statistics(name))
+            done = sum(statistics.inferences for statistics in client.statistics(name))
         before, since = self._seen.get(name, (-1, 0.0))
         if done != before or self.context.catalogue.leases.live(name):
             self._seen[name] = done, time.monotonic()
@@ -87,7 +87,7 @@ def make_room(context: Context, client: Client, revision: Revision, require: Cal
 
 def _least_recent(context: Context, client: Client, but: str) -> str | None:
     """The on-demand package whose last request is the oldest, among those that nobody uses."""
-    last = {each.name: each.last_inference_ms for each in client.statistics()}
+    last = {statistics.name: statistics.last_inference_ms for statistics in client.statistics()}
     names = [record.package.name for record in on_demand(context)]
     free = [name for name in names if name != but and name in last and not users(context, name)]
     return min(free, key=lambda name: last[name], default=None)
@@ -119,7 +119,7 @@ def remember_host(context: Context, revision: Revision) -> None:
     if server is None:
         return
     names = {model.name for model in revision.models}
-    size = sum(each.taken for each in processes(server) if each.model in names)
+    size = sum(process.taken for process in processes(server) if process.model in names)
     if size:
         context.catalogue.artefacts.put_memory(revision.digest, HOST, size)
 
@@ -133,5 +133,5 @@ def _room(context: Context) -> tuple[int, str]:
     if not limit.isdecimal():
         raise UsageError(f"{limit!r} is no number of MiB", where=LIMIT, do="give a whole number")
     server = own_server(context)
-    taken = sum(each.taken for each in processes(server) if each.model) if server else 0
+    taken = sum(process.taken for process in processes(server) if process.model) if server else 0
     return int(limit) * MIB - taken, f"of the {limit} that {LIMIT} allows"

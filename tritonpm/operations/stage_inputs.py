@@ -121,13 +121,13 @@ class StageInputs:
         """How the stages hang together. Raises RenderError."""
         from tritonpm.repository.cascade import wire
 
-        found = wire(self.package)
-        edges = {stage.name: [e for e in found.edges if e.stage == stage.name] for stage in self.package.stages}
+        wiring = wire(self.package)
+        edges = {stage.name: [e for e in wiring.edges if e.stage == stage.name] for stage in self.package.stages}
         links = tuple(
             Link(name, tuple((e.tensor, e.source_stage, e.source_tensor) for e in own)) for name, own in edges.items()
         )
-        outputs = tuple((public, stage, tensor.name) for public, stage, tensor in found.outputs)
-        return StageLinks(links, outputs, found.inputs)
+        outputs = tuple((public, stage, tensor.name) for public, stage, tensor in wiring.outputs)
+        return StageLinks(links, outputs, wiring.inputs)
 
     def samples(self, stage: Stage) -> tuple[str, ...]:
         """.npz files of a stage's inputs: its own, or what the package's samples become on the way to it."""

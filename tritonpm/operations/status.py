@@ -65,7 +65,7 @@ def _models(context: Context, client: Client) -> Iterator[ModelView]:
     """Every model and version that the server knows, with what it did and which packages it is of."""
     owners = _owners(context)
     statuses = {entry.name: entry.status for entry in context.catalogue.packages()}
-    counted = {(each.name, each.version): each for each in client.statistics()}
+    counted = {(statistics.name, statistics.version): statistics for statistics in client.statistics()}
     for state in client.index():
         of, count = owners.get(state.name, []), counted.get((state.name, state.version))
         status = statuses.get(of[0], "") if of else ""
@@ -101,11 +101,11 @@ def _unjoined(context: Context, name: str, model: str) -> str:
 
 def _owners(context: Context) -> dict[str, list[str]]:
     """Model name → the packages that have it; cascades may share a member."""
-    found: dict[str, list[str]] = {}
+    revisions: dict[str, list[str]] = {}
     for revision in context.catalogue.published():
         for model in revision.models:
-            found.setdefault(model.name, []).append(revision.name)
-    return {name: sorted(of) for name, of in found.items()}
+            revisions.setdefault(model.name, []).append(revision.name)
+    return {name: sorted(of) for name, of in revisions.items()}
 
 
 def _instances(config: Mapping[str, Any]) -> int | None:

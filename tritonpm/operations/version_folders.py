@@ -20,12 +20,12 @@ def numbered(catalogue: Catalogue, package: Package, settings: Settings) -> tupl
     number = catalogue.version_of(package.name, package.digest) if settings.kept_versions > 1 else 1
     if number == 1:
         return "1", {}
-    found: dict[int, RenderedModel] = {}
-    for each in catalogue.history(package.name):
-        if each.version < number:
-            found.setdefault(each.version, each.revision.models[-1])
-    kept = sorted(found, reverse=True)[: settings.kept_versions - 1]
-    return str(number), {str(version): found[version] for version in sorted(kept)}
+    models: dict[int, RenderedModel] = {}
+    for revision in catalogue.history(package.name):
+        if revision.version < number:
+            models.setdefault(revision.version, revision.revision.models[-1])
+    kept = sorted(models, reverse=True)[: settings.kept_versions - 1]
+    return str(number), {str(version): models[version] for version in sorted(kept)}
 
 
 def policy(settings: Settings) -> Settings:

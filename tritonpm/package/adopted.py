@@ -65,12 +65,12 @@ def name_of(tree: Tree) -> str:
 def newest_model(tree: Tree, root: str, allow_code: bool, limits: Limits) -> str:
     """The newest version's model file in a folder without config.pbtxt, after all its versions were checked."""
     _check_code(tree, root, allow_code)
-    found = [_model_file(tree, f"{root}{version}/", None, "") for version in _versions(tree, root)]
-    for path in filter(None, found):
+    models = [_model_file(tree, f"{root}{version}/", None, "") for version in _versions(tree, root)]
+    for path in filter(None, models):
         inspect_model(tree.root / path, f"{tree.where}: {path}", limits)
-    if not found[-1]:
+    if not models[-1]:
         raise PackageError("has no model in its newest version", where=tree.where, do="add model.onnx or model.xml")
-    return found[-1]
+    return models[-1]
 
 
 def adopt(tree: Tree, root: str, allow_code: bool, limits: Limits) -> Adopted:

@@ -84,11 +84,11 @@ def _files(config: Any) -> Iterator[tuple[str, str, bool]]:
 
 def code_in(config: Any) -> list[str]:
     """What in the config makes Triton run code that the model folder, or somebody else, brings."""
-    found = [f"backend {config.backend}"] if config.backend == "python" else []
-    found += [f"runtime {config.runtime}"] if config.runtime else []
-    found += [f"repository agent {agent.name}" for agent in config.model_repository_agents.agents]
-    found += [f"op_library_filename {name}" for name in config.model_operations.op_library_filename]
-    return found + code_in_parameters(config.parameters)
+    reasons = [f"backend {config.backend}"] if config.backend == "python" else []
+    reasons += [f"runtime {config.runtime}"] if config.runtime else []
+    reasons += [f"repository agent {agent.name}" for agent in config.model_repository_agents.agents]
+    reasons += [f"op_library_filename {name}" for name in config.model_operations.op_library_filename]
+    return reasons + code_in_parameters(config.parameters)
 
 
 def format_of(config: Any) -> Format | None:
@@ -137,9 +137,9 @@ def _agree(config: Any, side: str, entries: Any, own: tuple[Tensor, ...], format
         model = known[entry.name]
         if tensor.dtype != model.dtype:
             raise _differs(side, entry.name, f"is {tensor.dtype} here and {model.dtype} in the model", where)
-        told = _shape(entry.reshape.shape if entry.HasField("reshape") else entry.dims, batched)
-        if not _fits(told, model.shape, skip_first=batched and format is Format.OPENVINO):
-            raise _differs(side, entry.name, f"is {list(told)} here and {list(model.shape or ())} in the model", where)
+        shape = _shape(entry.reshape.shape if entry.HasField("reshape") else entry.dims, batched)
+        if not _fits(shape, model.shape, skip_first=batched and format is Format.OPENVINO):
+            raise _differs(side, entry.name, f"is {list(shape)} here and {list(model.shape or ())} in the model", where)
     missing = set(known) - {entry.name for entry in entries}
     if side == "input" and missing:
         raise _differs(side, min(missing), "is in the model and not here", where)
@@ -149,9 +149,9 @@ def _differs(side: str, name: str, how: str, where: str) -> PackageError:
     return PackageError(f"its {side} {name!r} differs from the model's: {how}", where=where, do="correct it")
 
 
-def _fits(told: Shape, model: Shape | None, *, skip_first: bool) -> bool:
+def _fits(shape: Shape, model: Shape | None, *, skip_first: bool) -> bool:
     """Whether Triton would accept these dims: a fixed size of the model must be told exactly, a dynamic one is free."""
     if model is None:
         return True
-    pairs = list(zip(told, model, strict=False))[1 if skip_first else 0 :]
-    return len(told) == len(model) and all(isinstance(size, str) or size == here for here, size in pairs)
+    pairs = list(zip(shape, model, strict=False))[1 if skip_first else 0 :]
+    return len(shape) == len(model) and all(isinstance(size, str) or size == here for here, size in pairs)

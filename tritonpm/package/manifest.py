@@ -89,15 +89,15 @@ class SignatureEntry(_Strict):
 
 
 def _not_negative(value: Any) -> Any:
-    found = [value]
-    while found:
-        each = found.pop()
-        if isinstance(each, (list, tuple)):
-            found += each
-        elif isinstance(each, dict):
-            found += each.values()
-        elif isinstance(each, (int, float)) and each < 0:
-            raise ValueError(f"{each} is negative")
+    values = [value]
+    while values:
+        item = values.pop()
+        if isinstance(item, (list, tuple)):
+            values += item
+        elif isinstance(item, dict):
+            values += item.values()
+        elif isinstance(item, (int, float)) and item < 0:
+            raise ValueError(f"{item} is negative")
     return value
 
 
@@ -202,12 +202,12 @@ _SENTENCES = {
 
 def _problems(error: ValidationError, document: Any) -> list[tuple[str, str]]:
     problems: dict[str, str] = {}
-    for each in error.errors(include_url=False):
-        sentence = _SENTENCES.get(each["type"], each["msg"].removeprefix("Value error, "))
+    for fault in error.errors(include_url=False):
+        sentence = _SENTENCES.get(fault["type"], fault["msg"].removeprefix("Value error, "))
         sentence = (
-            sentence.format(input=each["input"], **each.get("ctx", {})) if each["type"] in _SENTENCES else sentence
+            sentence.format(input=fault["input"], **fault.get("ctx", {})) if fault["type"] in _SENTENCES else sentence
         )
-        problems.setdefault(_loc(each["loc"], document), sentence)
+        problems.setdefault(_loc(fault["loc"], document), sentence)
     return list(problems.items())
 
 

@@ -64,8 +64,8 @@ class Paths:
         if reason := problem(path, self.limits):
             raise self._refusal(path, reason)
         parents = [str(parent) for parent in PurePosixPath(path).parents][:-1]
-        for each in (*parents, path):
-            self._spell(each)
+        for prefix in (*parents, path):
+            self._spell(prefix)
         others = self.files if folder else self.folders
         if path in others or any(parent in self.files for parent in parents):
             raise self._refusal(path, "is both a file and a folder")

@@ -83,13 +83,13 @@ def _differing(manifest: Manifest, files: dict[str, File]) -> list[tuple[str, st
     """Where `files` is given, it must be exactly what the package holds."""
     if manifest.files is None:
         return []
-    told = manifest.files
-    missing = [(f"files.{path}", f"{path!r} is not in the package") for path in told if path not in files]
-    unlisted = [("files", f"{path!r} is in the package and not listed") for path in files if path not in told]
+    listed = manifest.files
+    missing = [(f"files.{path}", f"{path!r} is not in the package") for path in listed if path not in files]
+    unlisted = [("files", f"{path!r} is in the package and not listed") for path in files if path not in listed]
     wrong = [
         (f"files.{path}", f"{path!r} is {files[path].digest} in the package")
-        for path in told
-        if path in files and files[path].digest != told[path]
+        for path in listed
+        if path in files and files[path].digest != listed[path]
     ]
     return [*missing, *unlisted, *wrong]
 
@@ -125,10 +125,10 @@ def _stage(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> S
         allow(f"suggests the {reason}, which is code,", f"{tree.where}: stage {entry.name}", allow_code)
     stage = _adopted(entry, tree, allow_code, limits) if entry.folder else _modelled(entry, tree, allow_code, limits)
     labels = _labels(entry, tree, limits)
-    told = read_labels(tree.root / labels, f"{tree.where}: {labels}", limits) if labels else stage.signature.labels
+    texts = read_labels(tree.root / labels, f"{tree.where}: {labels}", limits) if labels else stage.signature.labels
     return replace(
         stage,
-        signature=replace(stage.signature, labels=told),
+        signature=replace(stage.signature, labels=texts),
         labels=labels,
         bindings=tuple(sorted(entry.inputs.items())),
         serving=serving,
@@ -139,10 +139,10 @@ def _stage(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> S
 
 def _adopted(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> Stage:
     root = "" if entry.folder == "." else f"{entry.folder}/"
-    found = adopt(tree, root, allow_code, limits)
+    adopted = adopt(tree, root, allow_code, limits)
     return Stage(
-        entry.name, entry.task, found.format, found.model, found.files, found.signature,
-        config=found.config, root=root.removesuffix("/"),
+        entry.name, entry.task, adopted.format, adopted.model, adopted.files, adopted.signature,
+        config=adopted.config, root=root.removesuffix("/"),
     )  # fmt: skip
 
 

@@ -104,20 +104,20 @@ def stage_file(source: Path, path: str, staging: Staging) -> File:
 
 def stage_folder(source: Path, staging: Staging) -> None:
     """Copy a folder with all that it holds; links, FIFOs, sockets and devices are refused, wherever they point."""
-    found: list[tuple[str, int]] = []
+    files: list[tuple[str, int]] = []
     with _reading(str(source)):
         top = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        _list(top, "", staging, found)
-        staging.expect(sum(size for _, size in found))
-        for path, _ in found:
+        _list(top, "", staging, files)
+        staging.expect(sum(size for _, size in files))
+        for path, _ in files:
             with _opened_at(top, path, staging.where) as stream:
                 staging.write(path, _whole(stream, f"{staging.where}: {path!r}"))
     finally:
         os.close(top)
 
 
-def _list(folder: int, prefix: str, staging: Staging, found: list[tuple[str, int]]) -> None:
+def _list(folder: int, prefix: str, staging: Staging, files: list[tuple[str, int]]) -> None:
     """Claim everything in the open folder, depth first; `Paths` bounds the depth and the number."""
     names = []
     with os.scandir(folder) as entries:
@@ -129,13 +129,13 @@ def _list(folder: int, prefix: str, staging: Staging, found: list[tuple[str, int
             names.append((entry.name, status))
     for name, status in sorted(names, key=lambda pair: pair[0]):
         if not stat.S_ISDIR(status.st_mode):
-            found.append((prefix + name, status.st_size))
+            files.append((prefix + name, status.st_size))
             continue
         staging.folder(prefix + name)
         with _reading(f"{staging.where}: {prefix + name!r}"):
             inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
-            _list(inner, f"{prefix}{name}/", staging, found)
+            _list(inner, f"{prefix}{name}/", staging, files)
         finally:
             os.close(inner)
 

@@ -69,10 +69,10 @@ def push(file: Path, url: str, *, force: bool = False) -> Pushed:
 def _digest_there(store: ObjectStore, key: str) -> str:
     """The digest of the object that is there: "" where there is none, "?" where it does not say."""
     try:
-        found = obstore.get(store, key, options={"head": True}).attributes
+        attributes = obstore.get(store, key, options={"head": True}).attributes
     except FileNotFoundError:
         return ""
-    return str(found.get(_DIGEST, "?"))
+    return str(attributes.get(_DIGEST, "?"))
 
 
 def _store(url: str, bounds: Bounds) -> tuple[ObjectStore, str]:
@@ -101,11 +101,11 @@ def _source(store: ObjectStore, key: str, url: str) -> Source:
                 if start >= size:
                     yield Part(start, None, iter(()))
                     return
-            found = obstore.get(store, key, options={**only, "range": {"offset": start}})
-            if tag := found.meta["e_tag"]:
+            answer = obstore.get(store, key, options={**only, "range": {"offset": start}})
+            if tag := answer.meta["e_tag"]:
                 only["if_match"] = tag
-            chunks = (bytes(chunk) for chunk in found.stream(CHUNK))
-            yield Part(found.range[0], found.meta["size"], chunks)
+            chunks = (bytes(chunk) for chunk in answer.stream(CHUNK))
+            yield Part(answer.range[0], answer.meta["size"], chunks)
 
     return open_from
 

@@ -57,8 +57,8 @@ class _Manifest(msgspec.Struct, frozen=True):
 
     def layer(self, kind: str) -> _Layer | None:
         """The one layer of that type."""
-        found = [layer for layer in self.layers if layer.media_type == kind and DIGEST.fullmatch(layer.digest)]
-        return found[0] if len(found) == 1 else None
+        layers = [layer for layer in self.layers if layer.media_type == kind and DIGEST.fullmatch(layer.digest)]
+        return layers[0] if len(layers) == 1 else None
 
 
 class _Client(Registry):  # type: ignore[misc]
@@ -125,10 +125,10 @@ class _Repository:
 
     def __init__(self, url: str, bounds: Bounds) -> None:
         parts = urlsplit(url)
-        told = _PLACE.fullmatch(parts.path)
-        if not told or not parts.hostname or parts.query or parts.fragment:
+        match = _PLACE.fullmatch(parts.path)
+        if not match or not parts.hostname or parts.query or parts.fragment:
             raise UsageError("is no address of a registry", where=shown(url), do="use oci://HOST/NAME:TAG")
-        self.where, self.name = shown(url), told["name"].rsplit("/", 1)[-1]
+        self.where, self.name = shown(url), match["name"].rsplit("/", 1)[-1]
         self.container = Container(f"registry.invalid{parts.path}")
         self.container.registry = parts.netloc
         self.session = Session(bounds.silence)
@@ -194,14 +194,14 @@ class _Repository:
         place = append_url_params(place, {"digest": digest}).partition("://")[2]
         self._ask(place, "PUT", data=content, headers=headers)
 
-    def _ask(self, place: str, method: str, **told: Any) -> requests.Response:
-        answer = self._request(place, method, **told)
+    def _ask(self, place: str, method: str, **options: Any) -> requests.Response:
+        answer = self._request(place, method, **options)
         require_good(answer, self.where, _LOGIN)
         return answer
 
-    def _request(self, place: str, method: str, **told: Any) -> requests.Response:
+    def _request(self, place: str, method: str, **options: Any) -> requests.Response:
         with _asking(self.where):
-            return self.client.do_request(f"{self.client.prefix}://{place}", method, **told)
+            return self.client.do_request(f"{self.client.prefix}://{place}", method, **options)
 
     def _client(self, *, insecure: bool) -> _Client:
         """A client with the credentials that Docker has for this registry, given in the way that it wants them."""
@@ -218,7 +218,7 @@ class _Repository:
         with _asking(self.where):
             client.auth.load_configs(self.container, configs=[str(config)] if config.is_file() else [])
         if basic:
-            if not (told := getattr(client.auth, "_basic_auth", "")):
+            if not (credentials := getattr(client.auth, "_basic_auth", "")):
                 raise RegistryError("wants a user and password", where=self.where, do=_LOGIN)
-            self.session.headers["Authorization"] = f"Basic {told}"
+            self.session.headers["Authorization"] = f"Basic {credentials}"
         return client

@@ -74,12 +74,12 @@ def download(source: Source, target: Path, where: str, task: DownloadTask) -> Pa
         partial.unlink(missing_ok=True)
     gone_on = partial.exists()
     _fill(source, partial, where, task)
-    if task.digest and (found := digest_of(partial)) != task.digest:
+    if task.digest and (digest := digest_of(partial)) != task.digest:
         partial.unlink()
         if gone_on:
             return download(source, target, where, task)
         raise RegistryError(
-            f"is {found}, and {task.digest} was asked for",
+            f"is {digest}, and {task.digest} was asked for",
             where=where,
             do=_PUBLISHER,
         )

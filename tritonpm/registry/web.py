@@ -123,8 +123,8 @@ def part_of(answer: requests.Response, asked: int, where: str, login: str) -> Pa
 
 
 def _start(answer: requests.Response) -> int:
-    told = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-    return int(told) if told.isdecimal() else 0
+    first = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+    return int(first) if first.isdecimal() else 0
 
 
 def _chunks(answer: requests.Response, where: str) -> Iterator[bytes]:

@@ -10,31 +10,31 @@ from tritonpm.settings.settings import Settings
 
 def settings_of(config: Any) -> dict[str, object]:
     """What a ModelConfig says of our settings, as changes to the defaults."""
-    said: dict[str, object] = {"max_batch_size": max(1, config.max_batch_size), "warmup": bool(config.model_warmup)}
+    settings: dict[str, object] = {"max_batch_size": max(1, config.max_batch_size), "warmup": bool(config.model_warmup)}
     kinds = messages().ModelInstanceGroup
     if config.instance_group:
         count = sum(group.count or 1 for group in config.instance_group)
-        said["mode"] = "performance" if count > 1 else "shared"
-        said["instances"] = config.instance_group[0].count or 1 if count > 1 else None
+        settings["mode"] = "performance" if count > 1 else "shared"
+        settings["instances"] = config.instance_group[0].count or 1 if count > 1 else None
         gpu = any(group.kind == kinds.KIND_GPU for group in config.instance_group)
-        said["device"] = "gpu" if gpu else "cpu"
-        said["gpus"] = (
+        settings["device"] = "gpu" if gpu else "cpu"
+        settings["gpus"] = (
             tuple(sorted({number for group in config.instance_group for number in group.gpus})) if gpu else ()
         )
-        said["group_per_gpu"] = gpu and len(config.instance_group) > 1
+        settings["group_per_gpu"] = gpu and len(config.instance_group) > 1
     batching = config.dynamic_batching
-    said["dynamic_batching"] = config.HasField("dynamic_batching")
-    said["preferred_batch_sizes"] = tuple(batching.preferred_batch_size)
-    said["queue_delay_us"] = int(batching.max_queue_delay_microseconds)
-    said["response_cache"] = config.response_cache.enable
+    settings["dynamic_batching"] = config.HasField("dynamic_batching")
+    settings["preferred_batch_sizes"] = tuple(batching.preferred_batch_size)
+    settings["queue_delay_us"] = int(batching.max_queue_delay_microseconds)
+    settings["response_cache"] = config.response_cache.enable
     policy = config.version_policy
     if policy.HasField("all"):
-        said["version_policy"] = "all"
+        settings["version_policy"] = "all"
     elif policy.HasField("specific"):
-        said["version_policy"] = "specific:" + ",".join(str(number) for number in policy.specific.versions)
+        settings["version_policy"] = "specific:" + ",".join(str(number) for number in policy.specific.versions)
     elif policy.HasField("latest"):
-        said["version_policy"] = f"latest:{policy.latest.num_versions or 1}"
-    return said
+        settings["version_policy"] = f"latest:{policy.latest.num_versions or 1}"
+    return settings
 
 
 def adapt(config: Any, settings: Settings) -> Any:

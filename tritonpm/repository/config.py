@@ -239,13 +239,13 @@ def _runtime(config: Any, settings: Settings, backend: str) -> None:
         config.parameters[_THREADS[backend]].string_value = str(settings.threads)
     if backend != "openvino":
         return
-    said = {
+    parameters = {
         "TARGET_DEVICE": settings.openvino_device,
         "NUM_STREAMS": settings.streams,
         "PERFORMANCE_HINT": settings.performance_hint,
         "HINT_BF16": "yes" if settings.bf16 else "",
     }
-    for key, value in said.items():
+    for key, value in parameters.items():
         if value and key not in settings.parameters:
             config.parameters[key].string_value = value
     if settings.openvino_device not in ("", "CPU"):  # the native backend takes another device with KIND_AUTO only

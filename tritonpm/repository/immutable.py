@@ -68,13 +68,13 @@ def _text(model: RenderedModel) -> str:
 
 def _folders(model: RenderedModel) -> list[int]:
     """The version folders, the oldest first."""
-    found = {file.path.partition("/")[0] for file in model.files if "/" in file.path}
-    return sorted(int(folder) for folder in found if folder.isdecimal())
+    folders = {file.path.partition("/")[0] for file in model.files if "/" in file.path}
+    return sorted(int(folder) for folder in folders if folder.isdecimal())
 
 
 def _numbered(model: RenderedModel) -> dict[str, str]:
     """The new number of each version folder: ordered as the versions were, and another one for any other content."""
-    found = {}
+    folders = {}
     ordered = sorted((file for file in model.files if file.path[0].isdecimal()), key=lambda file: file.path)
     for folder, inside in groupby(ordered, lambda file: file.path.partition("/")[0]):
         held = [replace(file, path=file.path.removeprefix(folder)) for file in inside]
@@ -84,8 +84,8 @@ def _numbered(model: RenderedModel) -> dict[str, str]:
             if number > _LARGEST:
                 what = f"its version {folder} is too large to carry the mark of its content"
                 raise RenderError(what, where=model.name, do="import it with a smaller version number")
-            found[folder] = str(number)
-    return found
+            folders[folder] = str(number)
+    return folders
 
 
 def _named(model: RenderedModel) -> dict[str, str]:
@@ -135,8 +135,8 @@ def _config(text: str, folders: list[int], place: Callable[[str], str]) -> str:
         if value.string_value.startswith(_HERE):
             value.string_value = _HERE + place(value.string_value.removeprefix(_HERE))
     comments = takewhile(lambda line: line.startswith("#"), text.splitlines())
-    said = text_format.MessageToString(config, as_utf8=True, use_short_repeated_primitives=True)
-    return "\n".join([*comments, _NOTE, said])
+    rewritten = text_format.MessageToString(config, as_utf8=True, use_short_repeated_primitives=True)
+    return "\n".join([*comments, _NOTE, rewritten])
 
 
 def _served(config: Any, folders: list[int]) -> list[int]:

@@ -42,8 +42,8 @@ def located(text: str) -> Location:
         do = "put them into the environment (AWS_ACCESS_KEY_ID, GOOGLE_SERVICE_ACCOUNT, AZURE_STORAGE_ACCOUNT_KEY, …)"
         raise UsageError("credentials do not belong into a URL", where="--repository", do=do)
     endpoint = account = ""
-    if scheme == "s3" and (found := _ENDPOINT.match(rest)):
-        endpoint, rest = f"{found[1] or 'http'}://{found[2]}", rest[found.end() :]
+    if scheme == "s3" and (match := _ENDPOINT.match(rest)):
+        endpoint, rest = f"{match[1] or 'http'}://{match[2]}", rest[match.end() :]
     if scheme == "as":
         account, _, rest = rest.partition("/")
     bucket, _, prefix = re.sub("/+", "/", rest).strip("/").partition("/")

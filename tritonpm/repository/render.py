@@ -60,8 +60,8 @@ def render(
         return Revision(package.name, _digest((model,)), (model,))
     wiring = wire(package)
     stages = {stage.name: look.stage(stage) for stage in package.stages}
-    members = [look.member(stage, each) for stage, each in stages.items()]
-    joined = ensemble(package.name, wiring, {stage: each.config for stage, each in stages.items()})
+    members = [look.member(stage, rendered) for stage, rendered in stages.items()]
+    joined = ensemble(package.name, wiring, {stage: rendered.config for stage, rendered in stages.items()})
     last = look.model(_Made(joined, (RepositoryFile(f"{VERSION}/.keep", text=""),)), package.name)
     models = (*members, last)
     return Revision(package.name, _digest(models), models)

@@ -31,13 +31,13 @@ def config_text(
     except TemplateError as error:
         raise RenderError(f"cannot be rendered ({error})", where=TEMPLATE, do="correct the template") from None
     try:
-        said = text_format.Parse(text, messages().ModelConfig())
+        parsed = text_format.Parse(text, messages().ModelConfig())
     except text_format.ParseError as error:
         raise RenderError(
             f"renders no model configuration ({error})", where=TEMPLATE, do="correct the template"
         ) from None
-    if said != config:
-        wrong = sorted(d.name for d in config.DESCRIPTOR.fields if _field(said, d) != _field(config, d))
+    if parsed != config:
+        wrong = sorted(d.name for d in config.DESCRIPTOR.fields if _field(parsed, d) != _field(config, d))
         raise RenderError(
             f"says something else than was asked for in {', '.join(wrong)}", where=TEMPLATE, do="correct the template"
         )

@@ -51,8 +51,8 @@ def adjusted(
         ]
         settings = after
         for of, name in fallen:
-            settings, told = _given_up(settings, of, name, starting, only=stage is not None)
-            dropped.update(dict.fromkeys(told))
+            settings, given_up = _given_up(settings, of, name, starting, only=stage is not None)
+            dropped.update(dict.fromkeys(given_up))
         if settings == after:
             return after, tuple(dropped)
         after = settings

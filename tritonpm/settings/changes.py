@@ -49,11 +49,11 @@ def _of_a_stage(name: str, value: object, stage: str) -> object:
 def _require_kept(name: str, value: object, where: str) -> None:
     """Raise RuleError for a number that cannot be stored: JSON knows no inf and no nan, and 64 bits for a whole one."""
     if isinstance(value, Mapping):
-        for key, each in value.items() if name != "stages" else ():
-            _require_kept(f"{name} {key}", each, where)
+        for key, item in value.items() if name != "stages" else ():
+            _require_kept(f"{name} {key}", item, where)
     elif isinstance(value, tuple):
-        for each in value:
-            _require_kept(name, each, where)
+        for item in value:
+            _require_kept(name, item, where)
     elif isinstance(value, float) and not math.isfinite(value):
         raise RuleError(f"{name} is {value}, which is no number", where=where, do="give a finite number")
     elif isinstance(value, int) and not -_MOST <= value < _MOST:
@@ -94,7 +94,7 @@ def unset(settings: Settings, fields: Iterable[str], starting: Settings, stage: 
 
 def with_own(settings: Settings, stage: str, own: Mapping[str, object]) -> Settings:
     """`settings` with all that a stage has of its own; one that has nothing is not named."""
-    others = {name: each for name, each in settings.stages.items() if name != stage}
+    others = {name: changes for name, changes in settings.stages.items() if name != stage}
     return replace(settings, stages={**others, stage: own} if own else others)
 
 

@@ -52,7 +52,7 @@ def _chosen_otherwise(case: Case) -> bool:
     def efficiency(settings: Settings) -> tuple[object, ...]:
         return settings.device, settings.precision, settings.optimizer, settings.max_batch_size
 
-    return efficiency(case.settings) not in [efficiency(each) for each in case.defaults]
+    return efficiency(case.settings) not in [efficiency(default) for default in case.defaults]
 
 
 EXPORTER_RULES: tuple[Rule, ...] = (

@@ -336,7 +336,7 @@ def cases(
     first = began(package, axes) if first is None else first
     for stage in package.stages:
         name = stage.name
-        then = tuple(_of(each, name) for each in first)
+        then = tuple(_of(start, name) for start in first)
         yield Case(package, stage, _of(settings, name), axes[name], target, then, (made or {}).get(name))
 
 
@@ -369,5 +369,5 @@ def warnings(
     made: Mapping[str, Optimised] | None = None,
 ) -> list[str]:  # fmt: skip
     """What the rules only warn of, with what to do; `made` as of `cases`."""
-    found = broken(package, settings, axes, target, None, made)
-    return [f"{rule.explain(case)}; {rule.do}" for rule, case in found if rule.level == "warning"]
+    pairs = broken(package, settings, axes, target, None, made)
+    return [f"{rule.explain(case)}; {rule.do}" for rule, case in pairs if rule.level == "warning"]

@@ -66,13 +66,13 @@ class Connection:
 
 def headers_of(pairs: Iterable[str]) -> dict[str, str]:
     """Headers from NAME=VALUE. Raises UsageError."""
-    found = {}
+    sent = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals:
             raise UsageError("a header is given as NAME=VALUE", where="--server-header")
-        found[name.lower()] = value  # gRPC takes no capitals
-    return found
+        sent[name.lower()] = value  # gRPC takes no capitals
+    return sent
 
 
 def bearer(file: Path) -> dict[str, str]:

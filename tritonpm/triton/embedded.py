@@ -267,11 +267,11 @@ def _wait_live(process: subprocess.Popen[bytes], ports: dict[str, int], timeout:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            said = why_ended(log, offset)
-            if "already in use" in said.lower():
+            reason = why_ended(log, offset)
+            if "already in use" in reason.lower():
                 raise _PortTaken
             raise ServerError(
-                f"tritonserver ended at its start with code {process.returncode}: {said}",
+                f"tritonserver ended at its start with code {process.returncode}: {reason}",
                 where=str(log),
                 do="look into that log",
             )

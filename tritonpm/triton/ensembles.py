@@ -41,11 +41,11 @@ def unload_unneeded(client: Client, members: Iterable[str]) -> None:
 def foreign_users(client: Client, models: Iterable[str], ours: Iterable[str]) -> list[str]:
     """The loaded ensembles, but for `ours`, that one of `models` is a step of: to unload it would break them."""
     wanted, known = set(models), set(ours)
-    found = []
+    names = []
     for name in sorted(client.serving() - known - wanted):
         if wanted & _steps(client, name):
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 def _steps(client: Client, name: str) -> set[str]:

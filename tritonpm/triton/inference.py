@@ -109,5 +109,5 @@ def _id_types(config: Config) -> frozenset[str]:
     if batching is None:
         return frozenset()
     controls = [control for given in batching.get("control_input", ()) for control in given.get("control", ())]
-    kinds = {str(each.get("data_type")) for each in controls if each.get("kind") == "CONTROL_SEQUENCE_CORRID"}
+    kinds = {str(control.get("data_type")) for control in controls if control.get("kind") == "CONTROL_SEQUENCE_CORRID"}
     return frozenset(kinds or {"TYPE_UINT64"})

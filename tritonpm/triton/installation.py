@@ -65,11 +65,11 @@ def _native(binary: Path, source: str) -> Installation:
 
 
 def _carried() -> Installation:
-    found = util.find_spec("pytriton")
+    spec = util.find_spec("pytriton")
     advice = f"install the carrier with `{install('server')}` (Linux x86-64, Python 3.10 to 3.12)"
-    if found is None or not found.submodule_search_locations:
+    if spec is None or not spec.submodule_search_locations:
         raise ServerError("no tritonserver was found on this machine", do=f"{advice} or name one with --tritonserver")
-    package = Path(found.submodule_search_locations[0])
+    package = Path(spec.submodule_search_locations[0])
     root = package / "tritonserver"
     stub = root / "python_backend_stubs" / f"{sys.version_info[0]}.{sys.version_info[1]}" / "triton_python_backend_stub"
     if not (root / "bin/tritonserver").is_file() or not stub.is_file():

@@ -44,7 +44,7 @@ def why_ended(log: Path, offset: int) -> str:
 
 def reasons(log: Path, model: str, *, offset: int = 0) -> list[str]:
     """What the log says, from byte `offset` on, of errors with this model; the newest last."""
-    found, detail = [], ""
+    sentences, detail = [], ""
     named = re.compile(rf"(?<![\w.-]){re.escape(model)}(?![\w-])")
     with log.open(encoding="utf-8", errors="replace") as lines:
         lines.seek(offset)
@@ -53,9 +53,9 @@ def reasons(log: Path, model: str, *, offset: int = 0) -> list[str]:
                 detail = ": " + line.partition("ModelConfig: ")[2].strip()
             entry = re.match(r"[EW]\d{4} [\d:.]+ \d+ (?:[\w.]+:\d+\] )?(.*)", line)
             if entry and named.search(entry[1]):
-                found.append(entry[1].strip().strip('"') + detail)
+                sentences.append(entry[1].strip().strip('"') + detail)
                 detail = ""
-    return found
+    return sentences
 
 
 def rotate(log: Path) -> None:

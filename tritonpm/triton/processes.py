@@ -32,15 +32,15 @@ def processes(server: Server) -> list[ProcessUse]:
     """The server's processes now; one that ends meanwhile is left out."""
     if not server.alive:
         return []
-    found = []
+    uses = []
     with suppress(psutil.NoSuchProcess):
         main = psutil.Process(server.pid)
         for process in (main, *main.children(recursive=True)):
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 model = "" if process.pid == server.pid else model_of(process.cmdline(), server.regions)
                 if model is not None:
-                    found.append(_use(process, model))
-    return found
+                    uses.append(_use(process, model))
+    return uses
 
 
 def model_of(command: list[str], regions: str) -> str | None:

@@ -32,8 +32,8 @@ class Rates:
 
 def difference(before: Sequence[Counters], now: Sequence[Counters]) -> list[Counters]:
     """What was counted since `before`; a counter that is less than it was has begun anew, from zero."""
-    known = {(each.model, each.version): each for each in before}
-    return [_since(known.get((each.model, each.version)), each) for each in now]
+    known = {(counts.model, counts.version): counts for counts in before}
+    return [_since(known.get((counts.model, counts.version)), counts) for counts in now]
 
 
 def rates(counted: Iterable[Counters], stages: Iterable[Counters], seconds: float | None) -> Rates:
@@ -42,23 +42,23 @@ def rates(counted: Iterable[Counters], stages: Iterable[Counters], seconds: floa
     `stages` are the models in which a request waits and is computed: the members of a cascade, else the model itself.
     """
     versions, parts = list(counted), list(stages)
-    told = Rates(
-        p50_us=max((each.p50_us for each in versions if each.p50_us is not None), default=None),
-        p99_us=max((each.p99_us for each in versions if each.p99_us is not None), default=None),
-        pending=_sum_told(each.pending for each in parts),
+    levels = Rates(
+        p50_us=max((version.p50_us for version in versions if version.p50_us is not None), default=None),
+        p99_us=max((version.p99_us for version in versions if version.p99_us is not None), default=None),
+        pending=_sum_told(part.pending for part in parts),
     )
     if not seconds:
-        return told
-    requests = sum(each.requests for each in versions)
+        return levels
+    requests = sum(version.requests for version in versions)
     return replace(
-        told,
+        levels,
         requests_per_second=requests / seconds,
-        inferences_per_second=sum(each.inferences for each in versions) / seconds,
-        failures_per_second=sum(each.failures for each in versions) / seconds,
-        executions_per_second=sum(each.executions for each in versions) / seconds,
-        average_us=sum(each.request_us for each in versions) / requests if requests else None,
-        queue_us=sum(each.queue_us for each in parts) / requests if requests else None,
-        compute_us=sum(each.compute_us for each in parts) / requests if requests else None,
+        inferences_per_second=sum(version.inferences for version in versions) / seconds,
+        failures_per_second=sum(version.failures for version in versions) / seconds,
+        executions_per_second=sum(version.executions for version in versions) / seconds,
+        average_us=sum(version.request_us for version in versions) / requests if requests else None,
+        queue_us=sum(part.queue_us for part in parts) / requests if requests else None,
+        compute_us=sum(part.compute_us for part in parts) / requests if requests else None,
     )
 
 
@@ -74,5 +74,5 @@ def _since(before: Counters | None, now: Counters) -> Counters:
 
 
 def _sum_told(values: Iterable[int | None]) -> int | None:
-    told = [value for value in values if value is not None]
-    return sum(told) if told else None
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

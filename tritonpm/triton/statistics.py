@@ -80,7 +80,7 @@ class Statistics:
         )
 
 
-_DURATIONS = tuple(each.name for each in fields(Statistics) if isinstance(each.default, Duration))
+_DURATIONS = tuple(field.name for field in fields(Statistics) if isinstance(field.default, Duration))
 
 
 def statistics_of(answer: Mapping[str, Any]) -> list[Statistics]:

@@ -56,7 +56,7 @@ class TritonPythonModel:
         model.check(
             _described(model, read.inputs, model.inputs),
             _described(model, read.outputs, model.outputs),
-            outputs_agree=lambda file, said: file in (-1, said),
+            outputs_agree=lambda file, configured: file in (-1, configured),
         )
         self.compiled = _compile(core, model, read)
         self.inputs, self.outputs = (

@@ -172,10 +172,10 @@ def _output(net: _Net, layer: str, names: str, port: Any, ranked: bool) -> Tenso
 
 def _name(net: _Net, side: str, names: str, layer: str) -> str:
     """The first of a port's names; a comma inside a name is written with a backslash."""
-    found = sorted(name.replace("\\,", ",") for name in re.split(r"(?<!\\),", names) if name)
-    if not found or not found[0].isprintable():
+    listed = sorted(name.replace("\\,", ",") for name in re.split(r"(?<!\\),", names) if name)
+    if not listed or not listed[0].isprintable():
         raise PackageError(f"its {side} {layer!r} has no tensor name", where=net.where, do="name it in the conversion")
-    return found[0]
+    return listed[0]
 
 
 def _dims(port: Any) -> Shape:

@@ -51,8 +51,8 @@ def loadable(root: Path, name: str, read_signature: ReadSignature | None = None)
             waiting += [step.model_name for step in config.ensemble_scheduling.step] if config is not None else []
     if name not in models:
         return [Finding("error", "absent", str(root / name), 0, f"there is no model {name!r}")]
-    found = (finding for each in sorted(reached) for finding in _findings(models[each], models, read_signature))
-    return [finding for finding in found if finding.level == "error"]
+    findings = (finding for name in sorted(reached) for finding in _findings(models[name], models, read_signature))
+    return [finding for finding in findings if finding.level == "error"]
 
 
 def _models(root: Path) -> tuple[dict[str, ModelFolder], list[Finding]]:

@@ -42,12 +42,12 @@ def problems(model: ModelFolder, read_signature: ReadSignature) -> Iterator[tupl
 
 
 def _difference(entry: Any, tensor: Tensor | None, config: Any, known: dict[str, Tensor], kind: str) -> str:
-    said = f"the {kind} {entry.name!r}"
+    subject = f"the {kind} {entry.name!r}"
     if tensor is None:
-        return f"{said} is not in the model file, which has {', '.join(known)}" if entry.name else ""
+        return f"{subject} is not in the model file, which has {', '.join(known)}" if entry.name else ""
     dtype = messages().DataType.Name(entry.data_type)
     if entry.data_type and dtype != config_dtype(tensor.dtype):
-        return f"{said} is {dtype}, but {config_dtype(tensor.dtype)} in the model file"
+        return f"{subject} is {dtype}, but {config_dtype(tensor.dtype)} in the model file"
     if tensor.shape is None or not entry.dims:
         return ""
     own = list(entry.reshape.shape if entry.HasField("reshape") else entry.dims)
@@ -56,4 +56,4 @@ def _difference(entry: Any, tensor: Tensor | None, config: Any, known: dict[str,
     if not file and full == [1]:  # a scalar, which Triton can only call one element
         return ""
     fits = len(full) == len(file) and all(a == b or b == -1 for a, b in zip(full, file, strict=True))
-    return "" if fits else f"{said} has the shape {full}, but {file} in the model file"
+    return "" if fits else f"{subject} has the shape {full}, but {file} in the model file"

@@ -94,8 +94,8 @@ def _cycle(start: str, models: Models) -> list[str]:
             return []
         path.append(name)
         for step in model.config.ensemble_scheduling.step:
-            if found := visit(step.model_name):
-                return found
+            if cycle := visit(step.model_name):
+                return cycle
         done.add(path.pop())
         return []
 

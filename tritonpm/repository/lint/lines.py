@@ -14,7 +14,7 @@ def lines_of(text: str) -> dict[str, int]:
 
     It follows names and braces only, so it works as far as a broken text makes sense.
     """
-    found: dict[str, int] = {}
+    lines: dict[str, int] = {}
     counts: dict[str, int] = {}
     path: list[str] = []
     line, name, depth = 1, "", 0
@@ -32,10 +32,10 @@ def lines_of(text: str) -> dict[str, int]:
             number = counts.get(base, 0)
             counts[base] = number + 1
             name = f"{word}[{number}]"
-            found.setdefault(base, line)
-            found[".".join([*path, name])] = line
+            lines.setdefault(base, line)
+            lines[".".join([*path, name])] = line
         line += word.count("\n")
-    return found
+    return lines
 
 
 def _names_a_field(text: str, end: int) -> bool:

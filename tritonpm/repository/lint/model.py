@@ -134,28 +134,28 @@ def _tensors(model: ModelFolder) -> Iterator[Problem]:
 
 
 def _tensor(tensor: Any, kind: str) -> Iterator[str]:
-    said = f"the {kind} {tensor.name!r}"
+    subject = f"the {kind} {tensor.name!r}"
     if not tensor.name:
         yield f"an {kind} has no name"
     if tensor.data_type == 0:
-        yield f"{said} has no data_type"
+        yield f"{subject} has no data_type"
     if not tensor.dims:
-        yield f"{said} has no dims"
+        yield f"{subject} has no dims"
     for size in tensor.dims:
         if size < 1 and size != -1:
-            yield f"{said} has the dimension {size}: it must be 1 or more, or -1"
+            yield f"{subject} has the dimension {size}: it must be 1 or more, or -1"
     if tensor.HasField("reshape"):
-        yield from _reshape(tensor, said)
+        yield from _reshape(tensor, subject)
 
 
-def _reshape(tensor: Any, said: str) -> Iterator[str]:
+def _reshape(tensor: Any, subject: str) -> Iterator[str]:
     sizes = [list(tensor.dims), list(tensor.reshape.shape)]
     if any(size < 1 and size != -1 for size in sizes[1]):
-        yield f"{said} has a reshape dimension that is neither 1 or more nor -1"
+        yield f"{subject} has a reshape dimension that is neither 1 or more nor -1"
     elif [s.count(-1) for s in sizes].count(0) != 2 and sizes[0].count(-1) != sizes[1].count(-1):
-        yield f"{said} has {sizes[0].count(-1)} variable dimensions, but {sizes[1].count(-1)} after its reshape"
+        yield f"{subject} has {sizes[0].count(-1)} variable dimensions, but {sizes[1].count(-1)} after its reshape"
     elif _segments(sizes[0]) != _segments(sizes[1]):
-        yield f"{said} has another number of elements after its reshape"
+        yield f"{subject} has another number of elements after its reshape"
 
 
 def _segments(sizes: list[int]) -> list[int]:
