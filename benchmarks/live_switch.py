@@ -22,9 +22,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tritonpm.operations.manager import Manager, init
-from tritonpm.operations.serving import Serving
-
 from benchmarks.serving import machine
 from examples.make_packages import make
 from tritonpm.core.tensors import load_npz
