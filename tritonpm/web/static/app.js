@@ -11,7 +11,7 @@ const dialog = document.getElementById("dialog");
 const actions = {
   load: (name) => operate(packagePath(name, "/load"), {}),
   unload: (name) => unload(name, false),
-  optimise: (name) => optimise(name, { compare: true }),
+  optimise: (name) => optimise(name, {}),
   unset: (name, button) => apply(name, { unset: [button.dataset.field] }, button.dataset),
   empty: (name, { dataset }) => apply(name, { changes: { [dataset.field]: JSON.parse(dataset.empty) } }, dataset),
   cancel: async (name, button) => {
@@ -36,7 +36,7 @@ async function operate(path, body, method = "POST") {
 
 // The settings change when what they ask for is made and proved: a job that fails changes none.
 async function optimise(name, body) {
-  const job = await call("POST", packagePath(name, "/optimise"), body);
+  const job = await call("POST", packagePath(name, "/optimise"), { ...body, compare: true });
   toast(job ? t("{name} is being optimised.", { name }) : t("Nothing is left to optimise."));
   if (job) followJob(job);
 }

@@ -97,7 +97,7 @@ function seenJob(job) {
   showJob(job);
   if (job.state === "running" || !jobs.delete(job.id)) return;
   const values = { name: job.package, reason: job.reason };
-  if (job.state === "done") toast(t("{name} was optimised.", values));
+  if (job.state === "done") toast([t("{name} was optimised.", values), ...job.comparison].join(" "));
   else if (job.state !== "cancelled") toast(t("{name} was not optimised, and its settings are what they were: {reason}", values), { kind: "failed" });
   changed();
 }
