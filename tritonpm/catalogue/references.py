@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tritonpm.catalogue.artefacts import Artefacts
-from tritonpm.catalogue.content import decode
+from tritonpm.catalogue.content import decode, readable
 from tritonpm.catalogue.database import Database
 from tritonpm.catalogue.listing import Summary
 from tritonpm.catalogue.served import Source
@@ -18,8 +19,15 @@ from tritonpm.settings.settings import Settings
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class TriedSettings:
+    """Of what a job was asked for: the settings, where it tries others than the package has."""
+
+    settings: Settings | None = None
+
+
 class References:
-    """The blobs that packages, revisions and proofs refer to."""
+    """The blobs that packages, revisions, jobs and proofs refer to."""
 
     def __init__(self, database: Database, artefacts: Artefacts) -> None:
         self._database, self._artefacts = database, artefacts
@@ -36,6 +44,8 @@ class References:
             except StorageError:
                 if not lenient:
                     raise
+        for settings in self._tried():
+            found |= _chosen(settings)
         for key, content in self._database.all("SELECT key, axis FROM axes"):
             if key.split(" ")[0] in digests:
                 with suppress(*(StorageError,) if lenient else ()):
@@ -52,6 +62,20 @@ class References:
             except StorageError as error:
                 damaged.append((name, error.what))
         return damaged
+
+    def _tried(self) -> Iterator[Settings]:
+        """The settings that jobs try, or would if they were resumed: each package's newest, unless it is done.
+
+        A request that cannot be read cannot be resumed either, so it refers to nothing.
+        """
+        query = """
+            SELECT request FROM jobs JOIN packages ON packages.name = jobs.package WHERE jobs.state != 'done'
+            AND jobs.id = (SELECT max(id) FROM jobs AS others WHERE others.package = jobs.package)
+        """
+        for (content,) in self._database.all(query):
+            request = readable(content, TriedSettings)
+            if request and request.settings:
+                yield request.settings
 
     def _contents(self) -> Iterator[tuple[str, type[Any], bytes]]:
         """(package, what it is, JSON) of everything that is kept of the packages."""

@@ -85,8 +85,7 @@ def test_the_same_content_never_compiles_twice(context: Context, tmp_path: Path)
     other = single(tmp_path / "two", scaled(2.0), name="q")
     (other / "note.txt").write_text("another package with the same model")
     import_package(context, other)
-    choose(context, "q", {"precision": "FP16"})
-    assert start(context, "q") is None
+    assert start(context, "q", choose(context, "q", {"precision": "FP16"})) is None
     assert show(context, "q").optimisations[0].state == "verified"
     assert start(context, "q", again=True) is not None
 
@@ -105,9 +104,9 @@ def test_int8_without_samples_is_refused_before_anything_runs(context: Context, 
     bare = tmp_path / "bare.onnx"
     bare.write_bytes(scaled(2.0))
     import_package(context, bare)
-    choose(context, "bare", {"precision": "INT8"})
+    settings = choose(context, "bare", {"precision": "INT8"})
     with pytest.raises(OptimisationError, match=r"calibrated on samples.*--calibration FOLDER"):
-        start(context, "bare")
+        start(context, "bare", settings)
     assert list_jobs(context) == []
 
 
@@ -125,12 +124,12 @@ def test_a_guilty_member_goes_back_to_fp32(context: Context, tmp_path: Path) -> 
 def test_a_stage_that_fails_is_named_and_the_good_state_stays(context: Context, tmp_path: Path) -> None:
     import_package(context, cascade(tmp_path / "in", scaled(1.0004, result="m"), scaled(2.0, source="m")))
     published = publish(context, "c")
-    choose(context, "c", {"precision": "FP16", "tolerances": {"max_abs": 1e-5}})
-    job = start(context, "c")
+    before = show(context, "c")
+    job = start(context, "c", choose(context, "c", {"precision": "FP16", "tolerances": {"max_abs": 1e-5}}))
     assert job is not None
     with pytest.raises(OptimisationError, match="stage first: output 'm' is off: max_abs"):
         watch(context, job.id)
-    assert show(context, "c").status == "failed"
+    assert show(context, "c") == before
     current = context.catalogue.revision("c")
     assert current is not None
     assert current.digest == published.digest
@@ -139,18 +138,17 @@ def test_a_stage_that_fails_is_named_and_the_good_state_stays(context: Context, 
 
 def test_a_worker_out_of_memory_is_a_failure_with_a_remedy(context: Context, tmp_path: Path) -> None:
     import_package(context, single(tmp_path / "in", scaled(2.0)))
-    choose(context, "p", {"precision": "FP16"})
-    job = start(context, "p", memory_limit=60 << 20)
+    job = start(context, "p", choose(context, "p", {"precision": "FP16"}), memory_limit=60 << 20)
     assert job is not None
     with pytest.raises(OptimisationError, match=r"memory.*--memory-limit"):
         watch(context, job.id)
-    assert show(context, "p").status == "failed"
+    assert list_jobs(context)[0].state == "failed"
+    assert show(context, "p").settings.precision == "FP32"
 
 
 def test_a_killed_worker_fails_its_job_and_nothing_else(context: Context, tmp_path: Path) -> None:
     import_package(context, single(tmp_path / "in", scaled(2.0)))
-    choose(context, "p", {"precision": "FP16"})
-    job = start(context, "p")
+    job = start(context, "p", choose(context, "p", {"precision": "FP16"}))
     assert job is not None
     number = job.id
 
@@ -166,8 +164,7 @@ def test_a_killed_worker_fails_its_job_and_nothing_else(context: Context, tmp_pa
 
 def test_a_cancelled_job_leaves_the_package_as_it_was(context: Context, tmp_path: Path) -> None:
     import_package(context, single(tmp_path / "in", scaled(2.0)))
-    choose(context, "p", {"precision": "FP16"})
-    job = start(context, "p")
+    job = start(context, "p", choose(context, "p", {"precision": "FP16"}))
     assert job is not None
     with pytest.raises(BusyError, match=f"optimised by job {job.id}"):
         change(context, "p", {"mode": "performance"})
@@ -186,10 +183,9 @@ def test_a_cancelled_job_leaves_the_package_as_it_was(context: Context, tmp_path
 def test_kills_leave_no_half_state(context: Context, tmp_path: Path) -> None:
     """The job's process and its worker die at random moments; each time the state is old or new, and it goes on."""
     import_package(context, single(tmp_path / "in", scaled(2.0)))
-    choose(context, "p", {"precision": "FP16"})
     random = np.random.default_rng(0)
     started = time.monotonic()
-    job = start(context, "p")
+    job = start(context, "p", choose(context, "p", {"precision": "FP16"}))
     assert job is not None
     watch(context, job.id)
     length = time.monotonic() - started
@@ -198,11 +194,11 @@ def test_kills_leave_no_half_state(context: Context, tmp_path: Path) -> None:
         job = start(context, "p", again=True)
         assert job is not None
         time.sleep(float(random.uniform(0, 1.1 * length)))
-        found = processes_of(context.catalogue.jobs.get(job.id))
-        for process in (found, found[:1], found[1:])[number % 3]:  # both, the job's own, the worker
+        processes = processes_of(context.catalogue.jobs.get(job.id))
+        for process in (processes, processes[:1], processes[1:])[number % 3]:  # both, the job's own, the worker
             process.send_signal(signal.SIGKILL)
         _settled(context, job.id)
-        _gone(found)
+        _gone(processes)
         ended = context.catalogue.jobs.get(job.id)
         interrupted += ended.state == "interrupted"
         made = show(context, "p").optimisations[0]
