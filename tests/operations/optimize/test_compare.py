@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -19,7 +20,7 @@ from tritonpm.operations.init import init
 from tritonpm.operations.optimize.candidates import candidates, incomparable, what_it_had
 from tritonpm.operations.optimize.compare import decide
 from tritonpm.operations.optimize.decision import Decision, of_job
-from tritonpm.operations.optimize.jobs import choose, list_jobs, request_of, start, watch
+from tritonpm.operations.optimize.jobs import cancel, choose, follow, list_jobs, request_of, start, watch
 from tritonpm.operations.optimize.workload import ComparisonRequest
 from tritonpm.operations.show import show
 
@@ -69,6 +70,19 @@ def test_what_is_lost_is_told_and_auto_keeps_what_batches(context: Context, tmp_
     assert (view.settings.optimizer, view.max_batch_size) == (chosen.chosen, 32)
     assert view.comparison == chosen.sentences
     assert {comparison.b for comparison in chosen.comparisons} == {"none", "ort-openvino"}
+
+
+@pytest.mark.server
+def test_a_job_that_is_cancelled_while_it_measures_leaves_no_trace(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "in", scaled(2.0)))
+    before = context.catalogue.get("p").settings
+    job = start(context, "p", choose(context, "p", {}), compare=ComparisonRequest(1, 1))
+    assert job is not None
+    assert any(event.step.startswith("Measuring") for event in follow(context, job.id))
+    assert cancel(context, job.id).state == "cancelled"
+    assert context.catalogue.get("p").settings == before
+    assert of_job(context.catalogue.jobs, job.id) is None
+    assert not [one for one in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(one.info["cmdline"] or ())]
 
 
 def test_auto_is_what_the_rules_allow_and_a_name_is_itself(context: Context, tmp_path: Path) -> None:

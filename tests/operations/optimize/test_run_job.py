@@ -164,14 +164,15 @@ def test_a_killed_worker_fails_its_job_and_nothing_else(context: Context, tmp_pa
 
 def test_a_cancelled_job_leaves_the_package_as_it_was(context: Context, tmp_path: Path) -> None:
     import_package(context, single(tmp_path / "in", scaled(2.0)))
-    job = start(context, "p", choose(context, "p", {"precision": "FP16"}))
+    settings = choose(context, "p", {"precision": "FP16"})
+    job = start(context, "p", settings)
     assert job is not None
     with pytest.raises(BusyError, match=f"optimised by job {job.id}"):
         change(context, "p", {"mode": "performance"})
     with pytest.raises(BusyError, match="optimised by job"):
         remove(context, "p")
     with pytest.raises(BusyError, match="optimised by job"):
-        start(context, "p")
+        start(context, "p", settings)
     assert packages(context.catalogue)[0].status == "optimising"
     assert cancel(context, job.id).state == "cancelled"
     assert packages(context.catalogue)[0].status == "imported"

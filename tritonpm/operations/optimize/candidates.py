@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -92,11 +92,11 @@ def _named(settings: Settings) -> str:
 
 
 def _with(settings: Settings, values: Mapping[str, Any]) -> Settings:
-    """With these values instead, of the package and of its stages."""
-    changed: Callable[[Mapping[str, object]], dict[str, object]] = lambda own: {  # noqa: E731
-        key: values.get(key, value) for key, value in own.items()
+    """With these values instead, of the package and of the stages that have one of their own."""
+    stages = {
+        name: {field: values.get(field, value) for field, value in own.items()} for name, own in settings.stages.items()
     }
-    return replace(settings, stages={name: changed(own) for name, own in settings.stages.items()}, **values)
+    return replace(settings, stages=stages, **values)
 
 
 def _only(own: Mapping[str, object]) -> dict[str, object]:
