@@ -45,7 +45,7 @@ class References:
                 if not lenient:
                     raise
         for settings in self._tried():
-            found |= _chosen(settings)
+            digests |= _chosen(settings)
         for key, content in self._database.all("SELECT key, axis FROM axes"):
             if key.split(" ")[0] in digests:
                 with suppress(*(StorageError,) if lenient else ()):

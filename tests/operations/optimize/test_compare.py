@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.support.models import scaled
 from tests.support.packages import single
+from tests.support.waiting import until
 from tests.support.workspaces import opened
 from tritonpm.core.errors import OptimisationError
 from tritonpm.operations.context import Context
@@ -42,6 +43,11 @@ def bound_by_its_weights() -> bytes:
     node = helper.make_node("MatMul", ["x", "w"], ["y"])
     graph = helper.make_graph([node], "g", [x], [y], [numpy_helper.from_array(weights, "w")])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+def processes_in(folder: Path) -> list[psutil.Process]:
+    listed = psutil.process_iter(["cmdline"])
+    return [process for process in listed if str(folder) in " ".join(process.info["cmdline"] or ())]
 
 
 def compared(context: Context, changes: dict[str, object]) -> Decision:
@@ -82,7 +88,7 @@ def test_a_job_that_is_cancelled_while_it_measures_leaves_no_trace(context: Cont
     assert cancel(context, job.id).state == "cancelled"
     assert context.catalogue.get("p").settings == before
     assert of_job(context.catalogue.jobs, job.id) is None
-    assert not [one for one in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(one.info["cmdline"] or ())]
+    until(lambda: not processes_in(tmp_path), "a process outlived its job")
 
 
 def test_auto_is_what_the_rules_allow_and_a_name_is_itself(context: Context, tmp_path: Path) -> None:
