@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tritonpm.catalogue import lock
 from tritonpm.core.errors import BusyError, StorageError
 from tritonpm.core.types import Revision
+from tritonpm.triton.ensembles import NEXT
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -50,9 +51,12 @@ def _back_to_proved(context: Context, operation: str, models: tuple[str, ...]) -
 
     So what lies in the repository is what a restart brings back.
     """
+    if operation != DELIVERY:
+        return ()
     folders: list[str] = []
-    for current in list(context.catalogue.holding(models)) if operation == DELIVERY else ():
-        if proved := context.catalogue.proved(current.name):
+    for current in list(context.catalogue.holding(models)):
+        proved = context.catalogue.proved(current.name) if current.name + NEXT in models else None
+        if proved:
             folders += [model.name for model in proved.revision.models]
             if proved.revision.digest != current.digest:
                 context.catalogue.add_revision(current.name, proved.revision)
