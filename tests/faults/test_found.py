@@ -198,6 +198,7 @@ def test_a_load_that_fails_leaves_no_folders(context: Context, tmp_path: Path) -
     with pytest.raises(ServerError, match="NaN"):
         load(context, "c")
     assert {path.name for path in root.iterdir()} == {"p", *models(context, "c")}
+    assert context.catalogue.open_intents() == []
 
 
 class KilledError(BaseException):

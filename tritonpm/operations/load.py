@@ -277,19 +277,25 @@ def bring(
     server = OneServer(context, client, record, revision, back_to if before else None, probe, timeout)
     shadow = shadow_of(revision) if rehearse and before != revision else None
     folders = dict.fromkeys(model.name for one in (before, revision) if one for model in one.models)
+    failure: TritonpmError | None = None
     with catalogue.intent(DELIVERY, (*folders, name + NEXT)):
         try:
             proof = deliver(revision, destination, server, shadow)
         except UndeliveredError as error:
-            raise _failed(context, name, error, reason_in_log(context, error.what, name, offset), before) from None
-        number = catalogue.get(name).revision or 0
-        remember = catalogue.go_back if back else catalogue.prove
-        source = Source(record.package, record.settings) if wanted else None
-        remember(name, number, probed=probe, server=address_of(context), source=source)
+            failure = _failed(context, name, error, reason_in_log(context, error.what, name, offset), before)
+            if not error.whole:  # the next change finishes what could not be taken back
+                raise failure from None
+        else:
+            number = catalogue.get(name).revision or 0
+            remember = catalogue.go_back if back else catalogue.prove
+            source = Source(record.package, record.settings) if wanted else None
+            remember(name, number, probed=probe, server=address_of(context), source=source)
+            with suppress(ServerError):  # the package serves; what is left over is drift, and `sync` takes it away
+                unload_old(context, client, name)
+            tidy(context, name)
+    if failure:
+        raise failure
     remember_host(context, revision)
-    with suppress(ServerError):  # the package serves; what is left over is told as drift, and `sync` takes it away
-        unload_old(context, client, name)
-    tidy(context, name)
     return Loaded(name, number, proof)
 
 
