@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield Running(server, root / "models", root / "state")
     finally:
         embedded.stop(server, root / "state", timeout=15)
+
+
+def pytest_configure() -> None:
+    """Ctrl-C reaches what tests start also where the suite runs in the background, which ignores it and hands that on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

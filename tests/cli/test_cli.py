@@ -36,7 +36,7 @@ def test_listing_imports_nothing_heavy(workspace: Path) -> None:
 @pytest.mark.server
 def test_the_whole_way(package: Path, workspace: Path, tmp_path: Path) -> None:
     assert "Imported bolts" in run_apart("import", package, workspace=workspace)
-    run_apart("set", "bolts", "--mode", "performance", "--instances", 2, "--max-batch-size", 16, workspace=workspace)
+    run("set", "bolts", "--mode", "performance", "--instances", 2, "--max-batch-size", 16, workspace=workspace)
     listed = json.loads(run_apart("list", "-o", "json", workspace=workspace))
     assert listed["apiVersion"] == "tritonpm/v1"
     row = listed["data"][0]
@@ -60,24 +60,24 @@ def test_the_whole_way(package: Path, workspace: Path, tmp_path: Path) -> None:
         )
         assert "2 x 4" in said
         assert np.array_equal(load_npz(out)["y"], load_npz(package / "out.npz")["y"])
-    answer = json.loads(run_apart("infer", "bolts", "-o", "json", workspace=workspace))["data"]["tensors"][0]
+    answer = json.loads(run("infer", "bolts", "-o", "json", workspace=workspace))["data"]["tensors"][0]
     assert (answer["name"], answer["labels"]) == ("y", "a, a")
-    status = yaml.safe_load(run_apart("status", "-o", "yaml", workspace=workspace))["data"]
+    status = yaml.safe_load(run("status", "-o", "yaml", workspace=workspace))["data"]
     assert [(m["name"], m["state"], m["status"]) for m in status["models"]] == [("bolts", "READY", "loaded")]
     url = status["server"]
-    assert "bolts" in run_apart("status", "--server", url, workspace=workspace)
-    assert "is loaded" in run_apart("remove", "bolts", workspace=workspace, code=1)
-    assert "is loaded" in run_apart("rename", "bolts", "nuts", workspace=workspace, code=1)
-    assert "already runs" in run_apart("serve", "--detach", workspace=workspace, code=1)
-    run_apart("unload", "bolts", workspace=workspace)
-    run_apart("rename", "bolts", "nuts", workspace=workspace)
+    assert "bolts" in run("status", "--server", url, workspace=workspace)
+    assert "is loaded" in run("remove", "bolts", workspace=workspace, code=1)
+    assert "is loaded" in run("rename", "bolts", "nuts", workspace=workspace, code=1)
+    assert "already runs" in run("serve", "--detach", workspace=workspace, code=1)
+    run("unload", "bolts", workspace=workspace)
+    run("rename", "bolts", "nuts", workspace=workspace)
     assert not (workspace / "model_repository/bolts").exists()
-    run_apart("load", "nuts", workspace=workspace)
+    run("load", "nuts", workspace=workspace)
     run_apart("stop", workspace=workspace)
     assert "Loaded nuts" in _serve_again(workspace)
-    run_apart("unload", "nuts", workspace=workspace)
+    run("unload", "nuts", workspace=workspace)
     run_apart("stop", workspace=workspace)
-    run_apart("remove", "nuts", workspace=workspace)
+    run("remove", "nuts", workspace=workspace)
     assert json.loads(run_apart("list", "-o", "json", workspace=workspace))["data"] == []
     assert list((workspace / "model_repository").iterdir()) == []
     assert list((workspace / ".tritonpm/blobs").rglob("*/??/*")) == []

@@ -19,6 +19,7 @@ from tritonpm.core.types import BatchAxis, Format, Signature, Stage, Task, Tenso
 from tritonpm.package import read_signature
 
 LIGHT = sorted((Path(onnx.__file__).parent / "backend/test/data/light").glob("*.onnx"))
+DIVERSE = ("light_densenet121", "light_shufflenet", "light_squeezenet")  # of the nine, and small
 
 
 def write(folder: Path, graph: str, *, ir: int = 8, opset: int = 17, **weights: np.ndarray) -> Path:
@@ -147,7 +148,11 @@ def test_a_batch_of_one_that_cannot_be_freed_stays(tmp_path: Path, graph: str) -
     assert "batch of 3" in axis.reason
 
 
-@pytest.mark.parametrize("model", LIGHT, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "model",
+    [path if path.stem in DIVERSE else pytest.param(path, marks=pytest.mark.long) for path in LIGHT],
+    ids=lambda path: path.stem,
+)
 def test_the_light_networks_are_made_batchable(tmp_path: Path, model: Path) -> None:
     (tmp_path / model.name).hardlink_to(model) if model.stat().st_dev == tmp_path.stat().st_dev else (
         tmp_path / model.name
