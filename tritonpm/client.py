@@ -25,7 +25,8 @@ from tritonpm.operations.canary import SUFFIX
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
-    from tritonpm.triton.client import Client, Connection
+    from tritonpm.triton.client import Client
+    from tritonpm.triton.connection import Connection
     from tritonpm.triton.memory import Region
 
 TTL = 60.0  # seconds; renewed when a third of it is over

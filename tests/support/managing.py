@@ -12,7 +12,7 @@ from tritonpm.operations.list import packages
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.optimize.jobs import choose, start, watch
 from tritonpm.operations.server import connect
-from tritonpm.triton.client import Connection
+from tritonpm.triton.connection import Connection
 
 
 def optimised(context: Context, name: str, **changes: object) -> None:

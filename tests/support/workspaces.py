@@ -12,7 +12,7 @@ from tritonpm.operations.local_repository import is_current, restore
 from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.server import own_server
 from tritonpm.triton import embedded
-from tritonpm.triton.client import Connection
+from tritonpm.triton.connection import Connection
 
 
 def opened(

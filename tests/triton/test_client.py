@@ -11,7 +11,8 @@ from tests.support.repositories import ensemble, model
 from tests.support.running import Running
 from tests.support.waiting import until
 from tritonpm.core.errors import InferenceError, NotFoundError, ServerError
-from tritonpm.triton.client import Client, address
+from tritonpm.triton.client import Client
+from tritonpm.triton.connection import address
 
 pytestmark = pytest.mark.server
 

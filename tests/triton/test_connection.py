@@ -15,7 +15,8 @@ import trustme
 from tests.support.running import Running
 from tritonpm.core.errors import NotFoundError, ServerError, UsageError
 from tritonpm.triton import embedded
-from tritonpm.triton.client import Client, Connection, Tls, bearer, headers_of
+from tritonpm.triton.client import Client
+from tritonpm.triton.connection import Connection, Tls, bearer, headers_of
 
 pytestmark = pytest.mark.server
 SECRET = {"authorization": "Bearer s3cret"}

@@ -10,7 +10,8 @@ import pytest
 from tests.support.python_models import SEQUENCE, STREAM, TENSORS, controls, python_model
 from tests.support.running import Running
 from tritonpm.core.errors import InferenceError
-from tritonpm.triton.client import Client, Connection
+from tritonpm.triton.client import Client
+from tritonpm.triton.connection import Connection
 from tritonpm.triton.inference import Asking
 from tritonpm.triton.memory import Region
 

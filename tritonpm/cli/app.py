@@ -18,7 +18,7 @@ from tritonpm import __version__
 if TYPE_CHECKING:
     from tritonpm.cli.headings import Headings
     from tritonpm.operations.context import Context
-    from tritonpm.triton.client import Connection
+    from tritonpm.triton.connection import Connection
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,7 +69,7 @@ class App:
         """The server that was named; None is the workspace's own. Raises NotFoundError, UsageError."""
         if not self.server:
             return None
-        from tritonpm.triton.client import TIMEOUT, Connection, Tls, bearer, headers_of
+        from tritonpm.triton.connection import TIMEOUT, Connection, Tls, bearer, headers_of
 
         headers = {**headers_of(self.headers), **(bearer(self.token) if self.token else {})}
         tls = Tls(self.ca, self.certificate, self.key) if self.ca or self.certificate or self.key else None

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tritonpm.core.errors import ServerError, TritonpmError
-from tritonpm.triton.client import TIMEOUT, Client, Connection, Tls, bearer
+from tritonpm.triton.client import Client
+from tritonpm.triton.connection import TIMEOUT, Connection, Tls, bearer
 
 if TYPE_CHECKING:
     from tritonpm.fleet.context import FleetContext, FleetServer

@@ -13,7 +13,7 @@ from tritonpm.catalogue import Blobs, Catalogue, Workspace, find
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Target
-    from tritonpm.triton.client import Connection
+    from tritonpm.triton.connection import Connection
 
 Report = Callable[[int, int], None]  # (done, total); total 0 where it is not known
 Progress = Callable[[str], AbstractContextManager[Report]]

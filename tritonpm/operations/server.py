@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import ServerError
 from tritonpm.triton import embedded
-from tritonpm.triton.client import Client, Connection
+from tritonpm.triton.client import Client
+from tritonpm.triton.connection import Connection
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context

@@ -6,23 +6,20 @@ A 200 from `load` is no proof (docs/components.md), so `load_and_wait` reads bac
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from tritonpm.core.errors import InferenceError, NotFoundError, ServerError, UnreachableError, UsageError
+from tritonpm.core.errors import InferenceError, ServerError, UnreachableError, UsageError
 from tritonpm.core.tensors import Array, numpy_dtype
 from tritonpm.core.types import Signature, Tensor
+from tritonpm.triton.connection import TIMEOUT, Connection, Tls, address, grpc_client, http_client
 from tritonpm.triton.failures import plainly
 from tritonpm.triton.inference import Asking, InferenceRequest, first, streamed
 from tritonpm.triton.statistics import Statistics, statistics_of
 
-PROTOCOLS = ("http", "grpc")
-TIMEOUT = 30.0  # seconds for every call but load and unload
 _TRIES, _PAUSE = 4, 0.1  # of what only reads, where the connection fails; seconds before the second, then doubled
-_SCHEMES = {"http": ("http", False), "https": ("http", True), "grpc": ("grpc", False), "grpcs": ("grpc", True)}
 
 
 @dataclass(frozen=True)
@@ -33,65 +30,6 @@ class ModelState:
     version: str
     state: str
     reason: str
-
-
-@dataclass(frozen=True)
-class Tls:
-    """Paths of PEM files; `verify` False accepts any certificate (HTTP only)."""
-
-    ca: str | None = None
-    certificate: str | None = None
-    key: str | None = None
-    verify: bool = True
-
-
-@dataclass(frozen=True)
-class Connection:
-    """A server: where, and what it wants to see. `timeout` is of a call, in seconds.
-
-    `grpc` is the same server's gRPC address, where `url` is another and that is known.
-    """
-
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    tls: Tls | None = None
-    timeout: float = TIMEOUT
-    grpc: str = ""
-
-    @classmethod
-    def to(cls, server: Connection | str | None) -> Connection | None:
-        """A URL alone is a connection, too."""
-        return cls(server) if isinstance(server, str) else server
-
-
-def headers_of(pairs: Iterable[str]) -> dict[str, str]:
-    """Headers from NAME=VALUE. Raises UsageError."""
-    sent = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not name or not equals:
-            raise UsageError("a header is given as NAME=VALUE", where="--server-header")
-        sent[name.lower()] = value  # gRPC takes no capitals
-    return sent
-
-
-def bearer(file: Path) -> dict[str, str]:
-    """The header that carries the token in a file. Raises NotFoundError."""
-    try:
-        return {"authorization": f"Bearer {file.read_text(encoding='utf-8').strip()}"}
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotFoundError(f"cannot be read ({error})", where="--server-token-file", do="check the path") from None
-
-
-def address(url: str, protocol: str | None = None) -> tuple[str, str, bool]:
-    """(protocol, host:port, TLS) of `host:port`, `http://…`, `https://…`, `grpc://…` or `grpcs://…`."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return protocol or "http", url.rstrip("/"), False
-    if scheme not in _SCHEMES:
-        raise ServerError(f"{scheme}:// is no protocol of Triton", where=url, do="use http, https, grpc or grpcs")
-    known, secure = _SCHEMES[scheme]
-    return known, rest.rstrip("/"), secure
 
 
 class Client:
@@ -117,8 +55,10 @@ class Client:
             self.headers.update({f"triton-grpc-protocol-{name}": value for name, value in self.headers.items()})
         tls = tls or (Tls() if secure else None)
         # tritonclient's HTTP has one time limit for a connection, its gRPC one for each call.
-        self._client = _grpc(self.where, tls) if self.protocol == "grpc" else _http(self.where, timeout, tls)
-        self._loader = self._client if self.protocol == "grpc" else _http(self.where, load_timeout, tls)
+        self._client = (
+            grpc_client(self.where, tls) if self.protocol == "grpc" else http_client(self.where, timeout, tls)
+        )
+        self._loader = self._client if self.protocol == "grpc" else http_client(self.where, load_timeout, tls)
 
     @classmethod
     def of(cls, connection: Connection, *, protocol: str | None = None, load_timeout: float = 600.0) -> Client:
@@ -356,28 +296,6 @@ class Client:
             return getattr(self._loader if loading else self._client, method)(
                 *arguments, headers=self.headers, **options
             )
-
-
-def _http(where: str, timeout: float, tls: Tls | None) -> Any:
-    import tritonclient.http as http
-
-    options: dict[str, Any] = {}
-    if tls:
-        options = {"ssl": True, "insecure": not tls.verify}
-        names = {"ca_certs": tls.ca, "certfile": tls.certificate, "keyfile": tls.key}
-        options["ssl_options"] = {name: value for name, value in names.items() if value}
-    limits = {"connection_timeout": min(timeout, 10.0), "network_timeout": timeout}
-    return http.InferenceServerClient(where, **limits, **options)
-
-
-def _grpc(where: str, tls: Tls | None) -> Any:
-    import tritonclient.grpc as grpc
-
-    if tls is None:
-        return grpc.InferenceServerClient(where)
-    return grpc.InferenceServerClient(
-        where, ssl=True, root_certificates=tls.ca, private_key=tls.key, certificate_chain=tls.certificate
-    )
 
 
 def _tensor(entry: Mapping[str, Any]) -> Tensor:

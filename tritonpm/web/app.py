@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from tritonpm import __version__
 from tritonpm.core.errors import TritonpmError
-from tritonpm.triton.client import Connection
+from tritonpm.triton.connection import Connection
 from tritonpm.web import pages
 from tritonpm.web.api import canaries, events, inference, jobs, monitor, packages, revisions, serving, settings
 from tritonpm.web.api.common import PREFIX, PROBLEMS

@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from tritonpm.core.errors import ServerError, UsageError
-from tritonpm.triton.client import Connection
+from tritonpm.triton.connection import Connection
 from tritonpm.web.app import create
 from tritonpm.web.events import Hub
 from tritonpm.web.security import PageAccess

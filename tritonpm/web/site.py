@@ -13,7 +13,7 @@ from tritonpm.core.errors import TritonpmError
 from tritonpm.operations.context import Context, Progress, open_context, quiet
 from tritonpm.operations.monitor.watch import Monitor, Ring
 from tritonpm.operations.optimize.jobs import JobView, job_view
-from tritonpm.triton.client import Connection
+from tritonpm.triton.connection import Connection
 from tritonpm.triton.server import Server, running, supervised
 from tritonpm.web.events import SNAPSHOT, Hub
 from tritonpm.web.observed import figure_history

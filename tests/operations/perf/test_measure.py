@@ -36,7 +36,7 @@ from tritonpm.operations.set import change
 from tritonpm.operations.unload import unload
 from tritonpm.perf import tool
 from tritonpm.perf.measurement import Measurement, Workload
-from tritonpm.triton.client import Connection
+from tritonpm.triton.connection import Connection
 
 pytestmark = pytest.mark.server
 BRIEF = 0.3  # seconds of a measurement

@@ -24,7 +24,7 @@ def add(
     context: Context, name: str, servers: Iterable[FleetServer], access: ServerAccess, repository: str | None = None
 ) -> FleetContext:
     """Make a context, or add servers to it; a server that is known gets other labels and memory. Raises UsageError."""
-    from tritonpm.triton.client import address
+    from tritonpm.triton.connection import address
 
     servers = list(servers)
     for server in servers:

@@ -15,7 +15,8 @@ from tritonpm.hardware.load import machine_use
 from tritonpm.hardware.nvml import Nvml
 from tritonpm.operations.monitor.snapshot import Look, ServerLoad, Snapshot, compose
 from tritonpm.triton import embedded
-from tritonpm.triton.client import Client, Connection
+from tritonpm.triton.client import Client
+from tritonpm.triton.connection import Connection
 from tritonpm.triton.ensembles import members_of
 from tritonpm.triton.metrics import endpoint, scrape
 from tritonpm.triton.processes import processes

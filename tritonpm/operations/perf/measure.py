@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from tritonpm.core.types import Revision
     from tritonpm.operations.context import Context
     from tritonpm.perf.measurement import Measurement, Result, Workload
-    from tritonpm.triton.client import Client, Connection
+    from tritonpm.triton.client import Client
+    from tritonpm.triton.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _bench(context: Context, sweep: Sweep) -> Iterator[Bench]:
 
 def _require_plain(server: Connection | str | None, client: Client, protocol: str) -> None:
     """perf_analyzer takes headers on its command line, which everybody on the machine can read. Raises UsageError."""
-    from tritonpm.triton.client import Connection, address
+    from tritonpm.triton.connection import Connection, address
 
     connection = Connection.to(server)
     if connection is None:

@@ -1,0 +1,96 @@
+"""Where a Triton server is and what it wants to see: addresses, headers, TLS; and tritonclient's client of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tritonpm.core.errors import NotFoundError, ServerError, UsageError
+
+TIMEOUT = 30.0  # seconds for every call but load and unload
+_SCHEMES = {"http": ("http", False), "https": ("http", True), "grpc": ("grpc", False), "grpcs": ("grpc", True)}
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Paths of PEM files; `verify` False accepts any certificate (HTTP only)."""
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    verify: bool = True
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A server: where, and what it wants to see. `timeout` is of a call, in seconds.
+
+    `grpc` is the same server's gRPC address, where `url` is another and that is known.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    tls: Tls | None = None
+    timeout: float = TIMEOUT
+    grpc: str = ""
+
+    @classmethod
+    def to(cls, server: Connection | str | None) -> Connection | None:
+        """A URL alone is a connection, too."""
+        return cls(server) if isinstance(server, str) else server
+
+
+def headers_of(pairs: Iterable[str]) -> dict[str, str]:
+    """Headers from NAME=VALUE. Raises UsageError."""
+    sent = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise UsageError("a header is given as NAME=VALUE", where="--server-header")
+        sent[name.lower()] = value  # gRPC takes no capitals
+    return sent
+
+
+def bearer(file: Path) -> dict[str, str]:
+    """The header that carries the token in a file. Raises NotFoundError."""
+    try:
+        return {"authorization": f"Bearer {file.read_text(encoding='utf-8').strip()}"}
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotFoundError(f"cannot be read ({error})", where="--server-token-file", do="check the path") from None
+
+
+def address(url: str, protocol: str | None = None) -> tuple[str, str, bool]:
+    """(protocol, host:port, TLS) of `host:port`, `http://…`, `https://…`, `grpc://…` or `grpcs://…`."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return protocol or "http", url.rstrip("/"), False
+    if scheme not in _SCHEMES:
+        raise ServerError(f"{scheme}:// is no protocol of Triton", where=url, do="use http, https, grpc or grpcs")
+    known, secure = _SCHEMES[scheme]
+    return known, rest.rstrip("/"), secure
+
+
+def http_client(where: str, timeout: float, tls: Tls | None) -> Any:
+    """tritonclient's, whose one time limit holds for every call of a connection."""
+    import tritonclient.http as http
+
+    options: dict[str, Any] = {}
+    if tls:
+        options = {"ssl": True, "insecure": not tls.verify}
+        names = {"ca_certs": tls.ca, "certfile": tls.certificate, "keyfile": tls.key}
+        options["ssl_options"] = {name: value for name, value in names.items() if value}
+    limits = {"connection_timeout": min(timeout, 10.0), "network_timeout": timeout}
+    return http.InferenceServerClient(where, **limits, **options)
+
+
+def grpc_client(where: str, tls: Tls | None) -> Any:
+    """tritonclient's, which takes a time limit with each call."""
+    import tritonclient.grpc as grpc
+
+    if tls is None:
+        return grpc.InferenceServerClient(where)
+    return grpc.InferenceServerClient(
+        where, ssl=True, root_certificates=tls.ca, private_key=tls.key, certificate_chain=tls.certificate
+    )
