@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tritonpm.catalogue import records
 from tritonpm.catalogue.artefacts import Artefacts
 from tritonpm.catalogue.content import encode, encoded, readable
-from tritonpm.catalogue.database import Database
+from tritonpm.catalogue.database import WITH_PROVED, Database
 from tritonpm.catalogue.listing import Summary
 from tritonpm.catalogue.references import References
 from tritonpm.catalogue.revisions import Revisions
@@ -68,9 +68,9 @@ class Catalogue(Revisions):
     def get(self, name: str) -> Record:
         """One package. Raises NotFoundError, with the names that are near."""
         row = self._database.one(
-            "SELECT p.package, p.settings, p.summary, p.status, p.reason, p.wanted, p.revision, p.canary_of, s.number, "
+            "SELECT p.package, p.settings, p.summary, p.status, p.reason, p.wanted, p.revision, p.canary_of, s.number, "  # noqa: S608
             "coalesce(s.probed, 1), p.problem, p.changed, p.server FROM packages p "
-            "LEFT JOIN served s ON s.id = (SELECT max(id) FROM served WHERE package = p.name) WHERE p.name = ?",
+            f"{WITH_PROVED} WHERE p.name = ?",
             name,
         )
         if row is None:

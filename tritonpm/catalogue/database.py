@@ -94,6 +94,8 @@ MIGRATIONS = (
         END;
     """,
 )
+# Of packages p, what is proved as s.
+WITH_PROVED = "LEFT JOIN served s ON s.id = (SELECT max(id) FROM served WHERE package = p.name)"
 PROVED = 6  # the first version that knows which revisions served
 
 

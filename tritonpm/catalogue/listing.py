@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from tritonpm.catalogue.database import PROVED, REBUILD, Database, plain
+from tritonpm.catalogue.database import PROVED, REBUILD, WITH_PROVED, Database, plain
 from tritonpm.core.errors import StorageError
 
 if TYPE_CHECKING:
@@ -98,9 +98,9 @@ class Listing:
     def packages(self) -> list[Entry]:
         """Every package, by name; of one that cannot be read, its problem says so."""
         rows = self._database.all(
-            "SELECT p.name, p.digest, p.summary, p.status, p.reason, p.revision, p.canary_of, s.number, p.problem, "
+            "SELECT p.name, p.digest, p.summary, p.status, p.reason, p.revision, p.canary_of, s.number, p.problem, "  # noqa: S608
             "p.changed, p.wanted, p.server FROM packages p "
-            "LEFT JOIN served s ON s.id = (SELECT max(id) FROM served WHERE package = p.name) ORDER BY p.name"
+            f"{WITH_PROVED} ORDER BY p.name"
         )
         return [_entry(*row) for row in rows]
 

@@ -74,6 +74,13 @@ class Revisions(Listing):
             if (revision := readable(content, Revision))
         ]
 
+    def kept(self, name: str, number: int) -> Published:
+        """One of `history`. Raises NotFoundError."""
+        for published in self.history(name):
+            if published.number == number:
+                return published
+        raise _no_revision(name, number)
+
     def proved(self, name: str) -> Proved | None:
         """The newest revision of a package that served; None where none has. Raises StorageError."""
         row = self._database.one(
@@ -179,7 +186,7 @@ class Revisions(Listing):
     def _require_revision(self, name: str, number: int) -> None:
         self.require(name)
         if not self._database.one("SELECT 1 FROM revisions WHERE package = ? AND number = ?", name, number):
-            raise NotFoundError(f"{name} has no revision {number}", do=f"`tritonpm history {name}` lists them")
+            raise _no_revision(name, number)
 
     def _note_proof(self, name: str, number: int, source: Source | None) -> None:
         if source:
@@ -252,3 +259,7 @@ class Revisions(Listing):
 
     def _decoded(self, content: bytes, type_: type[T], of: str) -> T:
         return decode(content, type_, self.workspace.database, of)
+
+
+def _no_revision(name: str, number: int) -> NotFoundError:
+    return NotFoundError(f"{name} has no revision {number}", do=f"`tritonpm history {name}` lists them")

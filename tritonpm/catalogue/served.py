@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, replace
 
 from tritonpm.catalogue.content import readable
-from tritonpm.catalogue.database import Database
+from tritonpm.catalogue.database import WITH_PROVED, Database
 from tritonpm.core.types import Package, Revision
 from tritonpm.settings.settings import UNPUBLISHED_SETTINGS, Settings
 
@@ -83,8 +83,8 @@ class Served:
     def note_change(self, name: str) -> None:
         """Note whether what is wanted of a package is other than what was proved; False where nothing was."""
         row = self._database.one(
-            "SELECT p.digest, p.settings, s.id, r.source FROM packages p "
-            "LEFT JOIN served s ON s.id = (SELECT max(id) FROM served WHERE package = p.name) "
+            "SELECT p.digest, p.settings, s.id, r.source FROM packages p "  # noqa: S608
+            f"{WITH_PROVED} "
             "LEFT JOIN revisions r ON r.package = s.package AND r.number = s.number WHERE p.name = ?",
             name,
         )

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from tritonpm.core.errors import NotFoundError
 from tritonpm.core.types import RepositoryFile, Revision
 from tritonpm.operations.local_repository import changing, collect
 from tritonpm.operations.summary import precision
@@ -63,21 +62,14 @@ def _view(kept: Published, served: int | None) -> RevisionView:
 
 def differences(context: Context, name: str, one: int, other: int | None) -> Iterator[str]:
     """Two revisions, configs line by line and files by their digests. Raises NotFoundError."""
-    history = context.catalogue.history(name)
-    wanted = other or next((kept.number for kept in history if kept.current), 0)
-    before, after = (_files(_numbered(name, history, number)) for number in (one, wanted))
+    catalogue = context.catalogue
+    wanted = other or next((kept.number for kept in catalogue.history(name) if kept.current), 0)
+    before, after = (_files(catalogue.kept(name, number).revision) for number in (one, wanted))
     for path in sorted(before.keys() | after.keys()):
         old, new = before.get(path), after.get(path)
         if old != new:
             lines = (_lines(old), _lines(new), f"{one}/{path}", f"{wanted}/{path}")
             yield from difflib.unified_diff(*lines, lineterm="")
-
-
-def _numbered(name: str, history: list[Published], number: int) -> Revision:
-    for kept in history:
-        if kept.number == number:
-            return kept.revision
-    raise NotFoundError(f"{name} has no revision {number}", do=f"`tritonpm history {name}` lists them")
 
 
 def _files(revision: Revision) -> dict[str, RepositoryFile]:

@@ -28,12 +28,12 @@ def revision_to(context: Context, name: str, number: int | None) -> tuple[Source
 
     Raises NotFoundError, UsageError.
     """
-    history = context.catalogue.history(name)
+    context.catalogue.require(name)
     target = context.catalogue.before(name) if number is None else number
-    kept = next((kept for kept in history if kept.number == target), None)
-    if kept is None:
-        what = f"has no revision {number}" if number else "served in no earlier revision that is kept"
-        raise NotFoundError(f"{name} {what}", do=f"`tritonpm history {name}` lists them")
+    if target is None:
+        what = f"{name} served in no earlier revision that is kept"
+        raise NotFoundError(what, do=f"`tritonpm history {name}` lists them")
+    kept = context.catalogue.kept(name, target)
     if kept.source is None:
         raise UsageError(f"revision {kept.number} does not tell what it was made of", do="choose a later one")
     return kept.source, kept.revision

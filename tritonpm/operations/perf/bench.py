@@ -99,9 +99,7 @@ def as_it_was(context: Context, name: str, number: int | None) -> Record:
     record = context.catalogue.get(name)
     if number is None:
         return record
-    kept = next((published for published in context.catalogue.history(name) if published.number == number), None)
-    if kept is None:
-        raise NotFoundError(f"{name} has no revision {number}", do=f"`tritonpm history {name}` lists them")
+    kept = context.catalogue.kept(name, number)
     if kept.source is None:
         raise NotFoundError(f"of revision {number} of {name} it is not known what it was made of", do="name another")
     return replace(record, package=kept.source.package, settings=kept.source.settings, revision=number)
