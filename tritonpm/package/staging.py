@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tritonpm.core.errors import NotFoundError, PackageError, StorageError, UnsafeError
+from tritonpm.core.files import storage_error
 from tritonpm.core.types import File
 from tritonpm.core.units import MIB, human
 from tritonpm.package.limits import Limits
@@ -25,7 +26,6 @@ _KINDS = {
     stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
 }  # fmt: skip
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def silent(path: str, done: int, total: int) -> None:
@@ -197,5 +197,4 @@ def _storing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        do = "make room" if error.errno in _FULL else "check the file system"
-        raise StorageError(f"cannot be written ({error.strerror})", where=str(target), do=do) from None
+        raise storage_error(error, target) from None

@@ -25,6 +25,7 @@ from tritonpm.convert.requests import CANCEL, Answer, Compare, Convert
 from tritonpm.core.errors import OptimisationError, TritonpmError
 from tritonpm.core.files import digest_of
 from tritonpm.core.types import CascadeProof, File, Gpu, Optimised
+from tritonpm.core.units import MIB
 from tritonpm.operations.context import Context, Report, open_context
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.optimize.compare import decide
@@ -175,7 +176,7 @@ class Optimiser:
             samples=(own or proved_on) if work.needs_samples else (),
             max_drop=s.max_drop,
             shapes=shape_ranges(s.shapes),
-            workspace_bytes=s.workspace_mb << 20 if s.workspace_mb is not None else None,
+            workspace_bytes=s.workspace_mb * MIB if s.workspace_mb is not None else None,
             builder_level=s.builder_level,
             version_compatible=s.version_compatible,
             hardware_compatible=s.hardware_compatible,
