@@ -51,8 +51,8 @@ def test_the_api_says_the_same_as_the_manager(site: Site, tmp_path: Path) -> Non
     site.done(site.upload(zipped(tmp_path / "in", scaled(11.0), "same")))
     import msgspec
 
-    told = msgspec.to_builtins(show(opened(site.root), "same"))
-    assert site.get("/packages/same") == json.loads(msgspec.json.encode(told))
+    view = msgspec.to_builtins(show(opened(site.root), "same"))
+    assert site.get("/packages/same") == json.loads(msgspec.json.encode(view))
 
 
 def test_settings_give_way_and_are_unset(site: Site, tmp_path: Path) -> None:
@@ -126,16 +126,16 @@ def test_errors_are_problems_with_a_status_and_no_path(site: Site, tmp_path: Pat
 
 def test_choices_say_what_the_rules_say(site: Site, tmp_path: Path) -> None:
     site.done(site.upload(zipped(tmp_path / "in", scaled(15.0), "chosen")))
-    found = site.post("/packages/chosen/settings/check", {"changes": {"mode": "shared"}})
-    options = {each["value"]: each["why"] for each in found["options"]["optimizer"]}
+    choices = site.post("/packages/chosen/settings/check", {"changes": {"mode": "shared"}})
+    options = {option["value"]: option["why"] for option in choices["options"]["optimizer"]}
     assert options["openvino"] == ""
     assert options["tensorrt"] == "the optimizer tensorrt does not work for device cpu (stage 's')"
     broken = site.post("/packages/chosen/settings/check", {"changes": {"instances": 2}})
-    assert [each["rule"] for each in broken["verdicts"]] == ["shared-instances"]
+    assert [verdict["rule"] for verdict in broken["verdicts"]] == ["shared-instances"]
     chinese = {"accept-language": "zh-CN,zh;q=0.9"}
-    told = site.post("/packages/chosen/settings/check", {"changes": {"instances": 2}}, headers=chinese)
-    assert told["verdicts"][0]["sentence"] != broken["verdicts"][0]["sentence"]
-    assert "2" in told["verdicts"][0]["sentence"]
+    translated = site.post("/packages/chosen/settings/check", {"changes": {"instances": 2}}, headers=chinese)
+    assert translated["verdicts"][0]["sentence"] != broken["verdicts"][0]["sentence"]
+    assert "2" in translated["verdicts"][0]["sentence"]
 
 
 def test_a_package_is_optimised_with_progress_and_cancelled(site: Site, tmp_path: Path) -> None:
@@ -175,8 +175,8 @@ def test_int8_is_calibrated_on_what_is_handed_in(site: Site, tmp_path: Path) -> 
     site.done(site.upload(zipped(tmp_path / "in", model, "eight")))
     rows = [np.random.default_rng(seed).normal(1, 0.1, (8, WIDTH)).astype(np.float32) for seed in range(3)]
     (tmp_path / "samples").mkdir()
-    for number, each in enumerate(rows):
-        save_npz(tmp_path / "samples" / f"{number}.npz", {"x": each})
+    for number, values in enumerate(rows):
+        save_npz(tmp_path / "samples" / f"{number}.npz", {"x": values})
     kept = calibrated(site, tmp_path / "samples" / "0.npz")
     assert len(kept) == 1
     several = calibrated(site, Path(shutil.make_archive(str(tmp_path / "samples"), "zip", tmp_path / "samples")))
@@ -196,8 +196,8 @@ def calibrated(site: Site, file: Path) -> list[str]:
 
 
 def test_a_file_is_inspected_and_nothing_is_kept(site: Site, tmp_path: Path) -> None:
-    told = site.upload(zipped(tmp_path / "in", scaled(23.0), "looked-at"), "/inspections")
-    assert (told["name"], [stage["name"] for stage in told["stages"]]) == ("looked-at", ["s"])
+    inspection = site.upload(zipped(tmp_path / "in", scaled(23.0), "looked-at"), "/inspections")
+    assert (inspection["name"], [stage["name"] for stage in inspection["stages"]]) == ("looked-at", ["s"])
     assert site.http.get(f"{API}/packages/looked-at").status_code == 404
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     wrong = site.http.post(f"{API}/inspections", params={"filename": "broken.onnx"}, content=b"no model")
@@ -244,9 +244,11 @@ def quiet(heard: list[str]) -> None:
     """Until the watcher has told all that it has to tell: it looked twice more, and only the snapshots went on."""
 
     def looks() -> int:
-        told = [line for line in heard if line.startswith("event: ")]
+        events = [line for line in heard if line.startswith("event: ")]
         return (
-            len(told) - max([number for number, line in enumerate(told) if line != "event: snapshot"], default=-1) - 1
+            len(events)
+            - max([number for number, line in enumerate(events) if line != "event: snapshot"], default=-1)
+            - 1
         )
 
     until(lambda: looks() >= 3)
@@ -267,7 +269,7 @@ def test_events_tell_what_others_do_also_after_another_catalogue(start: Start, t
         rename(opened(fresh.root), "elsewhere", "here")
         until(lambda: "event: packages" in heard)
         until(lambda: "event: snapshot" in heard)
-    assert [each["name"] for each in fresh.get("/packages")["items"]] == ["here"]
+    assert [item["name"] for item in fresh.get("/packages")["items"]] == ["here"]
 
 
 @pytest.mark.server
@@ -326,7 +328,7 @@ def test_a_package_is_loaded_asked_switched_rolled_back_and_unloaded(live: Site,
     assert live.done(changed.json()).startswith("p serves revision 2")
     forbidden = live.http.patch(f"{API}/packages/p/settings", json={"changes": {"max_batch_size": 999}, "live": True})
     assert forbidden.status_code == 422
-    assert [each["number"] for each in live.get("/packages/p/history")] == [2, 1]
+    assert [revision["number"] for revision in live.get("/packages/p/history")] == [2, 1]
     assert "-max_batch_size" in live.http.get(f"{API}/packages/p/diff", params={"one": 1}).text
     assert live.done(live.post("/packages/p/rollback")).startswith("p serves revision 1")
     counted = live.get("/packages/p/statistics")[0]
@@ -376,8 +378,8 @@ def test_triton_is_started_and_stopped_from_the_page(start: Start) -> None:
 def test_too_much_is_refused(start: Start, tmp_path: Path) -> None:
     small = start(PageAccess(upload=100, body=100))
     package = zipped(tmp_path / "in", scaled(19.0), "large")
-    told = small.http.post(f"{API}/packages", params={"filename": "large.zip"}, content=package.read_bytes())
-    assert told.status_code == 413
+    refused = small.http.post(f"{API}/packages", params={"filename": "large.zip"}, content=package.read_bytes())
+    assert refused.status_code == 413
 
     def chunks() -> object:
         for _ in range(8):

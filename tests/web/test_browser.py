@@ -74,9 +74,9 @@ def menu(page: Page, name: str, entry: str) -> Locator:
 
 def toast(page: Page, said: str) -> Locator:
     """The message that says so."""
-    found = page.locator(".toast", has_text=said).last
-    expect(found).to_be_visible()
-    return found
+    message = page.locator(".toast", has_text=said).last
+    expect(message).to_be_visible()
+    return message
 
 
 def test_a_package_comes_in_is_optimised_served_tried_and_goes(live: Site, browser: Browser, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_package_comes_in_is_optimised_served_tried_and_goes(live: Site, brows
         expect(dialog).to_contain_text("No project uses it.")
         dialog.get_by_role("button", name="Unregister").click()
         expect(row(page, "screws")).to_have_count(0)
-        assert "screws" not in [each.name for each in packages(context(live).catalogue)]
+        assert "screws" not in [view.name for view in packages(context(live).catalogue)]
 
 
 def test_a_package_that_is_dropped_comes_in_and_a_bad_one_says_why(
@@ -138,7 +138,7 @@ def test_a_package_that_is_dropped_comes_in_and_a_bad_one_says_why(
         assert show(context(live), "dropped").status == "imported"
         drop(page, "bad.zip", b"no archive")
         expect(page.locator("#uploads li.failed")).to_contain_text("bad.zip")
-        assert "bad" not in [each.name for each in packages(context(live).catalogue)]
+        assert "bad" not in [view.name for view in packages(context(live).catalogue)]
 
 
 def test_an_answer_is_told_and_drawn(bolts: Site, browser: Browser, tmp_path: Path) -> None:
@@ -148,8 +148,8 @@ def test_an_answer_is_told_and_drawn(bolts: Site, browser: Browser, tmp_path: Pa
         answer = page.locator("#try-answer")
         page.get_by_role("button", name="Ask").click()
         expect(answer.locator("tbody tr").first).to_contain_text("nut")
-        told = infer(context(bolts), "bolts", None, None)
-        assert "0.81" in next(tensor.values for tensor in told.tensors if tensor.name == "scores")
+        inference = infer(context(bolts), "bolts", None, None)
+        assert "0.81" in next(tensor.values for tensor in inference.tensors if tensor.name == "scores")
         expect(answer.locator("tbody tr").first).to_contain_text("0.810")
         page.set_input_files("#try-form input[type=file]", tmp_path / "bright.png")
         page.get_by_role("button", name="Ask").click()

@@ -38,8 +38,8 @@ def known(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 def operations(site: Site) -> Iterator[APIOperation[Any, Any, Any, Any]]:
     schema = schemathesis.openapi.from_dict(site.http.get(f"{API}/openapi.json").json())
-    for found in schema.get_all_operations():
-        operation = found.ok()
+    for parsed in schema.get_all_operations():
+        operation = parsed.ok()
         if not operation.path.endswith(LEFT_OUT):
             yield operation
 
@@ -55,9 +55,9 @@ def test_nothing_that_is_sent_is_a_bug(known: Site, mode: GenerationMode) -> Non
 
 def restricts(operation: APIOperation[Any, Any, Any, Any]) -> bool:
     """Whether something that is sent can be wrong: more is taken than any text."""
-    schemas = [each["schema"] for each in operation.definition.raw.get("parameters", ())]
+    schemas = [parameter["schema"] for parameter in operation.definition.raw.get("parameters", ())]
     return "requestBody" in operation.definition.raw or any(
-        set(each) - {"title"} and each.get("type") != "string" for each in schemas
+        set(schema) - {"title"} and schema.get("type") != "string" for schema in schemas
     )
 
 

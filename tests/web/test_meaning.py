@@ -21,10 +21,10 @@ LABELS = ("bolt", "nut", "washer")
 
 def test_scores_are_classes_with_labels() -> None:
     scores = np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]], np.float32)
-    found = meaning({"s": scores}, Task.IMAGE_CLASSIFICATION, LABELS)
-    assert [(c.row, c.label) for c in found.classes[:3]] == [(0, "nut"), (0, "washer"), (0, "bolt")]
-    assert found.classes[3].label == "bolt"
-    assert found.boxes == found.masks == ()
+    meant = meaning({"s": scores}, Task.IMAGE_CLASSIFICATION, LABELS)
+    assert [(c.row, c.label) for c in meant.classes[:3]] == [(0, "nut"), (0, "washer"), (0, "bolt")]
+    assert meant.classes[3].label == "bolt"
+    assert meant.boxes == meant.masks == ()
 
 
 def test_boxes_in_pixels_are_shares_of_the_image() -> None:
@@ -32,9 +32,9 @@ def test_boxes_in_pixels_are_shares_of_the_image() -> None:
         "boxes": np.array([[[10, 20, 50, 100], [0, 0, 1, 1]]], np.float32),
         "scores": np.array([[[0.1, 0.9, 0.0], [0.1, 0.1, 0.0]]], np.float32),
     }
-    found = meaning(answer, Task.OBJECT_DETECTION, LABELS, width=100, height=200)
-    assert [(b.row, b.label, b.corners) for b in found.boxes] == [(0, "nut", (0.1, 0.1, 0.5, 0.5))]
-    assert found.boxes[0].score == pytest.approx(0.9)
+    meant = meaning(answer, Task.OBJECT_DETECTION, LABELS, width=100, height=200)
+    assert [(b.row, b.label, b.corners) for b in meant.boxes] == [(0, "nut", (0.1, 0.1, 0.5, 0.5))]
+    assert meant.boxes[0].score == pytest.approx(0.9)
 
 
 def test_a_mask_is_one_byte_a_pixel() -> None:
@@ -62,8 +62,8 @@ def test_a_mask_is_one_byte_a_pixel() -> None:
 )
 @pytest.mark.parametrize("task", list(Task))
 def test_any_answer_is_told(array: np.ndarray, task: Task) -> None:  # type: ignore[type-arg]
-    found = meaning({"y": array, "z": array}, task, LABELS, 4, 4)
-    assert found.outputs[0].shape == array.shape
+    meant = meaning({"y": array, "z": array}, task, LABELS, 4, 4)
+    assert meant.outputs[0].shape == array.shape
 
 
 @given(st.text())
@@ -79,7 +79,7 @@ def test_a_config_is_coloured() -> None:
 
 def stage(name: str, inputs: str, outputs: str, bindings: tuple[tuple[str, str], ...] = ()) -> Stage:
     def tensors(names: str) -> tuple[Tensor, ...]:
-        return tuple(Tensor(each, "FP32", ("batch", 4)) for each in names.split())
+        return tuple(Tensor(tensor, "FP32", ("batch", 4)) for tensor in names.split())
 
     return Stage(
         name,

@@ -30,16 +30,16 @@ def snapshot(number: int, *packages: PackageLoad, gpus: tuple[GpuSample, ...] = 
 def test_figures_are_columns_with_gaps() -> None:
     part = Mig(0, "part", "u", 5, 9, None)
     gpu = GpuSample(1, utilisation=7, power=12.5, mig=(part,))
-    found = figure_history(
+    figures = figure_history(
         [snapshot(4), snapshot(5, PackageLoad("a", Rates(1.5, p99_us=8.0), None), gpus=(gpu,)), snapshot(6)]
     )
-    assert (found.numbers, found.times) == ((4, 5, 6), (1008.0, 1010.0, 1012.0))
-    assert found.series["machine/cpu_percent"] == (50.0, 50.0, 50.0)
-    assert found.series["package/a/requests_per_second"] == (None, 1.5, None)
-    assert found.series["package/a/p50_us"] == (None, None, None)
-    assert found.series["gpu/1/power"] == (None, 12.5, None)
-    assert found.series["gpu/1.0/memory_used"] == (None, 5, None)
-    assert "gpu/1/temperature" not in found.series
+    assert (figures.numbers, figures.times) == ((4, 5, 6), (1008.0, 1010.0, 1012.0))
+    assert figures.series["machine/cpu_percent"] == (50.0, 50.0, 50.0)
+    assert figures.series["package/a/requests_per_second"] == (None, 1.5, None)
+    assert figures.series["package/a/p50_us"] == (None, None, None)
+    assert figures.series["gpu/1/power"] == (None, 12.5, None)
+    assert figures.series["gpu/1.0/memory_used"] == (None, 5, None)
+    assert "gpu/1/temperature" not in figures.series
     assert figure_history([]).series == {}
 
 
@@ -50,17 +50,17 @@ def test_a_load_is_in_the_history_and_in_the_table(live: Site, tmp_path: Path) -
     with under_load(opened(live.root), "watched", clients=1):
         rate = "package/watched/requests_per_second"
         until(lambda: any(live.get("/monitor/history")["series"].get(rate, [0])[-1:]), every=0.2)
-        told = live.get("/monitor", params={"last": 2})
+        snapshots = live.get("/monitor", params={"last": 2})
         table = live.http.get("/monitor/now").text
     series = live.get("/monitor/history")["series"]
-    assert [each for each in series["package/watched/p99_us"] if each]
-    assert [each["number"] for each in told] == [told[1]["number"] - 1, told[1]["number"]]
-    [load] = [each for each in told[1]["packages"] if each["name"] == "watched"]
+    assert [value for value in series["package/watched/p99_us"] if value]
+    assert [taken["number"] for taken in snapshots] == [snapshots[1]["number"] - 1, snapshots[1]["number"]]
+    [load] = [package for package in snapshots[1]["packages"] if package["name"] == "watched"]
     assert load["rates"]["p50_us"] > 0
     assert load["usage"]["processes"] == len(load["usage"]["pids"]) == 1
     assert '<a href="/packages/watched">watched</a>' in table
     assert "no NVIDIA driver found" in table
-    last = told[1]["number"]
+    last = snapshots[1]["number"]
     assert all(number > last for number in live.get("/monitor/history", params={"after": last})["numbers"])
 
 
@@ -87,10 +87,10 @@ def measured(url: str, language: str) -> str:
     """The tables, once there is something in them."""
 
     def text() -> str:
-        told = httpx.get(
+        text = httpx.get(
             f"{url}monitor/now", headers={"accept-language": language}, trust_env=False, timeout=PATIENCE
         ).text
-        return " ".join(told.split()) if "<section" in told else ""
+        return " ".join(text.split()) if "<section" in text else ""
 
     return until(text, every=0.1)
 

@@ -48,7 +48,7 @@ class Page(HTMLParser):
             self.wrong.append(f"</{tag}> closes something else at {self.getpos()}")
 
     def ids(self) -> list[str]:
-        return [each["id"] for _, each in self.tags if each.get("id")]  # type: ignore[misc]
+        return [attributes["id"] for _, attributes in self.tags if attributes.get("id")]  # type: ignore[misc]
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +92,12 @@ def test_every_control_has_a_name_for_who_cannot_see(filled: Site, path: str) ->
     for tag, attributes in page.tags:
         if tag == "svg":
             assert attributes.get("aria-labelledby")
-    for found in re.finditer(r"<(select|input|progress|meter)\b([^>]*)>", text):
-        before, attributes = text[: found.start()], found[2]
+    for control in re.finditer(r"<(select|input|progress|meter)\b([^>]*)>", text):
+        before, attributes = text[: control.start()], control[2]
         if 'type="hidden"' in attributes or "aria-label" in attributes or "aria-hidden" in attributes:
             continue
         inside = before.rfind("<label") > before.rfind("</label")
-        assert inside or found[1] == "meter", found[0]
+        assert inside or control[1] == "meter", control[0]
 
 
 def test_a_cascade_is_drawn_with_its_tensors(filled: Site) -> None:
@@ -152,7 +152,7 @@ def test_the_list_is_searched_filtered_and_cut() -> None:
     assert page_of(views, Query(status="failed")).items == ()
     for key in SORTS:
         ordered = page_of(views, Query(sort=key, size=200)).items
-        assert [SORTS[key](each) for each in ordered] == sorted(SORTS[key](each) for each in views)[:200]
+        assert [SORTS[key](row) for row in ordered] == sorted(SORTS[key](row) for row in views)[:200]
 
 
 def view(name: str, device: str) -> PackageView:
