@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import httpx
 
 from tests.support.packages import single
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 API = "/api/v1"
 
@@ -69,6 +71,31 @@ def zipped(folder: Path, model: bytes, name: str) -> Path:
     import shutil
 
     return Path(shutil.make_archive(str(folder), "zip", single(folder, model, name)))
+
+
+@contextmanager
+def listening(site: Site, query: str = "") -> Iterator[list[str]]:
+    """The lines of the stream of events, as they come, from when it has begun."""
+    heard: list[str] = []
+    begun, stop = threading.Event(), threading.Event()
+
+    def listen() -> None:
+        with httpx.stream("GET", f"{site.url}api/v1/events{query}", timeout=PATIENCE, trust_env=False) as stream:
+            for line in stream.iter_lines():
+                heard.append(line)
+                begun.set()
+                if stop.is_set():
+                    return
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    try:
+        assert begun.wait(PATIENCE)
+        yield heard
+    finally:
+        stop.set()
+        thread.join(PATIENCE)  # the stream says at least every 15 seconds that it lives
+        assert not thread.is_alive()
 
 
 Start = Callable[..., Site]

@@ -5,14 +5,10 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import threading
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 
@@ -20,8 +16,8 @@ from tests.support.load import under_load
 from tests.support.models import WIDTH, scaled
 from tests.support.networks import dense
 from tests.support.packages import cascade, single
-from tests.support.page import API, Site, Start, zipped
-from tests.support.waiting import PATIENCE, until
+from tests.support.page import API, Site, Start, listening, zipped
+from tests.support.waiting import until
 from tests.support.workspaces import opened
 from tritonpm.catalogue import find
 from tritonpm.core.tensors import save_npz
@@ -213,31 +209,6 @@ def test_projects_are_named_before_anything_goes(site: Site, tmp_path: Path) -> 
     assert (refused.status_code, "LINE-3" in refused.json()["detail"]) == (409, True)
     assert site.http.delete(f"{API}/packages/used/projects/LINE-3").status_code == 204
     assert site.http.delete(f"{API}/packages/used").status_code == 204
-
-
-@contextmanager
-def listening(site: Site, query: str = "") -> Iterator[list[str]]:
-    """The lines of the stream of events, as they come, from when it has begun."""
-    heard: list[str] = []
-    begun, stop = threading.Event(), threading.Event()
-
-    def listen() -> None:
-        with httpx.stream("GET", f"{site.url}api/v1/events{query}", timeout=PATIENCE, trust_env=False) as stream:
-            for line in stream.iter_lines():
-                heard.append(line)
-                begun.set()
-                if stop.is_set():
-                    return
-
-    thread = threading.Thread(target=listen)
-    thread.start()
-    try:
-        assert begun.wait(PATIENCE)
-        yield heard
-    finally:
-        stop.set()
-        thread.join(PATIENCE)  # the stream says at least every 15 seconds that it lives
-        assert not thread.is_alive()
 
 
 def quiet(heard: list[str]) -> None:

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from tests.support.browser import DEADLINE, chromium, opened
 from tests.support.models import scaled
-from tests.support.page import Site, Start, zipped
+from tests.support.page import Site, Start, listening, zipped
 from tests.support.waiting import until
 from tests.support.workspaces import opened as opened_workspace
 from tritonpm.catalogue import Listing, find
@@ -94,3 +94,11 @@ def test_start_is_well_where_the_supervisor_is_quicker(site: Site) -> None:
     assert site.done(site.post("/server/stop")) == "Stopped."
     until(lambda: not supervised(find(site.root).server))
     assert "Triton does not run" in site.http.get("/server").text
+
+
+def test_who_begins_to_listen_is_told_how_triton_stands(start: Start) -> None:
+    """It may have started and ended while nobody listened, after the page was drawn."""
+    site = start()
+    for _ in range(2):
+        with listening(site, "?snapshots=true") as heard:
+            until(lambda heard=heard: "event: server" in heard and "event: packages" in heard)

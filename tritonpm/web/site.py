@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from tritonpm.web.observed import figure_history
 from tritonpm.web.tasks import LongTask, LongTasks
 
 _LOOK_EVERY = 0.5  # seconds
+log = logging.getLogger("tritonpm.web")
 
 
 class Site:
@@ -59,12 +61,16 @@ class Site:
 
     async def watch(self) -> None:
         """Tell the pages when the catalogue or the server changes, whoever changes it, and how far the jobs are."""
-        watcher = Watcher(self)
+        watcher, heard = Watcher(self), False
         try:
             while True:
                 await asyncio.sleep(_LOOK_EVERY)
                 if self.hub.heard:
-                    await asyncio.to_thread(watcher.look)
+                    try:
+                        await asyncio.to_thread(watcher.look, anew=not heard)
+                    except Exception:
+                        log.exception("looking for changes")  # a page that is told no more would be worse
+                heard = self.hub.heard
         finally:
             watcher.close()
 
@@ -85,8 +91,11 @@ class Watcher:
             self._connection.close()
         self._connection, self._file = None, -1
 
-    def look(self) -> None:
-        """Publish what has changed since the last look."""
+    def look(self, *, anew: bool) -> None:
+        """Publish what has changed since the last look; `anew`: all of it, since a page is there that nobody told.
+
+        What it was drawn from may have changed, and be again what it was at the last look.
+        """
         from tritonpm.web.present import job_shown
 
         state = self._current()
@@ -100,9 +109,9 @@ class Watcher:
             if self.jobs.get(number) != view:
                 self.site.hub.publish("job", job_shown(view, self.site.root))
         server = self._server_now()
-        if server != self._server:
+        if anew or server != self._server:
             self.site.hub.publish("server", {})
-        if state != self._state or jobs.keys() != self.jobs.keys() or server != self._server:
+        if anew or state != self._state or jobs.keys() != self.jobs.keys() or server != self._server:
             self.site.hub.publish("packages", {})
         self._state, self.jobs, self._server = state, jobs, server
 
