@@ -31,7 +31,7 @@ _TYPED = (
     ("lint rendered", "LintReport"), ("publish bolts --repository out", "Published"), ("push bolts c.zip", "Pushed"),
     ("sign bolts.zip --key key.pem", "Signed"), ("policy", "Policy"), ("context list", "Contexts"),
     ("fleet status --context prod", "Fleet"), ("top --once --interval 0.2", "Snapshot"), ("doctor", "Doctor"),
-    ("verify", "Damages"), ("optimize bolts", "PackageDetails"), ("import nuts.onnx", "Package"),
+    ("verify", "Damages"), ("optimize bolts --no-compare", "PackageDetails"), ("import nuts.onnx", "Package"),
     ("upgrade bolts MODEL", "LoadResult"), ("pull bolts.zip --name screws", "Package"),
 )  # fmt: skip
 

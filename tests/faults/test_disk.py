@@ -38,7 +38,7 @@ COMMANDS = {
     "export": ["export", "p", "--output", "p.zip"],
     "render": ["render", "p", "--output", "rendered"],
     "remove": ["remove", "p"],
-    "optimise": ["optimize", "p", "--precision", "fp16"],
+    "optimise": ["optimize", "p", "--precision", "fp16", "--no-compare"],
 }
 # In a fresh copy of the workspace each: the command, with the fault at its n-th chance; the exit code, what was said on
 # standard error, and how many chances there were.

@@ -41,9 +41,12 @@ def test_what_gains_beyond_doubt_and_loses_nowhere_is_kept(comparisons: list[Com
 
 
 def test_what_is_gained_and_lost_is_said() -> None:
-    won = Decision(Settings(), "openvino", True, (against("openvino", 1.42, 1.31, 1.55, 64),), "as named")
+    won = Decision(
+        Settings(), "openvino", True, (against("openvino", 1.42, 1.31, 1.55, 64),), "the load that was named"
+    )
     assert won.sentences == (
         "openvino has 1.42 × the throughput of before (95 % 1.31 to 1.55) with 64 requests of 1 row in flight",
+        "compared under the load that was named",
     )
     lost = Decision(
         Settings(), "openvino", comparisons=(against("openvino", 0.5, 0.3, 0.9),), batching=batching_words(32, 0)
@@ -56,8 +59,9 @@ def test_what_is_gained_and_lost_is_said() -> None:
     kept = Decision(Settings(), BEFORE, True, lost.comparisons, left_out={"ort-openvino": "its answer is wrong"})
     assert kept.sentences[0] == "nothing was better than what it had, which stays"
     assert kept.sentences[-1] == "ort-openvino was left out: its answer is wrong"
-    unknown = Decision(Settings(), "openvino", uncompared="no tritonserver is installed on this machine")
-    assert unknown.sentences == ("not compared with what it had: no tritonserver is installed on this machine",)
+    why = "no tritonserver is installed on this machine"
+    unknown = Decision(Settings(), "openvino", uncompared=why, left_out={"onnx": "it is too far off"})
+    assert unknown.sentences == (f"not compared with what it had: {why}", "onnx was left out: it is too far off")
 
 
 @pytest.mark.parametrize(("before", "after", "told"), [(8, 8, False), (8, 0, True), (0, 8, True), (1, 0, False)])

@@ -55,7 +55,7 @@ def optimize_command(
     plugins: tuple[Path, ...], compare: bool, concurrency: int | None, batch_size: int | None,
     again: bool, detach: bool, time_limit: float, memory_limit: float | None,
 ) -> None:  # fmt: skip
-    """Compile a package for what it runs on; its answers are proved to be unchanged, and its speed is compared."""
+    """Compile a package for what it runs on; its answers are proved, its speed is compared."""
     from tritonpm.operations.optimize.decision import of_job
     from tritonpm.operations.optimize.jobs import cancel, choose, start, watch
     from tritonpm.operations.optimize.workload import ComparisonRequest

@@ -77,18 +77,21 @@ def convert(
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".tritonpm-convert-", dir=output.parent) as scratch:
-        answer = _asked(request, Path(scratch), time_limit, progress)
-        main = Path(scratch) / answer.model
-        output.mkdir(exist_ok=True)
-        for path in main.parent.iterdir():
-            shutil.move(path, output / path.name)
-    written = output / main.name
+        return _moved(_answer_of(request, Path(scratch), time_limit, progress), Path(scratch), output, precision)
+
+
+def _moved(answer: Answer, scratch: Path, output: Path, precision: str) -> ConversionView:
+    """What was made in `scratch`, in the folder that was asked for."""
+    main = scratch / answer.model
+    output.mkdir(exist_ok=True)
+    for path in main.parent.iterdir():
+        shutil.move(path, output / path.name)
     size = sum(path.stat().st_size for path in output.iterdir())
     made = answer.format.value if answer.format else ""
-    return ConversionView(str(written), made, precision, size, answer.agreement, answer.steps)
+    return ConversionView(str(output / main.name), made, precision, size, answer.agreement, answer.steps)
 
 
-def _asked(
+def _answer_of(
     request: Convert, folder: Path, deadline: float, progress: Callable[[str], AbstractContextManager[Report]]
 ) -> Answer:
     """A worker's answer. Raises OptimisationError."""

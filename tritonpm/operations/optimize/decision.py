@@ -41,16 +41,19 @@ class Decision:
     @property
     def sentences(self) -> tuple[str, ...]:
         """What was gained and lost, the most important first."""
+        without = tuple(f"{name} was left out: {reason}" for name, reason in self.left_out.items())
         if self.uncompared:
-            return (f"not compared with what it had: {self.uncompared}",)
-        told = [_words(comparison) for comparison in self.comparisons]
+            return (f"not compared with what it had: {self.uncompared}", *without)
+        lines = [_words(comparison) for comparison in self.comparisons]
         if self.stays:
-            told.insert(0, "nothing was better than what it had, which stays")
+            lines.insert(0, "nothing was better than what it had, which stays")
         elif self.loses:
-            told.append("it is slower than before: --optimizer auto keeps what is better")
+            lines.append("it is slower than before: --optimizer auto keeps what is better")
         if self.batching and not self.stays:
-            told.append(self.batching)
-        return (*told, *(f"{name} was left out: {reason}" for name, reason in self.left_out.items()))
+            lines.append(self.batching)
+        if self.loads:
+            lines.append(f"compared under {self.loads}")
+        return (*lines, *without)
 
     @property
     def stays(self) -> bool:
