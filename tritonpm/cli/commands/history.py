@@ -13,7 +13,7 @@ from tritonpm.cli.options import NAME
 @reading
 @pass_app
 def history_command(app: App, name: str) -> None:
-    """List the revisions that are kept, and in which order `rollback` goes back."""
+    """List the revisions, and in which order `rollback` goes back."""
     from tritonpm.cli.output import table
     from tritonpm.operations.history import history
 
