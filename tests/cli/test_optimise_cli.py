@@ -83,4 +83,5 @@ def test_mistakes_are_sentences(workspace: Path) -> None:
     assert "use --device gpu-optimised" in refused
     assert "no measure of that name" in said_of(workspace, "optimize", "p", "--tolerance", "luck=1", code=1)
     assert "calibrat" in said_of(workspace, "optimize", "p", "--calibration", str(workspace / "none"), code=1)
+    assert "leave --no-compare out" in said_of(workspace, "optimize", "p", "--no-compare", "--concurrency", "4", code=2)
     assert "measured by" in said_of(workspace, "import", "x.onnx", "--instances", "auto", code=2)

@@ -25,8 +25,8 @@ class Decision:
     """The settings that were decided for, and what was measured of the others.
 
     `chosen` is an optimizer, or BEFORE; `automatic` is whether that was left to us. `comparisons` are of each candidate
-    with what there was before, under each load, and `loads` says where those came from. `batching` is what changes in
-    what Triton joins. `uncompared` is why nothing was measured.
+    with what there was before, under each load; `loads` says where those came from, `batching` what changes in what
+    Triton joins, `uncompared` why nothing was measured.
     """
 
     settings: Settings
@@ -52,7 +52,7 @@ class Decision:
         if self.batching and not self.stays:
             lines.append(self.batching)
         if self.loads:
-            lines.append(f"compared under {self.loads}")
+            lines.append(self.loads)
         return (*lines, *without)
 
     @property

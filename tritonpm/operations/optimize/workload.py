@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LOOK = 1.0  # seconds over which the running server's statistics are read
 MANY = 32  # requests in flight, for a package whose requests Triton may join
-AS_SERVED = "the load that it is served with now"
+AS_SERVED = "the load is the one that it is served with now"
 _MOST = 128  # requests in flight: each is a thread of ours
 
 
@@ -42,12 +42,14 @@ def loads_for(context: Context, name: str, request: ComparisonRequest, *, joins:
     """The loads to compare a package under; `joins` is whether Triton may join its requests."""
     few = 2 * context.target.cores
     if request.concurrency or request.batch:
-        return Loads((Workload(request.concurrency or few, batch=request.batch or 1),), "the load that was named")
+        return Loads((Workload(request.concurrency or few, batch=request.batch or 1),), "the load was named")
     if served := _as_served(context, name):
         return Loads((served,), AS_SERVED)
     usual = (few, MANY) if joins and few < MANY else (few,)
     return Loads(
-        tuple(Workload(concurrency) for concurrency in usual), "the usual load, since nobody asks it now", True
+        tuple(Workload(concurrency) for concurrency in usual),
+        "the load is the usual one, since nobody asks it now",
+        True,
     )
 
 
