@@ -27,7 +27,7 @@ def unload(
     """
     if not force:
         require_unused(context, name, "wait until they are done, or use --force")
-    with connect(context) as client, changing(context, f"unload {name}"):
+    with connect(context, load_timeout=timeout) as client, changing(context, f"unload {name}"):
         context.catalogue.get(name)
         above = foreign_users(client, [name], [revision.name for revision in context.catalogue.published()])
         if above and not dependents:
