@@ -16,6 +16,7 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.server import connect
 from tritonpm.triton.client import Client
 
+PAUSE = 0.005  # seconds from an answer to the next question: hundreds a second, and the machine is there for others
 ONES = {"x": np.ones((1, WIDTH), np.float32)}
 
 
@@ -38,9 +39,8 @@ def under_load(context: Context, model: str, clients: int = 4) -> Iterator[Load]
     seen, stop = Load(clients), threading.Event()
 
     def work(number: int) -> None:
-        """The first asks all the time, so that no gap is missed; the others leave the machine to what is tested."""
         with Client(running(context).grpc, protocol="grpc") as client:
-            while not stop.wait(0.002 * number):
+            while not stop.wait(PAUSE):
                 try:
                     seen.answers.append(float(next(iter(client.infer(model, ONES).values()))[0, 0]))
                 except TritonpmError as error:
