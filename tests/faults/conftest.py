@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tritonpm.triton.client import Client, Connection
+from tritonpm.triton.client import Client
+from tritonpm.triton.connection import Connection
 
 
 @pytest.fixture(autouse=True)
