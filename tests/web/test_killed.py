@@ -12,14 +12,17 @@ from playwright.sync_api import expect
 
 from tests.support.browser import DEADLINE, chromium, opened
 from tests.support.models import scaled
-from tests.support.page import Site, Start, listening, zipped
+from tests.support.page import Site, Start, zipped
 from tests.support.waiting import until
 from tests.support.workspaces import opened as opened_workspace
 from tritonpm.catalogue import Listing, find
+from tritonpm.operations.init import init
 from tritonpm.operations.list import NO_SERVER, packages
 from tritonpm.operations.serve import serve, stop
 from tritonpm.operations.show import show
 from tritonpm.triton.server import Server, running, supervised
+from tritonpm.web.site import Site as PageSite
+from tritonpm.web.site import Watcher
 
 pytestmark = pytest.mark.server
 expect.set_options(timeout=DEADLINE)
@@ -96,9 +99,16 @@ def test_start_is_well_where_the_supervisor_is_quicker(site: Site) -> None:
     assert "Triton does not run" in site.http.get("/server").text
 
 
-def test_who_begins_to_listen_is_told_how_triton_stands(start: Start) -> None:
-    """It may have started and ended while nobody listened, after the page was drawn."""
-    site = start()
-    for _ in range(2):
-        with listening(site, "?snapshots=true") as heard:
-            until(lambda heard=heard: "event: server" in heard and "event: packages" in heard)
+def test_who_begins_to_listen_is_told_how_triton_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have started and ended while nobody listened, after the page was drawn: then all is as it was before."""
+    init(tmp_path)
+    page, events = PageSite(tmp_path, None), list[str]()
+    monkeypatch.setattr(page.hub, "publish", lambda kind, data: events.append(kind))
+    with page.ring:
+        until(page.ring.snapshots)
+        watcher = Watcher(page)
+        watcher.look(anew=False)
+        assert events == []
+        watcher.look(anew=True)
+        watcher.close()
+    assert events == ["server", "packages"]
