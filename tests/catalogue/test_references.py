@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.catalogue.test_catalogue import SUMMARY, a_package
+from tests.support.catalogued import SUMMARY, a_package
 from tritonpm.catalogue import Catalogue, create
 from tritonpm.settings.settings import Settings
 

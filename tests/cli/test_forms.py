@@ -15,7 +15,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.cli.test_help import every_command
+from tests.support.command import every_command
 from tests.support.environments import ROOT
 from tests.support.models import scaled
 from tritonpm.cli.app import cli

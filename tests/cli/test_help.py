@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import click
 import pytest
 from click.testing import CliRunner
 
+from tests.support.command import every_command
 from tritonpm.cli.app import COMMANDS, GROUPS, App, cli
 from tritonpm.cli.headings import RARE, SETTINGS
 from tritonpm.cli.setting_options import NAMES
@@ -18,16 +18,6 @@ def helped(*arguments: str) -> str:
     ended = CliRunner().invoke(cli, [*arguments, "--help"], obj=App(), prog_name="tritonpm", env={"COLUMNS": "80"})
     assert ended.exit_code == 0, ended.output
     return ended.output
-
-
-def every_command(group: click.Group = cli, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """The path of each command, those of groups, too."""
-    paths = []
-    with click.Context(group) as context:
-        for name in group.list_commands(context):
-            found = group.get_command(context, name)
-            paths += [(*path, name), *(every_command(found, (*path, name)) if isinstance(found, click.Group) else ())]
-    return paths
 
 
 @pytest.mark.parametrize("path", every_command(), ids=" ".join)

@@ -12,7 +12,10 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest.mock import patch
 
+import click
+
 from tests.support.waiting import PATIENCE
+from tritonpm.cli.app import cli
 from tritonpm.cli.main import main
 
 TRITONPM = [sys.executable, "-m", "tritonpm.cli.main"]
@@ -84,3 +87,13 @@ def started(
     finally:
         process.kill()
         process.communicate(timeout=PATIENCE)
+
+
+def every_command(group: click.Group = cli, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The path of each command, those of groups, too."""
+    paths = []
+    with click.Context(group) as context:
+        for name in group.list_commands(context):
+            found = group.get_command(context, name)
+            paths += [(*path, name), *(every_command(found, (*path, name)) if isinstance(found, click.Group) else ())]
+    return paths
