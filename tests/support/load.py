@@ -16,7 +16,7 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.server import connect
 from tritonpm.triton.client import Client
 
-PAUSE = 0.005  # seconds from an answer to the next question: hundreds a second, and the machine is there for others
+PAUSE = 0.01  # seconds from an answer to the next question: hundreds a second, and the machine is there for others
 ONES = {"x": np.ones((1, WIDTH), np.float32)}
 
 

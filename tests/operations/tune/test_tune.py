@@ -21,7 +21,6 @@ from tests.support.models import WIDTH, scaled
 from tests.support.packages import cascade, single
 from tests.support.waiting import PATIENCE, until
 from tests.support.workspaces import opened
-from tritonpm.cli.main import main
 from tritonpm.core.errors import BusyError, NotFoundError, ServerError, UsageError
 from tritonpm.core.tensors import save_npz
 from tritonpm.operations.context import Context
@@ -145,11 +144,31 @@ def test_what_makes_no_sense_is_refused(context: Context, tmp_path: Path) -> Non
     assert context.catalogue.leases.users() == {}
 
 
+# `tritonpm`, with rungs as short as those here.
+BRIEFLY = f"""
+from tritonpm.cli.main import main
+from tritonpm.tune import search
+search.RUNGS, search.CHALLENGERS, search.PATIENCE, search._NEAR = {BRIEF}, 2, 0, 0.0
+main()
+"""
+
+
 def test_an_interrupt_leaves_nothing_and_the_next_run_goes_on(context: Context) -> None:
     before, workspace = state(context), context.workspace
-    told = ("tune", "p", "--objective", "cost", "--precisions", "fp32", "--budget", "30s", "-w", str(workspace.root))
+    told = (
+        "tune",
+        "p",
+        "--objective",
+        "cost",
+        "--precisions",
+        "fp32",
+        "--budget",
+        f"{BUDGET:g}s",
+        "-w",
+        str(workspace.root),
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", main.__module__, *told], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", BRIEFLY, *told], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     earlier = set((workspace.state / "tune").glob("*.jsonl"))
     children: list[psutil.Process] = []
@@ -166,7 +185,7 @@ def test_an_interrupt_leaves_nothing_and_the_next_run_goes_on(context: Context) 
     assert [child.name() for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
     assert state(context) == before
     ended = subprocess.run(
-        [sys.executable, "-m", main.__module__, *told, "-o", "json"],
+        [sys.executable, "-c", BRIEFLY, *told, "-o", "json"],
         capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
