@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,7 +38,7 @@ def replacing(place: Path) -> Iterator[Path]:
 
     Its name is its own, so that of two who write at the same time neither sees the other's half. Raises StorageError.
     """
-    aside = place.with_name(f".{place.name}.{secrets.token_hex(4)}.new")
+    aside = place.with_name(f".{place.name}.{os.urandom(4).hex()}.new")
     try:
         yield aside
         sync(aside)
