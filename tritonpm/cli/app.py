@@ -202,8 +202,8 @@ class Commands(Drawn, click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"tritonpm.cli.commands.{_FILES.get(cmd_name, cmd_name.replace('-', '_'))}")
-        found = getattr(module, f"{cmd_name.replace('-', '_')}_command")
-        return found if isinstance(found, click.Command) else None
+        command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
+        return command if isinstance(command, click.Command) else None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -266,9 +266,9 @@ def shown_to_servers(function: F) -> F:
 
 
 def _of_a_server(function: F, rows: tuple[tuple[str, str, str, str, dict[str, Any]], ...]) -> F:
-    for name, option, metavar, said, more in reversed(rows):
+    for name, option, metavar, help_text, more in reversed(rows):
         function = click.option(
-            option, name, metavar=metavar, help=said, expose_value=False, callback=_remember(name), **more
+            option, name, metavar=metavar, help=help_text, expose_value=False, callback=_remember(name), **more
         )(function)
     return function
 

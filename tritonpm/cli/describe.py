@@ -54,23 +54,30 @@ def _own_settings(stages: Iterable[StageView]) -> None:
     rows = [(stage.name, name, value) for stage in stages for name, value in sorted(stage.settings.items())]
     if rows:
         click.echo()
-        table(("STAGE", "ITS OWN", "VALUE"), [(stage, name, said(value)) for stage, name, value in rows])
+        table(("STAGE", "ITS OWN", "VALUE"), [(stage, name, in_words(value)) for stage, name, value in rows])
 
 
-def said(value: object) -> str:
+def in_words(value: object) -> str:
     """A setting's value for a person."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={each}" for key, each in value.items()) or "none"
+        return ", ".join(f"{key}={item}" for key, item in value.items()) or "none"
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return {True: "yes", False: "no", None: "the usual", "": "the usual"}.get(value, str(value))  # type: ignore[call-overload,no-any-return]
 
 
-def describe_stages(found: Inspection) -> None:
-    """Print what `inspect` found."""
-    facts((("name", found.name), ("type", found.type), ("version", found.version), ("digest", found.digest)))
+def describe_stages(inspection: Inspection) -> None:
+    """Print what `inspect` inspection."""
+    facts(
+        (
+            ("name", inspection.name),
+            ("type", inspection.type),
+            ("version", inspection.version),
+            ("digest", inspection.digest),
+        )
+    )
     click.echo()
-    _stages(found.stages)
+    _stages(inspection.stages)
 
 
 def _stages(stages: Iterable[StageView]) -> None:

@@ -15,7 +15,7 @@ def completion_command(shell: str) -> None:
 
     from tritonpm.cli.app import cli
 
-    found = get_completion_class(shell)
-    if found is None:
+    completion = get_completion_class(shell)
+    if completion is None:
         raise click.UsageError(f"there is no completion for {shell}")
-    click.echo(found(cli, {}, "tritonpm", "_TRITONPM_COMPLETE").source())
+    click.echo(completion(cli, {}, "tritonpm", "_TRITONPM_COMPLETE").source())

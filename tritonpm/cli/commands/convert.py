@@ -36,12 +36,12 @@ from tritonpm.settings.settings import PRECISIONS
 @click.option("--compute-capability", metavar="X.Y", help="TensorRT: of the GPU to build for [default: the one here].")
 @limited
 @pass_app
-def convert_command(app: App, /, source: Path, target: str, output: Path, **told: Any) -> None:
+def convert_command(app: App, /, source: Path, target: str, output: Path, **options: Any) -> None:
     """Convert a model file, and prove it against the original."""
     from tritonpm.operations.optimize.convert_file import convert
 
-    told["tolerances"], told["shapes"] = dict(told["tolerances"]), dict(told["shapes"])
-    memory = told.pop("memory_limit")
-    told["memory_limit"] = int(memory * GIB) if memory else None
-    view = convert(source, target, output, progress=app.progress, **told)
+    options["tolerances"], options["shapes"] = dict(options["tolerances"]), dict(options["shapes"])
+    memory = options.pop("memory_limit")
+    options["memory_limit"] = int(memory * GIB) if memory else None
+    view = convert(source, target, output, progress=app.progress, **options)
     describe_conversion(view)

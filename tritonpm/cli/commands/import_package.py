@@ -30,12 +30,12 @@ from tritonpm.cli.setting_options import setting_options
 @setting_options
 @reading
 @pass_app
-def import_command(app: App, /, source: Path, changes: dict[str, Any], **told: Any) -> None:
+def import_command(app: App, /, source: Path, changes: dict[str, Any], **options: Any) -> None:
     """Import a package: a .zip or folder with package.yaml, a model file, or a Triton model folder."""
     from tritonpm.operations.import_package import import_package
 
     with app.open() as context:
-        view = import_package(context, source, changes=changes, **told)
+        view = import_package(context, source, changes=changes, **options)
     app.emit("Package", view, lambda: click.echo(f"Imported {view.name} ({view.type}, {view.digest[:19]})."))
     for note in view.notes:
         app.advise(f"Note: {note}")

@@ -19,5 +19,5 @@ def inspect_command(app: App, file: Path, allow_code: bool) -> None:
     from tritonpm.cli.describe import describe_stages
     from tritonpm.operations.inspect import inspect
 
-    found = inspect(file, allow_code=allow_code)
-    app.emit("Inspection", found, lambda: describe_stages(found))
+    inspection = inspect(file, allow_code=allow_code)
+    app.emit("Inspection", inspection, lambda: describe_stages(inspection))

@@ -17,5 +17,5 @@ def policy_command(app: App) -> None:
     policy = read(find(app.workspace)).view()
     pairs = [("signature", "required" if policy.signature else "not required"), ("file", policy.file)]
     pairs += [("key", key) for key in policy.keys]
-    pairs += [("certificate", each) for each in policy.certificates]
+    pairs += [("certificate", certificate) for certificate in policy.certificates]
     app.emit("Policy", policy, lambda: facts(pairs))

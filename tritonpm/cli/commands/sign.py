@@ -31,17 +31,19 @@ FILE = click.Path(path_type=Path)
 @click.option("--force", is_flag=True, help="Sign it again.")
 @reading
 @pass_app
-def sign_command(app: App, /, package: Path, check: bool, public: tuple[Path, ...], force: bool, **told: Any) -> None:
+def sign_command(
+    app: App, /, package: Path, check: bool, public: tuple[Path, ...], force: bool, **key_options: Any
+) -> None:
     """Sign a package's .zip, or check its signature: PACKAGE.sig beside it."""
     from tritonpm.registry.signing import Trust, sign, verify
 
     if check:
-        if not public and not told["chain"]:
+        if not public and not key_options["chain"]:
             raise click.UsageError("--check needs --public-key or --certificate-chain")
-        signed = verify(package, Trust(public, told["chain"]))
+        signed = verify(package, Trust(public, key_options["chain"]))
         app.emit("Signed", signed, lambda: click.echo(f"{package} is signed by {signed.by}."))
         return
-    signer = signer_of(**told)
+    signer = signer_of(**key_options)
     if signer is None:
         raise click.UsageError("--key is missing")
     signed = sign(package, signer, force=force)
