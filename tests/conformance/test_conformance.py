@@ -66,6 +66,7 @@ def test_the_page_lists_every_refusal_and_the_log_is_gone_on_from(tmp_path: Path
     assert "(2 of 3 cases)" in run.page(verdicts, 3)
 
 
+@pytest.mark.long
 def test_every_kind_of_case_is_there() -> None:
     names = onnx_cases.names()
     assert {name.partition("/")[0] for name in names} == {"light", "node", *onnx_cases.FOLDERS}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support import networks
 from tests.support.converting import quiet
 from tests.support.repositories import MODEL
 from tritonpm.convert import runtimes
@@ -27,8 +28,8 @@ def to_openvino(source: Path, output: Path, **told: object) -> ConversionView:
     [
         ("saved_model", "io.npz", "FP32"),
         ("net.keras", "io.npz", "FP32"),
-        ("net.keras", "io.npz", "FP16"),  # its weights are halved after all of them were read into one form
         ("net.tflite", "io.npz", "FP32"),
+        ("net.tflite", "io.npz", "FP16"),  # weights are halved after all of these were read into one form
         ("paddle/net.pdmodel", "paddle/io.npz", "FP32"),
     ],
 )
@@ -70,26 +71,18 @@ def test_a_torch_export_keeps_its_names_and_is_verified(tmp_path: Path) -> None:
     assert view.agreement.inputs.endswith("batch 8")
 
 
-def test_fp16_weights_halve_the_file(tmp_path: Path) -> None:
-    import onnx
+def test_fp16_weights_halve_the_file_and_the_layout_of_an_image_is_recorded_on_inputs_only(tmp_path: Path) -> None:
+    import openvino
 
-    light = Path(onnx.__file__).parent / "backend/test/data/light/light_shufflenet.onnx"
+    light = networks.LIGHT / "light_shufflenet.onnx"
     whole = to_openvino(light, tmp_path / "fp32")
     half = to_openvino(light, tmp_path / "fp16", precision="FP16")
     assert half.agreement.state == "verified"
     assert half.bytes < whole.bytes
-
-
-def test_the_layout_of_an_image_is_recorded_on_inputs_only(tmp_path: Path) -> None:
-    import onnx
-    import openvino
-
-    light = Path(onnx.__file__).parent / "backend/test/data/light/light_shufflenet.onnx"
-    view = to_openvino(light, tmp_path / "out")
-    model = openvino.Core().read_model(view.model)
+    model = openvino.Core().read_model(whole.model)
     assert str(model.get_parameters()[0].get_layout()) == "[N,C,H,W]"
     assert model.get_results()[0].get_layout().empty
-    assert view.steps[0].details["layouts"] == {model.inputs[0].get_any_name(): "NCHW"}
+    assert whole.steps[0].details["layouts"] == {model.inputs[0].get_any_name(): "NCHW"}
 
 
 def test_a_folder_that_is_there_is_not_overwritten(tmp_path: Path) -> None:

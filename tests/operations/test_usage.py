@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -92,15 +93,22 @@ def test_a_package_that_is_not_there_cannot_be_used(context: Context) -> None:
         use(context, "x", "LINE-3", 60)
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["", "1"]), st.booleans()), max_size=20))
-def test_users_are_those_who_took_and_did_not_release(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, bool]]
-) -> None:
+@pytest.fixture(scope="module")
+def leased(tmp_path_factory: pytest.TempPathFactory) -> Context:
+    """A workspace with a package, for many examples."""
     root = tmp_path_factory.mktemp("leases")
     init(root)
     context = opened(root)
     import_package(context, single(root / "in", scaled(2.0)))
+    return context
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["", "1"]), st.booleans()), max_size=20))
+def test_users_are_those_who_took_and_did_not_release(leased: Context, steps: list[tuple[str, str, bool]]) -> None:
+    context = leased
+    for project, holder in itertools.product("abc", ["", "1"]):  # what the last example left
+        release(context, "p", project, holder)
     held: set[tuple[str, str]] = set()
     for project, holder, take in steps:
         if take:

@@ -35,7 +35,7 @@ from tritonpm.operations.serve import serve, stop
 from tritonpm.operations.set import change
 from tritonpm.operations.show import show
 
-KILLS = int(os.environ.get("TRITONPM_KILLS", "8"))
+KILLS = int(os.environ.get("TRITONPM_KILLS", "5"))
 
 
 @pytest.fixture
