@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from examples.make_packages import digits, to_onnx, train_classifier
 from tests.support import networks as models
 from tests.support.converting import artefact, quiet
 from tritonpm.convert import calibration, runtimes
@@ -37,6 +36,8 @@ def made(name: str, source: Path, folder: Path, **options: object) -> Conversion
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, np.ndarray, np.ndarray]:
     """The digits network, calibration images from the training set, and the test set."""
+    from examples.make_packages import digits, to_onnx, train_classifier
+
     folder, data = tmp_path_factory.mktemp("digits"), digits()
     path = folder / "model.onnx"
     path.write_bytes(to_onnx(train_classifier(data), "classify", "image", "scores", [10], 1.0))
