@@ -43,8 +43,10 @@ def describe_package(view: PackageDetails) -> None:
 
         click.echo()
         optimisations(view.optimisations)
+    if view.comparison:
+        click.echo()
     for sentence in view.comparison:
-        click.echo(f"\nCompared: {sentence}")
+        click.echo(f"Compared: {sentence}.")
     for note in view.notes:
         click.echo(f"\nNote: {note}")
 

@@ -22,7 +22,7 @@ def describe_optimised(view: PackageDetails, decision: Decision | None, *, fresh
     if view.optimisations:
         optimisations(view.optimisations)
     for sentence in decision.sentences if decision else ():
-        click.echo(f"{sentence[0].upper()}{sentence[1:]}.")
+        click.echo(f"Compared: {sentence}.")
     for made in view.optimisations:
         for note in made.notes:
             click.echo(f"Note: stage {made.stage}: {note}.")

@@ -47,6 +47,8 @@ class Decision:
         lines = [_words(comparison) for comparison in self.comparisons]
         if self.stays:
             lines.insert(0, "nothing was better than what it had, which stays")
+        elif self.automatic:
+            lines.insert(0, f"{_named(self.chosen)} is what it gets: it gains, and loses under none of the loads")
         elif self.loses:
             lines.append("it is slower than before: --optimizer auto keeps what is better")
         if self.batching and not self.stays:
@@ -112,11 +114,16 @@ def of_settings(jobs: Jobs, name: str, settings: Settings) -> Decision | None:
     return decision if decision and decision.settings == settings else None
 
 
+def _named(candidate: str) -> str:
+    """A candidate, for a person."""
+    return "the model as it came" if candidate == "none" else candidate
+
+
 def _words(comparison: Comparison) -> str:
     ratio, load = comparison.throughput, comparison.load
     rows = f"{load.batch} row{'s' * (load.batch != 1)}"
     requests = f"{load.concurrency} request{'s' * (load.concurrency != 1)}"
     return (
-        f"{comparison.b} has {ratio.ratio:.2f} × the throughput of {comparison.a} "
+        f"{_named(comparison.b)} has {ratio.ratio:.2f} × the throughput of {comparison.a} "
         f"(95 % {ratio.low:.2f} to {ratio.high:.2f}) with {requests} of {rows} in flight"
     )
