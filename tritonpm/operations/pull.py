@@ -41,12 +41,10 @@ def pull(
         return import_package(context, file, name=name, **options)
 
 
-def pull_upgrade(
-    context: Context, name: str, url: str, *, digest: str = "", allow_code: bool = False, bounds: Bounds | None = None
-) -> Loaded | None:
+def pull_upgrade(context: Context, name: str, url: str, *, digest: str = "", allow_code: bool = False) -> Loaded | None:
     """Fetch a package and put it in the place of one that is there. Raises what `pull` and `upgrade` raise."""
     context.catalogue.get(name)
-    with fetched(context, url, digest, bounds) as file:
+    with fetched(context, url, digest) as file:
         return upgrade(context, name, file, allow_code=allow_code)
 
 

@@ -26,18 +26,15 @@ def change(
     changes: Mapping[str, object],
     *,
     stage: str | None = None,
-    calibration: Path | None = None,
-    plugins: Sequence[Path] = (),
     unset: Sequence[str] = (),
 ) -> PackageDetails:
     """Change what is wanted of a package, or of one stage. Refused while it is in use, but for what is not published.
 
-    `calibration` is a folder or file of samples for INT8, `plugins` are TensorRT's shared libraries: code; `unset`
-    are settings that go back to what the package started with.
+    `unset` are settings that go back to what the package started with.
     Raises RuleError, NotFoundError, BusyError while it is being optimised.
     """
     require_changeable(context, name, changes, unset)
-    choose(context, name, changes, stage=stage, calibration=calibration, plugins=plugins, unset=unset)
+    choose(context, name, changes, stage=stage, unset=unset)
     return show(context, name)
 
 
@@ -53,15 +50,13 @@ def change_live(
     changes: Mapping[str, object],
     *,
     stage: str | None = None,
-    calibration: Path | None = None,
-    plugins: Sequence[Path] = (),
     unset: Sequence[str] = (),
 ) -> Loaded | None:
     """As `change`, live; None where the package is not loaded. Raises RuleError, ServerError; it is then as before."""
     return switch(
         context,
         name,
-        lambda: choose(context, name, changes, stage=stage, calibration=calibration, plugins=plugins, unset=unset),
+        lambda: choose(context, name, changes, stage=stage, unset=unset),
     )
 
 
@@ -72,14 +67,14 @@ def choose(
     *,
     stage: str | None = None,
     calibration: Path | None = None,
-    plugins: Sequence[Path] = (),
     unset: Sequence[str] = (),
 ) -> None:
-    """Other settings are wanted, whoever uses the package now. Raises RuleError, NotFoundError, BusyError."""
+    """Other settings are wanted, whoever uses the package now; `calibration` is a folder or file of samples for INT8.
+
+    Raises RuleError, NotFoundError, BusyError.
+    """
     with changing(context, f"set {name}"):
         require_idle(context, name)
         record = context.catalogue.get(name)
-        settings = chosen_settings(
-            context, record, changes, stage=stage, calibration=calibration, plugins=plugins, unset=unset
-        )
+        settings = chosen_settings(context, record, changes, stage=stage, calibration=calibration, unset=unset)
         context.catalogue.set_settings(name, settings, summary(context, record.package, settings))

@@ -14,15 +14,11 @@ if TYPE_CHECKING:
     from tritonpm.settings.settings import Settings
 
 
-def starting_settings(
-    context: Context, package: Package, axes: Mapping[str, BatchAxis], place: Place | None = None
-) -> Settings:
-    """What `--unset` goes back to; `place` says where the package's files lie, if not in blobs."""
+def starting_settings(context: Context, package: Package, axes: Mapping[str, BatchAxis]) -> Settings:
+    """What `--unset` goes back to."""
     from tritonpm.settings import defaults
 
-    return adopted(
-        package, defaults(package, axes, "gpu" if context.target.gpus else "cpu"), place or in_blobs(context)
-    )
+    return adopted(package, defaults(package, axes, "gpu" if context.target.gpus else "cpu"), in_blobs(context))
 
 
 def adopted(package: Package, settings: Settings, place: Place) -> Settings:

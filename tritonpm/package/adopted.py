@@ -39,11 +39,11 @@ class Adopted:
     config: str
 
 
-def looks_adopted(tree: Tree, root: str = "") -> bool:
+def looks_adopted(tree: Tree) -> bool:
     """Whether the folder has a config.pbtxt or a version folder with a model in it."""
-    if root + configs.FILE in tree.files:
+    if configs.FILE in tree.files:
         return True
-    parts = (path[len(root) :].split("/") for path in tree.files if path.startswith(root))
+    parts = (path.split("/") for path in tree.files)
     return any(len(p) > 1 and _LIKE_A_NUMBER.match(p[0]) and p[1].startswith("model.") for p in parts)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from tritonpm.cli.app import App, Group, command, on_a_server, pass_app, reading
+from tritonpm.perf.measurement import SHARED_MEMORY
 
 _GRPC_OR_HTTP = ("grpc", "http")
-_SHARED_MEMORY = ("none", "system", "cuda")
 _MOST_STEPS = 1000
 _ABOVE_0 = click.FloatRange(min=0, min_open=True)
 
@@ -60,7 +60,7 @@ def under_load(function: Any) -> Any:
     options = (
         click.option("--protocol", type=click.Choice(_GRPC_OR_HTTP), default="grpc", show_default=True),
         click.option(
-            "--shared-memory", type=click.Choice(_SHARED_MEMORY), default="none", show_default=True,
+            "--shared-memory", type=click.Choice(SHARED_MEMORY), default="none", show_default=True,
             help="Hand tensors over in memory instead of in messages.",
         ),
     )  # fmt: skip

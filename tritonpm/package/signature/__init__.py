@@ -64,9 +64,9 @@ def inspect_model(path: Path, where: str, limits: Limits, format: Format | None 
     return InspectedModel(format, None, (path.name,))
 
 
-def read_signature(path: Path, format: Format | None = None, limits: Limits = Limits()) -> tuple[Format, Signature]:  # noqa: B008
+def read_signature(path: Path, format: Format | None = None) -> tuple[Format, Signature]:
     """The format and tensors of one file. Raises PackageError, also where the format does not tell its tensors."""
-    model = inspect_model(path, path.name, limits, format)
+    model = inspect_model(path, path.name, Limits(), format)
     if model.signature is None:
         raise PackageError(
             "does not tell its tensors", where=path.name, do="give them as `signature` in a package.yaml"
