@@ -27,7 +27,8 @@ from tritonpm.fleet.placement import PackageNeed, Placement, Room, place
 from tritonpm.operations.context import open_context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
-from tritonpm.operations.load import load, reload
+from tritonpm.operations.load import load
+from tritonpm.operations.reload import reload
 from tritonpm.operations.remote_repository import publish
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client

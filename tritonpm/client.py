@@ -90,15 +90,16 @@ def use(
 @contextmanager
 def _leased(context: Context, name: str, project: str, ttl: float) -> Iterator[None]:
     """A lease of its own, renewed while the block runs."""
-    from tritonpm.operations import usage
+    from tritonpm.operations.use import release
+    from tritonpm.operations.use import use as take
 
     holder, stop = uuid.uuid4().hex, threading.Event()
-    usage.use(context, name, project, ttl, holder)
+    take(context, name, project, ttl, holder)
 
     def renew() -> None:
         while not stop.wait(ttl / 3):
             with suppress(TritonpmError):  # a busy catalogue: there is time for two more tries
-                usage.use(context, name, project, ttl, holder)
+                take(context, name, project, ttl, holder)
 
     renewal = threading.Thread(target=renew, daemon=True)
     renewal.start()
@@ -108,4 +109,4 @@ def _leased(context: Context, name: str, project: str, ttl: float) -> Iterator[N
         stop.set()
         renewal.join()
         with suppress(TritonpmError):  # it runs out by itself
-            usage.release(context, name, project, holder)
+            release(context, name, project, holder)

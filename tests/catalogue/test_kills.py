@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from tests.support.workspaces import opened, publish
 from tritonpm.core.errors import TritonpmError
-from tritonpm.operations.history import prune
+from tritonpm.operations.prune import prune
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.remove import remove

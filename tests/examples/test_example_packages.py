@@ -16,8 +16,9 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
+from tritonpm.operations.stop import stop
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 import make_packages

@@ -27,9 +27,10 @@ from tritonpm.operations.init import init
 from tritonpm.operations.list import packages
 from tritonpm.operations.load import load
 from tritonpm.operations.rollback import rollback
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.set import change_live
 from tritonpm.operations.show import show
+from tritonpm.operations.stop import stop
 from tritonpm.operations.sync import sync
 from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import upgrade

@@ -22,11 +22,12 @@ from tritonpm.operations.load import load, shadow_of
 from tritonpm.operations.local_repository import changing, models, put, settle, tidy
 from tritonpm.operations.remove import remove
 from tritonpm.operations.rename import rename
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
 from tritonpm.operations.set import change
 from tritonpm.operations.show import show
 from tritonpm.operations.status import status
+from tritonpm.operations.stop import stop
 from tritonpm.operations.sync import sync
 from tritonpm.operations.upgrade import exchange, upgrade
 from tritonpm.operations.verify import mend, verify

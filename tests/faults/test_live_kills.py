@@ -21,8 +21,9 @@ from tritonpm.operations.drift import drift
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
+from tritonpm.operations.stop import stop
 from tritonpm.operations.sync import sync
 
 KILLS = int(os.environ.get("TRITONPM_KILLS", "5"))

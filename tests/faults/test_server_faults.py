@@ -27,9 +27,10 @@ from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.list import packages
 from tritonpm.operations.load import load
-from tritonpm.operations.serve import load_all_proved, serve, stop
+from tritonpm.operations.serve import load_all_proved, serve
 from tritonpm.operations.server import connect, is_loaded
 from tritonpm.operations.status import status
+from tritonpm.operations.stop import stop
 from tritonpm.operations.sync import sync
 from tritonpm.operations.unload import unload
 from tritonpm.triton import embedded

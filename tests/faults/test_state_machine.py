@@ -23,10 +23,11 @@ from tests.support.faults.knowing import Found, Kept, Knowing, chosen, guarded, 
 from tritonpm.operations import usage
 from tritonpm.operations.drift import drift
 from tritonpm.operations.list import packages
-from tritonpm.operations.serve import stop
+from tritonpm.operations.projects import projects
 from tritonpm.operations.server import connect
+from tritonpm.operations.stop import stop
 from tritonpm.operations.upgrade import exchange
-from tritonpm.operations.usage import projects, release, use
+from tritonpm.operations.use import release, use
 from tritonpm.operations.verify import mend, verify
 from tritonpm.settings.settings import Settings
 

@@ -21,10 +21,11 @@ from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
 from tritonpm.operations.optimize.jobs import ensure
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.server import is_loaded
 from tritonpm.operations.set import change_live, choose
 from tritonpm.operations.show import show
+from tritonpm.operations.stop import stop
 from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import upgrade
 

@@ -13,7 +13,8 @@ from tests.support.workspaces import opened, publish
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
+from tritonpm.operations.stop import stop
 
 
 @pytest.fixture

@@ -21,10 +21,11 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
 from tritonpm.operations.set import change
-from tritonpm.operations.usage import release, use
+from tritonpm.operations.stop import stop
+from tritonpm.operations.use import release, use
 from tritonpm.settings.settings import GROWTH
 
 

@@ -18,9 +18,10 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.declaration import apply, export, plan, read
 from tritonpm.operations.init import init
 from tritonpm.operations.list import packages
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.show import show
 from tritonpm.operations.status import status
+from tritonpm.operations.stop import stop
 
 
 @pytest.fixture

@@ -28,16 +28,18 @@ from tritonpm.operations import canary
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
-from tritonpm.operations.load import load, reload
+from tritonpm.operations.load import load
 from tritonpm.operations.on_demand import LIMIT, Idle
+from tritonpm.operations.reload import reload
 from tritonpm.operations.remove import remove
 from tritonpm.operations.rename import rename
 from tritonpm.operations.rollback import rollback
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
 from tritonpm.operations.set import change, change_live
 from tritonpm.operations.show import show
 from tritonpm.operations.status import status
+from tritonpm.operations.stop import stop
 from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import upgrade
 from tritonpm.operations.verify import verify

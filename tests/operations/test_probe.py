@@ -17,7 +17,8 @@ from tritonpm.operations.import_package import import_package
 from tritonpm.operations.infer import infer
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
+from tritonpm.operations.stop import stop
 
 pytestmark = pytest.mark.server
 X = np.arange(4, dtype=np.float32)

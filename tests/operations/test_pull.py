@@ -20,8 +20,8 @@ from tritonpm.core.errors import BusyError, ManifestError, NameTakenError, Regis
 from tritonpm.operations.context import Context
 from tritonpm.operations.declaration import apply, plan
 from tritonpm.operations.import_package import import_package
-from tritonpm.operations.import_policy import read as read_policy
 from tritonpm.operations.init import init
+from tritonpm.operations.policy import read as read_policy
 from tritonpm.operations.pull import fetch, pull, pull_upgrade
 from tritonpm.operations.push import push
 from tritonpm.operations.show import show
@@ -236,5 +236,5 @@ def test_the_commands(run: Run, package: Path, registry: str, tmp_path: Path) ->
 
 
 def test_registries_are_no_part_of_what_all_commands_import() -> None:
-    code = "import sys; import tritonpm.operations.pull, tritonpm.operations.import_policy, tritonpm.operations.import_package; print(sorted({'oras','requests','obstore','model_signing','cryptography'} & set(sys.modules)))"
+    code = "import sys; import tritonpm.operations.pull, tritonpm.operations.policy, tritonpm.operations.import_package; print(sorted({'oras','requests','obstore','model_signing','cryptography'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

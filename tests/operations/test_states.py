@@ -13,18 +13,20 @@ from tests.support.packages import single
 from tests.support.workspaces import opened
 from tritonpm.core.errors import OptimisationError, RuleError, ServerError, TritonpmError
 from tritonpm.operations.context import Context
-from tritonpm.operations.history import history, prune
+from tritonpm.operations.history import history
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.list import packages
 from tritonpm.operations.load import load, load_proved
 from tritonpm.operations.optimize.jobs import choose, list_jobs, start, watch
+from tritonpm.operations.prune import prune
 from tritonpm.operations.rollback import rollback
-from tritonpm.operations.serve import load_all_proved, serve, stop
+from tritonpm.operations.serve import load_all_proved, serve
 from tritonpm.operations.server import connect, is_loaded
 from tritonpm.operations.set import change
 from tritonpm.operations.show import show
 from tritonpm.operations.status import status
+from tritonpm.operations.stop import stop
 from tritonpm.operations.sync import sync
 from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import exchange, upgrade

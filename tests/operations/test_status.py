@@ -15,10 +15,11 @@ from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.list import packages
 from tritonpm.operations.load import load
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
 from tritonpm.operations.set import change
 from tritonpm.operations.status import status
+from tritonpm.operations.stop import stop
 from tritonpm.settings.advice import ENOUGH
 
 pytestmark = pytest.mark.server

@@ -19,10 +19,11 @@ from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
 from tritonpm.operations.rollback import rollback
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
 from tritonpm.operations.set import change_live
 from tritonpm.operations.show import show
+from tritonpm.operations.stop import stop
 from tritonpm.operations.upgrade import upgrade
 
 pytestmark = pytest.mark.server

@@ -23,19 +23,21 @@ from tests.support.workspaces import opened
 from tritonpm.catalogue import leases
 from tritonpm.core.errors import BusyError, NotFoundError, UsageError
 from tritonpm.operations.context import Context
-from tritonpm.operations.history import prune
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.list import packages
 from tritonpm.operations.load import load
+from tritonpm.operations.projects import projects
+from tritonpm.operations.prune import prune
 from tritonpm.operations.remove import remove
 from tritonpm.operations.rename import rename
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.set import change
 from tritonpm.operations.show import show
+from tritonpm.operations.stop import stop
 from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import upgrade
-from tritonpm.operations.usage import projects, release, use
+from tritonpm.operations.use import release, use
 
 X = np.arange(8, dtype=np.float32).reshape(2, WIDTH)
 

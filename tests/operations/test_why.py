@@ -7,7 +7,7 @@ import pytest
 from tritonpm.operations.context import Context
 from tritonpm.operations.load import load
 from tritonpm.operations.server import connect
-from tritonpm.operations.usage import use
+from tritonpm.operations.use import use
 from tritonpm.operations.why import why
 
 

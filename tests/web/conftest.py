@@ -13,7 +13,8 @@ import pytest
 from tests.support.page import Site, Start
 from tests.support.workspaces import opened
 from tritonpm.operations.init import init
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
+from tritonpm.operations.stop import stop
 from tritonpm.web.running import Page
 from tritonpm.web.security import PageAccess, access
 

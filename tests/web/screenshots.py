@@ -21,9 +21,10 @@ from tritonpm.operations.infer import infer
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
 from tritonpm.operations.optimize.jobs import ensure
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.set import change_live
-from tritonpm.operations.usage import use
+from tritonpm.operations.stop import stop
+from tritonpm.operations.use import use
 from tritonpm.web.running import Page as Served
 from tritonpm.web.security import access
 

@@ -22,7 +22,7 @@ from tritonpm.operations.infer import infer
 from tritonpm.operations.list import packages
 from tritonpm.operations.server import connect, is_loaded
 from tritonpm.operations.show import show
-from tritonpm.operations.usage import release, use
+from tritonpm.operations.use import release, use
 from tritonpm.triton.served_revision import serves
 from tritonpm.web.language import NAMES
 

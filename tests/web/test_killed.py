@@ -18,8 +18,9 @@ from tests.support.workspaces import opened as opened_workspace
 from tritonpm.catalogue import Listing, find
 from tritonpm.operations.init import init
 from tritonpm.operations.list import NO_SERVER, packages
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.show import show
+from tritonpm.operations.stop import stop
 from tritonpm.triton.server import Server, running, supervised
 from tritonpm.web.site import Site as PageSite
 from tritonpm.web.site import Watcher

@@ -15,7 +15,7 @@ from tests.support.models import scaled
 from tests.support.page import API, Site, Start, zipped
 from tests.support.workspaces import opened
 from tritonpm.core.errors import UsageError
-from tritonpm.operations.usage import use
+from tritonpm.operations.use import use
 from tritonpm.web.problems import shown
 from tritonpm.web.security import Buckets, PageAccess, access, given_token, host_name, is_loopback
 

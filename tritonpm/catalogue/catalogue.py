@@ -193,7 +193,7 @@ class Catalogue(Revisions):
     def intent(self, operation: str, models: tuple[str, ...]) -> Iterator[None]:
         """Journal that the folders of `models` are about to change; the entry goes when they have.
 
-        After a crash the entry stays, and the manager makes those folders agree with the catalogue.
+        After a crash the entry stays, and the next opening makes those folders agree with the catalogue.
         """
         entry = self._database.do(
             "INSERT INTO journal (operation, models, started) VALUES (?,?,?)", operation, encode(models), time.time()

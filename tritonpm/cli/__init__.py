@@ -1,1 +1,1 @@
-"""Click commands: parse, call the manager, print. No decision of its own."""
+"""Click commands: parse, call an operation, print. No decision of its own."""

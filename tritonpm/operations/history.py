@@ -1,20 +1,15 @@
-"""`tritonpm history`, `diff`, `prune`: what was published of a package, listed, compared, forgotten.
+"""`tritonpm history`: what was published of a package.
 
 Every revision is immutable; one is current, and those that served stand in the order in which a roll-back goes back.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from tritonpm.core.types import RepositoryFile, Revision
-from tritonpm.operations.local_repository import changing, collect
 from tritonpm.operations.summary import precision
-from tritonpm.operations.usage import require_unleased
 from tritonpm.repository.render import max_batch_size
 
 if TYPE_CHECKING:
@@ -58,41 +53,3 @@ def _view(kept: Published, served: int | None) -> RevisionView:
         number, package.version, settings.mode, settings.device, max_batch_size(kept.revision),
         precision(package, settings), published, digest, kept.current, served,
     )  # fmt: skip
-
-
-def differences(context: Context, name: str, one: int, other: int | None) -> Iterator[str]:
-    """Two revisions, configs line by line and files by their digests. Raises NotFoundError."""
-    catalogue = context.catalogue
-    wanted = other or next((kept.number for kept in catalogue.history(name) if kept.current), 0)
-    before, after = (_files(catalogue.kept(name, number).revision) for number in (one, wanted))
-    for path in sorted(before.keys() | after.keys()):
-        old, new = before.get(path), after.get(path)
-        if old != new:
-            lines = (_lines(old), _lines(new), f"{one}/{path}", f"{wanted}/{path}")
-            yield from difflib.unified_diff(*lines, lineterm="")
-
-
-def _files(revision: Revision) -> dict[str, RepositoryFile]:
-    """By path; a member's folder goes by its stage, since its name holds the digest of its content."""
-    files = {}
-    for model in revision.models:
-        stage = model.name.rpartition(".")[0].rpartition(".")[2]
-        for file in model.files:
-            files[f"{stage or revision.name}/{file.path}"] = file
-    return files
-
-
-def _lines(file: RepositoryFile | None) -> list[str]:
-    if file is None:
-        return []
-    return file.text.splitlines() if file.text is not None else [str(file.blob)]
-
-
-def prune(context: Context, name: str, keep: int) -> tuple[list[int], int]:
-    """Forget all but the newest revisions and the current one, and the blobs that only they need: (which, how many)."""
-    with changing(context, f"prune {name}"):
-        require_unleased(context, name)
-        gone = context.catalogue.prune(name, keep)
-        return gone, collect(
-            context,
-        )

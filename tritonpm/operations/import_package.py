@@ -76,7 +76,7 @@ def read_package(
 
     Raises PackageError; SignatureError before anything of it is read.
     """
-    from tritonpm.operations.import_policy import admitted
+    from tritonpm.operations.policy import admitted
     from tritonpm.package import read
 
     with admitted(context.workspace, source) as file, context.progress(f"Reading {file.name}") as report:

@@ -1,4 +1,4 @@
-"""The use case of listing packages: apart from the manager, so that a list loads nothing that it does not need."""
+"""`tritonpm list`: the packages of a workspace. Scripts run it often, so it imports nothing that it does not need."""
 
 from __future__ import annotations
 

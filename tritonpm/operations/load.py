@@ -16,7 +16,7 @@ from tritonpm.catalogue import Source
 from tritonpm.core.errors import CapacityError, NotFoundError, ServerError, StorageError, TritonpmError
 from tritonpm.core.rollback import UNKNOWN, undone
 from tritonpm.core.types import RenderedModel, Revision
-from tritonpm.operations.local_repository import DELIVERY, changing, is_current, models, put, restore, settle, tidy
+from tritonpm.operations.local_repository import DELIVERY, changing, is_current, put, restore, settle, tidy
 from tritonpm.operations.memory import require_room_on_gpus, room_for
 from tritonpm.operations.on_demand import make_room, remember_host
 from tritonpm.operations.optimize.jobs import ensure
@@ -239,17 +239,6 @@ def load_proved(context: Context, name: str, *, timeout: float = TIMEOUT) -> Loa
             raise NotFoundError(f"{name} has no proved revision any more", do=f"`tritonpm load {name}`")
         record = as_proved(context, name)
         return bring(context, client, record, proved.revision, probe=proved.probed, timeout=timeout)
-
-
-def reload(context: Context, name: str, *, timeout: float = TIMEOUT) -> Loaded:
-    """Write the files of what serves anew, and have the server load them beside what serves. Raises ServerError."""
-    if not is_loaded(context, name):
-        raise ServerError(f"{name} is not loaded", do=f"`tritonpm load {name}`")
-    with changing(context, f"reload {name}"):
-        folders = models(context, name)
-        with context.catalogue.intent("reload", folders):
-            settle(context, folders, anew=True)
-    return load_proved(context, name, timeout=timeout)
 
 
 def ensure_loaded(context: Context, name: str) -> None:

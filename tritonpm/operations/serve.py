@@ -1,4 +1,4 @@
-"""`tritonpm serve` and `stop`: the workspace's own server, and what it had loaded when the last one ended."""
+"""`tritonpm serve`: the workspace's own server, and what it had loaded when the last one ended."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tritonpm.core.errors import TritonpmError
 from tritonpm.operations.load import load_proved
 from tritonpm.operations.local_repository import changing
+from tritonpm.operations.stop import unload_recorded
 from tritonpm.triton import embedded
 
 if TYPE_CHECKING:
@@ -57,24 +58,3 @@ def load_all_proved(context: Context) -> Iterator[tuple[str, str]]:
             yield name, str(error)
         else:
             yield name, ""
-
-
-def stop(context: Context, timeout: float) -> bool:
-    """End the server; whether there was one. What it had loaded comes back with the next one."""
-    state = context.workspace.server
-    embedded.tell_to_stop(state)
-    server = embedded.running(state)
-    if server is None:
-        embedded.sweep(state)
-    else:
-        with context.progress("Stopping Triton"):
-            embedded.stop(server, state, timeout=timeout)
-    unload_recorded(context)
-    return server is not None
-
-
-def unload_recorded(context: Context) -> None:
-    """Record that nothing is loaded on the workspace's own server, which is gone; what is wanted stays wanted."""
-    for entry in context.catalogue.packages():
-        if entry.status == "loaded" and not entry.server:
-            context.catalogue.set_status(entry.name, "ready")

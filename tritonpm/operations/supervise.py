@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from tritonpm.core.errors import BusyError, ServerError, TritonpmError
 from tritonpm.operations.context import open_context
 from tritonpm.operations.on_demand import Idle
-from tritonpm.operations.serve import load_all_proved, serve, unload_recorded
+from tritonpm.operations.serve import load_all_proved, serve
 from tritonpm.operations.server import await_server, own_server
+from tritonpm.operations.stop import unload_recorded
 from tritonpm.triton import embedded
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`tritonpm use`, `projects`: who uses which package, by what projects say and by what the server counts."""
+"""Who uses which package, by what projects say and by what the server counts."""
 
 from __future__ import annotations
 
@@ -11,27 +11,10 @@ from tritonpm.fleet.context import fleets_with
 from tritonpm.operations.server import connect, has_server
 
 if TYPE_CHECKING:
-    from tritonpm.catalogue.leases import Lease
     from tritonpm.operations.context import Context
 
 WAIT = "wait until they are done, or see `tritonpm projects`"
 _MOMENT = 0.3  # seconds in which requests are counted
-
-
-def use(context: Context, name: str, project: str, ttl: float, holder: str = "") -> Lease:
-    """A project uses a package for `ttl` seconds; said again, it is renewed. Raises NotFoundError, UsageError."""
-    context.catalogue.get(name)
-    return context.catalogue.leases.take(name, project, ttl, holder)
-
-
-def release(context: Context, name: str, project: str, holder: str = "") -> bool:
-    """A project does not use a package any more; whether it did."""
-    return context.catalogue.leases.release(name, project, holder)
-
-
-def projects(context: Context) -> list[Lease]:
-    """Who uses what."""
-    return context.catalogue.leases.live()
 
 
 def users(context: Context, name: str) -> list[str]:

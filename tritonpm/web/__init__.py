@@ -1,1 +1,1 @@
-"""The page and the REST API: the manager's use cases for a browser. No rule and no decision of its own."""
+"""The page and the REST API: the operations for a browser. No rule and no decision of its own."""

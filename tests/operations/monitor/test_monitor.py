@@ -28,8 +28,9 @@ from tritonpm.operations.init import init
 from tritonpm.operations.load import load
 from tritonpm.operations.monitor.snapshot import Look, PackageLoad, ServerLoad, Snapshot, compose, grouped, on_gpus
 from tritonpm.operations.monitor.watch import Monitor, Ring
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.server import own_server
+from tritonpm.operations.stop import stop
 from tritonpm.triton.processes import ProcessUse
 from tritonpm.triton.statistics import Counters
 

@@ -31,9 +31,10 @@ from tritonpm.operations.load import load
 from tritonpm.operations.optimize.jobs import cancel, choose, ensure, list_jobs, resume, start, watch
 from tritonpm.operations.optimize.profile import profile
 from tritonpm.operations.remove import remove
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.set import change
 from tritonpm.operations.show import show
+from tritonpm.operations.stop import stop
 
 KILLS = int(os.environ.get("TRITONPM_KILLS", "5"))
 

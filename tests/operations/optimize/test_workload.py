@@ -17,8 +17,9 @@ from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
 from tritonpm.operations.optimize.workload import AS_SERVED, MANY, ComparisonRequest, between, loads_for
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
+from tritonpm.operations.stop import stop
 from tritonpm.perf.measurement import Workload
 from tritonpm.triton.statistics import Duration, Statistics
 

@@ -31,9 +31,10 @@ from tritonpm.operations.init import init
 from tritonpm.operations.load import load
 from tritonpm.operations.perf.measure import Sweep, compare, loads, measure, named
 from tritonpm.operations.perf.results import result
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.server import own_server
 from tritonpm.operations.set import change
+from tritonpm.operations.stop import stop
 from tritonpm.operations.unload import unload
 from tritonpm.perf import tool
 from tritonpm.perf.measurement import Measurement, Workload

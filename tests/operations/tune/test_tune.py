@@ -28,8 +28,9 @@ from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
 from tritonpm.operations.rollback import rollback
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
+from tritonpm.operations.stop import stop
 from tritonpm.operations.tune.tune import Wish, _used, apply_tuned, tune
 from tritonpm.operations.tune.variants import Variants
 from tritonpm.perf import tool

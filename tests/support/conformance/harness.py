@@ -23,8 +23,9 @@ from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
 from tritonpm.operations.remove import remove
-from tritonpm.operations.serve import serve, stop
+from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect, own_server
+from tritonpm.operations.stop import stop
 from tritonpm.operations.unload import unload
 
 # What Triton's protocol or config cannot say, whatever the runtime could do: (the sentence, why it is forced).

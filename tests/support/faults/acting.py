@@ -18,9 +18,9 @@ from tritonpm.catalogue.database import Database
 from tritonpm.core.errors import TritonpmError
 from tritonpm.operations import usage
 from tritonpm.operations.context import Context
-from tritonpm.operations.history import prune
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.load import load
+from tritonpm.operations.prune import prune
 from tritonpm.operations.remove import remove
 from tritonpm.operations.rename import rename
 from tritonpm.operations.rollback import rollback

@@ -15,7 +15,7 @@ from tritonpm.cli.options import NAME
 @pass_app
 def diff_command(app: App, name: str, one: int, other: int | None) -> None:
     """Show what two revisions differ in, configs and files; the second is the current one where it is not named."""
-    from tritonpm.operations.history import differences
+    from tritonpm.operations.diff import differences
 
     with app.open() as context:
         for line in differences(context, name, one, other):

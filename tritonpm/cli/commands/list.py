@@ -18,22 +18,22 @@ def list_command(app: App) -> None:
     columns = ("NAME", "TYPE", "STAGES", "MODE", "DEVICE", "BATCH", "PRECISION", "STATUS", "USED BY", "REVISION")
     rows = (
         (
-            e.name,
-            e.type,
-            ", ".join(e.stages),
-            e.mode,
-            e.device,
-            e.max_batch_size,
-            e.precision,
-            f"{e.status}, changed" if e.drift else e.status,
-            ", ".join(e.used_by),
-            e.revision or "-",
+            package.name,
+            package.type,
+            ", ".join(package.stages),
+            package.mode,
+            package.device,
+            package.max_batch_size,
+            package.precision,
+            f"{package.status}, changed" if package.drift else package.status,
+            ", ".join(package.used_by),
+            package.revision or "-",
         )
-        for e in listed
+        for package in listed
     )
     app.emit("PackageList", listed, lambda: table(columns, rows))
-    for e in listed:
-        if e.drift:
-            app.advise(f"{e.name}: {e.drift}.")
+    for package in listed:
+        if package.drift:
+            app.advise(f"{package.name}: {package.drift}.")
     if not listed:
         app.advise("No packages yet; `tritonpm import FILE` brings one in.")

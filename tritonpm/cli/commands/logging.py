@@ -15,7 +15,7 @@ from tritonpm.cli.server_settings import CHANGES, say_settings
 @pass_app
 def logging_command(app: App, changes: tuple[tuple[str, str], ...], protocol: str) -> None:
     """Show or change what the server writes into its log."""
-    from tritonpm.operations.trace import logging
+    from tritonpm.operations.logging import logging
 
     with app.open() as context:
         say_settings(app, "LogSettings", logging(context, dict(changes), protocol=protocol))

@@ -12,7 +12,7 @@ def policy_command(app: App) -> None:
     """Show what packages must be to come into this workspace: policy.yaml."""
     from tritonpm.catalogue import find
     from tritonpm.cli.output import facts
-    from tritonpm.operations.import_policy import read
+    from tritonpm.operations.policy import read
 
     policy = read(find(app.workspace)).view()
     pairs = [("signature", "required" if policy.signature else "not required"), ("file", policy.file)]

@@ -11,7 +11,7 @@ from tritonpm.cli.app import App, command, pass_app, reading
 def projects_command(app: App) -> None:
     """List the projects and the packages that they use."""
     from tritonpm.cli.output import table
-    from tritonpm.operations.usage import projects
+    from tritonpm.operations.projects import projects
 
     with app.open() as context:
         leases = projects(context)

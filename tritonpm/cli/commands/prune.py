@@ -33,7 +33,7 @@ def prune_command(app: App, name: str, keep: int, repository: str | None) -> Non
     if not name or not keep:
         raise UsageError("NAME is missing" if not name else "the current revision always stays", where="prune",
                          do="name a package, and keep at least 1")  # fmt: skip
-    from tritonpm.operations.history import prune
+    from tritonpm.operations.prune import prune
 
     with app.open() as context:
         gone, blobs = prune(context, name, keep)

@@ -16,7 +16,7 @@ from tritonpm.cli.options import LOAD_TIMEOUT, NAME
 @pass_app
 def reload_command(app: App, name: str, timeout: float) -> None:
     """Write a loaded package's files anew and load them; no request notices."""
-    from tritonpm.operations.load import reload
+    from tritonpm.operations.reload import reload
 
     with app.open() as context:
         view = reload(context, name, timeout=timeout)

@@ -12,7 +12,7 @@ from tritonpm.cli.app import App, command, pass_app
 @pass_app
 def stop_command(app: App, timeout: float) -> None:
     """Stop this workspace's Triton; requests in flight are finished first."""
-    from tritonpm.operations.serve import stop
+    from tritonpm.operations.stop import stop
 
     with app.open() as context:
         stopped = stop(context, timeout)

@@ -20,7 +20,7 @@ from tritonpm.cli.server_settings import CHANGES, say_settings
 @pass_app
 def tracing_command(app: App, name: str, changes: tuple[tuple[str, str], ...], protocol: str) -> None:
     """Show or change how the server traces requests: of one model or of all; it writes to its trace file."""
-    from tritonpm.operations.trace import tracing
+    from tritonpm.operations.tracing import tracing
 
     with app.open() as context:
         say_settings(app, "TraceSettings", tracing(context, name, dict(changes), protocol=protocol))

@@ -22,12 +22,12 @@ from tritonpm.cli.options import NAME
 @pass_app
 def use_command(app: App, name: str, project: str, ttl: float, release: bool) -> None:
     """Say that a project uses a package: it is then neither removed nor switched, except live."""
-    from tritonpm.operations import usage
+    from tritonpm.operations import use
 
     with app.open() as context:
         if release:
-            there = usage.release(context, name, project)
+            there = use.release(context, name, project)
             app.say(f"{project} does not use {name} any more." if there else f"{project} did not use {name}.")
             return
-        usage.use(context, name, project, ttl)
+        use.use(context, name, project, ttl)
     app.say(f"{project} uses {name} for {ttl:g} s.")

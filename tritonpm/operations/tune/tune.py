@@ -17,7 +17,7 @@ from tritonpm.operations.perf.results import machine
 from tritonpm.operations.switch import replace_settings
 from tritonpm.operations.tune.arena import Arena
 from tritonpm.operations.tune.variants import Variants
-from tritonpm.operations.usage import release, use
+from tritonpm.operations.use import release, use
 from tritonpm.perf import tool
 from tritonpm.perf.measurement import Workload
 from tritonpm.repository.config import instances

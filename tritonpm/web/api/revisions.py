@@ -10,13 +10,14 @@ from pydantic import Field
 
 from tritonpm.catalogue.leases import Lease
 from tritonpm.operations.context import Context
-from tritonpm.operations.history import RevisionView, differences
+from tritonpm.operations.diff import differences
+from tritonpm.operations.history import RevisionView
 from tritonpm.operations.history import history as package_history
+from tritonpm.operations.projects import projects as all_projects
 from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.rollback import rollback
-from tritonpm.operations.usage import projects as all_projects
-from tritonpm.operations.usage import release as release_package
-from tritonpm.operations.usage import use as use_package
+from tritonpm.operations.use import release as release_package
+from tritonpm.operations.use import use as use_package
 from tritonpm.web.api.common import Body, TheSite
 from tritonpm.web.tasks import LongTask
 

@@ -10,9 +10,9 @@ from pydantic import Field
 from tritonpm.operations import usage
 from tritonpm.operations.context import Context
 from tritonpm.operations.load import load as load_package
-from tritonpm.operations.serve import stop as stop_server
 from tritonpm.operations.status import StatusView
 from tritonpm.operations.status import status as server_status
+from tritonpm.operations.stop import stop as stop_server
 from tritonpm.operations.supervise import start as start_server
 from tritonpm.operations.unload import unload as unload_package
 from tritonpm.web.api.common import Body, TheSite

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from tritonpm.core.errors import NotFoundError, ServerError
-from tritonpm.operations.history import differences
+from tritonpm.operations.diff import differences
 from tritonpm.operations.history import history as package_history
 from tritonpm.operations.optimize.jobs import list_jobs
 from tritonpm.operations.show import show as show_package

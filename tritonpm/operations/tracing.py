@@ -1,4 +1,4 @@
-"""`tritonpm tracing` and `logging`: how requests are traced, and what the server writes into its log."""
+"""`tritonpm tracing`: how requests are traced."""
 
 from __future__ import annotations
 
@@ -16,11 +16,3 @@ def tracing(context: Context, name: str, changes: Mapping[str, str], *, protocol
     settings = {key: value.split(",") if key == "trace_level" else value for key, value in changes.items()}
     with connect(context, protocol) as client:
         return client.trace_settings(name, settings)
-
-
-def logging(context: Context, changes: Mapping[str, str], *, protocol: str = "http") -> dict[str, Any]:
-    """What the server writes into its log, after `changes`. Raises ServerError."""
-    booleans = {"true": True, "false": False}
-    settings = {k: booleans.get(v.lower(), int(v) if v.isdecimal() else v) for k, v in changes.items()}
-    with connect(context, protocol) as client:
-        return client.log_settings(settings)

@@ -1,4 +1,4 @@
-"""What may come into a workspace: `policy.yaml` beside its repository, read at every import.
+"""`tritonpm policy`: what may come into a workspace: `policy.yaml` beside its repository, read at every import.
 
 require-signature:
   keys: [line.pub]               # beside this file; any one of them

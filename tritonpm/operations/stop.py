@@ -1,0 +1,31 @@
+"""`tritonpm stop`: ends the workspace's own server; what it had loaded comes back with the next one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tritonpm.triton import embedded
+
+if TYPE_CHECKING:
+    from tritonpm.operations.context import Context
+
+
+def stop(context: Context, timeout: float) -> bool:
+    """End the server; whether there was one. What it had loaded comes back with the next one."""
+    state = context.workspace.server
+    embedded.tell_to_stop(state)
+    server = embedded.running(state)
+    if server is None:
+        embedded.sweep(state)
+    else:
+        with context.progress("Stopping Triton"):
+            embedded.stop(server, state, timeout=timeout)
+    unload_recorded(context)
+    return server is not None
+
+
+def unload_recorded(context: Context) -> None:
+    """Record that nothing is loaded on the workspace's own server, which is gone; what is wanted stays wanted."""
+    for entry in context.catalogue.packages():
+        if entry.status == "loaded" and not entry.server:
+            context.catalogue.set_status(entry.name, "ready")
