@@ -173,7 +173,7 @@ def ready(address: str) -> bytes:
 
 
 def planning(root: Path) -> Iterator[tuple[str, str]]:
-    """The manager's own part."""
+    """What is planned without a server."""
     sizes = (60, 120, 240)
     needs = [PackageNeed(f"p{number}", sizes[number % 3], REPLICAS) for number in range(PACKAGES)]
     rooms = [Room(f"server-{number}:8000", 48_000, {}) for number in range(SERVERS)]

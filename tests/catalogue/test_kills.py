@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.support.managing import consistent
+from tests.support.consistency import consistent
 from tests.support.packages import package
 from tests.support.workspaces import opened
 from tritonpm.operations.import_package import import_package

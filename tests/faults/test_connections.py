@@ -1,6 +1,6 @@
 """The connection to the server breaks, at any request of any change: what is served is what is recorded, or it is told.
 
-The manager talks to a real Triton through a wire that is cut, hangs, or loses the reply to what the server has done.
+tritonpm talks to a real Triton through a wire that is cut, hangs, or loses the reply to what the server has done.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.consistency import apart, consistent, impatient
 from tests.support.load import under_load
-from tests.support.managing import apart, consistent, impatient
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import cascade, single
 from tests.support.proxy import FAULTS, Proxy

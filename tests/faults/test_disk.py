@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.consistency import consistent
 from tests.support.disks import can_mount
-from tests.support.managing import consistent
 from tests.support.models import scaled
 from tests.support.packages import single
 from tests.support.workspaces import opened, publish

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.consistency import optimised
 from tests.support.load import serving_answer
-from tests.support.managing import optimised
 from tests.support.models import logarithm, scaled
 from tests.support.packages import cascade, single
 from tests.support.workspaces import opened, publish

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.consistency import consistent
 from tests.support.load import under_load
-from tests.support.managing import consistent
 from tests.support.models import scaled
 from tests.support.packages import cascade
 from tests.support.workspaces import opened

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.support.managing import apart, impatient
+from tests.support.consistency import apart, impatient
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import single
 from tests.support.waiting import PATIENCE, until

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.managing import said
+from tests.support.consistency import said
 from tests.support.models import scaled
 from tests.support.packages import cascade, single
 from tests.support.workspaces import opened, publish

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.consistency import said
 from tests.support.fetching import written
 from tests.support.keys import certified, signer
-from tests.support.managing import said
 from tests.support.registries import Web
 from tests.support.workspaces import opened
 from tritonpm.cli.main import main

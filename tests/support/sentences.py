@@ -47,7 +47,7 @@ def _all() -> Iterator[str]:
 
 
 def _said(source: Path) -> Iterator[str]:
-    """What Python says with say("…"), and the titles of problems that are no error of the manager's."""
+    """What Python says with say("…"), and the titles of problems that are no error of ours."""
     for node in ast.walk(ast.parse(source.read_text("utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             index = {"say": 0, "plain_problem": 1}.get(node.func.id)

@@ -1,4 +1,4 @@
-"""The page in a real browser, before a real Triton: what a click says is asked of the page, the manager and Triton."""
+"""The page in a real browser, before a real Triton: what a click says is asked of the page, the workspace and Triton."""
 
 from __future__ import annotations
 

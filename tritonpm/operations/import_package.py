@@ -91,7 +91,7 @@ def inherited(settings: Settings, package: Package, first: Settings) -> Settings
 
 
 def _require_machine(context: Context, package: Package, settings: Settings, profile: str, *, ignore: bool) -> None:
-    """Raise RequirementError where this machine lacks what the package needs; warnings go to the watcher."""
+    """Raise RequirementError where this machine lacks what the package needs; warnings are told."""
     from tritonpm.hardware.host import host
     from tritonpm.hardware.requirements import PackageNeeds, require, unmet
     from tritonpm.repository.config import served_by

@@ -66,7 +66,7 @@ def title_of(kind: type[errors.TritonpmError]) -> str:
 
 
 def plain_problem(status: int, title: str, detail: str = "") -> Problem:
-    """A problem that is no error of the manager: a bad request, a missing token, a page that is not there."""
+    """A problem that is no error of ours: a bad request, a missing token, a page that is not there."""
     return Problem("about:blank", title, status, detail or title)
 
 

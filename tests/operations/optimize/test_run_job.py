@@ -14,7 +14,7 @@ import psutil
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.support.managing import optimised
+from tests.support.consistency import optimised
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import cascade, single
 from tests.support.waiting import until

@@ -90,7 +90,7 @@ def rollback(
 
 
 def finish(context: Context, rollout: Rollout, pace: Pace = _DEFAULT) -> RolledOut | None:
-    """Go on with a roll-out whose manager was killed; None where it was undone. Raises ServerError."""
+    """Go on with a roll-out whose process was killed; None where it was undone. Raises ServerError."""
     fleet = contexts(context).get(rollout.context)
     servers = tuple(server for server in fleet.servers if server.name in rollout.servers)
     journal = RolloutJournal(context.workspace.state, rollout)

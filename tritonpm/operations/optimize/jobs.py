@@ -205,7 +205,7 @@ def follow(context: Context, number: int) -> Iterator[Event]:
 
 
 def watch(context: Context, number: int) -> Job:
-    """Follow a job to its end; progress goes to the context's watcher. Raises OptimisationError."""
+    """Follow a job to its end; its progress is the context's. Raises OptimisationError."""
     step: tuple[str, str] | None = None
     with ExitStack() as bar:
         report: Callable[[int, int], None] = lambda done, total: None  # noqa: E731

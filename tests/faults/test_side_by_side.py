@@ -1,4 +1,4 @@
-"""Two managers at once, in processes of their own, on the same packages of one server: serialised, nothing lost."""
+"""Two tritonpm at once, in processes of their own, on the same packages of one server: serialised, nothing lost."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.consistency import apart, consistent
 from tests.support.load import under_load
-from tests.support.managing import apart, consistent
 from tests.support.models import logarithm, scaled
 from tests.support.packages import single
 from tests.support.workspaces import opened
@@ -108,7 +108,7 @@ def as_recorded(context: Context) -> None:
 
 
 @pytest.mark.long
-def test_two_managers_at_once_lose_nothing(context: Context, tmp_path: Path) -> None:
+def test_two_at_once_lose_nothing(context: Context, tmp_path: Path) -> None:
     with under_load(context, "steady", clients=1) as seen:
         command = [sys.executable, "-c", WORK, str(context.workspace.root), str(tmp_path), str(ROUNDS)]
         workers = [subprocess.Popen([*command, own], stdout=subprocess.PIPE, text=True) for own in "12"]
@@ -117,11 +117,11 @@ def test_two_managers_at_once_lose_nothing(context: Context, tmp_path: Path) -> 
     assert seen.failures == []
     assert set(seen.answers) <= {2.0, 22.0}
     as_recorded(context)
-    print(f"{said.count('done')} changes by two managers at once, {said.count('ERROR')} refused, nothing lost")
+    print(f"{said.count('done')} changes by two at once, {said.count('ERROR')} refused, nothing lost")
 
 
 def interrupted(context: Context, monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
-    """While a live change is made live, another manager does `other`, at the moment when it holds no lock."""
+    """While a live change is made live, another tritonpm does `other`, at the moment when it holds no lock."""
 
     def ensured(context: Context, name: str) -> None:
         monkeypatch.undo()

@@ -17,7 +17,7 @@ from tritonpm.deploy import TARGETS, Choices
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KUBECTL = """#!/bin/sh
 echo "$@" >>{calls}
 case "$*" in *--dry-run=server) {dry} ;; esac

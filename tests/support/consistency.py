@@ -1,4 +1,4 @@
-"""What tests ask of a manager: changes, and whether everything that it keeps agrees."""
+"""What tests ask of a workspace: changes, and whether everything that it keeps agrees."""
 
 from __future__ import annotations
 
