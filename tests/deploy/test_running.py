@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -23,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.deployment import KUBERNETES, PACKAGES, command_lines, containers, expressions, one, services, used
 from tests.support.models import scaled
 from tests.support.packages import cascade, single
+from tests.support.ports import free_ports
 from tests.support.waiting import until
 from tests.support.workspaces import opened, publish
 from tritonpm.deploy import Choices, metrics
@@ -75,14 +75,6 @@ class Started:
             return error.code
         except (URLError, OSError):
             return 0
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        opened = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in opened:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in opened]
 
 
 class Servers:

@@ -12,6 +12,7 @@ from obstore.store import S3Store
 
 from tests.support import s3
 from tests.support.fetching import fetch, left, push, signed, written
+from tests.support.waiting import PATIENCE
 from tritonpm.core.errors import NotFoundError, RegistryError
 from tritonpm.core.files import digest_of
 
@@ -43,7 +44,7 @@ def bucket(store: str, monkeypatch: pytest.MonkeyPatch) -> S3Store:
     }
     for name, value in told.items():
         monkeypatch.setenv(name, value)
-    requests.put(f"{store}/packages", timeout=5)
+    requests.put(f"{store}/packages", timeout=PATIENCE)
     return S3Store("packages", client_options={"allow_http": True})
 
 

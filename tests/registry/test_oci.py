@@ -13,6 +13,7 @@ import trustme
 
 from tests.support import registries as servers
 from tests.support.fetching import fetch, left, push, signed, written
+from tests.support.waiting import PATIENCE
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
 from tritonpm.core.files import digest_of
 from tritonpm.package.staging import digest_of as digest_of_bytes
@@ -31,7 +32,7 @@ def test_what_is_pushed_is_pulled(package: Packed, registry: str, tmp_path: Path
         assert (got.name, got.read_bytes()) == ("bolts.zip", file.read_bytes())
         assert got.with_name("bolts.zip.sig").read_text() == "{}"
     raw = requests.get(
-        f"http://{registry}/v2/vision/bolts/manifests/1.2", headers={"Accept": MANIFEST_TYPE}, timeout=5
+        f"http://{registry}/v2/vision/bolts/manifests/1.2", headers={"Accept": MANIFEST_TYPE}, timeout=PATIENCE
     ).json()
     assert [layer["mediaType"] for layer in raw["layers"]] == [PACKAGE_TYPE, SIGNATURE_TYPE]
     assert raw["artifactType"] == PACKAGE_TYPE
@@ -69,7 +70,7 @@ def test_what_is_no_package(registry: str, tmp_path: Path) -> None:
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": layer, "layers": [layer]}
     requests.put(
         f"http://{registry}/v2/vision/image/manifests/1", data=json.dumps(manifest),
-        headers={"Content-Type": MANIFEST_TYPE}, timeout=5,
+        headers={"Content-Type": MANIFEST_TYPE}, timeout=PATIENCE,
     ).raise_for_status()  # fmt: skip
     with pytest.raises(RegistryError, match="holds no package of tritonpm"):
         fetch(f"oci://{registry}/vision/image:1", tmp_path / "to", "")
@@ -81,8 +82,8 @@ def test_what_is_no_package(registry: str, tmp_path: Path) -> None:
 
 def push_blob(place: str, name: str, content: bytes) -> dict[str, object]:
     digest = digest_of_bytes(content)
-    begun = requests.post(f"http://{place}/v2/{name}/blobs/uploads/", timeout=5)
-    requests.put(f"{begun.headers['Location']}&digest={digest}", data=content, timeout=5).raise_for_status()
+    begun = requests.post(f"http://{place}/v2/{name}/blobs/uploads/", timeout=PATIENCE)
+    requests.put(f"{begun.headers['Location']}&digest={digest}", data=content, timeout=PATIENCE).raise_for_status()
     return {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": len(content)}
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +42,8 @@ def spawn():
 
     def spawned(source: str, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", source, *arguments]
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True))
+        ends = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        started.append(subprocess.Popen(command, **ends, text=True, start_new_session=True))
         return started[-1]
 
     yield spawned
@@ -51,17 +51,19 @@ def spawn():
         process.kill()
         process.wait()
         process.stdout.close()
+        process.stdin.close()
 
 
 def test_who_has_the_number_of_a_dead_server_is_left_alone(spawn, tmp_path: Path) -> None:
     """A machine that is busy uses numbers again soon: the process may be another workspace's server."""
-    other = spawn("import time; print(flush=True); time.sleep(600)")
+    other = spawn("print(flush=True); print(input(), flush=True)")
     other.stdout.readline()
     dead = replace(of(other.pid, tmp_path), born="boot/1")
     remember(tmp_path, dead)
     embedded.stop(dead, tmp_path, timeout=5)
-    time.sleep(0.2)
-    assert other.poll() is None
+    other.stdin.write("lives\n")
+    other.stdin.flush()
+    assert other.stdout.readline() == "lives\n"
     assert not (tmp_path / "server.json").exists()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -14,6 +13,8 @@ import pytest
 import trustme
 
 from tests.support.command import run, started
+from tests.support.ports import free_ports
+from tests.support.waiting import PATIENCE
 
 TOKEN = "a token that is long enough"
 
@@ -26,8 +27,8 @@ def workspace(tmp_path: Path) -> Path:
 
 def test_the_page_starts_answers_and_ends(workspace: Path) -> None:
     with started("ui", "-w", workspace, "--port", 0) as (process, url):
-        assert httpx.get(f"{url}packages", trust_env=False, timeout=20).status_code == 200
-        with httpx.stream("GET", f"{url}api/v1/events", trust_env=False, timeout=20) as events:
+        assert httpx.get(f"{url}packages", trust_env=False, timeout=PATIENCE).status_code == 200
+        with httpx.stream("GET", f"{url}api/v1/events", trust_env=False, timeout=PATIENCE) as events:
             next(events.iter_lines())
             process.send_signal(signal.SIGINT)
             assert process.wait(8) == 0
@@ -37,26 +38,22 @@ def test_the_page_starts_answers_and_ends(workspace: Path) -> None:
 def test_a_token_comes_from_a_file(workspace: Path, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     with started("ui", "-w", workspace, "--port", 0, "--token-file", tmp_path / "token") as (_, url):
-        assert httpx.get(url, trust_env=False, timeout=20).status_code == 401
-        assert httpx.get(url, auth=("x", TOKEN), trust_env=False, timeout=20).status_code == 200
+        assert httpx.get(url, trust_env=False, timeout=PATIENCE).status_code == 401
+        assert httpx.get(url, auth=("x", TOKEN), trust_env=False, timeout=PATIENCE).status_code == 200
 
 
 @pytest.mark.server
 def test_a_server_with_its_page(workspace: Path) -> None:
     """One process: the page tells of the Triton beside it, and both end together."""
-    ports = [option for name in ("http", "grpc", "metrics") for option in (f"--{name}-port", free_port())]
+    names = ("http", "grpc", "metrics")
+    ports = [option for name, port in zip(names, free_ports(3), strict=True) for option in (f"--{name}-port", port)]
     serve = ("serve", "-w", workspace, "--ui", "--ui-port", 0, *ports)
     with started(*serve, stream="stderr") as (process, url):
-        assert httpx.get(f"{url}api/v1/server", trust_env=False, timeout=20).json()["state"] == "live"
-        assert "Triton 2" in httpx.get(f"{url}server", trust_env=False, timeout=20).text
+        assert httpx.get(f"{url}api/v1/server", trust_env=False, timeout=PATIENCE).json()["state"] == "live"
+        assert "Triton 2" in httpx.get(f"{url}server", trust_env=False, timeout=PATIENCE).text
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
     assert "stopped" in run("status", "-w", workspace)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def test_tls_and_an_address_that_others_reach_need_a_token(workspace: Path, tmp_path: Path) -> None:
@@ -69,7 +66,7 @@ def test_tls_and_an_address_that_others_reach_need_a_token(workspace: Path, tmp_
     page = started("ui", "-w", workspace, "--host", "0.0.0.0", "--port", 0, *tls, TRITONPM_UI_TOKEN=TOKEN)
     trusted = ssl.create_default_context()
     authority.configure_trust(trusted)
-    with page as (_, url), httpx.Client(verify=trusted, trust_env=False, timeout=20) as client:
+    with page as (_, url), httpx.Client(verify=trusted, trust_env=False, timeout=PATIENCE) as client:
         assert url.startswith("https://0.0.0.0:")
         here = url.replace("0.0.0.0", "127.0.0.1")
         assert client.get(f"{here}packages").status_code == 401

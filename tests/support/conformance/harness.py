@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tests.support.conformance import onnx_cases
+from tests.support.ports import free_ports
 from tests.support.workspaces import opened
 from tritonpm.core.errors import TritonpmError
 from tritonpm.core.tensors import compare
@@ -59,22 +59,14 @@ def serving(scratch: Path | None = None) -> Iterator[Context]:
         init(root)
         server = opened(root)
         # Servers that start at the same time would all take the usual ports for free.
-        serve(server, None, detach=False, timeout=120, **_free_ports())
+        ports = dict(zip(("http_port", "grpc_port", "metrics_port"), free_ports(3), strict=True))
+        serve(server, None, detach=False, timeout=120, **ports)
         try:
             yield server
         finally:
             stop(server, 40)
     finally:
         shutil.rmtree(root, ignore_errors=True)
-
-
-def _free_ports() -> dict[str, int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-    try:
-        return {f"{n}_port": s.getsockname()[1] for n, s in zip(("http", "grpc", "metrics"), sockets, strict=True)}
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def alive(server: Context) -> bool:
