@@ -26,11 +26,11 @@ def to_openvino(source: Path, output: Path, **told: object) -> ConversionView:
 @pytest.mark.parametrize(
     ("source", "recorded", "precision"),
     [
-        ("saved_model", "io.npz", "FP32"),
+        pytest.param("saved_model", "io.npz", "FP32", marks=pytest.mark.long),
         ("net.keras", "io.npz", "FP32"),
         ("net.tflite", "io.npz", "FP32"),
         ("net.tflite", "io.npz", "FP16"),  # weights are halved after all of these were read into one form
-        ("paddle/net.pdmodel", "paddle/io.npz", "FP32"),
+        pytest.param("paddle/net.pdmodel", "paddle/io.npz", "FP32", marks=pytest.mark.long),
     ],
 )
 def test_a_framework_s_model_answers_as_the_framework_did(

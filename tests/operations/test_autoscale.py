@@ -106,6 +106,7 @@ def test_where_it_cannot_be_measured_nothing_has_changed(context: Context, tmp_p
 
 
 @pytest.mark.server
+@pytest.mark.long
 def test_the_instances_of_one_stage_are_measured(context: Context, tmp_path: Path) -> None:
     import_package(context, cascade(tmp_path / "c", scaled(2.0, result="m"), scaled(3.0, source="m")))
     done = typed(context, "set", "c", "--stage", "second", "--instances", "auto")

@@ -60,6 +60,7 @@ def compared(context: Context, changes: dict[str, object]) -> Decision:
 
 
 @pytest.mark.server
+@pytest.mark.long
 def test_what_is_lost_is_told_and_auto_keeps_what_batches(context: Context, tmp_path: Path) -> None:
     (tmp_path / "p.onnx").write_bytes(bound_by_its_weights())
     import_package(context, tmp_path / "p.onnx", changes={"max_batch_size": 32})

@@ -111,6 +111,7 @@ def test_it_is_applied_under_load_and_no_request_fails(context: Context) -> None
     rollback(context, "p", 1)
 
 
+@pytest.mark.long
 def test_answers_that_are_not_right_enough_are_left_out(context: Context, tmp_path: Path) -> None:
     folder = single(tmp_path / "q", multiplied(), name="q")
     save_npz(folder / "i.npz", {"x": np.random.default_rng(0).random((8, WIDTH), dtype=np.float32)})
@@ -125,6 +126,7 @@ def test_answers_that_are_not_right_enough_are_left_out(context: Context, tmp_pa
     assert len([sentence for sentence in bound.refused if "INT8" in sentence and "100.00% are asked" in sentence]) == 2
 
 
+@pytest.mark.long
 def test_the_stages_of_a_cascade_are_tuned_each(context: Context, tmp_path: Path) -> None:
     import_package(context, cascade(tmp_path / "c", scaled(2.0, result="m"), scaled(3.0, source="m")))
     tuned = found(context, "c", objective="latency")
@@ -154,6 +156,7 @@ main()
 """
 
 
+@pytest.mark.long
 def test_an_interrupt_leaves_nothing_and_the_next_run_goes_on(context: Context) -> None:
     before, workspace = state(context), context.workspace
     told = (
