@@ -154,6 +154,11 @@ def test_every_setting_of_a_stage_can_be_unset(name: str) -> None:
     assert unset(Settings(), [name], both, "a").for_stage("a").idle_seconds == (7 if name == "idle_seconds" else 300)
 
 
+def test_a_stage_that_is_not_there_has_nothing_to_unset() -> None:
+    with pytest.raises(RuleError, match="no stage 'third'"):
+        told(Settings(), {}, cascade(), stage="third", unset=["precision"])
+
+
 def test_what_is_unset_takes_along_what_contradicts_it() -> None:
     after, dropped = told(GPU, {}, unset=["device"])
     assert after == Settings()

@@ -9,7 +9,7 @@ from tritonpm.core.errors import RuleError
 from tritonpm.core.types import BatchAxis, Package, Target
 from tritonpm.settings.changes import changed, defaults, field_named, stage_changed, with_own
 from tritonpm.settings.changes import unset as put_back
-from tritonpm.settings.rules import began, broken
+from tritonpm.settings.rules import began, broken, require_stages
 from tritonpm.settings.settings import Settings
 
 
@@ -30,8 +30,9 @@ def adjusted(
     second part ("instances", or "STAGE: instances" for a stage's own); what was asked for and contradicts itself stays
     for `require` to refuse. `unset` go back, too; `starting` is `defaults` where it is not given.
 
-    Raises RuleError for an unknown name, a value of the wrong type, and a setting that is both given and unset.
+    Raises RuleError for an unknown name or stage, a value of the wrong type, a setting that is both given and unset.
     """
+    require_stages(package, () if stage is None else (stage,))
     starting = starting or defaults(package, axes, "gpu" if target.gpus else "cpu")
     gone = [field_named(name) for name in unset]
     if both := sorted(changes.keys() & set(gone)):

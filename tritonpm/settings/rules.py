@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from tritonpm.core.errors import RuleError, UsageError
 from tritonpm.core.types import BACKENDS, CODE_PARAMETERS, BatchAxis, Format, Optimised, Package, Target, Task
@@ -355,10 +355,15 @@ def broken(
                 yield rule, case
 
 
+def require_stages(package: Package, names: Iterable[str]) -> None:
+    """Raise RuleError for the first name that is no stage of the package."""
+    for stage in sorted(set(names) - {stage.name for stage in package.stages}):
+        raise RuleError(f"there is no stage {stage!r}", where=package.name, do="`tritonpm show` lists the stages")
+
+
 def require(package: Package, settings: Settings, axes: Mapping[str, BatchAxis], target: Target) -> None:
     """Raise RuleError with the sentence of the first rule that is broken."""
-    for stage in set(settings.stages) - {stage.name for stage in package.stages}:
-        raise RuleError(f"there is no stage {stage!r}", where=package.name, do="`tritonpm show` lists the stages")
+    require_stages(package, settings.stages)
     for rule, case in broken(package, settings, axes, target):
         if rule.level == "error":
             raise RuleError(rule.explain(case), where=package.name, do=rule.do)
