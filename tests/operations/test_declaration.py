@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from tests.support.consistency import said
 from tests.support.models import scaled
 from tests.support.packages import cascade, single
+from tests.support.waiting import until
 from tests.support.workspaces import opened, publish
 from tritonpm.core.errors import ManifestError, PackageError, RuleError
 from tritonpm.operations.context import Context
@@ -19,6 +21,7 @@ from tritonpm.operations.declaration import apply, export, plan, read
 from tritonpm.operations.init import init
 from tritonpm.operations.list import packages
 from tritonpm.operations.serve import serve
+from tritonpm.operations.server import own_server
 from tritonpm.operations.show import show
 from tritonpm.operations.status import status
 from tritonpm.operations.stop import stop
@@ -140,3 +143,17 @@ def test_what_is_declared_as_loaded_is_loaded_and_changed_live(context: Context,
     assert said(apply(context, path, prune=True))[-1][0] == "remove"
     assert status(context).models == () or all(m.state != "READY" for m in status(context).models)
     assert os.listdir(context.workspace.repository) == []  # noqa: PTH208
+
+
+@pytest.mark.server
+def test_what_a_killed_server_had_loaded_is_to_be_loaded(context: Context, folder: Path) -> None:
+    path = folder / "tritonpm.yaml"
+    path.write_text("packages:\n  bolts: {source: one}\n")
+    list(apply(context, path))
+    server = own_server(context)
+    assert server is not None
+    os.kill(server.pid, signal.SIGKILL)
+    until(lambda: own_server(context) is None)
+    assert said(plan(context, path).actions) == [("load", "bolts")]
+    path.write_text("packages: {}\n")
+    assert said(apply(context, path, prune=True)) == [("remove", "bolts")]  # nothing is there to be unloaded

@@ -28,6 +28,7 @@ from tritonpm.core.files import write_atomically
 from tritonpm.core.units import MIB, human
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.import_package import import_package, read_package
+from tritonpm.operations.list import status
 from tritonpm.operations.load import load
 from tritonpm.operations.remove import remove
 from tritonpm.operations.set import change
@@ -35,6 +36,7 @@ from tritonpm.operations.switch import replace_settings
 from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import upgrade
 from tritonpm.settings.settings import Settings
+from tritonpm.triton import liveness
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Entry, Record
@@ -106,7 +108,10 @@ def plan(context: Context, path: Path, *, prune: bool = False, update: bool = Fa
     sources = {name: _source(context, path, wanted) for name, wanted in declaration.packages.items()}
     digests = {name: _digest(context, sources[name], name, pinned.get(name)) for name in sources}
     actions: list[Action] = []
-    entries = {entry.name: entry for entry in context.catalogue.packages()}
+    alive = liveness.server_lives(context.workspace.server)
+    entries = {
+        entry.name: entry._replace(status=status(entry, None, alive)[0]) for entry in context.catalogue.packages()
+    }
     known = {name: entry for name, entry in entries.items() if not entry.canary_of}
     settings: dict[str, Settings] = {}
     for name, wanted in declaration.packages.items():
@@ -209,7 +214,7 @@ def apply(context: Context, path: Path, *, prune: bool = False, update: bool = F
         elif action.what == "projects" and wanted:
             context.catalogue.leases.declare(name, wanted.projects)
         elif action.what == "load":
-            load(context, name)
+            load(context, name, probe=context.catalogue.get(name).probed)
         elif action.what == "unload":
             unload(context, name)
         elif action.what == "remove":
@@ -246,6 +251,6 @@ def export(context: Context) -> str:
         package |= {"stages": one["stages"]} if one["stages"] else {}
         projects = context.catalogue.leases.declared(entry.name)
         package |= {"projects": list(projects)} if projects else {}
-        packages[entry.name] = {**package, "loaded": entry.status == "loaded"}
+        packages[entry.name] = {**package, "loaded": entry.wanted}
     plain = msgspec.to_builtins({"packages": packages})
     return str(yaml.safe_dump(plain, sort_keys=False))
