@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.load import serving_answer
 from tests.support.models import logarithm, scaled
 from tests.support.packages import single
 from tests.support.workspaces import opened
-from tritonpm.core.errors import OptimisationError, RuleError, ServerError, TritonpmError
+from tritonpm.cli.describe import describe_package
+from tritonpm.core.errors import BusyError, OptimisationError, RuleError, ServerError, TritonpmError
+from tritonpm.operations import canary
 from tritonpm.operations.context import Context
+from tritonpm.operations.declaration import export
 from tritonpm.operations.history import history
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
@@ -20,6 +26,8 @@ from tritonpm.operations.list import packages
 from tritonpm.operations.load import load, load_proved
 from tritonpm.operations.optimize.jobs import choose, list_jobs, start, watch
 from tritonpm.operations.prune import prune
+from tritonpm.operations.remove import remove
+from tritonpm.operations.rename import rename
 from tritonpm.operations.rollback import rollback
 from tritonpm.operations.serve import load_all_proved, serve
 from tritonpm.operations.server import connect, is_loaded
@@ -65,7 +73,11 @@ def content(folder: Path, model: bytes, name: str) -> Path:
 def drift_of(context: Context, name: str) -> str:
     """What list, show and status say of it, which is the same."""
     listed = next(view.drift for view in packages(context.catalogue) if view.name == name)
-    assert show(context, name).drift == listed
+    view = show(context, name)
+    assert view.drift == listed
+    with redirect_stdout(StringIO()) as printed:
+        describe_package(view)
+    assert listed in printed.getvalue()
     assert any(listed in sentence for sentence in status(context).drift) or not listed
     return listed
 
@@ -142,6 +154,25 @@ def test_a_server_that_is_stopped_has_nothing_loaded(context: Context, tmp_path:
     assert is_loaded(context, "stopped")
 
 
+def test_a_second_server_that_is_refused_changes_nothing_of_what_the_first_has_loaded(
+    context: Context, tmp_path: Path
+) -> None:
+    import_package(context, content(tmp_path / "p", scaled(6.5), name="first"))
+    load(context, "first")
+    with pytest.raises(BusyError, match="already runs"):
+        started(context)
+    assert context.catalogue.get("first").status == "loaded"
+
+
+def test_what_comes_back_with_the_next_server_is_declared_as_loaded(context: Context, tmp_path: Path) -> None:
+    import_package(context, content(tmp_path / "p", scaled(7.5), name="declared"))
+    load(context, "declared")
+    stop(context, 30)
+    declared = yaml.safe_load(export(context))["packages"]["declared"]
+    started(context)
+    assert declared["loaded"] is True
+
+
 def served(context: Context, name: str) -> list[int]:
     """The revisions in the order in which a roll-back goes back."""
     order = sorted((view.served, view.number) for view in history(context, name) if view.served is not None)
@@ -203,3 +234,34 @@ def test_how_a_package_was_proved_is_remembered(context: Context, tmp_path: Path
     with pytest.raises(ServerError, match="NaN"):
         load(context, "unprobed")
     assert is_loaded(context, "unprobed")
+
+
+def test_what_was_proved_without_a_probe_has_a_canary_without_one(context: Context, tmp_path: Path) -> None:
+    import_package(context, content(tmp_path / "nan", logarithm(), name="unasked"))
+    load(context, "unasked", probe=False)
+    assert canary.start(context, "unasked", None, {"max_batch_size": 2}).probe == "not probed"
+    loaded = canary.promote(context, "unasked")
+    assert loaded is not None
+    assert loaded.probe == "not probed"
+
+
+def test_a_package_that_has_another_ones_former_name_is_left_alone(context: Context, tmp_path: Path) -> None:
+    import_package(context, content(tmp_path / "1", scaled(2.25), name="former"))
+    load(context, "former")
+    unload(context, "former")
+    rename(context, "former", "renamed")
+    import_package(context, content(tmp_path / "2", scaled(4.25), name="former"))
+    load(context, "former")
+    load(context, "renamed")
+    assert is_loaded(context, "former")
+    change(context, "renamed", {"max_batch_size": 2})
+    load(context, "renamed")
+    loaded = rollback(context, "renamed", 1)  # published under its former name
+    assert loaded is not None
+    assert loaded.name == "renamed"
+    assert context.catalogue.get("renamed").settings.max_batch_size == 8
+    assert (serving_answer(context, "renamed"), serving_answer(context, "former")) == (2.25, 4.25)
+    unload(context, "renamed")
+    assert is_loaded(context, "former")
+    remove(context, "renamed")
+    assert serving_answer(context, "former") == 4.25

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def describe_package(view: PackageDetails) -> None:
     """Print everything that `show` knows."""
+    pending = view.pending and not view.drift
     facts(
         (
             ("name", view.name),
@@ -31,10 +32,12 @@ def describe_package(view: PackageDetails) -> None:
             ("max batch size", view.max_batch_size or "0: Triton joins no requests"),
             ("precision", view.precision),
             ("used by", ", ".join(view.used_by) or "nobody"),
-            ("revision", f"{view.revision or 'none yet'}{' (settings have changed since)' if view.pending else ''}"),
+            ("revision", f"{view.revision or 'none yet'}{' (settings have changed since)' if pending else ''}"),
             ("digest", view.digest),
         )
     )
+    if view.drift:
+        click.echo(f"\nDrift: {view.name}: {view.drift}.")
     click.echo()
     _stages(view.stages_in_detail)
     _own_settings(view.stages_in_detail)

@@ -49,7 +49,7 @@ def start(
     else:
         import_package(context, source, name=canary, allow_code=allow_code, changes=changes, canary_of=name)
     try:
-        return load(context, canary)
+        return load(context, canary, probe=context.catalogue.get(name).probed)
     except BaseException:
         with suppress(TritonpmError):  # the first error is the one to tell
             remove(context, canary)

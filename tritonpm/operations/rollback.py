@@ -23,10 +23,11 @@ def rollback(context: Context, name: str, number: int | None = None) -> Loaded |
     return switch(context, name, lambda: put_back(context, name, source), revision, back=number is None)
 
 
-def revision_to(context: Context, name: str, number: int | None) -> tuple[Source, Revision]:
+def revision_to(context: Context, name: str, number: int | None) -> tuple[Source, Revision | None]:
     """Where a roll-back goes: what served before the proved revision, or the one of that number; and what made it.
 
-    Raises NotFoundError, UsageError.
+    None is a revision that the package had under another name: it is made anew under the one of now, since somebody
+    else's model may have that name. Raises NotFoundError, UsageError.
     """
     context.catalogue.require(name)
     target = context.catalogue.before(name) if number is None else number
@@ -36,4 +37,4 @@ def revision_to(context: Context, name: str, number: int | None) -> tuple[Source
     kept = context.catalogue.kept(name, target)
     if kept.source is None:
         raise UsageError(f"revision {kept.number} does not tell what it was made of", do="choose a later one")
-    return kept.source, kept.revision
+    return kept.source, kept.revision if kept.revision.name == name else None

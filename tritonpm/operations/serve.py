@@ -34,7 +34,8 @@ def serve(
 ) -> ServerAddresses:
     """Start the server. Raises ServerError, BusyError."""
     with changing(context, "serve"):
-        unload_recorded(context)
+        if embedded.running(context.workspace.server) is None:  # what one that runs has loaded stays loaded
+            unload_recorded(context)
     with context.progress("Starting Triton"):
         server = embedded.start(
             embedded.find(tritonserver),

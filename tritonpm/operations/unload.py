@@ -44,7 +44,7 @@ def withdraw(context: Context, client: Client, name: str, *, timeout: float = TI
     catalogue = context.catalogue
     try:
         client.unload_and_wait(name, timeout=timeout)
-        unload_unneeded(client, catalogue.models_ever(name))
+        unload_unneeded(client, _models_ever(context, name))
     except ServerError as error:
         raise ServerError(f"{name} could not be unloaded: {error.what}", do=UNKNOWN) from None
     catalogue.set_status(name, "ready" if catalogue.get(name).revision else "imported", wanted=False)
@@ -56,7 +56,12 @@ def unload_old(context: Context, client: Client, name: str) -> None:
     All that is named NAME.… is of this package: public names have no dot. Raises ServerError.
     """
     stale = {model for model in client.serving() if model.startswith(f"{name}.")}
-    unload_unneeded(client, stale | context.catalogue.models_ever(name) - {name})
+    unload_unneeded(client, stale | _models_ever(context, name))
+
+
+def _models_ever(context: Context, name: str) -> set[str]:
+    """The models of all revisions of a package, but for those that are packages: it may have been named so once."""
+    return context.catalogue.models_ever(name) - {entry.name for entry in context.catalogue.packages()}
 
 
 def require_unloaded(context: Context, name: str) -> None:
