@@ -15,8 +15,7 @@ from tests.support import registries as servers
 from tests.support.fetching import fetch, left, push, signed, written
 from tests.support.waiting import PATIENCE
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
-from tritonpm.core.files import digest_of
-from tritonpm.package.staging import digest_of as digest_of_bytes
+from tritonpm.core.files import digest_of, digest_of_bytes
 from tritonpm.registry.oci import PACKAGE_TYPE, SIGNATURE_TYPE
 
 Packed = tuple[Path, str]

@@ -7,7 +7,6 @@ The model is parsed, rewritten and run in a process of its own, with a deadline 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from tritonpm.convert import sandbox
+from tritonpm.core.files import digest_of
 from tritonpm.core.types import BatchAxis, Format, Signature, Stage, Tensor
 from tritonpm.core.units import GIB, human
 
@@ -78,7 +78,7 @@ def _tried(stage: Stage, model: Path, samples: Sequence[Path], workdir: Path) ->
     if stage.signature.dynamic_batch:
         return BatchAxis("proved", answer["reason"]), None
     rewritten = Path(answer["rewritten"])
-    digest = "sha256:" + hashlib.sha256(rewritten.read_bytes()).hexdigest()
+    digest = digest_of(rewritten)
     return BatchAxis("proved", answer["reason"], digest, batched(stage.signature)), rewritten
 
 

@@ -20,7 +20,7 @@ from tritonpm.core.types import Signature, Tensor
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 MOST_ROWS = 300  # that a calibration looks at: more bring little
 NONE = "INT8 is calibrated on samples, and there are none"
-_GIVE = "give --calibration FOLDER with .npz files or images"
+GIVE = "give --calibration FOLDER with .npz files or images"
 _CHANNELS = (1, 3)
 Row = dict[str, Array]
 T = TypeVar("T")
@@ -29,12 +29,12 @@ T = TypeVar("T")
 def gather(source: Path) -> tuple[Path, ...]:
     """The .npz files and images that `source`, a file or folder, holds, in order. Raises ConversionError."""
     if not source.exists():
-        raise ConversionError("is not there", where=str(source), do=_GIVE)
+        raise ConversionError("is not there", where=str(source), do=GIVE)
     known = (".npz", *IMAGES)
     listed = [source] if source.is_file() else sorted(source.rglob("*"))
     paths = tuple(path for path in listed if path.is_file() and path.suffix.lower() in known)
     if not paths:
-        raise ConversionError("holds no .npz file and no image", where=str(source), do=_GIVE)
+        raise ConversionError("holds no .npz file and no image", where=str(source), do=GIVE)
     return paths
 
 
@@ -44,12 +44,12 @@ def rows(artefact: Artefact, samples: Sequence[str]) -> list[Row]:
     Raises ConversionError: no samples, or one that does not fit the model.
     """
     if not samples:
-        raise ConversionError(NONE, do=_GIVE)
+        raise ConversionError(NONE, do=GIVE)
     listed: list[Row] = []
     for sample in _spread(samples, MOST_ROWS):  # of every class, where a folder is sorted by class
         listed += _split(Path(sample), artefact.signature, read(Path(sample), artefact.signature))
     if not listed:
-        raise ConversionError("the samples hold no row", do=_GIVE)
+        raise ConversionError("the samples hold no row", do=GIVE)
     return list(_spread(listed, MOST_ROWS))
 
 

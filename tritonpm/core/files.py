@@ -62,6 +62,13 @@ def digest_of(path: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+def digest_of_bytes(content: bytes) -> str:
+    """`sha256:<hex>` of what a small file holds."""
+    import hashlib  # as above
+
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
 def storage_error(error: OSError, where: Path) -> StorageError:
     """The sentence for a failed write."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)

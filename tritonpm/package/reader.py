@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from tritonpm.core.errors import ManifestError, PackageError, UsageError
+from tritonpm.core.files import digest_of_bytes
 from tritonpm.core.types import File, Package, Sample, Signature, Stage
 from tritonpm.core.units import human
 from tritonpm.package import manifest as manifests
@@ -49,7 +49,7 @@ def assemble(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> 
 def digest(package: Package) -> str:
     """Of everything but the name, so that the same content under another name is known again."""
     canonical = json.dumps(manifests.of(package, named=False), sort_keys=True, separators=(",", ":"))
-    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+    return digest_of_bytes(canonical.encode())
 
 
 def _manifest(tree: Tree, limits: Limits) -> Manifest:

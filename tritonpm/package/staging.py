@@ -90,11 +90,6 @@ class Staging:
             )
 
 
-def digest_of(content: bytes) -> str:
-    """The digest of a small file."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
 def stage_file(source: Path, path: str, staging: Staging) -> File:
     """Copy one file to `path`. Raises PackageError where it cannot be read or is no plain file."""
     staging.paths.add(path)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonpm.core.errors import NotFoundError, PackageError
+from tritonpm.core.files import digest_of_bytes
 from tritonpm.core.types import File, Format
 from tritonpm.package.archive import is_zip, stage_archive
 from tritonpm.package.limits import Limits
 from tritonpm.package.signature import CONVERTED, format_of, to_convert
 from tritonpm.package.signature.onnx import external_files
-from tritonpm.package.staging import Progress, Staging, digest_of, opened, stage_file, stage_folder
+from tritonpm.package.staging import Progress, Staging, opened, stage_file, stage_folder
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Tree:
     def add(self, path: str, content: bytes) -> None:
         """Put a file of ours into the tree. Raises PackageError where the package has one of that name."""
         if (self.root / path).exists():
-            if self.files[path].digest == digest_of(content):
+            if self.files[path].digest == digest_of_bytes(content):
                 return
             raise PackageError(f"{path!r} is in the way of the stage's own labels", where=self.where, do="rename it")
         staging = Staging(self.root, self.where, Limits())

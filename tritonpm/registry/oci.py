@@ -6,7 +6,6 @@ An address that ends in `@sha256:…` names one manifest for ever. Credentials a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -26,7 +25,7 @@ from oras.provider import Registry
 from oras.utils import append_url_params
 
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
-from tritonpm.core.files import digest_of
+from tritonpm.core.files import digest_of, digest_of_bytes
 from tritonpm.registry import DIGEST, SIGNATURE, Pushed, shown
 from tritonpm.registry.transfer import Bounds, DownloadTask, Part, Source, download, fetch_signature, settled
 from tritonpm.registry.web import Session, is_loopback, part_of, require_good, speaking
@@ -138,7 +137,7 @@ class _Repository:
         """What the address names. Raises NotFoundError, RegistryError where it is not what its digest says."""
         answer = self._ask(self.container.manifest_url(), "GET", headers={"Accept": _MANIFEST_TYPE})
         wanted = self.container.digest
-        if wanted and wanted != f"sha256:{hashlib.sha256(answer.content).hexdigest()}":
+        if wanted and wanted != digest_of_bytes(answer.content):
             raise RegistryError(f"is not {wanted}", where=self.where, do=_OWNER)
         try:
             return msgspec.json.decode(answer.content, type=_Manifest)
@@ -173,7 +172,7 @@ class _Repository:
 
     def name_it(self, layers: list[dict[str, object]]) -> str:
         """Put the manifest that names the layers under the address; its digest."""
-        empty = f"sha256:{hashlib.sha256(_EMPTY).hexdigest()}"
+        empty = digest_of_bytes(_EMPTY)
         self._put_blob(_EMPTY, empty, len(_EMPTY))
         manifest = {
             "schemaVersion": 2, "mediaType": _MANIFEST_TYPE, "artifactType": PACKAGE_TYPE,
@@ -181,7 +180,7 @@ class _Repository:
         }  # fmt: skip
         raw = json.dumps(manifest).encode()
         self._ask(self.container.manifest_url(), "PUT", data=raw, headers={"Content-Type": _MANIFEST_TYPE})
-        return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+        return digest_of_bytes(raw)
 
     def _put_blob(self, content: IO[bytes] | bytes, digest: str, size: int) -> None:
         if self._request(self.container.get_blob_url(digest), "HEAD").ok:

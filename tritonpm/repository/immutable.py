@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from tritonpm.core.errors import RenderError
+from tritonpm.core.files import digest_of_bytes
 from tritonpm.core.types import RenderedModel, RepositoryFile, Revision
 from tritonpm.repository.config import parse
 from tritonpm.repository.render import CONFIG
@@ -102,7 +103,7 @@ def _named(model: RenderedModel) -> dict[str, str]:
 
 
 def _with_digest(file: RepositoryFile) -> str:
-    content = file.blob or "sha256:" + hashlib.sha256((file.text or "").encode()).hexdigest()
+    content = file.blob or digest_of_bytes((file.text or "").encode())
     folder, slash, name = file.path.rpartition("/")
     return f"{folder}{slash}{content.removeprefix('sha256:')[:12]}-{name}"
 

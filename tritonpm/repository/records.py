@@ -7,12 +7,12 @@ model's config does, and it is written last.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import StorageError
+from tritonpm.core.files import digest_of_bytes
 from tritonpm.core.types import RenderedModel, RepositoryFile, Revision
 from tritonpm.repository.immutable import is_config
 from tritonpm.repository.render import CONFIG
@@ -112,12 +112,7 @@ def current_revision(store: Store, name: str) -> Revision | None:
 def switch_of(store: Store, name: str) -> str:
     """The digest of the config that is there; "" where there is none."""
     there = store.read(f"{name}/{CONFIG}")
-    return digest_of(there) if there is not None else ""
-
-
-def digest_of(content: bytes) -> str:
-    """`sha256:<hex>`."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+    return digest_of_bytes(there) if there is not None else ""
 
 
 def _read(store: Store, path: str) -> StoredRevision | None:

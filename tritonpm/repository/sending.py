@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tritonpm.core.errors import StorageError
+from tritonpm.core.files import digest_of_bytes
 from tritonpm.core.types import REVISION, RepositoryFile, Revision
 from tritonpm.repository import records
 from tritonpm.repository.immutable import immutable, is_config
@@ -145,7 +146,7 @@ class _Sending:
 
         def write(file: StoredFile) -> bool:
             there = None if anew else self.store.read(file.path)
-            if there is not None and records.digest_of(there) == file.digest:
+            if there is not None and digest_of_bytes(there) == file.digest:
                 return False
             self.store.write(file.path, self._bytes(file))
             return True
@@ -170,7 +171,7 @@ class _Sending:
         if file.blob is not None:
             return StoredFile(path, file.blob, self.blobs.path(file.blob).stat().st_size)
         content = (file.text or "").encode()
-        return StoredFile(path, records.digest_of(content), len(content))
+        return StoredFile(path, digest_of_bytes(content), len(content))
 
     def _listed(self) -> dict[str, Listed]:
         there: dict[str, Listed] = {}

@@ -30,7 +30,8 @@ def _site(request: Request) -> Site:
     return site
 
 
-def _language(request: Request) -> Language:
+def language_of(request: Request) -> Language:
+    """The language that a request is answered in."""
     return negotiated(request.headers.get("accept-language", ""), request.cookies.get(COOKIE, ""))
 
 
@@ -41,7 +42,7 @@ RAW: dict[str, Any] = {
 FileName = Annotated[str, Query(description="The file's name; its suffix says what it is.", max_length=255)]
 AllowCode = Annotated[bool, Query(description="Accept content that runs code on load.")]
 TheSite = Annotated[Site, Depends(_site)]
-Say = Annotated[Language, Depends(_language)]
+Say = Annotated[Language, Depends(language_of)]
 
 
 class Body(BaseModel):

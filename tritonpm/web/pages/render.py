@@ -13,8 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tritonpm import __version__
 from tritonpm.operations.monitor.figures import duration, number, size
 from tritonpm.settings.settings import ON_DEMAND, PINNED
-from tritonpm.web.api.common import PREFIX
-from tritonpm.web.language import COOKIE, HERE, NAMES, Language, for_scripts, negotiated
+from tritonpm.web.api.common import PREFIX, language_of
+from tritonpm.web.language import COOKIE, HERE, NAMES, Language, for_scripts
 from tritonpm.web.problems import Problem
 
 DEVICES = {"cpu": "CPU", "gpu": "GPU (default)", "gpu-optimised": "GPU (optimised)"}
@@ -45,14 +45,9 @@ def of_tasks(kinds: str, say: Language) -> str:
     return " + ".join(say(kind) for kind in kinds.split(" + "))
 
 
-def spoken(request: Request) -> Language:
-    """The language of a request."""
-    return negotiated(request.headers.get("accept-language", ""), request.cookies.get(COOKIE, ""))
-
-
 def rendered(request: Request, template: str, code: int = 200, **values: Any) -> HTMLResponse:
     """A template as a response."""
-    say = spoken(request)
+    say = language_of(request)
     html = _environment().get_template(template).render(_=say, say=say, script_sentences=for_scripts, **values)
     headers = {"Content-Language": say.code, "Vary": "Accept-Language, Cookie"}
     return HTMLResponse(html, code, headers)
