@@ -286,7 +286,10 @@ BOTH = ("song", "song-canary")
 @pytest.mark.server
 def test_a_package_is_loaded_asked_switched_rolled_back_and_unloaded(live: Site, tmp_path: Path) -> None:
     live.done(live.upload(zipped(tmp_path / "in", scaled(2.0), "p")))
-    assert live.done(live.post("/packages/p/load")) == "Loaded p, revision 1: answered 1 sample, 0 as expected."
+    assert (
+        live.done(live.post("/packages/p/load"))
+        == "Loaded p, revision 1: answered 1 sample; the package does not say what is expected."
+    )
     save_npz(tmp_path / "i.npz", {"x": np.full((3, WIDTH), 2.0, np.float32)})
     asked = live.http.post(f"{API}/packages/p/infer", content=(tmp_path / "i.npz").read_bytes())
     output = asked.json()["outputs"][0]

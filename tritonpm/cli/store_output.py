@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tritonpm.cli.app import App
+from tritonpm.core.units import number_of
 
 if TYPE_CHECKING:
     from tritonpm.operations.remote_repository import Pruned
@@ -12,4 +13,4 @@ if TYPE_CHECKING:
 
 def say_pruned(app: App, pruned: Pruned) -> None:
     """Print what went."""
-    app.say(f"Deleted {len(pruned.revisions)} revisions and {pruned.objects} files.")
+    app.say(f"Deleted {number_of(len(pruned.revisions), 'revision')} and {number_of(pruned.objects, 'file')}.")

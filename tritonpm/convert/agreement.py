@@ -15,6 +15,7 @@ from tritonpm.convert.detection import boxes_of, matched
 from tritonpm.convert.running import Run, RunFailedError
 from tritonpm.core.tensors import Array, guesses, synthesize
 from tritonpm.core.types import Agreement, Difference, Task, Tensor
+from tritonpm.core.units import number_of
 from tritonpm.settings.settings import AT_MOST
 
 BOUNDS: Mapping[str, Mapping[str, float]] = {
@@ -170,9 +171,8 @@ def trials(
     `batches` are empty where the model has no batch axis; `sizes` are what its other dynamic dimensions are tried at.
     """
     if samples:
-        plural = "s" if len(samples) > 1 else ""
         for sample in samples:
-            yield f"{len(samples)} sample{plural}", sample
+            yield number_of(len(samples), "sample"), sample
         for batch in batches:
             if joined := _joined(samples, batch):
                 yield f"batch {batch} of them", joined

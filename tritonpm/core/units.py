@@ -1,4 +1,4 @@
-"""Sizes in bytes, and how they are told."""
+"""Sizes in bytes and numbers of things, and how they are told."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ def human(size: float) -> str:
             return f"{size:.4g} {unit}"
         size /= KIB
     return f"{size:.4g} GiB"
+
+
+def number_of(number: int, what: str) -> str:
+    """A number of things for a sentence: 1 sample, 2 samples."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -14,6 +14,7 @@ import psutil
 from tritonpm.convert.agreement import judged
 from tritonpm.core.errors import InferenceError, ServerError
 from tritonpm.core.tensors import Array, as_served, compare, load_npz, save_npz
+from tritonpm.core.units import number_of
 from tritonpm.operations.artefacts import made as made_of
 from tritonpm.operations.sample_inputs import made_up, samples_of
 from tritonpm.settings.settings import PRECISIONS
@@ -50,10 +51,12 @@ def probe(context: Context, client: Client, record: Record, *, model: str = "") 
         if difference := _apart(record, made, as_served(expected, signature.outputs), answer):
             raise ServerError(f"its answer to {what} is wrong: {difference}")
         compared += bool(expected)
-    plural = "s" if len(samples) != 1 else ""
     if not samples:
         return "answered a synthesized input as the original does"
-    return f"answered {len(samples)} sample{plural}, {compared} as expected"
+    answered = f"answered {number_of(len(samples), 'sample')}"
+    return (
+        f"{answered}, {compared} as expected" if compared else f"{answered}; the package does not say what is expected"
+    )
 
 
 def _unverified(made: dict[str, Optimised]) -> bool:

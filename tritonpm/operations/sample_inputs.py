@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import InferenceError
 from tritonpm.core.tensors import Array, guesses, load_npz
+from tritonpm.core.units import number_of
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.perf.inputs import Inputs, batching, inputs
 
@@ -26,7 +27,7 @@ def measuring_inputs(context: Context, record: Record, client: Client, model: st
     who = batching(client.config(model), signature, axis=has_axis)
     samples = [load_npz(context.blobs.path(package.file(sample.inputs).digest)) for sample in samples_of(record)]
     if samples:
-        source = f"{len(samples)} sample{'s' * (len(samples) != 1)} of the package, in turn"
+        source = f"{number_of(len(samples), 'sample')} of the package, in turn"
         return inputs(samples, signature, who, batch=batch, source=source)
     guess, _ = made_up(client, model, signature, None if who == "none" else 1)
     return inputs([guess], signature, who, source="a made-up input, since the package has no samples")

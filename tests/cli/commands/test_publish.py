@@ -29,7 +29,7 @@ def test_publish_verify_and_prune_elsewhere(tmp_path: Path) -> None:
     assert run("verify", "--repository", elsewhere) == "All is whole.\n"
     run("upgrade", "bolts", single(tmp_path / "two", scaled(3.0), name="bolts"), workspace=root)
     pruned = run("publish", "bolts", "--repository", elsewhere, "--prune", 1, workspace=root)
-    assert pruned.endswith("Deleted 1 revisions and 1 files.\n")
+    assert pruned.endswith("Deleted 1 revision and 1 file.\n")
     assert not (elsewhere / "bolts" / served).exists()
     run("prune", "bolts", "--keep", 0, "--repository", elsewhere)
     assert not elsewhere.exists() or list(elsewhere.iterdir()) == []

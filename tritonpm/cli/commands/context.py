@@ -8,6 +8,7 @@ import click
 
 from tritonpm.cli.app import App, Group, command, pass_app, reading, shown_to_servers
 from tritonpm.cli.setting_options import Pair
+from tritonpm.core.units import number_of
 
 CONTEXT = click.argument("name", metavar="CONTEXT")
 
@@ -46,7 +47,7 @@ def add_command(
     servers = [FleetServer(url, memory_mb, dict(labels)) for url in urls]
     with app.open() as context:
         fleet = add(context, name, servers, access, repository)
-    app.say(f"{name} has {len(fleet.servers)} servers.")
+    app.say(f"{name} has {number_of(len(fleet.servers), 'server')}.")
 
 
 @command("list", examples="tritonpm context list\ntritonpm context list -o json")

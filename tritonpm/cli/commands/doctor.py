@@ -7,6 +7,7 @@ import click
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.options import PROFILE
 from tritonpm.core.errors import TritonpmError
+from tritonpm.core.units import number_of
 
 
 @command(
@@ -35,7 +36,9 @@ def doctor_command(app: App, rebuild_catalogue: bool, fix: bool, profile: str) -
         from tritonpm.operations.verify import rebuild
 
         names = rebuild(find(app.workspace), app.advise)
-        app.say(f"Rebuilt the catalogue with {len(names)} packages; publish them again with `tritonpm load`.")
+        app.say(
+            f"Rebuilt the catalogue with {number_of(len(names), 'package')}; publish them again with `tritonpm load`."
+        )
         return
     from tritonpm.cli.output import table
     from tritonpm.operations.doctor import doctor

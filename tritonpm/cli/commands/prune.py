@@ -8,6 +8,7 @@ from tritonpm.cli.app import App, command, pass_app
 from tritonpm.cli.options import REPOSITORY
 from tritonpm.cli.store_output import say_pruned
 from tritonpm.core.errors import UsageError
+from tritonpm.core.units import number_of
 
 
 @command(
@@ -37,7 +38,7 @@ def prune_command(app: App, name: str, keep: int, repository: str | None) -> Non
 
     with app.open() as context:
         gone, blobs = prune(context, name, keep)
-    app.say(f"Forgot {len(gone)} revisions of {name} and {blobs} files.")
+    app.say(f"Forgot {number_of(len(gone), 'revision')} of {name} and {number_of(blobs, 'file')}.")
 
 
 def prune_elsewhere(app: App, repository: str, name: str, keep: int) -> None:

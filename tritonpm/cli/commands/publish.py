@@ -8,6 +8,7 @@ import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.store_output import say_pruned
+from tritonpm.core.units import number_of
 
 if TYPE_CHECKING:
     from tritonpm.operations.remote_repository import StoredPackage
@@ -47,5 +48,5 @@ def _say_published(published: list[StoredPackage]) -> None:
         sent, serves = package.sent, ", ".join(package.versions)
         click.echo(
             f"Published {package.name}, revision {package.revision[:12]}, version {serves}: "
-            f"{sent.sent} files sent ({sent.bytes} bytes), {sent.copied} copied, {sent.there} were there."
+            f"{number_of(sent.sent, 'file')} sent ({sent.bytes} bytes), {sent.copied} copied, {sent.there} were there."
         )

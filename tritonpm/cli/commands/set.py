@@ -11,6 +11,7 @@ from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.live_output import say_switched
 from tritonpm.cli.options import NAME
 from tritonpm.cli.setting_options import AUTO, UNSET, named, setting_options
+from tritonpm.core.units import number_of
 from tritonpm.settings.settings import GROWTH
 
 if TYPE_CHECKING:
@@ -76,5 +77,5 @@ def _measured(
 def _say_trials(app: App, count: Any, trials: list[InstanceTrial]) -> None:
     for trial in trials:
         growth = f", {trial.growth - 1:+.1%}" if trial.growth is not None else ""
-        app.advise(f"{trial.instances} instances: {trial.throughput:.0f} infer/s{growth}")
+        app.advise(f"{number_of(trial.instances, 'instance')}: {trial.throughput:.0f} infer/s{growth}")
     app.advise(f"{count} {'are' if count > 1 else 'is'} kept: more bring less than {GROWTH - 1:.0%}.")

@@ -11,6 +11,7 @@ import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.setting_options import Words
+from tritonpm.core.units import number_of
 from tritonpm.settings.settings import PRECISIONS
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def tune_command(
             tuned = tune(context, name, wish, budget=budget, again=again, tell=shown)
         app.emit("TuneResult", tuned, lambda: describe(app, tuned))
         if wish.concurrency is None and tuned.best is not tuned.now and wish.objective != "latency":
-            load = f"{tuned.best.in_flight} requests in flight"
+            load = f"{number_of(tuned.best.in_flight, 'request')} in flight"
             app.advise(f"That is with {load}; where your clients have another number, say --concurrency N.")
         if html:
             _write(app, html, tuned)
@@ -151,7 +152,7 @@ def describe(app: App, tuned: Tuned) -> None:
         for row in sorted(shown, key=lambda row: -row.throughput)
     )  # fmt: skip
     table(columns, rows)
-    click.echo(f"\n{tuned.measurements} measurements in {tuned.seconds:.0f} s; {tuned.ended}.")
+    click.echo(f"\n{number_of(tuned.measurements, 'measurement')} in {tuned.seconds:.0f} s; {tuned.ended}.")
     for sentence in tuned.refused:
         app.advise(f"Left out: {sentence}")
     click.echo(f"{recommendation(tuned)}.")
