@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client
     from tritonpm.triton.connection import Connection
-    from tritonpm.triton.memory import Region
+    from tritonpm.triton.shared_memory import Region
 
 TTL = 60.0  # seconds; renewed when a third of it is over
 
@@ -81,7 +81,7 @@ def use(
             client = open_until_the_end.enter_context(connect(context, "grpc" if shared_memory else protocol))
             region = None
             if shared_memory:
-                from tritonpm.triton.memory import Region
+                from tritonpm.triton.shared_memory import Region
 
                 region = open_until_the_end.enter_context(Region(client))
             yield Model(client, name, region, canary=canary)

@@ -28,7 +28,7 @@ from tritonpm.perf.measurement import (
     Workload,
 )
 from tritonpm.perf.report import html
-from tritonpm.perf.store import Results
+from tritonpm.perf.results import Results
 
 
 def measurement(throughput: float, **changes: object) -> Measurement:

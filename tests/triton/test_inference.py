@@ -13,7 +13,7 @@ from tritonpm.core.errors import InferenceError
 from tritonpm.triton.client import Client
 from tritonpm.triton.connection import Connection
 from tritonpm.triton.inference import Asking
-from tritonpm.triton.memory import Region
+from tritonpm.triton.shared_memory import Region
 
 X = np.arange(4, dtype=np.float32)
 BATCH = X[np.newaxis]

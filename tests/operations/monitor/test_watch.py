@@ -20,7 +20,7 @@ from tests.support.packages import cascade, single
 from tests.support.waiting import until
 from tests.support.workspaces import opened
 from tritonpm.core.errors import UsageError
-from tritonpm.hardware.load import MachineUse, machine_use
+from tritonpm.hardware.machine_use import MachineUse, machine_use
 from tritonpm.hardware.nvml import GpuProcess, Gpus, GpuSample, Mig
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from tritonpm.hardware.load import MachineUse
+from tritonpm.hardware.machine_use import MachineUse
 from tritonpm.hardware.nvml import Gpus, GpuSample, Mig
 from tritonpm.triton.ensembles import NEXT
 from tritonpm.triton.processes import ProcessUse

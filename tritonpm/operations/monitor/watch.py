@@ -11,7 +11,7 @@ from threading import Event, Lock, Thread
 
 from tritonpm.catalogue import Catalogue, Workspace
 from tritonpm.core.errors import BusyError, ServerError, StorageError, UsageError
-from tritonpm.hardware.load import machine_use
+from tritonpm.hardware.machine_use import machine_use
 from tritonpm.hardware.nvml import Nvml
 from tritonpm.operations.monitor.snapshot import Look, ServerLoad, Snapshot, compose
 from tritonpm.triton import embedded

@@ -17,7 +17,7 @@ from tritonpm.operations.artefacts import stages
 from tritonpm.operations.sample_inputs import measuring_inputs
 from tritonpm.operations.summary import precision
 from tritonpm.perf.measurement import Machine, Measurement, Quality, Result, Storage
-from tritonpm.perf.store import Results
+from tritonpm.perf.results import Results
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
