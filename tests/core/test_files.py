@@ -1,4 +1,4 @@
-"""One way to replace a file: all of the old or all of the new, and nothing beside it."""
+"""One way to replace a file: all of the old or all of the new, and nothing beside it; one to link it, one to digest it."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from tritonpm.core.errors import StorageError
-from tritonpm.core.files import replacing, write_atomically
+from tritonpm.core.files import digest_of, digest_of_bytes, link_or_copy, replacing, write_atomically
 
 
 @pytest.fixture
@@ -56,3 +56,23 @@ def test_two_who_write_at_once_see_no_half_of_each_other(place: Path) -> None:
         assert place.read_bytes() == b"other"
         aside.write_bytes(b"whole")
     assert place.read_bytes() == b"whole"
+
+
+def test_the_same_bytes_where_that_can_be_else_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "blob").write_bytes(b"weights")
+    link_or_copy(tmp_path / "blob", tmp_path / "linked")
+    assert (tmp_path / "linked").samefile(tmp_path / "blob")
+
+    def refused(source: Path, place: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refused)
+    link_or_copy(tmp_path / "blob", tmp_path / "copied")
+    assert not (tmp_path / "copied").samefile(tmp_path / "blob")
+    assert (tmp_path / "copied").read_bytes() == b"weights"
+
+
+def test_a_digest_is_of_what_is_held(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    known = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
+    assert digest_of(tmp_path / "file") == digest_of_bytes(b"abc") == known

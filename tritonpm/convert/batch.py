@@ -7,14 +7,12 @@ The model is parsed, rewritten and run in a process of its own, with a deadline 
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from tritonpm.convert import sandbox
-from tritonpm.core.files import digest_of
+from tritonpm.core.files import digest_of, link_or_copy
 from tritonpm.core.types import BatchAxis, Format, Signature, Stage, Tensor
 from tritonpm.core.units import GIB, human
 
@@ -153,8 +151,5 @@ def _laid_out(stage: Stage, files: Mapping[str, Path], folder: Path) -> Path:
     for path in stage.files:
         place = folder / PurePosixPath(path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(files[path], place)
-        except OSError:
-            shutil.copyfile(files[path], place)
+        link_or_copy(files[path], place)
     return folder / PurePosixPath(stage.model)

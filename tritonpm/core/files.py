@@ -69,6 +69,16 @@ def digest_of_bytes(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
+def link_or_copy(source: Path, place: Path) -> None:
+    """What `source` holds at `place` too: the same bytes on the disk where that can be. Raises OSError."""
+    try:
+        os.link(source, place)
+    except OSError:  # another file system, or one without hard links
+        import shutil
+
+        shutil.copyfile(source, place)
+
+
 def storage_error(error: OSError, where: Path) -> StorageError:
     """The sentence for a failed write."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)

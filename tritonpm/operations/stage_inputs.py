@@ -16,6 +16,7 @@ from tritonpm.convert import sandbox
 from tritonpm.convert.chain import Link
 from tritonpm.convert.requests import Answer, Capture, ModelFile, Profile, WorkerRequest
 from tritonpm.core.errors import OptimisationError
+from tritonpm.core.files import link_or_copy
 from tritonpm.core.types import Optimised, Sample, Signature, Stage, Tensor
 from tritonpm.operations.batch_axes import batch_axes
 
@@ -177,9 +178,5 @@ def _link(folder: Path, files: Mapping[str, Path]) -> None:
     for path, blob in files.items():
         place = folder / PurePosixPath(path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        if place.exists():
-            continue
-        try:
-            os.link(blob, place)
-        except OSError:  # another file system, or one without hard links
-            shutil.copyfile(blob, place)
+        if not place.exists():
+            link_or_copy(blob, place)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tritonpm.core.errors import StorageError
-from tritonpm.core.files import digest_of, storage_error, sync
+from tritonpm.core.files import digest_of, link_or_copy, storage_error, sync
 from tritonpm.core.types import REVISION, RenderedModel, RepositoryFile, Revision
 
 _LONGEST = 1 << 22  # bytes of a config that is looked into
@@ -128,13 +128,7 @@ def _write(file: RepositoryFile, place: Path, blob_path: BlobPath, link: bool) -
         place.write_text(file.text or "", encoding="utf-8", newline="")
         return
     blob = blob_path(file.blob)
-    if link:
-        try:
-            os.link(blob, place)
-            return
-        except OSError:  # another file system, or one without hard links
-            pass
-    shutil.copyfile(blob, place)
+    (link_or_copy if link else shutil.copyfile)(blob, place)
 
 
 def _put(made: Path, place: Path, staging: Path) -> None:
