@@ -88,6 +88,7 @@ def test_a_crash_loop_is_given_up_with_the_reason(context: Context, monkeypatch:
     monkeypatch.setattr(supervisor, "_again", again)
     server = running(context)
     os.kill(server.pid, signal.SIGKILL)
+    monkeypatch.setattr(supervisor, "own_server", lambda context: server)  # also where it is gone by now
     with pytest.raises(ServerError, match=f"ended {supervisor.RESTARTS} times within"):
         supervisor.supervise(context, lambda sentence: None)
     assert len(started) == supervisor.RESTARTS - 1
