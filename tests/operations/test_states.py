@@ -15,7 +15,7 @@ from tests.support.models import logarithm, scaled
 from tests.support.packages import single
 from tests.support.workspaces import opened
 from tritonpm.cli.describe import describe_package
-from tritonpm.core.errors import BusyError, OptimisationError, RuleError, ServerError, TritonpmError
+from tritonpm.core.errors import BusyError, NotFoundError, OptimisationError, RuleError, ServerError, TritonpmError
 from tritonpm.operations import canary
 from tritonpm.operations.context import Context
 from tritonpm.operations.declaration import export
@@ -195,6 +195,23 @@ def test_a_roll_back_goes_back_along_what_served(context: Context, tmp_path: Pat
     loaded = rollback(context, "back")
     assert loaded is not None
     assert (loaded.revision, serving_answer(context, "back")) == (2, 2.0)
+
+
+def test_what_is_not_loaded_goes_back_a_step_each_time_too(context: Context, tmp_path: Path) -> None:
+    import_package(context, content(tmp_path / "1", scaled(1.25), name="steps"))
+    load(context, "steps")
+    for number in (2, 3):
+        upgrade(context, "steps", content(tmp_path / str(number), scaled(number + 0.25), name="steps"))
+    stop(context, 30)
+    assert rollback(context, "steps") is None
+    assert served(context, "steps") == [2, 1]
+    assert rollback(context, "steps") is None
+    assert served(context, "steps") == [1]
+    with pytest.raises(NotFoundError, match="no earlier revision"):
+        rollback(context, "steps")
+    assert restarted(context)["steps"] == ""
+    assert serving_answer(context, "steps") == 1.25
+    assert drift_of(context, "steps") == ""
 
 
 def test_a_failed_switch_is_not_gone_back_to(context: Context, tmp_path: Path) -> None:

@@ -171,12 +171,15 @@ class Revisions(Listing):
         name: str,
         number: int,
         *,
-        probed: bool,
+        probed: bool | None,
         loaded: bool = True,
         server: str = "",
         source: Source | None = None,
     ) -> None:
-        """As `prove`, where `number` had served before: what served after it is gone from the stack."""
+        """As `prove`, where `number` had served before: what served after it is gone from the stack.
+
+        `probed` None: it is not loaded now, and was proved as it was.
+        """
         with self._database.transaction():
             self._require_revision(name, number)
             self._served.back_to(name, number, probed)

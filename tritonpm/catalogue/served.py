@@ -59,11 +59,15 @@ class Served:
                 "INSERT INTO served (package, number, probed, at) VALUES (?,?,?,?)", name, number, probed, time.time()
             )
 
-    def back_to(self, name: str, number: int, probed: bool) -> None:
-        """`number` serves again: what came after it goes; one that never served is pushed."""
+    def back_to(self, name: str, number: int, probed: bool | None) -> None:
+        """`number` serves again: what came after it goes; one that never served is pushed.
+
+        None: it shall serve again, so that how it was proved stays.
+        """
         last = "SELECT max(id) FROM served WHERE package = ? AND number = ?"
         self._database.do(f"DELETE FROM served WHERE package = ? AND id > ({last})", name, name, number)  # noqa: S608
-        self.push(name, number, probed)
+        if probed is not None:
+            self.push(name, number, probed)
 
     def clear(self, name: str) -> None:
         """Nothing of it is published any more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import NotFoundError, UsageError
+from tritonpm.operations.local_repository import changing
 from tritonpm.operations.switch import put_back, switch
 
 if TYPE_CHECKING:
@@ -17,13 +18,18 @@ if TYPE_CHECKING:
 def rollback(context: Context, name: str, number: int | None = None) -> Loaded | None:
     """Serve what served before, or the revision of that number, live; None where the package is not loaded.
 
-    Without a number each call goes one step further back. Raises NotFoundError, UsageError, ServerError.
+    Without a number each call goes one step further back, loaded or not: what served before is proved.
+    Raises NotFoundError, UsageError, ServerError.
     """
-    source, revision = revision_to(context, name, number)
-    return switch(context, name, lambda: put_back(context, name, source), revision, back=number is None)
+    target, source, revision = revision_to(context, name, number)
+    loaded = switch(context, name, lambda: put_back(context, name, source), revision, back=number is None)
+    if loaded is None and number is None:
+        with changing(context, f"roll {name} back"):
+            context.catalogue.go_back(name, target, probed=None, loaded=False)
+    return loaded
 
 
-def revision_to(context: Context, name: str, number: int | None) -> tuple[Source, Revision | None]:
+def revision_to(context: Context, name: str, number: int | None) -> tuple[int, Source, Revision | None]:
     """Where a roll-back goes: what served before the proved revision, or the one of that number; and what made it.
 
     None is a revision that the package had under another name: it is made anew under the one of now, since somebody
@@ -37,4 +43,4 @@ def revision_to(context: Context, name: str, number: int | None) -> tuple[Source
     kept = context.catalogue.kept(name, target)
     if kept.source is None:
         raise UsageError(f"revision {kept.number} does not tell what it was made of", do="choose a later one")
-    return kept.source, kept.revision if kept.revision.name == name else None
+    return kept.number, kept.source, kept.revision if kept.revision.name == name else None

@@ -83,7 +83,7 @@ def rollback(
 
     Raises NotFoundError, UsageError, ServerError.
     """
-    source, revision = revision_to(context, name, number)
+    _, source, revision = revision_to(context, name, number)
     return _switch(
         context, fleet_name, name, lambda: put_back(context, name, source), pace, revision, back=number is None
     )
