@@ -24,7 +24,7 @@ from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.list import packages
 from tritonpm.operations.load import load, load_proved
-from tritonpm.operations.optimize.jobs import choose, list_jobs, start, watch
+from tritonpm.operations.optimize.jobs import list_jobs, start, to_optimise_for, watch
 from tritonpm.operations.prune import prune
 from tritonpm.operations.remove import remove
 from tritonpm.operations.rename import rename
@@ -86,7 +86,9 @@ def test_a_failed_optimisation_changes_nothing(context: Context, tmp_path: Path)
     import_package(context, content(tmp_path / "p", scaled(2.1), name="proof"))
     load(context, "proof")
     before = context.catalogue.get("proof")
-    settings = choose(context, "proof", {"precision": "FP16", "optimizer": "onnx", "tolerances": {"max_abs": 1e-12}})
+    settings = to_optimise_for(
+        context, "proof", {"precision": "FP16", "optimizer": "onnx", "tolerances": {"max_abs": 1e-12}}
+    )
     job = start(context, "proof", settings)
     assert job is not None
     with pytest.raises(OptimisationError):
@@ -100,7 +102,7 @@ def test_a_failed_optimisation_changes_nothing(context: Context, tmp_path: Path)
 
 def test_an_optimisation_that_holds_is_what_is_wanted_then(context: Context, tmp_path: Path) -> None:
     import_package(context, content(tmp_path / "p", scaled(2.5), name="kept"))
-    settings = choose(context, "kept", {"precision": "FP16"})
+    settings = to_optimise_for(context, "kept", {"precision": "FP16"})
     assert context.catalogue.get("kept").settings.precision == "FP32"
     job = start(context, "kept", settings)
     assert job is not None

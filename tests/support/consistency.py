@@ -10,13 +10,13 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.drift import drift
 from tritonpm.operations.list import packages
 from tritonpm.operations.local_repository import changing
-from tritonpm.operations.optimize.jobs import choose, start, watch
+from tritonpm.operations.optimize.jobs import start, to_optimise_for, watch
 from tritonpm.operations.server import connect
 from tritonpm.triton.connection import Connection
 
 
 def optimised(context: Context, name: str, **changes: object) -> None:
-    job = start(context, name, choose(context, name, changes))
+    job = start(context, name, to_optimise_for(context, name, changes))
     assert job is not None
     watch(context, job.id)
 

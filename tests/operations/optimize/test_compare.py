@@ -21,7 +21,7 @@ from tritonpm.operations.init import init
 from tritonpm.operations.optimize.candidates import candidates, incomparable, what_it_had
 from tritonpm.operations.optimize.compare import decide
 from tritonpm.operations.optimize.decision import Decision, of_job
-from tritonpm.operations.optimize.jobs import cancel, choose, follow, list_jobs, request_of, start, watch
+from tritonpm.operations.optimize.jobs import cancel, follow, list_jobs, request_of, start, to_optimise_for, watch
 from tritonpm.operations.optimize.workload import ComparisonRequest
 from tritonpm.operations.show import show
 
@@ -51,7 +51,7 @@ def processes_in(folder: Path) -> list[psutil.Process]:
 
 
 def compared(context: Context, changes: dict[str, object]) -> Decision:
-    job = start(context, "p", choose(context, "p", changes), compare=ComparisonRequest(concurrency=32))
+    job = start(context, "p", to_optimise_for(context, "p", changes), compare=ComparisonRequest(concurrency=32))
     assert job is not None
     watch(context, job.id)
     decision = of_job(context.catalogue.jobs, job.id)
@@ -83,7 +83,7 @@ def test_what_is_lost_is_told_and_auto_keeps_what_batches(context: Context, tmp_
 def test_a_job_that_is_cancelled_while_it_measures_leaves_no_trace(context: Context, tmp_path: Path) -> None:
     import_package(context, single(tmp_path / "in", scaled(2.0)))
     before = context.catalogue.get("p").settings
-    job = start(context, "p", choose(context, "p", {}), compare=ComparisonRequest(1, 1))
+    job = start(context, "p", to_optimise_for(context, "p", {}), compare=ComparisonRequest(1, 1))
     assert job is not None
     assert any(event.step.startswith("Measuring") for event in follow(context, job.id))
     assert cancel(context, job.id).state == "cancelled"
@@ -95,21 +95,21 @@ def test_a_job_that_is_cancelled_while_it_measures_leaves_no_trace(context: Cont
 def test_auto_is_what_the_rules_allow_and_a_name_is_itself(context: Context, tmp_path: Path) -> None:
     import_package(context, single(tmp_path / "in", scaled(2.0)))
     record = context.catalogue.get("p")
-    auto = choose(context, "p", {})
+    auto = to_optimise_for(context, "p", {})
     assert {name: settings.optimizer for name, settings in candidates(context, record, auto).items()} == {
         name: name for name in ("openvino", "ort-openvino", "none", "onnx")
     }
-    half = choose(context, "p", {"optimizer": "auto", "precision": "FP16"})
+    half = to_optimise_for(context, "p", {"optimizer": "auto", "precision": "FP16"})
     assert "ort-openvino" not in candidates(context, record, half)
-    assert list(candidates(context, record, choose(context, "p", {"precision": "FP16"}))) == ["openvino"]
-    stage = choose(context, "p", {"optimizer": "auto"}, stage="s")
+    assert list(candidates(context, record, to_optimise_for(context, "p", {"precision": "FP16"}))) == ["openvino"]
+    stage = to_optimise_for(context, "p", {"optimizer": "auto"}, stage="s")
     assert candidates(context, record, stage)["onnx"].for_stage("s").optimizer == "onnx"
 
 
 def test_what_it_had_has_the_other_wishes_too(context: Context, tmp_path: Path) -> None:
     import_package(context, single(tmp_path / "in", scaled(2.0)), changes={"precision": "FP16"})
     record = context.catalogue.get("p")
-    had = what_it_had(context, record, choose(context, "p", {"optimizer": "auto", "max_batch_size": 3}))
+    had = what_it_had(context, record, to_optimise_for(context, "p", {"optimizer": "auto", "max_batch_size": 3}))
     assert (had.optimizer, had.precision, had.max_batch_size) == ("none", "FP32", 3)  # FP16 was never made
 
 
@@ -118,15 +118,15 @@ def test_where_nothing_can_be_measured_what_was_proved_is_kept(
 ) -> None:
     monkeypatch.setenv("TRITONPM_TRITONSERVER", str(tmp_path / "none"))
     import_package(context, single(tmp_path / "in", scaled(2.0)))
-    job = start(context, "p", choose(context, "p", {}), compare=ComparisonRequest())
+    job = start(context, "p", to_optimise_for(context, "p", {}), compare=ComparisonRequest())
     assert job is not None
     watch(context, job.id)
     assert list_jobs(context)[0].comparison == (
         "not compared with what it had: no tritonserver is installed on this machine",
     )
     assert [made.optimizer for made in show(context, "p").optimisations] == ["openvino"]
-    assert start(context, "p", choose(context, "p", {}), compare=ComparisonRequest()) is None
-    compiled = choose(context, "p", {"device": "gpu-optimised", "compute_capability": "8.9"})
+    assert start(context, "p", to_optimise_for(context, "p", {}), compare=ComparisonRequest()) is None
+    compiled = to_optimise_for(context, "p", {"device": "gpu-optimised", "compute_capability": "8.9"})
     assert "GPU" in incomparable(context, context.catalogue.get("p"), compiled)
 
 
@@ -138,7 +138,7 @@ def test_where_none_can_be_made_it_has_failed(context: Context, tmp_path: Path) 
         raise OptimisationError("too far off", where="stage s")
 
     with pytest.raises(OptimisationError, match="too far off"):
-        decide(context, record, choose(context, "p", {}), ComparisonRequest(), fails)
+        decide(context, record, to_optimise_for(context, "p", {}), ComparisonRequest(), fails)
     assert context.catalogue.get("p").settings == record.settings
 
 

@@ -28,7 +28,7 @@ from tritonpm.operations.infer import infer
 from tritonpm.operations.init import init
 from tritonpm.operations.list import packages
 from tritonpm.operations.load import load
-from tritonpm.operations.optimize.jobs import cancel, choose, ensure, list_jobs, resume, start, watch
+from tritonpm.operations.optimize.jobs import cancel, ensure, list_jobs, resume, start, to_optimise_for, watch
 from tritonpm.operations.optimize.profile import profile
 from tritonpm.operations.remove import remove
 from tritonpm.operations.serve import serve
@@ -86,7 +86,7 @@ def test_the_same_content_never_compiles_twice(context: Context, tmp_path: Path)
     other = single(tmp_path / "two", scaled(2.0), name="q")
     (other / "note.txt").write_text("another package with the same model")
     import_package(context, other)
-    assert start(context, "q", choose(context, "q", {"precision": "FP16"})) is None
+    assert start(context, "q", to_optimise_for(context, "q", {"precision": "FP16"})) is None
     assert show(context, "q").optimisations[0].state == "verified"
     assert start(context, "q", again=True) is not None
 
@@ -105,7 +105,7 @@ def test_int8_without_samples_is_refused_before_anything_runs(context: Context, 
     bare = tmp_path / "bare.onnx"
     bare.write_bytes(scaled(2.0))
     import_package(context, bare)
-    settings = choose(context, "bare", {"precision": "INT8"})
+    settings = to_optimise_for(context, "bare", {"precision": "INT8"})
     with pytest.raises(OptimisationError, match=r"calibrated on samples.*--calibration FOLDER"):
         start(context, "bare", settings)
     assert list_jobs(context) == []
@@ -126,7 +126,7 @@ def test_a_stage_that_fails_is_named_and_the_good_state_stays(context: Context, 
     import_package(context, cascade(tmp_path / "in", scaled(1.0004, result="m"), scaled(2.0, source="m")))
     published = publish(context, "c")
     before = show(context, "c")
-    job = start(context, "c", choose(context, "c", {"precision": "FP16", "tolerances": {"max_abs": 1e-5}}))
+    job = start(context, "c", to_optimise_for(context, "c", {"precision": "FP16", "tolerances": {"max_abs": 1e-5}}))
     assert job is not None
     with pytest.raises(OptimisationError, match="stage first: output 'm' is off: max_abs"):
         watch(context, job.id)
@@ -139,7 +139,7 @@ def test_a_stage_that_fails_is_named_and_the_good_state_stays(context: Context, 
 
 def test_a_worker_out_of_memory_is_a_failure_with_a_remedy(context: Context, tmp_path: Path) -> None:
     import_package(context, single(tmp_path / "in", scaled(2.0)))
-    job = start(context, "p", choose(context, "p", {"precision": "FP16"}), memory_limit=60 << 20)
+    job = start(context, "p", to_optimise_for(context, "p", {"precision": "FP16"}), memory_limit=60 << 20)
     assert job is not None
     with pytest.raises(OptimisationError, match=r"memory.*--memory-limit"):
         watch(context, job.id)
@@ -149,7 +149,7 @@ def test_a_worker_out_of_memory_is_a_failure_with_a_remedy(context: Context, tmp
 
 def test_a_killed_worker_fails_its_job_and_nothing_else(context: Context, tmp_path: Path) -> None:
     import_package(context, single(tmp_path / "in", scaled(2.0)))
-    job = start(context, "p", choose(context, "p", {"precision": "FP16"}))
+    job = start(context, "p", to_optimise_for(context, "p", {"precision": "FP16"}))
     assert job is not None
     number = job.id
 
@@ -165,7 +165,7 @@ def test_a_killed_worker_fails_its_job_and_nothing_else(context: Context, tmp_pa
 
 def test_a_cancelled_job_leaves_the_package_as_it_was(context: Context, tmp_path: Path) -> None:
     import_package(context, single(tmp_path / "in", scaled(2.0)))
-    settings = choose(context, "p", {"precision": "FP16"})
+    settings = to_optimise_for(context, "p", {"precision": "FP16"})
     job = start(context, "p", settings)
     assert job is not None
     with pytest.raises(BusyError, match=f"optimised by job {job.id}"):
@@ -187,7 +187,7 @@ def test_kills_leave_no_half_state(context: Context, tmp_path: Path) -> None:
     import_package(context, single(tmp_path / "in", scaled(2.0)))
     random = np.random.default_rng(0)
     started = time.monotonic()
-    job = start(context, "p", choose(context, "p", {"precision": "FP16"}))
+    job = start(context, "p", to_optimise_for(context, "p", {"precision": "FP16"}))
     assert job is not None
     watch(context, job.id)
     length = time.monotonic() - started

@@ -57,7 +57,7 @@ def optimize_command(
 ) -> None:  # fmt: skip
     """Compile a package for what it runs on; its answers are proved, its speed is compared."""
     from tritonpm.operations.optimize.decision import of_job
-    from tritonpm.operations.optimize.jobs import cancel, choose, start, watch
+    from tritonpm.operations.optimize.jobs import cancel, start, to_optimise_for, watch
     from tritonpm.operations.optimize.workload import ComparisonRequest
     from tritonpm.operations.show import show
 
@@ -66,7 +66,7 @@ def optimize_command(
     comparison = ComparisonRequest(concurrency, batch_size) if compare else None
     memory = int(memory_limit * GIB) if memory_limit else None
     with app.open() as context:
-        settings = choose(context, name, changes, stage=stage, calibration=calibration, plugins=plugins)
+        settings = to_optimise_for(context, name, changes, stage=stage, calibration=calibration, plugins=plugins)
         job = start(
             context, name, settings, again=again, time_limit=time_limit, memory_limit=memory, compare=comparison
         )

@@ -82,7 +82,7 @@ def request_of(job: Job) -> JobRequest:
     return msgspec.convert(job.request, JobRequest)
 
 
-def choose(
+def to_optimise_for(
     context: Context,
     name: str,
     changes: Mapping[str, object],

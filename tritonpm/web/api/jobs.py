@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tritonpm.operations.context import Context
 from tritonpm.operations.optimize.decision import of_job
-from tritonpm.operations.optimize.jobs import TIME_LIMIT, JobView, choose, job_view, list_jobs, start
+from tritonpm.operations.optimize.jobs import TIME_LIMIT, JobView, job_view, list_jobs, start, to_optimise_for
 from tritonpm.operations.optimize.jobs import cancel as cancel_job
 from tritonpm.operations.optimize.jobs import resume as resume_job
 from tritonpm.operations.optimize.workload import ComparisonRequest
@@ -41,7 +41,7 @@ def optimise(site: TheSite, name: str, response: Response, body: OptimiseRequest
     """Start the job that compiles a package for what it runs on and proves its answers unchanged."""
     request = body or OptimiseRequest()
     with site.open() as context:
-        settings = choose(context, name, request.changes, stage=request.stage)
+        settings = to_optimise_for(context, name, request.changes, stage=request.stage)
         job = start(
             context, name, settings,
             again=request.again, time_limit=request.time_limit, memory_limit=request.memory_limit,
