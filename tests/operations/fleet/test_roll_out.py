@@ -118,6 +118,18 @@ def test_what_does_not_prove_itself_is_seen_by_nobody(site: Site, served: Served
         roll_out.change(context, "prod", "b", {"max_batch_size": 2})
 
 
+def test_what_was_loaded_without_a_probe_rolls_out_without_one(site: Site, served: Served, tmp_path: Path) -> None:
+    context = site.context
+    import_package(context, single(tmp_path / "quiet", scaled(2.0), name="quiet"))
+    first = roll_out.load(context, "prod", "quiet", pace=PACE)
+    context.catalogue.prove("quiet", first.revision, probed=False, loaded=False)
+    rolled = roll_out.upgrade(context, "prod", "quiet", single(tmp_path / "nan", logarithm("x"), name="quiet"), PACE)
+    proved = context.catalogue.proved("quiet")
+    assert proved is not None
+    assert (rolled.probe, proved.number, proved.probed) == ("not probed", 2, False)
+    unload(context, "prod", "quiet")
+
+
 @pytest.mark.long
 def test_one_that_may_be_lost_follows(site: Site, served: Served) -> None:
     site.when = once("Moving p, wave 2", lambda: os.kill(site.servers[1].pid, signal.SIGKILL))

@@ -155,10 +155,10 @@ class ManyServers:
 def one_of_many(
     context: Context, client: Client, record: Record, revision: Revision, before: Revision | None, pace: Pace
 ) -> OneServer:
-    """One server of a fleet: its memory is another machine's, and what it reads may lag behind."""
+    """One server of a fleet: its memory is another machine's, and what it reads may lag behind; proved as it was."""
     return OneServer(
         context, client, record, revision, before,
-        timeout=pace.timeout, patience=STALE, reads="the context's repository", here=False,
+        probe=record.probed, timeout=pace.timeout, patience=STALE, reads="the context's repository", here=False,
     )  # fmt: skip
 
 

@@ -195,7 +195,7 @@ def _finished(context: Context, run: ManyServers, proof: str) -> RolledOut:
     record = catalogue.get(name)
     number = record.revision or 0
     (catalogue.go_back if rollout.back else catalogue.prove)(
-        name, number, probed=True, loaded=False, source=rollout.made
+        name, number, probed=record.probed, loaded=False, source=rollout.made
     )
     if record.status in ("imported", "failed"):
         catalogue.set_status(name, "ready")

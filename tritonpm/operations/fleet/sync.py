@@ -64,10 +64,9 @@ def _synchronise(
     """
     done = []
     for name in sorted(set(due) & revisions.keys()):
-        revision, proved = revisions[name], context.catalogue.proved(name)
+        revision = revisions[name]
         if not is_right(client, revision):
             one = one_of_many(context, client, as_proved(context, name), revision, None, pace)
-            one.probe = proved is None or proved.probed
             one.move(revision)
             done.append(f"loaded {name}")
     ours = {entry.name for entry in context.catalogue.packages()}
