@@ -19,7 +19,7 @@ from tests.support.load import under_load
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import cascade, single
 from tests.support.proxy import FAULTS, Proxy
-from tests.support.workspaces import opened, running
+from tests.support.workspaces import QUICKLY, opened, running
 from tritonpm.core.errors import ServerError, TritonpmError
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
@@ -56,7 +56,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     root = tmp_path_factory.mktemp("a workspace")
     init(root)
     direct = opened(root)
-    serve(direct, None, detach=True, timeout=60, standard_ports=False)
+    serve(direct, None, **QUICKLY)
     try:
         with Proxy(running(direct).http) as http, Proxy(running(direct).grpc) as grpc:
             wires = {"http": http, "grpc": grpc}

@@ -12,7 +12,7 @@ from tests.support.consistency import optimised
 from tests.support.load import serving_answer
 from tests.support.models import logarithm, scaled
 from tests.support.packages import cascade, single
-from tests.support.workspaces import opened, publish
+from tests.support.workspaces import QUICKLY, opened, publish
 from tritonpm.core.errors import ServerError, StorageError
 from tritonpm.operations.context import Context
 from tritonpm.operations.drift import drift
@@ -46,7 +46,7 @@ def context(tmp_path: Path) -> Context:
 
 @pytest.fixture
 def server(context: Context) -> Iterator[None]:
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     yield
     stop(context, 15)
 

@@ -19,7 +19,7 @@ from tests.support.consistency import apart, impatient
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import single
 from tests.support.waiting import PATIENCE, until
-from tests.support.workspaces import opened, running
+from tests.support.workspaces import QUICKLY, opened, running
 from tritonpm.core.errors import ServerError, TritonpmError
 from tritonpm.operations import supervise as supervisor
 from tritonpm.operations.context import Context
@@ -46,7 +46,7 @@ def context(tmp_path: Path) -> Iterator[Context]:
     init(tmp_path / "a workspace")
     context = opened(tmp_path / "a workspace")
     import_package(context, single(tmp_path / "in", scaled(2.0)))
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     yield context
     stop(context, 15)
 
@@ -59,11 +59,14 @@ def answers(context: Context) -> bool:
         return False
 
 
-def test_a_killed_server_comes_back_with_its_packages(context: Context) -> None:
+def test_a_killed_server_comes_back_with_its_packages(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     load(context, "p")
     said: list[str] = []
     keeper = threading.Thread(target=supervisor.supervise, args=(context, said.append))
+    stays, stay = threading.Event(), supervisor._stay
+    monkeypatch.setattr(supervisor, "_stay", lambda *told: (stays.set(), stay(*told)))
     keeper.start()
+    assert stays.wait(PATIENCE)  # before, there would be no server that it could stay with
     before = running(context)
     os.kill(before.pid, signal.SIGKILL)
     until(lambda: any("Loaded p again" in each for each in said), said)
@@ -118,7 +121,7 @@ def test_a_server_killed_during_a_load_leaves_what_is_recorded_true(context: Con
             unload(context, "p")
     assert packages(context.catalogue)[0].status in ("failed", "ready", "loaded")
     until(lambda: embedded.running(context.workspace.server) is None)
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     load(context, "p")
     assert answers(context)
     assert status(context).drift == ()
@@ -213,6 +216,6 @@ def test_a_stopped_server_can_be_ended(context: Context) -> None:
     assert stop(context, 1.0)
     assert not process.is_running()
     assert not list(Path("/dev/shm").glob(f"{embedded.region_prefix(context.workspace.server)}*"))
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     assert list(load_all_proved(context)) == [("p", "")]
     assert answers(context)

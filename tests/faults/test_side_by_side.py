@@ -14,7 +14,7 @@ from tests.support.consistency import apart, consistent
 from tests.support.load import under_load
 from tests.support.models import logarithm, scaled
 from tests.support.packages import single
-from tests.support.workspaces import opened
+from tests.support.workspaces import QUICKLY, opened
 from tritonpm.core.errors import ServerError
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
@@ -93,7 +93,7 @@ def context(tmp_path: Path) -> Iterator[Context]:
         for suffix, times in (("", 1), ("-1", 1), ("-2", 11)):
             single(tmp_path / f"{name}{suffix}", scaled(factor * times), name=name)
     context = opened(tmp_path / "a workspace")
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     import_package(context, tmp_path / "steady")
     load(context, "steady")
     yield context

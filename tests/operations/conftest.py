@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.models import scaled
 from tests.support.packages import cascade, single
-from tests.support.workspaces import opened, publish
+from tests.support.workspaces import QUICKLY, opened, publish
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
@@ -35,6 +35,6 @@ def published(context: Context, tmp_path: Path) -> Context:
 
 @pytest.fixture
 def server(context: Context) -> Iterator[None]:
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     yield
     stop(context, 15)

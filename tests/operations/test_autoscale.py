@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, save
 
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import cascade, single
-from tests.support.workspaces import opened
+from tests.support.workspaces import QUICKLY, opened
 from tritonpm.cli.app import cli
 from tritonpm.core.errors import InferenceError
 from tritonpm.operations import autoscale
@@ -39,7 +39,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
 @pytest.fixture
 def served(context: Context, tmp_path: Path) -> Iterator[Context]:
     """With a package that a server has and a project uses."""
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     try:
         import_package(context, single(tmp_path / "in", scaled(2.0)))
         load(context, "p")

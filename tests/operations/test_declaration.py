@@ -14,7 +14,7 @@ from tests.support.consistency import said
 from tests.support.models import scaled
 from tests.support.packages import cascade, single
 from tests.support.waiting import until
-from tests.support.workspaces import opened, publish
+from tests.support.workspaces import QUICKLY, opened, publish
 from tritonpm.core.errors import ManifestError, PackageError, RuleError
 from tritonpm.operations.context import Context
 from tritonpm.operations.declaration import apply, export, plan, read
@@ -126,7 +126,7 @@ def test_a_setting_that_breaks_a_rule_is_refused_before_anything_is_done(folder:
 @pytest.fixture
 def context(folder: Path) -> Iterator[Context]:
     context = serving_of(folder)
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     yield context
     stop(context, 15)
 

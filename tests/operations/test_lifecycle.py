@@ -14,7 +14,7 @@ from tests.support.load import ONES, serving_answer, under_load
 from tests.support.models import WIDTH, logarithm, scaled
 from tests.support.packages import cascade, single
 from tests.support.waiting import until
-from tests.support.workspaces import opened, running
+from tests.support.workspaces import QUICKLY, opened, running
 from tritonpm.core.errors import (
     BusyError,
     CapacityError,
@@ -55,7 +55,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     root = tmp_path_factory.mktemp("a workspace")
     init(root)
     context = opened(root)
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     yield context
     stop(context, 15)
 

@@ -13,7 +13,7 @@ import yaml
 from tests.support.load import serving_answer
 from tests.support.models import logarithm, scaled
 from tests.support.packages import single
-from tests.support.workspaces import opened
+from tests.support.workspaces import QUICKLY, opened
 from tritonpm.cli.describe import describe_package
 from tritonpm.core.errors import BusyError, NotFoundError, OptimisationError, RuleError, ServerError, TritonpmError
 from tritonpm.operations import canary
@@ -53,7 +53,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
 
 
 def started(context: Context) -> None:
-    serve(context, None, detach=True, timeout=120, standard_ports=False)
+    serve(context, None, **QUICKLY)
 
 
 def restarted(context: Context) -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.packages import package
-from tests.support.workspaces import opened
+from tests.support.workspaces import QUICKLY, opened
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.server
 def context(tmp_path: Path) -> Iterator[Context]:
     init(tmp_path / "workspace")
     context = opened(tmp_path / "workspace")
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     yield context
     stop(context, 15)
 

@@ -19,7 +19,7 @@ from tests.support.load import under_load
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import single
 from tests.support.waiting import until
-from tests.support.workspaces import opened
+from tests.support.workspaces import QUICKLY, opened
 from tritonpm.catalogue import leases
 from tritonpm.core.errors import BusyError, NotFoundError, UsageError
 from tritonpm.operations.context import Context
@@ -124,7 +124,7 @@ def test_users_are_those_who_took_and_did_not_release(leased: Context, steps: li
 
 @pytest.fixture
 def server(context: Context) -> Iterator[None]:
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     load(context, "p")
     yield
     stop(context, 15)

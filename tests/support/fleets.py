@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.load import ONES
-from tests.support.workspaces import opened
+from tests.support.workspaces import QUICKLY, opened
 from tritonpm.core.errors import TritonpmError
 from tritonpm.fleet.context import FleetServer, ServerAccess
 from tritonpm.fleet.waves import Pace
@@ -58,7 +58,7 @@ class Site:
         reads = (f"--model-repository={self.elsewhere}",) if self.elsewhere else ()
         folder = self.root.parent / "empty" if self.elsewhere else self.root / "model_repository"
         folder.mkdir(exist_ok=True)
-        started = embedded.start(embedded.find(), folder, state, arguments=reads, **ports)  # type: ignore[arg-type]
+        started = embedded.start(embedded.find(), folder, state, arguments=(*reads, *QUICKLY["arguments"]), **ports)  # type: ignore[arg-type]
         self.servers[number : number + 1] = [started]
 
     def stop(self) -> None:

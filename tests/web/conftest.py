@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.support.page import Site, Start
-from tests.support.workspaces import opened
+from tests.support.workspaces import QUICKLY, opened
 from tritonpm.operations.init import init
 from tritonpm.operations.serve import serve
 from tritonpm.operations.stop import stop
@@ -46,6 +46,6 @@ def live(start: Start) -> Iterator[Site]:
     """A page whose workspace runs a Triton."""
     site = start()
     context = opened(site.root)
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     yield site
     stop(context, 15)

@@ -18,7 +18,7 @@ from tests.support.load import under_load
 from tests.support.models import scaled
 from tests.support.packages import cascade, single
 from tests.support.waiting import until
-from tests.support.workspaces import opened
+from tests.support.workspaces import QUICKLY, opened
 from tritonpm.core.errors import UsageError
 from tritonpm.hardware.machine_use import MachineUse, machine_use
 from tritonpm.hardware.nvml import GpuProcess, Gpus, GpuSample, Mig
@@ -43,7 +43,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     root = tmp_path_factory.mktemp("a workspace")
     init(root)
     context = opened(root)
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     try:
         import_package(context, single(root / "in", scaled(2.0)))
         import_package(context, cascade(root / "c", scaled(2.0, result="m"), scaled(3.0, source="m")))
@@ -137,7 +137,7 @@ def test_a_server_that_stops_and_comes_again(tmp_path: Path) -> None:
         assert (stopped.server.state, stopped.packages) == ("stopped", ())
         assert stopped.server.reason == "no server runs for this workspace"
         try:
-            server = serve(context, None, detach=True, timeout=60, standard_ports=False)
+            server = serve(context, None, **QUICKLY)
             assert sampled_until(monitor, lambda s: s.server.state == "live").packages == ()
             load(context, "p")
             assert package(monitor.sample(), "p").rates.requests_per_second is not None

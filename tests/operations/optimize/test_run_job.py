@@ -18,7 +18,7 @@ from tests.support.consistency import optimised
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import cascade, single
 from tests.support.waiting import until
-from tests.support.workspaces import opened, publish
+from tests.support.workspaces import QUICKLY, opened, publish
 from tritonpm.catalogue.jobs import Job
 from tritonpm.core.errors import BusyError, NotOptimisedError, OptimisationError, RuleError, UsageError
 from tritonpm.core.tensors import save_npz
@@ -287,7 +287,7 @@ def test_rules_of_precision_and_device(context: Context, tmp_path: Path) -> None
 def test_an_optimised_package_is_loaded_and_answers(context: Context, tmp_path: Path) -> None:
     import_package(context, single(tmp_path / "in", scaled(1.5)))
     change(context, "p", {"precision": "FP16"})
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     try:
         assert (
             load(context, "p").probe == "answered 1 sample; the package does not say what is expected"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import single
-from tests.support.workspaces import opened
+from tests.support.workspaces import QUICKLY, opened
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
@@ -63,7 +63,7 @@ def test_what_is_named_comes_first_and_what_is_usual_last(context: Context) -> N
 
 @pytest.mark.server
 def test_a_package_is_compared_under_the_load_that_it_is_served_with(context: Context) -> None:
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     load(context, "p")
     assert loads_for(context, "p", ComparisonRequest(), joins=True).usual  # nobody asks it
     ended = threading.Event()

@@ -20,7 +20,7 @@ from tests.support.command import streams
 from tests.support.models import scaled
 from tests.support.packages import cascade
 from tests.support.waiting import PATIENCE, until
-from tests.support.workspaces import opened
+from tests.support.workspaces import QUICKLY, opened
 from tritonpm.cli.main import main
 from tritonpm.core.errors import BusyError, NotFoundError, ServerError, UsageError
 from tritonpm.core.tensors import Array, save_npz
@@ -87,7 +87,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
         tool.install()
     init(root / "w")
     context = opened(root / "w")
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     try:
         for folder in packages(root / "packages"):
             import_package(context, folder)

@@ -20,7 +20,7 @@ from tests.support.load import under_load
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import cascade, single
 from tests.support.waiting import PATIENCE, until
-from tests.support.workspaces import opened
+from tests.support.workspaces import QUICKLY, opened
 from tritonpm.core.errors import BusyError, NotFoundError, ServerError, UsageError
 from tritonpm.core.tensors import save_npz
 from tritonpm.operations.context import Context
@@ -52,7 +52,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
         tool.install()
     init(root / "w")
     context = opened(root / "w")
-    serve(context, None, detach=True, timeout=60, standard_ports=False)
+    serve(context, None, **QUICKLY)
     with ExitStack() as around:
         around.callback(stop, context, 15)
         import_package(context, single(root / "p", scaled(2.0)))

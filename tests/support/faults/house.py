@@ -15,7 +15,7 @@ import numpy as np
 from tests.support.models import WIDTH, logarithm, scaled
 from tests.support.packages import cascade, single
 from tests.support.waiting import until
-from tests.support.workspaces import opened
+from tests.support.workspaces import QUICKLY, opened
 from tritonpm.core.errors import NotFoundError
 from tritonpm.core.files import digest_of
 from tritonpm.operations.init import init
@@ -76,7 +76,7 @@ class House:
         self.serve()
 
     def serve(self) -> None:
-        serve(self.context, None, detach=True, timeout=60, standard_ports=False)
+        serve(self.context, None, **QUICKLY)
 
     @staticmethod
     def _named(source: tuple[str, Path]) -> tuple[str, str]:
