@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 import trustme
+from hypothesis import HealthCheck, settings
 
 from tests.support import registries as servers
 from tests.support.running import Running
 from tritonpm.triton import embedded
+
+# How long an example takes says how busy the machine is, and fails nothing.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,7 @@ class AgainstADict(RuleBasedStateMachine):
             assert self.catalogue.revision(name) == known["revision"]
 
 
-AgainstADict.TestCase.settings = hypothesis(max_examples=25, stateful_step_count=15, deadline=None)
+AgainstADict.TestCase.settings = hypothesis(max_examples=25, stateful_step_count=15)
 TestAgainstADict = AgainstADict.TestCase
 
 

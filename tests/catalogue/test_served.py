@@ -121,7 +121,7 @@ class AgainstAList(RuleBasedStateMachine):
             )
 
 
-AgainstAList.TestCase.settings = hypothesis(max_examples=40, stateful_step_count=20, deadline=None)
+AgainstAList.TestCase.settings = hypothesis(max_examples=40, stateful_step_count=20)
 TestAgainstAList = AgainstAList.TestCase
 
 

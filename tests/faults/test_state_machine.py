@@ -38,7 +38,7 @@ FIRST = Settings()
 
 
 _COMMON = settings(
-    deadline=None, database=None, print_blob=False, report_multiple_bugs=False,
+    database=None, print_blob=False, report_multiple_bugs=False,
     phases=[Phase.generate], suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 SHORT_RUN = settings(_COMMON, derandomize=True, max_examples=4, stateful_step_count=8)

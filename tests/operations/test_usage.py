@@ -105,7 +105,7 @@ def leased(tmp_path_factory: pytest.TempPathFactory) -> Context:
     return context
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["", "1"]), st.booleans()), max_size=20))
 def test_users_are_those_who_took_and_did_not_release(leased: Context, steps: list[tuple[str, str, bool]]) -> None:
     context = leased

@@ -21,8 +21,8 @@ from tritonpm.package.paths import Paths, name_from, problem
 ZIP = good_zip(("labels.txt", b"a\nb\n" * 50))
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", fullmatch=True)
 CONTENT = st.binary(max_size=300)
-many = settings(max_examples=200, deadline=None)
-few = settings(max_examples=40, deadline=None)
+many = settings(max_examples=200)
+few = settings(max_examples=40)
 
 
 def attempt(name: str, content: bytes) -> Package | str:

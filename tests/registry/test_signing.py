@@ -123,7 +123,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.lists(st.integers(0, 9), max_size=5), value=JSON, kind=st.sampled_from(["certified.sig", "keyed.sig"]))
 def test_a_mangled_signature_is_none(attacked: Path, where: list[int], value: object, kind: str) -> None:
     document = json.loads((attacked / kind).read_text())
@@ -132,7 +132,7 @@ def test_a_mangled_signature_is_none(attacked: Path, where: list[int], value: ob
         verify(attacked / "bolts.zip", trust(attacked, "trusted.pub", "trusted-ca.crt"))
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(raw=st.binary(max_size=64))
 @example(raw=b"[" * 100_000)
 def test_bytes_are_no_signature(attacked: Path, raw: bytes) -> None:

@@ -265,7 +265,7 @@ choices = st.builds(
 )
 
 
-@hypothesis(max_examples=60, deadline=None)
+@hypothesis(max_examples=60)
 @given(tensors, tensors, st.sampled_from(DTYPES), choices, st.sampled_from([PROVED, NONE]))
 def test_whatever_is_asked_for_is_what_stands_there(
     inputs: Any, outputs: Any, dtype: str, settings: Settings, axis: Any

@@ -153,7 +153,7 @@ def traffic(server: S3, files: Files) -> int:
         return proxy.passed
 
 
-@settings(max_examples=CUTS, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=CUTS, suppress_health_check=list(HealthCheck))
 @given(share=st.integers(0, 1050), number=st.sampled_from([1, 2]))
 def test_cut_anywhere_a_reader_sees_old_or_new(server: S3, files: Files, traffic: int, share: int, number: int) -> None:
     prefix = f"cut/{time.monotonic_ns()}"

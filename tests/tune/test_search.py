@@ -73,7 +73,6 @@ def first(of: Space, *, alone: bool = False) -> list[Candidate]:
 works = st.fixed_dictionaries({(s, v.words): st.floats(0.001, 0.2) for s in STAGES for v in VARIANTS})
 
 
-@settings(deadline=None)
 @given(works, st.sampled_from(("throughput", "latency", "cost")), st.floats(0.1, 1.0))
 def test_what_is_dropped_could_not_have_paid(work: dict[tuple[str, str], float], objective: str, spare: float) -> None:
     machine, of, wanted = (
@@ -192,7 +191,7 @@ def test_what_is_refused_drops_out(tmp_path: Path) -> None:
     assert any(entry.refused == "it is refused" for entry in search.journal.entries)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(works, st.integers(0, 30))
 def test_an_interrupted_search_goes_on(
     tmp_path_factory: pytest.TempPathFactory, work: dict[tuple[str, str], float], stop: int
@@ -216,7 +215,6 @@ def test_an_interrupted_search_goes_on(
     assert Search(of, goal(), Journal.of(folder, "p", request, again=False), budget=60).ended == ended
 
 
-@settings(deadline=None)
 @given(st.integers(0, 400))
 def test_a_line_that_a_kill_has_cut_is_no_line(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     folder = tmp_path_factory.mktemp("journal")

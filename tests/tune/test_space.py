@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tritonpm.settings.settings import Settings
@@ -44,7 +44,6 @@ spaces = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(spaces, st.integers(0, 1000))
 def test_a_candidate_is_told_to_the_optimiser_and_back(space: Space, seed: int) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
@@ -56,7 +55,6 @@ def test_a_candidate_is_told_to_the_optimiser_and_back(space: Space, seed: int) 
         assert space.suggested(study.ask()) == pilot
 
 
-@settings(deadline=None)
 @given(spaces, st.integers(0, 1000))
 def test_settings_keep_what_clients_rely_on(space: Space, seed: int) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
@@ -75,7 +73,6 @@ def test_settings_keep_what_clients_rely_on(space: Space, seed: int) -> None:
     assert 1 <= candidate.in_flight <= max(MOST_IN_FLIGHT, space.in_flight or 1)
 
 
-@settings(deadline=None)
 @given(spaces, st.integers(0, 1000))
 def test_corners_are_candidates_of_the_same_variants(space: Space, seed: int) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))

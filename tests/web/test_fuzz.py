@@ -70,7 +70,7 @@ def sent(site: Site, operation: APIOperation[Any, Any, Any, Any], mode: str) -> 
     answers: list[int] = []
 
     @settings(
-        max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+        max_examples=EXAMPLES, derandomize=True, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(operation.as_strategy(generation_mode=GenerationMode(mode)), st.sampled_from(["one", "two", None]))

@@ -120,7 +120,7 @@ def test_no_folder_is_a_sentence(tmp_path: Path) -> None:
         lint(tmp_path / "nothing")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.one_of(
         st.binary(max_size=300), st.text(alphabet='{}[]:"<>#\\ \nabdeimnopstxz_0189-,', max_size=200).map(str.encode)
