@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.serving import machine
 from examples.make_packages import make
+from tests.support.threads import working
 from tritonpm.core.tensors import load_npz
 from tritonpm.operations.context import Context, open_context
 from tritonpm.operations.import_package import import_package
@@ -68,15 +69,8 @@ def clients(url: str, model: str, inputs: dict[str, np.ndarray], classes: np.nda
                 seen.requests.append((start, time.perf_counter() - start))
                 seen.wrong += not np.array_equal(answer.argmax(axis=1), classes)
 
-    threads = [threading.Thread(target=work) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    try:
+    with working([work] * count, stop):
         yield seen
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
 
 
 def switches(context: Context, name: str, other: Path) -> list[tuple[str, Callable[[], object]]]:

@@ -43,11 +43,8 @@ while True:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in s3.ENVIRONMENT.items():
-            patch.setenv(name, value)
-        with s3.served() as found:
-            yield found
+    with s3.known() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tests.support.load import ONES
+from tests.support.threads import working
 from tests.support.workspaces import QUICKLY, opened
 from tritonpm.core.errors import TritonpmError
 from tritonpm.fleet.context import FleetServer, ServerAccess
@@ -116,15 +118,8 @@ def under_load(site: Site, model: str) -> Iterator[Load]:
                 except TritonpmError as error:
                     seen.failures[number].append(str(error))
 
-    threads = [threading.Thread(target=work, args=(number, server.grpc)) for number, server in enumerate(site.servers)]
-    for thread in threads:
-        thread.start()
-    try:
+    with working([partial(work, number, server.grpc) for number, server in enumerate(site.servers)], stop):
         yield seen
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
 
 
 def once(beginning: str, do: Callable[[], None]) -> Callable[[str], None]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
 from tests.support.models import WIDTH
+from tests.support.threads import working
 from tests.support.waiting import until
 from tests.support.workspaces import running
 from tritonpm.core.errors import TritonpmError
@@ -47,15 +49,8 @@ def under_load(context: Context, model: str, clients: int = 4) -> Iterator[Load]
                     seen.failures.append(str(error))
                 seen.asked[number] += 1
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
+    with working([partial(work, number) for number in range(clients)], stop):
         yield seen
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
 
 
 def serving_answer(context: Context, model: str) -> float:

@@ -18,6 +18,8 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+
 from tritonpm.repository.immutable import is_config
 from tritonpm.repository.location import located
 from tritonpm.repository.records import StoredRevision
@@ -60,6 +62,15 @@ def served() -> Iterator[S3]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def known() -> Iterator[S3]:
+    """`served`, with what opens it in this process's environment."""
+    with pytest.MonkeyPatch.context() as patch, served() as server:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        yield server
 
 
 def _whole_requests(application: Any, environ: dict[str, Any], start: Any) -> Any:

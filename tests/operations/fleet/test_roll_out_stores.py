@@ -24,15 +24,12 @@ pytestmark = pytest.mark.server
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in s3.ENVIRONMENT.items():
-            patch.setenv(name, value)
+    with s3.known() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRITON_AWS_MOUNT_DIRECTORY", str(tmp_path_factory.mktemp("copies")))
-        with s3.served() as server:
-            store = server.store("models")
-            store.write("theirs/config.pbtxt", b"")  # the repository has to be there when a server starts
-            with running(tmp_path_factory.mktemp("a fleet"), "ew", store.url) as made:
-                yield made
+        store = server.store("models")
+        store.write("theirs/config.pbtxt", b"")  # the repository has to be there when a server starts
+        with running(tmp_path_factory.mktemp("a fleet"), "ew", store.url) as made:
+            yield made
 
 
 @pytest.mark.long

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from onnx import TensorProto, helper
 
+from tests.support import perf_analyzer
 from tests.support.command import streams
 from tests.support.models import scaled
 from tests.support.packages import cascade
@@ -81,10 +82,7 @@ def packages(root: Path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     root = tmp_path_factory.mktemp("a workspace")
-    try:
-        tool.find()
-    except NotFoundError:
-        tool.install()
+    perf_analyzer.there()
     init(root / "w")
     context = opened(root / "w")
     serve(context, None, **QUICKLY)

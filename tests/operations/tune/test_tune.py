@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.support import perf_analyzer
 from tests.support.fake_nvml import build, variables
 from tests.support.load import under_load
 from tests.support.models import WIDTH, scaled
@@ -33,7 +34,6 @@ from tritonpm.operations.server import connect
 from tritonpm.operations.stop import stop
 from tritonpm.operations.tune.tune import Wish, _used, apply_tuned, tune
 from tritonpm.operations.tune.variants import Variants
-from tritonpm.perf import tool
 from tritonpm.triton.embedded import region_prefix
 from tritonpm.tune import search
 from tritonpm.tune.pareto import Tuned
@@ -46,10 +46,7 @@ BUDGET = 120.0  # seconds; what ends a search here is that it tries the first on
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     root = tmp_path_factory.mktemp("a workspace")
-    try:
-        tool.find()
-    except NotFoundError:
-        tool.install()
+    perf_analyzer.there()
     init(root / "w")
     context = opened(root / "w")
     serve(context, None, **QUICKLY)
