@@ -13,6 +13,7 @@ import msgspec
 
 from tritonpm.core.errors import RenderError
 from tritonpm.core.types import (
+    BACKENDS,
     REVISION,
     BatchAxis,
     Optimised,
@@ -23,8 +24,9 @@ from tritonpm.core.types import (
     Stage,
     Target,
 )
+from tritonpm.package.code import code_in_name
 from tritonpm.repository.adopt import adapt
-from tritonpm.repository.cascade import wire
+from tritonpm.repository.cascade import require_unbound, wire
 from tritonpm.repository.config import LABELS, member, messages, parse, served_by
 from tritonpm.repository.ensemble import ensemble
 from tritonpm.repository.templates import config_text
@@ -55,6 +57,7 @@ def render(
     package, axes = _as_served(package, axes, optimised)
     look = _Look(package, settings, target, axes, optimised, configs or {}, templates)
     if not package.cascade:
+        require_unbound(package)
         made = look.stage(package.stages[0])
         model = look.model(_beside(replace(made, files=_moved(made.files, version)), earlier or {}), package.name)
         return Revision(package.name, _digest((model,)), (model,))
@@ -178,11 +181,15 @@ class _Look:
                 beside = path.removeprefix(f"{base}/") if base else path
                 if path == stage.model.removesuffix(".xml") + ".bin":
                     beside = name.removesuffix(".xml") + ".bin"
+                if reason := code_in_name(beside):
+                    raise RenderError(f"{beside!r} {reason}", where=stage.name, do="import the package again")
                 files.append(RepositoryFile(f"{VERSION}/{beside}", blob=self.package.file(path).digest))
         return files
 
     def _adopted(self, stage: Stage, settings: Settings) -> _Made:
         config = adapt(parse(self.configs[stage.name], stage.config or CONFIG), settings)
+        if not (config.backend or config.platform) and stage.format in BACKENDS:
+            config.backend = BACKENDS[stage.format][0]  # else Triton takes one from a file's name
         prefix = f"{stage.root}/" if stage.root else ""
         files = tuple(
             RepositoryFile(path.removeprefix(prefix), blob=self.package.file(path).digest)
