@@ -480,7 +480,9 @@ for name in (
     "d/w.pt",
     "d/w.plan",
 ):
-    onnx_file(f"external-named-{name}", UnsafeError, CODE, external(name), **{name: bytes(12)})
+    onnx_file(
+        f"external-named-{name.replace(chr(47), chr(45))}", UnsafeError, CODE, external(name), **{name: bytes(12)}
+    )
 for id, name in {
     "out": "../../..",
     "absolute": "/opt/x",
@@ -522,6 +524,9 @@ adopted("backend-by-file-name", UnsafeError, CODE, CONFIG.split(" ", 2)[2] + 'de
 adopted(
     "cc-model-file-missing", PackageError, "has no x.onnx", CONFIG + 'cc_model_filenames { key: "8.0" value: "x.onnx" }'
 )
+adopted("model-ending", UnsafeError, "whose ending is not that of onnx", CONFIG + 'default_model_filename: "w.bin"',
+        **{"1/w.bin": MODEL})  # fmt: skip
+case("code-labels", UnsafeError, CODE, lambda root: package(root, **LABELLED, **{"l.txt": "#!/bin/sh\na\n"}))
 adopted("unknown-form", UnsafeError, CODE, CONFIG.replace("onnxruntime", "mine"), **{"1/model.mine": b"x"})
 for id, name in {"torchscript": "model.pt", "export": "model.pt2"}.items():
     adopted(f"code-{id}", UnsafeError, CODE, **{f"1/{name}": SCRIPT})

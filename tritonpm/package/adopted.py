@@ -112,6 +112,10 @@ def _served(tree: Tree, root: str, path: str, allow_code: bool, limits: Limits) 
     for reason in configs.code_in(config):
         allow(f"names the {reason}, which is code", where, allow_code)
     format, model, own = configs.format_of(config), "", None
+    for name in filter(None, configs.model_files(config)):
+        if format in SPEAKING and format_of(name) is not format and not allow_code:
+            raise UnsafeError(f"names the model file {name!r}, whose ending is not that of {format.value}", where=where,
+                              do="rename the file")  # fmt: skip
     for version in versions:
         folder = f"{root}{version}/"
         for name in configs.model_files(config):

@@ -12,7 +12,7 @@ from tritonpm.core.types import File, Package, Sample, Signature, Stage
 from tritonpm.core.units import human
 from tritonpm.package import manifest as manifests
 from tritonpm.package.adopted import adopt, holds_repository, looks_adopted, name_of, newest_model
-from tritonpm.package.code import RUNNING_FORMATS, allow, code_in_parameters
+from tritonpm.package.code import RUNNING_FORMATS, allow, code_in_file, code_in_parameters
 from tritonpm.package.external import inspected
 from tritonpm.package.labels import read_labels
 from tritonpm.package.limits import Limits
@@ -136,6 +136,8 @@ def _stage(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> S
         allow(f"suggests the {reason}, which is code,", f"{tree.where}: stage {entry.name}", allow_code)
     stage = _adopted(entry, tree, allow_code, limits) if entry.folder else _modelled(entry, tree, allow_code, limits)
     labels = _labels(entry, tree, limits)
+    if labels:
+        allow(code_in_file(labels, tree.root / labels), f"{tree.where}: {labels}", allow_code)
     texts = read_labels(tree.root / labels, f"{tree.where}: {labels}", limits) if labels else stage.signature.labels
     return replace(
         stage,
