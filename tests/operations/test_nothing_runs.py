@@ -6,6 +6,7 @@ written, renamed or removed outside of the workspace. What is refused is refused
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,9 @@ CORE = (
     "bare-library-libtriton-onnxruntime-so", "bare-python-w-bin", "ir-python", "adopted-1-model-py",
     "variant-parameter-bait-EXECUTION-ENV-PATH", "config-backend---------", "adopted-weights-w-bin", "config-nameless",
 )  # fmt: skip
+FORMS = re.compile(
+    r"config\.pbtxt|configs/[a-z0-9-]+\.pbtxt|labels\.txt|warmup/w|[12]/(model\.(onnx|xml|bin)|weights-[0-9a-f]{32}\.bin)"
+)
 
 
 @pytest.fixture
@@ -54,6 +58,7 @@ def test_nothing_of_a_package_runs(tmp_path: Path, packages: dict[str, Path]) ->
     served = {name for name, outcome in found.outcomes.items() if outcome == "served"}
     assert {"bare-python-w-bin", "adopted-weights-w-bin", "config-nameless"} <= served
     assert all("refused" in found.outcomes[name] for name in CORE if name not in served), found.outcomes
+    assert all(map(FORMS.fullmatch, found.written)), found.written
     seen = {escape.split(":")[0] for escape in found.escapes}
     assert seen == {"mapped executable", "ran", "openat"}, found.escapes
     assert all("libtriton_onnxruntime.so" in e or "canaries" in e or e in ("ran: library", "ran: trusted")
@@ -67,4 +72,5 @@ def test_nothing_of_the_whole_corpus_runs(tmp_path: Path, packages: dict[str, Pa
     counts = {outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))}
     print(f"{len(outcomes)} packages, {counts}, {found.calls} calls, {len(found.escapes)} escapes")
     assert len(outcomes) >= 300
+    assert all(map(FORMS.fullmatch, found.written)), found.written
     assert not found.escapes

@@ -33,6 +33,7 @@ from tritonpm.core.tensors import save_npz
 from tritonpm.core.types import DTYPES, File, Format, Package, Tensor
 from tritonpm.package import Limits, export, inspect, manifest_schema, read
 from tritonpm.package.document import load
+from tritonpm.package.tree import plain as without_links
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "package.schema.json"
 CASCADE = """\
@@ -257,6 +258,9 @@ def test_a_model_that_is_a_link_has_its_own_name_and_what_lies_beside_it(tmp_pat
         "model.onnx_data": np.float32([1, 2, 3]).tobytes()}) / "model.onnx"  # fmt: skip
     linked = hub_cache(tmp_path)
     assert inspect(linked) == inspect(plain)
+    with without_links(linked) as path:
+        assert onnx.load(path).graph.initializer[0].raw_data == np.float32([1, 2, 3]).tobytes()
+        assert not any(file.is_symlink() for file in path.parent.iterdir())
     (linked.parent / "model.onnx_data").unlink()
     (linked.parent / "model.onnx_data").symlink_to("/etc/passwd")
     with pytest.raises(UnsafeError, match=r"symbolic link.*local-dir"):

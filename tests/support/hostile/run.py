@@ -28,29 +28,36 @@ def main() -> None:
     init(root / "workspace")
     context = opened(root / "workspace")
     outcomes: dict[str, str] = {}
+    written: set[str] = set()
     arguments = ("--disable-auto-complete-config", "--model-config-name=cpu")
     serve(context, None, **{**QUICKLY, "arguments": arguments})
     try:
         for number, (name, source) in enumerate(wanted["packages"].items()):
-            outcomes[name] = _tried(context, Path(source), f"p{number}", allow_code=name in wanted["trusted"])
+            trusted = name in wanted["trusted"]
+            outcomes[name], files = _tried(context, Path(source), f"p{number}", allow_code=trusted)
+            written |= set() if trusted else files
     finally:
         stop(context, 15)
-        (root / "out.json").write_text(json.dumps(outcomes))
+        (root / "out.json").write_text(json.dumps({"outcomes": outcomes, "written": sorted(written)}))
 
 
-def _tried(context: Context, source: Path, name: str, *, allow_code: bool) -> str:
+def _tried(context: Context, source: Path, name: str, *, allow_code: bool) -> tuple[str, set[str]]:
+    """What came of a package, and what of it lay in its model folder."""
     try:
         import_package(context, source, name=name, allow_code=allow_code)
     except TritonpmError as error:
-        return f"refused: {error}"
+        return f"refused: {error}", set()
     try:
         load(context, name)
         outcome = "served"
-        unload(context, name)
     except TritonpmError as error:
         outcome = f"not served: {error}"
+    folder = context.workspace.repository / name
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    if outcome == "served":
+        unload(context, name)
     remove(context, name)
-    return outcome
+    return outcome, files
 
 
 if __name__ == "__main__":

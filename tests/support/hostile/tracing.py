@@ -34,6 +34,7 @@ class Traced:
 
     outcomes: Mapping[str, str]
     escapes: tuple[str, ...]
+    written: tuple[str, ...]  # files of model folders, of packages that may run no code
     calls: int  # that were looked at
 
 
@@ -62,7 +63,8 @@ def traced(root: Path, packages: Mapping[str, Path], trusted: tuple[str, ...] = 
             if escape := _escape(line, root.resolve()):
                 escapes.append(escape)
     escapes += [f"ran: {path.name}" for path in (root / "canaries").iterdir()]
-    return Traced(json.loads((root / "out.json").read_text()), tuple(dict.fromkeys(escapes)), calls)
+    came = json.loads((root / "out.json").read_text())
+    return Traced(came["outcomes"], tuple(dict.fromkeys(escapes)), tuple(came["written"]), calls)
 
 
 def _escape(line: str, root: Path) -> str:
