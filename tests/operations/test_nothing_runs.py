@@ -21,7 +21,7 @@ pytestmark = pytest.mark.server
 # What is refused of each kind, and what is let in because under a name of ours it is only data.
 CORE = (
     "bare-library-libtriton-onnxruntime-so", "bare-python-w-bin", "ir-python", "adopted-1-model-py",
-    "variant-parameter-bait-EXECUTION-ENV-PATH", "config-backend---------", "adopted-weights-w-bin", "config-nameless",
+    "variant-parameter-bait-EXECUTION-ENV-PATH", "config-backend---------", "adopted-weights-w-bin", "config-nameless", "variant-nameless",
 )  # fmt: skip
 FORMS = re.compile(
     r"config\.pbtxt|configs/[a-z0-9-]+\.pbtxt|labels\.txt|warmup/w|[12]/(model\.(onnx|xml|bin)|weights-[0-9a-f]{32}\.bin)"
@@ -56,7 +56,7 @@ def test_nothing_of_a_package_runs(tmp_path: Path, packages: dict[str, Path]) ->
     }  # fmt: skip
     found = traced(tmp_path, {**{name: packages[name] for name in CORE}, **trusted}, tuple(trusted))
     served = {name for name, outcome in found.outcomes.items() if outcome == "served"}
-    assert {"bare-python-w-bin", "adopted-weights-w-bin", "config-nameless"} <= served
+    assert {"bare-python-w-bin", "adopted-weights-w-bin", "config-nameless", "variant-nameless"} <= served
     assert all("refused" in found.outcomes[name] for name in CORE if name not in served), found.outcomes
     assert all(map(FORMS.fullmatch, found.written)), found.written
     seen = {escape.split(":")[0] for escape in found.escapes}

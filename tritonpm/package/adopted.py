@@ -82,7 +82,7 @@ def adopt(tree: Tree, root: str, allow_code: bool, limits: Limits) -> Adopted:
     unless code is allowed, which may need it.
     """
     main = root + configs.FILE
-    variants = [path for path in tree.files if path.startswith(root) and configs.is_variant(path.removeprefix(root))]
+    variants = [path for path in tree.files if path.startswith(root) and configs.variant_of(path.removeprefix(root))]
     config = _config(tree, main, limits)
     _check_code(tree, root, allow_code)
     served = [_served(tree, root, path, allow_code, limits) for path in (main, *sorted(variants))]

@@ -17,7 +17,7 @@ from tritonpm.package.limits import Limits
 from tritonpm.package.paths import problem
 
 FILE = "config.pbtxt"
-VARIANTS = "configs/"  # for other hardware, by --model-config-name
+_VARIANT = re.compile(r"configs/([A-Za-z0-9_][A-Za-z0-9_.-]*)\.pbtxt")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")  # of a backend or accelerator: Triton makes a path of it
 _FORMATS = {
     "onnxruntime": Format.ONNX, "onnxruntime_onnx": Format.ONNX, "openvino": Format.OPENVINO,
@@ -61,9 +61,10 @@ def _check(config: Any, where: str) -> None:
                                    do="correct it")  # fmt: skip
 
 
-def is_variant(path: str) -> bool:
-    """Whether a file, by its path in the model's folder, is a config for other hardware (`--model-config-name`)."""
-    return path.startswith(VARIANTS) and path.endswith(".pbtxt") and path.count("/") == 1
+def variant_of(path: str) -> str:
+    """For which hardware (`--model-config-name`) a file of a model's folder is a config; "": it is none."""
+    match = _VARIANT.fullmatch(path)
+    return match[1] if match else ""
 
 
 def model_files(config: Any) -> list[str]:

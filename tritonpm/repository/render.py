@@ -25,7 +25,8 @@ from tritonpm.core.types import (
     Target,
 )
 from tritonpm.package.code import code_in_name
-from tritonpm.repository.adopt import adapt
+from tritonpm.package.config import variant_of
+from tritonpm.repository.adopt import adapt, in_folder
 from tritonpm.repository.cascade import require_unbound, wire
 from tritonpm.repository.config import LABELS, member, messages, parse, served_by
 from tritonpm.repository.ensemble import ensemble
@@ -50,7 +51,7 @@ def render(
 ) -> Revision:
     """The repository of a package: `optimised` serves in place of the stages' models, by stage.
 
-    `configs` are the adopted stages' config.pbtxt, by stage; `version` is the version folder of a single model, beside
+    `configs` are the adopted stages' own, by package path; `version` is the version folder of a single model, beside
     what `earlier` contents were published as, by version. Raises RenderError.
     """
     optimised = optimised or {}
@@ -187,16 +188,18 @@ class _Look:
         return files
 
     def _adopted(self, stage: Stage, settings: Settings) -> _Made:
-        config = adapt(parse(self.configs[stage.name], stage.config or CONFIG), settings)
+        """As it came; its configs for other hardware get what ties them to this model, and keep what they choose."""
+        config = self._own_config(stage, stage.config or CONFIG)
+        paths = {in_folder(stage, path): path for path in stage.files if path != stage.config}
+        variants = {name: self._own_config(stage, paths[path]) for path in paths if (name := variant_of(path))}
+        files = (RepositoryFile(p, blob=self.package.file(paths[p]).digest) for p in paths if not variant_of(p))
+        return _Made(adapt(config, settings), tuple(files), variants=variants)
+
+    def _own_config(self, stage: Stage, path: str) -> Any:
+        config = parse(self.configs[path], path)
         if not (config.backend or config.platform) and stage.format in BACKENDS:
             config.backend = BACKENDS[stage.format][0]  # else Triton takes one from a file's name
-        prefix = f"{stage.root}/" if stage.root else ""
-        files = tuple(
-            RepositoryFile(path.removeprefix(prefix), blob=self.package.file(path).digest)
-            for path in stage.files
-            if path != stage.config
-        )
-        return _Made(config, files)
+        return config
 
     def member(self, stage: str, made: _Made) -> RenderedModel:
         """A cascade's model, named by all that it holds: cascades with the same member share it, loaded once."""
