@@ -12,7 +12,7 @@ FILES = [
     ("trt_engine_cache_path", "c"), ("ep.context_file_path", "c"), ("session.optimized_model_filepath", "c"),
     ("session.model_external_initializers_file_folder_path", "c"), ("modelDirectory", "c"), ("any", "/x"), ("any", "a:/x"),
     ("any", "../x"), ("any", "a/../../x"), ("any", "a\\..\\x"), ("any", "~/x"), ("any", "libx.so.1"), ("any", "x.py"),
-    ("any", "file:///x"), ("any", '{"a": "/x"}'), ("any", "$$TRITON_MODEL_DIRECTORY/x"), ("any", "C:\\x"),
+    ("load_config", "c.json"), ("any", "file:///x"), ("any", '{"a": "/x"}'), ("any", "$$TRITON_MODEL_DIRECTORY/x"), ("any", "C:\\x"),
 ]  # fmt: skip
 OTHERS = [
     ("intra_op_thread_count", "4"), ("execution_mode", "1"), ("PERFORMANCE_HINT", "LATENCY"), ("NUM_STREAMS", "AUTO"),

@@ -12,7 +12,11 @@ _PLACE = re.compile(
 )
 _PART = re.compile(r"[;,:=|\s\"'{}\[\]()]+")
 _ELSEWHERE = re.compile(r"[/\\]\S|~|\$")
-_PROGRAM = re.compile(r"\.(so|dll|dylib|pyd|py|pyc|sh|exe|plan|engine|pt|pt2|pkl)(\.[0-9.]+)?$", re.IGNORECASE)
+_FILE = re.compile(
+    r"\.(so|dll|dylib|pyd|py|pyc|sh|exe|plan|engine|pt|pt2|pkl|onnx|xml|bin|blob|cache|json|ya?ml|toml|ini|cfg|conf|txt|"
+    r"gz|tgz|tar|zip)(\.[0-9.]+)?$",
+    re.IGNORECASE,
+)
 
 
 def names_a_file(name: str, value: str) -> bool:
@@ -20,6 +24,5 @@ def names_a_file(name: str, value: str) -> bool:
     if _PLACE.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()):
         return bool(value.strip())
     return any(
-        _ELSEWHERE.match(part) or ".." in re.split(r"[/\\]", part) or _PROGRAM.search(part)
-        for part in _PART.split(value)
+        _ELSEWHERE.match(part) or ".." in re.split(r"[/\\]", part) or _FILE.search(part) for part in _PART.split(value)
     )

@@ -25,20 +25,21 @@ RUNNING_FORMATS = {
 # Backends that run what the model folder brings: programs, pickles, graphs that open files.
 RUNNING_BACKENDS = frozenset({
     "python", "vllm", "tensorrtllm", "tensorrt_llm", "dali", "pytorch", "libtorch", "torch_aoti", "tensorrt",
-    "tensorflow", "tensorflow1", "tensorflow2", "caffe2", "custom", "paddle", "mlir", "iree", "armnn_tflite", "sglang",
+    "tensorflow", "tensorflow1", "tensorflow2", "caffe2", "custom", "paddle", "iree", "armnn_tflite", "sglang",
+    "torch", "torchscript", "executorch", "jax", "mlflow", "keras",
 })  # fmt: skip
 
 _LIBRARY, _PROGRAM, _PICKLE = "is a shared library", "is a program", "is a pickle, which is a program"
 _BY_ENDING = {
-    **dict.fromkeys((".so", ".dll", ".dylib", ".pyd", ".a", ".o", ".ko"), _LIBRARY),
-    **dict.fromkeys((".py", ".pyc", ".pyo", ".pyw", ".egg", ".whl", ".jar", ".class", ".wasm"), _PROGRAM),
-    **dict.fromkeys((".sh", ".bash", ".bat", ".cmd", ".ps1", ".exe", ".com", ".cubin", ".ptx", ".fatbin"), _PROGRAM),
-    **dict.fromkeys((".pkl", ".pickle", ".joblib", ".ckpt"), _PICKLE),
+    **dict.fromkeys((".so", ".dll", ".dylib", ".pyd"), _LIBRARY),
+    **dict.fromkeys((".py", ".pyc", ".pyo", ".pyw", ".egg", ".whl", ".jar", ".wasm"), _PROGRAM),
+    **dict.fromkeys((".sh", ".bash", ".bat", ".cmd", ".ps1", ".exe", ".cubin", ".ptx", ".fatbin"), _PROGRAM),
+    **dict.fromkeys((".pkl", ".pickle", ".joblib"), _PICKLE),
 }  # fmt: skip
 _STUB = "triton_python_backend_stub"
 _MACH_O = tuple(bytes.fromhex(magic) for magic in ("feedface", "feedfacf", "cefaedfe", "cffaedfe", "cafebabe"))
 _OBJECTS = (b"!<arch>\n", b"\0asm")  # a static library, WebAssembly
-_SCRIPT = re.compile(rb"#!\s*[!-~]")
+_SCRIPT = re.compile(rb"#![ \t]*[!-~]{4}")
 _ARCHIVE = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")  # a PyTorch archive, an egg
 _DATA_ARCHIVES = (".npz", ".zip")
 _HEAD = 4096
