@@ -307,6 +307,11 @@ def test_of_an_adopted_folder_only_what_is_read_is_served(tmp_path: Path) -> Non
     assert made.stages[0].files == ("1/model.onnx", renamed, "configs/cpu.pbtxt", "labels.txt")
     assert "README.md" in {file.path for file in made.files}
     assert "1/my data" not in {file.path for file in made.files}
+    trusted, _ = staged(tmp_path / "in/r", tmp_path, allow_code=True)
+    assert trusted.digest == made.digest
+    assert trusted.stages[0].files == (
+        "1/model.onnx", "1/old", renamed, "README.md", "configs/cpu.pbtxt", "configs/notes", "labels.txt",
+    )  # fmt: skip
 
 
 def test_what_is_hashed_is_what_was_staged(tmp_path: Path) -> None:

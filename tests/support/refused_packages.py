@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import socket
@@ -579,6 +580,9 @@ case("onnx-external-linked-folder", UnsafeError, "is a symbolic link", _linked_f
 onnx_file("external-in-attribute", UnsafeError, "leads out of the package", model(nodes=[
     helper.make_node("Constant", [], ["c"], value=external("../w").graph.initializer[0]),
     helper.make_node("Add", ["x", "c"], ["y"])]))  # fmt: skip
+_TAKEN = f"weights-{hashlib.sha256(bytes(12)).hexdigest()[:32]}.bin"
+case("external-name-taken", PackageError, "is in the way of the model's own weights",
+     lambda root: package(root, **{"m.onnx": external("w").SerializeToString(), "w": bytes(12), _TAKEN: b"x"}))  # fmt: skip
 onnx_file("external-too-short", PackageError, "ends past the end of 'w.bin'", external("w.bin"), **{"w.bin": bytes(11)})
 onnx_file("external-length-too-short", PackageError, "ends past the end of 'w.bin'", external("w.bin", length="4"),
           **{"w.bin": bytes(12)})  # fmt: skip

@@ -90,7 +90,7 @@ def adopt(tree: Tree, root: str, allow_code: bool, limits: Limits) -> Adopted:
     signature = configs.signature(config, own, format, f"{tree.where}: {main}")
     kept = set(variants).union(*(one.files for one in served))
     if allow_code:
-        kept |= {path for path in tree.files if path.startswith(root)} - {manifests.FILE}
+        kept |= {path for path in tree.files if path.startswith(root)} - {manifests.FILE} - tree.renamed
     return Adopted(format, model, tuple(sorted(kept - {main})), signature, main)
 
 

@@ -7,7 +7,6 @@ a package chose reaches a model folder. Ours says what the file holds, so it is 
 from __future__ import annotations
 
 import mmap
-import re
 from pathlib import PurePosixPath
 
 from tritonpm.core.types import Format
@@ -17,7 +16,6 @@ from tritonpm.package.signature import InspectedModel, inspect_model
 from tritonpm.package.tree import Tree
 
 _DIGITS = 32  # of the digest, in a name
-WEIGHTS = re.compile(rf"weights-[0-9a-f]{{{_DIGITS}}}\.bin")
 
 
 def inspected(tree: Tree, path: str, allow_code: bool, limits: Limits, format: Format | None = None) -> InspectedModel:
