@@ -106,10 +106,10 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
 
 
 def test_a_bomb_that_lies_about_its_size_stops_at_what_it_said(tmp_path: Path) -> None:
-    local, central = raw_entry(b"a", bomb(400 * MIB), 1000, 0, offset=0)
+    local, central = raw_entry(b"a", bomb(400 * MIB), MIB, 0, offset=0)
     outcome, grown = measured(folder(tmp_path, {"b.zip": raw_zip([local], [central])}) / "b.zip", tmp_path / "s")
     assert "is larger than the archive says" in outcome
-    assert written(tmp_path / "s") <= MIB
+    assert written(tmp_path / "s") <= 2 * MIB
     assert grown < 16 * MIB
 
 

@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -27,11 +28,12 @@ from tests.support.archives import (
     triton,
     zipped,
 )
-from tritonpm.core.errors import ManifestError, PackageError, StorageError, UsageError
+from tritonpm.core.errors import ManifestError, PackageError, StorageError, UnsafeError, UsageError
 from tritonpm.core.tensors import save_npz
 from tritonpm.core.types import DTYPES, File, Format, Package, Tensor
 from tritonpm.package import Limits, export, inspect, manifest_schema, read
 from tritonpm.package.document import load
+from tritonpm.package.tree import plain as without_links
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "package.schema.json"
 CASCADE = """\
@@ -87,7 +89,7 @@ SOURCES = {
     "triton-two-versions": triton("r", CONFIG, **{"3/model.onnx": MODEL, "configs/cpu.pbtxt": ""}),
     "triton-without-config": triton("r", None, **{"3/model.onnx": MODEL}),
     "triton-auto-complete": triton("r", 'name: "r"'),
-    "triton-other-backend": triton("r", CONFIG.replace("onnxruntime", "dali"), **{"1/model.dali": b"x"}),
+    "triton-other-backend": triton("r", CONFIG.replace("onnxruntime", "fil"), **{"1/model.json": b"x"}),
     "triton-zip": lambda root: folder(root, {
         "r.zip": zipped([("r/config.pbtxt", CONFIG.encode()), ("r/1/model.onnx", MODEL)])}) / "r.zip",
     "triton-inside": lambda root: package(root, **{
@@ -237,6 +239,79 @@ def test_links_named_by_the_user_are_followed_and_hard_links_are_files(tmp_path:
     (made / "again.onnx").hardlink_to(made / "m.onnx")
     (tmp_path / "link").symlink_to(made)
     assert len(inspect(tmp_path / "link").files) == 2
+
+
+def hub_cache(root: Path) -> Path:
+    """The layout of the Hugging Face hub's cache: every name is a link to a blob without an ending."""
+    blobs, snapshot = root / "blobs", root / "snapshots/abc/onnx"
+    made = external("model.onnx_data", length="12").SerializeToString()
+    folder(blobs, {"1111": made, "2222": np.float32([1, 2, 3]).tobytes()})
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.onnx").symlink_to("../../../blobs/1111")
+    (snapshot / "model.onnx_data").symlink_to("../../../blobs/2222")
+    return snapshot / "model.onnx"
+
+
+def test_a_model_that_is_a_link_has_its_own_name_and_what_lies_beside_it(tmp_path: Path) -> None:
+    plain = folder(tmp_path / "plain", {
+        "model.onnx": external("model.onnx_data", length="12").SerializeToString(),
+        "model.onnx_data": np.float32([1, 2, 3]).tobytes()}) / "model.onnx"  # fmt: skip
+    linked = hub_cache(tmp_path)
+    assert inspect(linked) == inspect(plain)
+    with without_links(linked) as path:
+        assert onnx.load(path).graph.initializer[0].raw_data == np.float32([1, 2, 3]).tobytes()
+        assert not any(file.is_symlink() for file in path.parent.iterdir())
+    (linked.parent / "model.onnx_data").unlink()
+    (linked.parent / "model.onnx_data").symlink_to("/etc/passwd")
+    with pytest.raises(UnsafeError, match=r"symbolic link.*local-dir"):
+        inspect(linked)
+
+
+def test_external_data_are_renamed_and_the_model_names_them_so(tmp_path: Path) -> None:
+    """Two stages share a file under a name of the package's; each is served with one of ours, by its content."""
+    one, other = external("w/data of mine"), external("w/data of mine", offset="12", length="12")
+    other.graph.initializer.add().CopyFrom(other.graph.initializer[0])
+    other.graph.initializer[1].name = "unused"
+    data = np.float32([1, 2, 3, 4, 5, 6]).tobytes()
+    manifest = MANIFEST + "  - {name: second, model: n.onnx, inputs: {x: detect.y}}\n"
+    source = package(tmp_path, **{"package.yaml": manifest, "m.onnx": one.SerializeToString(),
+                                  "n.onnx": other.SerializeToString(), "w/data of mine": data})  # fmt: skip
+    made, staging = staged(source, tmp_path)
+    weights = f"weights-{sha256(data).hexdigest()[:32]}.bin"
+    assert {file.path for file in made.files} == {"m.onnx", "n.onnx", weights}
+    assert [stage.files for stage in made.stages] == [("m.onnx", weights), ("n.onnx", weights)]
+    for name, before in (("m.onnx", one), ("n.onnx", other)):
+        after = onnx.load(staging / name, load_external_data=False)
+        for tensor in (t for m in (before, after) for t in m.graph.initializer):
+            tensor.external_data[0].value = "renamed"
+        assert after == before
+        assert (staging / weights).read_bytes() == data
+        onnx.load(staging / name)
+
+
+def test_a_model_whose_data_are_named_so_is_not_touched(tmp_path: Path) -> None:
+    data = bytes(12)
+    name = f"weights-{sha256(data).hexdigest()[:32]}.bin"
+    raw = external(name).SerializeToString()
+    made, _ = staged(folder(tmp_path / "in", {"m.onnx": raw, name: data}) / "m.onnx", tmp_path)
+    assert made.file("model.onnx").digest == "sha256:" + sha256(raw).hexdigest()
+
+
+def test_of_an_adopted_folder_only_what_is_read_is_served(tmp_path: Path) -> None:
+    weights = external("my data", length="12").SerializeToString()
+    config = CONFIG.removesuffix("}") + ' label_filename: "labels.txt" }'
+    build = triton("r", config, **{"1/model.onnx": weights, "1/my data": bytes(12), "README.md": "", "labels.txt": "a\n",
+                                   "configs/cpu.pbtxt": CONFIG, "configs/notes": "x", "1/old": "x"})  # fmt: skip
+    made, _ = staged(build(tmp_path / "in"), tmp_path)
+    renamed = f"1/weights-{sha256(bytes(12)).hexdigest()[:32]}.bin"
+    assert made.stages[0].files == ("1/model.onnx", renamed, "configs/cpu.pbtxt", "labels.txt")
+    assert "README.md" in {file.path for file in made.files}
+    assert "1/my data" not in {file.path for file in made.files}
+    trusted, _ = staged(tmp_path / "in/r", tmp_path, allow_code=True)
+    assert trusted.digest == made.digest
+    assert trusted.stages[0].files == (
+        "1/model.onnx", "1/old", renamed, "README.md", "configs/cpu.pbtxt", "configs/notes", "labels.txt",
+    )  # fmt: skip
 
 
 def test_what_is_hashed_is_what_was_staged(tmp_path: Path) -> None:

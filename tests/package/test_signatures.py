@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from tests.support.archives import IR, MODEL, external, folder, model, value
 from tritonpm.core.types import Format, Tensor, dims
-from tritonpm.package import read_signature
+from tritonpm.package import Limits, read_signature
 from tritonpm.package.labels import from_metadata
+from tritonpm.package.signature.wire import relocate
 
 LIGHT = sorted(Path(onnx.__file__).parent.glob("backend/test/data/light/*.onnx"))
 TYPES = {
@@ -155,3 +160,31 @@ def test_an_unknown_rank_stays_unknown(tmp_path: Path) -> None:
     signature = read_signature(tmp_path / "d.xml")[1]
     assert signature.inputs == (Tensor("x", "INT64", None),)
     assert signature.outputs[0].shape is None
+
+
+@given(st.data())
+def test_a_relocated_model_differs_in_its_locations_only(data: st.DataObject) -> None:
+    """Weights anywhere: initializers, sparse ones, attributes, subgraphs, functions and their defaults, training."""
+    names = st.sampled_from(["a", "b" * 200, "nested/c"])
+    made = model()
+    branch = helper.make_graph([], "b", [], [value("y")], [_weights(data.draw(names))])
+    made.graph.node.add(op_type="If").attribute.append(helper.make_attribute("then_branch", branch))
+    made.graph.node.add(op_type="Constant").attribute.append(helper.make_attribute("value", _weights(data.draw(names))))
+    made.graph.initializer.append(_weights(data.draw(names)))
+    made.graph.sparse_initializer.add().values.CopyFrom(_weights(data.draw(names)))
+    made.training_info.add().algorithm.initializer.append(_weights(data.draw(names)))
+    made.functions.add(name="f").attribute_proto.append(helper.make_attribute("v", _weights(data.draw(names))))
+    places = {"a": "weights-1.bin", "b" * 200: "w", "nested/c": "x" * 300}
+    with tempfile.TemporaryFile() as file:
+        file.write(made.SerializeToString())
+        file.flush()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+            after = onnx.ModelProto.FromString(b"".join(relocate(raw, places, "m.onnx", Limits())))
+    text = str(made)
+    for old, new in places.items():
+        text = text.replace(f'value: "{old}"', f'value: "{new}"')
+    assert str(after) == text
+
+
+def _weights(location: str) -> onnx.TensorProto:
+    return external(location, length="12").graph.initializer[0]

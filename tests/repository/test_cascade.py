@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.catalogued import package, stage
 from tritonpm.core.errors import RenderError
-from tritonpm.repository.cascade import wire
+from tritonpm.repository.cascade import require_unbound, wire
 
 
 def test_single_output_joins_single_input() -> None:
@@ -105,3 +105,13 @@ def test_an_input_with_a_dot_in_its_name_may_be_bound() -> None:
     second = stage("b", {"y": ("b", 4), "z": ("b", 4)}, {"o": ("b",)}, bindings={"z": "input.1"})
     wiring = wire(package(stage("a", {"input.1": ("b", 4)}, {"y": ("b", 4)}), second))
     assert ("b", "z", "", "input.1") in [(e.stage, e.tensor, e.source_stage, e.source_tensor) for e in wiring.edges]
+
+
+@pytest.mark.parametrize(
+    ("bindings", "sentence"),
+    [({"nosuch": "x"}, "has no input 'nosuch'"), ({"x": "a.y"}, "no other stage"), ({"x": "z"}, "no other stage")],
+)
+def test_a_single_stage_binds_nothing_that_is_not_there(bindings: dict[str, str], sentence: str) -> None:
+    with pytest.raises(RenderError, match=sentence):
+        require_unbound(package(stage("a", {"x": ("b", 4)}, {"y": ("b", 4)}, bindings=bindings)))
+    require_unbound(package(stage("a", {"x": ("b", 4)}, {"y": ("b", 4)}, bindings={"x": "x"})))

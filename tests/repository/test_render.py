@@ -45,6 +45,14 @@ def test_defaults() -> None:
         assert not said.HasField(field), field
 
 
+def test_weights_of_a_package_that_came_in_under_a_name_that_is_code_are_not_written() -> None:
+    named = single()
+    file = replace(named.files[0], path="s/libtriton_onnxruntime.so")
+    stages = (replace(named.stages[0], files=(*named.stages[0].files, file.path)),)
+    with pytest.raises(RenderError, match="is a shared library; import the package again"):
+        config(replace(named, stages=stages, files=(*named.files, file)))
+
+
 def test_performance_mode_shares_the_cores() -> None:
     said = config(single(), Settings(mode="performance", instances=2))
     assert said.instance_group[0].count == 2

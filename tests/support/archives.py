@@ -135,12 +135,13 @@ def bomb(size: int) -> bytes:
     return packed + packer.flush()
 
 
-def raw_entry(name: bytes, packed: bytes, size: int, crc: int, *, offset: int, method: int = 8) -> tuple[bytes, bytes]:
+def raw_entry(
+    name: bytes, packed: bytes, size: int, crc: int, *, offset: int, method: int = 8, mode: int = stat.S_IFREG | 0o644
+) -> tuple[bytes, bytes]:
     """(local header and data, directory record) of an entry that says what it is told to say."""
     common = (0, method, 0, 0x21, crc, len(packed), size, len(name))
     local = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, *common, 0) + name + packed
-    mode = (stat.S_IFREG | 0o644) << 16
-    central = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 0x314, 20, *common, 0, 0, 0, 0, mode, offset) + name
+    central = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 0x314, 20, *common, 0, 0, 0, 0, mode << 16, offset) + name
     return local, central
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import pickle
 import socket
 import stat
 import struct
@@ -204,15 +206,23 @@ archive("zip64-elsewhere", UnsafeError, "has a ZIP64 record that contradicts it"
 archive(
     "folder-with-data",
     UnsafeError,
-    "has sizes that contradict each other",
+    "is a folder and has content",
     good_zip((with_mode("d/", stat.S_IFDIR | 0o755), b"12")),
 )
+_FOLDER, _IN_DIRECTORY = raw_entry(b"d/", b"hidden", 0, 0, offset=0, mode=stat.S_IFDIR | 0o755)
+archive("folder-hides-data", UnsafeError, "is a folder and has content", raw_zip([_FOLDER], [_IN_DIRECTORY]))
+_PAD = bytes.fromhex("0000 00ff ff") * 40 + b"\3\0"  # nothing, in very many pieces
+_PADDED, _PADDED_ENTRY = raw_entry(b"a", _PAD, 0, 0, offset=0)
+archive("file-hides-data", UnsafeError, "has sizes that contradict each other", raw_zip([_PADDED], [_PADDED_ENTRY]))
+for id, name in {"con": "con", "nul-text": "a/NUL.txt", "com": "com¹", "dot": "a.", "blank": "a ", "dot-inside": "a./x",
+                 "blank-before-ending": "aux .x"}.items():  # fmt: skip
+    archive(f"reserved-{id}", UnsafeError, "has a name that other systems reserve", good_zip((name, b"")))
 _ONE, _ENTRY = raw_entry(b"a", b"123", 3, 0x884863D2, offset=0, method=0)
 archive("overlapping", UnsafeError, "overlaps another entry, or leaves a gap",
         raw_zip([_ONE], [_ENTRY, raw_entry(b"b", b"123", 3, 0x884863D2, offset=0, method=0)[1]]))  # fmt: skip
 archive("gap", UnsafeError, "overlaps another entry, or leaves a gap", raw_zip([_ONE, b"hidden"], [_ENTRY]))
 _PACKED = bomb(4 << 20)
-_LIE, _LIE_ENTRY = raw_entry(b"a", _PACKED, 100, 0, offset=0)
+_LIE, _LIE_ENTRY = raw_entry(b"a", _PACKED, 8000, 0, offset=0)
 archive("false-size", UnsafeError, "is larger than the archive says", raw_zip([_LIE], [_LIE_ENTRY]))
 _CUT, _CUT_ENTRY = raw_entry(b"a", _PACKED[:100], 4 << 20, 0, offset=0)
 archive("deflate-cut-off", PackageError, "is damaged (its CRC or size is wrong)", raw_zip([_CUT], [_CUT_ENTRY]))
@@ -422,7 +432,7 @@ adopted("dims-differ", PackageError, "here and ['batch', 3] in the model", CONFI
 adopted("input-unknown", PackageError, "its input 'z' differs from the model's", CONFIG.replace('"x"', '"z"'))
 adopted("input-missing", PackageError, "is in the model and not here", CONFIG,
         **{"1/model.onnx": model(inputs=[value("x"), value("z")]).SerializeToString()})  # fmt: skip
-adopted("tensors-unknown", PackageError, "names no input, and the model file does not tell", 'backend: "dali"')
+adopted("tensors-unknown", PackageError, "names no input, and the model file does not tell", 'backend: "fil"')
 case("triton-folder-without-config", PackageError, "is not there", lambda root: package(
     root, **{"package.yaml": MANIFEST.replace("model: m.onnx", "folder: d"), "d/1/model.onnx": MODEL}))  # fmt: skip
 case("triton-no-model", PackageError, "has no model in its newest version",
@@ -451,6 +461,76 @@ SCRIPT = zipped([(f"m/{name}", b"x") for name in ("data.pkl", "constants.pkl", "
 EXPORT = zipped([(name, b"x") for name in ("serialized_exported_program.json", "version")])
 case("code-torchscript", UnsafeError, CODE, file("a.pt", SCRIPT))
 case("code-torch-export", UnsafeError, CODE, file("a.pt2", EXPORT))
+
+# By content, whatever the name
+CONTENTS = {
+    "elf": b"\x7fELF" + bytes(60), "mach-o": bytes.fromhex("cffaedfe") + bytes(60), "script": b"#!/bin/sh\nid\n",
+    "windows": b"MZ" + bytes(58) + (64).to_bytes(4, "little") + b"PE\0\0", "bytecode": b"\xa7\x0d\r\n" + bytes(12),
+    "plan": PLAN, "torch": SCRIPT, "pickle": pickle.dumps([1.5] * 9, 4), "old-pickle": pickle.dumps({"a": 1}, 2),
+    "static-library": b"!<arch>\n" + bytes(60), "dos": b"MZ\x90\0\3\0\0\0" + bytes(60),
+}  # fmt: skip
+for id, content in CONTENTS.items():
+    adopted(f"code-content-{id}", UnsafeError, CODE, **{"1/notes": content})
+    onnx_file(f"external-code-{id}", UnsafeError, CODE, external("w"), w=content)
+for name in (
+    "libtriton_onnxruntime.so",
+    "model.py",
+    "w.so.1",
+    "triton_python_backend_stub",
+    "w.pkl",
+    "d/w.pt",
+    "d/w.plan",
+):
+    onnx_file(
+        f"external-named-{name.replace(chr(47), chr(45))}", UnsafeError, CODE, external(name), **{name: bytes(12)}
+    )
+for id, name in {
+    "out": "../../..",
+    "absolute": "/opt/x",
+    "slash": "a/b",
+    "dot": ".",
+    "blank": "a b",
+    "long": "a" * 99,
+}.items():
+    wrong = CONFIG.replace("onnxruntime", name)
+    adopted(f"backend-{id}", UnsafeError, "which is no name", wrong)
+    adopted(f"platform-{id}", UnsafeError, "which is no name", wrong.replace("backend", "platform"))
+adopted("host-policy", UnsafeError, "which is no name", CONFIG + 'instance_group { host_policy: "../x" }')
+ACCELERATED = CONFIG + "optimization { execution_accelerators { cpu_execution_accelerator { name: %s } } }"
+adopted("accelerator", UnsafeError, "which is no name", ACCELERATED % '"../x"')
+for name in ("Python", "vllm", "tensorrtllm", "dali", "pytorch", "torch_aoti", "tensorrt", "tensorflow"):
+    adopted(f"backend-runs-{name}", UnsafeError, CODE, CONFIG.replace("onnxruntime", name))
+for name in ("tensorrt_plan", "pytorch_libtorch", "tensorflow_savedmodel", "tensorflow_graphdef", "custom"):
+    adopted(
+        f"platform-runs-{name}", UnsafeError, CODE, CONFIG.replace("backend", "platform").replace("onnxruntime", name)
+    )
+for name, text in {
+    "trt_extra_plugin_lib_paths": "x", "trt_engine_cache_path": "cache", "CACHE_DIR": "c", "CONFIG_FILE": "c.json",
+    "session.optimized_model_filepath": "o", "anything": "/etc/passwd", "more": "a;/x", "up": "a/../../b", "library": "x.so",
+    "home": "~/x", "here": "$$TRITON_MODEL_DIRECTORY/e", "ep.context_file_path": "c", "modelDirectory": "d",
+}.items():  # fmt: skip
+    line = f'parameters {{ key: "{name}" value {{ string_value: "{text}" }} }}'
+    adopted(f"parameter-{name}", UnsafeError, CODE, CONFIG + line)
+    adopted(f"variant-parameter-{name}", UnsafeError, CODE, **{"configs/cpu.pbtxt": CONFIG + line})
+    accelerator = f'"openvino" parameters {{ key: "{name}" value: "{text}" }}'
+    adopted(f"accelerator-parameter-{name}", UnsafeError, CODE, ACCELERATED % accelerator)
+for id, line in {"runtime": 'runtime: "x"', "agent": 'model_repository_agents { agents { name: "a" } }'}.items():
+    adopted(f"variant-{id}", UnsafeError, CODE, **{"configs/cpu.pbtxt": CONFIG + line})
+adopted("variant-backend", UnsafeError, "which is no name",
+        **{"configs/cpu.pbtxt": CONFIG.replace("onnxruntime", "../x")})  # fmt: skip
+adopted("variant-python", UnsafeError, CODE, **{"configs/cpu.pbtxt": CONFIG.replace("onnxruntime", "python")})
+adopted("variant-file-outside", UnsafeError, "leads out", **{"configs/cpu.pbtxt": 'default_model_filename: "../x"'})
+adopted("backend-by-file-name", UnsafeError, CODE, CONFIG.split(" ", 2)[2] + 'default_model_filename: "model.vllm"',
+        **{"1/model.vllm": b"x"})  # fmt: skip
+adopted(
+    "cc-model-file-missing", PackageError, "has no x.onnx", CONFIG + 'cc_model_filenames { key: "8.0" value: "x.onnx" }'
+)
+adopted("model-ending", UnsafeError, "whose ending is not that of onnx", CONFIG + 'default_model_filename: "w.bin"',
+        **{"1/w.bin": MODEL})  # fmt: skip
+case("code-labels", UnsafeError, CODE, lambda root: package(root, **LABELLED, **{"l.txt": "#!/bin/sh\na\n"}))
+adopted("unknown-form", UnsafeError, CODE, CONFIG.replace("onnxruntime", "mine"), **{"1/model.mine": b"x"})
+for id, name in {"torchscript": "model.pt", "export": "model.pt2"}.items():
+    adopted(f"code-{id}", UnsafeError, CODE, **{f"1/{name}": SCRIPT})
 
 # Models
 CUT = "is no ONNX model, or is cut off"
@@ -488,10 +568,41 @@ def _linked(root: Path) -> Path:
     return folder(root, {"net.onnx": external("w.bin").SerializeToString()}) / "net.onnx"
 
 
-case("onnx-external-link", UnsafeError, "is reached through a link", _linked)
+case("onnx-external-link", UnsafeError, "is a symbolic link", _linked)
+
+
+def _linked_folder(root: Path) -> Path:
+    (root / "w").symlink_to("/etc")
+    return folder(root, {"net.onnx": external("w/passwd").SerializeToString()}) / "net.onnx"
+
+
+case("onnx-external-linked-folder", UnsafeError, "is a symbolic link", _linked_folder)
 onnx_file("external-in-attribute", UnsafeError, "leads out of the package", model(nodes=[
     helper.make_node("Constant", [], ["c"], value=external("../w").graph.initializer[0]),
     helper.make_node("Add", ["x", "c"], ["y"])]))  # fmt: skip
+_TAKEN = f"weights-{hashlib.sha256(bytes(12)).hexdigest()[:32]}.bin"
+case("external-name-taken", PackageError, "is in the way of the model's own weights",
+     lambda root: package(root, **{"m.onnx": external("w").SerializeToString(), "w": bytes(12), _TAKEN: b"x"}))  # fmt: skip
+onnx_file("external-too-short", PackageError, "ends past the end of 'w.bin'", external("w.bin"), **{"w.bin": bytes(11)})
+onnx_file("external-length-too-short", PackageError, "ends past the end of 'w.bin'", external("w.bin", length="4"),
+          **{"w.bin": bytes(12)})  # fmt: skip
+TWICE = external("w.bin")
+TWICE.graph.initializer[0].external_data.add(key="location", value="../w")
+onnx_file("external-two-places", UnsafeError, "lie in two places", TWICE, **{"w.bin": bytes(12)})
+OUTSIDE = external("../w").graph.initializer[0]
+DEFAULTED = model(functions=[helper.make_function(
+    "f", "F", ["a"], ["b"], [helper.make_node("Identity", ["a"], ["b"])], [helper.make_opsetid("", 17)],
+    attribute_protos=[helper.make_attribute("c", OUTSIDE)])])  # fmt: skip
+onnx_file("external-in-function-default", UnsafeError, "leads out of the package", DEFAULTED)
+TRAINED = model()
+TRAINED.training_info.add().algorithm.initializer.add().CopyFrom(OUTSIDE)
+onnx_file("external-in-training", UnsafeError, "leads out of the package", TRAINED)
+for name in ("EPContext", "PythonOp"):
+    node = helper.make_node(name, ["x"], ["y"], domain="com.microsoft")
+    onnx_file(f"operator-{name}", UnsafeError, CODE, model(nodes=[node]))
+    branch = helper.make_graph([node], "b", [], [value("y")])
+    onnx_file(f"operator-{name}-inside", UnsafeError, CODE, model(nodes=[
+        helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)]))  # fmt: skip
 onnx_file("wrong-magic", PackageError, CUT, b"GGUF" + bytes(99))
 onnx_file("text", PackageError, CUT, b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
 onnx_file("empty", PackageError, "is empty", b"")

@@ -21,10 +21,6 @@ DTYPES = (
 )  # fmt: skip
 
 
-# Parameters by which a config makes Triton or a backend load code (upper case: Triton's own spelling).
-CODE_PARAMETERS = frozenset({"EXECUTION_ENV_PATH", "TRITON_BATCH_STRATEGY_PATH", "CPU_EXTENSION_PATH"})
-
-
 def config_dtype(dtype: str) -> str:
     """The name of a protocol dtype in config.pbtxt: FP32 → TYPE_FP32, BYTES → TYPE_STRING."""
     return "TYPE_STRING" if dtype == "BYTES" else f"TYPE_{dtype}"

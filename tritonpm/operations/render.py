@@ -85,9 +85,11 @@ def revision_of(
 
 
 def configs(package: Package, place: Place) -> dict[str, str]:
-    """The config.pbtxt of each adopted stage."""
-    return {
-        stage.name: place(package.file(stage.config)).read_text(encoding="utf-8")
-        for stage in package.stages
-        if stage.config
-    }
+    """The configs of the adopted stages, for other hardware too, by their path in the package."""
+    from tritonpm.package.config import variant_of
+    from tritonpm.repository.adopt import in_folder
+
+    adopted = [stage for stage in package.stages if stage.config]
+    paths = [str(stage.config) for stage in adopted]
+    paths += [path for stage in adopted for path in stage.files if variant_of(in_folder(stage, path))]
+    return {path: place(package.file(path)).read_text(encoding="utf-8") for path in paths}

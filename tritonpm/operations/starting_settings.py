@@ -27,6 +27,7 @@ def adopted(package: Package, settings: Settings, place: Place) -> Settings:
     from tritonpm.repository.config import parse
     from tritonpm.settings import changed
 
-    for stage, text in configs(package, place).items():
-        settings = changed(settings, settings_of(parse(text, f"{stage}/config.pbtxt")))
+    texts = configs(package, place)
+    for path in (stage.config for stage in package.stages if stage.config):
+        settings = changed(settings, settings_of(parse(texts[path], path)))
     return settings

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from tritonpm.core.errors import PackageError, UnsafeError
 from tritonpm.core.types import Format, Signature
@@ -17,6 +17,7 @@ from tritonpm.core.units import human
 from tritonpm.package import config as configs
 from tritonpm.package import manifest as manifests
 from tritonpm.package.code import allow, code_in_file
+from tritonpm.package.external import inspected
 from tritonpm.package.limits import Limits
 from tritonpm.package.signature import SPEAKING, format_of, inspect_model
 from tritonpm.package.tree import Tree
@@ -26,6 +27,7 @@ _DEFAULT_FILES = {
     Format.ONNX: ("model.onnx",), Format.OPENVINO: ("model.xml",), Format.TENSORRT: ("model.plan",),
     Format.TORCHSCRIPT: ("model.pt", "model.pt2"), Format.TORCH_EXPORT: ("model.pt2",),
 }  # fmt: skip
+_DATA = {".onnx", ".xml", ".bin", ".json", ".ubj", ".txt", ".csv", ".model", ".tl", ".pb", ".weights", ".safetensors"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def holds_repository(tree: Tree) -> bool:
 
 def name_of(tree: Tree) -> str:
     """What the folder's config calls the model, which must be its folder's name; "" where it leaves that open."""
-    config = _config(tree, "", Limits()) if configs.FILE in tree.files else None
+    config = _config(tree, configs.FILE, Limits()) if configs.FILE in tree.files else None
     name = str(config.name) if config else ""
     if name and tree.folder and name != tree.folder:
         raise PackageError(f"names the model {name!r}, and its folder is {tree.folder!r}",
@@ -74,35 +76,83 @@ def newest_model(tree: Tree, root: str, allow_code: bool, limits: Limits) -> str
 
 
 def adopt(tree: Tree, root: str, allow_code: bool, limits: Limits) -> Adopted:
-    """Check the folder at `root` ("" or ending in "/") and describe it. Raises PackageError, UnsafeError."""
-    where = f"{tree.where}: {root}{configs.FILE}"
-    config = _config(tree, root, limits)
+    """Check the folder at `root` ("" or ending in "/") and describe it. Raises PackageError, UnsafeError.
+
+    What Triton reads of it are its configs, its models and what they name: all else stays out of the model folder,
+    unless code is allowed, which may need it.
+    """
+    main = root + configs.FILE
+    variants = [path for path in tree.files if path.startswith(root) and configs.variant_of(path.removeprefix(root))]
+    config = _config(tree, main, limits)
+    _check_code(tree, root, allow_code)
+    served = [_served(tree, root, path, allow_code, limits) for path in (main, *sorted(variants))]
+    format, model, own, _ = served[0]
+    signature = configs.signature(config, own, format, f"{tree.where}: {main}")
+    kept = set(variants).union(*(one.files for one in served))
+    if allow_code:
+        kept |= {path for path in tree.files if path.startswith(root)} - {manifests.FILE} - tree.renamed
+    return Adopted(format, model, tuple(sorted(kept - {main})), signature, main)
+
+
+class _Served(NamedTuple):
+    """What one config makes Triton serve: the newest version's model, and every file that is read for it."""
+
+    format: Format
+    model: str
+    signature: Signature | None
+    files: set[str]
+
+
+def _served(tree: Tree, root: str, path: str, allow_code: bool, limits: Limits) -> _Served:
+    """Hold a config to the rules, which are the same for all of a folder's, and every version to what it says."""
+    where = f"{tree.where}: {path}"
+    config = _config(tree, path, limits)
     versions = _versions(tree, root)
-    configs.check_files(config, root, set(tree.files), where, limits)
+    files = configs.named_files(config, root, set(tree.files), where, limits)
     for reason in configs.code_in(config):
         allow(f"names the {reason}, which is code", where, allow_code)
-    _check_code(tree, root, allow_code)
     format, model, own = configs.format_of(config), "", None
+    for name in filter(None, configs.model_files(config)):
+        if format in SPEAKING and format_of(name) is not format and not allow_code:
+            raise UnsafeError(f"names the model file {name!r}, whose ending is not that of {format.value}", where=where,
+                              do="rename the file")  # fmt: skip
     for version in versions:
-        model = _model_file(tree, f"{root}{version}/", format, config.default_model_filename)
-        own = _inspected(tree, model, format, limits)
-    format = format or format_of(model) or Format.OTHER
-    signature = configs.signature(config, own, format, where)
-    apart = (root + configs.FILE, manifests.FILE)
-    files = tuple(sorted(path for path in tree.files if path.startswith(root) and path not in apart))
-    return Adopted(format, model, files, signature, root + configs.FILE)
+        folder = f"{root}{version}/"
+        for name in configs.model_files(config):
+            model = _model_file(tree, folder, format, name)
+            own, needed = _inspected(tree, model, format, allow_code, limits)
+            files |= needed
+        if format is Format.OTHER:
+            files |= _data(tree, folder, allow_code)
+    format = format or format_of(model)
+    if not (config.backend or config.platform) and format not in SPEAKING:
+        allow("names no backend, so that a file's name would choose one,", where, allow_code)
+    return _Served(format or Format.OTHER, model, own, files)
 
 
-def _inspected(tree: Tree, model: str, format: Format | None, limits: Limits) -> Signature | None:
+def _inspected(
+    tree: Tree, model: str, format: Format | None, allow_code: bool, limits: Limits
+) -> tuple[Signature | None, set[str]]:
+    """A model's signature and all its files, by package path."""
     format = format or format_of(model)
     if not model or format is Format.OTHER or format is None:
-        return None
-    return inspect_model(tree.root / model, f"{tree.where}: {model}", limits, format).signature
+        return None, set()
+    own = inspected(tree, model, allow_code, limits, format)
+    return own.signature, {str(PurePosixPath(model).parent / file) for file in own.files}
 
 
-def _config(tree: Tree, root: str, limits: Limits) -> Any:
-    where = f"{tree.where}: {root}{configs.FILE}"
-    file = tree.files.get(root + configs.FILE)
+def _data(tree: Tree, folder: str, allow_code: bool) -> set[str]:
+    """The files of a version whose backend is none that is known here."""
+    files = {path for path in tree.files if path.startswith(folder)}
+    for path in sorted(files):
+        if tree.files[path].size and PurePosixPath(path).suffix.lower() not in _DATA:
+            allow("is of a form that is not known, which may be a program,", f"{tree.where}: {path}", allow_code)
+    return files
+
+
+def _config(tree: Tree, path: str, limits: Limits) -> Any:
+    where = f"{tree.where}: {path}"
+    file = tree.files.get(path)
     if file is None:
         raise PackageError("is not there", where=where, do="add it, or name the model file as `model`")
     if file.size > limits.config:
@@ -139,6 +189,4 @@ def _model_file(tree: Tree, folder: str, format: Format | None, named: str) -> s
 
 def _check_code(tree: Tree, root: str, allow_code: bool) -> None:
     for path in sorted(path for path in tree.files if path.startswith(root)):
-        with (tree.root / path).open("rb") as stream:
-            reason = code_in_file(path, stream.read(4))
-        allow(reason, f"{tree.where}: {path}", allow_code)
+        allow(code_in_file(path, tree.root / path), f"{tree.where}: {path}", allow_code)

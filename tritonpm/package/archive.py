@@ -28,6 +28,8 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
 _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
 _STORED, _DEFLATED = 0, 8
+_EMPTY = b"\x03\0"  # nothing, deflated
+_SLACK = 64  # bytes that deflate may need beyond what it packs
 _ENCRYPTED, _DESCRIPTOR, _UTF8 = 0x2041, 0x0008, 0x0800
 _KNOWN_FLAGS = 0x0006 | _DESCRIPTOR | _UTF8
 _ZIP64, _UNIX_LINK, _UNICODE_PATH = 0x0001, 0x000D, 0x7075
@@ -70,6 +72,8 @@ def stage_archive(stream: BinaryIO, staging: Staging) -> str:
     starts = _check_layout(stream, entries, end, staging.where)
     for entry, path in inside:
         if entry.folder:
+            if entry.packed or entry.method == _STORED:
+                list(_unpacked(stream, entry, starts[entry.offset], staging.where))  # nothing, and its CRC says so
             staging.folder(path)
         else:
             staging.write(path, _unpacked(stream, entry, starts[entry.offset], staging.where))
@@ -206,7 +210,10 @@ def _check_entry(path: str, flags: int, method: int, packed: int, size: int, mod
     check_mode(path, mode, where)
     if stat.S_IFMT(mode) and path.endswith("/") != stat.S_ISDIR(mode):
         raise UnsafeError(f"{path!r} is both a file and a folder", where=where, do=_REPACK)
-    if (path.endswith("/") and size) or (method == _STORED and packed != size):
+    nothing = 0 if method == _STORED else len(_EMPTY)
+    if path.endswith("/") and packed not in (0, nothing):
+        raise UnsafeError(f"{path!r} is a folder and has content", where=where, do=_REPACK)
+    if (path.endswith("/") and size) or (method == _STORED and packed != size) or packed > size + size // 64 + _SLACK:
         raise UnsafeError(f"{path!r} has sizes that contradict each other", where=where, do=_REPACK)
 
 

@@ -5,17 +5,20 @@ Source: Triton's ModelConfig protobuf and its `model_configuration` document.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from math import prod
 from typing import Any
 
 from tritonpm.core.errors import PackageError, UnsafeError
 from tritonpm.core.types import Format, Shape, Signature, Tensor, protocol_dtype
-from tritonpm.package.code import code_in_parameters
+from tritonpm.package.code import RUNNING_BACKENDS, code_in_parameters
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import problem
 
 FILE = "config.pbtxt"
+_VARIANT = re.compile(r"configs/([A-Za-z0-9_][A-Za-z0-9_.-]*)\.pbtxt")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")  # of a backend or accelerator: Triton makes a path of it
 _FORMATS = {
     "onnxruntime": Format.ONNX, "onnxruntime_onnx": Format.ONNX, "openvino": Format.OPENVINO,
     "tensorrt": Format.TENSORRT, "tensorrt_plan": Format.TENSORRT,
@@ -45,6 +48,9 @@ def _check(config: Any, where: str) -> None:
     name = config.name
     if name and (name in (".", "..") or "/" in name or not name.isprintable() or not name.strip()):
         raise UnsafeError(f"names the model {name!r}, which is no name", where=where, do="correct it")
+    for kind, named in _named(config):
+        if named and not _NAME.fullmatch(named):
+            raise UnsafeError(f"names the {kind} {named!r}, which is no name", where=where, do="correct it")
     counts = [config.max_batch_size, *(group.count for group in config.instance_group)]
     if any(count < 0 for count in counts) or any(size < 1 for size in config.dynamic_batching.preferred_batch_size):
         raise PackageError("holds a negative count or batch size", where=where, do="correct it")
@@ -55,13 +61,29 @@ def _check(config: Any, where: str) -> None:
                                    do="correct it")  # fmt: skip
 
 
-def check_files(config: Any, root: str, files: set[str], where: str, limits: Limits) -> None:
-    """Every file that the config names must lie in the model's folder. Raises UnsafeError, PackageError."""
+def variant_of(path: str) -> str:
+    """For which hardware (`--model-config-name`) a file of a model's folder is a config; "": it is none."""
+    match = _VARIANT.fullmatch(path)
+    return match[1] if match else ""
+
+
+def model_files(config: Any) -> list[str]:
+    """The names under which a version's model may lie, the plain one last; "" is the backend's default."""
+    named = sorted(set(config.cc_model_filenames.values()))
+    return [*named, config.default_model_filename] if config.default_model_filename or not named else named
+
+
+def named_files(config: Any, root: str, files: set[str], where: str, limits: Limits) -> set[str]:
+    """The files beside the version folders that the config names, by package path.
+
+    Raises UnsafeError where it names one outside the model's folder, PackageError where one is not there.
+    """
     for kind, path, must_exist in _files(config):
         if reason := problem(path, limits):
             raise UnsafeError(f"its {kind} {path!r} {reason}", where=where, do="keep it in the model's folder")
         if must_exist and root + path not in files:
             raise PackageError(f"its {kind} {path!r} is not there", where=where, do="add the file")
+    return {root + path for _, path, must_exist in _files(config) if must_exist}
 
 
 def _files(config: Any) -> Iterator[tuple[str, str, bool]]:
@@ -82,13 +104,33 @@ def _files(config: Any) -> Iterator[tuple[str, str, bool]]:
                 yield "initial state file", f"initial_state/{initial.data_file}", True
 
 
+def _named(config: Any) -> Iterator[tuple[str, str]]:
+    """(what it is, its name) of all that Triton looks up by its name."""
+    yield from (("backend", config.backend), ("platform", config.platform))
+    yield from (("accelerator", accelerator.name) for accelerator in _accelerators(config))
+    yield from (("host policy", group.host_policy) for group in config.instance_group)
+
+
+def _accelerators(config: Any) -> list[Any]:
+    listed = config.optimization.execution_accelerators
+    return [*listed.gpu_execution_accelerator, *listed.cpu_execution_accelerator]
+
+
 def code_in(config: Any) -> list[str]:
     """What in the config makes Triton run code that the model folder, or somebody else, brings."""
-    reasons = [f"backend {config.backend}"] if config.backend == "python" else []
+    running = {kind: name for kind, name in _named(config) if kind in ("backend", "platform") and _runs(name)}
+    reasons = [f"{kind} {name}" for kind, name in running.items()]
     reasons += [f"runtime {config.runtime}"] if config.runtime else []
     reasons += [f"repository agent {agent.name}" for agent in config.model_repository_agents.agents]
     reasons += [f"op_library_filename {name}" for name in config.model_operations.op_library_filename]
-    return reasons + code_in_parameters(config.parameters)
+    reasons += code_in_parameters({name: value.string_value for name, value in config.parameters.items()})
+    return reasons + [reason for entry in _accelerators(config) for reason in code_in_parameters(entry.parameters)]
+
+
+def _runs(name: str) -> bool:
+    """Whether a backend or platform (`tensorrt_plan`: the backend and its format) runs what a package brings."""
+    name = name.lower()
+    return name in RUNNING_BACKENDS or name.partition("_")[0] in RUNNING_BACKENDS
 
 
 def format_of(config: Any) -> Format | None:

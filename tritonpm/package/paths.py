@@ -15,6 +15,9 @@ from tritonpm.package.limits import Limits
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 NAME_RULE = "1 to 64 letters, digits, '_' and '-', beginning with a letter or digit"
 _NOT_PORTABLE = set('<>:"|?*')
+_RESERVED = re.compile(
+    r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(\..*)?", re.IGNORECASE
+)  # by Windows
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format (bidi), surrogate (undecodable bytes), separators
 
 
@@ -42,6 +45,8 @@ def problem(path: str, limits: Limits) -> str:
         return 'has a backslash, a drive letter or one of <>:"|?* in its name'
     if "" in parts or "." in parts:
         return "is not written in its shortest form"
+    if any(part[-1] in ". " or _RESERVED.fullmatch(part) for part in parts):
+        return "has a name that other systems reserve, or that ends in a dot or blank"
     if len(path.encode()) > limits.path or any(len(part.encode()) > limits.component for part in parts):
         return f"has a path of more than {limits.path} bytes, or a name of more than {limits.component}"
     if len(parts) - 1 > limits.depth:

@@ -12,13 +12,14 @@ from tritonpm.core.types import File, Package, Sample, Signature, Stage
 from tritonpm.core.units import human
 from tritonpm.package import manifest as manifests
 from tritonpm.package.adopted import adopt, holds_repository, looks_adopted, name_of, newest_model
-from tritonpm.package.code import RUNNING_FORMATS, allow, code_in_parameters
+from tritonpm.package.code import RUNNING_FORMATS, allow, code_in_file, code_in_parameters
+from tritonpm.package.external import inspected
 from tritonpm.package.labels import read_labels
 from tritonpm.package.limits import Limits
 from tritonpm.package.manifest import Manifest, SampleEntry, StageEntry
 from tritonpm.package.paths import NAME_RULE, is_name, name_from
 from tritonpm.package.samples import check as check_sample
-from tritonpm.package.signature import SAVED_MODEL, format_of, inspect_model, to_convert
+from tritonpm.package.signature import SAVED_MODEL, format_of, to_convert
 from tritonpm.package.tree import Tree
 
 _INFERRED_STAGE = "model"
@@ -32,6 +33,8 @@ def assemble(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> 
     own = manifests.FILE in tree.files
     manifest = _manifest(tree, limits) if own else _inferred(tree, name, allow_code, limits)
     stages = tuple(_stage(entry, tree, allow_code, limits) for entry in manifest.stages)
+    samples = _samples(manifest.samples, tree, None)
+    tree.forget({path for stage in stages for path in _used(stage)} | _sampled(samples))
     exporter = manifest.exporter
     package = Package(
         name=name or manifest.name,
@@ -41,9 +44,17 @@ def assemble(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> 
         stages=stages,
         files=tuple(file for path, file in sorted(tree.files.items()) if path != manifests.FILE),
         digest="",
-        samples=_samples(manifest.samples, tree, None),
+        samples=samples,
     )
     return replace(package, digest=digest(package))
+
+
+def _used(stage: Stage) -> set[str]:
+    return {*stage.files, *_sampled(stage.samples), *([stage.labels] if stage.labels else [])}
+
+
+def _sampled(samples: tuple[Sample, ...]) -> set[str]:
+    return {path for sample in samples for path in (sample.inputs, sample.outputs) if path}
 
 
 def digest(package: Package) -> str:
@@ -121,10 +132,12 @@ def _inferred(tree: Tree, name: str | None, allow_code: bool, limits: Limits) ->
 
 def _stage(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> Stage:
     serving = entry.serving.model_dump(exclude_unset=True)
-    for reason in code_in_parameters(serving.get("parameters", ())):
+    for reason in code_in_parameters(serving.get("parameters", {})):
         allow(f"suggests the {reason}, which is code,", f"{tree.where}: stage {entry.name}", allow_code)
     stage = _adopted(entry, tree, allow_code, limits) if entry.folder else _modelled(entry, tree, allow_code, limits)
     labels = _labels(entry, tree, limits)
+    if labels:
+        allow(code_in_file(labels, tree.root / labels), f"{tree.where}: {labels}", allow_code)
     texts = read_labels(tree.root / labels, f"{tree.where}: {labels}", limits) if labels else stage.signature.labels
     return replace(
         stage,
@@ -149,7 +162,7 @@ def _adopted(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) ->
 def _modelled(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> Stage:
     path = PurePosixPath(str(entry.model))
     where = f"{tree.where}: {path}"
-    model = inspect_model(tree.root / path, where, limits)
+    model = inspected(tree, str(path), allow_code, limits)
     allow(RUNNING_FORMATS.get(model.format, ""), where, allow_code)
     signature = _signature(entry, model.signature, where)
     files = tuple(sorted(str(path.parent / file) for file in model.files))

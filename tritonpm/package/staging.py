@@ -23,7 +23,7 @@ from tritonpm.package.paths import Paths
 Progress = Callable[[str, int, int], None]
 CHUNK = MIB
 _KINDS = {
-    stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket",
+    stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
 }  # fmt: skip
 
@@ -135,8 +135,16 @@ def _list(folder: int, prefix: str, staging: Staging, files: list[tuple[str, int
             os.close(inner)
 
 
+def linked(where: str, path: str = "") -> UnsafeError:
+    """The refusal of a link."""
+    do = "put a plain file in its place (from the Hugging Face hub: `hf download --local-dir FOLDER`)"
+    return UnsafeError(f"{path!r} is a symbolic link" if path else "is a symbolic link", where=where, do=do)
+
+
 def check_mode(path: str, mode: int, where: str) -> None:
     """Refuse what is neither a plain file nor a folder, and files that run as somebody else. Raises UnsafeError."""
+    if stat.S_ISLNK(mode):
+        raise linked(where, path)
     if kind := _KINDS.get(stat.S_IFMT(mode)):
         raise UnsafeError(f"{path!r} is {kind}", where=where, do="put a plain file in its place")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -183,7 +191,7 @@ def _reading(what: str) -> Iterator[None]:
         raise NotFoundError("there is no such file", where=what, do="check the path") from None
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise UnsafeError("is a symbolic link", where=what, do="put a plain file in its place") from None
+            raise linked(what) from None
         raise PackageError(f"cannot be read ({error.strerror})", where=what, do="check the file") from None
 
 

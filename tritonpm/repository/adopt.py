@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from tritonpm.core.types import Stage
 from tritonpm.repository.config import messages
 from tritonpm.settings.settings import Settings
+
+
+def in_folder(stage: Stage, path: str) -> str:
+    """Where a file of an adopted stage, by its path in the package, lies in the model's folder."""
+    return path.removeprefix(f"{stage.root}/") if stage.root else path
 
 
 def settings_of(config: Any) -> dict[str, object]:

@@ -40,9 +40,7 @@ def wire(package: Package) -> Wiring:
     edges: list[Edge] = []
     for index, stage in enumerate(package.stages):
         earlier = package.stages[:index]
-        bound = dict(stage.bindings)
-        for unknown in set(bound) - {tensor.name for tensor in stage.signature.inputs}:
-            raise _refused(package, f"stage {stage.name} has no input {unknown!r}", "correct its bindings")
+        bound = _bindings(package, stage)
         for tensor in stage.signature.inputs:
             source = _source(package, stage, tensor, bound.get(tensor.name), earlier, inputs)
             if source is None:
@@ -59,6 +57,21 @@ def wire(package: Package) -> Wiring:
             )
     outputs = _outputs(package, edges, inputs)
     return Wiring(tuple(edges), tuple(inputs.values()), outputs, _names(edges, inputs, outputs))
+
+
+def require_unbound(package: Package) -> None:
+    """Raise RenderError where the one stage of a package binds what there is not: its inputs are the package's."""
+    for tensor, source in _bindings(package, package.stages[0]).items():
+        if source != tensor:
+            what = f"input {tensor!r} is bound to {source!r}, and there is no other stage that could give it"
+            raise _refused(package, what, "leave its bindings out")
+
+
+def _bindings(package: Package, stage: Stage) -> dict[str, str]:
+    bound = dict(stage.bindings)
+    for unknown in set(bound) - {tensor.name for tensor in stage.signature.inputs}:
+        raise _refused(package, f"stage {stage.name} has no input {unknown!r}", "correct its bindings")
+    return bound
 
 
 def _source(

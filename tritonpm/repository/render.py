@@ -13,6 +13,7 @@ import msgspec
 
 from tritonpm.core.errors import RenderError
 from tritonpm.core.types import (
+    BACKENDS,
     REVISION,
     BatchAxis,
     Optimised,
@@ -23,8 +24,10 @@ from tritonpm.core.types import (
     Stage,
     Target,
 )
-from tritonpm.repository.adopt import adapt
-from tritonpm.repository.cascade import wire
+from tritonpm.package.code import code_in_name
+from tritonpm.package.config import variant_of
+from tritonpm.repository.adopt import adapt, in_folder
+from tritonpm.repository.cascade import require_unbound, wire
 from tritonpm.repository.config import LABELS, member, messages, parse, served_by
 from tritonpm.repository.ensemble import ensemble
 from tritonpm.repository.templates import config_text
@@ -48,13 +51,14 @@ def render(
 ) -> Revision:
     """The repository of a package: `optimised` serves in place of the stages' models, by stage.
 
-    `configs` are the adopted stages' config.pbtxt, by stage; `version` is the version folder of a single model, beside
+    `configs` are the adopted stages' own, by package path; `version` is the version folder of a single model, beside
     what `earlier` contents were published as, by version. Raises RenderError.
     """
     optimised = optimised or {}
     package, axes = _as_served(package, axes, optimised)
     look = _Look(package, settings, target, axes, optimised, configs or {}, templates)
     if not package.cascade:
+        require_unbound(package)
         made = look.stage(package.stages[0])
         model = look.model(_beside(replace(made, files=_moved(made.files, version)), earlier or {}), package.name)
         return Revision(package.name, _digest((model,)), (model,))
@@ -178,18 +182,24 @@ class _Look:
                 beside = path.removeprefix(f"{base}/") if base else path
                 if path == stage.model.removesuffix(".xml") + ".bin":
                     beside = name.removesuffix(".xml") + ".bin"
+                if reason := code_in_name(beside):
+                    raise RenderError(f"{beside!r} {reason}", where=stage.name, do="import the package again")
                 files.append(RepositoryFile(f"{VERSION}/{beside}", blob=self.package.file(path).digest))
         return files
 
     def _adopted(self, stage: Stage, settings: Settings) -> _Made:
-        config = adapt(parse(self.configs[stage.name], stage.config or CONFIG), settings)
-        prefix = f"{stage.root}/" if stage.root else ""
-        files = tuple(
-            RepositoryFile(path.removeprefix(prefix), blob=self.package.file(path).digest)
-            for path in stage.files
-            if path != stage.config
-        )
-        return _Made(config, files)
+        """As it came; its configs for other hardware get what ties them to this model, and keep what they choose."""
+        config = self._own_config(stage, stage.config or CONFIG)
+        paths = {in_folder(stage, path): path for path in stage.files if path != stage.config}
+        variants = {name: self._own_config(stage, paths[path]) for path in paths if (name := variant_of(path))}
+        files = (RepositoryFile(p, blob=self.package.file(paths[p]).digest) for p in paths if not variant_of(p))
+        return _Made(adapt(config, settings), tuple(files), variants=variants)
+
+    def _own_config(self, stage: Stage, path: str) -> Any:
+        config = parse(self.configs[path], path)
+        if not (config.backend or config.platform) and stage.format in BACKENDS:
+            config.backend = BACKENDS[stage.format][0]  # else Triton takes one from a file's name
+        return config
 
     def member(self, stage: str, made: _Made) -> RenderedModel:
         """A cascade's model, named by all that it holds: cascades with the same member share it, loaded once."""

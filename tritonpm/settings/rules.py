@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from tritonpm.core.errors import RuleError, UsageError
-from tritonpm.core.types import BACKENDS, CODE_PARAMETERS, BatchAxis, Format, Optimised, Package, Target, Task
+from tritonpm.core.parameters import names_a_file
+from tritonpm.core.types import BACKENDS, BatchAxis, Format, Optimised, Package, Target, Task
 from tritonpm.settings.backend import MADE
 from tritonpm.settings.changes import defaults
 from tritonpm.settings.effect_rules import EFFECT_RULES
@@ -307,7 +308,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "code-parameters",
-        lambda c: any(name.upper() in CODE_PARAMETERS for name in c.settings.parameters) and c.stage.config is None,
+        lambda c: c.stage.config is None and any(names_a_file(*entry) for entry in c.settings.parameters.items()),
         "the parameters {s.parameters} would make the server load code",
         "leave them out; an adopted model folder that needs them is imported with --allow-code",
     ),

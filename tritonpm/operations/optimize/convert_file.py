@@ -53,31 +53,36 @@ def convert(
     memory_limit: int | None = None,
 ) -> ConversionView:
     """Write what `source` becomes into `output`, a new or empty folder. Raises PackageError, OptimisationError."""
+    from tritonpm.package.tree import plain
+
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError("is there already and not an empty folder", where=str(output), do="choose another --output")
-    model = _model(source)
-    steps = _steps(source, model.format, target, precision)
-    samples = _samples(calibration)
-    request = Convert(
-        events="",
-        memory=memory_limit or default_memory(),
-        about=source.name,
-        model=model,
-        steps=steps,
-        options=Options(
-            precision=precision,
-            max_batch_size=max_batch_size,
+    if not source.exists():
+        raise PackageError("is not there", where=str(source), do="check the path")
+    with plain(source) as path:
+        model = _model(path)
+        steps = _steps(source, model.format, target, precision)
+        samples = _samples(calibration)
+        request = Convert(
+            events="",
+            memory=memory_limit or default_memory(),
+            about=source.name,
+            model=model,
+            steps=steps,
+            options=Options(
+                precision=precision,
+                max_batch_size=max_batch_size,
+                samples=samples,
+                max_drop=max_drop,
+                shapes=shape_ranges(shapes or {}),
+            ),
+            gpu=_gpu(compute_capability),
             samples=samples,
-            max_drop=max_drop,
-            shapes=shape_ranges(shapes or {}),
-        ),
-        gpu=_gpu(compute_capability),
-        samples=samples,
-        tolerances=dict(tolerances or {}),
-    )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".tritonpm-convert-", dir=output.parent) as scratch:
-        return _moved(_answer_of(request, Path(scratch), time_limit, progress), Path(scratch), output, precision)
+            tolerances=dict(tolerances or {}),
+        )
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".tritonpm-convert-", dir=output.parent) as scratch:
+            return _moved(_answer_of(request, Path(scratch), time_limit, progress), Path(scratch), output, precision)
 
 
 def _moved(answer: Answer, scratch: Path, output: Path, precision: str) -> ConversionView:
@@ -129,8 +134,6 @@ def _model(source: Path) -> ModelFile:
     """What the file or folder is. Raises PackageError."""
     from tritonpm.package.signature import CONVERTED, SAVED_MODEL, read_signature
 
-    if not source.exists():
-        raise PackageError("is not there", where=str(source), do="check the path")
     path = source.resolve()
     if path.is_dir():
         if not (path / SAVED_MODEL).is_file():

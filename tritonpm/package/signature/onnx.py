@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from math import prod
+from pathlib import Path
 from typing import Any
 
 from tritonpm.core.errors import PackageError, UnsafeError
@@ -24,6 +25,16 @@ _TYPES = {
 _DOMAINS = {
     "", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training",
     "com.microsoft", "com.microsoft.nchwc", "com.microsoft.experimental", "com.ms.internal.nhwc",
+}  # fmt: skip
+
+
+# Operators of com.microsoft that load or run programs: compiled engines (by a path, too), Python, GPU kernels.
+_RUNNING = {"EPContext", "PythonOp", "PythonOpGrad", "TritonOp", "ExternOp", "ATen", "ATenGrad", "Snpe", "YieldOp"}
+_BITS = {
+    **dict.fromkeys(("DOUBLE", "INT64", "UINT64", "COMPLEX64"), 64), "COMPLEX128": 128,
+    **dict.fromkeys(("FLOAT", "INT32", "UINT32"), 32),
+    **dict.fromkeys(("FLOAT16", "BFLOAT16", "INT16", "UINT16"), 16),
+    **dict.fromkeys(("INT4", "UINT4", "FLOAT4E2M1"), 4), **dict.fromkeys(("INT2", "UINT2"), 2),
 }  # fmt: skip
 
 
@@ -49,9 +60,17 @@ def read(path: Path, where: str, limits: Limits) -> tuple[Signature, tuple[str, 
     return Signature(inputs, outputs, labels), external
 
 
-def external_files(path: Path, folder: Path, where: str, limits: Limits) -> dict[str, int]:
-    """The external files of a model as paths relative to `folder`, where they lie, and their sizes."""
-    return _external_files(_skimmed(path, where, limits), folder, where, limits)
+def external_locations(path: Path, where: str, limits: Limits) -> list[str]:
+    """Where a model says that its external data lie, relative to its folder; each is a path inside of it.
+
+    Raises PackageError, UnsafeError.
+    """
+    locations: dict[str, None] = {}
+    for tensor, facts in _external(_skimmed(path, where, limits), where):
+        location = facts.get("location", "")
+        _require_inside(location, tensor.name, where, limits)
+        locations[location] = None
+    return list(locations)
 
 
 def _skimmed(path: Path, where: str, limits: Limits) -> Any:
@@ -95,14 +114,33 @@ def _check_domains(model: Any, where: str) -> None:
             )
 
 
+def running_operator(path: Path, where: str, limits: Limits) -> str:
+    """An operator of the model that makes a runtime load or run something else; "" where it has none."""
+    return next((node.op_type for node in _nodes(_skimmed(path, where, limits)) if node.op_type in _RUNNING), "")
+
+
+def _graphs(model: Any) -> list[Any]:
+    training = [graph for info in model.training_info for graph in (info.initialization, info.algorithm)]
+    return [model.graph, *training, *(graph for attribute in _defaults(model) for graph in _inside(attribute))]
+
+
+def _defaults(model: Any) -> list[Any]:
+    """The attributes that functions take where a node gives none."""
+    return [attribute for function in model.functions for attribute in function.attribute_proto]
+
+
+def _inside(attribute: Any) -> list[Any]:
+    return [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+
+
 def _nodes(model: Any) -> Iterator[Any]:
-    """Every node of the graph, its subgraphs and the model's functions."""
-    waiting = [model.graph, *model.functions]
+    """Every node of the graphs, their subgraphs and the model's functions."""
+    waiting = [*_graphs(model), *model.functions]
     while waiting:
         for node in waiting.pop().node:
             yield node
             for attribute in node.attribute:
-                waiting += [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+                waiting += _inside(attribute)
 
 
 def _tensor(value: Any, side: str, where: str) -> Tensor:
@@ -144,52 +182,72 @@ def _dim(dim: Any) -> Dim:
 def _external_files(model: Any, folder: Path, where: str, limits: Limits) -> dict[str, int]:
     """The external data files and their sizes, each checked to be a plain file under `folder` that is long enough."""
     sizes: dict[str, int] = {}
-    for tensor in _tensors(model):
-        if tensor.data_location != tensor.EXTERNAL and not tensor.external_data:
-            continue
-        facts = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
+    for tensor, facts in _external(model, where):
         location = facts.get("location", "")
         if location not in sizes:
             sizes[location] = _external_size(location, tensor.name, folder, where, limits)
-        _check_range(facts, tensor.name, sizes[location], location, where)
+        _check_range(facts, tensor, sizes[location], location, where)
     return sizes
 
 
+def _external(model: Any, where: str) -> Iterator[tuple[Any, dict[str, str]]]:
+    """Every tensor whose data lie elsewhere, and what it says of that."""
+    for tensor in _tensors(model):
+        if tensor.data_location == tensor.EXTERNAL or tensor.external_data:
+            facts = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
+            if len(facts) < len(tensor.external_data):
+                raise UnsafeError(f"the external data of {tensor.name!r} lie in two places", where=where,
+                                  do="export it again")  # fmt: skip
+            yield tensor, facts
+
+
 def _external_size(location: str, name: str, folder: Path, where: str, limits: Limits) -> int:
-    reason = problem(location, limits)
+    _require_inside(location, name, where, limits)
     file = folder / location
-    if reason or any((folder / part).is_symlink() for part in (location, *map(str, PurePosixPath(location).parents))):
-        raise UnsafeError(
-            f"the external data of {name!r}, {location!r}, {reason or 'is reached through a link'}",
-            where=where,
-            do="save the model with its data beside it",
-        )
     if not file.is_file():
         raise PackageError(f"the external data of {name!r}, {location!r}, is not there", where=where,
                            do="hand in the model with its data beside it")  # fmt: skip
     return file.stat().st_size
 
 
-def _check_range(facts: dict[str, str], name: str, size: int, location: str, where: str) -> None:
+def _require_inside(location: str, name: str, where: str, limits: Limits) -> None:
+    if reason := problem(location, limits):
+        what = f"the external data of {name!r}, {location!r}, {reason}"
+        raise UnsafeError(what, where=where, do="save the model with its data beside it")
+
+
+def _check_range(facts: dict[str, str], tensor: Any, size: int, location: str, where: str) -> None:
     numbers = [facts.get("offset") or "0", facts.get("length") or "0"]
-    if not all(n.isascii() and n.isdigit() and len(n) < 20 for n in numbers) or sum(map(int, numbers)) > size:
+    plain = all(n.isascii() and n.isdigit() and len(n) < 20 for n in numbers)
+    offset, length = map(int, numbers) if plain else (0, 0)
+    if not plain or offset + max(length, _bytes(tensor)) > size or 0 < length < _bytes(tensor):
         raise PackageError(
-            f"the external data of {name!r} ends past the end of {location!r}",
+            f"the external data of {tensor.name!r} ends past the end of {location!r}",
             where=where,
             do="copy the model with all its data again",
         )
 
 
+def _bytes(tensor: Any) -> int:
+    """How long a tensor's data are; 0 where it has a type that is not known here."""
+    from onnx import TensorProto
+
+    names = {number: name for name, number in TensorProto.DataType.items()}
+    bits = _BITS.get(names.get(tensor.data_type, ""), 8 if tensor.data_type in names else 0)
+    return (prod(max(0, int(size)) for size in tensor.dims) * bits + 7) // 8
+
+
 def _tensors(model: Any) -> Iterator[Any]:
     """Every tensor that may have external data: initializers and attributes, dense and sparse, at every level."""
-    yield from _of_graph(model.graph)
-    for node in _nodes(model):
-        for attribute in node.attribute:
-            yield from (attribute.t, *attribute.tensors)
-            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-                yield from (sparse.values, sparse.indices)
-            for graph in (attribute.g, *attribute.graphs):
-                yield from _of_graph(graph)
+    for graph in _graphs(model):
+        yield from _of_graph(graph)
+    attributes = (attribute for node in _nodes(model) for attribute in node.attribute)
+    for attribute in (*_defaults(model), *attributes):
+        yield from (attribute.t, *attribute.tensors)
+        for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+            yield from (sparse.values, sparse.indices)
+        for graph in _inside(attribute):
+            yield from _of_graph(graph)
 
 
 def _of_graph(graph: Any) -> Iterator[Any]:

@@ -1,0 +1,1 @@
+"""Packages that try to run something, and a tracer that sees whether they do."""
