@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from tritonpm.core.errors import StorageError
 from tritonpm.core.units import MIB
 
 _CHUNK = MIB
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def sync(path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.catalogue import lock
@@ -134,9 +136,25 @@ def models(context: Context, name: str) -> tuple[str, ...]:
     return tuple(model.name for model in revision.models) if revision else ()
 
 
+def named_for(context: Context, name: str) -> list[Path]:
+    """The folders that were made here for a package, by their names: for where its revision cannot be read."""
+    from tritonpm.repository.publish import is_ours
+
+    root = context.workspace.repository
+    folders = (root / name, *sorted(root.glob(f"{escape(name)}.*")))
+    return [folder for folder in folders if folder.is_dir() and is_ours(folder, context.blobs.path)]
+
+
 def collect(context: Context) -> int:
-    """Delete the blobs that nobody refers to, and first what is known of those that were made here; how many."""
-    referenced = context.catalogue.referenced_blobs()
+    """Delete the blobs that nobody refers to, and first what is known of those that were made here; how many.
+
+    Where a record cannot be read nobody knows which those are: all stay, and that is told.
+    """
+    try:
+        referenced = context.catalogue.referenced_blobs()
+    except StorageError as error:
+        context.warn(f"Warning: no files were deleted: {error}.")
+        return 0
     context.catalogue.artefacts.keep(referenced)
     return context.blobs.collect(referenced)
 

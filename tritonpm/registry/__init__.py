@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from tritonpm.core.errors import UsageError
 from tritonpm.core.extras import needed
+from tritonpm.core.files import DIGEST
 
 if TYPE_CHECKING:
     from tritonpm.registry.transfer import DownloadTask
@@ -24,7 +25,6 @@ MODULES = {
     "s3": "objects", "gs": "objects", "az": "objects",
 }  # fmt: skip
 SIGNATURE = ".sig"  # what a signature's name adds to its package's
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,120}\.zip")
 
 
