@@ -213,10 +213,11 @@ def damage(path: Path) -> str:
     """What SQLite's own check says of a database, "" where it is sound: nothing else calls one corrupt."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY)) as connection:
+            connection.text_factory = _text
             said = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     except sqlite3.OperationalError:  # it is busy, or cannot be opened, which says nothing of what it holds
         return ""
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # its own sentence may hold what has rotted
         return str(error)
     return "" if said == "ok" else str(said)
 

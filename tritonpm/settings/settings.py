@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from tritonpm.settings.types import Digest, Few, Many, Text
 
@@ -90,3 +91,19 @@ class Settings:
             key: tuple(value) if isinstance(value, list) else value for key, value in self.stages.get(name, {}).items()
         }
         return replace(self, stages={}, **own)  # type: ignore[arg-type]
+
+
+class HandedIn(NamedTuple):
+    """The digests of files that settings name."""
+
+    calibration: frozenset[str]
+    plugins: frozenset[str]
+
+
+def references(settings: Settings) -> HandedIn:
+    """Those of a package and of each of its stages."""
+    everyone = [settings, *(settings.for_stage(stage) for stage in settings.stages)]
+    return HandedIn(
+        frozenset(digest for one in everyone for digest in one.calibration),
+        frozenset(digest for one in everyone for digest in one.plugins),
+    )
