@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.catalogued import SUMMARY, a_package, a_revision
 from tritonpm.catalogue import Blobs, Catalogue, Workspace, create, rebuild
-from tritonpm.catalogue.database import MIGRATIONS
+from tritonpm.catalogue.database import MIGRATIONS, damage
 from tritonpm.core.errors import NotFoundError, StorageError, TritonpmError
 from tritonpm.core.files import digest_of
 from tritonpm.core.types import BatchAxis
@@ -141,6 +141,55 @@ def test_every_rebuild_keeps_what_it_replaced(workspace: Workspace, catalogue: C
     for _ in range(3):
         assert rebuild(workspace).packages == ("bolts",)
     assert len(list(workspace.state.glob("*.corrupt-*"))) == 3
+
+
+def test_a_rebuild_without_room_leaves_the_old_one_and_says_so(workspace: Workspace, catalogue: Catalogue) -> None:
+    for number in range(1, 12):
+        catalogue.add(a_package(f"p{number}", number), Settings(), SUMMARY)
+    catalogue.close()
+    workspace.database.write_bytes(b"not a database" * 1000)
+    refused = done = 0
+    for room in range(0, 1_400_000, 50_000):
+        before = {path.name: path.read_bytes() for path in workspace.state.glob("catalogue*")}
+        try:
+            with room_for(room):
+                rebuilt = rebuild(workspace)
+        except StorageError:
+            refused += 1
+            assert {path.name: path.read_bytes() for path in workspace.state.glob("catalogue*")} == before
+            continue
+        done += 1
+        assert damage(workspace.database) == ""
+        assert Path(rebuilt.kept).read_bytes() == before[workspace.database.name]
+        opened = Catalogue.open(workspace)
+        assert len(rebuilt.packages) == len(opened.packages()) == 12
+        opened.close()
+    assert refused > 3
+    assert done > 3
+
+
+def test_only_sqlites_own_check_calls_it_corrupt(workspace: Workspace, catalogue: Catalogue) -> None:
+    for ask in (
+        lambda: catalogue.get("\udcff"),
+        lambda: catalogue.remove("\ud800"),
+        lambda: catalogue.jobs.get(10**23),
+        lambda: catalogue.jobs.get(-(1 << 64)),
+    ):
+        with pytest.raises(NotFoundError, match="nothing is kept under such a name or number"):
+            ask()
+    catalogue._database.do("UPDATE packages SET package = x'ff'")
+    with pytest.raises(StorageError) as told:
+        catalogue.get("bolts")
+    assert "corrupt" not in str(told.value)
+    with pytest.raises(StorageError, match="cannot be used") as told:
+        catalogue._database.all("SELECT nonsense FROM packages")
+    assert "corrupt" not in str(told.value)
+    catalogue.close()
+    whole = workspace.database.read_bytes()
+    workspace.database.write_bytes(whole[:4096] + b"x" * 4096 + whole[8192:])
+    with pytest.raises(StorageError, match="is corrupt") as told:
+        Catalogue.open(workspace).packages()
+    assert "--rebuild-catalogue" in str(told.value)
 
 
 def test_rot_anywhere_is_a_sentence_or_not_noticed(workspace: Workspace, catalogue: Catalogue) -> None:

@@ -225,7 +225,8 @@ def damage(path: Path) -> str:
 def _unusable(path: Path, said: str) -> StorageError:
     if path.is_file() and (why := damage(path)):
         return StorageError(f"is corrupt ({' '.join(why.split())})", where=str(path), do=REBUILD)
-    return StorageError(f"cannot be used ({said})", where=str(path), do="check the disk and permissions")
+    do = "make room and try again" if "full" in said else "check the disk and permissions"
+    return StorageError(f"cannot be used ({said})", where=str(path), do=do)
 
 
 def _read_only(path: Path) -> str:
