@@ -558,6 +558,11 @@ ir("entity-bomb", UnsafeError, "defines XML entities or a document type",
    '<!DOCTYPE net [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><net name="&b;" version="11"/>')  # fmt: skip
 ir("external-entity", UnsafeError, "defines XML entities or a document type",
    '<!DOCTYPE net [<!ENTITY a SYSTEM "file:///etc/passwd">]><net version="11">&a;</net>')  # fmt: skip
+for encoding in ("UTF-7", "UTF-32", "none-that-is-known"):
+    ir(
+        f"in-{encoding}", PackageError, "is no OpenVINO model, or is cut off",
+        f'<?xml version="1.0" encoding="{encoding}"?>' + IR[IR.index("<net") :],
+    )  # fmt: skip
 ir("truncated", PackageError, "is no OpenVINO model, or is cut off", IR[: len(IR) // 2])
 ir("wrong-root", PackageError, "is no OpenVINO model of IR version 10 or 11", "<html/>")
 ir(

@@ -42,7 +42,7 @@ def envelope(kind: str, data: object, form: str) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; as wide as it needs to be where standard output is no terminal."""
-    cells = [[*columns], *([_cell(cell) for cell in row] for row in rows)]
+    cells = [[_cell(column) for column in columns], *([_cell(cell) for cell in row] for row in rows)]
     if sys.stdout.isatty() or not all(cell.isascii() and cell.isprintable() for row in cells for cell in row):
         show(listing(columns, cells[1:]))
         return
@@ -58,7 +58,7 @@ def listing(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(_cell(column), overflow="fold")
     for row in rows:
         made.add_row(*(Text(_cell(cell)) for cell in row))
     return made

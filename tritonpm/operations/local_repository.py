@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from glob import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.catalogue import lock
@@ -136,13 +134,14 @@ def models(context: Context, name: str) -> tuple[str, ...]:
     return tuple(model.name for model in revision.models) if revision else ()
 
 
-def named_for(context: Context, name: str) -> list[Path]:
-    """The folders that were made here for a package, by their names: for where its revision cannot be read."""
+def unowned(context: Context) -> list[str]:
+    """The folders that were made here and no revision that can be read has."""
     from tritonpm.repository.publish import is_ours
 
     root = context.workspace.repository
-    folders = (root / name, *sorted(root.glob(f"{escape(name)}.*")))
-    return [folder for folder in folders if folder.is_dir() and is_ours(folder, context.blobs.path)]
+    owned = {model.name for revision in context.catalogue.published() for model in revision.models}
+    folders = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and folder.name not in owned]
+    return [folder.name for folder in folders if is_ours(folder, context.blobs.path)]
 
 
 def collect(context: Context) -> int:

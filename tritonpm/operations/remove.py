@@ -9,10 +9,10 @@ from tritonpm.operations.local_repository import (
     changing,
     collect,
     models,
-    named_for,
     require_idle,
     require_no_canary,
     settle,
+    unowned,
 )
 from tritonpm.operations.unload import require_unloaded
 from tritonpm.operations.usage import require_unused
@@ -39,8 +39,9 @@ def remove(context: Context, name: str) -> None:
 
 
 def _folders(context: Context, name: str) -> tuple[str, ...]:
-    """What is published of it; where that cannot be read, what is named for it."""
+    """What is published of it; where that cannot be read, what is of no other, as far as the others can be read."""
     try:
         return models(context, name)
     except StorageError:
-        return tuple(folder.name for folder in named_for(context, name))
+        others = any(of.partition(",")[0] != name for of, _ in context.catalogue.unreadable())
+        return tuple(folder for folder in unowned(context) if folder == name or not others)

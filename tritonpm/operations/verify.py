@@ -12,7 +12,7 @@ from tritonpm.catalogue import rebuild as rebuilt
 from tritonpm.core.errors import StorageError
 from tritonpm.core.files import digest_of, storage_error
 from tritonpm.core.types import RepositoryFile, Revision
-from tritonpm.operations.local_repository import changing, named_for, settle
+from tritonpm.operations.local_repository import changing, settle
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Rebuilt, Workspace
@@ -42,10 +42,11 @@ def verify(context: Context) -> list[Damage]:
     for revision in published:
         damages += _of_revision(context, revision, set(rotten))
     owned = {model.name for revision in published for model in revision.models}
-    owned |= {folder.name for name, _ in unreadable for folder in named_for(context, name.partition(",")[0])}
     for folder in _folders(context):
         if folder.name not in owned:
             ours = is_ours(folder, context.blobs.path)
+            if ours and unreadable:
+                continue  # it may be of what cannot be read
             sentence = "belongs to no package" if ours else "was not made by tritonpm, and is left alone"
             damages.append(Damage("orphan" if ours else "foreign", folder.name, sentence, mendable=ours))
     return damages

@@ -58,7 +58,8 @@ def set_command(
             return
         package = change(context, name, changes, stage=stage, unset=gone)
     parts = [f"{what} {', '.join(sorted(names))}" for what, names in (("set", changes), ("unset", gone)) if names]
-    app.emit("Package", package, lambda: echo(f"{' and '.join(parts).capitalize()} of {name}."))
+    of = f"stage {stage} of {name}" if stage else name
+    app.emit("Package", package, lambda: echo(f"{' and '.join(parts).capitalize()} of {of}."))
     if package.pending:
         app.advise(f"`tritonpm load {name}` brings the change to the server.")
 
