@@ -111,7 +111,7 @@ def _require_choices(where: str, wanted: DeclaredPackage) -> None:
     from tritonpm.settings import changed
     from tritonpm.settings.values import require_values
 
-    for place, settings in (("settings", wanted.settings), *((f"stages.{s}", own) for s, own in wanted.stages.items())):
+    for place, settings in (("settings", wanted.settings), ("stages", {"stages": wanted.stages})):
         require_values(changed(Settings(), settings, where=f"{where}.{place}"), f"{where}.{place}")
     for project in wanted.projects:
         require_project(project)
