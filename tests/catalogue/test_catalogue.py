@@ -59,7 +59,7 @@ class AgainstADict(RuleBasedStateMachine):
     @rule(name=names, size=st.integers(1, 128))
     def set_settings(self, name: str, size: int) -> None:
         if name in self.model:
-            chosen = Settings(max_batch_size=size, gpus=(size,), stages={"s": {"priority": size}})
+            chosen = Settings(max_batch_size=size, gpus=(size % 64,), stages={"s": {"priority": size}})
             self.catalogue.set_settings(name, chosen, SUMMARY)
             self.model[name]["settings"] = chosen
 
@@ -144,7 +144,7 @@ def test_a_corrupt_catalogue_is_rebuilt_from_its_records(workspace: Workspace) -
     workspace.database.write_bytes(b"SQLite format 3\0" + os.urandom(8192))
     with pytest.raises(StorageError, match="rebuild-catalogue"):
         Catalogue.open(workspace).packages()
-    assert rebuild(workspace) == ["bolts"]
+    assert rebuild(workspace).packages == ("bolts",)
     assert Catalogue.open(workspace).get("bolts").settings == chosen
     assert list(workspace.state.glob("*.corrupt-*"))
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.catalogued import SUMMARY, a_package, a_revision
 from tritonpm.catalogue import Blobs, Catalogue, Workspace, create, rebuild
-from tritonpm.catalogue.database import MIGRATIONS
+from tritonpm.catalogue.database import MIGRATIONS, damage
 from tritonpm.core.errors import NotFoundError, StorageError, TritonpmError
 from tritonpm.core.files import digest_of
 from tritonpm.core.types import BatchAxis
@@ -111,20 +111,21 @@ def test_a_lost_catalogue_is_not_an_empty_one(workspace: Workspace, catalogue: C
             workspace.database.write_bytes(content)
         with pytest.raises(StorageError, match=r"is lost.*--rebuild-catalogue"):
             Catalogue.open(workspace)
-    assert rebuild(workspace) == ["bolts"]
+    assert rebuild(workspace).packages == ("bolts",)
     assert Catalogue.open(workspace).get("bolts").settings == CHOSEN
 
 
-def test_a_damaged_record_is_named_before_anything_is_moved(workspace: Workspace, catalogue: Catalogue) -> None:
+def test_a_damaged_record_costs_none_of_the_others(workspace: Workspace, catalogue: Catalogue) -> None:
     catalogue.close()
     before = workspace.database.read_bytes()
-    for content in (b"{", b"[]", b"\xff", b'{"package": 1}'):
+    for number, content in enumerate((b"{", b"[]", b"\xff", b'{"package": 1}', b"[" * 100_000), 1):
         (workspace.records / "nuts.json").write_bytes(content)
-        with pytest.raises(StorageError, match=r"nuts\.json: is no record"):
-            rebuild(workspace)
-    assert workspace.database.read_bytes() == before
-    (workspace.records / "nuts.json").unlink()
-    assert rebuild(workspace) == ["bolts"]
+        rebuilt = rebuild(workspace)
+        assert rebuilt.packages == ("bolts",)
+        assert len(rebuilt.unreadable) == 1
+        assert "nuts.json: is no record" in rebuilt.unreadable[0]
+        assert rebuilt.kept.endswith(f".corrupt-{number}")
+    assert (workspace.state / "catalogue.corrupt-1").read_bytes() == before
 
 
 def test_two_records_of_one_content_are_one_package(workspace: Workspace, catalogue: Catalogue) -> None:
@@ -132,14 +133,63 @@ def test_two_records_of_one_content_are_one_package(workspace: Workspace, catalo
     catalogue.close()
     text = (workspace.records / "bolts.json").read_text()
     (workspace.records / "nuts.json").write_text(text.replace('"name":"bolts"', '"name":"nuts"'))
-    assert rebuild(workspace) == ["bolts"]
+    assert rebuild(workspace).packages == ("bolts",)
 
 
 def test_every_rebuild_keeps_what_it_replaced(workspace: Workspace, catalogue: Catalogue) -> None:
     catalogue.close()
     for _ in range(3):
-        assert rebuild(workspace) == ["bolts"]
+        assert rebuild(workspace).packages == ("bolts",)
     assert len(list(workspace.state.glob("*.corrupt-*"))) == 3
+
+
+def test_a_rebuild_without_room_leaves_the_old_one_and_says_so(workspace: Workspace, catalogue: Catalogue) -> None:
+    for number in range(1, 12):
+        catalogue.add(a_package(f"p{number}", number), Settings(), SUMMARY)
+    catalogue.close()
+    workspace.database.write_bytes(b"not a database" * 1000)
+    refused = done = 0
+    for room in range(0, 1_400_000, 50_000):
+        before = {path.name: path.read_bytes() for path in workspace.state.glob("catalogue*")}
+        try:
+            with room_for(room):
+                rebuilt = rebuild(workspace)
+        except StorageError:
+            refused += 1
+            assert {path.name: path.read_bytes() for path in workspace.state.glob("catalogue*")} == before
+            continue
+        done += 1
+        assert damage(workspace.database) == ""
+        assert Path(rebuilt.kept).read_bytes() == before[workspace.database.name]
+        opened = Catalogue.open(workspace)
+        assert len(rebuilt.packages) == len(opened.packages()) == 12
+        opened.close()
+    assert refused > 3
+    assert done > 3
+
+
+def test_only_sqlites_own_check_calls_it_corrupt(workspace: Workspace, catalogue: Catalogue) -> None:
+    for ask in (
+        lambda: catalogue.get("\udcff"),
+        lambda: catalogue.remove("\ud800"),
+        lambda: catalogue.jobs.get(10**23),
+        lambda: catalogue.jobs.get(-(1 << 64)),
+    ):
+        with pytest.raises(NotFoundError, match="nothing is kept under such a name or number"):
+            ask()
+    catalogue._database.do("UPDATE packages SET package = x'ff'")
+    with pytest.raises(StorageError) as told:
+        catalogue.get("bolts")
+    assert "corrupt" not in str(told.value)
+    with pytest.raises(StorageError, match="cannot be used") as told:
+        catalogue._database.all("SELECT nonsense FROM packages")
+    assert "corrupt" not in str(told.value)
+    catalogue.close()
+    whole = workspace.database.read_bytes()
+    workspace.database.write_bytes(whole[:4096] + b"x" * 4096 + whole[8192:])
+    with pytest.raises(StorageError, match="is corrupt") as told:
+        Catalogue.open(workspace).packages()
+    assert "--rebuild-catalogue" in str(told.value)
 
 
 def test_rot_anywhere_is_a_sentence_or_not_noticed(workspace: Workspace, catalogue: Catalogue) -> None:

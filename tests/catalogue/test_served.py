@@ -228,6 +228,6 @@ def test_a_rebuilt_catalogue_knows_nothing_that_was_proved(catalogue: Catalogue)
     publish(catalogue)
     proved(catalogue, 1)
     catalogue.close()
-    assert rebuild(catalogue.workspace) == ["bolts"]
+    assert rebuild(catalogue.workspace).packages == ("bolts",)
     again = Catalogue.open(catalogue.workspace)
     assert (again.get("bolts").proved, again.served("bolts"), again.proved("bolts")) == (None, [], None)

@@ -57,6 +57,21 @@ def test_text_comes_back_as_bytes(tmp_path_factory: Any, text: Any) -> None:
     assert [value.decode() for value in read.ravel()] == list(text.ravel())
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "[" * 4000 + "]" * 4000, "(" * 4000, "{'descr': " + "[" * 2000 + ", 'fortran_order': False, 'shape': (1,)}", "-" * 9000 + "1",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (" + "9" * 5000 + ",)}", "\0", "{", "'" * 3, "1" * 9000,
+    ],
+)  # fmt: skip
+def test_a_header_that_cannot_be_read_is_a_sentence(tmp_path: Path, header: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\1\0" + (len(header) + 1).to_bytes(2, "little") + header.encode() + b"\n")
+    with pytest.raises(PackageError, match=r"is no readable \.npz") as told:
+        load_npz(tmp_path / "a.npz")
+    assert len(told.value.what) < 300
+
+
 def test_bf16_and_empty_text_come_back(tmp_path: Path) -> None:
     held = {
         "half": np.array([1.5, -2.0], numpy_dtype("BF16")),

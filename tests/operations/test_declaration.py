@@ -13,9 +13,12 @@ import pytest
 from tests.support.consistency import said
 from tests.support.models import scaled
 from tests.support.packages import cascade, single
+from tests.support.page import zipped
+from tests.support.registries import Web
 from tests.support.waiting import until
 from tests.support.workspaces import QUICKLY, opened, publish
-from tritonpm.core.errors import ManifestError, PackageError, RuleError
+from tritonpm.core.errors import ManifestError, PackageError, RuleError, TritonpmError
+from tritonpm.core.files import digest_of
 from tritonpm.operations.context import Context
 from tritonpm.operations.declaration import apply, export, plan, read
 from tritonpm.operations.init import init
@@ -157,3 +160,37 @@ def test_what_a_killed_server_had_loaded_is_to_be_loaded(context: Context, folde
     assert said(plan(context, path).actions) == [("load", "bolts")]
     path.write_text("packages: {}\n")
     assert said(apply(context, path, prune=True)) == [("remove", "bolts")]  # nothing is there to be unloaded
+
+
+def test_what_a_source_asks_with_is_never_said(folder: Path, web: Web) -> None:
+    """A signed address is a credential."""
+    file = zipped(folder / "signed", scaled(5.0), "signed")
+    web.files = {"/signed.zip": file.read_bytes()}
+    address = f"{web.url}/signed.zip?sig=a-secret#fragment"
+    declared = folder / "signed.yaml"
+    declared.write_text(f"packages: {{signed: {{source: '{address}', digest: '{digest_of(file)}', loaded: false}}}}\n")
+    context = serving_of(folder)
+    for actions in (plan(context, declared).actions, list(apply(context, declared))):
+        assert [action.what for action in actions] == ["import"]
+        assert "/signed.zip" in actions[0].sentence
+        assert "secret" not in str(actions)
+    assert "secret" not in (folder / "tritonpm.lock").read_text()
+
+
+@pytest.mark.parametrize(
+    ("declared", "sentence"),
+    [
+        ("settings: {max_batch_size: x}", "settings: max_batch_size: expected `int`"),
+        ("settings: {queue_delay_us: 9999999999999}", "the queue delay is 0 to 10000000"),
+        ("settings: {tolerances: {max_abs: -1}}", "a tolerance of"),
+        ("settings: {colour: red}", "there is no setting 'colour'"),
+        ("stages: {s: {threads: 4000}}", "an instance has 1 to 1024 threads"),
+        ("stages: {s: {stages: {}}}", "no stages of its own"),
+        ("projects: ['  ']", "is no name of a project"),
+    ],
+)
+def test_what_no_package_may_have_is_refused_when_it_is_read(folder: Path, declared: str, sentence: str) -> None:
+    path = folder / "other.yaml"
+    path.write_text(f"packages: {{p: {{source: nowhere, {declared}}}}}\n")
+    with pytest.raises(TritonpmError, match=sentence):
+        read(path)

@@ -112,7 +112,7 @@ def test_documents_survive_being_written_as_json(tree: dict[str, object]) -> Non
 @given(
     name=NAMES, version=st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=20),
     stages=st.lists(NAMES, min_size=1, max_size=4, unique=True), data=st.dictionaries(NAMES, CONTENT, max_size=3),
-    batch=st.integers(0, 999), bind=st.booleans(),
+    batch=st.integers(1, 128), bind=st.booleans(),
 )  # fmt: skip
 def test_any_package_is_exported_and_read_back(
     name: str, version: str, stages: list[str], data: dict[str, bytes], batch: int, bind: bool

@@ -18,10 +18,10 @@ from tritonpm.settings.settings import Settings
 # A value of each setting that is not the usual one.
 OTHER: dict[str, Any] = {
     "mode": "performance", "instances": 3, "device": "gpu", "gpus": (1,), "group_per_gpu": True, "max_batch_size": 4,
-    "precision": "FP16", "optimizer": "auto", "calibration": ("sha256:0",), "max_drop": 0.5,
+    "precision": "FP16", "optimizer": "auto", "calibration": ("sha256:" + "0" * 64,), "max_drop": 0.5,
     "tolerances": {"max_abs": 0.1}, "bf16": True, "openvino_device": "AUTO", "streams": "2", "threads": 2,
     "performance_hint": "LATENCY", "compute_capability": "8.9", "shapes": {"x": "1x4"}, "workspace_mb": 1,
-    "builder_level": 1, "version_compatible": True, "hardware_compatible": True, "plugins": ("sha256:1",),
+    "builder_level": 1, "version_compatible": True, "hardware_compatible": True, "plugins": ("sha256:" + "1" * 64,),
     "backend": "openvino", "dynamic_batching": False, "preferred_batch_sizes": (2,), "queue_delay_us": 1,
     "version_policy": "all", "kept_versions": 2, "residency": "on-demand", "idle_seconds": 1, "warmup": False,
     "response_cache": True, "rate_limiter": {"r": 1}, "priority": 1, "cuda_graphs": True, "accelerators": ("openvino",),

@@ -37,7 +37,11 @@ BREAKING = {
     "kept-versions": (Settings(kept_versions=17), "1 to 16", Task.OTHER, Format.ONNX, PROVED),
     "residency": (Settings(residency="never"), "'never'", Task.OTHER, Format.ONNX, PROVED),
     "idle-seconds": (Settings(idle_seconds=0), "not 0", Task.OTHER, Format.ONNX, PROVED),
-    "rate-limiter": (Settings(rate_limiter={"r": -1}), "negative", Task.OTHER, Format.ONNX, PROVED),
+    "backend": (Settings(backend="../../.."), "no name of a backend", Task.OTHER, Format.ONNX, PROVED),
+    "threads-of-machine": (
+        Settings(mode="performance", instances=2, threads=129), "the 2 cores", Task.OTHER, Format.ONNX, PROVED,
+    ),
+    "rate-limiter": (Settings(rate_limiter={"r": -1}), "0 to 65536", Task.OTHER, Format.ONNX, PROVED),
     "code-parameters": (
         Settings(parameters={"execution_env_path": "x"}),
         "load code",
@@ -71,7 +75,7 @@ BREAKING = {
     "compute-capability": (Settings(compute_capability="sm89"), "'sm89'", Task.OTHER, Format.ONNX, PROVED),
     "shapes": (Settings(shapes={"y": "1x4"}), "names no input", Task.OTHER, Format.ONNX, PROVED),
     "builder-level": (Settings(builder_level=6), "0 to 5", Task.OTHER, Format.ONNX, PROVED),
-    "build-workspace": (Settings(workspace_mb=0), "at least 1", Task.OTHER, Format.ONNX, PROVED),
+    "build-workspace": (Settings(workspace_mb=0), "1 to 1048576", Task.OTHER, Format.ONNX, PROVED),
     "max-drop": (Settings(max_drop=2.0), "0 to 1", Task.OTHER, Format.ONNX, PROVED),
 }  # fmt: skip
 
@@ -250,7 +254,7 @@ def test_changes_are_typed_and_named() -> None:
     assert changed(Settings(), {"gpus": [0, 1]}).gpus == (0, 1)
     with pytest.raises(RuleError, match="no setting 'colour'"):
         changed(Settings(), {"colour": "red"})
-    with pytest.raises(RuleError, match="Expected `int`"):
+    with pytest.raises(RuleError, match="expected `int`"):
         changed(Settings(), {"max_batch_size": "many"})
 
 

@@ -295,8 +295,12 @@ manifest("not-finite", "no finite number", MANIFEST + "samples: .nan\n")
 manifest("infinite", "no finite number", MANIFEST + "samples: -.inf\n")
 manifest("huge-number", "does not fit 64 bits", MANIFEST + f"samples: {'9' * 5000}\n")
 manifest("huge-float", "does not fit 64 bits", MANIFEST + "samples: 1e400\n")
-manifest("negative", "-1 is negative", MANIFEST.replace("m.onnx}", "m.onnx, serving: {max_batch_size: -1}}"))
-manifest("negative-inside", "-2 is negative", MANIFEST.replace("m.onnx}", "m.onnx, serving: {rate_limiter: {r: -2}}}"))
+manifest("negative", "1 to 128, not -1", MANIFEST.replace("m.onnx}", "m.onnx, serving: {max_batch_size: -1}}"))
+manifest(
+    "negative-inside",
+    "counts and priority are 0 to 65536",
+    MANIFEST.replace("m.onnx}", "m.onnx, serving: {rate_limiter: {r: -2}}}"),
+)
 manifest("wrong-type", "must be text (put it in quotes)", MANIFEST.replace('"1.0"', "1.0"))
 manifest("unknown-field", "there is no such field", MANIFEST + "colour: red\n")
 manifest("unknown-setting", "there is no such field", MANIFEST.replace("m.onnx}", "m.onnx, serving: {fast: true}}"))
@@ -665,6 +669,11 @@ ir("entity-bomb", UnsafeError, "defines XML entities or a document type",
    '<!DOCTYPE net [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><net name="&b;" version="11"/>')  # fmt: skip
 ir("external-entity", UnsafeError, "defines XML entities or a document type",
    '<!DOCTYPE net [<!ENTITY a SYSTEM "file:///etc/passwd">]><net version="11">&a;</net>')  # fmt: skip
+for encoding in ("UTF-7", "UTF-32", "none-that-is-known"):
+    ir(
+        f"in-{encoding}", PackageError, "is no OpenVINO model, or is cut off",
+        f'<?xml version="1.0" encoding="{encoding}"?>' + IR[IR.index("<net") :],
+    )  # fmt: skip
 ir("truncated", PackageError, "is no OpenVINO model, or is cut off", IR[: len(IR) // 2])
 ir("wrong-root", PackageError, "is no OpenVINO model of IR version 10 or 11", "<html/>")
 ir(

@@ -233,7 +233,7 @@ def test_events_tell_what_others_do_also_after_another_catalogue(start: Start, t
         until(lambda: "event: packages" in heard)
         quiet(heard)
         heard.clear()
-        assert rebuild(find(fresh.root), unheard) == ["elsewhere"]
+        assert rebuild(find(fresh.root), unheard).packages == ("elsewhere",)
         until(lambda: "event: packages" in heard)
         quiet(heard)
         heard.clear()

@@ -129,7 +129,7 @@ def test_what_a_rule_forbids_is_disabled_and_says_why(filled: Site) -> None:
     assert re.search(r'name="instances"[^>]*readonly title="shared mode runs one instance, not 2"', wrong)
     nonsense = filled.http.post("/packages/one/configure", data={**form, "max_batch_size": "many"})
     assert nonsense.status_code == 200
-    assert "Expected `int`" in nonsense.text
+    assert "expected `int`" in nonsense.text
 
 
 def test_a_stage_is_configured_alone(filled: Site) -> None:

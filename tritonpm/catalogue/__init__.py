@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from tritonpm.catalogue.catalogue import Catalogue, Record
     from tritonpm.catalogue.listing import Entry, Listing, Summary
     from tritonpm.catalogue.locking import lock
-    from tritonpm.catalogue.rebuilding import rebuild
+    from tritonpm.catalogue.rebuilding import Rebuilt, rebuild
     from tritonpm.catalogue.revisions import Published
     from tritonpm.catalogue.served import Proved, Source
     from tritonpm.catalogue.workspace import Workspace, create, find
@@ -20,6 +20,7 @@ __all__ = [
     "Listing",
     "Proved",
     "Published",
+    "Rebuilt",
     "Record",
     "Source",
     "Summary",
@@ -35,7 +36,7 @@ _MODULES = {
     "catalogue": ("Catalogue", "Record"),
     "listing": ("Entry", "Listing", "Summary"),
     "locking": ("lock",),
-    "rebuilding": ("rebuild",),
+    "rebuilding": ("Rebuilt", "rebuild"),
     "revisions": ("Published",),
     "served": ("Proved", "Source"),
     "workspace": ("Workspace", "create", "find"),

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from tritonpm.catalogue.workspace import Workspace
 from tritonpm.core.errors import StorageError
-from tritonpm.core.files import digest_of, storage_error, sync
+from tritonpm.core.files import DIGEST, digest_of, storage_error, sync
+
+_AGAIN = "import its package again"
 
 
 class Blobs:
@@ -20,7 +22,7 @@ class Blobs:
         """Where a blob lies. Raises StorageError where it does not."""
         place = self._place(digest)
         if not place.is_file():
-            raise StorageError(f"the blob {digest} is missing", where=str(self.root), do="import its package again")
+            raise StorageError(f"the blob {digest} is missing", where=str(self.root), do=_AGAIN)
         return place
 
     def has(self, digest: str) -> bool:
@@ -57,9 +59,7 @@ class Blobs:
         """As `path`, but reads the blob and compares. Raises StorageError where its bits have changed."""
         place = self.path(digest)
         if digest_of(place) != digest:
-            raise StorageError(
-                f"the blob {digest} has changed on the disk", where=str(self.root), do="import its package again"
-            )
+            raise StorageError(f"the blob {digest} has changed on the disk", where=str(self.root), do=_AGAIN)
         return place
 
     def drop(self, digest: str) -> None:
@@ -67,9 +67,9 @@ class Blobs:
         self._place(digest).unlink(missing_ok=True)
 
     def collect(self, referenced: Iterable[str]) -> int:
-        """Delete the blobs that nobody refers to; how many. Raises StorageError."""
+        """Delete the blobs that nobody refers to; how many. What is no blob stays. Raises StorageError."""
         kept = {self._place(digest) for digest in referenced}
-        loose = [path for path in self.root.glob("*/*") if path not in kept]
+        loose = [path for path in self.root.glob("??/*") if path not in kept and self._is_blob(path)]
         try:
             for path in loose:
                 path.unlink(missing_ok=True)
@@ -78,5 +78,15 @@ class Blobs:
         return len(loose)
 
     def _place(self, digest: str) -> Path:
+        """The one way from a digest to a path. Raises StorageError for what is no digest: it could lead anywhere."""
+        if not DIGEST.fullmatch(digest):
+            raise StorageError(f"{digest[:80]!r} is no digest of a blob", where=str(self.root), do=_AGAIN)
         name = digest.removeprefix("sha256:")
-        return self.root / name[:2] / name
+        place = self.root / name[:2] / name
+        if place.parent.is_symlink():
+            raise StorageError("is a link, and leads out of the blobs", where=str(place.parent), do="remove the link")
+        return place
+
+    def _is_blob(self, path: Path) -> bool:
+        digest = f"sha256:{path.name}"
+        return bool(DIGEST.fullmatch(digest)) and not path.parent.is_symlink() and path == self._place(digest)

@@ -10,19 +10,36 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tritonpm.catalogue.database import REBUILD
 from tritonpm.core.errors import RuleError, StorageError
+from tritonpm.settings.settings import Settings
+from tritonpm.settings.values import require_values
 
 T = TypeVar("T")
-_ROT = (ValueError, TypeError)  # every decoder, msgspec too, says that bytes are rotten so; a rotten type is no bytes
+HEAL = "`tritonpm remove` its package, which touches no other, and import it again"
+_UNFIT = (ValueError, TypeError, OverflowError, RecursionError)
+_ROT = (
+    ValueError,
+    TypeError,
+    RecursionError,
+)  # every decoder, msgspec too, says that bytes are rotten so; a rotten type is no bytes
 
 
 def encode(value: Any, where: str = "") -> bytes:
-    """As JSON. Raises RuleError naming a number that is not finite: JSON has none, and null is read as no number."""
+    """As JSON. Raises RuleError for what could not be read back: it would be lost, and is refused while it is known.
+
+    JSON has no number that is not finite, and null is read as no number.
+    """
     for path, number in _numbers(msgspec.to_builtins(value)):
         if not math.isfinite(number):
             raise RuleError(f"{path} is {number}, which is no finite number", where=where, do="give a finite number")
-    return msgspec.json.encode(value)
+    if isinstance(value, Settings):
+        require_values(value, where)
+    try:
+        content = msgspec.json.encode(value)
+        msgspec.json.decode(content, type=type(value))
+    except _UNFIT as error:
+        raise RuleError(f"a value cannot be kept ({error})", where=where, do="give another value") from None
+    return content
 
 
 def encoded(name: str, *records: object) -> list[bytes]:
@@ -36,7 +53,7 @@ def decode(content: bytes, type_: type[T], database: Path, of: str) -> T:
         return msgspec.json.decode(content or b"", type=type_)  # rot may have made it NULL
     except _ROT as error:
         what = f"the record of {of} cannot be read ({error})"
-        raise StorageError(what, where=str(database), do=REBUILD) from None
+        raise StorageError(what, where=str(database), do=HEAL) from None
 
 
 def readable(content: bytes | None, type_: type[T]) -> T | None:

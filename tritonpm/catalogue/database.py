@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tritonpm.core.errors import BusyError, NameTakenError, StorageError
-from tritonpm.core.files import storage_error
+from tritonpm.core.errors import BusyError, NameTakenError, NotFoundError, StorageError
+from tritonpm.core.files import storage_error, sync
 
 BUSY = 30.0  # seconds that a statement waits for another process's transaction
 REBUILD = "rebuild it with `tritonpm doctor --rebuild-catalogue`"
@@ -111,6 +111,7 @@ class Database:
             self._connection = sqlite3.connect(
                 place, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False
             )
+        self._connection.text_factory = _text
         try:
             self._prepare()
         except BaseException:
@@ -120,6 +121,24 @@ class Database:
     def close(self) -> None:
         """Close the connection; the last one to close leaves one file behind, the database."""
         self._connection.close()
+
+    def seal(self) -> None:
+        """Put everything into the one file, on the disk, and close. Raises StorageError: it is not whole there.
+
+        What was committed may be in the log beside it, and SQLite does not say where there is no room to move it.
+        """
+        try:
+            busy, _, _ = self.one("PRAGMA wal_checkpoint(TRUNCATE)")
+            mode = self.one("PRAGMA journal_mode=DELETE")[0]
+        finally:
+            self.close()
+        why = damage(self.path) or ("its log cannot be emptied" if busy or mode != "delete" else "")
+        if why:
+            raise StorageError(
+                f"could not be written whole ({why})", where=str(self.path), do="make room and try again"
+            )
+        with plain(self.path):
+            sync(self.path)
 
     def all(self, query: str, *values: Any) -> list[Any]:
         """Every row of a query."""
@@ -185,6 +204,31 @@ class Database:
         return int(self.one("PRAGMA user_version")[0])
 
 
+def _text(content: bytes) -> str:
+    """A text that has rotted is not the text that it was, and stands in the way of no other."""
+    return content.decode(errors="replace")
+
+
+def damage(path: Path) -> str:
+    """What SQLite's own check says of a database, "" where it is sound: nothing else calls one corrupt."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY)) as connection:
+            connection.text_factory = _text
+            said = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    except sqlite3.OperationalError:  # it is busy, or cannot be opened, which says nothing of what it holds
+        return ""
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # its own sentence may hold what has rotted
+        return str(error)
+    return "" if said == "ok" else str(said)
+
+
+def _unusable(path: Path, said: str) -> StorageError:
+    if path.is_file() and (why := damage(path)):
+        return StorageError(f"is corrupt ({' '.join(why.split())})", where=str(path), do=REBUILD)
+    do = "make room and try again" if "full" in said else "check the disk and permissions"
+    return StorageError(f"cannot be used ({said})", where=str(path), do=do)
+
+
 def _read_only(path: Path) -> str:
     """How SQLite opens what may only be read; where no log lies beside it, nobody writes, and nothing is locked."""
     return "ro" if Path(f"{path}-wal").exists() else "ro&immutable=1"
@@ -198,12 +242,14 @@ def plain(where: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error) or "busy" in str(error):
             raise BusyError("another tritonpm is writing to the catalogue", where=str(where), do="try again") from None
-        raise StorageError(f"cannot be used ({error})", where=str(where), do="check the disk and permissions") from None
+        raise _unusable(where, str(error)) from None
     except sqlite3.IntegrityError as error:
         raise NameTakenError(
             f"it is there already ({error})", where=str(where), do="`tritonpm list` shows what is"
         ) from None
-    except (sqlite3.DatabaseError, ValueError) as error:  # every decoder, msgspec too, says that bytes are rotten so
-        raise StorageError(f"is corrupt ({error})", where=str(where), do=REBUILD) from None
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        raise _unusable(where, str(error)) from None
+    except (UnicodeEncodeError, OverflowError) as error:  # of what was asked for: nothing is kept under such a key
+        raise NotFoundError(f"nothing is kept under such a name or number ({error})", do="check it") from None
     except OSError as error:
         raise storage_error(error, where) from None

@@ -28,6 +28,12 @@ class Lease:
     left: float
 
 
+def require_project(project: str) -> None:
+    """Raise UsageError for what is no name of a project."""
+    if not project.strip() or len(project) > 200 or not project.isprintable():
+        raise UsageError(f"{project[:200]!r} is no name of a project", do="use letters, digits and signs that print")
+
+
 class Leases:
     """The leases of one workspace."""
 
@@ -38,8 +44,7 @@ class Leases:
         """Take or renew a lease for `ttl` seconds; each `holder` has its own. Raises UsageError."""
         if not 0 < ttl <= LONGEST:
             raise UsageError(f"a lease lasts more than 0 and up to {LONGEST:g} s, not {ttl:g}", do="renew it instead")
-        if not project.strip() or len(project) > 200 or not project.isprintable():
-            raise UsageError(f"{project!r} is no name of a project", do="use letters, digits and signs that print")
+        require_project(project)
         self._database.do(
             "INSERT INTO leases (package, project, holder, ttl, renewed, boot) VALUES (?,?,?,?,?,?) "
             "ON CONFLICT (package, project, holder) "
@@ -50,9 +55,10 @@ class Leases:
 
     def declare(self, package: str, projects: Iterable[str]) -> None:
         """These projects, and no others that were declared, use a package for as long as nobody says otherwise."""
-        self._database.do("DELETE FROM leases WHERE package = ? AND holder = ?", package, _DECLARED)
-        for project in projects:
-            self.take(package, project, LONGEST, _DECLARED)
+        with self._database.transaction():
+            self._database.do("DELETE FROM leases WHERE package = ? AND holder = ?", package, _DECLARED)
+            for project in projects:
+                self.take(package, project, LONGEST, _DECLARED)
 
     def declared(self, package: str) -> tuple[str, ...]:
         """The projects that were declared to use a package."""

@@ -119,7 +119,10 @@ def _entry(
 ) -> Entry:  # fmt: skip
     shown = _summary(summary)
     if shown is None:
-        shown, problem = Summary("", (), "", "", 0, ""), f"its record cannot be read: {REBUILD}"
+        shown, problem = (
+            Summary("", (), "", "", 0, ""),
+            f"its record cannot be read: `tritonpm remove {name}`, and import it again",
+        )
     return Entry(
         name, digest, shown, status, reason, revision, canary_of, proved, problem, bool(changed), bool(wanted), server
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import msgspec
 
 from tritonpm.catalogue.database import plain
 from tritonpm.catalogue.listing import Summary
-from tritonpm.core.errors import StorageError
 from tritonpm.core.files import write_atomically
 from tritonpm.core.types import Package
 from tritonpm.settings.settings import Settings
@@ -39,12 +37,12 @@ def forget(folder: Path, name: str) -> None:
         (folder / f"{name}.json").unlink(missing_ok=True)
 
 
-def read(folder: Path) -> Iterator[Imported]:
-    """Every record. Raises StorageError naming one that is damaged."""
+def read(folder: Path) -> tuple[list[Imported], list[str]]:
+    """Every record, and what is none: (file: why), which costs none of the others."""
+    listed, unreadable = [], []
     for path in sorted(folder.glob("*.json")):
         try:
-            yield msgspec.json.decode(path.read_bytes(), type=Imported)
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise StorageError(
-                f"is no record of a package ({error})", where=str(path), do="move it away and try again"
-            ) from None
+            listed.append(msgspec.json.decode(path.read_bytes(), type=Imported))
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            unreadable.append(f"{path}: is no record of a package ({error})")
+    return listed, unreadable

@@ -14,7 +14,7 @@ from tritonpm.catalogue.listing import Summary
 from tritonpm.catalogue.served import Source
 from tritonpm.core.errors import StorageError
 from tritonpm.core.types import BatchAxis, Package, Revision
-from tritonpm.settings.settings import Settings
+from tritonpm.settings.settings import Settings, references
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class References:
                 if not lenient:
                     raise
         for settings in self._tried():
-            digests |= _chosen(settings)
+            digests |= _named(settings)
         for key, content in self._database.all("SELECT key, axis FROM axes"):
             if key.split(" ")[0] in digests:
                 with suppress(*(StorageError,) if lenient else ()):
@@ -96,11 +96,9 @@ def _digests(record: object) -> set[str]:
     if isinstance(record, Revision):
         return {file.blob for model in record.models for file in model.files if file.blob}
     if isinstance(record, Settings):
-        return _chosen(record)
-    return _digests(record.package) | _chosen(record.settings) if isinstance(record, Source) else set()
+        return _named(record)
+    return _digests(record.package) | _named(record.settings) if isinstance(record, Source) else set()
 
 
-def _chosen(settings: Settings) -> set[str]:
-    """The blobs that settings name: what INT8 is calibrated with, and plugins."""
-    listed = [settings, *(settings.for_stage(stage) for stage in settings.stages)]
-    return {digest for chosen in listed for digest in (*chosen.calibration, *chosen.plugins)}
+def _named(settings: Settings) -> set[str]:
+    return set().union(*references(settings))

@@ -51,6 +51,11 @@ class Revisions(Listing):
         hint = f"did you mean {near[0]!r}?" if near else "`tritonpm list` shows the packages"
         return NotFoundError(f"there is no package {name!r}", where=str(self.workspace.root), do=hint)
 
+    def current(self, name: str) -> int | None:
+        """The number of what is published of a package."""
+        row = self._database.one("SELECT revision FROM packages WHERE name = ?", name)
+        return row[0] if row else None
+
     def revision(self, name: str) -> Revision | None:
         """What is published of a package."""
         row = self._database.one(

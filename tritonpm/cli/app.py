@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tritonpm import __version__
+from tritonpm.cli.output import echo
+from tritonpm.core.text import harmless
 
 if TYPE_CHECKING:
     from tritonpm.cli.headings import Headings
@@ -82,21 +84,21 @@ class App:
             return
         from tritonpm.cli.output import envelope
 
-        click.echo(envelope(kind, data, self.output))
+        echo(envelope(kind, data, self.output))
 
     def say(self, sentence: str) -> None:
         """What was done, for a person: standard output, and nothing where json or yaml was asked for."""
         if self.output == "table":
-            click.echo(sentence)
+            echo(sentence)
 
     def advise(self, sentence: str) -> None:
         """A hint for a person: standard error."""
-        click.echo(sentence, err=True)
+        echo(sentence, err=True)
 
     def fail(self, sentence: str, code: int) -> int:
-        """Say why it failed, on standard error, and hand back the exit code."""
+        """Say why it failed, in one line on standard error, and hand back the exit code."""
         click.secho("Error: ", fg="red", bold=True, nl=False, err=True, color=None if _colours(sys.stderr) else False)
-        click.echo(sentence, err=True)
+        echo(" ".join(sentence.splitlines()), err=True)
         return code
 
     @contextmanager
@@ -108,9 +110,9 @@ class App:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-            task = bars.add_task(what, total=None)
+            task = bars.add_task(harmless(what), total=None)
             yield lambda done, total: bars.update(task, completed=done, total=total or None)
 
 

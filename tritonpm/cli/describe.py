@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import click
-
-from tritonpm.cli.output import facts, table
+from tritonpm.cli.output import echo, facts, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,28 +35,28 @@ def describe_package(view: PackageDetails) -> None:
         )
     )
     if view.drift:
-        click.echo(f"\nDrift: {view.name}: {view.drift}.")
-    click.echo()
+        echo(f"\nDrift: {view.name}: {view.drift}.")
+    echo()
     _stages(view.stages_in_detail)
     _own_settings(view.stages_in_detail)
     if view.optimisations:
         from tritonpm.cli.optimise_output import optimisations
 
-        click.echo()
+        echo()
         optimisations(view.optimisations)
     if view.comparison:
-        click.echo()
+        echo()
     for sentence in view.comparison:
-        click.echo(f"Compared: {sentence}.")
+        echo(f"Compared: {sentence}.")
     for note in view.notes:
-        click.echo(f"\nNote: {note}")
+        echo(f"\nNote: {note}")
 
 
 def _own_settings(stages: Iterable[StageView]) -> None:
     """What single stages have of their own, over the package's settings."""
     rows = [(stage.name, name, value) for stage in stages for name, value in sorted(stage.settings.items())]
     if rows:
-        click.echo()
+        echo()
         table(("STAGE", "ITS OWN", "VALUE"), [(stage, name, in_words(value)) for stage, name, value in rows])
 
 
@@ -81,7 +79,7 @@ def describe_stages(inspection: Inspection) -> None:
             ("digest", inspection.digest),
         )
     )
-    click.echo()
+    echo()
     _stages(inspection.stages)
 
 

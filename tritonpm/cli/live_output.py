@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from tritonpm.cli.app import App
+from tritonpm.cli.output import echo
 
 if TYPE_CHECKING:
     from tritonpm.operations.load import Loaded
@@ -15,4 +14,4 @@ if TYPE_CHECKING:
 def say_switched(app: App, name: str, loaded: Loaded | None) -> None:
     """Print what a live change came to; None where the package is not loaded."""
     served = f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else ""
-    app.emit("LoadResult", loaded, lambda: click.echo(served or f"Changed {name}; it is not loaded."))
+    app.emit("LoadResult", loaded, lambda: echo(served or f"Changed {name}; it is not loaded."))

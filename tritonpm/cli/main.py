@@ -14,6 +14,9 @@ def main() -> NoReturn:
     if sys.argv[1:] == ["--version"]:  # before click is imported: scripts ask this often
         print(f"tritonpm {__version__}")  # noqa: T201
         sys.exit(0)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that has no such letter is told which it is
     try:
         code = _run()
     except KeyboardInterrupt:  # while the command was still being loaded
@@ -27,9 +30,11 @@ def _run() -> int:
 
     from tritonpm.cli.app import App, cli
     from tritonpm.core.errors import TritonpmError
+    from tritonpm.core.files import system_error
 
     app = App()
     try:
+        _require_text()
         cli.main(prog_name="tritonpm", standalone_mode=False, obj=app)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
@@ -46,7 +51,21 @@ def _run() -> int:
     except BrokenPipeError:  # the reader of a pipe has gone: nothing is left to say to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if app.debug:
+            raise
+        return app.fail(str(system_error(error)), 1)
     return 0
+
+
+def _require_text() -> None:
+    """Raise UsageError where something that was typed is no text: it can be no name, and nothing could print it."""
+    from tritonpm.core.errors import UsageError
+
+    typed = [*sys.argv[1:], *(value for name, value in os.environ.items() if name.startswith("TRITON"))]
+    for text in typed:
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise UsageError(f"{os.fsencode(text)[:80]!r} is no UTF-8", do="write it in UTF-8; rename such a file")
 
 
 if __name__ == "__main__":

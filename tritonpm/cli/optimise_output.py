@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from tritonpm.cli.output import echo
 from tritonpm.core.units import human
 
 if TYPE_CHECKING:
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
 def describe_optimised(view: PackageDetails, decision: Decision | None, *, fresh: bool) -> None:
     """Print what an optimisation came to, and what was gained and lost."""
     kept = decision is not None and decision.stays
-    click.echo(f"{'Kept' if kept else 'Optimised' if fresh else 'Nothing to do for'} {view.name}{' as it was' * kept}.")
+    echo(f"{'Kept' if kept else 'Optimised' if fresh else 'Nothing to do for'} {view.name}{' as it was' * kept}.")
     if view.optimisations:
         optimisations(view.optimisations)
     for sentence in decision.sentences if decision else ():
-        click.echo(f"Compared: {sentence}.")
+        echo(f"Compared: {sentence}.")
     for made in view.optimisations:
         for note in made.notes:
-            click.echo(f"Note: stage {made.stage}: {note}.")
+            echo(f"Note: stage {made.stage}: {note}.")
 
 
 def optimisations(listed: tuple[OptimisationView, ...]) -> None:
@@ -57,7 +56,7 @@ def describe_conversion(view: ConversionView) -> None:
     """Print what a conversion made."""
     from tritonpm.cli.output import facts
 
-    click.echo(f"Wrote {view.model} ({view.format}, {view.precision}, {human(view.bytes)}).")
+    echo(f"Wrote {view.model} ({view.format}, {view.precision}, {human(view.bytes)}).")
     state = f"{view.agreement.state} ({view.agreement.reason})" if view.agreement.reason else view.agreement.state
     names = ("max abs", "max rel", "cosine", "top-1", "boxes", "compared on")
     measured = zip(names, _measures(view.agreement), strict=True)

@@ -1,10 +1,15 @@
-"""How results are printed: the versioned envelope, and tables for people."""
+"""How results are printed: the versioned envelope, and tables for people. Nothing else here prints.
+
+What a package says of itself is printed as well: its characters never steer the terminal (`core/text.py`).
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+
+from tritonpm.core.text import harmless
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -13,21 +18,31 @@ if TYPE_CHECKING:
 API_VERSION = "tritonpm/v1"
 
 
+def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print text, one line or several."""
+    import click
+
+    click.echo(harmless(text, lines=True), err=err, nl=nl)
+
+
 def envelope(kind: str, data: object, form: str) -> str:
     """`data` (frozen dataclasses, mappings, sequences) as `{"apiVersion", "kind", "data"}` in JSON or YAML."""
     import msgspec
 
     plain = msgspec.to_builtins({"apiVersion": API_VERSION, "kind": kind, "data": data})
     if form == "json":
-        return msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
+        return harmless(msgspec.json.format(msgspec.json.encode(plain), indent=2).decode(), lines=True)
     import yaml
 
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).rstrip()
+    text = str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)).rstrip()
+    if text != harmless(text, lines=True):  # YAML escapes within quotes only, which it sets itself
+        text = str(yaml.safe_dump(plain, sort_keys=False)).rstrip()
+    return text
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; as wide as it needs to be where standard output is no terminal."""
-    cells = [[*columns], *(["" if cell is None else str(cell) for cell in row] for row in rows)]
+    cells = [[_cell(column) for column in columns], *([_cell(cell) for cell in row] for row in rows)]
     if sys.stdout.isatty() or not all(cell.isascii() and cell.isprintable() for row in cells for cell in row):
         show(listing(columns, cells[1:]))
         return
@@ -43,10 +58,14 @@ def listing(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(_cell(column), overflow="fold")
     for row in rows:
-        made.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        made.add_row(*(Text(_cell(cell)) for cell in row))
     return made
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else harmless(str(value), lines=True)
 
 
 def show(what: RenderableType) -> None:
@@ -59,7 +78,7 @@ def show(what: RenderableType) -> None:
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
     """Print names and values, one pair a line."""
-    listed = [(name, "" if value is None else str(value)) for name, value in pairs]
+    listed = [(harmless(name), harmless("" if value is None else str(value))) for name, value in pairs]
     width = max((len(name) for name, _ in listed), default=0)
     for name, value in listed:
         sys.stdout.write(f"{name:<{width}}  {value}".rstrip() + "\n")

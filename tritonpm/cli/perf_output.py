@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import click
-
-from tritonpm.cli.output import facts, table
+from tritonpm.cli.output import echo, facts, table
 from tritonpm.perf.figures import LoadFigures, figures
 from tritonpm.perf.words import byte_words, money, quality_words, share
 
@@ -40,7 +38,7 @@ def describe(result: Result) -> None:
     extras.append(("MEMORY", lambda row: byte_words(row.memory)))
     rows = ((*_cells(row, most), *(cell(row) for _, cell in extras)) for row in five.rows)
     table((*columns, *(name for name, _ in extras)), rows)
-    click.echo()
+    echo()
     facts(
         (
             ("storage", f"{byte_words(five.storage.disk)} on disk"),
@@ -75,7 +73,7 @@ def describe_comparison(comparison: Comparison) -> None:
     )
     table(columns, rows)
     load = comparison.load
-    click.echo(f"\n{comparison.pairs} pairs in alternation, {load.words}, batch {load.batch}; latencies in µs.")
+    echo(f"\n{comparison.pairs} pairs in alternation, {load.words}, batch {load.batch}; latencies in µs.")
 
 
 def _cells(row: LoadFigures, most: float) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tritonpm.cli.output import listing
+from tritonpm.core.text import harmless
 from tritonpm.hardware.nvml import GpuSample, Mig
 from tritonpm.operations.monitor.figures import UNKNOWN, duration, gpu_parts, memory, notes, number, size, untold
 from tritonpm.operations.monitor.snapshot import ModelLoad, PackageLoad, ServerLoad, Snapshot
@@ -31,7 +32,7 @@ class TopView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """What is drawn, part by part."""
         snapshot = self.snapshot
-        yield Text("\n".join(_head(snapshot)))
+        yield Text(harmless("\n".join(_head(snapshot)), lines=True))
         if snapshot.gpus.devices:
             yield Text()
             yield listing(_GPUS, _gpu_rows(snapshot))
@@ -40,7 +41,7 @@ class TopView:
             yield _packages(snapshot, wide=options.max_width >= _WIDE)
         if lines := list(_notes(snapshot)):
             yield Text()
-            yield Text("\n".join(lines))
+            yield Text(harmless("\n".join(lines), lines=True))
 
 
 def _head(snapshot: Snapshot) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,8 @@ from tritonpm.core.errors import StorageError
 from tritonpm.core.units import MIB
 
 _CHUNK = MIB
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def sync(path: Path) -> None:
@@ -81,9 +84,20 @@ def link_or_copy(source: Path, place: Path) -> None:
 
 def storage_error(error: OSError, where: Path) -> StorageError:
     """The sentence for a failed write."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in _FULL
     return StorageError(
         "the disk is full" if full else f"cannot be written ({error.strerror})",
         where=str(where),
         do="make room and try again" if full else "check the disk and its permissions",
+    )
+
+
+def system_error(error: OSError) -> StorageError:
+    """The sentence where the operating system refused something that nobody had asked it about before."""
+    if error.errno in _FULL:
+        return storage_error(error, Path(str(error.filename or "")))
+    return StorageError(
+        f"the operating system refused it ({error.strerror or error})",
+        where=str(error.filename or ""),
+        do="check what lies there, the disk and its permissions",
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritonpm.core.errors import PackageError
+from tritonpm.core.text import harmless
 from tritonpm.core.types import Dim, Shape, Tensor
 from tritonpm.core.units import GIB, human
 
@@ -29,7 +31,9 @@ _NUMPY = {
     "FP16": np.float16, "FP32": np.float32, "FP64": np.float64, "BF16": ml_dtypes.bfloat16, "BYTES": np.object_,
 }  # fmt: skip
 _TRITON = {np.dtype(kind): name for name, kind in _NUMPY.items()}
-# numpy reads a header with Python's parser, whose depth counter threads upset before Python 3.11.5 (cpython#106905).
+# What Python's own parser, which numpy reads headers with, raises besides ValueError.
+_UNPARSED = (SyntaxError, tokenize.TokenError, RecursionError, MemoryError, OverflowError)
+# Threads upset its depth counter before Python 3.11.5 (cpython#106905).
 _ONE_PARSER = threading.Lock()
 _MOST_BYTES = 4 * GIB  # of all the arrays of one .npz
 _DYNAMIC_SIZE = 4  # what a dynamic dimension becomes in a synthesized input
@@ -60,7 +64,7 @@ def load_npz(path: Path) -> dict[str, Array]:
                 )
             return {m.filename.removesuffix(".npy"): _from_file(_read(archive, m)) for m in archive.infolist()}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = harmless(str(error)[:200]) or type(error).__name__
         raise PackageError(f"is no readable .npz ({reason})", where=str(path), do="write it with numpy.savez") from None
 
 
@@ -71,8 +75,11 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         if version not in readers:
             raise ValueError(f"{member.filename} has version {version} of the .npy format")
-        with _ONE_PARSER:
-            shape, fortran, dtype = readers[version](stream)  # type: ignore[no-untyped-call]
+        try:
+            with _ONE_PARSER:
+                shape, fortran, dtype = readers[version](stream)  # type: ignore[no-untyped-call]
+        except _UNPARSED:
+            raise ValueError(f"{member.filename} has a header that cannot be read") from None
         if dtype.hasobject or dtype.names:
             raise ValueError(f"{member.filename} holds objects, not numbers or text")
         if math.prod(shape) * dtype.itemsize != member.file_size - stream.tell():

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.core.errors import NotFoundError
+from tritonpm.core.errors import NotFoundError, RuleError
 from tritonpm.core.files import digest_of
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.render import revision_of
 from tritonpm.operations.starting_settings import starting_settings
+from tritonpm.settings.settings import Settings, references
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
     from tritonpm.operations.context import Context
-    from tritonpm.settings.settings import Settings
 
 
 def chosen_settings(
@@ -38,18 +38,44 @@ def chosen_settings(
     from tritonpm.settings import adjusted, along
 
     package, axes = record.package, batch_axes(context, record.package)
+    handed_in = _keep_files(context, plugins)
     if calibration:
         changes = {**changes, "calibration": _calibration_blobs(context, calibration)}
     if plugins:
-        changes = {**changes, "plugins": _keep_files(context, plugins)}
+        changes = {**changes, "plugins": handed_in}
     settings, dropped = adjusted(
         package, record.settings, changes, axes, context.target,
         stage=stage, unset=unset, starting=starting_settings(context, package, axes),
     )  # fmt: skip
+    require_handed_in(context, package.name, settings, record.settings, handed_in)
     revision_of(context, package, settings, axes)
     if dropped:
         context.warn(along(package.name, dropped))
     return settings
+
+
+def require_handed_in(
+    context: Context, name: str, settings: Settings, before: Settings, plugins: Sequence[str] = ()
+) -> None:
+    """Raise RuleError where settings name a file that nobody handed in as what it is used as.
+
+    Samples are blobs that are here. A plugin is code: what the package has `before`, or is given as one now.
+    """
+    files, known = references(settings), {*references(before).plugins, *plugins}
+    for digest in files.calibration:
+        if not context.blobs.has(digest):
+            raise RuleError(
+                f"no samples are kept as {digest[:19]}…",
+                where=name,
+                do=f"`tritonpm optimize {name} --calibration FOLDER` hands them in",
+            )
+    for digest in files.plugins:
+        if digest not in known or not context.blobs.has(digest):
+            raise RuleError(
+                f"no plugin was handed in as {digest[:19]}…",
+                where=name,
+                do=f"`tritonpm optimize {name} --plugin FILE` hands it in",
+            )
 
 
 def _calibration_blobs(context: Context, source: Path) -> tuple[str, ...]:

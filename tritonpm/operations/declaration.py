@@ -27,6 +27,7 @@ from tritonpm.core.errors import ManifestError, PackageError
 from tritonpm.core.files import write_atomically
 from tritonpm.core.units import MIB, human
 from tritonpm.operations.batch_axes import batch_axes
+from tritonpm.operations.chosen_settings import require_handed_in
 from tritonpm.operations.import_package import import_package, read_package
 from tritonpm.operations.list import status
 from tritonpm.operations.load import load
@@ -95,10 +96,25 @@ def read(path: Path) -> Declaration:
         raise ManifestError([("", f"is longer than {human(_MOST)}")], where=str(path))
     document = parsed(path.read_bytes(), str(path), Limits())
     try:
-        return msgspec.convert(document, Declaration)
+        declaration = msgspec.convert(document, Declaration)
     except msgspec.ValidationError as error:
         sentence, _, place = str(error).partition(" - at ")
         raise ManifestError([(place.strip("`$."), sentence)], where=str(path), do=_CORRECT) from None
+    for name, wanted in declaration.packages.items():
+        _require_choices(f"{path}: packages.{name}", wanted)
+    return declaration
+
+
+def _require_choices(where: str, wanted: DeclaredPackage) -> None:
+    """Raise RuleError, UsageError for what no package may have, before anything is fetched."""
+    from tritonpm.catalogue.leases import require_project
+    from tritonpm.settings import changed
+    from tritonpm.settings.values import require_values
+
+    for place, settings in (("settings", wanted.settings), ("stages", {"stages": wanted.stages})):
+        require_values(changed(Settings(), settings, where=f"{where}.{place}"), f"{where}.{place}")
+    for project in wanted.projects:
+        require_project(project)
 
 
 def plan(context: Context, path: Path, *, prune: bool = False, update: bool = False) -> DeclaredPlan:
@@ -133,7 +149,7 @@ def _for_package(
 ) -> Iterator[Action]:
     live = False  # whether what is loaded changes by one of the actions
     if entry is None:
-        yield Action("import", name, f"{wanted.source}, {digest[:19]}")
+        yield Action("import", name, f"{_shown(wanted.source)}, {digest[:19]}")
     else:
         if entry.digest != digest:
             live = True
@@ -162,6 +178,7 @@ def _applied(context: Context, record: Record, wanted: DeclaredPackage) -> Setti
     after, _ = adjusted(package, now, wanted.settings, axes, here)
     for stage, own in wanted.stages.items():
         after, _ = adjusted(package, after, own, axes, here, stage=stage)
+    require_handed_in(context, package.name, after, record.settings)
     return after
 
 
@@ -178,6 +195,13 @@ def _source(context: Context, path: Path, wanted: DeclaredPackage) -> Path:
     if is_address(wanted.source):
         return fetch(context, wanted.source, wanted.digest)
     return (path.parent / wanted.source).resolve()
+
+
+def _shown(source: str) -> str:
+    """A source for a sentence: what an address says beside the place may be a credential."""
+    from tritonpm.registry import is_address, shown
+
+    return shown(source) if is_address(source) else source
 
 
 def _digest(context: Context, source: Path, name: str, pinned: str | None) -> str:

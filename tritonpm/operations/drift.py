@@ -22,7 +22,7 @@ def drift(context: Context, client: Client) -> list[str]:
     for entry in entries:
         if what := _served(client, entry, states, proved.get(entry.name)):
             sentences.append(f"{entry.name} {what}; `tritonpm sync`")
-        if what := unproved(entry.name, entry.changed, entry.problem, entry.proved):
+        if what := unproved(entry.name, entry.changed, entry.problem, entry.proved, wanted=entry.wanted):
             sentences.append(f"{entry.name}: {what}")
     revisions = [*context.catalogue.published(), *(kept.revision for kept in proved.values() if kept)]
     owned = {model.name for revision in revisions for model in revision.models}

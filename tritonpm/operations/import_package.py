@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.types import File, Package
 from tritonpm.operations.batch_axes import batch_axes
+from tritonpm.operations.chosen_settings import require_handed_in
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.render import revision_of
 from tritonpm.operations.show import PackageDetails, show
@@ -54,9 +55,9 @@ def import_package(
         chosen = choices.defaults(package, axes, "gpu" if context.target.gpus else "cpu")
         if canary_of:
             chosen = inherited(catalogue.get(canary_of).settings, package, chosen)
-        chosen, dropped = choices.adjusted(
-            package, adopted(package, chosen, place), changes or {}, axes, context.target
-        )
+        first = adopted(package, chosen, place)
+        chosen, dropped = choices.adjusted(package, first, changes or {}, axes, context.target)
+        require_handed_in(context, package.name, chosen, first)
         revision_of(context, package, chosen, axes, place)
         _require_machine(context, package, chosen, profile, ignore=ignore_requirements)
         with changing(context, f"import {package.name}"):

@@ -45,22 +45,27 @@ def packages(listing: Listing) -> list[PackageView]:
             entry.summary.max_batch_size, entry.summary.precision,
             *status(entry, busy.get(entry.name), alive), entry.revision, entry.digest,
             users.get(entry.name, ()), entry.proved,
-            unproved(entry.name, entry.changed, entry.problem, entry.proved),
+            unproved(entry.name, entry.changed, entry.problem, entry.proved, wanted=entry.wanted),
         )
         for entry in listing.packages()
     ]  # fmt: skip
 
 
-def unproved(name: str, changed: bool, problem: str, proved: int | None) -> str:
-    """Why what is wanted of a package is not what was proved, and what to do; "" where it is, or nothing was proved."""
+def unproved(name: str, changed: bool, problem: str, proved: int | None, *, wanted: bool) -> str:
+    """Why what is wanted of a package is not what was proved, and what to do; "" where it is, or nothing was proved.
+
+    `wanted`: whether it shall be loaded; of one that shall not nothing serves on.
+    """
     if proved is None or not (changed or problem):
         return ""
     if problem:
+        stays = f"so revision {proved} stays" if wanted else f"and revision {proved} was proved last"
         return (
-            f"what is wanted could not be brought in ({problem.rstrip('.; ')}), so revision {proved} stays; "
+            f"what is wanted could not be brought in ({problem.rstrip('.; ')}), {stays}; "
             f"`tritonpm load {name}` tries again, `tritonpm rollback {name} {proved}` gives the change up"
         )
-    return f"was changed since revision {proved}, which serves or comes back; `tritonpm load {name}` brings the change"
+    serves = "serves or comes back" if wanted else "was proved last"
+    return f"was changed since revision {proved}, which {serves}; `tritonpm load {name}` brings the change"
 
 
 def status(package: Entry | Record, job: Job | None, alive: bool) -> tuple[str, str]:

@@ -134,9 +134,26 @@ def models(context: Context, name: str) -> tuple[str, ...]:
     return tuple(model.name for model in revision.models) if revision else ()
 
 
+def unowned(context: Context) -> list[str]:
+    """The folders that were made here and no revision that can be read has."""
+    from tritonpm.repository.publish import is_ours
+
+    root = context.workspace.repository
+    owned = {model.name for revision in context.catalogue.published() for model in revision.models}
+    folders = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and folder.name not in owned]
+    return [folder.name for folder in folders if is_ours(folder, context.blobs.path)]
+
+
 def collect(context: Context) -> int:
-    """Delete the blobs that nobody refers to, and first what is known of those that were made here; how many."""
-    referenced = context.catalogue.referenced_blobs()
+    """Delete the blobs that nobody refers to, and first what is known of those that were made here; how many.
+
+    Where a record cannot be read nobody knows which those are: all stay, and that is told.
+    """
+    try:
+        referenced = context.catalogue.referenced_blobs()
+    except StorageError as error:
+        context.warn(f"Warning: no files were deleted: {error}.")
+        return 0
     context.catalogue.artefacts.keep(referenced)
     return context.blobs.collect(referenced)
 

@@ -41,7 +41,7 @@ def change(
 def require_changeable(context: Context, name: str, changes: Mapping[str, object], unset: Sequence[str] = ()) -> None:
     """Raise BusyError where somebody uses the package, and what is published would change under them."""
     if not {*changes, *map(field_named, unset)} <= set(UNPUBLISHED_SETTINGS):
-        require_unused(context, name, "change it with `tritonpm set --live`")
+        require_unused(context, name, f"change it with `tritonpm set {name} … --live`")
 
 
 def change_live(

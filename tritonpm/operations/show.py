@@ -77,7 +77,7 @@ def show(context: Context, name: str) -> PackageDetails:
         name, summary.type, summary.stages, summary.mode, summary.device, summary.max_batch_size, summary.precision,
         *status(record, catalogue.jobs.running(name), alive), record.revision, package.digest,
         catalogue.leases.users().get(name, ()), record.proved,
-        unproved(name, record.changed, record.problem, record.proved),
+        unproved(name, record.changed, record.problem, record.proved, wanted=record.wanted),
         version=package.version,
         exporter=f"{package.exporter} {package.exporter_version}".strip(),
         instances=instances(settings, context.target, package),

@@ -28,7 +28,7 @@ def unload(
     if not force:
         require_unused(context, name, "wait until they are done, or use --force")
     with connect(context, load_timeout=timeout) as client, changing(context, f"unload {name}"):
-        context.catalogue.get(name)
+        context.catalogue.require(name)
         above = foreign_users(client, [name], [revision.name for revision in context.catalogue.published()])
         if above and not dependents:
             what = f"{name} is a part of {', '.join(above)}, which the server has loaded"
@@ -47,7 +47,7 @@ def withdraw(context: Context, client: Client, name: str, *, timeout: float = TI
         unload_unneeded(client, _models_ever(context, name))
     except ServerError as error:
         raise ServerError(f"{name} could not be unloaded: {error.what}", do=UNKNOWN) from None
-    catalogue.set_status(name, "ready" if catalogue.get(name).revision else "imported", wanted=False)
+    catalogue.set_status(name, "ready" if catalogue.current(name) else "imported", wanted=False)
 
 
 def unload_old(context: Context, client: Client, name: str) -> None:
@@ -66,7 +66,7 @@ def _models_ever(context: Context, name: str) -> set[str]:
 
 def require_unloaded(context: Context, name: str) -> None:
     """Raise BusyError where the package is loaded; members of it that were left loaded are not in the way."""
-    context.catalogue.get(name)
+    context.catalogue.require(name)
     if is_loaded(context, name):
         raise BusyError(f"{name} is loaded", do=f"`tritonpm unload {name}` first")
     if has_server(context):

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 from tritonpm.catalogue import lock
 from tritonpm.catalogue import rebuild as rebuilt
 from tritonpm.core.errors import StorageError
-from tritonpm.core.files import digest_of
+from tritonpm.core.files import digest_of, storage_error
 from tritonpm.core.types import RepositoryFile, Revision
 from tritonpm.operations.local_repository import changing, settle
 
 if TYPE_CHECKING:
-    from tritonpm.catalogue import Workspace
+    from tritonpm.catalogue import Rebuilt, Workspace
     from tritonpm.operations.context import Context, Warn
 
 
 @dataclass(frozen=True)
 class Damage:
-    """Something that is not what the catalogue says. `kind` is blob, file, orphan or foreign."""
+    """Something that is not what the catalogue says. `kind` is record, blob, file, orphan or foreign."""
 
     kind: str
     name: str
@@ -34,15 +34,19 @@ def verify(context: Context) -> list[Damage]:
     from tritonpm.repository.publish import is_ours
 
     published = list(context.catalogue.published())
-    digests = sorted(context.catalogue.referenced_blobs())
+    digests = sorted(context.catalogue.referenced_blobs(lenient=True))
     rotten = {digest: reason for digest in digests if (reason := _rotten(context, digest))}
-    damages = [Damage("blob", digest, reason, mendable=False) for digest, reason in rotten.items()]
+    unreadable = context.catalogue.unreadable()
+    damages = [Damage("record", name, why, mendable=False) for name, why in unreadable]
+    damages += [Damage("blob", digest, reason, mendable=False) for digest, reason in rotten.items()]
     for revision in published:
         damages += _of_revision(context, revision, set(rotten))
     owned = {model.name for revision in published for model in revision.models}
-    for folder in sorted(context.workspace.repository.iterdir()):
-        if folder.name not in owned and folder.is_dir():
+    for folder in _folders(context):
+        if folder.name not in owned:
             ours = is_ours(folder, context.blobs.path)
+            if ours and unreadable:
+                continue  # it may be of what cannot be read
             sentence = "belongs to no package" if ours else "was not made by tritonpm, and is left alone"
             damages.append(Damage("orphan" if ours else "foreign", folder.name, sentence, mendable=ours))
     return damages
@@ -65,10 +69,19 @@ def mend(context: Context) -> tuple[list[Damage], list[Damage]]:
     return [d for d in damages if d.mendable], [d for d in damages if not d.mendable]
 
 
-def rebuild(workspace: Workspace, warn: Warn) -> list[str]:
-    """Make a corrupt catalogue anew from its records; the packages that it then knows. Raises StorageError."""
+def rebuild(workspace: Workspace, warn: Warn) -> Rebuilt:
+    """Make a corrupt catalogue anew from its records. Raises StorageError; the old one is where it was."""
     with lock(workspace, "doctor", waiting=warn):
         return rebuilt(workspace)
+
+
+def _folders(context: Context) -> list[Path]:
+    """What lies in the repository. Raises StorageError."""
+    root = context.workspace.repository
+    try:
+        return [folder for folder in sorted(root.iterdir()) if folder.is_dir()]
+    except OSError as error:
+        raise storage_error(error, root) from None
 
 
 def _rotten(context: Context, digest: str) -> str:

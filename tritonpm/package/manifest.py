@@ -9,12 +9,14 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
-from tritonpm.core.errors import ManifestError
+from tritonpm.core.errors import ManifestError, RuleError
 from tritonpm.core.types import DTYPES, Package, Sample, Signature, Stage, Task, Tensor
 from tritonpm.package.document import load
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import NAME_PATTERN, problem
+from tritonpm.settings.changes import changed
 from tritonpm.settings.settings import LOCAL_SETTINGS, Settings
+from tritonpm.settings.values import require_values
 
 FILE = "package.yaml"
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
@@ -88,17 +90,13 @@ class SignatureEntry(_Strict):
     outputs: Annotated[list[TensorEntry], Field(min_length=1)]
 
 
-def _not_negative(value: Any) -> Any:
-    values = [value]
-    while values:
-        item = values.pop()
-        if isinstance(item, (list, tuple)):
-            values += item
-        elif isinstance(item, dict):
-            values += item.values()
-        elif isinstance(item, (int, float)) and item < 0:
-            raise ValueError(f"{item} is negative")
-    return value
+def _allowed(serving: BaseModel) -> BaseModel:
+    """Refuse what no package may have, here and not when it is imported: the manifest's author reads this."""
+    try:
+        require_values(changed(Settings(), serving.model_dump(exclude_unset=True)), "serving")
+    except RuleError as error:
+        raise ValueError(f"no package may have such a setting: {error.what}") from None
+    return serving
 
 
 def _serving() -> type[BaseModel]:
@@ -108,7 +106,7 @@ def _serving() -> type[BaseModel]:
         "Serving",
         __base__=_Strict,
         __doc__="Settings that the exporter suggests; whoever imports the package may change each of them.",
-        **{name: (Annotated[hints[name], AfterValidator(_not_negative)], None) for name in names},
+        **{name: (hints[name], None) for name in names},
     )
     return model
 
@@ -137,7 +135,7 @@ class StageEntry(_Strict):
     max_instances: int | None = Field(
         None, ge=1, description="The most objects that an image has, where that is known."
     )
-    serving: Serving = Field(default_factory=lambda: Serving())
+    serving: Annotated[Serving, AfterValidator(_allowed)] = Field(default_factory=lambda: Serving())
     samples: list[SampleEntry] = Field(default_factory=list)
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from tritonpm.core.errors import UsageError
 from tritonpm.core.extras import needed
+from tritonpm.core.files import DIGEST
 
 if TYPE_CHECKING:
     from tritonpm.registry.transfer import DownloadTask
@@ -24,7 +25,6 @@ MODULES = {
     "s3": "objects", "gs": "objects", "az": "objects",
 }  # fmt: skip
 SIGNATURE = ".sig"  # what a signature's name adds to its package's
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,120}\.zip")
 
 
@@ -60,7 +60,12 @@ def module(url: str) -> Module:
     scheme = url.partition("://")[0] if is_address(url) else "file"
     if scheme not in MODULES:
         raise UsageError(f"{scheme}:// is no kind of address", do=f"use {', '.join(f'{s}://' for s in MODULES)}")
-    if urlsplit(url).username or urlsplit(url).password:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - which is read when it is asked for
+    except ValueError as error:
+        raise UsageError(f"is no address ({error})", where=shown(url), do="correct it") from None
+    if parts.username or parts.password:
         raise UsageError(
             "the address holds a user or password", do="take it out; docs/registries.md says where it goes"
         )

@@ -25,8 +25,8 @@ from oras.provider import Registry
 from oras.utils import append_url_params
 
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
-from tritonpm.core.files import digest_of, digest_of_bytes
-from tritonpm.registry import DIGEST, SIGNATURE, Pushed, shown
+from tritonpm.core.files import DIGEST, digest_of, digest_of_bytes
+from tritonpm.registry import SIGNATURE, Pushed, shown
 from tritonpm.registry.transfer import Bounds, DownloadTask, Part, Source, download, fetch_signature, settled
 from tritonpm.registry.web import Session, is_loopback, part_of, require_good, speaking
 

@@ -9,9 +9,11 @@ from dataclasses import fields, replace
 import msgspec
 
 from tritonpm.core.errors import RuleError
+from tritonpm.core.files import DIGEST
 from tritonpm.core.types import BatchAxis, Format, Package, Task
 from tritonpm.settings.exporter_rules import first_device
 from tritonpm.settings.settings import Settings
+from tritonpm.settings.types import DIGEST_IN_WORDS, TEXT_IN_WORDS
 
 NAMES = tuple(field.name for field in fields(Settings))
 _ONLY_ON = {Format.OPENVINO: "cpu", Format.TENSORRT: "gpu"}  # formats whose backend knows one device
@@ -29,21 +31,29 @@ def changed(settings: Settings, changes: Mapping[str, object], *, where: str = "
     try:
         after = msgspec.convert({**vars(settings), **changes}, Settings)
     except msgspec.ValidationError as error:
-        raise RuleError(str(error), where=where, do="give a value of that type") from None
+        raise RuleError(_in_words(str(error)), where=where, do="give a value of that type") from None
     for name in changes:
         _require_kept(name, getattr(after, name), where)
     if "stages" in changes:
-        for stage, own in after.stages.items():
-            changed(
-                Settings(), {key: _of_a_stage(key, value, stage) for key, value in own.items()}, where=f"stage {stage}"
-            )
+        after = replace(after, stages={stage: _own(stage, own) for stage, own in after.stages.items()})
     return after
 
 
-def _of_a_stage(name: str, value: object, stage: str) -> object:
-    if name == "stages":
+def _own(stage: str, own: Mapping[str, object]) -> Mapping[str, object]:
+    """What a stage has of its own, as it is kept: of the right types, as plain data."""
+    if "stages" in own:
         raise RuleError("a stage has no stages of its own", where=f"stage {stage}", do="leave `stages` out")
-    return value
+    typed = changed(Settings(), own, where=f"stage {stage}")
+    return {name: msgspec.to_builtins(getattr(typed, name)) for name in own}
+
+
+def _in_words(mistake: str) -> str:
+    """What msgspec says of a value; a pattern says nothing to a person."""
+    what, _, place = mistake.partition(" - at ")
+    if "regex" in what:
+        what = f"Expected {DIGEST_IN_WORDS if DIGEST.pattern in what else TEXT_IN_WORDS}"
+    place = place.strip("`").removeprefix("$").removeprefix(".")
+    return f"{place}: {what[:1].lower()}{what[1:]}" if place else what
 
 
 def _require_kept(name: str, value: object, where: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from tritonpm.core.errors import RuleError, UsageError
@@ -12,11 +11,12 @@ from tritonpm.settings.backend import MADE
 from tritonpm.settings.changes import defaults
 from tritonpm.settings.effect_rules import EFFECT_RULES
 from tritonpm.settings.exporter_rules import EXPORTER_RULES
-from tritonpm.settings.rule import MOST_BATCH, Case, Rule
-from tritonpm.settings.settings import DEVICES, MEASURES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, Settings
+from tritonpm.settings.rule import Case, Rule
+from tritonpm.settings.settings import OPTIMIZERS, Settings
 from tritonpm.settings.shapes import HOW, shape_ranges
+from tritonpm.settings.values import VALUE_RULES
 
-MOST_INSTANCES, MOST_VERSIONS = 64, 16
+_SIDE_BY_SIDE = 256  # threads of a package that any machine may be asked for: it may prepare what a larger one serves
 
 
 def _wrong_backend(case: Case) -> bool:
@@ -53,47 +53,18 @@ def _bad_shapes(case: Case) -> bool:
     return not ranges.keys() <= {tensor.name for tensor in case.stage.signature.inputs}
 
 
-def _bad_version_policy(policy: str) -> bool:
-    kind, _, rest = policy.partition(":")
-    if kind == "all":
-        return bool(rest)
-    numbers = rest.split(",")
-    if kind not in ("latest", "specific") or not all(number.isdecimal() and int(number) > 0 for number in numbers):
-        return True
-    return kind == "latest" and len(numbers) != 1
+def _most_threads(case: Case) -> int:
+    return max(_SIDE_BY_SIDE, 4 * case.target.cores)
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(
-        "mode",
-        lambda c: c.settings.mode not in ("shared", "performance"),
-        "the mode is shared or performance, not {s.mode!r}",
-        "use --mode shared or --mode performance",
-    ),
-    Rule(
-        "device",
-        lambda c: c.settings.device not in DEVICES,
-        "the device is cpu, gpu or gpu-optimised, not {s.device!r}",
-        "use --device cpu, --device gpu or --device gpu-optimised",
-    ),
-    Rule(
-        "precision",
-        lambda c: c.settings.precision not in PRECISIONS,
-        "the precision is FP32, FP16 or INT8, not {s.precision!r}",
-        "use --precision fp32, fp16 or int8",
-    ),
+    *(value.rule for value in VALUE_RULES),
     Rule(
         "gpu-precision",
         lambda c: c.settings.device == "gpu" and c.settings.precision != "FP32",
         "{s.precision} on the GPU needs a model that is compiled for it, and device gpu is the model as it came",
         "use --device gpu-optimised",
         gives_way=("precision",),
-    ),
-    Rule(
-        "optimizer",
-        lambda c: c.settings.optimizer not in ("none", "auto", *OPTIMIZERS),
-        "there is no optimizer {s.optimizer!r}",
-        f"use none, auto, {', '.join(OPTIMIZERS)}",
     ),
     Rule(
         "optimizer-of-device",
@@ -129,76 +100,10 @@ RULES: tuple[Rule, ...] = (
         gives_way=("precision", "optimizer"),
     ),
     Rule(
-        "tolerances",
-        lambda c: bool(set(c.settings.tolerances) - set(MEASURES)),
-        "there is no measure of that name in {s.tolerances}",
-        f"use {', '.join(MEASURES)}",
-    ),
-    Rule(
-        "tolerance-range",
-        lambda c: any(bound < 0 for bound in c.settings.tolerances.values()),
-        "a tolerance of {s.tolerances} is negative, which no answer can meet or miss",
-        "give 0 or more",
-    ),
-    Rule(
-        "openvino-device",
-        lambda c: not re.fullmatch(r"|CPU|GPU|NPU|AUTO(:.+)?|(HETERO|MULTI|BATCH):.+", c.settings.openvino_device),
-        "{s.openvino_device!r} is no OpenVINO device",
-        "use CPU, AUTO, HETERO:GPU,CPU or MULTI:CPU,GPU",
-    ),
-    Rule(
-        "streams",
-        lambda c: not re.fullmatch(r"|AUTO|[1-9]\d{0,3}", c.settings.streams),
-        "{s.streams!r} is no number of streams",
-        "use a whole number or AUTO",
-    ),
-    Rule(
-        "performance-hint",
-        lambda c: c.settings.performance_hint not in ("", "LATENCY", "THROUGHPUT", "CUMULATIVE_THROUGHPUT"),
-        "{s.performance_hint!r} is no performance hint",
-        "use LATENCY, THROUGHPUT or CUMULATIVE_THROUGHPUT",
-    ),
-    Rule(
-        "threads",
-        lambda c: c.settings.threads is not None and not 1 <= c.settings.threads <= 1024,
-        "an instance has 1 to 1024 threads, not {s.threads}",
-        "choose --threads in that range",
-    ),
-    Rule(
-        "compute-capability",
-        lambda c: not re.fullmatch(r"|[1-9]\d?\.\d", c.settings.compute_capability),
-        "{s.compute_capability!r} is no compute capability",
-        "give it as NVIDIA lists it, e.g. 8.9",
-    ),
-    Rule(
         "shapes",
         _bad_shapes,
         "the range of shapes {s.shapes} is not LEAST:BEST:MOST of one rank, or names no input of stage {stage.name!r}",
         HOW,
-    ),
-    Rule(
-        "builder-level",
-        lambda c: c.settings.builder_level is not None and not 0 <= c.settings.builder_level <= 5,
-        "TensorRT's builder optimisation level is 0 to 5, not {s.builder_level}",
-        "choose --builder-level in that range",
-    ),
-    Rule(
-        "build-workspace",
-        lambda c: c.settings.workspace_mb is not None and c.settings.workspace_mb < 1,
-        "the workspace of a TensorRT build is {s.workspace_mb} MiB, and must be at least 1",
-        "choose a larger --workspace-mb",
-    ),
-    Rule(
-        "max-drop",
-        lambda c: c.settings.max_drop is not None and not 0 <= c.settings.max_drop <= 1,
-        "the score that may be lost is a share from 0 to 1, not {s.max_drop}",
-        "use --max-drop 0.01 for one per cent",
-    ),
-    Rule(
-        "batch-size-range",
-        lambda c: not 1 <= c.settings.max_batch_size <= MOST_BATCH,
-        "the batch size is 1 to {most}, not {s.max_batch_size}",
-        "choose a --max-batch-size in that range",
     ),
     Rule(
         "instance-segmentation-batch",
@@ -220,10 +125,10 @@ RULES: tuple[Rule, ...] = (
         gives_way=("instances",),
     ),
     Rule(
-        "instances-range",
-        lambda c: c.settings.instances is not None and not 1 <= c.settings.instances <= MOST_INSTANCES,
-        f"a package has 1 to {MOST_INSTANCES} instances, not {{s.instances}}",
-        "choose --instances in that range",
+        "threads-of-machine",
+        lambda c: (c.settings.instances or 1) * (c.settings.threads or 0) > _most_threads(c),
+        "{s.threads} threads for each instance are far more than the {case.target.cores} cores of this machine run",
+        "choose fewer --threads or --instances",
     ),
     Rule(
         "gpus-need-gpu",
@@ -231,12 +136,6 @@ RULES: tuple[Rule, ...] = (
         "GPUs are listed but the device is {s.device}",
         "use --device gpu, or leave the GPUs out",
         gives_way=("gpus", "group_per_gpu"),
-    ),
-    Rule(
-        "gpu-index",
-        lambda c: len(set(c.settings.gpus)) != len(c.settings.gpus) or any(gpu < 0 for gpu in c.settings.gpus),
-        "the GPU list {s.gpus} has a negative or repeated index",
-        "name each GPU once, as `nvidia-smi -L` numbers them",
     ),
     Rule(
         "backend-of-format",
@@ -265,46 +164,10 @@ RULES: tuple[Rule, ...] = (
         gives_way=("preferred_batch_sizes",),
     ),
     Rule(
-        "queue-delay",
-        lambda c: c.settings.queue_delay_us < 0,
-        "the queue delay is {s.queue_delay_us} µs, and cannot be negative",
-        "use 0 or more",
-    ),
-    Rule(
-        "version-policy",
-        lambda c: _bad_version_policy(c.settings.version_policy),
-        "the version policy {s.version_policy!r} is none that Triton knows",
-        "use latest:N, all or specific:1,3",
-    ),
-    Rule(
-        "kept-versions",
-        lambda c: not 1 <= c.settings.kept_versions <= MOST_VERSIONS,
-        f"1 to {MOST_VERSIONS} contents stay served, not {{s.kept_versions}}",
-        f"use --kept-versions 1 to {MOST_VERSIONS}",
-    ),
-    Rule(
         "kept-versions-of-one",
         lambda c: c.settings.kept_versions > 1 and (c.package.cascade or c.stage.config is not None),
         "version folders are for a package of one model that tritonpm makes the config of: an ensemble has no versions",
         "keep the old content as a package of its own name (`tritonpm import --name`)",
-    ),
-    Rule(
-        "residency",
-        lambda c: c.settings.residency not in (PINNED, ON_DEMAND),
-        "the residency is pinned or on-demand, not {s.residency!r}",
-        "use --residency pinned or on-demand",
-    ),
-    Rule(
-        "idle-seconds",
-        lambda c: c.settings.idle_seconds < 1,
-        "a package is idle after 1 second or more, not {s.idle_seconds}",
-        "use --idle-seconds 1 or more",
-    ),
-    Rule(
-        "rate-limiter",
-        lambda c: c.settings.priority < 0 or any(count < 0 for count in c.settings.rate_limiter.values()),
-        "the rate limiter's counts and priority cannot be negative",
-        "use 0 or more",
     ),
     Rule(
         "code-parameters",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from tritonpm.settings.types import Digest, Few, Many, Text
 
 # What may optimise a stage, and for which device: two runtimes' own formats, ONNX rewritten, and ONNX Runtime's two
 # execution accelerators.
@@ -32,45 +35,45 @@ MEASURES = (*AT_MOST, *AT_LEAST)
 class Settings:
     """What the user chose. The defaults here are the only ones; which combinations are allowed say the rules."""
 
-    mode: str = "shared"  # shared: one instance; performance: `instances` of them
+    mode: Text = "shared"  # shared: one instance; performance: `instances` of them
     instances: int | None = None  # performance mode only; None: from the cores or the GPU's memory
-    device: str = "cpu"  # cpu | gpu (as the model came) | gpu-optimised (compiled for the very device)
-    gpus: tuple[int, ...] = ()  # KIND_GPU's list; () is every GPU
+    device: Text = "cpu"  # cpu | gpu (as the model came) | gpu-optimised (compiled for the very device)
+    gpus: Few[int] = ()  # KIND_GPU's list; () is every GPU
     group_per_gpu: bool = False  # one instance group entry a GPU instead of one with the list
     max_batch_size: int = 8  # the most that Triton may batch, where the model has a batch axis
-    precision: str = "FP32"  # FP32 (as the model came) | FP16 | INT8
-    optimizer: str = "none"  # none | auto | one of OPTIMIZERS
-    calibration: tuple[str, ...] = ()  # INT8: digests of .npz blobs; (): the package's own samples
+    precision: Text = "FP32"  # FP32 (as the model came) | FP16 | INT8
+    optimizer: Text = "none"  # none | auto | one of OPTIMIZERS
+    calibration: Many[Digest] = ()  # INT8: digests of .npz blobs; (): the package's own samples
     max_drop: float | None = None  # INT8: how much of the task's score may be lost
-    tolerances: Mapping[str, float] = field(default_factory=dict)  # of the verification: name of a measure → bound
+    tolerances: Mapping[Text, float] = field(default_factory=dict)  # of the verification: name of a measure → bound
     bf16: bool = False  # CPU: compute in bf16 where the CPU has it
-    openvino_device: str = ""  # OpenVINO's device string: CPU, AUTO, HETERO:GPU,CPU, MULTI:CPU,GPU; "" is CPU
-    streams: str = ""  # OpenVINO: how many requests run side by side, or AUTO
+    openvino_device: Text = ""  # OpenVINO's device string: CPU, AUTO, HETERO:GPU,CPU, MULTI:CPU,GPU; "" is CPU
+    streams: Text = ""  # OpenVINO: how many requests run side by side, or AUTO
     threads: int | None = None  # of the CPU, for each instance; None: an equal share
-    performance_hint: str = ""  # OpenVINO: LATENCY or THROUGHPUT
-    compute_capability: str = ""  # TensorRT-RTX: of the GPU to build for, e.g. 8.9; "" is the one that is here
-    shapes: Mapping[str, str] = field(default_factory=dict)  # TensorRT: input → least:best:most, e.g. 1x3x8x8:…
+    performance_hint: Text = ""  # OpenVINO: LATENCY or THROUGHPUT
+    compute_capability: Text = ""  # TensorRT-RTX: of the GPU to build for, e.g. 8.9; "" is the one that is here
+    shapes: Mapping[Text, Text] = field(default_factory=dict)  # TensorRT: input → least:best:most, e.g. 1x3x8x8:…
     workspace_mb: int | None = None  # TensorRT: MiB of scratch memory that a build may use
     builder_level: int | None = None  # TensorRT: builder optimisation level, 0 to 5
     version_compatible: bool = False  # TensorRT: an engine for later versions too
     hardware_compatible: bool = False  # TensorRT: an engine for other GPUs too
-    plugins: tuple[str, ...] = ()  # TensorRT: digests of shared libraries' blobs
-    backend: str | None = None  # None: the format's own
+    plugins: Few[Digest] = ()  # TensorRT: digests of shared libraries' blobs
+    backend: Text | None = None  # None: the format's own
     dynamic_batching: bool = True
-    preferred_batch_sizes: tuple[int, ...] = ()
+    preferred_batch_sizes: Few[int] = ()
     queue_delay_us: int = 0
-    version_policy: str = LATEST  # latest:N | all | specific:1,3
+    version_policy: Text = LATEST  # latest:N | all | specific:1,3
     kept_versions: int = 1  # contents that stay served, as version folders, for clients that pin one; 1: none but "1"
-    residency: str = PINNED  # pinned: stays loaded | on-demand: loaded at first use, unloaded when idle or in the way
+    residency: Text = PINNED  # pinned: stays loaded | on-demand: loaded at first use, unloaded when idle or in the way
     idle_seconds: int = 300  # on-demand: without a request and a user
     warmup: bool = True
     response_cache: bool = False
-    rate_limiter: Mapping[str, int] = field(default_factory=dict)  # resource name → count
+    rate_limiter: Mapping[Text, int] = field(default_factory=dict)  # resource name → count
     priority: int = 0  # of the rate limiter
     cuda_graphs: bool = False
-    accelerators: tuple[str, ...] = ()  # e.g. tensorrt, openvino: onnxruntime's execution accelerators
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    stages: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # a stage's own settings over these
+    accelerators: Few[Text] = ()  # e.g. tensorrt, openvino: onnxruntime's execution accelerators
+    parameters: Mapping[Text, Text] = field(default_factory=dict)
+    stages: Mapping[Text, Mapping[Text, object]] = field(default_factory=dict)  # a stage's own settings over these
 
     @property
     def on_gpu(self) -> bool:
@@ -88,3 +91,19 @@ class Settings:
             key: tuple(value) if isinstance(value, list) else value for key, value in self.stages.get(name, {}).items()
         }
         return replace(self, stages={}, **own)  # type: ignore[arg-type]
+
+
+class HandedIn(NamedTuple):
+    """The digests of files that settings name."""
+
+    calibration: frozenset[str]
+    plugins: frozenset[str]
+
+
+def references(settings: Settings) -> HandedIn:
+    """Those of a package and of each of its stages."""
+    everyone = [settings, *(settings.for_stage(stage) for stage in settings.stages)]
+    return HandedIn(
+        frozenset(digest for one in everyone for digest in one.calibration),
+        frozenset(digest for one in everyone for digest in one.plugins),
+    )

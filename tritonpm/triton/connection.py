@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tritonpm.core.errors import NotFoundError, ServerError, UsageError
 
@@ -62,14 +63,27 @@ def bearer(file: Path) -> dict[str, str]:
 
 
 def address(url: str, protocol: str | None = None) -> tuple[str, str, bool]:
-    """(protocol, host:port, TLS) of `host:port`, `http://…`, `https://…`, `grpc://…` or `grpcs://…`."""
+    """(protocol, host:port, TLS) of `host:port`, `http://…`, `https://…`, `grpc://…` or `grpcs://…`.
+
+    Raises ServerError.
+    """
     scheme, separator, rest = url.partition("://")
-    if not separator:
-        return protocol or "http", url.rstrip("/"), False
-    if scheme not in _SCHEMES:
+    if separator and scheme not in _SCHEMES:
         raise ServerError(f"{scheme}:// is no protocol of Triton", where=url, do="use http, https, grpc or grpcs")
-    known, secure = _SCHEMES[scheme]
-    return known, rest.rstrip("/"), secure
+    known, secure = _SCHEMES[scheme] if separator else (protocol or "http", False)
+    return known, _place((rest if separator else url).rstrip("/"), url), secure
+
+
+def _place(place: str, url: str) -> str:
+    """`place` where it is one. Raises ServerError: clients fail in ways of their own where it is none."""
+    try:
+        parts = urlsplit(f"//{place}")
+        sound = bool(parts.hostname) and (parts.port is None or parts.port > 0) and not parts.username
+    except ValueError:  # a bracket that is not closed, a port that is no number
+        sound = False
+    if not sound or not place.isprintable() or " " in place:
+        raise ServerError("is no address of a server", where=url, do="give HOST:PORT, http://… or grpc://…")
+    return place
 
 
 def http_client(where: str, timeout: float, tls: Tls | None) -> Any:

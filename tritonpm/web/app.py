@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from tritonpm import __version__
 from tritonpm.core.errors import TritonpmError
+from tritonpm.core.files import system_error
 from tritonpm.triton.connection import Connection
 from tritonpm.web import pages
 from tritonpm.web.api import canaries, events, inference, jobs, monitor, packages, revisions, serving, settings
@@ -47,6 +48,7 @@ def create(
     app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.add_exception_handler(TritonpmError, _told)
+    app.add_exception_handler(OSError, _refused_by_the_system)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _bug)
@@ -80,6 +82,11 @@ def _told(request: Request, error: Exception) -> Response:
     assert isinstance(error, TritonpmError)  # noqa: S101
     problem = problem_of(error, request.app.state.site.root)
     return answered(problem) if _for_programs(request) else pages.failed(request, problem)
+
+
+def _refused_by_the_system(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)  # noqa: S101
+    return _told(request, system_error(error))
 
 
 def _malformed(request: Request, error: Exception) -> Response:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonpm.core.errors import BusyError, TritonpmError
+from tritonpm.core.files import system_error
 from tritonpm.operations.context import Progress, Report
 from tritonpm.web.events import Hub
 from tritonpm.web.problems import Problem, plain_problem, problem_of, shown
@@ -82,6 +83,8 @@ class LongTasks:
             result = work(self._progress(number))
         except TritonpmError as error:
             self._change(number, state=FAILED, problem=problem_of(error, self.root))
+        except OSError as error:
+            self._change(number, state=FAILED, problem=problem_of(system_error(error), self.root))
         except BaseException:
             log.exception("task %s", number)
             self._change(number, state=FAILED, problem=plain_problem(500, "A bug of ours", "see the page's log"))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.repositories import MODEL
 from tests.support.ruled import NAMES
-from tests.support.workspaces import opened
+from tests.support.workspaces import opened, publish
 from tritonpm.cli.main import main
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
@@ -114,7 +114,8 @@ def test_a_stages_own_is_shown_and_unset(root: Path, typed: Typed) -> None:
         ({}, 8),
         ({"max_batch_size": 2, "preferred_batch_sizes": [1, 2]}, 2),
     ]
-    assert typed("set", "c", "--stage", "second", "--unset", "max-batch-size,preferred_batch_sizes")[0] == 0
+    code, out, _ = typed("set", "c", "--stage", "second", "--unset", "max-batch-size,preferred_batch_sizes")
+    assert (code, out) == (0, "Unset max_batch_size, preferred_batch_sizes of stage second of c.\n")
     assert settings(root, "c") == Settings()
     assert "ITS OWN" not in typed("show", "c")[1]
 
@@ -143,3 +144,46 @@ def test_the_list_says_what_triton_batches(root: Path, typed: Typed) -> None:
     shown = typed("show", "p")[1]
     assert "0: Triton joins no requests" in shown
     assert "max batch size 32 has no effect: the openvino backend refuses partial batches" in shown
+
+
+def test_an_unreadable_record_costs_that_one_alone(root: Path, typed: Typed) -> None:
+    broken = opened(root).catalogue
+    broken._database.do("UPDATE packages SET settings = ? WHERE name = 'c'", b'{"tolerances":{"max_abs":null}}')
+    for command in (
+        ("list",),
+        ("show", "p"),
+        ("set", "p", "--max-batch-size", 2),
+        ("status",),
+        ("jobs",),
+        ("plan", "-f", "x"),
+    ):
+        code, out, err = typed(*command)
+        assert code == (1 if command[0] == "plan" else 0), (command, err)
+        assert "corrupt" not in out + err
+    code, out, _ = typed("verify")
+    assert (code, "record  c     the record of c cannot be read" in out) == (1, True)
+    code, _, err = typed("show", "c")
+    assert (code, "`tritonpm remove` its package" in err) == (1, True)
+    code, _, err = typed("remove", "p")
+    assert (code, "no files were deleted" in err) == (0, True)
+    assert typed("remove", "c")[:2] == (0, "Removed c.\n")
+    assert typed("verify")[:2] == (0, "All is whole.\n")
+    assert list((root / ".tritonpm/blobs/sha256").glob("*/*")) == []
+
+
+def test_a_published_package_whose_revision_cannot_be_read_is_removed_with_its_folders(
+    root: Path, typed: Typed
+) -> None:
+    context = opened(root)
+    for name in ("p", "c"):
+        publish(context, name)
+    foreign = root / "model_repository/c.mine"
+    foreign.mkdir()
+    (foreign / "config.pbtxt").write_text('name: "c.mine"')
+    context.catalogue._database.do("UPDATE revisions SET revision = ? WHERE package = 'c'", b"rotten")
+    code, out, _ = typed("verify")
+    assert (code, "orphan" in out, "c, revision 1" in out) == (1, False, True)
+    typed("doctor", "--fix")
+    assert {"c", "p"} <= {path.name for path in (root / "model_repository").iterdir()}
+    assert typed("remove", "c")[0] == 0
+    assert {path.name for path in (root / "model_repository").iterdir()} == {"p", "c.mine"}

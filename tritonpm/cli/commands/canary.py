@@ -10,6 +10,7 @@ import click
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.options import ALLOW_CODE, NAME
+from tritonpm.cli.output import echo
 from tritonpm.cli.setting_options import setting_options
 
 
@@ -31,4 +32,4 @@ def canary_command(app: App, name: str, source: Path | None, allow_code: bool, c
 
     with app.open() as context:
         view = start(context, name, source, changes, allow_code=allow_code)
-    app.emit("LoadResult", view, lambda: click.echo(f"{view.name} serves beside {name}: {view.probe}."))
+    app.emit("LoadResult", view, lambda: echo(f"{view.name} serves beside {name}: {view.probe}."))

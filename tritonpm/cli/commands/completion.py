@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tritonpm.cli.app import command
+from tritonpm.cli.output import echo
 
 
 @command("completion", examples='eval "$(tritonpm completion bash)"\ntritonpm completion fish | source')
@@ -18,4 +19,4 @@ def completion_command(shell: str) -> None:
     completion = get_completion_class(shell)
     if completion is None:
         raise click.UsageError(f"there is no completion for {shell}")
-    click.echo(completion(cli, {}, "tritonpm", "_TRITONPM_COMPLETE").source())
+    echo(completion(cli, {}, "tritonpm", "_TRITONPM_COMPLETE").source())

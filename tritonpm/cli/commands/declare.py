@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import click
-
 from tritonpm.cli.app import App, command, pass_app
+from tritonpm.cli.output import echo
 
 
 @command("declare", examples="tritonpm declare > tritonpm.yaml")
@@ -14,4 +13,4 @@ def declare_command(app: App) -> None:
     from tritonpm.operations.declaration import export
 
     with app.open() as context:
-        click.echo(export(context), nl=False)
+        echo(export(context), nl=False)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tritonpm.cli.app import App, F, Group, command, pass_app
+from tritonpm.cli.output import echo
 from tritonpm.deploy.choices import Choices
 
 
@@ -143,6 +144,6 @@ def _deploy(
     for line in deploying.apply(made.files, context) if applied else ():
         app.say(line)
     if not output and not applied:
-        click.echo(made.text, nl=False)
+        echo(made.text, nl=False)
     for sentence in made.advice:
         app.advise(f"{sentence}.")

@@ -6,6 +6,7 @@ import click
 
 from tritonpm.cli.app import App, command, pass_app
 from tritonpm.cli.options import NAME
+from tritonpm.cli.output import echo
 
 
 @command("diff", examples="tritonpm diff bolts 3 4\ntritonpm diff bolts 3")
@@ -19,4 +20,4 @@ def diff_command(app: App, name: str, one: int, other: int | None) -> None:
 
     with app.open() as context:
         for line in differences(context, name, one, other):
-            click.echo(line)
+            echo(line)

@@ -35,10 +35,13 @@ def doctor_command(app: App, rebuild_catalogue: bool, fix: bool, profile: str) -
         from tritonpm.catalogue import find
         from tritonpm.operations.verify import rebuild
 
-        names = rebuild(find(app.workspace), app.advise)
-        app.say(
-            f"Rebuilt the catalogue with {number_of(len(names), 'package')}; publish them again with `tritonpm load`."
-        )
+        rebuilt = rebuild(find(app.workspace), app.advise)
+        for sentence in rebuilt.unreadable:
+            app.advise(f"Warning: {sentence}; its package is not in the new catalogue.")
+        count = number_of(len(rebuilt.packages), "package")
+        app.say(f"Rebuilt the catalogue with {count}; publish them again with `tritonpm load`.")
+        if rebuilt.kept:
+            app.say(f"The old one is kept as {rebuilt.kept}.")
         return
     from tritonpm.cli.output import table
     from tritonpm.operations.doctor import doctor

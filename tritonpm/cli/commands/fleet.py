@@ -12,6 +12,7 @@ from tritonpm.cli.app import App, F, Group, command, on_a_context, pass_app, rea
 from tritonpm.cli.fleet_sync import synchronise
 from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.options import ALLOW_CODE, NAME
+from tritonpm.cli.output import echo
 from tritonpm.cli.setting_options import UNSET, Words, named, setting_options
 from tritonpm.fleet.waves import Pace
 
@@ -215,7 +216,7 @@ for _command in (status_command, load_command, upgrade_command, rollback_command
 
 def say_rolled_out(app: App, rolled: RolledOut) -> None:
     """Print what a roll-out came to."""
-    app.emit("RollOut", rolled, lambda: click.echo(_sentence(rolled)))
+    app.emit("RollOut", rolled, lambda: echo(_sentence(rolled)))
     if rolled.left_out:
         app.advise(f"{', '.join(rolled.left_out)} did not answer; `tritonpm fleet sync` once they do.")
 
@@ -229,7 +230,7 @@ def _describe(view: FleetView) -> None:
     from tritonpm.cli.output import facts, table
 
     facts((("context", view.context), ("repository", view.repository)))
-    click.echo()
+    echo()
     rows = (
         (s.name, s.state, s.version, ", ".join(s.packages), ", ".join(s.behind), s.memory_mb or "",
          ", ".join(f"{key}={value}" for key, value in s.labels.items()))
@@ -246,6 +247,6 @@ def _describe_plan(plan: PlacementPlan) -> None:
         for p in plan.packages
     )
     table(("PACKAGE", "MiB", "KNOWN", "SERVERS", "TO LOAD", "TO UNLOAD", "MISSING"), packages)
-    click.echo()
+    echo()
     servers = ((s.name, s.memory_mb, s.taken_mb, s.packages) for s in plan.servers)
     table(("SERVER", "MiB", "PLACED MiB", "PACKAGES"), servers)

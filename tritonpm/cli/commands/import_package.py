@@ -10,6 +10,7 @@ import click
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, PROFILE
+from tritonpm.cli.output import echo
 from tritonpm.cli.setting_options import setting_options
 
 
@@ -36,6 +37,6 @@ def import_command(app: App, /, source: Path, changes: dict[str, Any], **options
 
     with app.open() as context:
         view = import_package(context, source, changes=changes, **options)
-    app.emit("Package", view, lambda: click.echo(f"Imported {view.name} ({view.type}, {view.digest[:19]})."))
+    app.emit("Package", view, lambda: echo(f"Imported {view.name} ({view.type}, {view.digest[:19]})."))
     for note in view.notes:
         app.advise(f"Note: {note}")

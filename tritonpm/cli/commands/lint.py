@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.output import echo
 from tritonpm.core.errors import TritonpmError
 
 
@@ -23,7 +24,7 @@ def lint_command(app: App, folder: Path) -> None:
     def text() -> None:
         for f in findings:
             place = f"{f.file}:{f.line}" if f.line else f.file
-            click.echo(f"{place}: {f.level}: {f.sentence} [{f.rule}]")
+            echo(f"{place}: {f.level}: {f.sentence} [{f.rule}]")
 
     app.emit("LintReport", findings, text)
     errors = sum(f.level == "error" for f in findings)

@@ -6,6 +6,7 @@ import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.options import LOAD_TIMEOUT, NAME, REPOSITORY
+from tritonpm.cli.output import echo
 
 
 @command(
@@ -39,4 +40,4 @@ def load_command(app: App, name: str, no_probe: bool, timeout: float, wait: floa
 
         with app.open() as context:
             view = load(context, name, probe=not no_probe, timeout=timeout, wait=wait)
-    app.emit("LoadResult", view, lambda: click.echo(f"Loaded {name}, revision {view.revision}: {view.probe}."))
+    app.emit("LoadResult", view, lambda: echo(f"Loaded {name}, revision {view.revision}: {view.probe}."))

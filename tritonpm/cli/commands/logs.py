@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tritonpm.cli.app import App, command, pass_app
+from tritonpm.cli.output import echo
 
 
 @command("logs", examples="tritonpm logs --follow")
@@ -17,4 +18,4 @@ def logs_command(app: App, follow: bool, lines: int) -> None:
 
     with app.open() as context:
         for line in logs(context, lines, follow=follow):
-            click.echo(line)
+            echo(line)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.output import echo
 from tritonpm.cli.store_output import say_pruned
 from tritonpm.core.units import number_of
 
@@ -46,7 +47,7 @@ def publish_command(app: App, names: tuple[str, ...], repository: str, anew: boo
 def _say_published(published: list[StoredPackage]) -> None:
     for package in published:
         sent, serves = package.sent, ", ".join(package.versions)
-        click.echo(
+        echo(
             f"Published {package.name}, revision {package.revision[:12]}, version {serves}: "
             f"{number_of(sent.sent, 'file')} sent ({sent.bytes} bytes), {sent.copied} copied, {sent.there} were there."
         )

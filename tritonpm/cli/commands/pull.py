@@ -10,6 +10,7 @@ from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.live_output import say_switched
 from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, PROFILE
+from tritonpm.cli.output import echo
 from tritonpm.cli.setting_options import setting_options
 
 
@@ -49,6 +50,6 @@ def pull_command(app: App, /, url: str, digest: str, upgrade: str | None, **opti
         return
     with app.open() as context:
         view = pull(context, url, digest=digest, **options)
-    app.emit("Package", view, lambda: click.echo(f"Pulled {view.name} ({view.type}, {view.digest[:19]})."))
+    app.emit("Package", view, lambda: echo(f"Pulled {view.name} ({view.type}, {view.digest[:19]})."))
     for note in view.notes:
         app.advise(f"Note: {note}")

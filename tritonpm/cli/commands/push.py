@@ -8,6 +8,7 @@ import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.options import NAME
+from tritonpm.cli.output import echo
 from tritonpm.cli.signing_options import CERTIFICATE, CHAIN, KEY, signer_of
 
 
@@ -34,4 +35,4 @@ def push_command(app: App, /, name: str, url: str, force: bool, **keys: Any) -> 
     with app.open() as context:
         pushed = push(context, name, url, signer=signer_of(**keys), force=force)
     signed = "signed, " if pushed.signed else ""
-    app.emit("Pushed", pushed, lambda: click.echo(f"Pushed {name} to {pushed.url} ({signed}{pushed.digest})."))
+    app.emit("Pushed", pushed, lambda: echo(f"Pushed {name} to {pushed.url} ({signed}{pushed.digest})."))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import click
-
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.options import LOAD_TIMEOUT, NAME
+from tritonpm.cli.output import echo
 
 
 @command("reload", examples="tritonpm reload bolts")
@@ -20,4 +19,4 @@ def reload_command(app: App, name: str, timeout: float) -> None:
 
     with app.open() as context:
         view = reload(context, name, timeout=timeout)
-    app.emit("LoadResult", view, lambda: click.echo(f"Reloaded {name}, revision {view.revision}: {view.probe}."))
+    app.emit("LoadResult", view, lambda: echo(f"Reloaded {name}, revision {view.revision}: {view.probe}."))

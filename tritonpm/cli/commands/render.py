@@ -8,6 +8,7 @@ import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.options import NAME
+from tritonpm.cli.output import echo
 
 
 @command("render", examples="tritonpm render bolts --output /srv/models")
@@ -21,6 +22,6 @@ def render_command(app: App, name: str, folder: Path) -> None:
 
     with app.open() as context:
         view = render(context, name, folder)
-    app.emit("Rendering", view, lambda: click.echo(f"Wrote {', '.join(view.models)} to {folder}."))
+    app.emit("Rendering", view, lambda: echo(f"Wrote {', '.join(view.models)} to {folder}."))
     for note in view.notes:
         app.advise(f"Note: {note}")

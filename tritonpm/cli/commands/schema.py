@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import click
-
 from tritonpm.cli.app import command
+from tritonpm.cli.output import echo
 
 
 @command("schema", examples="tritonpm schema > package.schema.json")
@@ -14,4 +13,4 @@ def schema_command() -> None:
 
     from tritonpm.package import manifest_schema
 
-    click.echo(json.dumps(manifest_schema(), indent=2, ensure_ascii=False))
+    echo(json.dumps(manifest_schema(), indent=2, ensure_ascii=False))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.output import echo
 from tritonpm.cli.page import made, read_token
 
 if TYPE_CHECKING:
@@ -82,6 +83,6 @@ def _page(app: App, detach: bool, port: int) -> Page:
 def _describe_server(app: App, view: ServerAddresses, detach: bool) -> None:
     from tritonpm.cli.output import facts
 
-    click.echo(f"Triton {view.version} is live (pid {view.pid}).")
+    echo(f"Triton {view.version} is live (pid {view.pid}).")
     facts((("http", view.http), ("grpc", view.grpc), ("metrics", view.metrics), ("log", view.log)))
     app.advise("`tritonpm stop` ends it." if detach else "Ctrl-C ends it.")

@@ -10,6 +10,7 @@ from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.live_output import say_switched
 from tritonpm.cli.options import NAME
+from tritonpm.cli.output import echo
 from tritonpm.cli.setting_options import AUTO, UNSET, named, setting_options
 from tritonpm.core.units import number_of
 from tritonpm.settings.settings import GROWTH
@@ -57,7 +58,8 @@ def set_command(
             return
         package = change(context, name, changes, stage=stage, unset=gone)
     parts = [f"{what} {', '.join(sorted(names))}" for what, names in (("set", changes), ("unset", gone)) if names]
-    app.emit("Package", package, lambda: click.echo(f"{' and '.join(parts).capitalize()} of {name}."))
+    of = f"stage {stage} of {name}" if stage else name
+    app.emit("Package", package, lambda: echo(f"{' and '.join(parts).capitalize()} of {of}."))
     if package.pending:
         app.advise(f"`tritonpm load {name}` brings the change to the server.")
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.output import echo
 from tritonpm.cli.signing_options import CERTIFICATE, CHAIN, KEY, signer_of
 
 FILE = click.Path(path_type=Path)
@@ -41,10 +42,10 @@ def sign_command(
         if not public and not key_options["chain"]:
             raise click.UsageError("--check needs --public-key or --certificate-chain")
         signed = verify(package, Trust(public, key_options["chain"]))
-        app.emit("Signed", signed, lambda: click.echo(f"{package} is signed by {signed.by}."))
+        app.emit("Signed", signed, lambda: echo(f"{package} is signed by {signed.by}."))
         return
     signer = signer_of(**key_options)
     if signer is None:
         raise click.UsageError("--key is missing")
     signed = sign(package, signer, force=force)
-    app.emit("Signed", signed, lambda: click.echo(f"Signed {package}: {signed.signature}."))
+    app.emit("Signed", signed, lambda: echo(f"Signed {package}: {signed.signature}."))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.output import echo
 
 if TYPE_CHECKING:
     from tritonpm.operations.status import ModelView
@@ -27,7 +26,7 @@ def status_command(app: App) -> None:
     def text() -> None:
         facts((("server", view.server), ("state", view.state), ("version", view.version)))
         if view.models:
-            click.echo()
+            echo()
             columns = ("MODEL", "VERSION", "STATE", "PACKAGE", "STATUS", "INSTANCES", "INFERENCES", "FAILED",
                        "QUEUE µs", "LAST", "REASON")  # fmt: skip
             table(columns, (_row(model) for model in view.models))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.output import echo
 from tritonpm.cli.setting_options import Words
 from tritonpm.core.units import number_of
 from tritonpm.settings.settings import PRECISIONS
@@ -152,10 +153,10 @@ def describe(app: App, tuned: Tuned) -> None:
         for row in sorted(shown, key=lambda row: -row.throughput)
     )  # fmt: skip
     table(columns, rows)
-    click.echo(f"\n{number_of(tuned.measurements, 'measurement')} in {tuned.seconds:.0f} s; {tuned.ended}.")
+    echo(f"\n{number_of(tuned.measurements, 'measurement')} in {tuned.seconds:.0f} s; {tuned.ended}.")
     for sentence in tuned.refused:
         app.advise(f"Left out: {sentence}")
-    click.echo(f"{recommendation(tuned)}.")
+    echo(f"{recommendation(tuned)}.")
 
 
 def _apply(app: App, context: Context, tuned: Tuned) -> None:

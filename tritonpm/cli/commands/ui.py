@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app
+from tritonpm.cli.output import echo
 from tritonpm.cli.page import MAX_UPLOAD, PORT, TOKEN, made, read_token
 
 
@@ -40,6 +41,6 @@ def ui_command(
 ) -> None:  # fmt: skip
     """Serve the page and its REST API, until Ctrl-C."""
     page = made(app, host, port, read_token(token_file), hosts, max_upload, tls_cert, tls_key, metrics)
-    click.echo(f"The page is at {page.url}")
+    echo(f"The page is at {page.url}")
     app.advise("Ctrl-C ends it.")
     page.run()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import click
-
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.options import NAME
+from tritonpm.cli.output import echo
 
 
 @command("why", examples="tritonpm why bolts\ntritonpm why detect.6e2f9bf9d1c2")
@@ -19,4 +18,4 @@ def why_command(app: App, name: str) -> None:
 
     with app.open() as context:
         reasons = why(context, name)
-    app.emit("Reasons", reasons, lambda: click.echo("\n".join(reasons) or f"Nothing keeps {name} loaded."))
+    app.emit("Reasons", reasons, lambda: echo("\n".join(reasons) or f"Nothing keeps {name} loaded."))

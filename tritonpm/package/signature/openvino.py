@@ -89,10 +89,10 @@ def _elements(stream: BinaryIO, net: _Net) -> Iterator[tuple[int, Any]]:
                 element.clear()
                 del around[:]  # those parsed ahead too: their events keep them
                 alive = before
-    except ParseError:
-        raise PackageError("is no OpenVINO model, or is cut off", where=where, do=_AGAIN) from None
     except DefusedXmlException:
         raise UnsafeError("defines XML entities or a document type", where=where, do=_AGAIN) from None
+    except (ParseError, ValueError, LookupError):  # the last two: of an encoding that expat does not know
+        raise PackageError("is no OpenVINO model, or is cut off", where=where, do=_AGAIN) from None
 
 
 class _Large:
