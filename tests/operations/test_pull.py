@@ -138,7 +138,7 @@ def test_a_policy_lets_in(context: Context, package: Path, tmp_path: Path) -> No
     (context.workspace.root / "ca.crt").write_bytes((tmp_path / "vision-ca.crt").read_bytes())
     require(context, "{certificates: [ca.crt]}")
     assert import_package(context, package).name == "bolts"
-    assert read_policy(context.workspace).trust == Trust((), (context.workspace.root / "ca.crt",))
+    assert read_policy(context).trust == Trust((), (context.workspace.root / "ca.crt",))
 
 
 @pytest.mark.parametrize(
@@ -180,6 +180,7 @@ def test_declared(context: Context, package: Path, web: Web, tmp_path: Path) -> 
     assert said(apply(context, path)) == [("import", "bolts")]
     assert said(apply(context, path)) == []
     assert len(web.requests) == fetched
+    signer(context.workspace.root, "line")
     require(context, "{keys: [line.pub]}")
     with pytest.raises(SignatureError, match="is not signed"):
         plan(context, path)

@@ -1,0 +1,60 @@
+"""What a workspace's policy required when it was last in force: so that losing the policy's file loosens nothing.
+
+It is kept in the catalogue, and once more as a file, from which a lost catalogue is rebuilt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tritonpm.catalogue.content import encode, readable
+from tritonpm.core.files import write_atomically
+
+if TYPE_CHECKING:
+    from tritonpm.catalogue.database import Database
+    from tritonpm.catalogue.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """Digests of the keys and certificates that counted; `signature` is False where an administrator asked for none."""
+
+    signature: bool
+    keys: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
+
+    def trusts(self, other: Requirement) -> bool:
+        """Whether who is trusted by `other` is trusted here too."""
+        return set(other.keys) <= set(self.keys) and set(other.certificates) <= set(self.certificates)
+
+
+UNKNOWN = Requirement(signature=True)  # of a record that cannot be read: something was required, and nobody is trusted
+
+
+class RememberedPolicy:
+    """The memory of one catalogue."""
+
+    def __init__(self, database: Database, workspace: Workspace) -> None:
+        self._database, self._file = database, workspace.remembered_policy
+
+    def get(self) -> Requirement | None:
+        """What was required last; None where no policy ever was there."""
+        row = self._database.one("SELECT requirement FROM policy")
+        return readable(row[0], Requirement) or UNKNOWN if row else None
+
+    def put(self, requirement: Requirement) -> None:
+        """Remember what is required from now on. Raises StorageError, BusyError: it is not remembered."""
+        content = encode(requirement)
+        with self._database.transaction():
+            self._database.do("INSERT OR REPLACE INTO policy (id, requirement) VALUES (1, ?)", content)
+            write_atomically(self._file, content)
+
+    def restore(self) -> None:
+        """Into a new catalogue, from the file; one that cannot be read is no leave to let everything in."""
+        try:
+            content = self._file.read_bytes() if self._file.is_file() else b""
+        except OSError:
+            content = b""
+        if content or self._file.exists() or self._file.is_symlink():
+            self.put(readable(content, Requirement) or UNKNOWN)
