@@ -36,9 +36,7 @@ def lock(
             do="wait for it, or end it",
         ) from None
     except OSError as error:
-        raise StorageError(
-            f"cannot be locked ({error.strerror})", where=str(workspace.root), do="check the disk"
-        ) from None
+        raise _unlockable(error, workspace) from None
     try:
         with suppress(OSError):  # a lock whose owner found no room for its name still is one: `remove` makes room
             owner.write_text(json.dumps({"pid": os.getpid(), "what": what, "started": time.time()}))
@@ -46,6 +44,26 @@ def lock(
     finally:
         owner.unlink(missing_ok=True)
         held.release()
+
+
+def is_held(workspace: Workspace) -> bool:
+    """Whether somebody holds the lock, told without waiting. Raises StorageError."""
+    import fcntl
+
+    try:
+        with workspace.lock.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        raise _unlockable(error, workspace) from None
+    return False
+
+
+def _unlockable(error: OSError, workspace: Workspace) -> StorageError:
+    return StorageError(f"cannot be locked ({error.strerror})", where=str(workspace.root), do="check the disk")
 
 
 def _who(owner: os.PathLike[str]) -> str:

@@ -17,19 +17,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Requirement:
+class SignatureRequirement:
     """Digests of the keys and certificates that counted; `signature` is False where an administrator asked for none."""
 
     signature: bool
     keys: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
 
-    def trusts(self, other: Requirement) -> bool:
+    def trusts(self, other: SignatureRequirement) -> bool:
         """Whether who is trusted by `other` is trusted here too."""
         return set(other.keys) <= set(self.keys) and set(other.certificates) <= set(self.certificates)
 
 
-UNKNOWN = Requirement(signature=True)  # of a record that cannot be read: something was required, and nobody is trusted
+UNKNOWN = SignatureRequirement(
+    signature=True
+)  # of a record that cannot be read: something was required, and nobody is trusted
 
 
 class RememberedPolicy:
@@ -38,12 +40,12 @@ class RememberedPolicy:
     def __init__(self, database: Database, workspace: Workspace) -> None:
         self._database, self._file = database, workspace.remembered_policy
 
-    def get(self) -> Requirement | None:
+    def get(self) -> SignatureRequirement | None:
         """What was required last; None where no policy ever was there."""
         row = self._database.one("SELECT requirement FROM policy")
-        return readable(row[0], Requirement) or UNKNOWN if row else None
+        return readable(row[0], SignatureRequirement) or UNKNOWN if row else None
 
-    def put(self, requirement: Requirement) -> None:
+    def put(self, requirement: SignatureRequirement) -> None:
         """Remember what is required from now on. Raises StorageError, BusyError: it is not remembered."""
         content = encode(requirement)
         with self._database.transaction():
@@ -57,4 +59,4 @@ class RememberedPolicy:
         except OSError:
             content = b""
         if content or self._file.exists() or self._file.is_symlink():
-            self.put(readable(content, Requirement) or UNKNOWN)
+            self.put(readable(content, SignatureRequirement) or UNKNOWN)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tritonpm.catalogue import lock
-from tritonpm.catalogue.remembered_policy import Requirement
+from tritonpm.catalogue.remembered_policy import SignatureRequirement
 from tritonpm.core.errors import (
     BusyError,
     ManifestError,
@@ -125,7 +125,7 @@ def clear_policy(context: Context) -> None:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(error, path) from None
-        context.catalogue.policy.put(Requirement(signature=False))
+        context.catalogue.policy.put(SignatureRequirement(signature=False))
 
 
 @contextmanager
@@ -189,9 +189,9 @@ def _trust(path: Path) -> Trust:
     return trust
 
 
-def _requirement(trust: Trust) -> Requirement:
+def _requirement(trust: Trust) -> SignatureRequirement:
     """By content: a key in another file is the same key, and another key in the same file is another."""
-    return Requirement(True, tuple(map(_digest, trust.keys)), tuple(map(_digest, trust.certificates)))
+    return SignatureRequirement(True, tuple(map(_digest, trust.keys)), tuple(map(_digest, trust.certificates)))
 
 
 def _digest(key: Path) -> str:
@@ -217,7 +217,7 @@ def _document(trust: Trust) -> bytes:
     return yaml.safe_dump({"require-signature": named}, allow_unicode=True).encode()
 
 
-def _require_none_meant(context: Context, last: Requirement | None) -> None:
+def _require_none_meant(context: Context, last: SignatureRequirement | None) -> None:
     """Raise where there was a policy, or seems to be one: nobody loses it by losing a file, or by a typing error."""
     path = context.workspace.policy
     alike = _alike(path)
