@@ -11,7 +11,7 @@ import msgspec
 from tritonpm.catalogue.database import plain
 from tritonpm.catalogue.listing import Summary
 from tritonpm.core.errors import StorageError
-from tritonpm.core.files import write_atomically
+from tritonpm.core.files import read_state, write_atomically
 from tritonpm.core.types import Package
 from tritonpm.settings.settings import Settings
 
@@ -43,7 +43,7 @@ def read(folder: Path) -> Iterator[Imported]:
     """Every record. Raises StorageError naming one that is damaged."""
     for path in sorted(folder.glob("*.json")):
         try:
-            yield msgspec.json.decode(path.read_bytes(), type=Imported)
+            yield msgspec.json.decode(read_state(path), type=Imported)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StorageError(
                 f"is no record of a package ({error})", where=str(path), do="move it away and try again"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tritonpm.catalogue.content import encode, readable
-from tritonpm.core.files import write_atomically
+from tritonpm.core.files import read_state, write_atomically
 
 if TYPE_CHECKING:
     from tritonpm.catalogue.database import Database
@@ -55,8 +55,11 @@ class RememberedPolicy:
     def restore(self) -> None:
         """Into a new catalogue, from the file; one that cannot be read is no leave to let everything in."""
         try:
-            content = self._file.read_bytes() if self._file.is_file() else b""
+            content = read_state(self._file)
+        except FileNotFoundError:
+            if not self._file.is_symlink():
+                return
+            content = b""
         except OSError:
             content = b""
-        if content or self._file.exists() or self._file.is_symlink():
-            self.put(readable(content, SignatureRequirement) or UNKNOWN)
+        self.put(readable(content, SignatureRequirement) or UNKNOWN)

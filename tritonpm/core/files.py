@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,11 +17,20 @@ _CHUNK = MIB
 
 def sync(path: Path) -> None:
     """Force a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe in its place is not waited for
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_state(path: Path) -> bytes:
+    """What a small file of our own holds; a pipe or device in its place is not waited for. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
+        return stream.read()
 
 
 def write_atomically(place: Path, content: bytes) -> None:

@@ -59,7 +59,7 @@ def _look(context: Context) -> list[Damage]:
     for revision in published:
         damages += _of_revision(context, revision, set(rotten))
     owned = {model.name for revision in published for model in revision.models}
-    for folder in sorted(context.workspace.repository.iterdir()):
+    for folder in _folders(context.workspace.repository):
         if folder.name not in owned and folder.is_dir():
             ours = is_ours(folder, context.blobs.path)
             sentence = "belongs to no package" if ours else "was not made by tritonpm, and is left alone"
@@ -88,6 +88,16 @@ def rebuild(workspace: Workspace, warn: Warn) -> list[str]:
     """Make a corrupt catalogue anew from its records; the packages that it then knows. Raises StorageError."""
     with lock(workspace, "doctor", waiting=warn):
         return rebuilt(workspace)
+
+
+def _folders(repository: Path) -> list[Path]:
+    try:
+        return sorted(repository.iterdir())
+    except FileNotFoundError:  # then every file is missing, and comes back
+        return []
+    except OSError as error:
+        what = f"cannot be read ({error.strerror})"
+        raise StorageError(what, where=str(repository), do="move it away and run `tritonpm doctor --fix`") from None
 
 
 def _rotten(context: Context, digest: str) -> str:
