@@ -94,7 +94,6 @@ def a_config(data: bytes) -> None:
     """The config.pbtxt of an adopted folder."""
     parsed = config.parse(data, "config.pbtxt")
     config.code_in(parsed)
-    config.check_files(parsed, "", {"labels.txt", "warmup/f"}, "config.pbtxt", LIMITS)
     if form := config.format_of(parsed):
         config.signature(parsed, None, form, "config.pbtxt")
 

@@ -71,8 +71,11 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         if version not in readers:
             raise ValueError(f"{member.filename} has version {version} of the .npy format")
-        with _ONE_PARSER:
-            shape, fortran, dtype = readers[version](stream)  # type: ignore[no-untyped-call]
+        try:
+            with _ONE_PARSER:
+                shape, fortran, dtype = readers[version](stream)  # type: ignore[no-untyped-call]
+        except Exception:  # it is read as Python's own words are: no list of what that may raise would be whole
+            raise ValueError(f"{member.filename} has no header of the .npy format") from None
         if dtype.hasobject or dtype.names:
             raise ValueError(f"{member.filename} holds objects, not numbers or text")
         if math.prod(shape) * dtype.itemsize != member.file_size - stream.tell():

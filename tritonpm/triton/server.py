@@ -65,7 +65,7 @@ def forget(state: Path) -> None:
 
 def region_prefix(state: Path) -> str:
     """The prefix of this state folder's regions in /dev/shm, so that only our own leftovers are ever cleaned."""
-    return "tritonpm_" + hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:12] + "_"
+    return "tritonpm_" + hashlib.sha256(os.path.realpath(state).encode()).hexdigest()[:12] + "_"
 
 
 def tell_to_stop(state: Path) -> None:
