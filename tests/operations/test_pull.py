@@ -71,8 +71,9 @@ def test_pushed_and_pulled(context: Context, package: Path, registry: str, tmp_p
     assert (view.name, view.digest, view.max_batch_size) == ("nuts", first.digest, 4)
     with pytest.raises(NameTakenError):
         pull(other, pushed.url, name="nuts")
-    with pytest.raises(SignatureError, match="is not signed"):
+    with pytest.raises(SignatureError, match="is not signed") as unsigned:
         pull(other, f"{tmp_path}/share/bolts-1.0.zip", name="more")
+    assert unsigned.value.where == f"{tmp_path}/share/bolts-1.0.zip"
     assert left(other) == left(context) == []
 
 

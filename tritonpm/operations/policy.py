@@ -31,8 +31,8 @@ from tritonpm.core.errors import (
     NotFoundError,
     PackageError,
     StorageError,
-    TritonpmError,
     UsageError,
+    in_place_of,
 )
 from tritonpm.core.files import digest_of_bytes, storage_error, write_atomically
 from tritonpm.registry.signing import MOST_OF_A_KEY, Trust, require_zip, signature_of, verify
@@ -142,13 +142,10 @@ def admitted(context: Context, source: Path) -> Iterator[Path]:
     require_zip(source)
     with context.workspace.scratch("signed") as folder:
         copy = folder / source.name
-        try:
-            _copied(source, copy)
+        _copied(source, copy)
+        with in_place_of(str(copy), str(source)):
             verify(copy, trust)
             yield copy
-        except TritonpmError as error:
-            error.where = error.where.replace(str(copy), str(source))
-            raise
 
 
 def _copied(source: Path, copy: Path) -> None:
