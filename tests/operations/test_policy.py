@@ -166,11 +166,13 @@ def test_whoever_is_trusted_no_more_needs_an_administrator_to_come_back(context:
         read(context)
 
 
-@pytest.mark.parametrize("lost", ["catalogue", "catalogue and record", "record"])
+@pytest.mark.parametrize("lost", ["catalogue", "catalogue and record", "record", "deleted"])
 def test_a_rebuilt_catalogue_has_not_forgotten_it(context: Context, package: Path, lost: str) -> None:
     workspace = context.workspace
     if "record" in lost:
         workspace.remembered_policy.write_text("rotten")
+    if lost == "deleted":
+        workspace.remembered_policy.unlink()
     context.catalogue.close()
     if "catalogue" in lost:
         workspace.database.unlink()

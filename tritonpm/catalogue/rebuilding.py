@@ -28,7 +28,7 @@ def rebuild(workspace: Workspace) -> list[str]:
         for record in listed:
             with suppress(NameTakenError):  # a crash in a rename leaves a record under each name
                 catalogue.add(record.package, record.settings, record.summary, canary_of=record.canary_of)
-        catalogue.policy.restore()
+        catalogue.policy.restore(workspace.database)
         names = [entry.name for entry in catalogue.packages()]
         catalogue.close()
         asides = (workspace.database.with_suffix(f".corrupt-{number}") for number in count(1))

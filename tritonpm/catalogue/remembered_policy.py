@@ -5,7 +5,10 @@ It is kept in the catalogue, and once more as a file, from which a lost catalogu
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.catalogue.content import encode, readable
@@ -52,14 +55,25 @@ class RememberedPolicy:
             self._database.do("INSERT OR REPLACE INTO policy (id, requirement) VALUES (1, ?)", content)
             write_atomically(self._file, content)
 
-    def restore(self) -> None:
-        """Into a new catalogue, from the file; one that cannot be read is no leave to let everything in."""
-        try:
-            content = read_state(self._file)
-        except FileNotFoundError:
-            if not self._file.is_symlink():
-                return
-            content = b""
-        except OSError:
-            content = b""
+    def restore(self, lost: Path) -> None:
+        """Into a new catalogue, from the one that is `lost` or the file; rot is no leave to let everything in."""
+        content = _kept(lost)
+        if content is None:
+            try:
+                content = read_state(self._file)
+            except FileNotFoundError:
+                if not self._file.is_symlink():
+                    return
+            except OSError:
+                pass
         self.put(readable(content, SignatureRequirement) or UNKNOWN)
+
+
+def _kept(database: Path) -> bytes | None:
+    """What a catalogue says that may be corrupt elsewhere, or older than this memory."""
+    if not database.is_file():
+        return None
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as old:
+        row = old.execute("SELECT requirement FROM policy").fetchone()
+        return bytes(row[0]) if row and isinstance(row[0], bytes) else None
+    return None
