@@ -76,3 +76,21 @@ def test_a_digest_is_of_what_is_held(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     known = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
     assert digest_of(tmp_path / "file") == digest_of_bytes(b"abc") == known
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_link_that_was_planted_is_not_followed(place: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    victim = place.with_name("victim")
+    victim.write_bytes(b"theirs")
+    monkeypatch.setattr(os, "urandom", lambda size: b"a" * size)
+    planted = place.with_name(f".{(b'a' * 8).hex()}.new")
+    if when == "before":
+        planted.symlink_to(victim)
+    with pytest.raises(StorageError, match=r"exist|exchanged"), replacing(place) as aside:
+        planted.unlink()
+        planted.symlink_to(victim)
+        aside.write_bytes(b"ours")
+    assert victim.read_bytes() == b"theirs"
+    assert place.read_bytes() == b"old"
+    for file in (victim, planted):
+        file.unlink(missing_ok=True)

@@ -134,6 +134,24 @@ def test_a_header_that_promises_more_than_there_is(tmp_path: Path) -> None:
         load_npz(tmp_path / "x.npz")
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"(" * 4000,
+        b"[" * 9000,
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (2,L",
+        b"{'descr': 'x' * 9}",
+        b"\0",
+        b"(1L,",
+    ],
+)
+def test_a_header_that_is_no_python_is_refused(tmp_path: Path, header: bytes) -> None:
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(PackageError, match="no header"):
+        load_npz(tmp_path / "x.npz")
+
+
 def test_made_up_inputs_follow_the_signature() -> None:
     tensors = (
         Tensor("image", "FP32", ("batch", 3, "height", "height")),

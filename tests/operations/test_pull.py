@@ -71,8 +71,9 @@ def test_pushed_and_pulled(context: Context, package: Path, registry: str, tmp_p
     assert (view.name, view.digest, view.max_batch_size) == ("nuts", first.digest, 4)
     with pytest.raises(NameTakenError):
         pull(other, pushed.url, name="nuts")
-    with pytest.raises(SignatureError, match="is not signed"):
+    with pytest.raises(SignatureError, match="is not signed") as unsigned:
         pull(other, f"{tmp_path}/share/bolts-1.0.zip", name="more")
+    assert unsigned.value.where == f"{tmp_path}/share/bolts-1.0.zip"
     assert left(other) == left(context) == []
 
 
@@ -138,7 +139,7 @@ def test_a_policy_lets_in(context: Context, package: Path, tmp_path: Path) -> No
     (context.workspace.root / "ca.crt").write_bytes((tmp_path / "vision-ca.crt").read_bytes())
     require(context, "{certificates: [ca.crt]}")
     assert import_package(context, package).name == "bolts"
-    assert read_policy(context.workspace).trust == Trust((), (context.workspace.root / "ca.crt",))
+    assert read_policy(context).trust == Trust((), (context.workspace.root / "ca.crt",))
 
 
 @pytest.mark.parametrize(
@@ -180,6 +181,7 @@ def test_declared(context: Context, package: Path, web: Web, tmp_path: Path) -> 
     assert said(apply(context, path)) == [("import", "bolts")]
     assert said(apply(context, path)) == []
     assert len(web.requests) == fetched
+    signer(context.workspace.root, "line")
     require(context, "{keys: [line.pub]}")
     with pytest.raises(SignatureError, match="is not signed"):
         plan(context, path)

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.workspaces import publish
+from tritonpm.catalogue import lock
 from tritonpm.core.errors import StorageError
+from tritonpm.operations import verify as verifying
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
+from tritonpm.operations.load import shadow_of
+from tritonpm.operations.local_repository import put
 from tritonpm.operations.remove import remove
 from tritonpm.operations.render import render
-from tritonpm.operations.verify import mend, verify
+from tritonpm.operations.verify import Damage, mend, verify
 
 
 def kinds(context: Context) -> list[tuple[str, str]]:
@@ -62,4 +66,35 @@ def test_a_rotten_blob_is_never_served_and_an_import_heals_it(published: Context
     remove(published, "p")
     import_package(published, tmp_path / "in")
     publish(published, "p")
+    assert verify(published) == []
+
+
+def test_what_is_being_changed_is_no_damage(published: Context) -> None:
+    root = published.workspace.repository
+    (again := published.catalogue.revision("p")) or pytest.fail("p is published")
+    with lock(published.workspace, "upgrade p"), published.catalogue.intent("load", ("p", "p.next")):
+        put(published, shadow_of(again))
+        (root / "p/config.pbtxt").unlink()
+        assert verify(published) == []
+        (root / "c/config.pbtxt").unlink()
+        assert kinds(published) == [("file", "is missing")]
+    published.catalogue._database.do("INSERT INTO journal VALUES (9, 'load', CAST('[\"p\", \"p.next\"]' AS BLOB), 0)")
+    assert {kind for kind, _ in kinds(published)} == {"file", "orphan"}  # nobody changes it any more: it was killed
+    mended, left = mend(published)
+    assert left == []
+    assert kinds(published) == []
+    assert {damage.name for damage in mended} == {"c/config.pbtxt"}  # the rest was recovered
+
+
+def test_a_change_that_ends_meanwhile_leaves_no_damage(published: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, look = published.workspace.repository, verifying._look
+
+    def looked(context: Context) -> list[Damage]:
+        there = look(context)
+        if (root / "p.next").exists():
+            shutil.rmtree(root / "p.next")
+        return there
+
+    monkeypatch.setattr(verifying, "_look", looked)
+    shutil.copytree(root / "p", root / "p.next")
     assert verify(published) == []

@@ -395,6 +395,8 @@ adopted("dims-zero", PackageError, "dims that are 0, below -1 or too large", CON
 adopted(
     "negative-count", PackageError, "holds a negative count or batch size", CONFIG + " instance_group { count: -1 }"
 )
+adopted("unknown-type", PackageError, "gives data_type as 99", CONFIG.replace("TYPE_FP32", "99", 1))
+adopted("unknown-kind", PackageError, "gives kind as 77", CONFIG + " instance_group { kind: 77 }")
 adopted("negative-batch", PackageError, "holds a negative count or batch size", CONFIG.replace("size: 4", "size: -4"))
 ENSEMBLE = 'platform: "ensemble" ensemble_scheduling { step { model_name: "../x" model_version: -1 } }'
 adopted("ensemble", PackageError, "is an ensemble, whose members are not in its folder", ENSEMBLE)

@@ -161,3 +161,14 @@ def test_a_broken_config_is_explained_by_the_log(tmp_path: Path) -> None:
         )
     finally:
         embedded.stop(server, tmp_path / "state", timeout=15)
+
+
+def test_our_secrets_are_not_the_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TRITONPM_UI_TOKEN", "AWS_SECRET_ACCESS_KEY", "ANYTHING_ELSE"):
+        monkeypatch.setenv(name, "a secret of ours")
+    server = embedded.start(embedded.find(), repository(tmp_path), tmp_path / "state")
+    try:
+        family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
+        assert not any("a secret of ours" in process.environ().values() for process in family)
+    finally:
+        embedded.stop(server, tmp_path / "state", timeout=15)

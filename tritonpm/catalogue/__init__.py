@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from tritonpm.catalogue.blobs import Blobs
     from tritonpm.catalogue.catalogue import Catalogue, Record
     from tritonpm.catalogue.listing import Entry, Listing, Summary
-    from tritonpm.catalogue.locking import lock
+    from tritonpm.catalogue.locking import is_held, lock
     from tritonpm.catalogue.rebuilding import Rebuilt, rebuild
     from tritonpm.catalogue.revisions import Published
     from tritonpm.catalogue.served import Proved, Source
@@ -27,6 +27,7 @@ __all__ = [
     "Workspace",
     "create",
     "find",
+    "is_held",
     "lock",
     "rebuild",
 ]
@@ -35,7 +36,7 @@ _MODULES = {
     "blobs": ("Blobs",),
     "catalogue": ("Catalogue", "Record"),
     "listing": ("Entry", "Listing", "Summary"),
-    "locking": ("lock",),
+    "locking": ("is_held", "lock"),
     "rebuilding": ("Rebuilt", "rebuild"),
     "revisions": ("Published",),
     "served": ("Proved", "Source"),

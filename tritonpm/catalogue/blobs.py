@@ -63,8 +63,11 @@ class Blobs:
         return place
 
     def drop(self, digest: str) -> None:
-        """Delete a blob whose bits have changed: what is imported next takes its place."""
-        self._place(digest).unlink(missing_ok=True)
+        """Delete a blob whose bits have changed: what is imported next takes its place. Raises StorageError."""
+        try:
+            self._place(digest).unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(error, self.root) from None
 
     def collect(self, referenced: Iterable[str]) -> int:
         """Delete the blobs that nobody refers to; how many. What is no blob stays. Raises StorageError."""

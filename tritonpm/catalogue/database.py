@@ -93,6 +93,9 @@ MIGRATIONS = (
         THEN EXISTS (SELECT 1 FROM json_each(cast(source AS TEXT), '$.settings.tolerances') t WHERE t.type = 'null')
         END;
     """,
+    """
+    CREATE TABLE policy (id INTEGER PRIMARY KEY CHECK (id = 1), requirement BLOB NOT NULL) STRICT;
+    """,
 )
 # Of packages p, what is proved as s.
 WITH_PROVED = "LEFT JOIN served s ON s.id = (SELECT max(id) FROM served WHERE package = p.name)"

@@ -6,6 +6,7 @@ gone without having said how it ended is interrupted: after a crash, a kill or a
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,7 +24,7 @@ from tritonpm.core.errors import BusyError, NotFoundError
 EVENTS = "events.jsonl"
 RUNNING = "running"
 _COLUMNS = "id, package, state, reason, created, ended, pid, born, request"
-_SAME = 2.0  # seconds by which two readings of a process's start may differ
+_DEAD = ("Z", "X", "x")
 
 
 @dataclass(frozen=True)
@@ -47,20 +48,15 @@ class Job:
     created: float  # seconds since the epoch, for a person to read
     ended: float | None
     pid: int | None
-    born: float | None  # when that process started: pids are used again
+    born: float | None  # when that process started, in seconds since the machine did: pids are used again
     request: dict[str, Any]  # in a list {} where it cannot be read
 
     @property
     def alive(self) -> bool:
         """Whether its process runs; one that was not started yet is given a moment."""
         if self.pid is None or self.born is None:
-            return time.time() - self.created < 30.0
-        import psutil
-
-        with suppress(psutil.Error):
-            process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.born) < _SAME and process.status() != psutil.STATUS_ZOMBIE
-        return False
+            return 0 <= time.time() - self.created < 30.0
+        return _born(self.pid) == self.born
 
     def in_the_way(self) -> BusyError:
         """What to tell who would change the package meanwhile."""
@@ -68,6 +64,15 @@ class Job:
             f"{self.package} is being optimised by job {self.id}",
             do=f"`tritonpm jobs follow {self.id}` or `tritonpm jobs cancel {self.id}`",
         )
+
+
+def _born(pid: int) -> float | None:
+    """When a process started, in seconds since the machine did: no clock that is set moves it. None: it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in _DEAD else int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 class Jobs:
@@ -119,10 +124,7 @@ class Jobs:
 
     def owned(self, job: int, pid: int) -> None:
         """The process that does the job."""
-        import psutil
-
-        with suppress(psutil.NoSuchProcess):  # it has ended already, and said how
-            born = psutil.Process(pid).create_time()
+        if (born := _born(pid)) is not None:  # else it has ended already, and said how
             self._database.do("UPDATE jobs SET pid = ?, born = ? WHERE id = ?", pid, born, job)
 
     def end(self, job: int, state: str, reason: str = "") -> None:

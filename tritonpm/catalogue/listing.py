@@ -6,6 +6,7 @@ Scripts ask for a list often: this module and what it imports is all of the cata
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from tritonpm.catalogue.jobs import Job, Jobs
     from tritonpm.catalogue.leases import Leases
+    from tritonpm.catalogue.remembered_policy import RememberedPolicy
     from tritonpm.catalogue.workspace import Workspace
 
 
@@ -71,6 +73,13 @@ class Listing:
 
         return Leases(self._database)
 
+    @cached_property
+    def policy(self) -> RememberedPolicy:
+        """What the policy required when it was last in force."""
+        from tritonpm.catalogue.remembered_policy import RememberedPolicy
+
+        return RememberedPolicy(self._database, self.workspace)
+
     @classmethod
     def open(cls, workspace: Workspace) -> Self:
         """Open, and bring to this program's schema. Raises StorageError (lost, corrupt, unreadable, newer), BusyError.
@@ -80,10 +89,8 @@ class Listing:
         """
         with plain(workspace.database):
             lost = not workspace.database.exists() or workspace.database.stat().st_size == 0
-            if lost and any(workspace.records.glob("*.json")):
-                raise StorageError(
-                    "is lost, but its packages' records are there", where=str(workspace.database), do=REBUILD
-                )
+            if lost and (any(workspace.records.glob("*.json")) or os.path.lexists(workspace.remembered_policy)):
+                raise StorageError("is lost, but its records are there", where=str(workspace.database), do=REBUILD)
         database = Database(workspace.database)
         if 0 < database.came_from < PROVED:
             from tritonpm.catalogue.served import Served

@@ -7,9 +7,11 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from tritonpm.catalogue.workspace import Workspace
 from tritonpm.core.errors import BusyError, StorageError
+from tritonpm.core.files import read_state
 
 WAIT = 60.0  # seconds that a change waits for another
 
@@ -36,23 +38,46 @@ def lock(
             do="wait for it, or end it",
         ) from None
     except OSError as error:
-        raise StorageError(
-            f"cannot be locked ({error.strerror})", where=str(workspace.root), do="check the disk"
-        ) from None
+        raise _unlockable(error, workspace) from None
     try:
         with suppress(OSError):  # a lock whose owner found no room for its name still is one: `remove` makes room
-            owner.write_text(json.dumps({"pid": os.getpid(), "what": what, "started": time.time()}))
+            owner.unlink(missing_ok=True)
+            with owner.open("x") as stream:
+                json.dump({"pid": os.getpid(), "what": what, "started": time.time()}, stream)
         yield
     finally:
-        owner.unlink(missing_ok=True)
+        with suppress(OSError):
+            owner.unlink(missing_ok=True)
         held.release()
 
 
-def _who(owner: os.PathLike[str]) -> str:
+def is_held(workspace: Workspace) -> bool:
+    """Whether somebody holds the lock, told without waiting. Raises StorageError."""
+    import fcntl
+
     try:
-        with open(owner, encoding="utf-8") as stream:  # noqa: PTH123
-            holder = json.load(stream)
+        descriptor = os.open(workspace.lock, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        raise _unlockable(error, workspace) from None
+    return False
+
+
+def _unlockable(error: OSError, workspace: Workspace) -> StorageError:
+    return StorageError(f"cannot be locked ({error.strerror})", where=str(workspace.root), do="check the disk")
+
+
+def _who(owner: Path) -> str:
+    try:
+        holder = json.loads(read_state(owner))
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder["started"]))
         return f"`tritonpm {holder['what']}` (pid {holder['pid']}, since {since})"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return "another tritonpm"

@@ -57,6 +57,7 @@ def _filled(made: Path, workspace: Workspace, listed: list[records.Imported]) ->
         for record in listed:
             with suppress(NameTakenError):  # a crash in a rename leaves a record under each name
                 catalogue.add(record.package, record.settings, record.summary, canary_of=record.canary_of)
+        catalogue.policy.restore(workspace.database)
         names = tuple(entry.name for entry in catalogue.packages())
     except BaseException:
         catalogue.close()

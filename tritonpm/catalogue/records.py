@@ -9,7 +9,7 @@ import msgspec
 
 from tritonpm.catalogue.database import plain
 from tritonpm.catalogue.listing import Summary
-from tritonpm.core.files import write_atomically
+from tritonpm.core.files import read_state, write_atomically
 from tritonpm.core.types import Package
 from tritonpm.settings.settings import Settings
 
@@ -42,7 +42,7 @@ def read(folder: Path) -> tuple[list[Imported], list[str]]:
     listed, unreadable = [], []
     for path in sorted(folder.glob("*.json")):
         try:
-            listed.append(msgspec.json.decode(path.read_bytes(), type=Imported))
+            listed.append(msgspec.json.decode(read_state(path), type=Imported))
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             unreadable.append(f"{path}: is no record of a package ({error})")
     return listed, unreadable

@@ -57,6 +57,11 @@ class Workspace:
         return self.root / "policy.yaml"
 
     @property
+    def remembered_policy(self) -> Path:
+        """What the policy required, beside the catalogue, from which a lost catalogue is rebuilt."""
+        return self.state / "policy.json"
+
+    @property
     def server(self) -> Path:
         """The state of the server that we run."""
         return self.state / "server"

@@ -27,6 +27,9 @@ Any other exception is a bug of ours and keeps its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class TritonpmError(Exception):
     """One sentence: `what` happened, `where` (a file, a stage, an option), what to `do` about it."""
@@ -40,6 +43,16 @@ class TritonpmError(Exception):
     def __str__(self) -> str:
         sentence = f"{self.where}: {self.what}" if self.where else self.what
         return f"{sentence}; {self.do}" if self.do else sentence
+
+
+@contextmanager
+def in_place_of(copy: str, original: str) -> Iterator[None]:
+    """For who reads a copy of what a user named: errors name the original."""
+    try:
+        yield
+    except TritonpmError as error:
+        error.where = error.where.replace(copy, original)
+        raise
 
 
 class UsageError(TritonpmError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,11 +20,20 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 def sync(path: Path) -> None:
     """Force a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe in its place is not waited for
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_state(path: Path) -> bytes:
+    """What a small file of our own holds; a pipe or device in its place is not waited for. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
+        return stream.read()
 
 
 def write_atomically(place: Path, content: bytes) -> None:
@@ -37,19 +47,27 @@ def write_atomically(place: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(place: Path) -> Iterator[Path]:
-    """A path beside `place` to write to: what is there at the end takes its place, and after a failure it is gone.
+    """A path to write to: what is there at the end takes `place`, and after a failure it is gone. Raises StorageError.
 
-    Its name is its own, so that of two who write at the same time neither sees the other's half. Raises StorageError.
+    The file beside `place` has a name of its own, so that of two who write at the same time neither sees the other's
+    half; and the path is the open file's, so that nobody who may write into the folder puts a link in its way.
     """
-    aside = place.with_name(f".{place.name}.{os.urandom(4).hex()}.new")
+    aside = place.with_name(f".{os.urandom(8).hex()}.new")
     try:
-        yield aside
-        sync(aside)
+        made = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise storage_error(error, place) from None
+    try:
+        yield Path(f"/proc/self/fd/{made}")
+        os.fsync(made)
+        if not os.path.samestat(aside.lstat(), os.fstat(made)):
+            raise StorageError("was exchanged while it was written", where=str(aside), do="see who writes there")
         aside.replace(place)
         sync(place.parent)
     except OSError as error:
         raise storage_error(error, place) from None
     finally:
+        os.close(made)
         with suppress(OSError):
             aside.unlink()
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import threading
-import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +31,6 @@ _NUMPY = {
 }  # fmt: skip
 _TRITON = {np.dtype(kind): name for name, kind in _NUMPY.items()}
 # What Python's own parser, which numpy reads headers with, raises besides ValueError.
-_UNPARSED = (SyntaxError, tokenize.TokenError, RecursionError, MemoryError, OverflowError)
 # Threads upset its depth counter before Python 3.11.5 (cpython#106905).
 _ONE_PARSER = threading.Lock()
 _MOST_BYTES = 4 * GIB  # of all the arrays of one .npz
@@ -78,8 +76,8 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
         try:
             with _ONE_PARSER:
                 shape, fortran, dtype = readers[version](stream)  # type: ignore[no-untyped-call]
-        except _UNPARSED:
-            raise ValueError(f"{member.filename} has a header that cannot be read") from None
+        except Exception:  # it is read as Python's own words are: no list of what that may raise would be whole
+            raise ValueError(f"{member.filename} has no header of the .npy format") from None
         if dtype.hasobject or dtype.names:
             raise ValueError(f"{member.filename} holds objects, not numbers or text")
         if math.prod(shape) * dtype.itemsize != member.file_size - stream.tell():

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from tritonpm.core.errors import StorageError
-from tritonpm.core.files import storage_error, sync, write_atomically
+from tritonpm.core.files import read_state, storage_error, sync, write_atomically
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 def read(place: Path, form: type[T]) -> T | None:
     """What a file holds; None where there is none. Raises StorageError."""
     try:
-        return msgspec.json.decode(place.read_bytes(), type=form)
+        return msgspec.json.decode(read_state(place), type=form)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -80,7 +80,7 @@ def read_package(
     from tritonpm.operations.policy import admitted
     from tritonpm.package import read
 
-    with admitted(context.workspace, source) as file, context.progress(f"Reading {file.name}") as report:
+    with admitted(context, source) as file, context.progress(f"Reading {file.name}") as report:
         return read(file, staging, name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b))
 
 

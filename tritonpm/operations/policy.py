@@ -3,24 +3,47 @@
 require-signature:
   keys: [line.pub]               # beside this file; any one of them
   certificates: [vision-ca.pem]  # or a certificate that these vouch for
+
+What was required once is remembered in the catalogue. A policy that is gone, says less or trusts somebody else lets
+nothing in before an administrator says so: `tritonpm policy set`, `tritonpm policy clear`.
 """
 
 from __future__ import annotations
 
+import difflib
+import os
+import re
 import shutil
+import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from tritonpm.catalogue import Workspace
-from tritonpm.core.errors import ManifestError
-from tritonpm.core.files import storage_error
-from tritonpm.registry.signing import Trust, require_zip, signature_of, verify
+from tritonpm.catalogue import lock
+from tritonpm.catalogue.remembered_policy import SignatureRequirement
+from tritonpm.core.errors import (
+    BusyError,
+    ManifestError,
+    NotFoundError,
+    PackageError,
+    StorageError,
+    UsageError,
+    in_place_of,
+)
+from tritonpm.core.files import digest_of_bytes, storage_error, write_atomically
+from tritonpm.registry.signing import MOST_OF_A_KEY, Trust, require_zip, signature_of, verify
+
+if TYPE_CHECKING:
+    from tritonpm.operations.context import Context
 
 _CORRECT = "correct the policy"
+_CLEAR = "`tritonpm policy clear` if packages need no signature any more"
+_NEIGHBOUR = re.compile(r"\W*polic(y|ies)(\W*(ya?ml|json|toml)(\W*\w*)?)?\W*")
+_ALIKE = 0.8  # of two names, by difflib: a letter is missing, or two are exchanged
 
 
 class _Trusted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,7 +52,7 @@ class _Trusted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    require_signature: _Trusted | None = None
+    require_signature: _Trusted
 
 
 @dataclass(frozen=True)
@@ -56,50 +79,163 @@ class Policy:
         return PolicyView(self.file, self.trust is not None, *paths)
 
 
-def read(workspace: Workspace) -> Policy:
-    """The policy in force. Raises ManifestError: a policy that cannot be read lets nothing in."""
-    from tritonpm.package.document import load
-    from tritonpm.package.limits import Limits
+def read(context: Context) -> Policy:
+    """The policy in force, which is remembered. Where it cannot be read or is weaker than it was, nothing comes in.
 
-    path = workspace.policy
-    if not path.exists():
+    Raises ManifestError, PackageError, UsageError (a key cannot be read).
+    """
+    path, last = context.workspace.policy, context.catalogue.policy.get()
+    if not os.path.lexists(path):
+        _require_none_meant(context, last)
         return Policy(str(path))
-    try:
-        document = load(path.read_bytes(), str(path), Limits())
-        required = msgspec.convert(document or {}, _Document).require_signature
-    except msgspec.ValidationError as error:
-        sentence, _, place = str(error).partition(" - at ")
-        raise ManifestError([(place.strip("`$."), sentence)], where=str(path), do=_CORRECT) from None
-    except OSError as error:
-        raise ManifestError([("", f"cannot be read ({error.strerror})")], where=str(path), do=_CORRECT) from None
-    if required is None:
-        return Policy(str(path))
-    trust = Trust(
-        tuple(path.parent / key for key in required.keys), tuple(path.parent / c for c in required.certificates)
-    )
-    if trust == Trust():
-        raise ManifestError([("require-signature", "names no key and no certificate")], where=str(path), do=_CORRECT)
+    trust = _trust(path)
+    requirement = _requirement(trust)
+    if last and last.signature and not last.trusts(requirement):
+        what = "trusts keys or certificates that it did not trust before, or theirs were exchanged"
+        raise PackageError(what, where=str(path), do=f"`tritonpm policy set {path.name}` if that is meant")
+    if requirement != last:
+        with suppress(StorageError, BusyError):  # who may only read, or finds the disk full, is held to it all the same
+            context.catalogue.policy.put(requirement)
     return Policy(str(path), trust)
 
 
+def set_policy(context: Context, file: Path) -> Policy:
+    """Put `file` into force, whatever was required before. Raises as `read`; NotFoundError where there is no such file.
+
+    The keys that it names stay where they are.
+    """
+    path = context.workspace.policy
+    if not file.exists():
+        raise NotFoundError("there is no such file", where=str(file), do="check the path")
+    trust = _trust(file)
+    with lock(context.workspace, "policy set", waiting=context.warn):
+        if file.parent.resolve() != path.parent:
+            write_atomically(path, _document(trust))
+        elif file.name != path.name:
+            write_atomically(path, file.read_bytes())
+        context.catalogue.policy.put(_requirement(trust))
+    return Policy(str(path), trust)
+
+
+def clear_policy(context: Context) -> None:
+    """Require nothing any more; policy.yaml is deleted. Raises StorageError."""
+    path = context.workspace.policy
+    with lock(context.workspace, "policy clear", waiting=context.warn):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(error, path) from None
+        context.catalogue.policy.put(SignatureRequirement(signature=False))
+
+
 @contextmanager
-def admitted(workspace: Workspace, source: Path) -> Iterator[Path]:
+def admitted(context: Context, source: Path) -> Iterator[Path]:
     """What may be read in place of `source`: itself, or where signatures are wanted a copy that was found signed.
 
-    Nobody else can change the copy between the check and the reading. Raises SignatureError, ManifestError.
+    Nobody else can change the copy between the check and the reading; errors name `source`.
+    Raises SignatureError, and what `read` does.
     """
-    trust = read(workspace).trust
+    trust = read(context).trust
     if trust is None:
         yield source
         return
     require_zip(source)
-    with workspace.scratch("signed") as folder:
+    with context.workspace.scratch("signed") as folder:
         copy = folder / source.name
-        try:
-            shutil.copyfile(source, copy)
-            if signature_of(source).is_file():
-                shutil.copyfile(signature_of(source), signature_of(copy))
-        except OSError as error:
-            raise storage_error(error, copy) from None
-        verify(copy, trust)
-        yield copy
+        _copied(source, copy)
+        with in_place_of(str(copy), str(source)):
+            verify(copy, trust)
+            yield copy
+
+
+def _copied(source: Path, copy: Path) -> None:
+    try:
+        shutil.copyfile(source, copy)
+        if signature_of(source).is_file():
+            shutil.copyfile(signature_of(source), signature_of(copy))
+    except OSError as error:
+        raise storage_error(error, source) from None
+
+
+def _trust(path: Path) -> Trust:
+    """Whom a policy trusts: somebody, or it is no policy. Raises ManifestError."""
+    from tritonpm.package.document import load
+    from tritonpm.package.limits import Limits
+
+    limits = Limits()
+    try:
+        if not path.is_file():  # nor a pipe, which would be waited for
+            path.stat()
+            raise ManifestError([("", "cannot be read (it is no file)")], where=str(path), do=_CORRECT)
+        with path.open("rb") as stream:
+            document = load(stream.read(limits.manifest + 1), str(path), limits)
+        if document is None:
+            raise ManifestError([("", "says nothing")], where=str(path), do=f"{_CORRECT}, or {_CLEAR}")
+        required = msgspec.convert(document, _Document).require_signature
+    except msgspec.ValidationError as error:
+        sentence, _, place = str(error).partition(" - at ")
+        raise ManifestError([(place.strip("`$."), sentence)], where=str(path), do=_CORRECT) from None
+    except ManifestError as error:
+        raise ManifestError(error.problems, where=str(path), do=_CORRECT) from None
+    except OSError as error:
+        raise ManifestError([("", f"cannot be read ({error.strerror})")], where=str(path), do=_CORRECT) from None
+    beside = path.absolute().parent
+    trust = Trust(tuple(beside / key for key in required.keys), tuple(beside / c for c in required.certificates))
+    if trust == Trust():
+        raise ManifestError([("require-signature", "names no key and no certificate")], where=str(path), do=_CORRECT)
+    return trust
+
+
+def _requirement(trust: Trust) -> SignatureRequirement:
+    """By content: a key in another file is the same key, and another key in the same file is another."""
+    return SignatureRequirement(True, tuple(map(_digest, trust.keys)), tuple(map(_digest, trust.certificates)))
+
+
+def _digest(key: Path) -> str:
+    try:
+        if not key.is_file():
+            key.stat()
+            raise UsageError("cannot be read (it is no file)", where=str(key), do="check the path")
+        with key.open("rb") as stream:
+            content = stream.read(MOST_OF_A_KEY + 1)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"cannot be read ({why})", where=str(key), do="check the path") from None
+    if len(content) > MOST_OF_A_KEY:
+        raise UsageError("is too long for a key", where=str(key), do="check the path")
+    return digest_of_bytes(content)
+
+
+def _document(trust: Trust) -> bytes:
+    """A policy that trusts the same wherever it lies."""
+    import yaml
+
+    named = {"keys": list(map(str, trust.keys)), "certificates": list(map(str, trust.certificates))}
+    return yaml.safe_dump({"require-signature": named}, allow_unicode=True).encode()
+
+
+def _require_none_meant(context: Context, last: SignatureRequirement | None) -> None:
+    """Raise where there was a policy, or seems to be one: nobody loses it by losing a file, or by a typing error."""
+    path = context.workspace.policy
+    alike = _alike(path)
+    named = f"; {' and '.join(alike)} beside it {'is' if len(alike) == 1 else 'are'} not read" if alike else ""
+    if last and last.signature:
+        raise PackageError(
+            f"is gone, and signatures were required{named}", where=str(path), do=f"put it back, or {_CLEAR}"
+        )
+    if alike and last is None:
+        raise PackageError(f"is not there{named}", where=str(path), do=f"give it this name, or {_CLEAR}")
+
+
+def _alike(path: Path) -> list[str]:
+    """The files beside `path` whose names say that they are meant to be it."""
+    try:
+        beside = sorted(entry.name for entry in os.scandir(path.parent) if not entry.is_dir())
+    except OSError:
+        return []
+    plain = {name: unicodedata.normalize("NFKC", name).casefold() for name in beside}
+    return [
+        name
+        for name, shown in plain.items()
+        if _NEIGHBOUR.fullmatch(shown) or difflib.SequenceMatcher(None, path.name, shown).ratio() >= _ALIKE
+    ]

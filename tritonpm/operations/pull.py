@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tritonpm import registry
-from tritonpm.core.errors import BusyError
+from tritonpm.core.errors import BusyError, in_place_of
 from tritonpm.core.files import digest_of
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.upgrade import upgrade
@@ -80,7 +80,8 @@ def fetched(context: Context, url: str, digest: str = "", bounds: Bounds | None 
     """The file at `url`, gone at the end, whatever was made of it."""
     file = fetch(context, url, digest, bounds)
     try:
-        yield file
+        with in_place_of(str(file), registry.shown(url)):
+            yield file
     finally:
         shutil.rmtree(file.parent, ignore_errors=True)
 

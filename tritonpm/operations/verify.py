@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.catalogue import lock
+from tritonpm.catalogue import is_held, lock
 from tritonpm.catalogue import rebuild as rebuilt
 from tritonpm.core.errors import StorageError
-from tritonpm.core.files import digest_of, storage_error
+from tritonpm.core.files import digest_of
 from tritonpm.core.types import RepositoryFile, Revision
 from tritonpm.operations.local_repository import changing, settle
 
@@ -30,7 +30,26 @@ class Damage:
 
 
 def verify(context: Context) -> list[Damage]:
-    """Every file that is not what its revision says, every blob whose bits have changed, and what nobody owns."""
+    """Every file that is not what its revision says, every blob whose bits have changed, and what nobody owns.
+
+    What somebody is changing meanwhile is no damage: a rehearsal belongs to no revision that is current yet.
+    """
+    moving = _moving(context)
+    damages = _look(context)
+    if damages:  # a change may have begun after the first look at the journal, and ended before the second one
+        moving |= _moving(context)
+        again = set(_look(context))
+        damages = [damage for damage in damages if damage in again and damage.name.partition("/")[0] not in moving]
+    return damages
+
+
+def _moving(context: Context) -> set[str]:
+    """The models that a change has to do with which is going on; what a killed one left behind is not among them."""
+    intents = context.catalogue.open_intents() if is_held(context.workspace) else ()
+    return {model for _, _, models in intents for model in models}
+
+
+def _look(context: Context) -> list[Damage]:
     from tritonpm.repository.publish import is_ours
 
     published = list(context.catalogue.published())
@@ -42,8 +61,8 @@ def verify(context: Context) -> list[Damage]:
     for revision in published:
         damages += _of_revision(context, revision, set(rotten))
     owned = {model.name for revision in published for model in revision.models}
-    for folder in _folders(context):
-        if folder.name not in owned:
+    for folder in _folders(context.workspace.repository):
+        if folder.name not in owned and folder.is_dir():
             ours = is_ours(folder, context.blobs.path)
             if ours and unreadable:
                 continue  # it may be of what cannot be read
@@ -58,7 +77,7 @@ def mend(context: Context) -> tuple[list[Damage], list[Damage]]:
     Rotten blobs are set aside, so that importing their package again heals it. Foreign folders are never touched.
     """
     with changing(context, "doctor"):
-        damages = verify(context)
+        damages = _look(context)
         for damage in damages:
             if damage.kind == "blob":
                 context.blobs.drop(damage.name)
@@ -75,13 +94,14 @@ def rebuild(workspace: Workspace, warn: Warn) -> Rebuilt:
         return rebuilt(workspace)
 
 
-def _folders(context: Context) -> list[Path]:
-    """What lies in the repository. Raises StorageError."""
-    root = context.workspace.repository
+def _folders(repository: Path) -> list[Path]:
     try:
-        return [folder for folder in sorted(root.iterdir()) if folder.is_dir()]
+        return sorted(repository.iterdir())
+    except FileNotFoundError:  # then every file is missing, and comes back
+        return []
     except OSError as error:
-        raise storage_error(error, root) from None
+        what = f"cannot be read ({error.strerror})"
+        raise StorageError(what, where=str(repository), do="move it away and run `tritonpm doctor --fix`") from None
 
 
 def _rotten(context: Context, digest: str) -> str:

@@ -37,8 +37,28 @@ def parse(raw: bytes, where: str) -> Any:
         raise PackageError("is not UTF-8", where=where, do="save it as UTF-8") from None
     except ParseError as error:
         raise PackageError(f"is no model configuration ({error})", where=where, do="correct it") from None
+    _check_words(config, where)
     _check(config, where)
     return config
+
+
+def _check_words(message: Any, where: str) -> None:
+    """Raise where a number stands for a word that there is not: the text format takes any, Triton's enums have few."""
+    for field, value in message.ListFields():
+        values = _values(value)
+        if field.enum_type and (unknown := set(values) - set(field.enum_type.values_by_number)):
+            what = f"gives {field.name} as {min(unknown)}, which means nothing"
+            raise PackageError(what, where=where, do="correct it")
+        for inner in values:
+            if hasattr(inner, "ListFields"):
+                _check_words(inner, where)
+
+
+def _values(value: Any) -> list[Any]:
+    """What a field holds, be it repeated, a map or neither."""
+    if isinstance(value, (str, bytes, int, float)) or hasattr(value, "ListFields"):
+        return [value]
+    return [value[key] for key in value] if hasattr(value, "keys") else list(value)
 
 
 def _check(config: Any, where: str) -> None:

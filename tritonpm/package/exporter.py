@@ -24,7 +24,7 @@ def write(package: Package, open_file: Callable[[File], BinaryIO], destination: 
     text = yaml.safe_dump(manifests.of(package), sort_keys=False, allow_unicode=True, width=120)
     with (
         replacing(destination) as aside,
-        zipfile.ZipFile(aside, "x", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
     ):
         _add(archive, manifests.FILE, len(text.encode())).write(text.encode())
         for file in sorted(package.files, key=lambda file: file.path):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from model_signing import signing, verifying
 
 _MOST = MIB  # bytes of a signature
+MOST_OF_A_KEY = MIB  # bytes of a key, or of certificates
 _ASK = "ask who signed it"
 _PACKED = "pack it as a .zip and sign that"
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
+from tritonpm.core.environment import without_secrets
 from tritonpm.core.errors import ServerError
 from tritonpm.core.extras import install
 
@@ -105,8 +106,11 @@ def require_libpython() -> None:
 
 
 def environment(installation: Installation) -> dict[str, str]:
-    """The environment a server runs in: this one, with its libraries, this Python's programs and packages added."""
-    added = dict(os.environ)
+    """The environment a server runs in: what it needs of this one, its libraries, this Python's programs and packages.
+
+    Our own secrets are not in it: what a package runs would read them.
+    """
+    added = without_secrets(os.environ)
     scripts, packages = sysconfig.get_path("scripts"), sysconfig.get_path("purelib")
     _prepend(added, "PATH", scripts)
     _prepend(added, "PYTHONPATH", packages)

@@ -13,6 +13,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from tritonpm.core.files import read_state
+
 _PROC = Path("/proc")
 _STATE, _THREADS, _STARTED = (
     0,
@@ -55,7 +57,7 @@ def time_of(born: str) -> float:
 def server_lives(state: Path) -> bool:
     """Whether the server of this state folder runs; cheap: it asks neither the server nor psutil."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        server = json.loads((state / "server.json").read_bytes())
+        server = json.loads(read_state(state / "server.json"))
         return lives(int(server["pid"]), str(server.get("born", "")), float(server["created"]))
     return False
 

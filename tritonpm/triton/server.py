@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tritonpm.core.files import storage_error, write_atomically
+from tritonpm.core.files import read_state, storage_error, write_atomically
 from tritonpm.triton import liveness
 
 _STOPPING = "stopping"  # a file in the state folder
@@ -45,8 +45,8 @@ def running(state: Path) -> Server | None:
     import msgspec
 
     try:
-        server = msgspec.json.decode((state / "server.json").read_bytes(), type=Server)
-    except (FileNotFoundError, msgspec.DecodeError):
+        server = msgspec.json.decode(read_state(state / "server.json"), type=Server)
+    except (OSError, msgspec.DecodeError):
         return None
     return server if server.alive else None
 
@@ -65,7 +65,7 @@ def forget(state: Path) -> None:
 
 def region_prefix(state: Path) -> str:
     """The prefix of this state folder's regions in /dev/shm, so that only our own leftovers are ever cleaned."""
-    return "tritonpm_" + hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:12] + "_"
+    return "tritonpm_" + hashlib.sha256(os.path.realpath(state).encode()).hexdigest()[:12] + "_"
 
 
 def tell_to_stop(state: Path) -> None:
@@ -107,6 +107,6 @@ def supervising(state: Path) -> Iterator[None]:
 def supervised(state: Path) -> bool:
     """Whether somebody will start the server of this state folder again, should it end without being told to."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        supervisor = json.loads((state / _SUPERVISOR).read_bytes())
+        supervisor = json.loads(read_state(state / _SUPERVISOR))
         return not told_to_stop(state) and liveness.lives(int(supervisor["pid"]), str(supervisor["born"]), 0.0)
     return False

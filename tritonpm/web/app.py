@@ -19,14 +19,14 @@ from tritonpm.core.errors import TritonpmError
 from tritonpm.core.files import system_error
 from tritonpm.triton.connection import Connection
 from tritonpm.web import pages
-from tritonpm.web.api import canaries, events, inference, jobs, monitor, packages, revisions, serving, settings
+from tritonpm.web.api import canaries, events, inference, jobs, monitor, packages, policy, revisions, serving, settings
 from tritonpm.web.api.common import PREFIX, PROBLEMS
 from tritonpm.web.language import HERE
 from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem, problem_of
 from tritonpm.web.security import Guard, PageAccess
 from tritonpm.web.site import Site
 
-API = (packages, settings, serving, jobs, revisions, canaries, inference, monitor, events)
+API = (packages, settings, serving, jobs, revisions, canaries, inference, monitor, events, policy)
 
 
 def create(

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 
 from starlette.requests import Request
 
 from tritonpm.convert.calibration import IMAGES
-from tritonpm.core.errors import BusyError, PackageError, StorageError
+from tritonpm.core.errors import PackageError, StorageError
 from tritonpm.core.files import storage_error
 from tritonpm.package.paths import name_from
 from tritonpm.web.site import Site
+from tritonpm.web.uploads import Incoming
 
 SUFFIXES = (".zip", ".onnx", ".plan", ".engine", ".pt", ".pt2", ".keras", ".tflite", ".npz")
 SAMPLES = (".npz", ".zip", *IMAGES)  # what INT8 is calibrated on
-_AT_ONCE = 8
 _BLOCK = 1 << 20
 _SPARE = 256 << 20  # bytes that stay free on the disk
 
@@ -50,36 +50,25 @@ def safe_name(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> str:
     return stem + suffix
 
 
-@asynccontextmanager
-async def _slot(site: Site) -> AsyncIterator[None]:
-    if site.uploading >= _AT_ONCE:
-        raise BusyError(f"{_AT_ONCE} files are coming in already", do="wait until one of them is there")
-    site.uploading += 1
-    try:
-        yield
-    finally:
-        site.uploading -= 1
-
-
 async def received(site: Site, request: Request, name: str, suffixes: tuple[str, ...] = SUFFIXES) -> Upload:
     """The body of a request as a file. Raises PackageError, StorageError, BusyError; nothing is left of half a file."""
     called, held = safe_name(name, suffixes), ExitStack()
     path = held.enter_context(site.workspace.scratch("upload")) / called
     try:
-        async with _slot(site):
+        async with site.uploads.place(request.client.host if request.client else "") as incoming:
             _require_room(path.parent, int(request.headers.get("content-length", 0)))
-            await _stream(request, path)
+            await _stream(request, path, incoming)
     except BaseException:
         held.close()
         raise
     return Upload(path, held)
 
 
-async def _stream(request: Request, path: Path) -> None:
+async def _stream(request: Request, path: Path, incoming: Incoming) -> None:
     try:
         with path.open("xb") as file:
-            block = bytearray()
-            async for chunk in request.stream():
+            block, parts = bytearray(), request.stream()
+            while (chunk := await incoming.next(parts)) is not None:
                 block += chunk
                 if len(block) >= _BLOCK:
                     await asyncio.to_thread(file.write, bytes(block))

@@ -14,13 +14,11 @@ import uvicorn
 from tritonpm.core.errors import ServerError, UsageError
 from tritonpm.triton.connection import Connection
 from tritonpm.web.app import create
+from tritonpm.web.connections import Connections, Listener, protocol
 from tritonpm.web.events import Hub
 from tritonpm.web.security import PageAccess
 
 _END = 10  # seconds that open requests have when the page ends
-
-
-_CONNECTIONS = 512
 
 
 class _Server(uvicorn.Server):
@@ -51,7 +49,7 @@ class Page:
         self.url = f"{'https' if certificate else 'http'}://{shown}:{self._socket.getsockname()[1]}/"
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, lifespan="on", proxy_headers=False,
-            timeout_graceful_shutdown=_END, limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=_END, http=protocol(self._socket.connections), ws="none",
             ssl_certfile=certificate and str(certificate), ssl_keyfile=key and str(key),
         )  # fmt: skip
         self._server = _Server(config, app.state.site.hub)
@@ -75,10 +73,11 @@ class Page:
             thread.join(2 * _END)
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int) -> Listener:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio sends at once (TCP_NODELAY): without it small answers wait 40 ms for an ACK.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.connections = Connections()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host.strip("[]"), port))

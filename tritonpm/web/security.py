@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import anyio
 import msgspec
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -27,6 +28,8 @@ from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem
 
 SHORTEST_TOKEN = 16  # characters
 SAFE = ("GET", "HEAD", "OPTIONS")
+PATIENCE = 20.0  # seconds that a body may take however short it is
+SLOWEST = 8 << 10  # bytes a second that it must have on the whole
 _MIB = 1 << 20
 _UPLOADS = ("/packages", "/upgrade", "/canary/content", "/calibration", "/inspections")
 _HEADERS = {
@@ -126,7 +129,8 @@ class Guard:
         if problem := self._problem(scope, headers):
             await _refuse(problem, _with_headers(scope, send))
             return
-        await self.app(scope, _limited(receive, self.access.limit(scope["path"])), _with_headers(scope, send))
+        body = _Body(receive, self.access.limit(scope["path"]))
+        await self.app(scope, body.receive, _with_headers(scope, send))
 
     def _problem(self, scope: Scope, headers: Headers) -> Problem | None:
         client = scope["client"][0] if scope.get("client") else ""
@@ -200,18 +204,31 @@ def _foreign(headers: Mapping[str, str]) -> bool:
     return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    seen = 0
+class _Body:
+    """A body that is no longer than it may be, and that does not come slower than it must.
 
-    async def counted() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > limit:
-            raise HTTPException(413, too_large(limit).detail)
+    Only the time counts for which we wait for the client, not that in which it waits for us.
+    """
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive, self._limit = receive, limit
+        self._seen, self._waited, self._whole = 0, 0.0, False
+
+    async def receive(self) -> Message:
+        """The next part. Raises HTTPException where it is too long or too slow."""
+        if self._whole:  # what comes now is the client's going away, which may take as long as it likes
+            return await self._receive()
+        began = time.monotonic()
+        with anyio.move_on_after(PATIENCE + self._seen / SLOWEST - self._waited) as time_left:
+            message = await self._receive()
+        if time_left.cancelled_caught:
+            raise HTTPException(408, "what is sent comes too slowly", {"Connection": "close"})
+        self._waited += time.monotonic() - began
+        self._seen += len(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
+        if self._seen > self._limit:
+            raise HTTPException(413, too_large(self._limit).detail)
         return message
-
-    return counted
 
 
 def _with_headers(scope: Scope, send: Send) -> Send:

@@ -19,6 +19,7 @@ from tritonpm.triton.server import Server, running, supervised
 from tritonpm.web.events import SNAPSHOT, Hub
 from tritonpm.web.observed import figure_history
 from tritonpm.web.tasks import LongTask, LongTasks
+from tritonpm.web.uploads import Uploads
 
 _LOOK_EVERY = 0.5  # seconds
 log = logging.getLogger("tritonpm.web")
@@ -33,7 +34,7 @@ class Site:
         self.hub = Hub()
         self.ring = Ring(Monitor(self.workspace, server, metrics))
         self.tasks = LongTasks(self.hub, self.root)
-        self.uploading = 0  # files that are coming in; only the loop counts
+        self.uploads = Uploads()
 
     @contextmanager
     def open(self, progress: Progress = quiet) -> Iterator[Context]:

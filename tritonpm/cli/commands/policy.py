@@ -2,20 +2,65 @@
 
 from __future__ import annotations
 
-from tritonpm.cli.app import App, command, pass_app, reading
+from pathlib import Path
+
+import click
+
+from tritonpm.cli.app import App, Group, command, pass_app, reading
 
 
-@command("policy", examples="tritonpm policy\ntritonpm policy -o json")
+@click.group(
+    "policy",
+    cls=Group,
+    invoke_without_command=True,
+    examples="tritonpm policy\ntritonpm policy -o json\ntritonpm policy set policy.yaml\ntritonpm policy clear",
+)
 @reading
-@pass_app
-def policy_command(app: App) -> None:
-    """Show what packages must be to come into this workspace: policy.yaml."""
-    from tritonpm.catalogue import find
+@click.pass_context
+def policy_command(context: click.Context) -> None:
+    """Show what packages must be to come into this workspace: policy.yaml.
+
+    What it required once is remembered: where it is gone or trusts somebody else, nothing comes in before `set` or
+    `clear`.
+    """
+    if context.invoked_subcommand is None:
+        _show(context.ensure_object(App))
+
+
+def _show(app: App) -> None:
     from tritonpm.cli.output import facts
     from tritonpm.operations.policy import read
 
-    policy = read(find(app.workspace)).view()
+    with app.open() as context:
+        policy = read(context).view()
     pairs = [("signature", "required" if policy.signature else "not required"), ("file", policy.file)]
     pairs += [("key", key) for key in policy.keys]
     pairs += [("certificate", certificate) for certificate in policy.certificates]
     app.emit("Policy", policy, lambda: facts(pairs))
+
+
+@command("set", examples="tritonpm policy set policy.yaml\ntritonpm policy set /mnt/share/policy.yaml")
+@click.argument("file", type=click.Path(path_type=Path))
+@pass_app
+def set_command(app: App, file: Path) -> None:
+    """Put a policy into force, whatever was required before."""
+    from tritonpm.operations.policy import set_policy
+
+    with app.open() as context:
+        policy = set_policy(context, file)
+    app.say(f"Packages need a signature from now on, as {policy.file} says.")
+
+
+@command("clear", examples="tritonpm policy clear")
+@pass_app
+def clear_command(app: App) -> None:
+    """Require nothing of packages any more; policy.yaml is deleted."""
+    from tritonpm.operations.policy import clear_policy
+
+    with app.open() as context:
+        clear_policy(context)
+    app.say("Packages need no signature any more.")
+
+
+for _command in (set_command, clear_command):
+    policy_command.add_command(_command)
