@@ -10,10 +10,11 @@ import onnx.parser
 import onnxruntime
 import openvino
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from openvino import opset13 as ops
 
 from tritonpm.convert import batch
+from tritonpm.core.errors import UnsafeError
 from tritonpm.core.tensors import save_npz
 from tritonpm.core.types import BatchAxis, Format, Signature, Stage, Task, Tensor
 from tritonpm.package import read_signature
@@ -288,3 +289,21 @@ def test_a_model_that_eats_memory_is_stopped(tmp_path: Path) -> None:
     )
     axis, _ = proved(model)
     assert axis.kind == "declared"
+
+
+def test_a_model_that_cannot_even_be_loaded_within_its_limits_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "SECONDS", 3.0)
+    functions = []
+    for level in range(30):  # each calls the next one twice: 2^30 nodes
+        domain, called = ("own", f"f{level + 1}") if level < 29 else ("", "Identity")
+        nodes = [helper.make_node(called, [a], [b], domain=domain) for a, b in (("a", "b"), ("b", "c"))]
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+        functions.append(helper.make_function("own", f"f{level}", ["a"], ["c"], nodes, opsets))
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("f0", ["x"], ["y"], domain="own")], "g", [x], [y])
+    made = helper.make_model(graph, functions=functions, opset_imports=functions[0].opset_import, ir_version=9)
+    (tmp_path / "m.onnx").write_bytes(made.SerializeToString())
+    with pytest.raises(UnsafeError, match=r"loading its model (took longer|needs more)"):
+        proved(tmp_path / "m.onnx")
