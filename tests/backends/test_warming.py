@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
 
-from tests.support.backend_models import model, one, xy
+from tests.support.backend_models import one, xy
+from tests.support.models import failing_for_zeros
 
 pytestmark = pytest.mark.server
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -17,25 +17,10 @@ def warm_up(data: str = "zero_data: true", *, batch: int = 4, count: int = 1, di
     return f'model_warmup {{ name: "w{batch}" batch_size: {batch} count: {count} inputs {{ key: "x" value {{ {value} }} }} }}\n'
 
 
-def fails_for_zeros():
-    """Rows of zeros look up a row that is not there."""
-    nodes = [
-        helper.make_node("ReduceSum", ["x"], ["s"], keepdims=0),
-        helper.make_node("Equal", ["s", "zero"], ["empty"]),
-        helper.make_node("Cast", ["empty"], ["flag"], to=TensorProto.INT64),
-        helper.make_node("Mul", ["flag", "far"], ["row"]),
-        helper.make_node("Gather", ["table", "row"], ["picked"]),
-        helper.make_node("Add", ["x", "picked"], ["y"]),
-    ]
-    tensors = {"zero": np.float32(0), "far": np.int64(1000), "table": np.zeros((2, 3), np.float32)}
-    shape = (TensorProto.FLOAT, ["batch", 3])
-    return model(nodes, {"x": shape}, {"y": shape}, **{name: np.asarray(value) for name, value in tensors.items()})
-
-
 def test_a_failing_warm_up_is_the_loads_failure_and_nobody_elses(triton):
     triton.load("beside", one("Neg"), xy("onnxruntime", batch=4))
     for _ in range(3):  # the server ended in about one of three
-        sentence = triton.refused("zeros", fails_for_zeros(), xy("onnxruntime", batch=4) + warm_up())
+        sentence = triton.refused("zeros", failing_for_zeros(3), xy("onnxruntime", batch=4) + warm_up())
         assert "warm-up 'w4' fails" in sentence
         assert "out of data bounds" in sentence
     np.testing.assert_array_equal(triton.infer("beside", x=X)["y"], -X)
