@@ -26,7 +26,7 @@ from tritonpm.core.types import (
 )
 from tritonpm.package.code import code_in_name
 from tritonpm.package.config import variant_of
-from tritonpm.repository.adopt import adapt, in_folder
+from tritonpm.repository.adopt import adapt, in_folder, make_safe
 from tritonpm.repository.cascade import require_unbound, wire
 from tritonpm.repository.config import LABELS, member, messages, parse, served_by
 from tritonpm.repository.ensemble import ensemble
