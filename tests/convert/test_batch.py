@@ -10,10 +10,11 @@ import onnx.parser
 import onnxruntime
 import openvino
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from openvino import opset13 as ops
 
-from tritonpm.convert import batch, sandbox
+from tritonpm.convert import batch
+from tritonpm.core.errors import UnsafeError
 from tritonpm.core.tensors import save_npz
 from tritonpm.core.types import BatchAxis, Format, Signature, Stage, Task, Tensor
 from tritonpm.package import read_signature
@@ -266,7 +267,7 @@ def test_too_large_a_model_is_not_run(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_model_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "DEADLINE", 3.0)
+    monkeypatch.setattr(batch, "SECONDS", 3.0)
     body = "b (int64 i, bool c, float[N,4] a) => (bool d, float[N,4] z) { d = Identity(c) z = Sin(a) }"
     model = write(
         tmp_path,
@@ -284,11 +285,25 @@ def test_a_model_that_eats_memory_is_stopped(tmp_path: Path) -> None:
         tmp_path,
         "g (float[N,4] x) => (float[N,4] y) { big = ConstantOfShape(size) s = ReduceSum<keepdims=0>(big) "
         "y = Add(x, s) }",
-        size=np.array([2 * sandbox.MEMORY // 4]),
+        size=np.array([2 * batch.MEMORY // 4]),
     )
     axis, _ = proved(model)
     assert axis.kind == "declared"
 
 
-def test_a_crash_is_a_reason(tmp_path: Path) -> None:
-    assert sandbox.run("tritonpm.no_such_module", {}, tmp_path, deadline=30)["verdict"] == "unrun"
+def test_a_model_that_cannot_even_be_loaded_within_its_limits_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "SECONDS", 3.0)
+    functions = []
+    for level in range(30):  # each calls the next one twice: 2^30 nodes
+        domain, called = ("own", f"f{level + 1}") if level < 29 else ("", "Identity")
+        nodes = [helper.make_node(called, [a], [b], domain=domain) for a, b in (("a", "b"), ("b", "c"))]
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+        functions.append(helper.make_function("own", f"f{level}", ["a"], ["c"], nodes, opsets))
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("f0", ["x"], ["y"], domain="own")], "g", [x], [y])
+    made = helper.make_model(graph, functions=functions, opset_imports=functions[0].opset_import, ir_version=9)
+    (tmp_path / "m.onnx").write_bytes(made.SerializeToString())
+    with pytest.raises(UnsafeError, match=r"loading its model (took longer|needs more)"):
+        proved(tmp_path / "m.onnx")

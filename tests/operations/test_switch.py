@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from tests.support.load import serving_answer, under_load
-from tests.support.models import WIDTH, logarithm, scaled
+from tests.support.models import WIDTH, failing_for_zeros, logarithm, scaled
 from tests.support.packages import cascade, single
-from tests.support.workspaces import opened
+from tests.support.workspaces import opened, running
 from tritonpm.core.errors import NotFoundError, RuleError, ServerError
 from tritonpm.core.tensors import save_npz
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
+from tritonpm.operations.remove import remove
 from tritonpm.operations.rollback import rollback
 from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
@@ -41,6 +42,21 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
 
 def folders(context: Context) -> set[str]:
     return {path.name for path in context.workspace.repository.iterdir()}
+
+
+def test_a_warm_up_that_fails_is_noticed_by_nobody_else(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "in", scaled(5.0), name="warm"))
+    import_package(context, single(tmp_path / "zeros", failing_for_zeros(), name="zeros"))
+    load(context, "warm")
+    pid = running(context).pid
+    with under_load(context, "warm") as seen:
+        for _ in range(3):  # each ended the server in about one of three
+            with pytest.raises(ServerError, match=r"zeros could not be loaded: .*out of data bounds"):
+                load(context, "zeros")
+        remove(context, "zeros")
+        with pytest.raises(ServerError, match=r"the old one serves on: .*out of data bounds"):
+            upgrade(context, "warm", single(tmp_path / "worse", failing_for_zeros(), name="worse"))
+    assert (running(context).pid, seen.failures, set(seen.answers)) == (pid, [], {5.0})
 
 
 def test_settings_change_under_load_and_nothing_fails(context: Context, tmp_path: Path) -> None:

@@ -145,11 +145,22 @@ def test_openvino_weights_are_named_as_the_model() -> None:
     assert {f.path for f in model.files if f.blob} == {"1/model.xml", "1/model.bin"}
 
 
-def test_a_scalar_is_one_element_reshaped_away() -> None:
-    said = config(package(stage("s", {"x": ("b",)}, {"y": ("b",)})))
-    assert list(said.input[0].dims) == [1]
-    assert said.input[0].HasField("reshape")
-    assert list(said.input[0].reshape.shape) == []
+def test_one_value_a_row_has_a_batch_dimension_of_its_own() -> None:
+    said = config(package(stage("s", {"x": ("b",)}, {"y": ("b",), "z": ("b", 2)})))
+    assert (said.max_batch_size, said.HasField("dynamic_batching")) == (0, False)
+    assert [list(t.dims) for t in (*said.input, *said.output)] == [[-1, 1], [-1, 1], [-1, 2]]
+    assert [list(t.reshape.shape) for t in (*said.input, *said.output)] == [[-1], [-1], []]
+    assert [list(sample.inputs["x"].dims) for sample in said.model_warmup] == [[1, 1], [8, 1]]
+
+
+def test_one_value_a_row_may_come_out_of_a_batch() -> None:
+    said = config(package(stage("s", {"x": ("b", 3)}, {"y": ("b",)})))
+    assert (said.max_batch_size, list(said.output[0].dims), said.output[0].HasField("reshape")) == (8, [1], True)
+
+
+def test_inputs_that_are_too_large_to_be_made_up_mean_no_warm_up() -> None:
+    said = config(package(stage("s", {"x": ("b", 1 << 30)}, {"y": ("b", 2)})))
+    assert not said.model_warmup
 
 
 def test_labels_belong_to_the_output_that_they_count() -> None:
@@ -217,7 +228,7 @@ def test_a_cascade_is_as_batchable_as_its_rewritten_members() -> None:
 def test_an_ensemble_says_the_shapes_that_its_members_say() -> None:
     said = ensemble_of(stage("a", {"x": ("n",)}, {"y": ("n",)}), stage("c", {"in": ("n",)}, {"out": ("n", 4)}),
                        axes={"a": PROVED, "c": PROVED})  # fmt: skip
-    assert (said.max_batch_size, list(said.input[0].dims)) == (8, [1])
+    assert (said.max_batch_size, list(said.input[0].dims)) == (0, [-1, 1])
     mixed = stage("a", {"x": ("n",)}, {"y": ("n",)}), stage("c", {"in": ("n",)}, {"out": ("n",)}, form=Format.OPENVINO)
     with pytest.raises(RenderError, match=r"a.y is \[-1, 1\] on Triton, but c.in takes \[-1\]"):
         ensemble_of(*mixed, axes={"a": PROVED, "c": PROVED})
@@ -282,11 +293,13 @@ def test_whatever_is_asked_for_is_what_stands_there(
     revision = render(handed_in, settings, TARGET, {"s": axis})
     assert revision == render(handed_in, settings, TARGET, {"s": axis})
     said = config(handed_in, settings, axis=axis)
-    assert said.max_batch_size == (settings.max_batch_size if axis is PROVED else 0)
+    joins = axis is PROVED and all(len(shape) > 1 for shape in inputs.values())
+    assert said.max_batch_size == (settings.max_batch_size if joins else 0)
     assert [tensor.name for tensor in said.input] == list(inputs)
-    skip = 1 if axis is PROVED else 0
+    skip = 1 if joins else 0
     for entry, shape in zip(said.input, inputs.values(), strict=True):
-        assert list(entry.dims) == ([d if isinstance(d, int) else -1 for d in shape[skip:]] or [1])
+        row = [1] if axis is PROVED and not joins and len(shape) == 1 else []
+        assert list(entry.dims) == ([d if isinstance(d, int) else -1 for d in shape[skip:]] + row or [1])
     for key, value in settings.parameters.items():
         assert said.parameters[key].string_value == value
     assert said.parameters[REVISION].string_value

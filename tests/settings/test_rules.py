@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.ruled import NONE, PROVED, TARGET, dlk, package
 from tritonpm.core.errors import RuleError
-from tritonpm.core.types import File, Format, Optimised, Task
+from tritonpm.core.types import File, Format, Optimised, Task, Tensor
 from tritonpm.operations.rules_page import page
 from tritonpm.settings import RULES, broken, changed, defaults, require, stage_changed, warnings
 from tritonpm.settings.settings import Settings
@@ -122,7 +122,9 @@ OF_THE_EXPORTER = {
 
 
 def test_every_rule_has_a_breaking_case() -> None:
-    assert {*BREAKING, *WARNING, *OF_THE_EXPORTER, "kept-versions-of-one"} == {rule.name for rule in RULES}
+    assert {*BREAKING, *WARNING, *OF_THE_EXPORTER, "kept-versions-of-one", "single-rows"} == {
+        rule.name for rule in RULES
+    }
 
 
 def test_only_a_model_whose_config_we_make_has_versions() -> None:
@@ -157,6 +159,14 @@ def test_an_openvino_package_is_warned_of_batching_only_where_that_was_chosen() 
     first = defaults(native, {"model": PROVED}, "cpu")
     assert warnings(native, first, {"model": PROVED}, TARGET) == []
     assert "has no effect" in warnings(native, replace(first, max_batch_size=32), {"model": PROVED}, TARGET)[0]
+
+
+def test_one_value_a_row_is_not_joined_which_is_told_where_it_was_chosen() -> None:
+    handed_in = package()
+    rows = replace(handed_in.stages[0].signature, inputs=(Tensor("x", "FP32", ("batch",)),))
+    handed_in = replace(handed_in, stages=(replace(handed_in.stages[0], signature=rows),))
+    assert warnings(handed_in, Settings(), {"model": PROVED}, TARGET) == []
+    assert "one value a row" in warnings(handed_in, Settings(max_batch_size=32), {"model": PROVED}, TARGET)[0]
 
 
 def test_what_was_made_says_what_serves() -> None:

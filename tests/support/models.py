@@ -33,3 +33,23 @@ def logarithm() -> bytes:
     nodes = [helper.make_node("Sub", ["x", "five"], ["z"]), helper.make_node("Log", ["z"], ["y"])]
     graph = helper.make_graph(nodes, "g", [value("x")], [value("y")], [five])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+def failing_for_zeros(width: int = WIDTH) -> bytes:
+    """y = x, but rows of zeros look up a row that is not there: what warms up with zeros fails."""
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["s"], keepdims=0),
+        helper.make_node("Equal", ["s", "zero"], ["empty"]),
+        helper.make_node("Cast", ["empty"], ["flag"], to=TensorProto.INT64),
+        helper.make_node("Mul", ["flag", "far"], ["row"]),
+        helper.make_node("Gather", ["table", "row"], ["picked"]),
+        helper.make_node("Add", ["x", "picked"], ["y"]),
+    ]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width]) for name in "xy")
+    weights = [
+        helper.make_tensor("zero", TensorProto.FLOAT, [], [0.0]),
+        helper.make_tensor("far", TensorProto.INT64, [], [1000]),
+        helper.make_tensor("table", TensorProto.FLOAT, [2, width], [0.0] * 2 * width),
+    ]
+    graph = helper.make_graph(nodes, "zeros", [x], [y], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()

@@ -295,6 +295,9 @@ def test_a_package_is_loaded_asked_switched_rolled_back_and_unloaded(live: Site,
     output = asked.json()["outputs"][0]
     assert (output["name"], output["shape"], set(output["values"])) == ("y", [3, WIDTH], {"4"})
     assert live.http.post(f"{API}/packages/p/infer").json()["outputs"][0]["shape"] == [2, WIDTH]
+    np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros((40 << 20, 1), np.float32))
+    bomb = live.http.post(f"{API}/packages/p/infer", content=(tmp_path / "bomb.npz").read_bytes())
+    assert (bomb.status_code, "more than 128 MiB" in bomb.text) == (422, True)
     wrong = live.http.post(f"{API}/packages/p/infer", content=b"PK nothing")
     assert wrong.status_code == 422
     assert str(live.root) not in wrong.text

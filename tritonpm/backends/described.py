@@ -164,8 +164,10 @@ def complete(
     """Fill in what a config leaves open, never against what it says: tensors, max_batch_size, dynamic batching.
 
     `inputs` and `outputs` are name, config dtype and dims (None: unknown rank); `batches`: the model has a batch axis.
+    An input of one value a row is not batched: Triton's backends end the server where a request then has no row.
     """
     given = config.as_dict()
+    batches = batches and all(dims is None or len(dims) > 1 for _, _, dims in inputs)
     ranks = {name: len(dims) for name, _, dims in (*inputs, *outputs) if dims is not None}
     ranked = [tensor for tensor in (*given["input"], *given["output"]) if tensor["name"] in ranks]
     whole = any(len(_said(tensor)) == ranks[tensor["name"]] for tensor in ranked)  # with the batch axis among the dims

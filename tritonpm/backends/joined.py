@@ -40,7 +40,7 @@ class Streams:
     def __init__(self, count: int) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
-        self.pool, self.free = ThreadPoolExecutor(count), threading.Semaphore(count)
+        self.count, self.pool, self.free = count, ThreadPoolExecutor(count), threading.Semaphore(count)
 
     def execute(self, model: Model, requests: Sequence[Any], run: Run) -> None:
         """As the function of this name, but `run` is called by several threads, and answers are sent, not returned."""
@@ -92,11 +92,7 @@ def _joined(model: Model, batch: Batch, run: Run, *, keep: bool) -> dict[Any, An
     inputs = dict(batch[0][1])
     if len(batch) > 1:
         inputs = {name: np.concatenate([arrays[name] for _, arrays in batch]) for name in inputs}
-    for name in model.scalars & inputs.keys():
-        inputs[name] = inputs[name].reshape(())
-    outputs = run(inputs, names)
-    for name in model.scalars & outputs.keys():
-        outputs[name] = outputs[name].reshape(model.said(name))
+    outputs = called(model, inputs, names, run)
     if keep:
         outputs = {name: array.copy() for name, array in outputs.items()}
     responses = {}
@@ -105,6 +101,13 @@ def _joined(model: Model, batch: Batch, run: Run, *, keep: bool) -> dict[Any, An
         tensors = [_tensor(name, part[name], model.dtype(name)) for name in asked]
         responses[request] = pb_utils.InferenceResponse(tensors)
     return responses
+
+
+def called(model: Model, inputs: Arrays, names: list[str], run: Run) -> Arrays:
+    """One call of the runtime, which is given its scalars as such; they come back as a config can say them."""
+    scalars = {name: inputs[name].reshape(()) for name in model.scalars & inputs.keys()}
+    outputs = run({**inputs, **scalars}, names)
+    return outputs | {name: outputs[name].reshape(model.said(name)) for name in model.scalars & outputs.keys()}
 
 
 def _split(outputs: Arrays, batch: Batch) -> list[Arrays]:

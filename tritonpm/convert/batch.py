@@ -7,12 +7,17 @@ The model is parsed, rewritten and run in a process of its own, with a deadline 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from tritonpm.convert import sandbox
+from tritonpm.core.apart import Apart
+from tritonpm.core.errors import UnsafeError
 from tritonpm.core.files import digest_of, link_or_copy
+from tritonpm.core.sandbox import EndedError
 from tritonpm.core.types import BatchAxis, Format, Signature, Stage, Tensor
 from tritonpm.core.units import GIB, human
 
@@ -20,30 +25,75 @@ PROOF = "3"  # the version of the proof: a change in what is rewritten or proved
 RUNNABLE = (Format.ONNX, Format.OPENVINO)
 ROWS = 3  # batch k of the proof
 LARGEST = 2 * GIB  # bytes of a model's files that are worth loading a few times only to know its batch axis
-DEADLINE = 180.0  # seconds
+MEMORY = 12 * GIB  # bytes for a trial, at most
+LEAST_MEMORY, COPIES = (
+    4 * GIB,
+    8,
+)  # for the smallest model, and of the model's size: its runtimes hold it more than once
+SECONDS = 60.0  # for a trial of a small model, and once more for each GiB
+LOADED = "loaded"  # a file in a trial's folder, from when its model is loaded
+_TRIAL = "tritonpm.convert.trial:answer"
+_SMALLER = "export it smaller, or in another way"
 
 
 def prove(
-    stage: Stage, files: Mapping[str, Path], samples: Sequence[Path], workdir: Path
+    stage: Stage, files: Mapping[str, Path], samples: Sequence[Path], workdir: Path, apart: Apart | None = None
 ) -> tuple[BatchAxis, Path | None]:
     """What is known of a stage's batch axis and, where the model was rewritten for it, the new main file in `workdir`.
 
     `files` says where the stage's files lie, by package path; `samples` are .npz files of inputs (else they are made
-    up); `workdir` is an empty folder of the caller's. Never raises for what a model does: that is a `reason`.
+    up); `workdir` is an empty folder of the caller's, and `apart` a process to try it in, else one is started.
+    What a model does when it is run is a `reason`; UnsafeError is raised where it cannot even be loaded.
     """
+    with nullcontext(apart) if apart else Apart() as process:
+        return _proved(stage, files, samples, _Trials(process, workdir))
+
+
+@dataclass(frozen=True)
+class _Trials:
+    """The process and folder that models are tried in."""
+
+    apart: Apart
+    folder: Path
+
+    def ask(self, stage: Stage, model: Path, size: int, request: dict[str, Any]) -> dict[str, Any]:
+        """What a trial says. Raises UnsafeError where the model cannot be loaded within the limits."""
+        request |= {"format": stage.format.value, "model": str(model)}
+        memory = min(MEMORY, LEAST_MEMORY + COPIES * size)
+        seconds = SECONDS * (1 + size / GIB)
+        (self.folder / LOADED).unlink(missing_ok=True)
+        try:
+            raw = self.apart.ask(_TRIAL, json.dumps(request).encode(), self.folder, seconds=seconds, memory=memory)
+            answer: dict[str, Any] = json.loads(raw)
+        except EndedError as error:
+            reason = str(error)
+            if error.limit and not (self.folder / LOADED).exists():
+                answer = {"verdict": "beyond", "reason": reason}
+            else:
+                answer = {"verdict": "unrun", "reason": f"running it {reason}"}
+        if answer.get("verdict") == "beyond":
+            raise UnsafeError(f"loading its model {answer['reason']}", where=f"stage {stage.name}", do=_SMALLER)
+        return answer
+
+
+def _proved(
+    stage: Stage, files: Mapping[str, Path], samples: Sequence[Path], trials: _Trials
+) -> tuple[BatchAxis, Path | None]:
     size = sum(files[path].stat().st_size for path in stage.files)
     runnable = stage.config is None and stage.format in RUNNABLE and size <= LARGEST
-    model = _laid_out(stage, files, workdir / "model") if runnable else None
+    model = _laid_out(stage, files, trials.folder / "model") if runnable else None
     signature = stage.signature
     if model and stage.format is Format.ONNX and _vague(signature):
-        stage = replace(stage, signature=_described(stage, model, workdir))
-    axis, rewritten = _judged(stage, model, samples, workdir)
+        stage = replace(stage, signature=_described(stage, model, size, trials))
+    axis, rewritten = _judged(stage, model, samples, size, trials)
     if stage.signature != signature and axis.signature is None:
         axis = replace(axis, signature=stage.signature)
     return axis, rewritten
 
 
-def _judged(stage: Stage, model: Path | None, samples: Sequence[Path], workdir: Path) -> tuple[BatchAxis, Path | None]:
+def _judged(
+    stage: Stage, model: Path | None, samples: Sequence[Path], size: int, trials: _Trials
+) -> tuple[BatchAxis, Path | None]:
     signature = stage.signature
     dynamic, static = signature.dynamic_batch, signature.static_batch_one
     if not (dynamic or static):
@@ -56,19 +106,19 @@ def _judged(stage: Stage, model: Path | None, samples: Sequence[Path], workdir: 
         return _unproved(dynamic, f"a {stage.format.value} model cannot be run here to prove it"), None
     if model is None:
         return _unproved(dynamic, f"the model is larger than {human(LARGEST)}, so it was not run to prove it"), None
-    return _tried(stage, model, samples, workdir)
+    return _tried(stage, model, samples, size, trials)
 
 
-def _tried(stage: Stage, model: Path, samples: Sequence[Path], workdir: Path) -> tuple[BatchAxis, Path | None]:
+def _tried(
+    stage: Stage, model: Path, samples: Sequence[Path], size: int, trials: _Trials
+) -> tuple[BatchAxis, Path | None]:
     request = {
-        "format": stage.format.value,
-        "model": str(model),
         "inputs": [[t.name, t.dtype, t.shape, t.optional] for t in stage.signature.inputs],
         "rewrite": not stage.signature.dynamic_batch,
         "samples": [str(path) for path in samples],
         "rows": ROWS,
     }
-    answer = sandbox.run("tritonpm.convert.trial", request, workdir, deadline=DEADLINE)
+    answer = trials.ask(stage, model, size, request)
     if answer["verdict"] == "unrun":
         return _unproved(stage.signature.dynamic_batch, answer["reason"]), None
     if answer["verdict"] == "refuted":
@@ -86,14 +136,13 @@ def _vague(signature: Signature) -> bool:
     return any(t.shape is None or any(isinstance(d, str) for d in t.shape[first:]) for t in signature.outputs)
 
 
-def _described(stage: Stage, model: Path, workdir: Path) -> Signature:
+def _described(stage: Stage, model: Path, size: int, trials: _Trials) -> Signature:
     """The signature with what onnxruntime infers of the outputs' shapes.
 
     The native backend compares config.pbtxt with what onnxruntime infers, not with the file, and for outputs exactly:
     a -1 where onnxruntime knows the size is refused (`CompareDimsSupported` of triton's onnxruntime_backend).
     """
-    request = {"format": stage.format.value, "model": str(model), "describe": True}
-    answer = sandbox.run("tritonpm.convert.trial", request, workdir, deadline=DEADLINE)
+    answer = trials.ask(stage, model, size, {"describe": True})
     inferred: dict[str, list[int | str]] = answer.get("outputs", {})
 
     def exact(tensor: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 
 from tritonpm.convert.conversion import Artefact, ConversionError, MissingToolError
 from tritonpm.core.extras import needed
-from tritonpm.core.tensors import Array, load_npz, numpy_dtype
+from tritonpm.core.tensors import MOST_BYTES, Array, load_npz, numpy_dtype
 from tritonpm.core.types import Signature, Tensor
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -22,6 +22,7 @@ MOST_ROWS = 300  # that a calibration looks at: more bring little
 NONE = "INT8 is calibrated on samples, and there are none"
 GIVE = "give --calibration FOLDER with .npz files or images"
 _CHANNELS = (1, 3)
+_MOST_PIXELS = 100_000_000  # of an image: 8 bytes each while it is resized
 Row = dict[str, Array]
 T = TypeVar("T")
 
@@ -60,11 +61,14 @@ def _spread(listed: Sequence[T], most: int) -> Sequence[T]:
     return [listed[index * len(listed) // most] for index in range(most)]
 
 
-def read(path: Path, signature: Signature) -> Row:
-    """One sample's arrays, checked. Blobs have no suffix: what is no .npz is an image. Raises ConversionError."""
+def read(path: Path, signature: Signature, most: int = MOST_BYTES) -> Row:
+    """One sample's arrays, `most` bytes of them, checked. Blobs have no suffix: what is no .npz is an image.
+
+    Raises ConversionError, PackageError.
+    """
     with path.open("rb") as stream:
         zipped = stream.read(2) == b"PK"
-    arrays = load_npz(path) if zipped else {signature.inputs[0].name: _image(path, signature)}
+    arrays = load_npz(path, most) if zipped else {signature.inputs[0].name: _image(path, signature)}
     for tensor in signature.inputs:
         if tensor.name in arrays:
             _check(path, tensor, arrays[tensor.name])
@@ -118,8 +122,10 @@ def _image(path: Path, signature: Signature) -> Array:
         from PIL import Image, UnidentifiedImageError
     try:
         with Image.open(path) as opened:
+            if opened.width * opened.height > _MOST_PIXELS:
+                raise ConversionError(f"has more than {_MOST_PIXELS} pixels", where=path.name, do="make it smaller")
             picture = opened.convert("L" if channels == 1 else "RGB").resize((width, height))
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         raise ConversionError(f"is no readable image ({error})", where=path.name, do="leave it out") from None
     pixels: Any = np.asarray(picture, dtype=numpy_dtype(signature.inputs[0].dtype)).reshape(height, width, channels)
     return np.asarray((pixels.transpose(2, 0, 1) if first else pixels)[np.newaxis])

@@ -29,9 +29,9 @@ from tritonpm.convert.conversion import (
 )
 from tritonpm.convert.onnx_graph import MODEL, modern, require_loadable, write
 from tritonpm.convert.running import Run
-from tritonpm.convert.sandbox import says_out_of_memory
 from tritonpm.convert.scoring import mean_score
 from tritonpm.core.errors import TritonpmError
+from tritonpm.core.sandbox import says_out_of_memory
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Format, Gpu
 

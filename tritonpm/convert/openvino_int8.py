@@ -15,9 +15,9 @@ from tritonpm.convert.calibration import Row, rows
 from tritonpm.convert.conversion import Artefact, Conversion, ConversionError, Options, Record, Watch, version
 from tritonpm.convert.openvino_ir import plain, ported
 from tritonpm.convert.runtimes import compile_openvino
-from tritonpm.convert.sandbox import says_out_of_memory
 from tritonpm.convert.scoring import mean_score, score
 from tritonpm.core.errors import TritonpmError
+from tritonpm.core.sandbox import says_out_of_memory
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Format, Gpu, Task
 

@@ -1,34 +1,43 @@
-"""One trial of a batch axis, in a process of its own: `python -m tritonpm.convert.trial WORKDIR` (see `sandbox`)."""
+"""One trial of a batch axis, in a process of its own (see `core.apart`)."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from tritonpm.convert import rewrite, runtimes, sandbox, verify
+from tritonpm.convert import rewrite, runtimes, verify
+from tritonpm.convert.batch import LOADED
 from tritonpm.convert.running import NotRunnableError, StatefulError
+from tritonpm.core.apart import Report
 from tritonpm.core.errors import PackageError
-from tritonpm.core.files import write_atomically
+from tritonpm.core.sandbox import says_out_of_memory
 from tritonpm.core.tensors import Array, load_npz
 from tritonpm.core.types import Format, Tensor
+
+_BEYOND = {"verdict": "beyond", "reason": "needs more memory than it may have"}
 
 
 def describe(model: Path) -> dict[str, Any]:
     """What the runtime infers of an ONNX model's outputs."""
     try:
         return {"outputs": runtimes.output_shapes(model)}
-    except NotRunnableError:
-        return {}  # the proof will say it
+    except NotRunnableError as error:
+        return _BEYOND if says_out_of_memory(str(error)) else {}  # the proof will say it
 
 
-def attempt(request: dict[str, Any]) -> dict[str, Any]:
-    """The verdict: proved, refuted (it runs, and does not batch) or unrun, with the reason in one sentence."""
+def attempt(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The verdict: proved, refuted (it runs, and does not batch), unrun or beyond its limits, with the reason."""
     format, model, rows = Format(request["format"]), Path(request["model"]), request["rows"]
     inputs = tuple(Tensor(name, dtype, tuple(shape), optional) for name, dtype, shape, optional in request["inputs"])
     try:
         original = runtimes.load(format, model)
+    except NotRunnableError as error:
+        return _BEYOND if says_out_of_memory(str(error)) else {"verdict": "unrun", "reason": str(error)}
+    except StatefulError as error:
+        return {"verdict": "refuted", "reason": str(error)}
+    (folder / LOADED).touch()
+    try:
         data = verify.runnable_rows(original, inputs, _samples(request["samples"], inputs), rows)
         if not request["rewrite"]:
             verify.require_rows(original, original, data)
@@ -52,14 +61,8 @@ def _samples(paths: list[str], inputs: tuple[Tensor, ...]) -> list[dict[str, Arr
     return [s for s in samples if all(t.name in s and s[t.name].ndim for t in inputs)]
 
 
-def main() -> None:
-    """Answer the request in the folder named on the command line."""
-    workdir = Path(sys.argv[1])
-    sandbox.enter()
-    request = json.loads((workdir / "request.json").read_text())
-    answer = describe(Path(request["model"])) if request.get("describe") else attempt(request)
-    write_atomically(workdir / "answer.json", json.dumps(answer).encode())
-
-
-if __name__ == "__main__":
-    main()
+def answer(request: bytes, folder: Path, report: Report) -> bytes:
+    """What is asked of a model."""
+    asked = json.loads(request)
+    model = Path(asked["model"])
+    return json.dumps(describe(model) if asked.get("describe") else attempt(asked, folder)).encode()

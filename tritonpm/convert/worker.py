@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from tritonpm.convert import runtimes, sandbox
+from tritonpm.convert import runtimes
 from tritonpm.convert.agreement import BOUNDS, Inputs, UnverifiableError, agreement, trials
 from tritonpm.convert.calibration import read
 from tritonpm.convert.chain import chain
@@ -26,6 +26,7 @@ from tritonpm.convert.divergence import first_divergence
 from tritonpm.convert.profile import layers
 from tritonpm.convert.requests import CANCEL, Answer, Capture, Compare, Convert, ModelFile, Profile
 from tritonpm.convert.running import NotRunnableError, Run, RunFailedError, StatefulError
+from tritonpm.core import sandbox
 from tritonpm.core.errors import TritonpmError
 from tritonpm.core.files import write_atomically
 from tritonpm.core.tensors import Array, load_npz, save_npz

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import ml_dtypes
 import numpy as np
@@ -30,10 +30,13 @@ _NUMPY = {
     "FP16": np.float16, "FP32": np.float32, "FP64": np.float64, "BF16": ml_dtypes.bfloat16, "BYTES": np.object_,
 }  # fmt: skip
 _TRITON = {np.dtype(kind): name for name, kind in _NUMPY.items()}
-# What Python's own parser, which numpy reads headers with, raises besides ValueError.
-# Threads upset its depth counter before Python 3.11.5 (cpython#106905).
+# numpy reads a header with Python's parser, whose depth counter threads upset before Python 3.11.5 (cpython#106905).
 _ONE_PARSER = threading.Lock()
-_MOST_BYTES = 4 * GIB  # of all the arrays of one .npz
+MOST_BYTES = GIB  # of all the arrays of one .npz
+_MOST_ARRAYS = 10_000
+_MOST_DIMENSIONS = 32  # numpy's own limit
+_MOST_TEXTS = 1 << 20  # of one array: each becomes an object
+_BLOCK = 1 << 20
 _DYNAMIC_SIZE = 4  # what a dynamic dimension becomes in a synthesized input
 _LARGER_SIZES = (32, 224)  # what else is worth a try
 _MOST_ELEMENTS = 1 << 26  # of a guessed input
@@ -49,41 +52,73 @@ def triton_dtype(dtype: np.dtype[Any]) -> str:
     return "BYTES" if dtype.kind in "SUO" else _TRITON[np.dtype(dtype)]
 
 
-def load_npz(path: Path) -> dict[str, Array]:
+def load_npz(path: Path, most: int = MOST_BYTES) -> dict[str, Array]:
     """The arrays of an .npz by name, text as object arrays of bytes; nothing is unpickled.
 
-    Raises PackageError where the file is none, holds objects, or would unpack to more than 4 GiB.
+    It costs no more memory than the arrays that are there, which are `most` bytes in all.
+    Raises PackageError where the file is none, holds objects, or would unpack to more.
     """
+    too_many = PackageError(f"holds more than {_MOST_ARRAYS} arrays", where=str(path), do="split it")
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > _MOST_BYTES:
-                raise PackageError(
-                    f"its arrays unpack to more than {human(_MOST_BYTES)}", where=str(path), do="split it"
-                )
-            return {m.filename.removesuffix(".npy"): _from_file(_read(archive, m)) for m in archive.infolist()}
+            members = archive.infolist()
+            if len(members) > _MOST_ARRAYS:
+                raise too_many
+            if sum(member.file_size for member in members) > most:
+                raise PackageError(f"its arrays unpack to more than {human(most)}", where=str(path), do="split it")
+            return {m.filename.removesuffix(".npy"): _from_file(_read(archive, m)) for m in members}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         reason = harmless(str(error)[:200]) or type(error).__name__
         raise PackageError(f"is no readable .npz ({reason})", where=str(path), do="write it with numpy.savez") from None
+    except MemoryError:
+        raise PackageError("its arrays do not fit into memory", where=str(path), do="split it") from None
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
     """One array. Unlike numpy's own reader it allocates nothing that a header only promises. Raises ValueError."""
     with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in readers:
-            raise ValueError(f"{member.filename} has version {version} of the .npy format")
-        try:
-            with _ONE_PARSER:
-                shape, fortran, dtype = readers[version](stream)  # type: ignore[no-untyped-call]
-        except Exception:  # it is read as Python's own words are: no list of what that may raise would be whole
-            raise ValueError(f"{member.filename} has no header of the .npy format") from None
-        if dtype.hasobject or dtype.names:
+        shape, fortran, dtype = _header(stream, member.filename)
+        if dtype.hasobject or dtype.names or dtype.subdtype:
             raise ValueError(f"{member.filename} holds objects, not numbers or text")
         if math.prod(shape) * dtype.itemsize != member.file_size - stream.tell():
             raise ValueError(f"{member.filename} is not as long as its header says")
-        array = np.frombuffer(bytearray(stream.read()), dtype) if math.prod(shape) else np.empty(0, dtype)
+        if dtype.kind in "US" and math.prod(shape) > _MOST_TEXTS:
+            raise ValueError(f"{member.filename} holds more than {_MOST_TEXTS} texts")
+        array = np.empty(math.prod(shape), dtype)
+        if array.size:
+            _fill(array.view(np.uint8).data, stream, member.filename)
         return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and dtype. Raises ValueError."""
+    version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"{name} has version {version} of the .npy format")
+    try:
+        with _ONE_PARSER:
+            shape, fortran, dtype = readers[version](stream)  # type: ignore[no-untyped-call]
+    except EOFError:
+        raise
+    except Exception as error:  # numpy has Python's parser read it, which raises anything, MemoryError for brackets too
+        raise ValueError(f"{name} has a header that cannot be read ({type(error).__name__})") from None
+    if len(shape) > _MOST_DIMENSIONS or any(size < 0 for size in shape) or not dtype.itemsize:
+        raise ValueError(f"{name} has a shape or type that no tensor has")
+    return shape, fortran, dtype
+
+
+def _fill(target: memoryview, stream: IO[bytes], name: str) -> None:
+    """Read what the target holds, and no more memory than is really there. Raises ValueError."""
+    at = 0
+    while at < len(target):
+        block = stream.read(min(_BLOCK, len(target) - at))
+        if not block:
+            raise ValueError(f"{name} is cut off")
+        target[at : at + len(block)] = block
+        at += len(block)
+    if stream.read(1):  # the zip's checksum is compared at its end only
+        raise ValueError(f"{name} is longer than it says")
 
 
 def save_npz(path: Path, arrays: Mapping[str, Array]) -> None:

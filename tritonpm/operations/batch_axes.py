@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritonpm.core.apart import Apart
 from tritonpm.core.types import BatchAxis, File, Package
 
 if TYPE_CHECKING:
@@ -14,8 +15,13 @@ if TYPE_CHECKING:
 Place = Callable[[File], Path]
 
 
-def batch_axes(context: Context, package: Package, place: Place | None = None) -> dict[str, BatchAxis]:
-    """By stage; `place` says where the package's files lie, if not in blobs."""
+def batch_axes(
+    context: Context, package: Package, place: Place | None = None, apart: Apart | None = None
+) -> dict[str, BatchAxis]:
+    """By stage; `place` says where the package's files lie, if not in blobs, `apart` is a process to try models in.
+
+    Raises UnsafeError where a model cannot even be loaded within the limits of time and memory.
+    """
     from tritonpm.convert.batch import PROOF, prove
 
     place = place or in_blobs(context)
@@ -31,7 +37,7 @@ def batch_axes(context: Context, package: Package, place: Place | None = None) -
             ):
                 files = {path: place(package.file(path)) for path in stage.files}
                 samples = [place(package.file(sample.inputs)) for sample in stage.samples]
-                axis, rewritten = prove(stage, files, samples, folder)
+                axis, rewritten = prove(stage, files, samples, folder, apart)
                 if rewritten and axis.artefact:
                     context.blobs.put(rewritten, axis.artefact, move=True)
             context.catalogue.put_axis(key, axis)

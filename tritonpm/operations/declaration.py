@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
+from tritonpm.core.apart import Apart
 from tritonpm.core.errors import ManifestError, PackageError
 from tritonpm.core.files import write_atomically
 from tritonpm.core.units import MIB, human
@@ -206,8 +207,8 @@ def _shown(source: str) -> str:
 
 def _digest(context: Context, source: Path, name: str, pinned: str | None) -> str:
     """Of what the source holds. Raises PackageError where the lock file pins another one."""
-    with tempfile.TemporaryDirectory(prefix="tritonpm-plan-") as staging:
-        digest = read_package(context, source, Path(staging), name=name).digest
+    with tempfile.TemporaryDirectory(prefix="tritonpm-plan-") as staging, Apart() as apart:
+        digest = read_package(context, source, Path(staging), apart, name=name).digest
     if pinned is not None and pinned != digest:
         raise PackageError(
             f"is {digest[:19]}, and {LOCK} pins {pinned[:19]}",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritonpm.core.apart import Apart
 from tritonpm.core.types import File, Package
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.chosen_settings import require_handed_in
@@ -43,15 +44,15 @@ def import_package(
     catalogue = context.catalogue
     if name is not None:
         catalogue.require_free(name)
-    with context.workspace.scratch("import") as staging:
-        package = read_package(context, source, staging, name=name, allow_code=allow_code)
+    with context.workspace.scratch("import") as staging, Apart() as apart:
+        package = read_package(context, source, staging, apart, name=name, allow_code=allow_code)
         digest = "" if canary_of else package.digest
         catalogue.require_free(package.name, digest)
 
         def place(file: File) -> Path:
             return staging / file.path
 
-        axes = batch_axes(context, package, place)
+        axes = batch_axes(context, package, place, apart)
         chosen = choices.defaults(package, axes, "gpu" if context.target.gpus else "cpu")
         if canary_of:
             chosen = inherited(catalogue.get(canary_of).settings, package, chosen)
@@ -71,17 +72,23 @@ def import_package(
 
 
 def read_package(
-    context: Context, source: Path, staging: Path, *, name: str | None = None, allow_code: bool = False
+    context: Context, source: Path, staging: Path, apart: Apart, *, name: str | None = None, allow_code: bool = False
 ) -> Package:
-    """What a source holds, its files in `staging`, once the workspace's policy lets it in.
+    """What a source holds, its files in `staging`, once the workspace's policy lets it in; read in the process `apart`.
 
     Raises PackageError; SignatureError before anything of it is read.
     """
     from tritonpm.operations.policy import admitted
-    from tritonpm.package import read
+    from tritonpm.package.apart import read_apart
 
-    with admitted(context, source) as file, context.progress(f"Reading {file.name}") as report:
-        return read(file, staging, name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b))
+    with (
+        admitted(context, source) as file,
+        context.workspace.scratch("read") as folder,
+        context.progress(f"Reading {file.name}") as report,
+    ):
+        return read_apart(
+            apart, file, staging, folder, name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b)
+        )
 
 
 def inherited(settings: Settings, package: Package, first: Settings) -> Settings:

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tritonpm.core.apart import Apart
 from tritonpm.operations.show import StageView, stage_view
 
 
@@ -22,10 +23,12 @@ class Inspection:
 
 def inspect(path: Path, *, allow_code: bool = False) -> Inspection:
     """What a file or folder holds, nothing kept. Raises PackageError."""
-    from tritonpm.package import read
+    from tritonpm.package.apart import read_apart
 
-    with tempfile.TemporaryDirectory(prefix="tritonpm-inspect-") as staging:
-        package = read(path, Path(staging), allow_code=allow_code)
+    with tempfile.TemporaryDirectory(prefix="tritonpm-inspect-") as scratch, Apart() as apart:
+        staging = Path(scratch, "package")
+        staging.mkdir()
+        package = read_apart(apart, path, staging, Path(scratch), allow_code=allow_code)
     kinds = " + ".join(stage.task.value.replace("-", " ") for stage in package.stages)
     stages = tuple(stage_view(package, stage.name, None) for stage in package.stages)
     return Inspection(package.name, kinds, package.version, package.digest, stages)

@@ -71,10 +71,11 @@ def _trials(
     def arrays(path: str | None) -> Arrays:
         return load_npz(context.blobs.path(record.package.file(path).digest)) if path else {}
 
-    listed = [(f"the sample {s.inputs}", arrays(s.inputs), arrays(s.outputs)) for s in samples_of(record)]
+    samples = ((f"the sample {s.inputs}", arrays(s.inputs), arrays(s.outputs)) for s in samples_of(record))
     if not _unverified(made):
-        yield from listed
+        yield from samples  # one at a time: each may be large
         return
+    listed = list(samples)
     if not listed:
         listed = [("a synthesized input", _made_up(client, name, signature)[0], {})]
     answers = _references(context, record, [inputs for _, inputs, _ in listed])

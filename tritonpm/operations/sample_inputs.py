@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import InferenceError
-from tritonpm.core.tensors import Array, guesses, load_npz
+from tritonpm.core.tensors import MOST_BYTES, Array, guesses, load_npz
 from tritonpm.core.units import number_of
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.perf.inputs import Inputs, batching, inputs
@@ -25,7 +25,11 @@ def measuring_inputs(context: Context, record: Record, client: Client, model: st
     package, signature = record.package, client.metadata(model)
     has_axis = all(axis.kind != "none" for axis in batch_axes(context, package).values())
     who = batching(client.config(model), signature, axis=has_axis)
-    samples = [load_npz(context.blobs.path(package.file(sample.inputs).digest)) for sample in samples_of(record)]
+    samples: list[dict[str, Array]] = []
+    for sample in samples_of(record):
+        samples.append(load_npz(context.blobs.path(package.file(sample.inputs).digest)))
+        if sum(array.nbytes for arrays in samples for array in arrays.values()) > MOST_BYTES:
+            break  # enough to measure with, and the rest of memory is the server's
     if samples:
         source = f"{number_of(len(samples), 'sample')} of the package, in turn"
         return inputs(samples, signature, who, batch=batch, source=source)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tritonpm.convert import sandbox
 from tritonpm.convert.chain import Link
 from tritonpm.convert.requests import Answer, Capture, ModelFile, Profile, WorkerRequest
+from tritonpm.core import sandbox
 from tritonpm.core.errors import OptimisationError
 from tritonpm.core.files import link_or_copy
 from tritonpm.core.types import Optimised, Sample, Signature, Stage, Tensor

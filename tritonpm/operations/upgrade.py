@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritonpm.core.apart import Apart
 from tritonpm.core.types import File
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.import_package import inherited, read_package
@@ -31,13 +32,13 @@ def exchange(context: Context, name: str, source: Path, *, allow_code: bool = Fa
     from tritonpm import settings as choices
 
     record = context.catalogue.get(name)
-    with context.workspace.scratch("upgrade") as staging:
-        package = read_package(context, source, staging, name=name, allow_code=allow_code)
+    with context.workspace.scratch("upgrade") as staging, Apart() as apart:
+        package = read_package(context, source, staging, apart, name=name, allow_code=allow_code)
 
         def place(file: File) -> Path:
             return staging / file.path
 
-        axes = batch_axes(context, package, place)
+        axes = batch_axes(context, package, place, apart)
         first = choices.defaults(package, axes, "gpu" if context.target.gpus else "cpu")
         chosen = inherited(record.settings, package, first)
         revision_of(context, package, chosen, axes, place)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tritonpm.package.limits import Limits
+from tritonpm.package.limits import Limits, require_bounded
 from tritonpm.package.staging import Progress, silent
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def read(
     from tritonpm.package.reader import assemble
     from tritonpm.package.tree import stage
 
-    return assemble(stage(source, staging, limits, progress), name, allow_code, limits)
+    package = assemble(stage(source, staging, limits, progress), name, allow_code, limits)
+    require_bounded(package, limits)
+    return package
 
 
 def inspect(path: Path) -> Package:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tritonpm.core.errors import RenderError
 from tritonpm.core.types import Stage
 from tritonpm.repository.config import messages
+from tritonpm.repository.warm_up import adopt_warm_up
 from tritonpm.settings.settings import Settings
 
 
@@ -43,8 +45,11 @@ def settings_of(config: Any) -> dict[str, object]:
     return settings
 
 
-def adapt(config: Any, settings: Settings) -> Any:
-    """The adopted config with what the user changed since laid over it; everything else stays as it was."""
+def adapt(config: Any, settings: Settings, notes: list[str]) -> Any:
+    """The adopted config with what the user changed since laid over it; everything else stays as it was.
+
+    What would put the server at risk goes, with a note. Raises RenderError.
+    """
     adapted = messages().ModelConfig()
     adapted.CopyFrom(config)
     before = settings_of(config)
@@ -61,11 +66,46 @@ def adapt(config: Any, settings: Settings) -> Any:
             adapted.dynamic_batching.max_queue_delay_microseconds = settings.queue_delay_us
     if "response_cache" in changed:
         adapted.response_cache.enable = settings.response_cache
-    if "warmup" in changed and not settings.warmup:
-        adapted.ClearField("model_warmup")
     for key, value in sorted(settings.parameters.items()):
         adapted.parameters[key].string_value = value
+    make_safe(adapted, settings, notes)
     return adapted
+
+
+def make_safe(config: Any, settings: Settings, notes: list[str]) -> None:
+    """Take from an adopted config, also one for other hardware, what would put the server at risk.
+
+    Raises RenderError where that cannot be done.
+    """
+    if not settings.warmup:
+        config.ClearField("model_warmup")
+    adopt_warm_up(config, notes)
+    if config.max_batch_size > 0 and any(t.HasField("reshape") and not t.reshape.shape for t in config.input):
+        _open_batch(config, notes)
+
+
+def _open_batch(config: Any, notes: list[str]) -> None:
+    """The batch as a dimension of each tensor: clients send the same. Raises RenderError for a sequence's model.
+
+    A request without rows, reshaped to no dimension at all, ends the server.
+    """
+    if config.HasField("sequence_batching"):
+        raise RenderError(
+            "an input of its sequences is reshaped to no dimension, and a request without rows would end the server",
+            where=config.name,
+            do="give it the shape [1] in model and config",
+        )
+    for tensor in (*config.input, *config.output):
+        tensor.dims.insert(0, -1)
+        if tensor.HasField("reshape"):
+            tensor.reshape.shape.insert(0, -1)
+    for sample in config.model_warmup:
+        for value in sample.inputs.values():
+            value.dims.insert(0, sample.batch_size)
+        sample.batch_size = min(1, sample.batch_size)
+    config.max_batch_size = 0
+    config.ClearField("dynamic_batching")
+    notes.append("max_batch_size 0: an input has one value a row, and an empty batch of such would end the server")
 
 
 def _regroup(config: Any, settings: Settings) -> None:

@@ -25,7 +25,8 @@ from tritonpm.core.types import (
     dims,
 )
 from tritonpm.core.units import GIB
-from tritonpm.settings.backend import max_batch_size
+from tritonpm.repository.warm_up import warm_up
+from tritonpm.settings.backend import max_batch_size, single_rows
 from tritonpm.settings.settings import Settings
 
 LABELS = "labels.txt"  # in the model folder, one label a line
@@ -93,6 +94,8 @@ def member(
     for tensors, add in ((signature.inputs, config.input.add), (signature.outputs, config.output.add)):
         for tensor in tensors:
             _describe(add(), tensor, batch > 0, f"{package.name}, stage {stage.name}")
+    if single_rows(signature, axis) and backend != "openvino":
+        _keep_rows(config)
     _labels(config, stage, axis)
     _groups(config, stage, settings, target, backend, package, notes)
     _batching(config, settings)
@@ -101,7 +104,7 @@ def member(
     if optimised and not optimised.files:
         _accelerate(config, settings, optimised.optimizer.removeprefix("ort-"), optimised.accelerator)
     if settings.warmup:
-        _warm_up(config, settings, signature.inputs, axis, notes)
+        warm_up(config, settings, signature.inputs, axis, notes)
     file = _file(config, stage, backend)
     return Member(config, file, tuple(notes))
 
@@ -109,6 +112,11 @@ def member(
 def _batch(stage: Stage, settings: Settings, axis: BatchAxis, backend: str, notes: list[str]) -> int:
     if axis.kind == "none":
         notes.append(f"stage {stage.name} is not batched: {axis.reason}")
+    elif single_rows(axis.signature or stage.signature, axis):
+        notes.append(
+            f"stage {stage.name} has max_batch_size 0 and a batch dimension of its own: an input has one value a row, "
+            "and an empty batch of such would end the server"
+        )
     elif backend == "openvino":
         notes.append(
             f"stage {stage.name} has max_batch_size 0 and a batch dimension of its own: with more, Triton's openvino "
@@ -139,6 +147,14 @@ def _describe(entry: Any, tensor: Tensor, batched: bool, where: str) -> None:
         entry.reshape.SetInParent()
     if tensor.optional:
         entry.optional = True
+
+
+def _keep_rows(config: Any) -> None:
+    """One value a row stays [rows, 1] for clients, as Triton has it where it batches."""
+    for entry in (*config.input, *config.output):
+        if list(entry.dims) == [-1]:
+            entry.dims.append(1)
+            entry.reshape.shape.append(-1)
 
 
 def _labels(config: Any, stage: Stage, axis: BatchAxis) -> None:
@@ -251,30 +267,6 @@ def _runtime(config: Any, settings: Settings, backend: str) -> None:
     if settings.openvino_device not in ("", "CPU"):  # the native backend takes another device with KIND_AUTO only
         for group in config.instance_group:
             group.kind = messages().ModelInstanceGroup.KIND_AUTO
-
-
-def _warm_up(config: Any, settings: Settings, inputs: tuple[Tensor, ...], axis: BatchAxis, notes: list[str]) -> None:
-    """One run at batch 1 and one at the full batch, where zeros are plausible: floating point of fixed size, no knobs.
-
-    A model that refuses its warm-up does not load at all, so an input of rank 0 or 1 without a batch axis (a ratio,
-    scales), for which zero may be no value, means none.
-    """
-    own_axis = config.max_batch_size == 0 and axis.kind != "none"
-    shapes = [
-        tensor.shape[1:] if axis.kind != "none" else tensor.shape for tensor in inputs if tensor.shape is not None
-    ]
-    plausible = all(t.dtype in ("FP16", "FP32", "FP64") for t in inputs)
-    knobs = axis.kind == "none" and any(len(shape) < 2 for shape in shapes)
-    if not plausible or knobs or any(-1 in dims(shape) for shape in shapes):
-        notes.append("no warm-up: it needs inputs of floating point and fixed size, not single numbers or lists")
-        return
-    batches = sorted({1, settings.max_batch_size}) if axis.kind != "none" else [1]
-    for batch in batches:
-        sample = config.model_warmup.add(name=f"batch_{batch}", batch_size=batch if config.max_batch_size else 1)
-        for entry, shape in zip(config.input, shapes, strict=True):
-            value = sample.inputs[entry.name]
-            value.data_type, value.zero_data = entry.data_type, True  # random_data is random bytes: NaN, huge
-            value.dims.extend(((batch,) if own_axis else ()) + (dims(shape) or (() if own_axis else (1,))))
 
 
 def _file(config: Any, stage: Stage, backend: str) -> str:

@@ -26,7 +26,7 @@ from tritonpm.core.types import (
 )
 from tritonpm.package.code import code_in_name
 from tritonpm.package.config import variant_of
-from tritonpm.repository.adopt import adapt, in_folder
+from tritonpm.repository.adopt import adapt, in_folder, make_safe
 from tritonpm.repository.cascade import require_unbound, wire
 from tritonpm.repository.config import LABELS, member, messages, parse, served_by
 from tritonpm.repository.ensemble import ensemble
@@ -193,7 +193,10 @@ class _Look:
         paths = {in_folder(stage, path): path for path in stage.files if path != stage.config}
         variants = {name: self._own_config(stage, paths[path]) for path in paths if (name := variant_of(path))}
         files = (RepositoryFile(p, blob=self.package.file(paths[p]).digest) for p in paths if not variant_of(p))
-        return _Made(adapt(config, settings), tuple(files), variants=variants)
+        notes: list[str] = []
+        for variant in variants.values():
+            make_safe(variant, settings, [])
+        return _Made(adapt(config, settings, notes), tuple(files), tuple(notes), variants)
 
     def _own_config(self, stage: Stage, path: str) -> Any:
         config = parse(self.configs[path], path)

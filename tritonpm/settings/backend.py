@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tritonpm.core.types import BACKENDS, BatchAxis, Format, Optimised, Stage
+from tritonpm.core.types import BACKENDS, BatchAxis, Format, Optimised, Signature, Stage
 from tritonpm.settings.settings import Settings
 
 # The formats that two optimizers make; the others leave the model in its own.
@@ -33,12 +33,25 @@ def backend_of(stage: Stage, settings: Settings, made: Optimised | None = None) 
     return settings.backend or BACKENDS.get(served_format(stage, settings, made), ("",))[0]
 
 
+def single_rows(signature: Signature, axis: BatchAxis) -> bool:
+    """Whether an input is one value a row. Where Triton batches it says so by an empty reshape.
+
+    A request without rows has no shape at all then, and its backends look at the first dimension: SIGSEGV.
+    """
+    return axis.kind != "none" and any(
+        tensor.shape is not None and len(tensor.shape) == 1 for tensor in signature.inputs
+    )
+
+
 def max_batch_size(stage: Stage, settings: Settings, axis: BatchAxis, backend: str) -> int:
     """What Triton may join, as its config says it: 0 where it does not batch and executes each request as it comes.
 
-    The native openvino backend refuses every batch that is not full, so there the batch is a dimension of the model.
+    The native openvino backend refuses every batch that is not full, so there the batch is a dimension of the model;
+    and so it is where `single_rows`.
     """
     if axis.kind == "none" or (backend == "openvino" and not stage.config):
+        return 0
+    if single_rows(axis.signature or stage.signature, axis):
         return 0
     if stage.config and settings.max_batch_size == 1:  # 1 also stands for a config that does not batch
         named = all(tensor.shape and tensor.shape[0] == "batch" for tensor in stage.signature.inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tritonpm.core.types import Format
+from tritonpm.settings.backend import single_rows
 from tritonpm.settings.rule import Case, Rule
 from tritonpm.settings.settings import Settings
 
@@ -32,6 +33,10 @@ def _unjoined(case: Case) -> bool:
     return case.stage.format is not Format.OPENVINO or _chosen(case, _OF_BATCHING)
 
 
+def _single_rows(case: Case) -> bool:
+    return _chosen(case, _OF_BATCHING) and single_rows(case.axis.signature or case.stage.signature, case.axis)
+
+
 def _no_accelerator(case: Case) -> bool:
     on_gpu_only = {"tensorrt", "cuda"} & set(case.settings.accelerators)
     return bool(case.settings.accelerators) and (
@@ -46,6 +51,14 @@ EFFECT_RULES: tuple[Rule, ...] = (
         "max batch size {s.max_batch_size} has no effect: the openvino backend refuses partial batches, so Triton does "
         "not join requests of stage {stage.name!r}",
         "for an ONNX model `--optimizer ort-openvino` keeps batching",
+        level="warning",
+    ),
+    Rule(
+        "single-rows",
+        _single_rows,
+        "max batch size {s.max_batch_size} has no effect: an input of stage {stage.name!r} has one value a row, and an "
+        "empty batch of such would end the server, so Triton does not join its requests",
+        "send many rows in one request, or export the input with a second dimension of 1",
         level="warning",
     ),
     Rule(

@@ -14,6 +14,7 @@ from tritonpm.convert.detection import as_corners, boxes_of
 from tritonpm.core.errors import NotFoundError
 from tritonpm.core.tensors import Array, load_npz, save_npz, triton_dtype
 from tritonpm.core.types import Signature, Task
+from tritonpm.core.units import MIB
 from tritonpm.operations.context import Context
 from tritonpm.operations.infer import infer
 from tritonpm.operations.server import connect
@@ -22,6 +23,7 @@ from tritonpm.web.site import Site
 BEST = 5  # classes of each row
 _ROWS, _BOXES, _MASKS, _VALUES = 16, 200, 16, 64  # that are shown
 _MOST_PIXELS = 4 << 20  # of a mask
+_MOST_INPUT = 128 * MIB  # of one inference: on its way to Triton it is in memory about four times
 _SEGMENTS = (Task.SEMANTIC_SEGMENTATION, Task.DEFECT_SEGMENTATION, Task.INSTANCE_SEGMENTATION, Task.ANOMALY_DETECTION)
 
 
@@ -86,7 +88,7 @@ def answered(site: Site, name: str, inputs: Path | None, folder: Path) -> Meanin
         package = context.catalogue.get(name).package
         signature = _signature(context, name)
         if inputs:
-            save_npz(folder / "in.npz", read(inputs, signature))
+            save_npz(folder / "in.npz", read(inputs, signature, _MOST_INPUT))
         started = time.perf_counter()
         infer(context, name, folder / "in.npz" if inputs else None, folder / "out.npz")
         took = (time.perf_counter() - started) * 1000

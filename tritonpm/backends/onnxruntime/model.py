@@ -11,6 +11,7 @@ import onnxruntime as ort
 from described import Dims, Model, complete
 from joined import Arrays, bits, decoded, encoded, execute
 from numpy.typing import NDArray
+from warmed import WarmUp
 
 DEFAULT_FILE = "model.onnx"
 _TYPES = {
@@ -66,10 +67,11 @@ class TritonPythonModel:
         self.bfloat16 = "TYPE_BF16" in types
         if self.bfloat16 and "TYPE_STRING" in types:  # OrtValues, which alone carry BF16, take no text from Python
             model.refuse("BF16 and text in one model are served by the native backend only")
+        self.warm_up = WarmUp(model, self.run)
 
     def execute(self, requests: Sequence[Any]) -> Any:
         """Answer the requests that Triton hands over together."""
-        return execute(self.model, requests, self.run)
+        return self.warm_up.answers(requests) or execute(self.model, requests, self.run)
 
     def run(self, inputs: Arrays, names: list[str]) -> Arrays:
         """One call of ONNX Runtime."""

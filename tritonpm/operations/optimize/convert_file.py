@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from tritonpm.convert import sandbox
 from tritonpm.convert.conversion import Options
 from tritonpm.convert.converters import CONVERTERS
 from tritonpm.convert.plan import STEPS
 from tritonpm.convert.requests import Answer, Convert, ModelFile
+from tritonpm.core import sandbox
 from tritonpm.core.errors import OptimisationError, PackageError, UsageError
 from tritonpm.core.types import Agreement, Format, Gpu, Signature, Step
 from tritonpm.operations.optimize.jobs import TIME_LIMIT, default_memory

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,7 +10,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from tritonpm.core.units import GIB
 
@@ -31,20 +29,11 @@ _OUT_OF_MEMORY = (
 
 
 class EndedError(Exception):
-    """A process ended without an answer; the text says how, without a subject."""
+    """A process ended without an answer; the text says how, without a subject. `limit`: it was at one of its limits."""
 
-
-def run(module: str, request: dict[str, Any], workdir: Path, *, deadline: float) -> dict[str, Any]:
-    """Run `python -m module WORKDIR` and return the answer that it writes to WORKDIR/answer.json.
-
-    The request lies in WORKDIR/request.json. A process that crashes or overruns `deadline` (seconds) gives
-    {"verdict": "unrun", "reason": …}.
-    """
-    (workdir / "request.json").write_text(json.dumps(request))
-    try:
-        return dict(json.loads(answered(module, workdir, deadline=deadline)))
-    except EndedError as error:
-        return {"verdict": "unrun", "reason": f"running it {error}"}
+    def __init__(self, how: str, *, limit: bool = False) -> None:
+        super().__init__(how)
+        self.limit = limit
 
 
 def answered(module: str, workdir: Path, *, deadline: float, cancelled: Callable[[], bool] = lambda: False) -> bytes:
@@ -71,7 +60,7 @@ def answered(module: str, workdir: Path, *, deadline: float, cancelled: Callable
                 process.wait(_KILLED)
     if answer.exists():
         return answer.read_bytes()
-    raise EndedError(_ending(code, workdir / "worker.log"))
+    raise ended(code, (workdir / "worker.log").read_text(errors="replace"))
 
 
 def _waited(process: subprocess.Popen[bytes], deadline: float, cancelled: Callable[[], bool]) -> int:
@@ -87,19 +76,20 @@ def _waited(process: subprocess.Popen[bytes], deadline: float, cancelled: Callab
             cancelled = bool  # False from now on
             deadline = 0.0
         if time.monotonic() > end:
-            raise EndedError(f"took longer than {deadline:g} s" if deadline else "was cancelled")
+            raise EndedError(f"took longer than {deadline:g} s" if deadline else "was cancelled", limit=bool(deadline))
 
 
-def _ending(code: int, log: Path) -> str:
-    text = log.read_text(errors="replace")[-4000:]
+def ended(code: int, log: str) -> EndedError:
+    """How a process ended that wrote `log`, for who waited for its answer."""
+    text = log[-4000:]
     if says_out_of_memory(text):
-        return "ran out of memory"
+        return EndedError("ran out of memory", limit=True)
     if code == -signal.SIGKILL:
-        return "was killed by SIGKILL, as the kernel does where memory runs out"
+        return EndedError("was killed by SIGKILL, as the kernel does where memory runs out", limit=True)
     if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
+        return EndedError(f"was killed by {signal.Signals(-code).name}")
     last = next((line.strip()[:200] for line in reversed(text.splitlines()) if line.strip()), "")
-    return f"ended with exit code {code} ({last})" if last else f"ended with exit code {code}"
+    return EndedError(f"ended with exit code {code} ({last})" if last else f"ended with exit code {code}")
 
 
 def says_out_of_memory(text: str) -> bool:
@@ -109,10 +99,16 @@ def says_out_of_memory(text: str) -> bool:
 
 def enter(limit: int = MEMORY) -> None:
     """Called by the process itself: what it allocates beyond `limit` bytes fails, and it dies with who started it."""
-    import ctypes
     import resource
+
+    die_with_parent()
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def die_with_parent() -> None:
+    """Called by the process itself: it ends when the thread ends that started it."""
+    import ctypes
 
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
