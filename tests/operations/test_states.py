@@ -38,6 +38,7 @@ from tritonpm.operations.stop import stop
 from tritonpm.operations.sync import sync
 from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import exchange, upgrade
+from tritonpm.triton import embedded
 
 pytestmark = pytest.mark.server
 
@@ -284,3 +285,46 @@ def test_a_package_that_has_another_ones_former_name_is_left_alone(context: Cont
     assert is_loaded(context, "former")
     remove(context, "renamed")
     assert serving_answer(context, "former") == 4.25
+
+
+def test_what_is_unloaded_without_a_server_does_not_come_back(context: Context, tmp_path: Path) -> None:
+    import_package(context, content(tmp_path / "1", scaled(2.75), name="offline"))
+    load(context, "offline")
+    stop(context, 30)
+    unload(context, "offline")
+    assert not context.catalogue.get("offline").wanted
+    started(context)
+    assert "offline" not in dict(load_all_proved(context))
+    assert not is_loaded(context, "offline")
+
+
+def test_what_shall_be_loaded_still_shall_under_another_name(context: Context, tmp_path: Path) -> None:
+    import_package(context, content(tmp_path / "1", scaled(3.75), name="early"))
+    load(context, "early")
+    stop(context, 30)
+    rename(context, "early", "late")
+    started(context)
+    assert dict(load_all_proved(context))["late"] == ""
+    assert serving_answer(context, "late") == 3.75
+
+
+def test_what_is_loaded_elsewhere_is_left_alone_here(context: Context, tmp_path: Path) -> None:
+    import_package(context, content(tmp_path / "1", scaled(4.75), name="away"))
+    state = tmp_path / "other/state"
+    other = embedded.start(embedded.find(), context.workspace.repository, state, detach=True)
+    try:
+        there = opened(context.workspace.root, server=other.http)
+        load(there, "away")
+        assert drift_of(context, "away") == ""
+        assert not any(name == "away" for _, name, _ in sync(context))
+        assert "away" not in restarted(context)
+        assert not is_loaded(context, "away")
+        with connect(there) as client:
+            client.unload_and_wait("away")
+        assert any("away is recorded as loaded" in sentence for sentence in status(there).drift)
+        assert ("loaded", "away", "") in list(sync(there))
+        assert is_loaded(there, "away")
+        assert context.catalogue.get("away").server == other.http
+    finally:
+        embedded.stop(other, state, timeout=15)
+        unload(context, "away")

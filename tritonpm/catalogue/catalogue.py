@@ -153,7 +153,7 @@ class Catalogue(Revisions):
         self._database.do("UPDATE packages SET problem = ? WHERE name = ?", sentence, name)
 
     def rename(self, name: str, new_name: str) -> None:
-        """Another name; what was published under the old one is neither current nor proved.
+        """Another name; what was published under the old one is neither current nor proved. What was wanted still is.
 
         Raises NameTakenError, NotFoundError.
         """
@@ -163,7 +163,7 @@ class Catalogue(Revisions):
             self._served.clear(name)
             self._database.do(
                 "UPDATE packages SET name = ?, package = ?, revision = NULL, status = 'imported', reason = '', "
-                "wanted = 0, problem = '', changed = 0, server = '' WHERE name = ?",
+                "problem = '', changed = 0 WHERE name = ?",
                 new_name, encode(renamed), name,
             )  # fmt: skip
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tritonpm.operations.list import unproved
+from tritonpm.operations.server import is_elsewhere
+from tritonpm.operations.stubs import bereft
+from tritonpm.triton.ensembles import members_of
 from tritonpm.triton.served_revision import serves
 
 if TYPE_CHECKING:
@@ -18,9 +21,10 @@ def drift(context: Context, client: Client) -> list[str]:
     states = client.serving()
     entries = context.catalogue.packages()
     proved = {entry.name: context.catalogue.proved(entry.name) for entry in entries if entry.name in states}
-    sentences = []
+    lacking, sentences = bereft(context, client), []
     for entry in entries:
-        if what := _served(client, entry, states, proved.get(entry.name)):
+        what = _served(client, entry, states, proved.get(entry.name), lacking)
+        if what and not is_elsewhere(context, entry.server):
             sentences.append(f"{entry.name} {what}; `tritonpm sync`")
         if what := unproved(entry.name, entry.changed, entry.problem, entry.proved, wanted=entry.wanted):
             sentences.append(f"{entry.name}: {what}")
@@ -31,7 +35,7 @@ def drift(context: Context, client: Client) -> list[str]:
     return sentences
 
 
-def _served(client: Client, entry: Entry, states: set[str], proved: Proved | None) -> str:
+def _served(client: Client, entry: Entry, states: set[str], proved: Proved | None, lacking: set[str]) -> str:
     """Where the server does not do what was proved."""
     there = entry.name in states
     if entry.wanted and not there:
@@ -40,4 +44,6 @@ def _served(client: Client, entry: Entry, states: set[str], proved: Proved | Non
         return f"is served, and recorded as {entry.status}: somebody else loaded it"
     if proved and not serves(client, proved.revision):
         return f"is served in another revision than {proved.number}, which was proved"
+    if lost := lacking & {entry.name, *members_of(proved.revision if proved else None)}:
+        return f"is served, and does not answer as it should: a stub of {min(lost)} has ended"
     return ""

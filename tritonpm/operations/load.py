@@ -31,6 +31,7 @@ from tritonpm.operations.server import (
     reason_in_log,
     require_live,
 )
+from tritonpm.operations.stubs import renew
 from tritonpm.operations.unload import unload_old
 from tritonpm.settings.settings import ON_DEMAND
 from tritonpm.triton.ensembles import NEXT, members_of, unload_unneeded
@@ -206,6 +207,8 @@ class OneServer:
         unload_unneeded(self.client, {*rehearsals, *members_of(self.revision)} - kept)
 
     def _load(self, revision: Revision) -> None:
+        if self.here:
+            renew(self.context, self.client, [model.name for model in revision.models])
         load_revision(self.client, revision, timeout=self.timeout, patience=self.patience, reads=self.reads)
 
     def _make_room(self, revision: Revision) -> None:
@@ -226,10 +229,11 @@ def load(context: Context, name: str, *, probe: bool = True, timeout: float = TI
         return bring(context, client, record, revision, probe=probe, timeout=timeout, wanted=True)
 
 
-def load_proved(context: Context, name: str, *, timeout: float = TIMEOUT) -> Loaded:
+def load_proved(context: Context, name: str, *, timeout: float = TIMEOUT, only_wanted: bool = False) -> Loaded:
     """Bring back the proved revision of a package, in the way in which it was proved; what is wanted stays as it is.
 
-    Where nothing was proved yet, what is wanted is loaded. Raises ServerError.
+    Where nothing was proved yet, what is wanted is loaded. Raises ServerError; with `only_wanted` NotFoundError where
+    somebody has just said that it shall not be loaded.
     """
     if context.catalogue.proved(name) is None:
         return load(context, name, timeout=timeout)
@@ -237,6 +241,8 @@ def load_proved(context: Context, name: str, *, timeout: float = TIMEOUT) -> Loa
         proved = context.catalogue.proved(name)
         if proved is None:  # another tritonpm has renamed or removed it meanwhile
             raise NotFoundError(f"{name} has no proved revision any more", do=f"`tritonpm load {name}`")
+        if only_wanted and not context.catalogue.get(name).wanted:
+            raise NotFoundError(f"{name} was unloaded meanwhile", do=f"`tritonpm load {name}`, if it shall be loaded")
         record = as_proved(context, name)
         return bring(context, client, record, proved.revision, probe=proved.probed, timeout=timeout)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tritonpm.catalogue import lock
 from tritonpm.core.errors import BusyError, StorageError
 from tritonpm.core.types import Revision
+from tritonpm.operations.server import keep_supervised
 from tritonpm.triton.ensembles import NEXT
 
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ DELIVERY = "load"  # what the journal calls a revision on its way to a server
 
 @contextmanager
 def changing(context: Context, what: str) -> Iterator[None]:
-    """Hold the workspace's lock, with what a crash left over finished first. Raises BusyError."""
+    """Hold the workspace's lock, with what a crash left over finished first. Raises BusyError.
+
+    A supervisor that was killed, and its successor too, is a thing that a crash left over.
+    """
     with lock(context.workspace, what, waiting=context.warn):
         recover(context)
+        keep_supervised(context)
         yield
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
 _LOOK_EVERY = 0.2  # seconds
+RETURN = 60.0  # seconds for which a change waits for a server that is being started again
 
 
 def own_server(context: Context) -> embedded.Server | None:
@@ -51,6 +54,36 @@ def require_live(client: Client) -> None:
         raise ServerError("no Triton answers", where=client.where, do="start one, or check the URL")
 
 
+def await_return(context: Context, seconds: float = RETURN) -> None:
+    """Where the workspace's own server has just ended, and somebody starts it again: until it answers.
+
+    Raises ServerError where it does not in time.
+    """
+    if has_server(context) or not keep_supervised(context):
+        return
+    await_server(context, seconds)
+    if not has_server(context):
+        what = f"the server has ended, and was not back within {seconds:g} s"
+        raise ServerError(what, where=str(context.workspace.server), do="see `tritonpm logs`, and try again")
+
+
+def keep_supervised(context: Context) -> bool:
+    """Whether somebody keeps the workspace's own server alive; where they were killed, somebody else does from now."""
+    state = context.workspace.server
+    if lost := embedded.supervision_lost(state):
+        supervise_detached(context)
+    return lost or embedded.supervised(state)
+
+
+def supervise_detached(context: Context) -> None:
+    """Have a process of its own keep the server alive that was started detached."""
+    with (context.workspace.server / "supervisor.log").open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "tritonpm.operations.supervise", str(context.workspace.root)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+
+
 def is_loaded(context: Context, name: str) -> bool:
     """Whether the server has the package's model; False where no server runs."""
     if not has_server(context):
@@ -73,6 +106,11 @@ def address_of(context: Context) -> str:
     """The URL of the server that was named; "" is the workspace's own."""
     connection = Connection.to(context.server)
     return connection.url if connection else ""
+
+
+def is_elsewhere(context: Context, server: str) -> bool:
+    """Whether a package's server (of its entry) was named, and is another one than that of now."""
+    return server not in ("", address_of(context))
 
 
 def log_size(context: Context) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,8 @@ from tritonpm.operations.drift import drift
 from tritonpm.operations.server import connect, has_server
 from tritonpm.settings.advice import batch_advice
 from tritonpm.settings.effect_rules import UNJOINED
+from tritonpm.triton import embedded
+from tritonpm.triton.stubs import instances
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -52,13 +54,22 @@ class StatusView:
 def status(context: Context) -> StatusView:
     """The server's side and the workspace's."""
     if not has_server(context):
-        return StatusView("none", "stopped", "", ())
+        return StatusView("none", "stopped", "", (), drift=tuple(_supervision(context)))
     with connect(context) as client:
         if not client.live():
             return StatusView(client.where, "not live", "", ())
         models = tuple(_models(context, client))
-        apart = tuple(drift(context, client))
+        apart = (*_supervision(context), *drift(context, client))
         return StatusView(client.where, "live", client.server_version(), models, tuple(_advice(context, client)), apart)
+
+
+def _supervision(context: Context) -> Iterator[str]:
+    """Whether somebody keeps the workspace's own server alive, where that is not as it was said to be."""
+    state = context.workspace.server
+    if context.server is None and embedded.supervision_lost(state):
+        yield "nobody starts the server again should it end, since its supervisor was killed; `tritonpm sync`"
+    elif not has_server(context) and embedded.supervised(state):
+        yield "the server has ended, and is being started again"
 
 
 def _models(context: Context, client: Client) -> Iterator[ModelView]:
@@ -69,10 +80,10 @@ def _models(context: Context, client: Client) -> Iterator[ModelView]:
     for state in client.index():
         of, count = owners.get(state.name, []), counted.get((state.name, state.version))
         status = statuses.get(of[0], "") if of else ""
-        instances = _instances(client.config(state.name, state.version)) if state.state == "READY" else None
+        copies = instances(client.config(state.name, state.version)) if state.state == "READY" else None
         yield ModelView(
             state.name, state.version, state.state or "NOT LOADED", state.reason, ", ".join(of), status,
-            instances=instances, **_figures(count),
+            instances=copies, **_figures(count),
         )  # fmt: skip
 
 
@@ -106,12 +117,6 @@ def _owners(context: Context) -> dict[str, list[str]]:
         for model in revision.models:
             revisions.setdefault(model.name, []).append(revision.name)
     return {name: sorted(of) for name, of in revisions.items()}
-
-
-def _instances(config: Mapping[str, Any]) -> int | None:
-    """How many copies run, on all devices; None for an ensemble, which has none."""
-    groups = config.get("instance_group", ())
-    return sum(int(group.get("count", 1)) * max(1, len(group.get("gpus", ()))) for group in groups) or None
 
 
 def _figures(count: Statistics | None) -> dict[str, Any]:

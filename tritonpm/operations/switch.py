@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from tritonpm.catalogue import Source
 from tritonpm.core.errors import TritonpmError
-from tritonpm.operations.load import Loaded, bring
+from tritonpm.operations.load import Loaded, bring, load_proved
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.optimize.jobs import ensure
 from tritonpm.operations.render import revision_of, wanted_revision
-from tritonpm.operations.server import connect, is_loaded
+from tritonpm.operations.server import await_return, connect, has_server, is_elsewhere, is_loaded
 from tritonpm.operations.summary import summary
 
 if TYPE_CHECKING:
@@ -47,18 +47,18 @@ def switch(
     Raises what the change raises, ServerError, CapacityError; the package is then as it was.
     """
     before = context.catalogue.get(name)
-    loaded = is_loaded(context, name)
+    serves = _serves(context, name)
     change()
-    if not loaded:
+    if not serves:
         return None
     changed = context.catalogue.get(name)
     try:
         if revision is None:
             ensure(context, name)
         with connect(context) as client, changing(context, f"switch {name}"):
-            if not client.ready(name):  # another tritonpm has unloaded it meanwhile
-                return None
             record = context.catalogue.get(name)
+            if not (record.wanted or client.ready(name)):  # another tritonpm has unloaded it meanwhile
+                return None
             new = revision or wanted_revision(context, name)
             return bring(context, client, record, new, probe=before.probed, wanted=True, rehearse=True, back=back)
     except BaseException:
@@ -67,6 +67,23 @@ def switch(
             undo_change(context, name, was, made)
             context.catalogue.set_problem(name, before.problem)
         raise
+
+
+def _serves(context: Context, name: str) -> bool:
+    """Whether a package is to be switched live: it is loaded, or shall be wherever the server has just begun anew.
+
+    Its proved revision comes back first then, so that something serves while the new one is rehearsed.
+    """
+    entry = context.catalogue.get(name)
+    if not entry.wanted or is_elsewhere(context, entry.server):
+        return is_loaded(context, name)
+    await_return(context)
+    if not has_server(context):
+        return False
+    if not is_loaded(context, name):
+        with suppress(TritonpmError):  # what comes after it may mend it
+            load_proved(context, name, only_wanted=True)
+    return context.catalogue.get(name).wanted
 
 
 def put_back(context: Context, name: str, source: Source) -> None:

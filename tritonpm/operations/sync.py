@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import TritonpmError
 from tritonpm.operations.load import load_proved
 from tritonpm.operations.local_repository import changing, tidy
-from tritonpm.operations.server import connect
+from tritonpm.operations.server import connect, is_elsewhere
+from tritonpm.operations.stubs import bereft
 from tritonpm.operations.unload import unload
-from tritonpm.triton.ensembles import inner, unneeded
+from tritonpm.triton.ensembles import inner, members_of, unneeded
 from tritonpm.triton.served_revision import serves
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
 
-def sync(context: Context) -> Iterator[tuple[str, str, str]]:
-    """Make the server serve the proved revisions: (what was done, package, why it could not be).
+def sync(context: Context, names: Collection[str] | None = None) -> Iterator[tuple[str, str, str]]:
+    """Make the server serve the proved revisions, of `names` or all: (what was done, package, why it could not be).
 
-    Models of no package here are left alone; members and rehearsals that a broken change left behind are not, nor are
-    their folders.
+    Models of no package here are left alone, and so are packages that are loaded elsewhere; members and rehearsals that
+    a broken change left behind are not, nor are their folders.
     """
-    for done, name in _todo(context):
+    for done, name in _todo(context, names):
         try:
             if done == "loaded":
-                load_proved(context, name)
+                load_proved(context, name, only_wanted=True)
             else:
                 unload(context, name, force=True)
         except TritonpmError as error:
@@ -45,14 +46,17 @@ def sync(context: Context) -> Iterator[tuple[str, str, str]]:
                 yield "tidied", name, ""
 
 
-def _todo(context: Context) -> list[tuple[str, str]]:
+def _todo(context: Context, names: Collection[str] | None) -> list[tuple[str, str]]:
     todo = []
-    with connect(context) as client:
-        states = client.serving()
+    with connect(context) as client, changing(context, "sync"):
+        states, lacking = client.serving(), bereft(context, client)
         for entry in context.catalogue.packages():
+            if is_elsewhere(context, entry.server) or (names is not None and entry.name not in names):
+                continue
             there, proved = entry.name in states, context.catalogue.proved(entry.name)
             right = there and (proved is None or serves(client, proved.revision))
-            if entry.wanted and not right:
+            right = right and not (lacking and lacking & {entry.name, *members_of(proved.revision if proved else None)})
+            if entry.wanted and not (right and entry.status == "loaded"):
                 todo.append(("loaded", entry.name))
             elif there and not entry.wanted:
                 todo.append(("unloaded", entry.name))

@@ -23,10 +23,14 @@ def unload(
 ) -> None:
     """Unload a package, and the members that no other cascade needs; `dependents`: what is built on it, too.
 
+    Where the workspace's server does not run, the package does not come back with it.
+
     Raises ServerError, NotFoundError; BusyError while it is in use.
     """
     if not force:
         require_unused(context, name, "wait until they are done, or use --force")
+    if not has_server(context) and _unwish(context, name):
+        return
     with connect(context, load_timeout=timeout) as client, changing(context, f"unload {name}"):
         context.catalogue.require(name)
         above = foreign_users(client, [name], [revision.name for revision in context.catalogue.published()])
@@ -39,15 +43,29 @@ def unload(
             withdraw(context, client, name, timeout=timeout)
 
 
+def _unwish(context: Context, name: str) -> bool:
+    """Record that it shall not be loaded; False where a server has been started meanwhile, which may have it loaded."""
+    with changing(context, f"unload {name}"):
+        if has_server(context):
+            return False
+        _wanted_no_more(context, name)
+        return True
+
+
+def _wanted_no_more(context: Context, name: str) -> None:
+    context.catalogue.require(name)
+    status = "ready" if context.catalogue.current(name) else "imported"
+    context.catalogue.set_status(name, status, wanted=False)
+
+
 def withdraw(context: Context, client: Client, name: str, *, timeout: float = TIMEOUT) -> None:
     """`unload`, for who holds the workspace's lock and a connection, and has asked whether it may go."""
-    catalogue = context.catalogue
     try:
         client.unload_and_wait(name, timeout=timeout)
         unload_unneeded(client, _models_ever(context, name))
     except ServerError as error:
         raise ServerError(f"{name} could not be unloaded: {error.what}", do=UNKNOWN) from None
-    catalogue.set_status(name, "ready" if catalogue.current(name) else "imported", wanted=False)
+    _wanted_no_more(context, name)
 
 
 def unload_old(context: Context, client: Client, name: str) -> None:

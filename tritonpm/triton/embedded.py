@@ -12,30 +12,34 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
-
 from tritonpm.core.errors import BusyError, ServerError
 from tritonpm.core.units import MIB
 from tritonpm.triton import launch, liveness
 from tritonpm.triton.ending import EXIT_TIMEOUT, end, end_child, guarded, stop, sweep
 from tritonpm.triton.installation import Installation, environment, find, prepare_backends
 from tritonpm.triton.log import last_words, reasons, rotate, why_ended
+from tritonpm.triton.process_table import listening
 from tritonpm.triton.server import (
+    LOCK,
     Server,
     may_run,
+    recorded,
     region_prefix,
     remember,
+    remember_again,
     running,
     supervised,
     supervising,
+    supervision_lost,
+    supervisor_lock,
     tell_to_stop,
     told_to_stop,
 )
 
 __all__ = [
     "CACHE_BYTES", "EXIT_TIMEOUT", "Installation", "Server", "answers", "end", "find", "guarded", "last_words",
-    "reasons", "region_prefix", "running", "start", "stop", "supervised", "supervising", "sweep", "tell_to_stop",
-    "told_to_stop",
+    "reasons", "recorded", "region_prefix", "remember_again", "running", "start", "stop", "supervised", "supervising",
+    "supervision_lost", "supervisor_lock", "sweep", "tell_to_stop", "told_to_stop",
 ]  # fmt: skip
 
 CACHE_BYTES = 64 * MIB  # of the local response cache, which packages may use
@@ -137,7 +141,7 @@ def answers(server: Server, *, within: float) -> bool:
 @contextmanager
 def _only_one(state: Path) -> Iterator[int]:
     """Hold the state folder's lock; the server inherits the descriptor, so the lock lasts as long as it does."""
-    descriptor = os.open(state / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(state / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         deadline = time.monotonic() + _LOCKED
         while True:
@@ -275,21 +279,13 @@ def _wait_live(process: subprocess.Popen[bytes], ports: dict[str, int], timeout:
                 where=str(log),
                 do="look into that log",
             )
-        addresses = _listening(process.pid)
+        addresses = listening(process.pid)
         if set(ports.values()) <= set(addresses) and _live(addresses[ports["http"]], ports["http"], _ANSWER):
             return
         time.sleep(0.02)
     raise ServerError(
         f"tritonserver was not live after {timeout:g} s", where=str(log), do="look into that log, or give --timeout"
     )
-
-
-def _listening(pid: int) -> dict[int, str]:
-    """The ports that a process listens on, with the address of each."""
-    with suppress(psutil.Error):
-        connections = psutil.Process(pid).net_connections("tcp")
-        return {c.laddr.port: c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
-    return {}
 
 
 def _live(host: str, port: int, timeout: float) -> bool:

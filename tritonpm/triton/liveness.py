@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from contextlib import suppress
 from functools import cache
@@ -16,11 +17,8 @@ from pathlib import Path
 from tritonpm.core.files import read_state
 
 _PROC = Path("/proc")
-_STATE, _THREADS, _STARTED = (
-    0,
-    17,
-    19,
-)  # fields of /proc/PID/stat after the name, which may itself hold blanks and brackets
+# Fields of /proc/PID/stat after the name, which may itself hold blanks and brackets.
+_STATE, _THREADS, _STARTED, _ENDED = 0, 17, 19, 49
 _UNKNOWN = "?"
 _DEAD = ("X", "x")
 _SAME = 2.0  # seconds by which two readings of a start as a time of day may differ
@@ -45,6 +43,20 @@ def lives(pid: int, born: str, created: float) -> bool:
     if born or not now or now == _UNKNOWN:
         return bool(now) and now == (born or now)
     return abs(time_of(now) - created) < _SAME
+
+
+def why_not_running(pid: int) -> str:
+    """What became of a process of ours that answers nobody any more; "" where it runs."""
+    fields = _fields(pid)
+    if fields and fields[_STATE] == "T":
+        return f"process {pid} is stopped (SIGSTOP)"
+    if fields and fields[_STATE] not in ("Z", *_DEAD):
+        return ""
+    status = int(fields[_ENDED]) if len(fields) > _ENDED else 0
+    if number := status & 0x7F:
+        with suppress(ValueError):
+            return f"process {pid} was ended by {signal.Signals(number).name}"
+    return f"process {pid} has ended" + (f" with code {status >> 8}" if status else "")
 
 
 def time_of(born: str) -> float:

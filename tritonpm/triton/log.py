@@ -12,11 +12,13 @@ _TAIL = 1 << 16  # bytes of a log in which its last words are looked for
 _MOST = 300  # characters of a line in a sentence
 
 
-def last_words(log: Path) -> str:
-    """The last error in a server's log, "" where there is none."""
+def last_words(log: Path, since: int = 0) -> str:
+    """The last error in a server's log, "" where there is none; of what was written after `since` bytes."""
     if not log.is_file():
         return ""
-    lines = tail(log).decode(errors="replace").splitlines()
+    size = log.stat().st_size
+    written = size - since if since <= size else size  # else it was moved aside meanwhile
+    lines = tail(log, min(_TAIL, written)).decode(errors="replace").splitlines()
     errors = [line for line in lines if re.match(r"E\d{4} |Signal |error:", line)]
     return errors[-1][:_MOST] if errors else (lines[-1][:_MOST] if lines else "")
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import psutil
 
+from tritonpm.triton import liveness
 from tritonpm.triton.server import Server
 
 
@@ -41,6 +42,18 @@ def processes(server: Server) -> list[ProcessUse]:
                 if model is not None:
                     uses.append(_use(process, model))
     return uses
+
+
+def stubs(server: Server) -> dict[int, str]:
+    """The stubs of a server that can answer, by number: the model that each serves."""
+    found = {}
+    with suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(server.pid).children():
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                model = model_of(process.cmdline(), server.regions)
+                if model and not liveness.why_not_running(process.pid):
+                    found[process.pid] = model
+    return found
 
 
 def model_of(command: list[str], regions: str) -> str | None:

@@ -6,15 +6,20 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+from tritonpm.core.errors import BusyError, StorageError
 from tritonpm.core.files import read_state, storage_error, write_atomically
 from tritonpm.triton import liveness
 
+LOCK = "server.lock"  # held by the server of a state folder, and by who starts it
 _STOPPING = "stopping"  # a file in the state folder
+_LOOK_EVERY = 0.05  # seconds
 _SUPERVISOR = "supervisor.lock"  # who supervises its server holds it, and says in it who that is
 
 
@@ -41,14 +46,52 @@ class Server:
 
 
 def running(state: Path) -> Server | None:
-    """The server of this state folder, or None."""
+    """The server of this state folder, or None. Where what was written down of it is lost, its process tells."""
+    server = recorded(state)
+    return server if server and server.alive else _unrecorded(state)
+
+
+def recorded(state: Path) -> Server | None:
+    """What was written down last of this state folder's server, whether it still runs or not; None after `forget`."""
     import msgspec
 
     try:
-        server = msgspec.json.decode(read_state(state / "server.json"), type=Server)
+        return msgspec.json.decode(read_state(state / "server.json"), type=Server)
     except (OSError, msgspec.DecodeError):
         return None
-    return server if server.alive else None
+
+
+def _unrecorded(state: Path) -> Server | None:
+    """The server that holds this state folder's lock, by its command line; None while it does not listen yet."""
+    if not _held(state / LOCK):
+        return None
+    from tritonpm.triton.process_table import listening, tritonservers
+
+    for pid, command in tritonservers(state):
+        options = dict(part.partition("=")[::2] for part in command)
+        last = max((at for at, part in enumerate(command) if region_prefix(state) in part), default=len(command))
+        ports = {name: options.get(f"--{name}-port", "") for name in ("http", "grpc", "metrics")}
+        if not (born := liveness.birth(pid)) or not {int(p) for p in ports.values() if p} <= set(listening(pid)):
+            continue
+        addresses = {name: f"{options.get(f'--{name}-address', '')}:{port}" for name, port in ports.items()}
+        log = str(Path(f"/proc/{pid}/fd/1").readlink())
+        return Server(
+            pid, liveness.time_of(born), **addresses, log=log, version="", source="", regions=region_prefix(state),
+            arguments=tuple(command[last + 1 :]), born=born,
+        )  # fmt: skip
+    return None
+
+
+def _held(lock: Path) -> bool:
+    """Whether a server, its stubs, or who is starting one holds the state folder's lock."""
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def remember(state: Path, server: Server) -> None:
@@ -56,6 +99,13 @@ def remember(state: Path, server: Server) -> None:
     import msgspec
 
     write_atomically(state / "server.json", msgspec.json.format(msgspec.json.encode(asdict(server))))
+
+
+def remember_again(state: Path, server: Server) -> None:
+    """Write it down once more where that was lost; where it cannot be, its process still tells."""
+    if recorded(state) is None and server.alive and not told_to_stop(state):
+        with suppress(StorageError):
+            remember(state, server)
 
 
 def forget(state: Path) -> None:
@@ -88,25 +138,61 @@ def may_run(state: Path) -> None:
 
 
 @contextmanager
-def supervising(state: Path) -> Iterator[None]:
+def supervising(state: Path, *, detached: bool = False, within: float | None = None) -> Iterator[None]:
     """Be the one who supervises the server of this state folder, once nobody else does.
 
     Two would start a server that has ended at the same time, and the one that comes second would call that a failure.
+    `detached`: from a process of its own, which is to be replaced where it is killed. Raises BusyError where somebody
+    else still does after `within` seconds.
     """
-    with (state / _SUPERVISOR).open("a+b") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel frees it with the process
+    with supervisor_lock(state).open("a+b") as lock:
+        _take(lock, within)
         try:
             lock.truncate(0)
-            lock.write(json.dumps({"pid": os.getpid(), "born": liveness.birth(os.getpid())}).encode())
+            told = {"pid": os.getpid(), "born": liveness.birth(os.getpid()), "detached": detached}
+            lock.write(json.dumps(told).encode())
             lock.flush()
             yield
         finally:
             lock.truncate(0)
 
 
+def _take(lock: BinaryIO, within: float | None) -> None:
+    """The kernel frees it with the process."""
+    if within is None:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return
+    deadline = time.monotonic() + within
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        if time.monotonic() > deadline:
+            raise BusyError("somebody else supervises this server", do="leave it to them")
+        time.sleep(_LOOK_EVERY)
+
+
+def supervisor_lock(state: Path) -> Path:
+    """The file that the supervisor of this state folder's server holds locked."""
+    return state / _SUPERVISOR
+
+
 def supervised(state: Path) -> bool:
     """Whether somebody will start the server of this state folder again, should it end without being told to."""
+    return _supervisor_lives(state) is True
+
+
+def supervision_lost(state: Path) -> bool:
+    """Whether the process that was to keep this state folder's server alive has itself been killed."""
+    return _supervisor_lives(state) is False
+
+
+def _supervisor_lives(state: Path) -> bool | None:
+    """None where there is none that should: the server was told to stop, or ends with who started it."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        supervisor = json.loads(read_state(state / _SUPERVISOR))
-        return not told_to_stop(state) and liveness.lives(int(supervisor["pid"]), str(supervisor["born"]), 0.0)
-    return False
+        supervisor = json.loads(read_state(supervisor_lock(state)))
+        if told_to_stop(state):
+            return None
+        lives = liveness.lives(int(supervisor["pid"]), str(supervisor["born"]), 0.0)
+        return True if lives else False if supervisor.get("detached") else None
+    return None

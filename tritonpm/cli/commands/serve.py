@@ -43,21 +43,22 @@ def serve_command(
 ) -> None:
     """Start this workspace's Triton, and load what was loaded before."""
     from tritonpm.operations.serve import load_all_proved, serve
-    from tritonpm.operations.supervise import stay, supervise_detached
+    from tritonpm.operations.server import supervise_detached
+    from tritonpm.operations.supervise import stay
 
     page = _page(app, detach, ui_port) if ui else None
     with app.open() as context:
         view = serve(context, tritonserver, detach=detach, arguments=_reading_too(repository), **address)
+        if detach:  # first of all: who reads what is printed may end us, as `| head -1` does
+            supervise_detached(context)
         app.emit("Server", view, lambda: _describe_server(app, view, detach))
         for name, reason in load_all_proved(context):
             app.advise(f"{name} could not be loaded: {reason}" if reason else f"Loaded {name}.")
-        if detach:
-            supervise_detached(context)
-        elif page:
+        if page:
             with page.running():
                 app.advise(f"The page is at {page.url}")
                 stay(context, app.advise)
-        else:
+        elif not detach:
             stay(context, app.advise)
 
 
