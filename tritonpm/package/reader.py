@@ -10,6 +10,7 @@ from tritonpm.core.errors import ManifestError, PackageError, UsageError
 from tritonpm.core.files import digest_of_bytes
 from tritonpm.core.types import File, Package, Sample, Signature, Stage
 from tritonpm.core.units import human
+from tritonpm.meaning.stages import of_stage
 from tritonpm.package import manifest as manifests
 from tritonpm.package.adopted import adopt, holds_repository, looks_adopted, name_of, newest_model
 from tritonpm.package.code import RUNNING_FORMATS, allow, code_in_file, code_in_parameters
@@ -80,7 +81,9 @@ def _absent(manifest: Manifest, files: dict[str, File]) -> list[tuple[str, str]]
     named: list[tuple[str, str | None]] = []
     for index, stage in enumerate(manifest.stages):
         labels = stage.labels if isinstance(stage.labels, str) else None
+        tokenizer = stage.preprocess.tokenizer or None
         named += [(f"stages[{index}].model", stage.model), (f"stages[{index}].labels", labels)]
+        named += [(f"stages[{index}].preprocess.tokenizer", tokenizer)]
         named += _sample_paths(f"stages[{index}].samples", stage.samples)
     named += _sample_paths("samples", manifest.samples)
     return [(place, f"{path!r} is not in the package") for place, path in named if path and path not in files]
@@ -139,7 +142,7 @@ def _stage(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> S
     if labels:
         allow(code_in_file(labels, tree.root / labels), f"{tree.where}: {labels}", allow_code)
     texts = read_labels(tree.root / labels, f"{tree.where}: {labels}", limits) if labels else stage.signature.labels
-    return replace(
+    stage = replace(
         stage,
         signature=replace(stage.signature, labels=texts),
         labels=labels,
@@ -147,7 +150,14 @@ def _stage(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> S
         serving=serving,
         samples=_samples(entry.samples, tree, stage.signature),
         max_instances=entry.max_instances,
+        preprocess=entry.preprocess.model_dump(mode="json", exclude_unset=True),
+        decode=entry.decode.model_dump(mode="json", exclude_unset=True),
     )
+    try:
+        of_stage(stage)
+    except ValueError as error:
+        raise ManifestError([(f"stage {entry.name}", str(error))], where=f"{tree.where}: {manifests.FILE}") from None
+    return stage
 
 
 def _adopted(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> Stage:
