@@ -45,8 +45,10 @@ class Preprocess:
     size: tuple[int, int] | None = None  # (height, width)
     shortest: int | None = None
     longest: int | None = None
-    enlarge: bool = True  # pictures that are smaller, too
-    multiple: int = 1  # of which the sides are, after `fit` and `shortest-side`
+    enlarge: bool = True  # pictures that are smaller
+    reduce: bool = True  # pictures that are larger
+    multiple: int = 1  # of which the sides are, after `fit` and `shortest-side`: the nearest, or the next above
+    multiple_above: bool = False
     position: Literal["centre", "top-left"] = "centre"  # of the picture in what is filled up
     fill: float = 0.0  # pixel value around it
     interpolation: Interpolation = "bilinear"
@@ -116,12 +118,13 @@ class Decode:
     outputs: Mapping[str, str] = field(default_factory=dict)  # role (`ROLES`) → tensor; {}: the model's only one
     activation: Activation = "none"  # that the scores still need: softmax or sigmoid of logits
     top_k: int = 5
-    score: float = 0.25  # of an object that counts
+    score: float = 0.25  # of an object that counts, of a picture that is anomalous
     iou: float = 0.45  # boxes that overlap more are one
     agnostic: bool = False  # boxes of different classes, too
     most: int = 300  # objects of a picture
     boxes: BoxFormat = "xyxy"
     space: Space = "input"  # of boxes: pixels of the input, shares of it, pixels of the picture
+    masks: Literal["input", "box"] = "input"  # what a mask covers, of kind `boxes`
     background: Literal["none", "first", "last"] = "none"  # among the classes of the model
     background_named: bool = False  # the labels name it, too
     keypoints: tuple[int, int] | None = None  # how many, and values of each (x, y, perhaps how visible)
