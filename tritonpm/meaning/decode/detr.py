@@ -1,4 +1,4 @@
-"""DETR and YOLOS (softmax, the last class is none), RT-DETR and Deformable DETR (sigmoid): a query is an object or none."""
+"""DETR and YOLOS (softmax, the last class is none), RT-DETR and Deformable DETR (sigmoid): queries, each an object."""
 
 from __future__ import annotations
 

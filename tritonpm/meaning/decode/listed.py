@@ -29,8 +29,9 @@ def boxes(outputs: Outputs, about: About) -> tuple[Detection, ...]:
         if (none := about.background(scores.shape[1])) is not None:
             scores = scores.copy()
             scores[:, none] = -1.0
-    classes = outputs["classes"] if "classes" in outputs else scores.reshape(len(listed), -1).argmax(axis=1)
-    best = scores.reshape(len(listed), -1).max(axis=1, initial=0.0)
+    each = scores if scores.ndim == 2 else scores[:, np.newaxis]
+    classes = outputs["classes"] if "classes" in outputs else each.argmax(axis=1)
+    best = each.max(axis=1, initial=0.0)
     return _listed(listed[:, :4], best, classes, about, outputs.get("masks"), outputs.get("keypoints"))
 
 
