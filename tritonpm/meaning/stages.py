@@ -35,7 +35,7 @@ def of_stage(stage: Stage, *, preprocess: Fields | None = None, decode: Fields |
     first, one = _together("preprocess", layers)
     then, two = _together("decode", layers)
     meaning = Meaning(_preprocess(first), _decode(then), stage.signature.labels, {**one, **two})
-    for problem in _problems(meaning, stage.signature):
+    for problem in problems(meaning, stage.signature):
         raise ValueError(problem)
     return meaning
 
@@ -72,7 +72,8 @@ def _needed(spec: Decode) -> tuple[str, ...]:
     return tuple(role for role in ROLES[spec.kind] if not role.endswith("?"))
 
 
-def _problems(meaning: Meaning, signature: Signature) -> Iterator[str]:
+def problems(meaning: Meaning, signature: Signature) -> Iterator[str]:
+    """What of a meaning does not fit the tensors, each in one sentence."""
     inputs, outputs = (tuple(tensor.name for tensor in side) for side in (signature.inputs, signature.outputs))
     first, then = meaning.preprocess, meaning.decode
     if first is not None and not first.tokenizer:

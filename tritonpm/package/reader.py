@@ -15,12 +15,13 @@ from tritonpm.package import manifest as manifests
 from tritonpm.package.adopted import adopt, holds_repository, looks_adopted, name_of, newest_model
 from tritonpm.package.code import RUNNING_FORMATS, allow, code_in_file, code_in_parameters
 from tritonpm.package.external import inspected
+from tritonpm.package.inferring import with_inferred
 from tritonpm.package.labels import read_labels
 from tritonpm.package.limits import Limits
 from tritonpm.package.manifest import Manifest, SampleEntry, StageEntry
 from tritonpm.package.paths import NAME_RULE, is_name, name_from
 from tritonpm.package.samples import check as check_sample
-from tritonpm.package.signature import SAVED_MODEL, format_of, to_convert
+from tritonpm.package.signature import SAVED_MODEL, SPEAKING, format_of, inspect_model, to_convert
 from tritonpm.package.tree import Tree
 
 _INFERRED_STAGE = "model"
@@ -163,10 +164,14 @@ def _stage(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> S
 def _adopted(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> Stage:
     root = "" if entry.folder == "." else f"{entry.folder}/"
     adopted = adopt(tree, root, allow_code, limits)
-    return Stage(
+    stage = Stage(
         entry.name, entry.task, adopted.format, adopted.model, adopted.files, adopted.signature,
         config=adopted.config, root=root.removesuffix("/"),
     )  # fmt: skip
+    if adopted.format not in SPEAKING:
+        return stage
+    model = inspect_model(tree.root / adopted.model, f"{tree.where}: {adopted.model}", limits, adopted.format)
+    return with_inferred(stage, model, tree.root, limits)
 
 
 def _modelled(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> Stage:
@@ -176,7 +181,8 @@ def _modelled(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -
     allow(RUNNING_FORMATS.get(model.format, ""), where, allow_code)
     signature = _signature(entry, model.signature, where)
     files = tuple(sorted(str(path.parent / file) for file in model.files))
-    return Stage(entry.name, entry.task, model.format, str(path), files, signature)
+    stage = Stage(entry.name, entry.task, model.format, str(path), files, signature)
+    return with_inferred(stage, model, tree.root, limits)
 
 
 def _signature(entry: StageEntry, read: Signature | None, where: str) -> Signature:
