@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from tritonpm.core.tensors import Array
 
@@ -87,3 +90,28 @@ class Anomaly:
 
 Object = Detection | Classification | Text | Embedding | Regression | Segmentation | Anomaly
 Objects = tuple[Object, ...]
+
+
+def plain(one: Object) -> dict[str, Any]:
+    """An object as JSON says it: its kind, numbers as numbers; a mask as run lengths, row by row, off first."""
+    said: dict[str, Any] = {"kind": type(one).__name__.lower()}
+    for name, value in vars(one).items():
+        if isinstance(value, Box):
+            said[name] = [value.left, value.top, value.right, value.bottom]
+        elif isinstance(value, np.ndarray):
+            said[name] = {"size": list(value.shape), **_packed(value)}
+        elif value is not None and value != ():
+            said[name] = value
+    return said
+
+
+def _packed(array: Array) -> dict[str, Any]:
+    """What an array of a picture's size holds: runs of yes and no, runs of classes, or how high it goes."""
+    flat = array.ravel()
+    if array.dtype.kind == "f":
+        return {"least": float(flat.min(initial=np.inf)), "most": float(flat.max(initial=-np.inf))}
+    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]])) if flat.size else np.zeros(0, int)
+    lengths = np.diff(np.append(starts, flat.size)).tolist()
+    if array.dtype.kind == "b":
+        return {"runs": [0, *lengths] if flat.size and flat[0] else lengths}
+    return {"runs": lengths, "values": flat[starts].tolist()}
