@@ -94,6 +94,7 @@ def _proved(original: Artefact, artefact: Artefact, request: Convert) -> Agreeme
             precision=request.options.precision,
             task=request.options.task,
             tolerances=request.tolerances,
+            meant=request.meant,
         )
     except (NotRunnableError, StatefulError, UnverifiableError) as error:
         return Agreement("unverified", str(error))

@@ -28,6 +28,7 @@ from tritonpm.meaning.objects import (
 
 OVERLAP = 0.5  # intersection over union of two objects that are one
 TIE = 1e-3  # of the best score: two classes this near to each other are no decision
+_SAME = 0.999  # a share of this is as good as all: a pixel at an edge
 NEAR = 0.02  # a score this near to the threshold may fall on the other side of it
 
 
@@ -56,6 +57,7 @@ def matched(want: Objects, got: Objects, *, score: float = 0.0) -> Match:
     if want and isinstance(want[0], Classification):
         return _classes(want, got)
     pairs = [_alike(one, other) for one, other in zip(want, got, strict=False)]
+    pairs = [1.0 if share > _SAME else share for share in pairs]
     either = max(len(want), len(got))
     return Match(sum(pairs), either, min(pairs, default=1.0), "" if len(want) == len(got) else "not as many are there")
 

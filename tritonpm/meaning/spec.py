@@ -180,7 +180,7 @@ def _required(one: Field[Any]) -> bool:
 def plain(spec: Preprocess | Decode) -> dict[str, object]:
     """The mapping that says a spec: only what is not the usual."""
     usual = {one.name: one.default if one.default_factory is MISSING else one.default_factory() for one in fields(spec)}
-    built = msgspec.to_builtins(spec)
+    built = msgspec.json.decode(msgspec.json.encode(spec))
     return {name: built[name] for name, value in usual.items() if getattr(spec, name) != value}
 
 

@@ -57,6 +57,16 @@ def _there(one: Object) -> bool:
     return not isinstance(one, Detection) or one.box.area > 0
 
 
+def pictures_of(answer: Mapping[str, Array], spec: Decode) -> int:
+    """Of how many pictures an answer is. Raises ValueError where it is none of that kind."""
+    outputs = _by_role(answer, spec)
+    if not outputs:
+        raise ValueError(f"the answer has none of the outputs of kind {spec.kind}")
+    if spec.kind == "ssd":
+        return int(outputs["predictions"].reshape(-1, 7)[:, 0].max(initial=0)) + 1
+    return len(next(iter(outputs.values()))) if _batched(outputs, spec) else 1
+
+
 def _by_role(answer: Mapping[str, Array], spec: Decode) -> dict[str, Array]:
     tensors = {role: tensor_of(spec, role, tuple(answer)) for role in (one.rstrip("?") for one in ROLES[spec.kind])}
     return {role: answer[name] for role, name in tensors.items() if name in answer}
