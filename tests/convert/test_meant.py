@@ -61,9 +61,16 @@ def test_lists_of_other_lengths_are_compared_as_objects() -> None:
 
 def test_rows_of_a_batch_are_pictures() -> None:
     two = {"output0": np.concatenate([SEEN["output0"], head((10, 50, 0.7, 0))["output0"]])}
-    assert DETECTOR.match(two, two).either == 3
-    swapped = {"output0": two["output0"][::-1]}
-    assert DETECTOR.match(two, swapped).both == 0
+    same, other = DETECTOR.match(two, two), DETECTOR.match(two, {"output0": two["output0"][::-1]})
+    assert same and (same.both, same.either) == (3, 3)
+    assert other and other.both == 0
+
+
+def test_an_answer_that_is_none_of_the_kind_is_compared_as_tensors() -> None:
+    assert DETECTOR.match({"y": np.zeros((1, 3))}, {"y": np.zeros((1, 3))}) is None
+    measured = Measured(meant=DETECTOR)
+    with pytest.raises(ValueError, match="has shape"):
+        measured.add(Task.OTHER, {"y": np.zeros((1, 3))}, {"y": np.zeros((1, 2))})
 
 
 def test_what_is_unknown_is_not_compared() -> None:

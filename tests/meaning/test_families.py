@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from tests.support.families import export, torchvision
+from tests.support.families import export, module, torchvision
 from tests.support.workspaces import QUICKLY, opened
 from tritonpm.core.tensors import Array
 from tritonpm.meaning.objects import Classification, Detection, Objects, Segmentation
@@ -22,7 +22,8 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
-from tritonpm.operations.predictor import meaning_of, predictor_of
+from tritonpm.operations.meanings import meaning_of
+from tritonpm.operations.predictor import predictor_of
 from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
 from tritonpm.operations.set import change
@@ -33,30 +34,30 @@ pytestmark = [pytest.mark.long, pytest.mark.server]
 ROWS = np.arange(120)[:, np.newaxis, np.newaxis]
 COLUMNS = np.arange(200)[np.newaxis, :, np.newaxis]
 PICTURE = ((np.sin(ROWS / 9 + np.arange(3)) * np.cos(COLUMNS / 13) + 1) * 127).astype(np.uint8)
-Asked = Callable[..., tuple[Objects, Array]]
+Asked = Callable[..., tuple[Objects, Array, dict[str, Array]]]
 
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    """Import what lies in a folder, load it, and ask it with the picture: the objects, and the tensor that was sent."""
+    """Import what lies in a folder, load it, and ask it with the picture: objects, the tensor that was sent, the answer."""
     root = tmp_path_factory.mktemp("families")
     init(root)
     context: Context = opened(root)
     serve(context, None, **QUICKLY)
 
-    def ask(folder: Path, name: str, **settings: Any) -> tuple[Objects, Array]:
+    def ask(folder: Path, name: str, **settings: Any) -> tuple[Objects, Array, dict[str, Array]]:
         import_package(context, folder, name=name)
         if settings:
             change(context, name, settings)
         load(context, name)
         record = context.catalogue.get(name)
-        first = meaning_of(record).preprocess
+        first = meaning_of(record.package, record.settings).preprocess
         assert first is not None
         dtypes = {tensor.name: tensor.dtype for tensor in record.package.stages[0].signature.inputs}
         sent = prepare(PICTURE, first, dtypes).inputs
         with connect(context, "http") as client:
             (objects,) = predictor_of(context, name, client)([PICTURE])
-        return objects, next(iter(sent.values()))
+            return objects, next(iter(sent.values())), client.infer(name, sent)
 
     yield ask
     stop(context, 15)
@@ -78,6 +79,7 @@ def theirs(listed: Any) -> Array:
 
 
 def test_timm_classifies(asked: Asked, tmp_path: Path) -> None:
+    torchvision()
     timm, torch = pytest.importorskip("timm"), pytest.importorskip("torch")
     from timm.models._hub import save_config_for_hf
 
@@ -87,7 +89,7 @@ def test_timm_classifies(asked: Asked, tmp_path: Path) -> None:
     axes = {"x": {0: "batch"}, "y": {0: "batch"}}
     export(model, tmp_path / "m/model.onnx", (torch.rand(2, *size),), ["x"], ["y"], axes)
     save_config_for_hf(model, str(tmp_path / "m/config.json"))
-    objects, sent = asked(tmp_path / "m", "timm")
+    objects, sent, _ = asked(tmp_path / "m", "timm")
     data = timm.data.resolve_data_config({}, model=model)
     from PIL import Image
 
@@ -107,6 +109,7 @@ def test_torchvision_classifies(asked: Asked, tmp_path: Path) -> None:
     torch.manual_seed(2)
     model, weights = tv.models.mobilenet_v3_small(num_classes=7), tv.models.MobileNet_V3_Small_Weights.DEFAULT
     path = tmp_path / "m/model.onnx"
+    model.classifier[-1].weight.data *= 100  # or all classes are alike
     axes = {"x": {0: "batch"}, "y": {0: "batch"}}
     export(model, path, (torch.rand(2, 3, 224, 224),), ["x"], ["y"], axes)
     proto = onnx.load(path)
@@ -114,7 +117,7 @@ def test_torchvision_classifies(asked: Asked, tmp_path: Path) -> None:
         proto, {"transforms": str(weights.transforms()), "categories": "['a','b','c','d','e','f','g']"}
     )
     onnx.save(proto, path)
-    objects, sent = asked(tmp_path / "m", "mobilenet")
+    objects, sent, _ = asked(tmp_path / "m", "mobilenet")
     own = weights.transforms()(torch.from_numpy(PICTURE).permute(2, 0, 1))[None]
     assert_allclose(sent, own.numpy(), atol=0.04)
     with torch.no_grad():
@@ -130,15 +133,14 @@ def test_torchvision_detects(asked: Asked, tmp_path: Path) -> None:
         weights=None, weights_backbone=None, num_classes=4, score_thresh=0.05, detections_per_img=20
     ).eval()
 
-    class Exported(torch.nn.Module):  # type: ignore[name-defined, misc]
-        def forward(self, x: Any) -> Any:
-            (found,) = model([x])
-            return found["boxes"], found["scores"], found["labels"]
+    def lists(x: Any) -> Any:
+        (found,) = model([x])
+        return found["boxes"], found["scores"], found["labels"]
 
     example = torch.from_numpy(PICTURE).permute(2, 0, 1).float() / 255
-    export(Exported(), tmp_path / "m/model.onnx", (example,), ["x"], ["boxes", "scores", "labels"],
+    export(module(model, lists), tmp_path / "m/model.onnx", (example,), ["x"], ["boxes", "scores", "labels"],
            {"boxes": {0: "n"}, "scores": {0: "n"}, "labels": {0: "n"}})  # fmt: skip
-    objects, sent = asked(
+    objects, sent, _ = asked(
         tmp_path / "m", "ssdlite",
         preprocess={"resize": "none", "layout": "CHW", "scale": 1 / 255},
         decode={"kind": "boxes", "outputs": {"classes": "labels"}, "background": "first", "score": 0.05},
@@ -154,12 +156,9 @@ def test_torchvision_segments(asked: Asked, tmp_path: Path) -> None:
     torch.manual_seed(4)
     model = tv.models.segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=3).eval()
 
-    class Exported(torch.nn.Module):  # type: ignore[name-defined, misc]
-        def forward(self, x: Any) -> Any:
-            return model(x)["out"]
-
-    export(Exported(), tmp_path / "m/model.onnx", (torch.rand(1, 3, 96, 160),), ["x"], ["out"])
-    objects, sent = asked(
+    example = (torch.rand(1, 3, 96, 160),)
+    export(module(model, lambda x: model(x)["out"]), tmp_path / "m/model.onnx", example, ["x"], ["out"])
+    objects, sent, _ = asked(
         tmp_path / "m",
         "lraspp",
         preprocess={"size": [96, 160], "scale": 1 / 255},
@@ -173,7 +172,7 @@ def test_torchvision_segments(asked: Asked, tmp_path: Path) -> None:
     assert (one.classes == want.numpy()).mean() > 0.999
 
 
-class Logits:
+class Raw:
     """What transformers' post-processing reads."""
 
     def __init__(self, **tensors: Any) -> None:
@@ -191,7 +190,7 @@ def test_transformers_classifies(asked: Asked, tmp_path: Path) -> None:
     model = transformers.ViTForImageClassification(config).eval()
     processor = transformers.ViTImageProcessor(size={"height": 64, "width": 64})
     _beside(model, processor, tmp_path / "m", ["pixel_values"], ["logits"], (torch.rand(2, 3, 64, 64),))
-    objects, sent = asked(tmp_path / "m", "vit")
+    objects, sent, _ = asked(tmp_path / "m", "vit")
     own = processor(PICTURE, return_tensors="pt")["pixel_values"]
     assert_allclose(sent, own.numpy(), atol=0.03)
     with torch.no_grad():
@@ -204,20 +203,14 @@ def test_transformers_classifies(asked: Asked, tmp_path: Path) -> None:
 
 def _beside(model: Any, processor: Any, folder: Path, inputs: list[str], outputs: list[str], example: Any) -> None:
     """The model as ONNX with what `save_pretrained` writes beside it."""
-    import torch
 
-    class Exported(torch.nn.Module):  # type: ignore[name-defined, misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = model
-
-        def forward(self, *arguments: Any) -> Any:
-            answer = self.inner(**dict(zip(inputs, arguments, strict=True)))
-            return tuple(answer[name] for name in outputs)
+    def named(*arguments: Any) -> Any:
+        answer = model(**dict(zip(inputs, arguments, strict=True)))
+        return tuple(answer[name] for name in outputs)
 
     model.config.architectures = [type(model).__name__]
     axes = {name: {0: "batch"} for name in (*inputs, *outputs)}
-    export(Exported(), folder / "model.onnx", example, inputs, outputs, axes)
+    export(module(model, named), folder / "model.onnx", example, inputs, outputs, axes)
     processor.save_pretrained(folder)
     model.config.save_pretrained(folder)
 
@@ -249,12 +242,11 @@ def test_transformers_detects(asked: Asked, tmp_path: Path, family: str) -> None
         size = (96, 96)
     model = getattr(transformers, f"{family}ForObjectDetection")(config).eval()
     _beside(model, processor, tmp_path / "m", ["pixel_values"], ["logits", "pred_boxes"], (torch.rand(2, 3, *size),))
-    objects, sent = asked(tmp_path / "m", family.lower(), decode={"score": 0.05})
+    objects, sent, answer = asked(tmp_path / "m", family.lower(), decode={"score": 0.05})
     own = processor(PICTURE, return_tensors="pt")["pixel_values"]
     assert_allclose(sent, own.numpy(), atol=0.03)
-    with torch.no_grad():
-        answer = model(torch.from_numpy(sent))
-    (want,) = processor.post_process_object_detection(answer, threshold=0.05, target_sizes=[PICTURE.shape[:2]])
+    raw = Raw(**{name: torch.from_numpy(array) for name, array in answer.items()})
+    (want,) = processor.post_process_object_detection(raw, threshold=0.05, target_sizes=[PICTURE.shape[:2]])
     assert len(want["boxes"]) > 3
     assert_allclose(boxes(objects), theirs(want), rtol=5e-3, atol=0.1)
     assert all(isinstance(one, Detection) and one.name in (*labels.values(),) for one in objects)
@@ -272,7 +264,7 @@ def test_transformers_segments(asked: Asked, tmp_path: Path) -> None:
     model = transformers.SegformerForSemanticSegmentation(config).eval()
     processor = transformers.SegformerImageProcessor(size={"height": 64, "width": 96})
     _beside(model, processor, tmp_path / "m", ["pixel_values"], ["logits"], (torch.rand(2, 3, 64, 96),))
-    ((one,), sent) = asked(tmp_path / "m", "segformer")
+    ((one,), sent, _) = asked(tmp_path / "m", "segformer")
     assert_allclose(sent, processor(PICTURE, return_tensors="pt")["pixel_values"].numpy(), atol=0.03)
     with torch.no_grad():
         answer = model(torch.from_numpy(sent))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,21 @@ def _nms(boxes: Any, scores: Any, threshold: float) -> Any:
         shared = sides[:, 0] * sides[:, 1]
         order = order[shared / (areas[best] + areas[order] - shared) <= threshold]
     return torch.stack(kept) if kept else torch.zeros(0, dtype=torch.int64)
+
+
+def module(model: Any, call: Callable[..., Any]) -> Any:
+    """A model that is called in another way, as one that can be exported."""
+    import torch
+
+    class Called(torch.nn.Module):  # type: ignore[name-defined, misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = model
+
+        def forward(self, *arguments: Any) -> Any:
+            return call(*arguments)
+
+    return Called()
 
 
 def export(model: Any, path: Path, example: Any, inputs: list[str], outputs: list[str], axes: Any = None) -> None:

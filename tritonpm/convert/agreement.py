@@ -47,28 +47,30 @@ class Measured:
     def add(self, task: Task, want: Mapping[str, Array], got: Mapping[str, Array]) -> None:
         """One more pair of answers. Raises ValueError where they cannot be compared."""
         boxes = boxes_of(want) if task in _DETECTIONS and self.meant is None else None
-        if self.meant is not None:
-            self._mean(self.meant, want, got)
+        read = self.meant is not None and self._mean(self.meant, want, got)
         if boxes and (others := boxes_of(got)):
             self.boxes.append(matched(boxes, others))
         for name, expected in want.items():
             if name not in got:
                 raise ValueError(f"output {name!r} is missing")
             if got[name].shape != expected.shape:
-                if boxes or self.meant is not None:
+                if boxes or read:
                     continue  # as many rows as it saw boxes: these are compared as boxes
                 raise ValueError(f"output {name!r} has shape {list(got[name].shape)}, not {list(expected.shape)}")
             self._measure(name, expected, got[name])
             if task is Task.IMAGE_CLASSIFICATION and expected.ndim == 2 and expected.shape[1] > 1:
                 self.decisions += _same_class(expected, got[name])
 
-    def _mean(self, meant: Meant, want: Mapping[str, Array], got: Mapping[str, Array]) -> None:
-        """Objects beside objects. Raises ValueError where the one finds nothing and the other something."""
+    def _mean(self, meant: Meant, want: Mapping[str, Array], got: Mapping[str, Array]) -> bool:
+        """Objects beside objects, where answers can be read so. Raises ValueError where only one finds something."""
         match = meant.match(want, got)
+        if match is None:
+            return False
         if match.reason:
             raise ValueError(match.reason)
         if match.either:
             self.boxes.append((match.both, match.either))
+        return True
 
     def _measure(self, name: str, want: Array, got: Array) -> None:
         if want.dtype.kind not in "fViub":
@@ -125,10 +127,11 @@ def agreement(
 
 
 def judged(
-    want: Inputs, got: Inputs, *, precision: str, task: Task = Task.OTHER, tolerances: Mapping[str, float] | None = None
-) -> Agreement:
+    want: Inputs, got: Inputs, *, precision: str, task: Task = Task.OTHER,
+    tolerances: Mapping[str, float] | None = None, meant: Meant | None = None,
+) -> Agreement:  # fmt: skip
     """One answer beside another."""
-    measured = Measured()
+    measured = Measured(meant=meant)
     try:
         measured.add(task, want, got)
     except ValueError as error:

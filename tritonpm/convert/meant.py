@@ -22,11 +22,17 @@ class Meant:
     decode: Decode
     size: tuple[int, int] = _SIZE
 
-    def match(self, want: Mapping[str, Array], got: Mapping[str, Array]) -> Match:
-        """All pictures of two answers. Raises ValueError where the other's answer is none of that kind."""
-        count = pictures_of(want, self.decode)
-        geometries = [identity(*self.size)] * count
-        pairs = zip(decoded(want, self.decode, (), geometries), decoded(got, self.decode, (), geometries), strict=True)
+    def match(self, want: Mapping[str, Array], got: Mapping[str, Array]) -> Match | None:
+        """All pictures of two answers; None where the original's own answer is none of that kind.
+
+        Raises ValueError where the other's is none.
+        """
+        try:
+            geometries = [identity(*self.size)] * pictures_of(want, self.decode)
+            first = decoded(want, self.decode, (), geometries)
+        except ValueError:
+            return None
+        pairs = zip(first, decoded(got, self.decode, (), geometries), strict=True)
         return altogether([matched(one, other, score=self.decode.score) for one, other in pairs])
 
 

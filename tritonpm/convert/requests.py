@@ -77,6 +77,7 @@ class Compare(WorkerRequest, frozen=True, kw_only=True, tag=True):
     batches: tuple[int, ...] = ()
     task: Task = Task.OTHER
     tolerances: dict[str, float] = {}
+    meant: Meant | None = None  # what the package says of its last stage's outputs
 
 
 @dataclass(frozen=True)

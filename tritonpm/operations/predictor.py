@@ -10,8 +10,9 @@ from tritonpm.core.tensors import Array
 from tritonpm.core.types import Signature
 from tritonpm.meaning.objects import Objects
 from tritonpm.meaning.predict import Infer, predict, required
-from tritonpm.meaning.stages import Meaning, of_stage
+from tritonpm.meaning.stages import Meaning
 from tritonpm.operations.batch_axes import batch_axes
+from tritonpm.operations.meanings import meaning_of
 from tritonpm.perf.inputs import batching
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def predictor_of(
     Raises NotFoundError, PackageError where the package does not say what its tensors mean.
     """
     record = context.catalogue.get(name)
-    meaning = meaning_of(record)
+    meaning = meaning_of(record.package, record.settings)
     required(name, meaning)
     signature = client.metadata(name, version)
 
@@ -51,17 +52,6 @@ def predictor_of(
         return client.infer(name, inputs, version=version)
 
     return Predictor(name, meaning, signature, infer or ask, _most(context, record, client, signature))
-
-
-def meaning_of(record: Record) -> Meaning:
-    """What is known of a package as a whole: its input as its first stage takes it, its answer as its last gives it."""
-    settings, stages = record.settings, record.package.stages
-    first, last = (
-        of_stage(stage, preprocess=own.preprocess, decode=own.decode)
-        for stage in (stages[0], stages[-1])
-        for own in (settings.for_stage(stage.name),)
-    )
-    return Meaning(first.preprocess, last.decode, last.labels, {**first.said, **last.said})
 
 
 def _most(context: Context, record: Record, client: Client, signature: Signature) -> int:

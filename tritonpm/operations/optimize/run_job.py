@@ -30,6 +30,7 @@ from tritonpm.core.units import MIB
 from tritonpm.meaning.stages import of_stage
 from tritonpm.operations.context import Context, Report, open_context
 from tritonpm.operations.local_repository import changing
+from tritonpm.operations.meanings import meaning_of
 from tritonpm.operations.optimize.compare import decide
 from tritonpm.operations.optimize.decision import keep
 from tritonpm.operations.optimize.jobs import adopt, request_of
@@ -162,6 +163,7 @@ class Optimiser:
             batches=tuple(sorted({batch for work in current for batch in m.batches(work.stage)})),
             task=self.package.stages[-1].task,
             tolerances=dict(self.settings.tolerances),
+            meant=meant(meaning_of(self.package, self.settings)),
         )  # fmt: skip
         return m.ask(request, "whole")[0]
 
