@@ -36,8 +36,12 @@ def torchvision() -> Any:
     library.impl("nms", _nms, "CPU")
     import torchvision
 
-    torchvision.extension._has_ops = lambda: True
+    torchvision.extension._has_ops = _loaded
     return torchvision
+
+
+def _loaded() -> bool:
+    return True
 
 
 def _nms(boxes: Any, scores: Any, threshold: float) -> Any:
