@@ -66,7 +66,7 @@ def _meaning(stages: Iterable[StageView]) -> None:
         for field in stage.meaning
     ]
     if rows:
-        click.echo()
+        echo()
         table(("STAGE", "MEANING", "VALUE", "SAID BY"), rows)
 
 
