@@ -4,6 +4,7 @@
 
     with tritonpm.client.use("bolts", project="line-3") as model:
         answer = model.infer({"image": images})
+        parts = model.predict("part.png")  # objects, where the package says what its tensors mean
 
 A thin layer over tritonclient. While the block runs the lease is renewed, so that nobody removes or switches the
 package under the client's feet, except by a live switch, which it does not notice; a client that dies lets it run out.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import random
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,9 @@ from tritonpm.core.tensors import Array, as_served
 from tritonpm.operations.canary import SUFFIX
 
 if TYPE_CHECKING:
+    from tritonpm.meaning.objects import Objects
     from tritonpm.operations.context import Context
+    from tritonpm.operations.predictor import Predictor
     from tritonpm.triton.client import Client
     from tritonpm.triton.connection import Connection
     from tritonpm.triton.shared_memory import Region
@@ -35,9 +38,28 @@ TTL = 60.0  # seconds; renewed when a third of it is over
 class Model:
     """A package in use. One thread at a time may call it; make another `use` for another thread."""
 
-    def __init__(self, client: Client, name: str, region: Region | None = None, *, canary: float = 0.0) -> None:
-        self._client, self._region, self._canary, self.name = client, region, canary, name
+    def __init__(
+        self, context: Context, client: Client, name: str, region: Region | None = None, *, canary: float = 0.0
+    ) -> None:
+        self._context, self._client, self._region, self._canary, self.name = context, client, region, canary, name
         self.signature = client.metadata(name)
+        self._predictor: Predictor | None = None
+
+    def predict(self, image: Array | Path | str) -> Objects:
+        """What a picture holds: UINT8 [height, width, 3] of red, green, blue, or a file.
+
+        Raises PackageError where the package does not say what its tensors mean, InferenceError, ServerError.
+        """
+        return self.predict_all((image,))[0]
+
+    def predict_all(self, images: Iterable[Array | Path | str]) -> tuple[Objects, ...]:
+        """As `predict`, of several: in as few requests as their sizes and the batch limit allow."""
+        from tritonpm.meaning.pictures import read_picture
+        from tritonpm.operations.predictor import predictor_of
+
+        if self._predictor is None:
+            self._predictor = predictor_of(self._context, self.name, self._client, infer=self.infer)
+        return self._predictor([read_picture(Path(one)) if isinstance(one, str | Path) else one for one in images])
 
     def infer(self, inputs: Mapping[str, Array], *, version: str = "") -> dict[str, Array]:
         """One inference: inputs and outputs by tensor name. Raises InferenceError, ServerError."""
@@ -84,7 +106,7 @@ def use(
                 from tritonpm.triton.shared_memory import Region
 
                 region = open_until_the_end.enter_context(Region(client))
-            yield Model(client, name, region, canary=canary)
+            yield Model(context, client, name, region, canary=canary)
 
 
 @contextmanager

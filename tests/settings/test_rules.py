@@ -76,6 +76,7 @@ BREAKING = {
     "shapes": (Settings(shapes={"y": "1x4"}), "names no input", Task.OTHER, Format.ONNX, PROVED),
     "builder-level": (Settings(builder_level=6), "0 to 5", Task.OTHER, Format.ONNX, PROVED),
     "build-workspace": (Settings(workspace_mb=0), "1 to 1048576", Task.OTHER, Format.ONNX, PROVED),
+    "meaning": (Settings(decode={"kind": "yolo"}), "'model' cannot be: kind", Task.OTHER, Format.ONNX, PROVED),
     "max-drop": (Settings(max_drop=2.0), "0 to 1", Task.OTHER, Format.ONNX, PROVED),
 }  # fmt: skip
 

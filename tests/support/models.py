@@ -53,3 +53,35 @@ def failing_for_zeros(width: int = WIDTH) -> bytes:
     ]
     graph = helper.make_graph(nodes, "zeros", [x], [y], weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+
+
+QUADRANTS = {
+    "description": "Ultralytics YOLOv8n model", "author": "Ultralytics", "task": "detect", "stride": "16", "batch": "1",
+    "imgsz": "[32, 32]", "names": "{0: 'red', 1: 'green'}",
+}  # fmt: skip
+
+
+def quadrants() -> bytes:
+    """A detector with YOLOv8's head, as Ultralytics exports one: how red and how green each quarter of 32 x 32 is."""
+    centres = np.array([[8, 24, 8, 24], [8, 8, 24, 24], [16] * 4, [16] * 4], np.float32)[np.newaxis]
+    constants = {
+        "boxes": centres, "zero": np.array([0], np.int64), "two": np.array([2], np.int64),
+        "one": np.array([1], np.int64), "flat": np.array([0, 2, 4], np.int64), "rest": np.array([4, 4], np.int64),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("AveragePool", ["images"], ["pooled"], kernel_shape=[16, 16], strides=[16, 16]),
+        helper.make_node("Slice", ["pooled", "zero", "two", "one"], ["colours"]),
+        helper.make_node("Reshape", ["colours", "flat"], ["scores"]),
+        helper.make_node("Shape", ["images"], ["rows"], end=1),
+        helper.make_node("Concat", ["rows", "rest"], ["wanted"], axis=0),
+        helper.make_node("Expand", ["boxes", "wanted"], ["placed"]),
+        helper.make_node("Concat", ["placed", "scores"], ["output0"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 32, 32])],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, ["batch", 6, 4])],
+        [numpy_helper.from_array(a, n) for n, a in constants.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, QUADRANTS)
+    return bytes(model.SerializeToString())

@@ -38,6 +38,7 @@ def describe_package(view: PackageDetails) -> None:
         echo(f"\nDrift: {view.name}: {view.drift}.")
     echo()
     _stages(view.stages_in_detail)
+    _meaning(view.stages_in_detail)
     _own_settings(view.stages_in_detail)
     if view.optimisations:
         from tritonpm.cli.optimise_output import optimisations
@@ -50,6 +51,23 @@ def describe_package(view: PackageDetails) -> None:
         echo(f"Compared: {sentence}.")
     for note in view.notes:
         echo(f"\nNote: {note}")
+
+
+def _meaning(stages: Iterable[StageView]) -> None:
+    """What the tensors mean, as far as anybody said it."""
+    rows = [
+        (
+            stage.name,
+            field.name,
+            in_words(field.value),
+            f"inferred: {field.said_by}" if field.inferred else field.said_by,
+        )
+        for stage in stages
+        for field in stage.meaning
+    ]
+    if rows:
+        echo()
+        table(("STAGE", "MEANING", "VALUE", "SAID BY"), rows)
 
 
 def _own_settings(stages: Iterable[StageView]) -> None:
@@ -81,6 +99,7 @@ def describe_stages(inspection: Inspection) -> None:
     )
     echo()
     _stages(inspection.stages)
+    _meaning(inspection.stages)
 
 
 def _stages(stages: Iterable[StageView]) -> None:

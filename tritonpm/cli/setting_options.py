@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -100,6 +101,22 @@ class Bound(Pair):
             self.fail(f"{text!r} is not a number", param, ctx)
 
 
+class Said(Pair):
+    """FIELD=VALUE, the value as JSON, as numbers with commas, or as a word."""
+
+    name = "FIELD=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """`"size=640,640"` as ("size", [640, 640])."""
+        key, text = super().convert(value, param, ctx)
+        for form in (text, f"[{text}]"):
+            try:
+                return key, json.loads(form)
+            except ValueError:
+                continue
+        return key, text
+
+
 class Fields(click.ParamType[Any]):
     """A comma-separated list of settings, spelt as their options or as their fields."""
 
@@ -176,6 +193,8 @@ OPTIONS = (
     click.option("--priority", type=int, help="Of the rate limiter."),
     click.option("--cuda-graphs/--no-cuda-graphs", default=None, help="Replay CUDA graphs (GPU)."),
     click.option("--accelerators", type=Words(), help="ONNX Runtime's execution accelerators, e.g. tensorrt."),
+    click.option("--preprocess", type=Said(), multiple=True, help="How a picture becomes the input (repeatable)."),
+    click.option("--decode", type=Said(), multiple=True, help="What the outputs are, e.g. score=0.4 (repeatable)."),
     click.option("--parameter", "parameters", type=Pair(), multiple=True, help="A backend parameter (repeatable)."),
 )
 
@@ -208,4 +227,4 @@ _SPELT = {
     "plugin": "plugins",
     "stage": "stages",
 }
-MAPPINGS = ("rate_limiter", "parameters", "tolerances", "shapes")
+MAPPINGS = ("rate_limiter", "parameters", "tolerances", "shapes", "preprocess", "decode")

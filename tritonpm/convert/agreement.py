@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tritonpm.convert.detection import boxes_of, matched
+from tritonpm.convert.meant import Meant
 from tritonpm.convert.running import Run, RunFailedError
 from tritonpm.core.tensors import Array, guesses, synthesize
 from tritonpm.core.types import Agreement, Difference, Task, Tensor
@@ -40,23 +41,36 @@ class Measured:
     differences: dict[str, Difference] = field(default_factory=dict)
     dots: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # of want·got, want·want, got·got
     decisions: list[bool] = field(default_factory=list)
-    boxes: list[tuple[int, int]] = field(default_factory=list)  # (seen by both, seen by either)
+    boxes: list[tuple[float, int]] = field(default_factory=list)  # (seen by both, seen by either)
+    meant: Meant | None = None  # what the package says of its outputs; objects are compared then, not guesses
 
     def add(self, task: Task, want: Mapping[str, Array], got: Mapping[str, Array]) -> None:
         """One more pair of answers. Raises ValueError where they cannot be compared."""
-        boxes = boxes_of(want) if task in _DETECTIONS else None
+        boxes = boxes_of(want) if task in _DETECTIONS and self.meant is None else None
+        read = self.meant is not None and self._mean(self.meant, want, got)
         if boxes and (others := boxes_of(got)):
             self.boxes.append(matched(boxes, others))
         for name, expected in want.items():
             if name not in got:
                 raise ValueError(f"output {name!r} is missing")
             if got[name].shape != expected.shape:
-                if boxes:
+                if boxes or read:
                     continue  # as many rows as it saw boxes: these are compared as boxes
                 raise ValueError(f"output {name!r} has shape {list(got[name].shape)}, not {list(expected.shape)}")
             self._measure(name, expected, got[name])
             if task is Task.IMAGE_CLASSIFICATION and expected.ndim == 2 and expected.shape[1] > 1:
                 self.decisions += _same_class(expected, got[name])
+
+    def _mean(self, meant: Meant, want: Mapping[str, Array], got: Mapping[str, Array]) -> bool:
+        """Objects beside objects, where answers can be read so. Raises ValueError where only one finds something."""
+        match = meant.match(want, got)
+        if match is None:
+            return False
+        if match.reason:
+            raise ValueError(match.reason)
+        if match.either:
+            self.boxes.append((match.both, match.either))
+        return True
 
     def _measure(self, name: str, want: Array, got: Array) -> None:
         if want.dtype.kind not in "fViub":
@@ -92,9 +106,10 @@ def agreement(
     precision: str,
     task: Task = Task.OTHER,
     tolerances: Mapping[str, float] | None = None,
+    meant: Meant | None = None,
 ) -> Agreement:
     """Run both on every (description, inputs) and judge. Raises UnverifiableError where the original runs on none."""
-    measured, tried, refusal = Measured(), [], ""
+    measured, tried, refusal = Measured(meant=meant), [], ""
     for what, arrays in inputs:
         try:
             want = original(arrays)
@@ -112,10 +127,11 @@ def agreement(
 
 
 def judged(
-    want: Inputs, got: Inputs, *, precision: str, task: Task = Task.OTHER, tolerances: Mapping[str, float] | None = None
-) -> Agreement:
+    want: Inputs, got: Inputs, *, precision: str, task: Task = Task.OTHER,
+    tolerances: Mapping[str, float] | None = None, meant: Meant | None = None,
+) -> Agreement:  # fmt: skip
     """One answer beside another."""
-    measured = Measured()
+    measured = Measured(meant=meant)
     try:
         measured.add(task, want, got)
     except ValueError as error:
@@ -133,7 +149,7 @@ def outside(result: Agreement, bounds: Mapping[str, float]) -> str:
     for name in ("top1", "boxes"):
         share = getattr(result, name)
         if share is not None and share < bounds.get(name, 0.0):
-            what = "rows have the same class" if name == "top1" else "detections are seen by both"
+            what = "rows have the same class" if name == "top1" else "objects are seen by both"
             return f"only {share:.2%} of the {what}, {bounds[name]:.2%} are asked for"
     for output in result.outputs:
         for name in AT_MOST:

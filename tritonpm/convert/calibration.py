@@ -118,7 +118,7 @@ def _split(path: Path, signature: Signature, arrays: Row) -> Iterator[Row]:
 def _image(path: Path, signature: Signature) -> Array:
     """One image as the model's only input. Raises ConversionError, MissingToolError."""
     height, width, channels, first = _size(path, signature)
-    with needed("reading an image", "optimize", MissingToolError):
+    with needed("reading an image", "images", MissingToolError):
         from PIL import Image, UnidentifiedImageError
     try:
         with Image.open(path) as opened:

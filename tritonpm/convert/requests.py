@@ -9,6 +9,7 @@ import msgspec
 from tritonpm.convert.chain import Link
 from tritonpm.convert.conversion import Options
 from tritonpm.convert.layer import Layer
+from tritonpm.convert.meant import Meant
 from tritonpm.core.types import Agreement, Format, Gpu, Signature, Step, Task, Tensor
 
 CANCEL = "cancel"  # the file beside the events' that asks a worker to stop
@@ -44,6 +45,7 @@ class Convert(WorkerRequest, frozen=True, kw_only=True, tag=True):
     batches: tuple[int, ...] = ()
     sizes: tuple[int, ...] = ()
     tolerances: dict[str, float] = {}
+    meant: Meant | None = None  # what the package says of its outputs
 
 
 class Profile(WorkerRequest, frozen=True, kw_only=True, tag=True):
@@ -75,6 +77,7 @@ class Compare(WorkerRequest, frozen=True, kw_only=True, tag=True):
     batches: tuple[int, ...] = ()
     task: Task = Task.OTHER
     tolerances: dict[str, float] = {}
+    meant: Meant | None = None  # what the package says of its last stage's outputs
 
 
 @dataclass(frozen=True)

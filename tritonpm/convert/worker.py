@@ -94,6 +94,7 @@ def _proved(original: Artefact, artefact: Artefact, request: Convert) -> Agreeme
             precision=request.options.precision,
             task=request.options.task,
             tolerances=request.tolerances,
+            meant=request.meant,
         )
     except (NotRunnableError, StatefulError, UnverifiableError) as error:
         return Agreement("unverified", str(error))
@@ -141,7 +142,10 @@ def compare(request: Compare, folder: Path, watch: _Events) -> Answer:
     def judged(back: Sequence[str]) -> Agreement:
         runs = {**before, **after, **{stage: before[stage] for stage in back}}
         run = chain(request.links, runs, request.outputs)
-        return agreement(original, run, inputs, precision=precision, task=request.task, tolerances=request.tolerances)
+        return agreement(
+            original, run, inputs,
+            precision=precision, task=request.task, tolerances=request.tolerances, meant=request.meant,
+        )  # fmt: skip
 
     first = result = judged(())
     guilty: list[str] = []

@@ -10,7 +10,8 @@ from tritonpm.core.errors import RequirementError, TritonpmError
 # Each extra of pyproject.toml that code here imports from: the distributions it brings, by the module of each.
 EXTRAS: Mapping[str, Mapping[str, str]] = {
     "server": {"pytriton": "nvidia-pytriton", "onnxruntime": "onnxruntime", "openvino": "openvino"},
-    "optimize": {"nncf": "nncf", "PIL": "pillow"},
+    "images": {"PIL": "pillow"},
+    "optimize": {"nncf": "nncf"},
     "frameworks": {"keras": "keras", "torch": "torch"},
     "tensorrt": {"polygraphy": "polygraphy", "tensorrt": "tensorrt"},
     "tensorrt-rtx": {"tensorrt_rtx": "tensorrt-rtx-cu13-bindings"},

@@ -146,6 +146,10 @@ class Stage:
     config: str | None = None  # an adopted folder's config.pbtxt; `files` then keep the folder's own layout
     max_instances: int | None = None  # the most objects that an image has, where the exporter tells
     root: str = ""  # the folder inside the package that `files` of an adopted model are relative to
+    preprocess: Mapping[str, object] = field(default_factory=dict)  # as package.yaml says it: fields of `meaning.spec`
+    decode: Mapping[str, object] = field(default_factory=dict)
+    # What wrote the model → preprocess and decode, as read from the model or beside it; the two above go over it.
+    inferred: Mapping[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

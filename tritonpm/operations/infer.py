@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tritonpm.core.errors import NotFoundError, PackageError
+import numpy as np
+
+from tritonpm.core.errors import NotFoundError, PackageError, StorageError
 from tritonpm.core.tensors import Array, as_served, load_npz, save_npz, triton_dtype
+from tritonpm.meaning.draw import drawn
+from tritonpm.meaning.objects import Objects, plain
+from tritonpm.meaning.pictures import pictures_in, read_picture
 from tritonpm.operations.load import ensure_loaded
+from tritonpm.operations.predictor import predictor_of
 from tritonpm.operations.sample_inputs import samples_of
 from tritonpm.operations.server import connect
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
+
+_NUMBERS = 10_000  # of a tensor that JSON gets; all go into an .npz
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,7 @@ class TensorView:
     shape: str
     values: str
     labels: str = ""
+    numbers: tuple[Any, ...] = ()  # the first `_NUMBERS` as they are: numbers, texts, yes or no
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,17 @@ class InferenceView:
 
     tensors: tuple[TensorView, ...]
     responses: int = 1
+
+
+@dataclass(frozen=True)
+class PictureView:
+    """What one picture holds, as `meaning.objects.plain` says it; `drawn` is where it was drawn, "" nowhere."""
+
+    picture: str
+    width: int
+    height: int
+    objects: tuple[dict[str, Any], ...]
+    drawn: str = ""
 
 
 def infer(
@@ -53,6 +73,41 @@ def infer(
         save_npz(outputs, answer)
     labels = labels_of(context, name)
     return InferenceView(tuple(_view(tensor, array, labels) for tensor, array in answer.items()), len(answers))
+
+
+def infer_pictures(
+    context: Context, name: str, path: Path, *, draw: Path | None = None, protocol: str = "http", version: str = ""
+) -> Iterator[PictureView]:
+    """What a picture, or each of a folder, holds; drawn into `draw`: a file, or a folder for several.
+
+    Raises PackageError where the package does not say what its tensors mean, InferenceError.
+    """
+    files = pictures_in(path)
+    ensure_loaded(context, name)
+    with connect(context, protocol) as client:
+        predictor = predictor_of(context, name, client, version)
+        for start in range(0, len(files), predictor.most):
+            part = files[start : start + predictor.most]
+            pictures = [read_picture(file) for file in part]
+            for file, picture, objects in zip(part, pictures, predictor(pictures), strict=True):
+                where = _drawn(draw, file, picture, objects, several=len(files) > 1)
+                height, width = picture.shape[:2]
+                yield PictureView(str(file), width, height, tuple(map(plain, objects)), where)
+
+
+def _drawn(draw: Path | None, file: Path, picture: Array, objects: Objects, *, several: bool) -> str:
+    """Draw into a file, or into a folder as the picture's name. Raises StorageError."""
+    if draw is None:
+        return ""
+    where = draw / f"{file.stem}.png" if several or draw.is_dir() else draw
+    image = drawn(picture, objects)
+    try:
+        where.parent.mkdir(parents=True, exist_ok=True)
+        image.save(where)
+    except (OSError, ValueError) as error:  # an ending that no format has
+        do = "give a .png in a folder of yours"
+        raise StorageError(f"cannot be written ({error})", where=str(where), do=do) from None
+    return str(where)
 
 
 def numbered(answers: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
@@ -82,7 +137,15 @@ def _view(name: str, array: Array, labels: tuple[str, ...]) -> TensorView:
     more = " …" if flat.size > 5 else ""
     scores = labels and array.dtype.kind == "f" and array.ndim == 2 and array.shape[1] == len(labels)
     likeliest = ", ".join(labels[best] for best in array.argmax(axis=1)) if scores else ""
-    return TensorView(name, triton_dtype(array.dtype), " x ".join(map(str, array.shape)), first + more, likeliest)
+    shape = " x ".join(map(str, array.shape))
+    return TensorView(name, triton_dtype(array.dtype), shape, first + more, likeliest, _numbers(flat))
+
+
+def _numbers(flat: Array) -> tuple[Any, ...]:
+    kept = flat[:_NUMBERS]
+    if kept.dtype.kind == "O":
+        return tuple(map(_text, kept))
+    return tuple((kept.astype(np.float32) if kept.dtype.kind == "V" else kept).tolist())
 
 
 def _text(value: object) -> str:

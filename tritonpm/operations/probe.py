@@ -12,10 +12,12 @@ import numpy as np
 import psutil
 
 from tritonpm.convert.agreement import judged
+from tritonpm.convert.meant import meant
 from tritonpm.core.errors import InferenceError, ServerError
 from tritonpm.core.tensors import Array, as_served, compare, load_npz, save_npz
 from tritonpm.core.units import number_of
 from tritonpm.operations.artefacts import made as made_of
+from tritonpm.operations.meanings import meaning_of
 from tritonpm.operations.sample_inputs import made_up, samples_of
 from tritonpm.settings.settings import PRECISIONS
 
@@ -103,7 +105,10 @@ def _apart(record: Record, made: dict[str, Optimised], expected: Arrays, answer:
     if coarsest == "FP32":
         return compare(expected, answer, rtol=RTOL, atol=ATOL)
     task, tolerances = record.package.stages[-1].task, record.settings.tolerances
-    return judged(expected, answer, precision=coarsest, task=task, tolerances=tolerances).reason if expected else ""
+    if not expected:
+        return ""
+    known = meant(meaning_of(record.package, record.settings))
+    return judged(expected, answer, precision=coarsest, task=task, tolerances=tolerances, meant=known).reason
 
 
 def _made_up(client: Client, name: str, signature: Signature) -> tuple[Arrays, Arrays]:

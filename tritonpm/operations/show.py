@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tritonpm.core.types import BatchAxis, Package, Tensor
+import msgspec
+
+from tritonpm.core.types import BatchAxis, Package, Stage, Tensor
+from tritonpm.meaning.stages import PACKAGE, SETTINGS, of_stage
 from tritonpm.operations.artefacts import OptimisationView, made, stages
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.list import PackageView, status, unproved
@@ -19,6 +22,16 @@ from tritonpm.triton import liveness
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
+
+
+@dataclass(frozen=True)
+class MeaningView:
+    """One field of what a stage's tensors mean, and who said it: package, settings, or what wrote the model."""
+
+    name: str  # e.g. decode.score
+    value: object
+    said_by: str
+    inferred: bool  # nobody but what wrote the model said it
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,7 @@ class StageView:
     labels: int
     max_batch_size: int | None = None  # what Triton joins of it, 0: each request is executed as it comes
     settings: Mapping[str, object] = field(default_factory=dict)  # the stage's own, over the package's
+    meaning: tuple[MeaningView, ...] = ()  # what nobody said is not among it
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,7 @@ def show(context: Context, name: str) -> PackageDetails:
             stage_view(package, stage.name, axes[stage.name]),
             max_batch_size=batch_size(stage, settings, axes[stage.name], artefacts.get(stage.name)),
             settings=settings.stages.get(stage.name, {}),
+            meaning=meaning_view(stage, settings.for_stage(stage.name)),
         )
         for stage in package.stages
     )
@@ -90,6 +105,21 @@ def show(context: Context, name: str) -> PackageDetails:
     )  # fmt: skip
 
 
+def meaning_view(stage: Stage, settings: Settings) -> tuple[MeaningView, ...]:
+    """What is known of a stage's tensors, field by field; () where what is said cannot be, which a rule tells."""
+    try:
+        meaning = of_stage(stage, preprocess=settings.preprocess, decode=settings.decode)
+    except ValueError:
+        return ()
+    parts = {"preprocess": meaning.preprocess, "decode": meaning.decode}
+    whole = {part: msgspec.to_builtins(spec) for part, spec in parts.items() if spec is not None}
+    return tuple(
+        MeaningView(name, whole[part][key], who, who not in (PACKAGE, SETTINGS))
+        for name, who in meaning.said.items()
+        for part, _, key in [name.partition(".")]
+    )
+
+
 def stage_view(package: Package, name: str, axis: BatchAxis | None) -> StageView:
     """One stage; without a proof its batch axis is what the file declares."""
     stage = package.stage(name)
@@ -104,4 +134,5 @@ def stage_view(package: Package, name: str, axis: BatchAxis | None) -> StageView
         axis.kind if axis else declared,
         axis.reason if axis else "",
         len(stage.signature.labels),
+        meaning=meaning_view(stage, Settings()),
     )

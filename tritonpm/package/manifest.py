@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from tritonpm.core.errors import ManifestError, RuleError
 from tritonpm.core.types import DTYPES, Package, Sample, Signature, Stage, Task, Tensor
+from tritonpm.meaning.spec import Decode, Preprocess
 from tritonpm.package.document import load
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import NAME_PATTERN, problem
@@ -114,6 +115,19 @@ def _serving() -> type[BaseModel]:
 Serving: Any = _serving()
 
 
+def _said(kind: type[Preprocess] | type[Decode], name: str, doc: str) -> type[BaseModel]:
+    """A part of the fields of a spec: what is left out, what wrote the model may have said."""
+    hints = get_type_hints(kind)
+    said: type[BaseModel] = create_model(  # type: ignore[call-overload]
+        name, __base__=_Strict, __doc__=doc, **{field.name: (hints[field.name], None) for field in fields(kind)}
+    )
+    return said
+
+
+PreprocessEntry: Any = _said(Preprocess, "Preprocess", "How a picture or a text becomes the model's input.")
+DecodeEntry: Any = _said(Decode, "Decode", "What the model's outputs are.")
+
+
 class StageEntry(_Strict):
     """One model: a file, or a folder in Triton's layout."""
 
@@ -137,6 +151,8 @@ class StageEntry(_Strict):
     )
     serving: Annotated[Serving, AfterValidator(_allowed)] = Field(default_factory=lambda: Serving())
     samples: list[SampleEntry] = Field(default_factory=list)
+    preprocess: PreprocessEntry = Field(default_factory=lambda: PreprocessEntry())
+    decode: DecodeEntry = Field(default_factory=lambda: DecodeEntry())
 
 
 class Manifest(_Strict):
@@ -244,6 +260,8 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "max_instances": stage.max_instances,
         "inputs": dict(stage.bindings),
         "serving": {key: list(v) if isinstance(v, tuple) else v for key, v in stage.serving.items()},
+        "preprocess": dict(stage.preprocess),
+        "decode": dict(stage.decode),
         "samples": _samples(stage.samples),
     }
     return {

@@ -10,16 +10,18 @@ from tritonpm.core.errors import ManifestError, PackageError, UsageError
 from tritonpm.core.files import digest_of_bytes
 from tritonpm.core.types import File, Package, Sample, Signature, Stage
 from tritonpm.core.units import human
+from tritonpm.meaning.stages import of_stage
 from tritonpm.package import manifest as manifests
 from tritonpm.package.adopted import adopt, holds_repository, looks_adopted, name_of, newest_model
 from tritonpm.package.code import RUNNING_FORMATS, allow, code_in_file, code_in_parameters
 from tritonpm.package.external import inspected
+from tritonpm.package.inferring import with_inferred
 from tritonpm.package.labels import read_labels
 from tritonpm.package.limits import Limits
 from tritonpm.package.manifest import Manifest, SampleEntry, StageEntry
 from tritonpm.package.paths import NAME_RULE, is_name, name_from
 from tritonpm.package.samples import check as check_sample
-from tritonpm.package.signature import SAVED_MODEL, format_of, to_convert
+from tritonpm.package.signature import SAVED_MODEL, SPEAKING, format_of, inspect_model, to_convert
 from tritonpm.package.tree import Tree
 
 _INFERRED_STAGE = "model"
@@ -80,7 +82,9 @@ def _absent(manifest: Manifest, files: dict[str, File]) -> list[tuple[str, str]]
     named: list[tuple[str, str | None]] = []
     for index, stage in enumerate(manifest.stages):
         labels = stage.labels if isinstance(stage.labels, str) else None
+        tokenizer = stage.preprocess.tokenizer or None
         named += [(f"stages[{index}].model", stage.model), (f"stages[{index}].labels", labels)]
+        named += [(f"stages[{index}].preprocess.tokenizer", tokenizer)]
         named += _sample_paths(f"stages[{index}].samples", stage.samples)
     named += _sample_paths("samples", manifest.samples)
     return [(place, f"{path!r} is not in the package") for place, path in named if path and path not in files]
@@ -139,7 +143,7 @@ def _stage(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> S
     if labels:
         allow(code_in_file(labels, tree.root / labels), f"{tree.where}: {labels}", allow_code)
     texts = read_labels(tree.root / labels, f"{tree.where}: {labels}", limits) if labels else stage.signature.labels
-    return replace(
+    stage = replace(
         stage,
         signature=replace(stage.signature, labels=texts),
         labels=labels,
@@ -147,16 +151,27 @@ def _stage(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> S
         serving=serving,
         samples=_samples(entry.samples, tree, stage.signature),
         max_instances=entry.max_instances,
+        preprocess=entry.preprocess.model_dump(mode="json", exclude_unset=True),
+        decode=entry.decode.model_dump(mode="json", exclude_unset=True),
     )
+    try:
+        of_stage(stage)
+    except ValueError as error:
+        raise ManifestError([(f"stage {entry.name}", str(error))], where=f"{tree.where}: {manifests.FILE}") from None
+    return stage
 
 
 def _adopted(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> Stage:
     root = "" if entry.folder == "." else f"{entry.folder}/"
     adopted = adopt(tree, root, allow_code, limits)
-    return Stage(
+    stage = Stage(
         entry.name, entry.task, adopted.format, adopted.model, adopted.files, adopted.signature,
         config=adopted.config, root=root.removesuffix("/"),
     )  # fmt: skip
+    if adopted.format not in SPEAKING:
+        return stage
+    model = inspect_model(tree.root / adopted.model, f"{tree.where}: {adopted.model}", limits, adopted.format)
+    return with_inferred(stage, model, tree.root, limits)
 
 
 def _modelled(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> Stage:
@@ -166,7 +181,8 @@ def _modelled(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -
     allow(RUNNING_FORMATS.get(model.format, ""), where, allow_code)
     signature = _signature(entry, model.signature, where)
     files = tuple(sorted(str(path.parent / file) for file in model.files))
-    return Stage(entry.name, entry.task, model.format, str(path), files, signature)
+    stage = Stage(entry.name, entry.task, model.format, str(path), files, signature)
+    return with_inferred(stage, model, tree.root, limits)
 
 
 def _signature(entry: StageEntry, read: Signature | None, where: str) -> Signature:

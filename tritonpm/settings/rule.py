@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tritonpm.core.types import BatchAxis, Optimised, Package, Stage, Target
+from tritonpm.meaning.stages import of_stage
 from tritonpm.settings.backend import backend_of
 from tritonpm.settings.settings import Settings
 
@@ -28,6 +29,15 @@ class Case:
     def backend(self) -> str:
         """The backend that will serve the stage."""
         return backend_of(self.stage, self.settings, self.made)
+
+    @property
+    def meaningless(self) -> str:
+        """Why what package and settings say of the stage's tensors cannot be; "" where it can."""
+        try:
+            of_stage(self.stage, preprocess=self.settings.preprocess, decode=self.settings.decode)
+        except ValueError as error:
+            return str(error)
+        return ""
 
 
 @dataclass(frozen=True)

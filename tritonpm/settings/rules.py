@@ -11,6 +11,7 @@ from tritonpm.settings.backend import MADE
 from tritonpm.settings.changes import defaults
 from tritonpm.settings.effect_rules import EFFECT_RULES
 from tritonpm.settings.exporter_rules import EXPORTER_RULES
+from tritonpm.settings.meaning_rules import MEANING_RULES
 from tritonpm.settings.rule import Case, Rule
 from tritonpm.settings.settings import OPTIMIZERS, Settings
 from tritonpm.settings.shapes import HOW, shape_ranges
@@ -182,6 +183,7 @@ RULES: tuple[Rule, ...] = (
         "use --device gpu",
         gives_way=("cuda_graphs",),
     ),
+    *MEANING_RULES,
     *EFFECT_RULES,
     *EXPORTER_RULES,
 )

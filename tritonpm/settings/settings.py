@@ -20,11 +20,11 @@ OPTIMIZERS: Mapping[str, str] = {
 DEVICES = ("cpu", "gpu", "gpu-optimised")
 PRECISIONS = ("FP32", "FP16", "INT8")
 GROWTH = 1.05  # twice the instances must bring this much throughput, or they are too many
-# Settings that only this workspace can have: a package cannot suggest them.
-LOCAL_SETTINGS = ("stages", "calibration", "plugins")
+# Settings that only this workspace can have: a package cannot suggest them, or says them in a place of their own.
+LOCAL_SETTINGS = ("stages", "calibration", "plugins", "preprocess", "decode")
 # Settings that change nothing of what is published.
 PINNED, ON_DEMAND = "pinned", "on-demand"
-UNPUBLISHED_SETTINGS = ("residency", "idle_seconds")
+UNPUBLISHED_SETTINGS = ("residency", "idle_seconds", "preprocess", "decode")
 LATEST = "latest:1"
 # By what an optimised model's answers are judged: at most so far apart, at least so much alike.
 AT_MOST, AT_LEAST = ("max_abs", "max_rel", "scaled"), ("cosine", "top1", "boxes")
@@ -73,6 +73,8 @@ class Settings:
     cuda_graphs: bool = False
     accelerators: Few[Text] = ()  # e.g. tensorrt, openvino: onnxruntime's execution accelerators
     parameters: Mapping[Text, Text] = field(default_factory=dict)
+    preprocess: Mapping[Text, object] = field(default_factory=dict)  # over what the package says: `meaning.spec`
+    decode: Mapping[Text, object] = field(default_factory=dict)
     stages: Mapping[Text, Mapping[Text, object]] = field(default_factory=dict)  # a stage's own settings over these
 
     @property

@@ -20,14 +20,17 @@ from pathlib import Path
 from tritonpm.catalogue import Record
 from tritonpm.catalogue.jobs import EVENTS, Event, Job
 from tritonpm.convert.conversion import Options
+from tritonpm.convert.meant import meant
 from tritonpm.convert.plan import ACCELERATED, Work, cascade_key, plan, works
 from tritonpm.convert.requests import CANCEL, Answer, Compare, Convert
 from tritonpm.core.errors import OptimisationError, TritonpmError
 from tritonpm.core.files import digest_of
 from tritonpm.core.types import CascadeProof, File, Gpu, Optimised
 from tritonpm.core.units import MIB
+from tritonpm.meaning.stages import of_stage
 from tritonpm.operations.context import Context, Report, open_context
 from tritonpm.operations.local_repository import changing
+from tritonpm.operations.meanings import meaning_of
 from tritonpm.operations.optimize.compare import decide
 from tritonpm.operations.optimize.decision import keep
 from tritonpm.operations.optimize.jobs import adopt, request_of
@@ -93,6 +96,7 @@ class Optimiser:
             samples=proved_on,
             batches=self.inputs.batches(stage),
             tolerances=dict(work.settings.tolerances),
+            meant=meant(of_stage(stage, preprocess=work.settings.preprocess, decode=work.settings.decode)),
         )
         answer, folder = self.inputs.ask(request, f"{stage.name}-{made.optimizer}")
         if answer.state == "failed":
@@ -159,6 +163,7 @@ class Optimiser:
             batches=tuple(sorted({batch for work in current for batch in m.batches(work.stage)})),
             task=self.package.stages[-1].task,
             tolerances=dict(self.settings.tolerances),
+            meant=meant(meaning_of(self.package, self.settings)),
         )  # fmt: skip
         return m.ask(request, "whole")[0]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from tritonpm.core.errors import PackageError
@@ -30,6 +31,8 @@ class InspectedModel:
     format: Format
     signature: Signature | None
     files: tuple[str, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    softmax: bool | None = None  # whether an output is that of one
 
 
 def format_of(path: str) -> Format | None:
@@ -50,8 +53,8 @@ def inspect_model(path: Path, where: str, limits: Limits, format: Format | None 
     if path.stat().st_size == 0:
         raise PackageError("is empty", where=where, do="copy it again")
     if format in SPEAKING:
-        signature, others = (onnx if format is Format.ONNX else openvino).read(path, where, limits)
-        return InspectedModel(format, signature, (path.name, *others))
+        file = (onnx if format is Format.ONNX else openvino).read(path, where, limits)
+        return InspectedModel(format, file.signature, (path.name, *file.others), file.metadata, file.softmax)
     if format is Format.TENSORRT:
         tensorrt.check(path, where)
     elif format in (Format.TORCHSCRIPT, Format.TORCH_EXPORT):

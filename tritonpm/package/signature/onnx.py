@@ -16,6 +16,7 @@ from tritonpm.core.types import DTYPES, Dim, Shape, Signature, Tensor
 from tritonpm.package.labels import from_metadata
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import problem
+from tritonpm.package.signature.model_file import ModelFile
 from tritonpm.package.signature.wire import skim
 
 _TYPES = {
@@ -38,8 +39,8 @@ _BITS = {
 }  # fmt: skip
 
 
-def read(path: Path, where: str, limits: Limits) -> tuple[Signature, tuple[str, ...]]:
-    """The signature, and the external files it needs as paths relative to the model's folder.
+def read(path: Path, where: str, limits: Limits) -> ModelFile:
+    """The signature, the metadata, and the external files it needs as paths relative to the model's folder.
 
     Raises PackageError for a file that is no ONNX model or that the runtime cannot serve, UnsafeError for external data
     outside the model's folder.
@@ -56,8 +57,10 @@ def read(path: Path, where: str, limits: Limits) -> tuple[Signature, tuple[str, 
     if not outputs:
         raise PackageError("has no outputs", where=where, do="export it with its outputs")
     external = tuple(sorted(_external_files(model, path.parent, where, limits)))
-    labels = from_metadata({_text(entry.key): _text(entry.value) for entry in model.metadata_props})
-    return Signature(inputs, outputs, labels), external
+    metadata = {_text(entry.key): _text(entry.value) for entry in model.metadata_props}
+    ends = {name for value in model.graph.output for name in [value.name]}
+    softmax = any(node.op_type == "Softmax" and ends & set(node.output) for node in model.graph.node)
+    return ModelFile(Signature(inputs, outputs, from_metadata(metadata)), external, metadata, softmax)
 
 
 def external_locations(path: Path, where: str, limits: Limits) -> list[str]:

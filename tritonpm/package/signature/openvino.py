@@ -15,8 +15,10 @@ from typing import Any, BinaryIO
 from tritonpm.core.errors import PackageError, UnsafeError
 from tritonpm.core.types import DTYPES, Shape, Signature, Tensor
 from tritonpm.core.units import MIB, human
+from tritonpm.meaning.inferred.model_api import PREFIX
 from tritonpm.package.labels import KEYS, parsed
 from tritonpm.package.limits import Limits
+from tritonpm.package.signature.model_file import ModelFile
 
 _TYPES = {"STRING": "BYTES", "BOOL": "BOOL", "BOOLEAN": "BOOL"} | {
     (name.replace("UINT", "U").replace("INT", "I")): name for name in DTYPES if name not in ("BYTES", "BOOL")
@@ -37,18 +39,20 @@ class _Net:
     names: dict[tuple[str, str], str] = field(default_factory=dict)  # (layer id, port id) → names
     sources: dict[str, tuple[str, str]] = field(default_factory=dict)  # layer id → what feeds it
     labels: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+    softmaxes: set[str] = field(default_factory=set)  # layers that are one
     weights: int = 0  # bytes of the .bin that are referred to
 
 
-def read(path: Path, where: str, limits: Limits) -> tuple[Signature, tuple[str, ...]]:
-    """The signature, and the .bin's name where there is one. Raises PackageError, UnsafeError."""
+def read(path: Path, where: str, limits: Limits) -> ModelFile:
+    """The signature, the metadata, and the .bin's name where there is one. Raises PackageError, UnsafeError."""
     size = path.stat().st_size
     if size > limits.graph:
         raise UnsafeError(f"is longer than {human(limits.graph)}", where=where, do=_AGAIN)
     net = _Net(where)
     with path.open("rb") as stream:
-        for depth, element in _elements(stream, net):
-            _take(net, depth, element)
+        for depth, element, parent in _elements(stream, net):
+            _take(net, depth, element, parent)
     if not net.results:
         raise PackageError("has no outputs", where=where, do=_AGAIN)
     weights = path.with_suffix(".bin")
@@ -59,11 +63,13 @@ def read(path: Path, where: str, limits: Limits) -> tuple[Signature, tuple[str, 
         raise PackageError("has weights past the end of its .bin", where=where, do="copy both files again")
     ranked = all(tensor.shape is not None for tensor in net.inputs)
     outputs = tuple(_output(net, *result, ranked) for result in net.results)
-    return Signature(tuple(net.inputs), outputs, net.labels), (weights.name,) if has_weights else ()
+    softmax = any(net.sources.get(layer, ("", ""))[0] in net.softmaxes for layer, _, _ in net.results)
+    signature = Signature(tuple(net.inputs), outputs, net.labels)
+    return ModelFile(signature, (weights.name,) if has_weights else (), net.metadata, softmax)
 
 
-def _elements(stream: BinaryIO, net: _Net) -> Iterator[tuple[int, Any]]:
-    """Each element as it ends, with its depth (the root has 0); what was seen is dropped, but inside a layer."""
+def _elements(stream: BinaryIO, net: _Net) -> Iterator[tuple[int, Any, str]]:
+    """Each element as it ends, its depth (the root has 0), its parent's tag; what was seen goes but in a layer."""
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import ParseError, iterparse
 
@@ -82,7 +88,7 @@ def _elements(stream: BinaryIO, net: _Net) -> Iterator[tuple[int, Any]]:
                     raise waste
                 continue
             _, before = opened.pop()
-            yield len(opened), element
+            yield len(opened), element, opened[-1][0].tag if opened else ""
             layers -= element.tag == "layer"
             around = opened[-1][0] if opened else element
             if not layers or (element.tag == "layer" and around.tag != "layer"):
@@ -111,14 +117,18 @@ def _check_root(net: _Net, root: Any) -> None:
         raise PackageError("is no OpenVINO model of IR version 10 or 11", where=net.where, do=_AGAIN)
 
 
-def _take(net: _Net, depth: int, element: Any) -> None:
+def _take(net: _Net, depth: int, element: Any, parent: str) -> None:
     if element.tag == "layer":
         _check_layer(net, element)
         if depth == 2:  # not inside the body of a loop or branch
             _take_layer(net, element)
+            if str(element.get("type")).lower() == "softmax":
+                net.softmaxes.add(element.get("id", ""))
     elif element.tag == "edge" and depth == 2:
         net.sources[element.get("to-layer", "")] = (element.get("from-layer", ""), element.get("from-port", ""))
-    elif element.tag in KEYS and (text := element.get("value")) and not net.labels:
+    elif parent == "model_info":
+        net.metadata[PREFIX + element.tag] = element.get("value", "")
+    if element.tag in KEYS and (text := element.get("value")) and not net.labels:
         net.labels = parsed(text) if re.search(r"[,\[{]", text) else parsed("\n".join(text.split()))
 
 

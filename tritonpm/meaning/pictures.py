@@ -1,0 +1,60 @@
+"""Pictures from files: as they are meant to be seen, whatever turn a camera noted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tritonpm.core.errors import NotFoundError, PackageError
+from tritonpm.core.extras import needed
+from tritonpm.core.tensors import Array
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+
+
+def pictures_in(path: Path) -> tuple[Path, ...]:
+    """A file as it is, or the pictures of a folder by name. Raises NotFoundError where there is none."""
+    if path.is_file():
+        return (path,)
+    found = tuple(sorted(one for one in path.glob("*") if one.suffix.lower() in SUFFIXES and one.is_file()))
+    if not found:
+        what = "holds no pictures" if path.is_dir() else "there is no such file or folder"
+        raise NotFoundError(what, where=str(path), do=f"give a picture ({', '.join(SUFFIXES)}), or a folder of them")
+    return found
+
+
+def read_picture(path: Path) -> Array:
+    """UINT8 [height, width, 3] of red, green, blue. Raises PackageError where it is no picture, RequirementError."""
+    image = opened(path)
+    return np.asarray(image, np.uint8)
+
+
+def opened(path: Path) -> Any:
+    """The Pillow image, upright and in RGB. Raises as `read_picture`."""
+    with needed("reading a picture", "images"):
+        from PIL import Image, ImageOps, UnidentifiedImageError
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except FileNotFoundError:
+        raise NotFoundError("there is no such file", where=str(path), do="check the path") from None
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        reason = str(error).splitlines()[0]
+        raise PackageError(
+            f"is no picture that can be read ({reason})", where=path.name, do="give a PNG or JPEG"
+        ) from None
+
+
+def batches(sizes: Iterator[tuple[int, ...]], most: int) -> Iterator[slice]:
+    """Runs of at most `most` things that are of one size."""
+    start, before, index = 0, None, -1
+    for index, size in enumerate(sizes):
+        if before is not None and (size != before or index - start == most):
+            yield slice(start, index)
+            start = index
+        before = size
+    if index >= 0:
+        yield slice(start, index + 1)
