@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tritonpm.convert.agreement import BOUNDS, UnverifiableError, agreement, judged, trials
+from tritonpm.convert.agreement import BOUNDS, UnverifiableError, agreement, judged
 from tritonpm.convert.detection import boxes_of, matched
+from tritonpm.convert.graph_values import GraphValues
 from tritonpm.convert.running import RunFailedError
+from tritonpm.convert.trials import Ground, Trial, trials
 from tritonpm.core.types import Task, Tensor
 
 FLOATS = hnp.arrays(np.float32, hnp.array_shapes(min_dims=1, max_dims=3), elements=st.floats(-1e4, 1e4, width=32))
@@ -67,14 +69,14 @@ def test_an_original_that_answers_nothing_is_no_proof() -> None:
         raise RunFailedError("it wants another shape")
 
     with pytest.raises(UnverifiableError, match="wants another shape"):
-        agreement(refuses, refuses, [("a sample", {})], precision="FP32")
+        agreement(refuses, refuses, [Trial("a sample", {})], precision="FP32")
 
 
 def test_a_conversion_that_does_not_run_has_failed() -> None:
     def refuses(inputs: object) -> dict[str, np.ndarray]:
         raise RunFailedError("no kernel")
 
-    result = agreement(lambda x: {"y": np.ones(1)}, refuses, [("batch 8", {})], precision="FP32")
+    result = agreement(lambda x: {"y": np.ones(1)}, refuses, [Trial("batch 8", {})], precision="FP32")
     assert (result.state, result.reason) == ("failed", "on batch 8: no kernel")
 
 
@@ -112,9 +114,15 @@ def test_matching_is_symmetric_in_number_and_whole_for_the_same_boxes(boxes: np.
 
 def test_trials_cover_samples_and_batches() -> None:
     x = Tensor("x", "FP32", ("batch", 4))
-    made_up = dict(trials((x,), (), batches=(1, 8)))
-    assert {arrays["x"].shape[0] for arrays in made_up.values()} == {1, 8}
-    sample = {"x": np.arange(12, dtype=np.float32).reshape(3, 4)}
-    sampled = dict(trials((x,), (sample,), batches=(1, 8)))
+    ground = Ground((x,), {}, GraphValues())
+
+    def listed(*samples: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        made = trials(lambda given: dict(given), ground, samples, batches=(1, 8), precision="FP32")
+        return {trial.what: trial.arrays["x"] for trial in made}
+
+    assert {array.shape[0] for array in listed().values()} == {1, 8}
+    sample = np.arange(12, dtype=np.float32).reshape(3, 4)
+    sampled = listed({"x": sample})
     assert sampled["1 sample"] is sample
-    assert np.array_equal(sampled["batch 8 of them"]["x"][3:6], sample["x"])
+    assert np.array_equal(sampled["batch 8 of them"][3:6], sample)
+    assert any("large" in what for what in sampled)

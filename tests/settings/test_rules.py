@@ -19,7 +19,9 @@ from tritonpm.settings.settings import Settings
 BREAKING = {
     "mode": (Settings(mode="fast"), "'fast'", Task.OTHER, Format.ONNX, PROVED),
     "device": (Settings(device="tpu"), "'tpu'", Task.OTHER, Format.ONNX, PROVED),
-    "batch-size-range": (Settings(max_batch_size=129), "1 to 128", Task.OTHER, Format.ONNX, PROVED),
+    "batch-size-range": (Settings(max_batch_size=65_537), "0 to 65536", Task.OTHER, Format.ONNX, PROVED),
+    "batch-size-proved": (Settings(max_batch_size=16), "up to 8, not 16: row 9 is off", Task.OTHER, Format.ONNX, UPTO_8),
+    "batching-unproved": (Settings(), "nothing proves", Task.OTHER, Format.ONNX, DECLARED),
     "instance-segmentation-batch": (
         Settings(max_batch_size=2), "must be 1", Task.INSTANCE_SEGMENTATION, Format.ONNX, PROVED,
     ),
