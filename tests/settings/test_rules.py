@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ruled import NONE, PROVED, TARGET, dlk, package
+from tests.support.ruled import DECLARED, NONE, PROVED, TARGET, UPTO_8, dlk, package
 from tritonpm.core.errors import RuleError
 from tritonpm.core.types import File, Format, Optimised, Task, Tensor
 from tritonpm.operations.rules_page import page
@@ -125,7 +125,7 @@ OF_THE_EXPORTER = {
 
 
 def test_every_rule_has_a_breaking_case() -> None:
-    assert {*BREAKING, *WARNING, *OF_THE_EXPORTER, "kept-versions-of-one", "single-rows"} == {
+    assert {*BREAKING, *WARNING, *OF_THE_EXPORTER, "kept-versions-of-one", "single-rows", "batch-size-of-a-folder"} == {
         rule.name for rule in RULES
     }
 

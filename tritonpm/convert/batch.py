@@ -50,8 +50,8 @@ def prove(
     """What is known of a stage's batch axis and, where the model was rewritten for it, the new main file in `workdir`.
 
     `largest` is the batch that will be allowed at most; `files` says where the stage's files lie, by package path;
-    `samples` are .npz files of inputs (else they are made up); `workdir` is an empty folder of the caller's, and `apart`
-    a process to try it in, else one is started.
+    `samples` are .npz files of inputs (else they are made up); `workdir` is an empty folder of the caller's, `apart` a
+    process to try it in, else one is started.
     What a model does when it is run is a `reason`; UnsafeError is raised where it cannot even be loaded.
     """
     with nullcontext(apart) if apart else Apart() as process:

@@ -36,7 +36,7 @@ def describe(model: Path) -> dict[str, Any]:
 def attempt(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The verdict, with the reason in one sentence.
 
-    proved, blind (it may be wrong, the inputs would not show it), refuted (it runs, and does not batch), unrun or beyond
+    proved, blind (it may be wrong, inputs would not show it), refuted (it runs, and does not batch), unrun or beyond
     its limits.
     """
     format, model = Format(request["format"]), Path(request["model"])
