@@ -126,3 +126,56 @@ def test_trials_cover_samples_and_batches() -> None:
     assert sampled["1 sample"] is sample
     assert np.array_equal(sampled["batch 8 of them"][3:6], sample)
     assert any("large" in what for what in sampled)
+
+
+def test_none_seen_against_some_has_failed_and_a_guessed_reading_passes_nothing() -> None:
+    def rows(count: int, score: float = 0.9) -> dict[str, np.ndarray]:
+        found = np.concatenate([BOXES[0, :count], np.full((count, 1), score), np.zeros((count, 1))], axis=1)
+        return {"detections": found[np.newaxis].astype(np.float32)}
+
+    for precision in BOUNDS:
+        none = judged(rows(3), rows(3, 0.0), precision=precision, task=Task.OBJECT_DETECTION)
+        assert (none.state, "sees none of the 3 objects" in none.reason) == ("failed", True)
+    more = {"detections": np.concatenate([rows(3)["detections"], rows(1, 0.01)["detections"]], axis=1)}
+    unread = judged(rows(3), more, precision="INT8", task=Task.OBJECT_DETECTION)
+    assert (unread.state, unread.boxes) == ("unverified", 1.0)
+    assert "does not say how to read it" in unread.reason
+
+
+X = np.arange(8, dtype=np.float32).reshape(2, 4)
+
+
+def test_inputs_that_cannot_tell_verify_nothing() -> None:
+    def always(inputs: object) -> dict[str, np.ndarray]:
+        return {"y": np.ones((2, 4), np.float32)}
+
+    result = agreement(always, always, [Trial("two", {"x": X}), Trial("more", {"x": X + 1})], precision="FP32")
+    assert (result.state, result.power.noticed < result.power.tried) == ("unverified", True)
+    assert "could be another row's" in result.reason and "samples" in result.reason
+
+
+def test_what_differs_beyond_the_usual_is_not_verified_and_within_has_failed() -> None:
+    def original(inputs: object) -> dict[str, np.ndarray]:
+        return {"y": inputs["x"] % 1000}  # type: ignore[index]
+
+    def converted(inputs: object) -> dict[str, np.ndarray]:
+        return {"y": inputs["x"].astype(np.int32).astype(np.int64) % 1000}  # type: ignore[index]
+
+    near, far = {"x": np.arange(8).reshape(2, 4)}, {"x": np.arange(8).reshape(2, 4) + (1 << 40)}
+    usual = Trial("near", near)
+    assert agreement(original, converted, [usual], precision="FP32").state == "verified"
+    beyond = agreement(original, converted, [usual, Trial("far", far, usual=False)], precision="FP32")
+    assert (beyond.state, "far: " in beyond.reason, "`values`" in beyond.reason) == ("unverified", True, True)
+    assert agreement(original, converted, [usual, Trial("far", far)], precision="FP32").state == "failed"
+
+
+def test_where_the_original_hangs_on_a_nudge_nothing_is_told() -> None:
+    def steep(inputs: object) -> dict[str, np.ndarray]:
+        return {"y": np.sin(inputs["x"] * 1e7).astype(np.float32)}  # type: ignore[index]
+
+    def other(inputs: object) -> dict[str, np.ndarray]:
+        return {"y": np.sin(inputs["x"] * 1e7 + 0.5).astype(np.float32)}  # type: ignore[index]
+
+    with pytest.raises(UnverifiableError):
+        agreement(steep, other, [Trial("made up", {"x": X})], precision="FP32")
+    assert agreement(steep, other, [Trial("a sample", {"x": X}, sample=True)], precision="FP32").state == "failed"
