@@ -112,7 +112,7 @@ def test_what_is_refused_is_one_sentence(package: Path, workspace: Path, tmp_pat
     assert "the name 'bolts' is taken" in run("import", package, workspace=workspace, code=1)
     assert "the same content" in run("import", package, "--name", "again", workspace=workspace, code=1)
     assert "did you mean 'bolts'" in run("show", "bolt", workspace=workspace, code=1)
-    assert "1 to 128" in run("set", "bolts", "--max-batch-size", 500, workspace=workspace, code=1)
+    assert "0 to 65536" in run("set", "bolts", "--max-batch-size", 65_537, workspace=workspace, code=1)
     assert "one instance" in run("set", "bolts", "--instances", 3, workspace=workspace, code=1)
     assert "nothing to change" in run("set", "bolts", workspace=workspace, code=2)
     assert "No such command" in run("frobnicate", code=2)

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tritonpm.convert.agreement import BOUNDS, UnverifiableError, agreement, judged, trials
+from tritonpm.convert.agreement import BOUNDS, UnverifiableError, agreement, judged
 from tritonpm.convert.detection import boxes_of, matched
+from tritonpm.convert.graph_values import GraphValues
 from tritonpm.convert.running import RunFailedError
+from tritonpm.convert.trials import Ground, Trial, trials
 from tritonpm.core.types import Task, Tensor
 
 FLOATS = hnp.arrays(np.float32, hnp.array_shapes(min_dims=1, max_dims=3), elements=st.floats(-1e4, 1e4, width=32))
@@ -67,14 +69,14 @@ def test_an_original_that_answers_nothing_is_no_proof() -> None:
         raise RunFailedError("it wants another shape")
 
     with pytest.raises(UnverifiableError, match="wants another shape"):
-        agreement(refuses, refuses, [("a sample", {})], precision="FP32")
+        agreement(refuses, refuses, [Trial("a sample", {})], precision="FP32")
 
 
 def test_a_conversion_that_does_not_run_has_failed() -> None:
     def refuses(inputs: object) -> dict[str, np.ndarray]:
         raise RunFailedError("no kernel")
 
-    result = agreement(lambda x: {"y": np.ones(1)}, refuses, [("batch 8", {})], precision="FP32")
+    result = agreement(lambda x: {"y": np.ones(1)}, refuses, [Trial("batch 8", {})], precision="FP32")
     assert (result.state, result.reason) == ("failed", "on batch 8: no kernel")
 
 
@@ -112,9 +114,68 @@ def test_matching_is_symmetric_in_number_and_whole_for_the_same_boxes(boxes: np.
 
 def test_trials_cover_samples_and_batches() -> None:
     x = Tensor("x", "FP32", ("batch", 4))
-    made_up = dict(trials((x,), (), batches=(1, 8)))
-    assert {arrays["x"].shape[0] for arrays in made_up.values()} == {1, 8}
-    sample = {"x": np.arange(12, dtype=np.float32).reshape(3, 4)}
-    sampled = dict(trials((x,), (sample,), batches=(1, 8)))
+    ground = Ground((x,), {}, GraphValues())
+
+    def listed(*samples: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        made = trials(lambda given: dict(given), ground, samples, batches=(1, 8), precision="FP32")
+        return {trial.what: trial.arrays["x"] for trial in made}
+
+    assert {array.shape[0] for array in listed().values()} == {1, 8}
+    sample = np.arange(12, dtype=np.float32).reshape(3, 4)
+    sampled = listed({"x": sample})
     assert sampled["1 sample"] is sample
-    assert np.array_equal(sampled["batch 8 of them"]["x"][3:6], sample["x"])
+    assert np.array_equal(sampled["batch 8 of them"][3:6], sample)
+    assert any("large" in what for what in sampled)
+
+
+def test_none_seen_against_some_has_failed_and_a_guessed_reading_passes_nothing() -> None:
+    def rows(count: int, score: float = 0.9) -> dict[str, np.ndarray]:
+        found = np.concatenate([BOXES[0, :count], np.full((count, 1), score), np.zeros((count, 1))], axis=1)
+        return {"detections": found[np.newaxis].astype(np.float32)}
+
+    for precision in BOUNDS:
+        none = judged(rows(3), rows(3, 0.0), precision=precision, task=Task.OBJECT_DETECTION)
+        assert (none.state, "sees none of the 3 objects" in none.reason) == ("failed", True)
+    more = {"detections": np.concatenate([rows(3)["detections"], rows(1, 0.01)["detections"]], axis=1)}
+    unread = judged(rows(3), more, precision="INT8", task=Task.OBJECT_DETECTION)
+    assert (unread.state, unread.boxes) == ("unverified", 1.0)
+    assert "does not say how to read it" in unread.reason
+
+
+X = np.arange(8, dtype=np.float32).reshape(2, 4)
+
+
+def test_inputs_that_cannot_tell_verify_nothing() -> None:
+    def always(inputs: object) -> dict[str, np.ndarray]:
+        return {"y": np.ones((2, 4), np.float32)}
+
+    result = agreement(always, always, [Trial("two", {"x": X}), Trial("more", {"x": X + 1})], precision="FP32")
+    assert (result.state, result.power.noticed < result.power.tried) == ("unverified", True)
+    assert "could be another row's" in result.reason and "samples" in result.reason
+
+
+def test_what_differs_beyond_the_usual_is_not_verified_and_within_has_failed() -> None:
+    def original(inputs: object) -> dict[str, np.ndarray]:
+        return {"y": inputs["x"] % 1000}  # type: ignore[index]
+
+    def converted(inputs: object) -> dict[str, np.ndarray]:
+        return {"y": inputs["x"].astype(np.int32).astype(np.int64) % 1000}  # type: ignore[index]
+
+    near, far = {"x": np.arange(8).reshape(2, 4)}, {"x": np.arange(8).reshape(2, 4) + (1 << 40)}
+    usual = Trial("near", near)
+    assert agreement(original, converted, [usual], precision="FP32").state == "verified"
+    beyond = agreement(original, converted, [usual, Trial("far", far, usual=False)], precision="FP32")
+    assert (beyond.state, "far: " in beyond.reason, "`values`" in beyond.reason) == ("unverified", True, True)
+    assert agreement(original, converted, [usual, Trial("far", far)], precision="FP32").state == "failed"
+
+
+def test_where_the_original_hangs_on_a_nudge_nothing_is_told() -> None:
+    def steep(inputs: object) -> dict[str, np.ndarray]:
+        return {"y": np.sin(inputs["x"] * 1e7).astype(np.float32)}  # type: ignore[index]
+
+    def other(inputs: object) -> dict[str, np.ndarray]:
+        return {"y": np.sin(inputs["x"] * 1e7 + 0.5).astype(np.float32)}  # type: ignore[index]
+
+    with pytest.raises(UnverifiableError):
+        agreement(steep, other, [Trial("made up", {"x": X})], precision="FP32")
+    assert agreement(steep, other, [Trial("a sample", {"x": X}, sample=True)], precision="FP32").state == "failed"

@@ -48,7 +48,7 @@ def proved(model: Path, *more: str, samples: tuple[Path, ...] = ()) -> tuple[Bat
 def test_a_dynamic_batch_is_proved_and_nothing_is_rewritten(tmp_path: Path) -> None:
     axis, rewritten = proved(write(tmp_path, "g (float[N,4] x) => (float[N,4] y) { y = Softmax(x) }"))
     assert (axis.kind, axis.artefact, rewritten) == ("proved", None, None)
-    assert "batch 3" in axis.reason
+    assert "batches of up to 8" in axis.reason
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_batch_of_one_that_cannot_be_freed_stays(tmp_path: Path, graph: str) -
     weights = {"axes": np.array([0])} if "axes" in graph else {"shape": np.array([1, 4, 4])}
     axis, rewritten = proved(write(tmp_path, graph, **weights))
     assert axis.kind == "none" and rewritten is None
-    assert "batch of 3" in axis.reason
+    assert "with a batch of" in axis.reason or "in a batch of" in axis.reason
 
 
 @pytest.mark.parametrize(
@@ -155,11 +155,13 @@ def test_a_batch_of_one_that_cannot_be_freed_stays(tmp_path: Path, graph: str) -
     ids=lambda path: path.stem,
 )
 def test_the_light_networks_are_made_batchable(tmp_path: Path, model: Path) -> None:
+    """The weights of most are all alike, and so are their answers, which proves nothing."""
     (tmp_path / model.name).hardlink_to(model) if model.stat().st_dev == tmp_path.stat().st_dev else (
         tmp_path / model.name
     ).write_bytes(model.read_bytes())
     axis, rewritten = proved(tmp_path / model.name)
-    assert axis.kind == "proved" and rewritten, axis.reason
+    assert "equal row by row" in axis.reason
+    assert (axis.kind == "proved") == bool(rewritten) == (not axis.power.blind)
 
 
 def test_external_weights_are_found_and_stay_where_they_are(tmp_path: Path) -> None:

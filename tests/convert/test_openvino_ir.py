@@ -77,7 +77,7 @@ def test_fp16_weights_halve_the_file_and_the_layout_of_an_image_is_recorded_on_i
     light = networks.LIGHT / "light_shufflenet.onnx"
     whole = to_openvino(light, tmp_path / "fp32")
     half = to_openvino(light, tmp_path / "fp16", precision="FP16")
-    assert half.agreement.state == "verified"
+    assert half.agreement.state == "unverified", "the answers of a light network are all alike"
     assert half.bytes < whole.bytes
     model = openvino.Core().read_model(whole.model)
     assert str(model.get_parameters()[0].get_layout()) == "[N,C,H,W]"

@@ -196,7 +196,8 @@ def test_images_calibrate_and_prove_a_conversion(tmp_path: Path) -> None:
     view = convert(
         source, "openvino", tmp_path / "out", progress=quiet, precision="INT8", calibration=tmp_path / "images"
     )
-    assert view.agreement.state == "verified"
+    assert view.agreement.state == "unverified"  # all weights of the light networks are alike, and so are the answers
+    assert "nobody would notice" in view.agreement.reason and "samples" in view.agreement.reason
     assert view.agreement.inputs.startswith("3 samples")
     assert view.steps[0].details["samples"] == 3
 

@@ -25,8 +25,8 @@ def test_a_refusal_leaves_nothing(context: Context, tmp_path: Path) -> None:
         import_package(context, package(tmp_path / "b", expected=2.0))
     with pytest.raises(NameTakenError, match="same content is there as 'p'"):
         import_package(context, tmp_path / "a", name="q")
-    with pytest.raises(RuleError, match="1 to 128"):
-        import_package(context, package(tmp_path / "c", "c", expected=3.0), changes={"max_batch_size": 0})
+    with pytest.raises(RuleError, match="0 to 65536"):
+        import_package(context, package(tmp_path / "c", "c", expected=3.0), changes={"max_batch_size": -1})
     code = model(tmp_path / "repository", BASE.replace("onnxruntime", "python"))
     (code / "1/model.py").write_text("print('hello')")
     with pytest.raises(UnsafeError, match="allow-code"):

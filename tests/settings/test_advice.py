@@ -17,7 +17,7 @@ from tritonpm.settings.advice import ENOUGH, batch_advice
             {20: 100, 6: 100},
             "batches of 26 run as a full pass of 20 and a nearly empty one of 6: 26 takes them in one pass, 13",
         ),
-        (128, {128: 60, 20: 60}, "a nearly empty one of 20: 74 in two even ones"),
+        (128, {128: 60, 20: 60}, "148 takes them in one pass, 74 in two even ones"),
         (64, {4: 200}, "no more than 4 ran at once"),
         (8, {8: 200}, ""),
         (8, {8: 200, 3: 10}, ""),

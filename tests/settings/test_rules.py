@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ruled import NONE, PROVED, TARGET, dlk, package
+from tests.support.ruled import DECLARED, NONE, PROVED, TARGET, UPTO_8, dlk, package
 from tritonpm.core.errors import RuleError
 from tritonpm.core.types import File, Format, Optimised, Task, Tensor
 from tritonpm.operations.rules_page import page
@@ -19,7 +19,8 @@ from tritonpm.settings.settings import Settings
 BREAKING = {
     "mode": (Settings(mode="fast"), "'fast'", Task.OTHER, Format.ONNX, PROVED),
     "device": (Settings(device="tpu"), "'tpu'", Task.OTHER, Format.ONNX, PROVED),
-    "batch-size-range": (Settings(max_batch_size=129), "1 to 128", Task.OTHER, Format.ONNX, PROVED),
+    "batch-size-range": (Settings(max_batch_size=65_537), "0 to 65536", Task.OTHER, Format.ONNX, PROVED),
+    "batch-size-proved": (Settings(max_batch_size=16), "up to 8, not 16: row 9 is off", Task.OTHER, Format.ONNX, UPTO_8),
     "instance-segmentation-batch": (
         Settings(max_batch_size=2), "must be 1", Task.INSTANCE_SEGMENTATION, Format.ONNX, PROVED,
     ),
@@ -123,9 +124,23 @@ OF_THE_EXPORTER = {
 
 
 def test_every_rule_has_a_breaking_case() -> None:
-    assert {*BREAKING, *WARNING, *OF_THE_EXPORTER, "kept-versions-of-one", "single-rows"} == {
-        rule.name for rule in RULES
-    }
+    elsewhere = {"kept-versions-of-one", "single-rows", "batch-size-of-a-folder", "batching-unproved"}
+    assert {*BREAKING, *WARNING, *OF_THE_EXPORTER, *elsewhere} == {rule.name for rule in RULES}
+
+
+def test_what_is_only_declared_is_joined_with_a_warning_where_that_was_asked_for() -> None:
+    assert any("nothing proves" in said for said in warnings(package(), Settings(), {"model": DECLARED}, TARGET))
+    off = Settings(dynamic_batching=False)
+    assert not any("nothing proves" in said for said in warnings(package(), off, {"model": DECLARED}, TARGET))
+    assert defaults(package(), {"model": DECLARED}, "cpu").dynamic_batching is False
+
+
+def test_a_folder_with_a_config_of_its_own_says_itself_that_it_does_not_batch() -> None:
+    adopted = package()
+    adopted = replace(adopted, stages=(replace(adopted.stages[0], config="config.pbtxt"),))
+    with pytest.raises(RuleError, match="leaves the batch to the model"):
+        require(adopted, Settings(max_batch_size=0), {"model": PROVED}, TARGET)
+    require(package(), Settings(max_batch_size=0), {"model": PROVED}, TARGET)
 
 
 def test_only_a_model_whose_config_we_make_has_versions() -> None:

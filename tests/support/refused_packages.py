@@ -295,7 +295,7 @@ manifest("not-finite", "no finite number", MANIFEST + "samples: .nan\n")
 manifest("infinite", "no finite number", MANIFEST + "samples: -.inf\n")
 manifest("huge-number", "does not fit 64 bits", MANIFEST + f"samples: {'9' * 5000}\n")
 manifest("huge-float", "does not fit 64 bits", MANIFEST + "samples: 1e400\n")
-manifest("negative", "1 to 128, not -1", MANIFEST.replace("m.onnx}", "m.onnx, serving: {max_batch_size: -1}}"))
+manifest("negative", "0 to 65536, not -1", MANIFEST.replace("m.onnx}", "m.onnx, serving: {max_batch_size: -1}}"))
 manifest(
     "negative-inside",
     "counts and priority are 0 to 65536",

@@ -10,6 +10,8 @@ from tritonpm.settings.settings import Settings
 NAMES = [field.name for field in fields(Settings)]
 TARGET = Target(cores=2)
 PROVED = BatchAxis("proved", "batch 3 equals three times batch 1")
+UPTO_8 = BatchAxis("proved", "", largest=8, wrong=16, beyond="row 9 is off")
+DECLARED = BatchAxis("declared", "its answers are all alike")
 NONE = BatchAxis("none", "its output 'boxes' has no batch axis")
 
 

@@ -113,7 +113,7 @@ def test_errors_are_problems_with_a_status_and_no_path(site: Site, tmp_path: Pat
     assert taken["status"] == 409
     refused = site.http.patch(f"{API}/packages/there/settings", json={"changes": {"max_batch_size": 0}})
     assert refused.status_code == 422
-    assert refused.json()["detail"] == "the batch size is 1 to 128, not 0"
+    assert refused.json()["detail"] == "the batch size is 0 to 65536, not -1"
     lost = site.refused(site.post("/packages/there/load"))
     assert (lost["status"], lost["detail"]) == (502, "no server runs for this workspace")
     malformed = site.http.patch(f"{API}/packages/there/settings", json={"other": 1})

@@ -178,7 +178,9 @@ OPTIONS = (
     click.option("--hardware-compatible/--this-hardware", default=None, help="TensorRT: an engine for other GPUs."),
     click.option("--gpus", type=Numbers(), help="Which GPUs [default: all]."),
     click.option("--group-per-gpu/--one-group", default=None, help="An instance group entry of its own for each GPU."),
-    click.option("--max-batch-size", type=int, help="The most that Triton may batch, 1 to 128."),
+    click.option(
+        "--max-batch-size", type=int, help="The most that Triton may batch; 0: none, any number of rows in a request."
+    ),
     click.option("--backend", help="Another backend than the model format's own, e.g. openvino for ONNX."),
     click.option("--dynamic-batching/--no-dynamic-batching", default=None, help="Let Triton join requests."),
     click.option("--preferred-batch-sizes", type=Numbers(), help="Batch sizes that the batcher aims at."),

@@ -1,7 +1,8 @@
 """The batch axis of a stage: proved by running it, never believed.
 
-A model is batchable where its answer to k rows at once equals, row by row, its answers to each row alone. A model with
-a static batch of 1 is rewritten first and held to the same proof, and its batch of 1 to the original.
+A model is batchable where its answer to k rows at once equals, row by row, its answers to each row alone, up to the
+largest batch that will be allowed, and where inputs could tell if it did not. A model with a static batch of 1 is
+rewritten first and held to the same proof, and its batch of 1 to the original.
 The model is parsed, rewritten and run in a process of its own, with a deadline and a memory limit.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,35 +19,43 @@ from tritonpm.core.apart import Apart
 from tritonpm.core.errors import UnsafeError
 from tritonpm.core.files import digest_of, link_or_copy
 from tritonpm.core.sandbox import EndedError
-from tritonpm.core.types import BatchAxis, Format, Signature, Stage, Tensor
+from tritonpm.core.types import BatchAxis, Format, Power, Signature, Stage, Tensor
 from tritonpm.core.units import GIB, human
+from tritonpm.settings.settings import Settings
 
-PROOF = "3"  # the version of the proof: a change in what is rewritten or proved is a new one
+PROOF = "4"  # the version of the proof: a change in what is rewritten or proved is a new one
 RUNNABLE = (Format.ONNX, Format.OPENVINO)
-ROWS = 3  # batch k of the proof
+LARGEST_BATCH = Settings().max_batch_size  # that is proved where no other one is asked for
 LARGEST = 2 * GIB  # bytes of a model's files that are worth loading a few times only to know its batch axis
 MEMORY = 12 * GIB  # bytes for a trial, at most
 LEAST_MEMORY, COPIES = (
     4 * GIB,
     8,
 )  # for the smallest model, and of the model's size: its runtimes hold it more than once
-SECONDS = 60.0  # for a trial of a small model, and once more for each GiB
+SECONDS = 180.0  # for a trial of a small model, and once more for each GiB
 LOADED = "loaded"  # a file in a trial's folder, from when its model is loaded
 _TRIAL = "tritonpm.convert.trial:answer"
 _SMALLER = "export it smaller, or in another way"
 
 
 def prove(
-    stage: Stage, files: Mapping[str, Path], samples: Sequence[Path], workdir: Path, apart: Apart | None = None
+    stage: Stage,
+    files: Mapping[str, Path],
+    samples: Sequence[Path],
+    workdir: Path,
+    apart: Apart | None = None,
+    *,
+    largest: int = LARGEST_BATCH,
 ) -> tuple[BatchAxis, Path | None]:
     """What is known of a stage's batch axis and, where the model was rewritten for it, the new main file in `workdir`.
 
-    `files` says where the stage's files lie, by package path; `samples` are .npz files of inputs (else they are made
-    up); `workdir` is an empty folder of the caller's, and `apart` a process to try it in, else one is started.
+    `largest` is the batch that will be allowed at most; `files` says where the stage's files lie, by package path;
+    `samples` are .npz files of inputs (else they are made up); `workdir` is an empty folder of the caller's, `apart` a
+    process to try it in, else one is started.
     What a model does when it is run is a `reason`; UnsafeError is raised where it cannot even be loaded.
     """
     with nullcontext(apart) if apart else Apart() as process:
-        return _proved(stage, files, samples, _Trials(process, workdir))
+        return _proved(stage, files, samples, _Trials(process, workdir, largest))
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,7 @@ class _Trials:
 
     apart: Apart
     folder: Path
+    largest: int
 
     def ask(self, stage: Stage, model: Path, size: int, request: dict[str, Any]) -> dict[str, Any]:
         """What a trial says. Raises UnsafeError where the model cannot be loaded within the limits."""
@@ -70,7 +80,7 @@ class _Trials:
             if error.limit and not (self.folder / LOADED).exists():
                 answer = {"verdict": "beyond", "reason": reason}
             else:
-                answer = {"verdict": "unrun", "reason": f"running it {reason}"}
+                answer = {"verdict": "unrun", "reason": f"running it {reason}", "ended": True}
         if answer.get("verdict") == "beyond":
             raise UnsafeError(f"loading its model {answer['reason']}", where=f"stage {stage.name}", do=_SMALLER)
         return answer
@@ -114,20 +124,28 @@ def _tried(
 ) -> tuple[BatchAxis, Path | None]:
     request = {
         "inputs": [[t.name, t.dtype, t.shape, t.optional] for t in stage.signature.inputs],
+        "values": {name: asdict(values) for name, values in stage.values.items()},
         "rewrite": not stage.signature.dynamic_batch,
         "samples": [str(path) for path in samples],
-        "rows": ROWS,
+        "largest": trials.largest,
     }
     answer = trials.ask(stage, model, size, request)
+    if answer.get("ended"):  # values that it was not made for may take all memory, or its process
+        model.with_name(f"batchable-{model.name}").unlink(missing_ok=True)
+        answer = trials.ask(stage, model, size, {**request, "tame": True})
+    dynamic, power = stage.signature.dynamic_batch, Power(**answer.get("power", {}))
     if answer["verdict"] == "unrun":
-        return _unproved(stage.signature.dynamic_batch, answer["reason"]), None
-    if answer["verdict"] == "refuted":
-        return BatchAxis("none", answer["reason"]), None
-    if stage.signature.dynamic_batch:
-        return BatchAxis("proved", answer["reason"]), None
+        return _unproved(dynamic, answer["reason"]), None
+    if answer["verdict"] == "refuted" or (answer["verdict"] == "blind" and not dynamic):
+        return BatchAxis("none", answer["reason"], power=power), None
+    if answer["verdict"] == "blind":
+        return BatchAxis("declared", answer["reason"], largest=trials.largest, power=power), None
+    if dynamic:
+        return BatchAxis("proved", answer["reason"], largest=trials.largest, power=power), None
     rewritten = Path(answer["rewritten"])
     digest = digest_of(rewritten)
-    return BatchAxis("proved", answer["reason"], digest, batched(stage.signature)), rewritten
+    axis = BatchAxis("proved", answer["reason"], digest, batched(stage.signature), largest=trials.largest, power=power)
+    return axis, rewritten
 
 
 def _vague(signature: Signature) -> bool:

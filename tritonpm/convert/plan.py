@@ -23,7 +23,7 @@ from tritonpm.core.units import MIB
 from tritonpm.settings.backend import automatic
 from tritonpm.settings.settings import Settings
 
-_VERSION = "2"  # of the keys: what was made under another one is made again
+_VERSION = "3"  # of the keys: what was made under another one is made again
 
 # Each optimizer's converters by precision; `converters.CONVERTERS` says which module each is.
 STEPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -114,12 +114,22 @@ def _key(package: Package, stage: Stage, settings: Settings, made: Plan, axis: B
     model = [package.file(path).digest for path in stage.files]
     samples = [package.file(sample.inputs).digest for sample in (stage.samples or package.samples)]
     parts: list[object] = [_VERSION, stage.model, model, axis.artefact, made, stage.task, s.tolerances, samples]
+    parts += [stage.values, proved_batch(s.max_batch_size) if axis.kind != "none" else 0]
     if any(CONVERTERS[step].needs_samples for step in made.steps):
         parts += [s.calibration, s.max_drop]
     if made.optimizer in ("tensorrt", "ort-tensorrt"):
         parts += [s.max_batch_size, s.shapes, s.workspace_mb, s.builder_level, s.version_compatible]
         parts += [s.hardware_compatible, s.plugins, s.compute_capability]
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+
+
+def proved_batch(most: int) -> int:
+    """The batch at which what is made is proved where so many are allowed: the next of a few, so that less is proved
+    anew; a large one as it is."""
+    return next((batch for batch in _PROVED if batch >= most), most)
+
+
+_PROVED = (8, 32, 128)
 
 
 def cascade_key(package: Package, done: Sequence[Work]) -> str:

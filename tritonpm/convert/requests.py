@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -10,7 +11,7 @@ from tritonpm.convert.chain import Link
 from tritonpm.convert.conversion import Options
 from tritonpm.convert.layer import Layer
 from tritonpm.convert.meant import Meant
-from tritonpm.core.types import Agreement, Format, Gpu, Signature, Step, Task, Tensor
+from tritonpm.core.types import Agreement, Format, Gpu, Signature, Step, Task, Tensor, Values
 
 CANCEL = "cancel"  # the file beside the events' that asks a worker to stop
 
@@ -23,6 +24,7 @@ class ModelFile:
     path: str
     signature: Signature
     precision: str = "FP32"  # of what it became
+    values: Mapping[str, Values] = field(default_factory=dict)  # what its inputs hold, where the manifest says it
 
 
 class WorkerRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +42,7 @@ class Convert(WorkerRequest, frozen=True, kw_only=True, tag=True):
     steps: tuple[str, ...] = ()
     options: Options = Options()
     accelerated: bool = False  # what comes out runs in an accelerator of ONNX Runtime's, which is not here
+    named: bool = True  # the optimizer was asked for by name, and not chosen by us
     gpu: Gpu | None = None
     samples: tuple[str, ...] = ()  # .npz files to prove it on
     batches: tuple[int, ...] = ()
@@ -74,6 +77,7 @@ class Compare(WorkerRequest, frozen=True, kw_only=True, tag=True):
     samples: tuple[str, ...] = ()
     optimised: dict[str, ModelFile] = {}
     inputs: tuple[Tensor, ...] = ()
+    values: dict[str, Values] = {}
     batches: tuple[int, ...] = ()
     task: Task = Task.OTHER
     tolerances: dict[str, float] = {}

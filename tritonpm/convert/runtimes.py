@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ from tritonpm.core.tensors import Array
 from tritonpm.core.types import Format
 
 
-def load(format: Format, path: Path) -> Run:
-    """The model as a function, which raises RunFailedError. Raises NotRunnableError, StatefulError."""
+def load(format: Format, path: Path, *, longest: float | None = None) -> Run:
+    """The model as a function, which raises RunFailedError: onnxruntime's after `longest` seconds, too.
+
+    Raises NotRunnableError, StatefulError.
+    """
     if format not in _LOADERS:
         raise NotRunnableError(f"there is no runtime for {format.value} here to run it with")
     runtime, loader = _LOADERS[format]
     try:
-        model = loader(path)
+        model = _onnxruntime(path, longest) if format is Format.ONNX else loader(path)
     except ImportError as error:
         missing = error.name or runtime
         raise NotRunnableError(f"{missing} is not installed, so it was not run ({to_install(missing)})") from None
@@ -69,12 +73,24 @@ def _session(path: Path) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _onnxruntime(path: Path) -> Run:
+def _onnxruntime(path: Path, longest: float | None = None) -> Run:
+    import onnxruntime
+
     session = _session(path)
     names = [node.name for node in session.get_outputs()]
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        answers = session.run(names, {name: _text(array) for name, array in inputs.items()})
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4
+        watch = threading.Timer(longest, setattr, (options, "terminate", True)) if longest else None
+        if watch:
+            watch.daemon = True
+            watch.start()
+        try:
+            answers = session.run(names, {name: _text(array) for name, array in inputs.items()}, options)
+        finally:
+            if watch:
+                watch.cancel()
         return {name: np.asarray(answer) for name, answer in zip(names, answers, strict=True)}
 
     return run

@@ -10,30 +10,37 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from tritonpm.convert import runtimes
-from tritonpm.convert.agreement import BOUNDS, Inputs, UnverifiableError, agreement, trials
+from tritonpm.convert.agreement import BOUNDS, UnverifiableError, agreement
 from tritonpm.convert.calibration import read
 from tritonpm.convert.chain import chain
 from tritonpm.convert.conversion import Artefact, CancelledError, ConversionError, NotTakenError
 from tritonpm.convert.converters import converter
+from tritonpm.convert.damage import weights_noticed
 from tritonpm.convert.divergence import first_divergence
+from tritonpm.convert.graph_values import GraphValues, graph_values
+from tritonpm.convert.inputs import Clock
+from tritonpm.convert.narrowed import narrowed
 from tritonpm.convert.profile import layers
 from tritonpm.convert.requests import CANCEL, Answer, Capture, Compare, Convert, ModelFile, Profile
 from tritonpm.convert.running import NotRunnableError, Run, RunFailedError, StatefulError
+from tritonpm.convert.trials import Ground, Trial, trials
 from tritonpm.core import sandbox
 from tritonpm.core.errors import TritonpmError
 from tritonpm.core.files import write_atomically
-from tritonpm.core.tensors import Array, load_npz, save_npz
+from tritonpm.core.tensors import Array, guesses, load_npz, save_npz
 from tritonpm.core.types import Agreement, Format, Step
 from tritonpm.core.units import human
 
-_LOOKED_INTO = 4  # inputs on which inner tensors are compared
+_LOOKED_INTO = 4  # inputs on which inner tensors are compared, and damage is looked for
+_SECONDS = 60.0  # after which a proof adds no more inputs
+_LONGEST = 30.0  # seconds that the original may take for one input
 _ACCELERATED = "an execution accelerator runs it, which is the server's: it is verified when it is loaded"
 _REPORT_EVERY = 0.1  # seconds between two events of one step
 
@@ -63,6 +70,8 @@ class _Events:
 def convert(request: Convert, folder: Path, watch: _Events) -> Answer:
     """Every step in a folder of its own, then the proof."""
     original = Artefact(request.model.format, Path(request.model.path), request.model.signature)
+    if not request.named and (reason := narrowed(original.format, original.model, dict(request.model.values))):
+        raise ConversionError(reason, where=original.model.name, do="name the optimizer to use it all the same")
     artefact = original
     steps: list[Step] = []
     for name in request.steps:
@@ -72,43 +81,56 @@ def convert(request: Convert, folder: Path, watch: _Events) -> Answer:
         conversion = converter(name)(artefact, request.options, request.gpu, own, watch)
         artefact, steps = conversion.artefact, [*steps, conversion.record]
     watch.report("verifying", 0, 0)
-    proof = _proved(original, artefact, request) if not request.accelerated else Agreement("unverified", _ACCELERATED)
+    proof = proved(original, artefact, request) if not request.accelerated else Agreement("unverified", _ACCELERATED)
     state = "failed" if proof.state == "failed" else "done"
     main = str(artefact.model.relative_to(folder)) if artefact is not original else ""
     return Answer(state, proof.reason, artefact.format, main, artefact.signature, tuple(steps), proof)
 
 
-def _proved(original: Artefact, artefact: Artefact, request: Convert) -> Agreement:
+def proved(original: Artefact, artefact: Artefact, request: Convert) -> Agreement:
     """Unverified, with the reason, where either of them cannot be run here."""
+    clock, options = Clock(_SECONDS), request.options
     try:
-        before = runtimes.load(original.format, original.model)
+        before = runtimes.load(original.format, original.model, longest=_LONGEST)
         after = runtimes.load(artefact.format, artefact.model)
         known = original.signature if original.signature.inputs else artefact.signature
-        samples = [read(Path(path), known) for path in request.samples]
-        batches = request.batches or ((1, request.options.max_batch_size) if known.dynamic_batch else ())
-        inputs = list(trials(known.inputs, samples, batches=batches, sizes=request.sizes))
+        samples = [read(Path(path), known) for path in request.samples or options.samples]
+        batches = request.batches or ((1, options.max_batch_size) if known.dynamic_batch else ())
+        ground = Ground(known.inputs, request.model.values, graph_values(original.format, original.model))
+        tried: list[Trial] = []
+        inputs = _kept(trials(
+            before, ground, samples, batches=batches, precision=options.precision, sizes=request.sizes, clock=clock
+        ), tried)  # fmt: skip
         result = agreement(
-            before,
-            after,
-            inputs,
-            precision=request.options.precision,
-            task=request.options.task,
-            tolerances=request.tolerances,
-            meant=request.meant,
-        )
+            before, after, inputs, clock=clock, meant=request.meant,
+            precision=options.precision, task=options.task, tolerances=request.tolerances,
+        )  # fmt: skip
     except (NotRunnableError, StatefulError, UnverifiableError) as error:
         return Agreement("unverified", str(error))
-    if result.state == "failed" and (where := _parted(original, artefact, request, inputs)):
+    if result.state == "verified":
+        return weights_noticed(
+            result, original, before, tried,
+            precision=options.precision, task=options.task, tolerances=request.tolerances, clock=clock,
+        )  # fmt: skip
+    if result.state == "failed" and (where := _parted(original, artefact, request, tried)):
         return replace(result, reason=f"{result.reason}; {where}")
     return result
 
 
-def _parted(original: Artefact, artefact: Artefact, request: Convert, inputs: Sequence[tuple[str, Inputs]]) -> str:
+def _kept(inputs: Iterable[Trial], tried: list[Trial]) -> Iterator[Trial]:
+    """The same, and the first of them once more for whoever looks into the model."""
+    for trial in inputs:
+        if trial.usual and len(tried) < _LOOKED_INTO:
+            tried.append(trial)
+        yield trial
+
+
+def _parted(original: Artefact, artefact: Artefact, request: Convert, tried: Sequence[Trial]) -> str:
     """Where in the network it begins to go wrong, by the bounds in force; "" where that cannot be told."""
     bounds = {**BOUNDS[request.options.precision], **request.tolerances}
     cosine, scaled = bounds.get("cosine", -1.0), bounds.get("scaled", math.inf)
     models = (original.format, original.model), (artefact.format, artefact.model)
-    sentences = (first_divergence(*models, arrays, cosine=cosine, scaled=scaled) for _, arrays in inputs[:_LOOKED_INTO])
+    sentences = (first_divergence(*models, trial.arrays, cosine=cosine, scaled=scaled) for trial in tried)
     return next(filter(None, sentences), "")
 
 
@@ -135,9 +157,10 @@ def compare(request: Compare, folder: Path, watch: _Events) -> Answer:
     except (NotRunnableError, StatefulError) as error:
         return Answer("done", agreement=Agreement("unverified", str(error)))
     samples = [load_npz(Path(path)) for path in request.samples]
-    inputs = list(trials(request.inputs, samples, batches=request.batches))
     precision = _lowest([model.precision for model in request.optimised.values()])
-    original = chain(request.links, before, request.outputs)
+    original, clock = chain(request.links, before, request.outputs), Clock(_SECONDS)
+    ground = Ground(request.inputs, request.values, GraphValues())
+    inputs = list(trials(original, ground, samples, batches=request.batches, precision=precision, clock=clock))
 
     def judged(back: Sequence[str]) -> Agreement:
         runs = {**before, **after, **{stage: before[stage] for stage in back}}
@@ -156,7 +179,7 @@ def compare(request: Compare, folder: Path, watch: _Events) -> Answer:
         candidates.remove(worst)
         guilty.append(worst)
         result = trial[worst]
-    state = "done" if result.state == "verified" else "failed"
+    state = "failed" if result.state == "failed" else "done"
     reason = first.reason if guilty else result.reason
     return Answer(state, reason, agreement=result, guilty=tuple(guilty))
 
@@ -167,7 +190,7 @@ def profile(request: Profile, folder: Path, watch: _Events) -> Answer:
     model = request.model
     run = runtimes.load(model.format, Path(model.path)) if model.format is not Format.TENSORRT else None
     samples = [load_npz(Path(path)) for path in request.samples[:1]]
-    for _, inputs in trials(model.signature.inputs, samples, batches=request.batches):
+    for inputs in samples or guesses(model.signature.inputs, batch=1 if request.batches else None):
         try:
             if run:
                 run(inputs)

@@ -38,7 +38,7 @@ _MOST_DIMENSIONS = 32  # numpy's own limit
 _MOST_TEXTS = 1 << 20  # of one array: each becomes an object
 _BLOCK = 1 << 20
 _DYNAMIC_SIZE = 4  # what a dynamic dimension becomes in a synthesized input
-_LARGER_SIZES = (32, 224)  # what else is worth a try
+SIZES = (_DYNAMIC_SIZE, 32, 224)  # what is worth a try
 _MOST_ELEMENTS = 1 << 26  # of a guessed input
 
 
@@ -157,15 +157,22 @@ def synthesize(
     `size`, and a dimension of the same name as the first one's follows it.
     """
     random = np.random.default_rng(seed)
+    wanted = {t.name: t for t in tensors if not t.optional}
+    shapes = sized(tensors, batch=batch, size=size)
+    return {name: _filled(random, tensor.dtype, shapes[name]) for name, tensor in wanted.items()}
+
+
+def sized(tensors: Sequence[Tensor], *, batch: int | None, size: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors that are not optional, by name, as `synthesize` makes them."""
     wanted = [t for t in tensors if not t.optional]
     first = {t.shape[0]: batch or 1 for t in wanted if t.shape and t.shape[0] != "?"}
-    return {t.name: _filled(random, t.dtype, _sized(t.shape or (), batch, first, size)) for t in wanted}
+    return {t.name: _sized(t.shape or (), batch, first, size) for t in wanted}
 
 
 def guesses(tensors: Sequence[Tensor], *, batch: int | None = None, seed: int = 0) -> Iterator[dict[str, Array]]:
     """Synthesized inputs, with ever larger dynamic dimensions: a model with convolutions refuses small ones."""
     tried: list[int] = []
-    for size in (_DYNAMIC_SIZE, *_LARGER_SIZES):
+    for size in SIZES:
         elements = sum(math.prod(_sized(t.shape or (), batch, {}, size)) for t in tensors)
         if not tried or (elements not in tried and elements <= _MOST_ELEMENTS):
             tried.append(elements)
@@ -195,7 +202,8 @@ def _filled(random: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> 
     if kind.kind in "fV":
         return np.asarray(random.random(shape)).astype(kind)
     if kind.kind == "O":
-        return np.array([b"text %d" % i for i in range(int(np.prod(shape)))], dtype=np.object_).reshape(shape)
+        texts = [b"text %d" % number for number in random.integers(0, 1 << 30, int(np.prod(shape)))]
+        return np.array(texts, dtype=np.object_).reshape(shape)
     return np.asarray(random.integers(0, 2, shape), dtype=kind)
 
 

@@ -122,6 +122,15 @@ class File:
 
 
 @dataclass(frozen=True)
+class Values:
+    """What a manifest says of an input's values: a range, both ends included, or the texts that it knows."""
+
+    low: float | None = None
+    high: float | None = None
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Sample:
     """A recorded inference: paths of .npz files whose arrays are named for tensors; `outputs` may be absent."""
 
@@ -150,6 +159,7 @@ class Stage:
     decode: Mapping[str, object] = field(default_factory=dict)
     # What wrote the model → preprocess and decode, as read from the model or beside it; the two above go over it.
     inferred: Mapping[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
+    values: Mapping[str, Values] = field(default_factory=dict)  # what inputs may hold, where the manifest says it
 
 
 @dataclass(frozen=True)
@@ -210,16 +220,39 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Power:
+    """Whether a proof would have noticed a wrong model: of so many damages that were `tried` on it, how many it did.
+
+    `blind` says in words what it would not notice; `inputs` is the digest of what it was tried on.
+    """
+
+    noticed: int = 0
+    tried: int = 0
+    blind: tuple[str, ...] = ()
+    inputs: str = ""
+
+    @property
+    def words(self) -> str:
+        """`32 of 32 damages noticed`."""
+        return f"{self.noticed} of {self.tried} damages noticed"
+
+
+@dataclass(frozen=True)
 class BatchAxis:
     """What is known of a stage's batch axis: `proved` by running, only `declared`, or `none`.
 
     `artefact` is the digest of the rewritten model (a static batch of 1 made dynamic); None: the model runs as it is.
+    It was run with a batch of `largest`; with one of `wrong`, where that is not 0, it answers wrong, as `beyond` says.
     """
 
     kind: str  # proved | declared | none
     reason: str  # one sentence, for the config's comment and for `show`
     artefact: str | None = None
     signature: Signature | None = None  # of the rewritten model, or with output shapes that the file leaves open
+    largest: int = 0
+    wrong: int = 0
+    beyond: str = ""
+    power: Power = Power()
 
 
 @dataclass(frozen=True)
@@ -250,6 +283,7 @@ class Agreement:
     outputs: tuple[Difference, ...] = ()
     top1: float | None = None
     boxes: float | None = None
+    power: Power = Power()
 
 
 @dataclass(frozen=True)

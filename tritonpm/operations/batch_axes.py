@@ -1,45 +1,49 @@
-"""What is known of each stage's batch axis, proved once for each content."""
+"""What is known of each stage's batch axis, proved once for each content, and again for a larger batch."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tritonpm.core.apart import Apart
-from tritonpm.core.types import BatchAxis, File, Package
+from tritonpm.core.types import BatchAxis, File, Package, Stage
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
+    from tritonpm.settings.settings import Settings
 
 Place = Callable[[File], Path]
 
 
 def batch_axes(
-    context: Context, package: Package, place: Place | None = None, apart: Apart | None = None
+    context: Context,
+    package: Package,
+    place: Place | None = None,
+    apart: Apart | None = None,
+    *,
+    settings: Settings | None = None,
 ) -> dict[str, BatchAxis]:
     """By stage; `place` says where the package's files lie, if not in blobs, `apart` is a process to try models in.
 
+    With `settings` they are proved at what those allow: what was proved at less is proved again.
     Raises UnsafeError where a model cannot even be loaded within the limits of time and memory.
     """
-    from tritonpm.convert.batch import PROOF, prove
-
-    place = place or in_blobs(context)
     axes = {}
     for stage in package.stages:
-        content = package.file(stage.model).digest if stage.model else package.digest
-        key = f"{content} {PROOF} {stage.format.value} {'adopted' if stage.config else ''}"
-        axis = context.catalogue.axis(key)
-        if axis is None or (axis.artefact and not context.blobs.has(axis.artefact)):
-            with (
-                context.progress(f"Proving the batch axis of {stage.name}"),
-                context.workspace.scratch("axis") as folder,
-            ):
-                files = {path: place(package.file(path)) for path in stage.files}
-                samples = [place(package.file(sample.inputs)) for sample in stage.samples]
-                axis, rewritten = prove(stage, files, samples, folder, apart)
-                if rewritten and axis.artefact:
-                    context.blobs.put(rewritten, axis.artefact, move=True)
+        key = _key(package, stage)
+        known = context.catalogue.axis(key)
+        axis = known if known and (not known.artefact or context.blobs.has(known.artefact)) else None
+        asked = settings.for_stage(stage.name).max_batch_size if settings else 0
+        if axis is None:
+            axis = _proved(context, package, stage, place or in_blobs(context), apart)
+        if axis.largest and axis.largest < asked and not (axis.wrong and axis.wrong <= asked):
+            axis = _raised(axis, asked, _proved(context, package, stage, place or in_blobs(context), apart, asked))
+        if axis != known:
             context.catalogue.put_axis(key, axis)
         axes[stage.name] = axis
     return axes
@@ -48,3 +52,35 @@ def batch_axes(
 def in_blobs(context: Context) -> Place:
     """Where the files of a package lie that is in the workspace."""
     return lambda file: context.blobs.path(file.digest)
+
+
+def _key(package: Package, stage: Stage) -> str:
+    """Over all that a proof depends on but the batch: the model's files, and what it is tried on."""
+    from tritonpm.convert.batch import PROOF
+
+    files = [package.file(path).digest for path in stage.files]
+    samples = [package.file(sample.inputs).digest for sample in stage.samples]
+    parts = [files, samples, stage.values, stage.model]
+    content = hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+    return f"{content} {PROOF} {stage.format.value} {'adopted' if stage.config else ''}"
+
+
+def _raised(axis: BatchAxis, asked: int, again: BatchAxis) -> BatchAxis:
+    """What is known once a larger batch was tried: where that one is wrong, what was proved stays so."""
+    if again.kind == "none":
+        return replace(axis, wrong=asked, beyond=again.reason)
+    return replace(again, largest=asked)
+
+
+def _proved(
+    context: Context, package: Package, stage: Stage, place: Place, apart: Apart | None, largest: int = 0
+) -> BatchAxis:
+    from tritonpm.convert.batch import LARGEST_BATCH, prove
+
+    with context.progress(f"Proving the batch axis of {stage.name}"), context.workspace.scratch("axis") as folder:
+        files = {path: place(package.file(path)) for path in stage.files}
+        samples = [place(package.file(sample.inputs)) for sample in stage.samples]
+        axis, rewritten = prove(stage, files, samples, folder, apart, largest=largest or LARGEST_BATCH)
+        if rewritten and axis.artefact:
+            context.blobs.put(rewritten, axis.artefact, move=True)
+    return axis

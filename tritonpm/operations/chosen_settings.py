@@ -43,10 +43,14 @@ def chosen_settings(
         changes = {**changes, "calibration": _calibration_blobs(context, calibration)}
     if plugins:
         changes = {**changes, "plugins": handed_in}
-    settings, dropped = adjusted(
-        package, record.settings, changes, axes, context.target,
-        stage=stage, unset=unset, starting=starting_settings(context, package, axes),
-    )  # fmt: skip
+    for _ in range(2):  # a larger batch is proved first, and what comes of that may change what gives way
+        settings, dropped = adjusted(
+            package, record.settings, changes, axes, context.target,
+            stage=stage, unset=unset, starting=starting_settings(context, package, axes),
+        )  # fmt: skip
+        before, axes = axes, batch_axes(context, package, settings=settings)
+        if axes == before:
+            break
     require_handed_in(context, package.name, settings, record.settings, handed_in)
     revision_of(context, package, settings, axes)
     if dropped:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.core.apart import Apart
-from tritonpm.core.types import File, Package
+from tritonpm.core.types import BatchAxis, File, Package
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.chosen_settings import require_handed_in
 from tritonpm.operations.local_repository import changing
@@ -55,9 +55,12 @@ def import_package(
         axes = batch_axes(context, package, place, apart)
         chosen = choices.defaults(package, axes, "gpu" if context.target.gpus else "cpu")
         if canary_of:
-            chosen = inherited(catalogue.get(canary_of).settings, package, chosen)
+            chosen = inherited(catalogue.get(canary_of).settings, package, chosen, axes)
         first = adopted(package, chosen, place)
         chosen, dropped = choices.adjusted(package, first, changes or {}, axes, context.target)
+        proved, axes = axes, batch_axes(context, package, place, apart, settings=chosen)
+        if axes != proved:
+            chosen, dropped = choices.adjusted(package, first, changes or {}, axes, context.target)
         require_handed_in(context, package.name, chosen, first)
         revision_of(context, package, chosen, axes, place)
         _require_machine(context, package, chosen, profile, ignore=ignore_requirements)
@@ -91,11 +94,16 @@ def read_package(
         )
 
 
-def inherited(settings: Settings, package: Package, first: Settings) -> Settings:
-    """The settings of one content for another of the same name, as far as it has those stages."""
+def inherited(settings: Settings, package: Package, first: Settings, axes: Mapping[str, BatchAxis]) -> Settings:
+    """The settings of one content for another of the same name, as far as it has those stages.
+
+    What rests on a proof that this content lacks does not come along.
+    """
+    from tritonpm.settings import unjoined
+
     known = {stage.name for stage in package.stages}
     stages = {stage: own for stage, own in settings.stages.items() if stage in known}
-    return replace(settings, stages=stages or first.stages)
+    return unjoined(package, replace(settings, stages=stages or first.stages), axes)
 
 
 def _require_machine(context: Context, package: Package, settings: Settings, profile: str, *, ignore: bool) -> None:

@@ -74,7 +74,7 @@ def revision_of(
     from tritonpm.settings import require
 
     place = place or in_blobs(context)
-    axes = axes or batch_axes(context, package, place)
+    axes = axes or batch_axes(context, package, place, settings=settings)
     require(package, settings, axes, context.target)
     version, earlier = numbered(context.catalogue, package, settings)
     return rendered(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tritonpm.convert.chain import Link
+from tritonpm.convert.plan import proved_batch
 from tritonpm.convert.requests import Answer, Capture, ModelFile, Profile, WorkerRequest
 from tritonpm.core import sandbox
 from tritonpm.core.errors import OptimisationError
@@ -64,7 +65,7 @@ class StageInputs:
     ) -> None:
         self.context, self.package, self.settings = context, record.package, record.settings
         self.folder, self.limits, self.events, self.cancelled = folder, limits, events, cancelled
-        self.axes = batch_axes(context, record.package)
+        self.axes = batch_axes(context, record.package, settings=record.settings)
 
     def ask(self, request: WorkerRequest, name: str) -> tuple[Answer, Path]:
         """A worker's answer and its folder. Raises OptimisationError: it has crashed; JobCancelledError."""
@@ -94,7 +95,9 @@ class StageInputs:
         if axis.artefact:
             digests[stage.model] = axis.artefact
         _link(folder, {path: self.context.blobs.path(digest) for path, digest in digests.items()})
-        return ModelFile(stage.format, str(folder / PurePosixPath(stage.model)), self.signature(stage))
+        return ModelFile(
+            stage.format, str(folder / PurePosixPath(stage.model)), self.signature(stage), values=stage.values
+        )
 
     def originals(self) -> dict[str, ModelFile]:
         """Every stage's model, by stage."""
@@ -114,7 +117,7 @@ class StageInputs:
 
     def batches(self, stage: Stage) -> tuple[int, ...]:
         """The batch sizes that a stage is proved at; () where it has no batch axis."""
-        most = self.settings.for_stage(stage.name).max_batch_size
+        most = proved_batch(self.settings.for_stage(stage.name).max_batch_size)
         return tuple(sorted({1, most})) if self.axes[stage.name].kind != "none" else ()
 
     @cached_property

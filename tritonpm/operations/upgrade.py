@@ -40,7 +40,8 @@ def exchange(context: Context, name: str, source: Path, *, allow_code: bool = Fa
 
         axes = batch_axes(context, package, place, apart)
         first = choices.defaults(package, axes, "gpu" if context.target.gpus else "cpu")
-        chosen = inherited(record.settings, package, first)
+        chosen = inherited(record.settings, package, first, axes)
+        axes = batch_axes(context, package, place, settings=chosen)
         revision_of(context, package, chosen, axes, place)
         with changing(context, f"upgrade {name}"):
             require_idle(context, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import fields
 from typing import Annotated, Any, Literal, get_type_hints
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from tritonpm.core.errors import ManifestError, RuleError
-from tritonpm.core.types import DTYPES, Package, Sample, Signature, Stage, Task, Tensor
+from tritonpm.core.types import DTYPES, Package, Sample, Signature, Stage, Task, Tensor, Values
 from tritonpm.meaning.spec import Decode, Preprocess
 from tritonpm.package.document import load
 from tritonpm.package.limits import Limits
@@ -70,6 +71,17 @@ class SampleEntry(_Strict):
 
     inputs: Path
     outputs: Path | None = None
+
+
+class ValuesEntry(_Strict):
+    """What an input holds, where that is less than its type can: proofs are tried on nothing else."""
+
+    range: Annotated[list[float | int], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="The least and the largest value."
+    )
+    vocabulary: Annotated[list[Text], Field(min_length=1, max_length=10_000)] | None = Field(
+        None, description="Texts that the model knows."
+    )
 
 
 class TensorEntry(_Strict):
@@ -153,6 +165,9 @@ class StageEntry(_Strict):
     samples: list[SampleEntry] = Field(default_factory=list)
     preprocess: PreprocessEntry = Field(default_factory=lambda: PreprocessEntry())
     decode: DecodeEntry = Field(default_factory=lambda: DecodeEntry())
+    values: dict[TensorName, ValuesEntry] = Field(
+        default_factory=dict, description="What inputs hold, by name: a range of numbers, or a vocabulary."
+    )
 
 
 class Manifest(_Strict):
@@ -202,6 +217,11 @@ def _beyond_schema(manifest: Manifest) -> Any:
         seen.add(stage.name)
         if (stage.model is None) == (stage.folder is None):
             yield f"stages[{index}]", "needs either `model` or `folder`"
+        for name, values in stage.values.items():
+            if (values.range is None) == (values.vocabulary is None):
+                yield f"stages[{index}].values.{name}", "needs either `range` or `vocabulary`"
+            elif values.range and not -math.inf < values.range[0] <= values.range[1] < math.inf:
+                yield f"stages[{index}].values.{name}.range", "must be two finite numbers, the smaller one first"
         if stage.folder not in (None, ".") and (reason := problem(str(stage.folder), Limits())):
             yield f"stages[{index}].folder", f"{stage.folder!r} {reason}"
 
@@ -263,6 +283,7 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "preprocess": dict(stage.preprocess),
         "decode": dict(stage.decode),
         "samples": _samples(stage.samples),
+        "values": {name: _values(own) for name, own in stage.values.items()},
     }
     return {
         "name": stage.name,
@@ -270,6 +291,10 @@ def _stage(stage: Stage) -> dict[str, Any]:
         **({"folder": stage.root or "."} if adopted else {"model": stage.model}),
         **{key: value for key, value in optional.items() if value},
     }
+
+
+def _values(values: Values) -> dict[str, Any]:
+    return {"vocabulary": list(values.texts)} if values.texts else {"range": [values.low, values.high]}
 
 
 def _samples(samples: tuple[Sample, ...]) -> list[dict[str, str]]:

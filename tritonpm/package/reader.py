@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from tritonpm.core.errors import ManifestError, PackageError, UsageError
 from tritonpm.core.files import digest_of_bytes
-from tritonpm.core.types import File, Package, Sample, Signature, Stage
+from tritonpm.core.types import File, Package, Sample, Signature, Stage, Values
 from tritonpm.core.units import human
 from tritonpm.meaning.stages import of_stage
 from tritonpm.package import manifest as manifests
@@ -18,7 +18,7 @@ from tritonpm.package.external import inspected
 from tritonpm.package.inferring import with_inferred
 from tritonpm.package.labels import read_labels
 from tritonpm.package.limits import Limits
-from tritonpm.package.manifest import Manifest, SampleEntry, StageEntry
+from tritonpm.package.manifest import Manifest, SampleEntry, StageEntry, ValuesEntry
 from tritonpm.package.paths import NAME_RULE, is_name, name_from
 from tritonpm.package.samples import check as check_sample
 from tritonpm.package.signature import SAVED_MODEL, SPEAKING, format_of, inspect_model, to_convert
@@ -153,12 +153,18 @@ def _stage(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> S
         max_instances=entry.max_instances,
         preprocess=entry.preprocess.model_dump(mode="json", exclude_unset=True),
         decode=entry.decode.model_dump(mode="json", exclude_unset=True),
+        values={name: _values(own) for name, own in entry.values.items()},
     )
     try:
         of_stage(stage)
     except ValueError as error:
         raise ManifestError([(f"stage {entry.name}", str(error))], where=f"{tree.where}: {manifests.FILE}") from None
     return stage
+
+
+def _values(entry: ValuesEntry) -> Values:
+    low, high = entry.range or (None, None)
+    return Values(low, high, tuple(entry.vocabulary or ()))
 
 
 def _adopted(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> Stage:

@@ -17,6 +17,8 @@ from tritonpm.settings.settings import Settings
 BYTES = 256 * MIB  # of all that one run is given
 RUNS = 1000  # of one model, each row counted
 
+_MOST_ROWS = 128  # of a warm-up
+
 
 def warm_up(config: Any, settings: Settings, inputs: tuple[Tensor, ...], axis: BatchAxis, notes: list[str]) -> None:
     """One run at batch 1 and one at the full batch, where zeros are plausible: floating point of fixed size, no knobs.
@@ -33,7 +35,7 @@ def warm_up(config: Any, settings: Settings, inputs: tuple[Tensor, ...], axis: B
     if not plausible or knobs or any(-1 in dims(shape) for shape in shapes):
         notes.append("no warm-up: it needs inputs of floating point and fixed size, not single numbers or lists")
         return
-    batches = sorted({1, settings.max_batch_size}) if axis.kind != "none" else [1]
+    batches = sorted({1, min(max(1, settings.max_batch_size), _MOST_ROWS)}) if axis.kind != "none" else [1]
     row = sum(_bytes(dims(shape), tensor.dtype) for shape, tensor in zip(shapes, inputs, strict=True))
     if row * batches[-1] > BYTES:
         notes.append(f"no warm-up: a run would be given {human(row * batches[-1])}, more than {human(BYTES)}")

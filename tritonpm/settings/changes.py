@@ -118,6 +118,8 @@ def defaults(package: Package, axes: Mapping[str, BatchAxis], device: str) -> Se
         suggested = dict(stage.serving)
         if not batchable(package, stage.name, axes[stage.name]):
             suggested.setdefault("max_batch_size", 1)
+        elif only_declared(package, stage.name, axes[stage.name]):
+            suggested.setdefault("dynamic_batching", False)
         if stage.format in _ONLY_ON and (_ONLY_ON[stage.format] == "cpu") != (device == "cpu"):
             suggested.setdefault("device", _ONLY_ON[stage.format])
         where = f"package.yaml: stages.{stage.name}.serving"
@@ -125,6 +127,20 @@ def defaults(package: Package, axes: Mapping[str, BatchAxis], device: str) -> Se
             settings = changed(settings, suggested, where=where)
         elif changes := {key: value for key, value in suggested.items() if getattr(settings, key, None) != value}:
             settings = stage_changed(settings, stage.name, changes)
+    return settings
+
+
+def only_declared(package: Package, stage: str, axis: BatchAxis) -> bool:
+    """Whether nothing but the model's file says that its rows are independent: Triton then joins none by itself."""
+    return axis.kind == "declared" and package.stage(stage).config is None
+
+
+def unjoined(package: Package, settings: Settings, axes: Mapping[str, BatchAxis]) -> Settings:
+    """`settings` without dynamic batching where the batch axis is only declared."""
+    for name, axis in axes.items():
+        if only_declared(package, name, axis) and settings.for_stage(name).dynamic_batching:
+            off: dict[str, object] = {"dynamic_batching": False}
+            settings = stage_changed(settings, name, off) if package.cascade else changed(settings, off)
     return settings
 
 

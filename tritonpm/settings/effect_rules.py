@@ -46,6 +46,19 @@ def _no_accelerator(case: Case) -> bool:
 
 EFFECT_RULES: tuple[Rule, ...] = (
     Rule(
+        "batching-unproved",
+        lambda c: (
+            c.axis.kind == "declared"
+            and c.stage.config is None
+            and c.settings.dynamic_batching
+            and c.settings.max_batch_size > 1
+        ),
+        "Triton joins requests of stage {stage.name!r}, and nothing proves that answers stay right: {axis.reason}",
+        "use --no-dynamic-batching, or add such samples to the package",
+        level="warning",
+        gives_way=("dynamic_batching",),
+    ),
+    Rule(
         UNJOINED,
         _unjoined,
         "max batch size {s.max_batch_size} has no effect: the openvino backend refuses partial batches, so Triton does "

@@ -10,7 +10,7 @@ from tritonpm.meaning.stages import of_stage
 from tritonpm.settings.backend import backend_of
 from tritonpm.settings.settings import Settings
 
-MOST_BATCH = 128
+MOST_BATCH = 65_536
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,19 @@ RULES: tuple[Rule, ...] = (
         HOW,
     ),
     Rule(
+        "batch-size-of-a-folder",
+        lambda c: c.stage.config is not None and c.settings.max_batch_size == 0,
+        "a batch size of 0 leaves the batch to the model, and stage {stage.name!r} has a config of its own",
+        "write max_batch_size and dims into its config.pbtxt",
+    ),
+    Rule(
+        "batch-size-proved",
+        lambda c: bool(c.axis.wrong) and c.settings.max_batch_size >= c.axis.wrong,
+        "stage {stage.name!r} can be batched up to {axis.largest}, not {s.max_batch_size}: {axis.beyond}",
+        "choose a smaller --max-batch-size",
+        gives_way=("max_batch_size",),
+    ),
+    Rule(
         "instance-segmentation-batch",
         lambda c: c.stage.task is Task.INSTANCE_SEGMENTATION and c.settings.max_batch_size != 1,
         "stage {stage.name!r} is an instance segmentation, whose batch size must be 1, not {s.max_batch_size}",

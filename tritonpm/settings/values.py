@@ -18,7 +18,7 @@ from tritonpm.settings.settings import DEVICES, MEASURES, ON_DEMAND, OPTIMIZERS,
 BOUNDS: Mapping[str, tuple[int, int]] = {
     "instances": (1, 64),
     "threads": (1, 1024),
-    "max_batch_size": (1, MOST_BATCH),
+    "max_batch_size": (0, MOST_BATCH),
     "queue_delay_us": (0, 10_000_000),  # what a load, a switch and an unload wait for
     "kept_versions": (1, 16),
     "idle_seconds": (1, 366 * 24 * 3600),
@@ -155,7 +155,7 @@ VALUE_RULES: tuple[ValueRule, ...] = (
     ValueRule(
         "batch-size-range",
         _outside("max_batch_size"),
-        "the batch size is 1 to {most}, not {s.max_batch_size}",
+        "the batch size is 0 to {most}, not {s.max_batch_size}",
         "choose a --max-batch-size in that range",
     ),
     ValueRule(

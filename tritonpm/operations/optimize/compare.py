@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tritonpm.convert.plan import ACCELERATED
 from tritonpm.core.errors import OptimisationError, ServerError, TritonpmError
+from tritonpm.operations.artefacts import stages
 from tritonpm.operations.optimize.candidates import candidates, incomparable, is_automatic, what_it_had
 from tritonpm.operations.optimize.decision import BEFORE, Decision, batching_words, best
 from tritonpm.operations.optimize.workload import ComparisonRequest, Loads, loads_for
@@ -106,6 +108,8 @@ def _made(
     for name, settings in candidates(context, record, wanted).items():
         try:
             make(replace(record, settings=settings))
+            if is_automatic(wanted):
+                _require_verified(context, replace(record, settings=settings))
             proved[name] = settings
         except JobCancelledError:
             raise
@@ -115,6 +119,13 @@ def _made(
     if failure and not set(proved) - {"none"}:  # what came is no optimisation
         raise failure
     return proved, left_out
+
+
+def _require_verified(context: Context, record: Record) -> None:
+    """Raise OptimisationError where a proof that could be done here could not tell: then we choose nothing else."""
+    for view in stages(context, record):
+        if view.state == "unverified" and view.optimizer not in ACCELERATED:
+            raise OptimisationError(f"its answers are not verified: {view.reason}", where=f"stage {view.stage}")
 
 
 def _distinct(

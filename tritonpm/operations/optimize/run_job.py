@@ -40,7 +40,11 @@ from tritonpm.settings.shapes import shape_ranges
 
 
 class Optimiser:
-    """One package's optimisation, with the settings of a record, which need not be those in the catalogue."""
+    """One package's optimisation, with the settings of a record, which need not be those in the catalogue.
+
+    `named` says of which stages somebody named the optimizer: one that we choose must answer as the model does for
+    all that its types can hold.
+    """
 
     def __init__(
         self,
@@ -51,8 +55,9 @@ class Optimiser:
         *,
         events: str = os.devnull,
         cancelled: Callable[[], bool] = lambda: False,
+        named: Callable[[str], bool] = lambda stage: False,
     ) -> None:
-        self.context, self.record = context, record
+        self.context, self.record, self.named = context, record, named
         self.package, self.settings = record.package, record.settings
         self.inputs = StageInputs(context, record, folder, limits, events=events, cancelled=cancelled)
         self.axes = self.inputs.axes
@@ -91,6 +96,7 @@ class Optimiser:
             model=self.inputs.original(stage),
             steps=made.steps,
             accelerated=made.optimizer in ACCELERATED,
+            named="openvino" not in made.optimizer or self.named(stage.name),
             options=self._options(work, proved_on),
             gpu=self._gpu(work),
             samples=proved_on,
@@ -160,6 +166,7 @@ class Optimiser:
             links=wiring.links, models=m.originals(), outputs=wiring.outputs, inputs=wiring.inputs,
             optimised={stage: model for stage, model in laid_out.items() if model},
             samples=m.paths(self.package.samples),
+            values={name: own for stage in self.package.stages for name, own in stage.values.items()},
             batches=tuple(sorted({batch for work in current for batch in m.batches(work.stage)})),
             task=self.package.stages[-1].task,
             tolerances=dict(self.settings.tolerances),
@@ -177,7 +184,7 @@ class Optimiser:
         return Options(
             precision=work.plan.precision,
             task=work.stage.task,
-            max_batch_size=s.max_batch_size,
+            max_batch_size=max(1, s.max_batch_size),
             samples=(own or proved_on) if work.needs_samples else (),
             max_drop=s.max_drop,
             shapes=shape_ranges(s.shapes),
@@ -230,9 +237,13 @@ def _optimise(context: Context, job: Job) -> None:
     folder, record = jobs.folder(job.id), context.catalogue.get(job.package)
     wanted, cancelled = request.settings or record.settings, (folder / CANCEL).exists
 
+    def named(stage: str) -> bool:
+        return wanted.for_stage(stage).optimizer not in ("none", "auto")
+
     def make(asked: Record) -> None:
         limits = JobLimits(request.seconds, request.memory)
-        optimiser = Optimiser(context, asked, folder, limits, events=str(folder / EVENTS), cancelled=cancelled)
+        events = str(folder / EVENTS)
+        optimiser = Optimiser(context, asked, folder, limits, events=events, cancelled=cancelled, named=named)
         try:
             optimiser.run()
         finally:

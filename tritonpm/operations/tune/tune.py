@@ -21,7 +21,7 @@ from tritonpm.operations.use import release, use
 from tritonpm.perf import tool
 from tritonpm.perf.measurement import Workload
 from tritonpm.repository.config import instances
-from tritonpm.settings.changes import batchable
+from tritonpm.settings.changes import batchable, only_declared
 from tritonpm.triton import embedded
 from tritonpm.tune.journal import Journal
 from tritonpm.tune.pareto import MeasuredSettings, Tuned, front
@@ -101,6 +101,7 @@ def _space(context: Context, record: Record, wish: Wish, variants: Variants) -> 
         for stage in package.stages
         if batchable(package, stage.name, axes[stage.name])
     }
+    joined = {stage: most for stage, most in batched.items() if not only_declared(package, stage, axes[stage])}
     if wish.batch > 1 and len(batched) < len(package.stages):
         raise UsageError(f"{package.name} takes one inference a request", do="leave --batch-size out")
     variants_of: dict[str, tuple[Variant, ...]] = {}
@@ -110,7 +111,7 @@ def _space(context: Context, record: Record, wish: Wish, variants: Variants) -> 
     if lacking := [stage for stage, listed in variants_of.items() if not listed]:
         why = "; ".join(variants.refused) or "no precision is left"
         raise UsageError(f"stage {lacking[0]} cannot be tuned: {why}", where=package.name)
-    return Space(variants_of, batched, context.target.cores, wish.batch, _in_flight(wish))
+    return Space(variants_of, joined, context.target.cores, wish.batch, _in_flight(wish))
 
 
 def _folder(context: Context) -> Path:
