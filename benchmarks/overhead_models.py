@@ -61,6 +61,9 @@ class Case:
             return lambda: compiled.create_infer_request().infer(inputs, share_inputs=True, share_outputs=True)
         import onnxruntime as ort
 
+        inputs = {
+            name: array.astype(str).astype(object) if array.dtype == object else array for name, array in inputs.items()
+        }
         session = ort.InferenceSession(str(self.file), providers=["CPUExecutionProvider"])
         return lambda: session.run(None, inputs)
 
