@@ -30,7 +30,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tritonpm.triton.compiled import BACKENDS, VARIABLE
+from tritonpm.triton.compiled import KINDS, VARIABLE
 
 from benchmarks.overhead_models import Case, cases
 from benchmarks.serving import machine
@@ -118,7 +118,7 @@ def raw(case: Case, in_flight: int, seconds: float) -> Figures:
 def servers(root: Path) -> Iterator[dict[str, Served]]:
     """The servers by what they run."""
     with ExitStack() as stack:
-        yield {kind: Served(root, kind, stack) for kind in BACKENDS}
+        yield {kind: Served(root, kind, stack) for kind in KINDS}
 
 
 def compare(case: Case, running: dict[str, Served], in_flight: int, seconds: float, rounds: int) -> dict[str, Figures]:
@@ -146,11 +146,15 @@ def report(rows: dict[tuple[str, int, int], dict[str, Figures]], seconds: float,
     ]
     for (name, batch, in_flight), sides in rows.items():
         for side, of in sides.items():
-            against = [f"{of.rate / sides[b].rate:.2f}" if b in sides and b != side else "" for b in ("floor", "raw")]
+            against = [_ratio(of, sides.get("floor") if side in KINDS else None), _ratio(of, sides.get("raw"))]
             times = [f"{value:.2f}" if value else "" for value in (of.p50, of.p99)]
             cells = [name, str(batch), str(in_flight), side, f"{of.rate:.0f}", *against, *times, f"{of.cpu:.0f}"]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _ratio(of: Figures, to: Figures | None) -> str:
+    return f"{of.rate / to.rate:.2f}" if to and to is not of else ""
 
 
 def main() -> int:

@@ -20,15 +20,17 @@ from pathlib import Path
 from tritonpm.core.errors import ServerError
 
 VARIABLE = "TRITONPM_BACKENDS"
-BACKENDS = ("python", "compiled")
+KINDS = ("python", "compiled")
 SOURCES = Path(__file__).parents[1] / "backends" / "native"
 FLAGS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,--no-undefined-version")
 _COMPILERS = ("c++", "g++", "clang++")
 _COMPILES = 300.0  # seconds
-_SHARED = ("backend", "json", "model", "requests", "runtime")
+_SHARED = ("backend", "json", "model", "requests", "runtime", "streams")
+_OWN: Mapping[str, tuple[str, ...]] = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino", "openvino_file", "ir_layouts")}
 # Where a runtime's package has its C library, and what says that it is built for GPUs, which only Python reaches here.
 _RUNTIMES: Mapping[str, tuple[str, str, str]] = {
     "onnxruntime": ("onnxruntime", "capi/libonnxruntime.so.*", "capi/libonnxruntime_providers_cuda.so"),
+    "openvino": ("openvino", "libs/libopenvino_c.so.*", ""),
 }
 
 
@@ -55,9 +57,9 @@ def chosen(name: str) -> Compiled | None:
 
     Raises ServerError where $TRITONPM_BACKENDS asks for compiled ones and this one does not fit.
     """
-    wanted = os.environ.get(VARIABLE) or BACKENDS[0]
-    if wanted not in BACKENDS:
-        raise ServerError(f"there is no '{wanted}' kind of backends", where=f"${VARIABLE}", do=f"say {' or '.join(BACKENDS)}")
+    wanted = os.environ.get(VARIABLE) or KINDS[0]
+    if wanted not in KINDS:
+        raise ServerError(f"there is no '{wanted}' kind of backends", where=f"${VARIABLE}", do=f"say {' or '.join(KINDS)}")
     if wanted == "python":
         return None
     try:
@@ -91,7 +93,7 @@ def _runtime(name: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise _UnfitError(f"Python has no package {package}")
     root = Path(spec.submodule_search_locations[0])
-    if (root / for_gpus).exists():
+    if for_gpus and (root / for_gpus).exists():
         raise _UnfitError(f"this {package} is built for GPUs, which the Python-based backend serves")
     found = sorted(root.glob(library))
     if not found:
@@ -130,8 +132,8 @@ def build(name: str, folder: Path, *flags: str) -> Path:
     if compiler is None:
         raise _UnfitError("there is no C++ compiler here (Debian: apt-get install g++)")
     library = folder / f"libtriton_{name}.so"
-    sources = [str(SOURCES / f"{source}.cc") for source in (*_SHARED, name)]
-    command = [compiler, *FLAGS, *flags, *sources, "-o", str(library), "-ldl"]
+    sources = [str(SOURCES / f"{source}.cc") for source in (*_SHARED, *_OWN[name])]
+    command = [compiler, *FLAGS, *flags, *sources, "-o", str(library), "-ldl", "-pthread"]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=_COMPILES, check=False)
     except subprocess.TimeoutExpired:

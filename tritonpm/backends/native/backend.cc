@@ -6,6 +6,7 @@
 #include "model.h"
 #include "requests.h"
 #include "runtime.h"
+#include "streams.h"
 #include "triton.h"
 
 namespace tritonpm {
@@ -18,9 +19,13 @@ std::unique_ptr<Runtime>& TheRuntime() {
   return runtime;
 }
 
+// What one of Triton's instances serves with.
 struct Serving {
   Model model;
-  std::unique_ptr<Instance> instance;
+  std::unique_ptr<Instance> alone;   // where it runs one call at a time
+  std::unique_ptr<Streams> streams;  // where it runs several
+
+  explicit Serving(TRITONBACKEND_Model* triton) : model(triton) {}
 };
 
 // What goes wrong in `action`, as Triton wants it.
@@ -92,8 +97,13 @@ EXPORT TRITONSERVER_Error* TRITONBACKEND_ModelInstanceInitialize(TRITONBACKEND_M
     TRITONSERVER_InstanceGroupKind kind;
     Need(TRITONBACKEND_ModelInstanceModel(triton, &model));
     Need(TRITONBACKEND_ModelInstanceKind(triton, &kind));
-    auto serving = std::make_unique<Serving>(Serving{Model(model), nullptr});
-    serving->instance = TheRuntime()->Load(serving->model, kind);
+    auto serving = std::make_unique<Serving>(model);
+    auto instances = TheRuntime()->Load(serving->model, kind);
+    if (instances.size() == 1) {
+      serving->alone = std::move(instances[0]);
+    } else {
+      serving->streams = std::make_unique<Streams>(serving->model, std::move(instances), triton);
+    }
     Need(TRITONBACKEND_ModelInstanceSetState(triton, serving.get()));
     serving.release();
   });
@@ -112,6 +122,12 @@ EXPORT TRITONSERVER_Error* TRITONBACKEND_ModelInstanceExecute(
   void* state;
   if (TRITONSERVER_Error* error = TRITONBACKEND_ModelInstanceState(triton, &state)) return error;
   auto* serving = static_cast<Serving*>(state);
-  Execute(serving->model, *serving->instance, triton, requests, count);
+  const uint64_t start = Now();
+  auto groups = Grouped(serving->model, requests, count);
+  if (serving->streams) {
+    serving->streams->Execute(std::move(groups), start);
+  } else {
+    Execute(serving->model, *serving->alone, triton, groups, start);
+  }
   return nullptr;
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "held.h"
 #include "runtime.h"
 
 namespace tritonpm {
@@ -23,29 +24,6 @@ void Need(ort::Status* status) {
   api->ReleaseStatus(status);
   throw Refusal(sentence);
 }
-
-// Holds what one function makes and another releases.
-template <class Thing>
-class Held {
- public:
-  using Release = void (*)(Thing*);
-  explicit Held(Release release) : release_(release) {}
-  Held(Held&& other) noexcept : thing_(std::exchange(other.thing_, nullptr)), release_(other.release_) {}
-  Held(const Held&) = delete;
-  ~Held() { reset(); }
-  Thing* get() const { return thing_; }
-  Thing** fill() {
-    reset();
-    return &thing_;
-  }
-
- private:
-  void reset() {
-    if (thing_) release_(std::exchange(thing_, nullptr));
-  }
-  Thing* thing_ = nullptr;
-  Release release_;
-};
 
 using Session = Held<ort::Session>;
 using Value = Held<ort::Value>;
@@ -240,7 +218,7 @@ class OnnxRuntime : public Runtime {
     model.Complete(triton, file.inputs, file.outputs, batches);
   }
 
-  std::unique_ptr<Instance> Load(Model& model, TRITONSERVER_InstanceGroupKind kind) override {
+  std::vector<std::unique_ptr<Instance>> Load(Model& model, TRITONSERVER_InstanceGroupKind kind) override {
     Held<ort::SessionOptions> options(api->ReleaseSessionOptions);
     Need(api->CreateSessionOptions(options.fill()));
     Configure(model, options.get());
@@ -254,7 +232,9 @@ class OnnxRuntime : public Runtime {
     std::vector<Described> inputs = file.inputs;
     inputs.insert(inputs.end(), file.overridable.begin(), file.overridable.end());
     model.Check(inputs, file.outputs, optional, [](int64_t of_file, int64_t said) { return of_file == said; });
-    return std::make_unique<OnnxInstance>(std::move(session), model);
+    std::vector<std::unique_ptr<Instance>> one;
+    one.push_back(std::make_unique<OnnxInstance>(std::move(session), model));
+    return one;
   }
 
  private:

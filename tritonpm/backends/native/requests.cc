@@ -10,11 +10,6 @@ namespace {
 
 constexpr uintptr_t kAligned = 8;  // of the largest element
 
-uint64_t Now() {
-  auto since = std::chrono::steady_clock::now().time_since_epoch();
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(since).count());
-}
-
 void Ignore(TRITONSERVER_Error* error) {  // where nothing could be done about it
   if (error) TRITONSERVER_ErrorDelete(error);
 }
@@ -110,6 +105,11 @@ void Answer(const Model& model, Instance& instance, const Batch& batch) {
 }
 
 }  // namespace
+
+uint64_t Now() {
+  auto since = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(since).count());
+}
 
 Request::Request(TRITONBACKEND_Request* request, const Model& model) noexcept : request_(request) {
   try {
@@ -230,33 +230,37 @@ void Request::Release(TRITONBACKEND_ModelInstance* instance, uint64_t start, uin
   Ignore(TRITONBACKEND_RequestRelease(request_, kReleaseAll));
 }
 
-void Execute(const Model& model, Instance& instance, TRITONBACKEND_ModelInstance* triton,
-             TRITONBACKEND_Request** requests, uint32_t count) noexcept {
-  const uint64_t start = Now();
-  std::list<Request> read;
-  std::vector<Batch> batches;
-  uint64_t rows = 0;
+std::vector<Requests> Grouped(const Model& model, TRITONBACKEND_Request** requests, uint32_t count) {
+  std::vector<Requests> groups;
   for (uint32_t at = 0; at < count; at++) {
-    Request& request = read.emplace_back(requests[at], model);
-    rows += model.max_batch_size() > 0 ? static_cast<uint64_t>(request.rows()) : 1;
-    if (request.failed()) {
-      request.Send();
-      continue;
-    }
-    auto fitting = std::find_if(batches.begin(), batches.end(), [&](const Batch& batch) {
-      return model.max_batch_size() > 0 && batch[0]->Fits(request);
+    auto request = std::make_unique<Request>(requests[at], model);
+    auto fitting = std::find_if(groups.begin(), groups.end(), [&](const Requests& group) {
+      bool whole = !group[0]->failed() && !request->failed();
+      return whole && model.max_batch_size() > 0 && group[0]->Fits(*request);
     });
-    if (fitting == batches.end()) {
-      batches.push_back({&request});
-    } else {
-      fitting->push_back(&request);
-    }
+    if (fitting == groups.end()) fitting = groups.emplace(groups.end());
+    fitting->push_back(std::move(request));
   }
+  return groups;
+}
+
+void Execute(const Model& model, Instance& instance, TRITONBACKEND_ModelInstance* triton,
+             const std::vector<Requests>& groups, uint64_t start) noexcept {
+  uint64_t rows = 0;
   const uint64_t run = Now();
-  for (const Batch& batch : batches) Answer(model, instance, batch);
-  const uint64_t ran = Now(), end = ran;
-  for (Request& request : read) request.Release(triton, start, run, ran, end);
-  Ignore(TRITONBACKEND_ModelInstanceReportBatchStatistics(triton, std::max<uint64_t>(rows, 1), start, run, ran, end));
+  for (const Requests& group : groups) {
+    Batch batch;
+    for (const auto& request : group) {
+      batch.push_back(request.get());
+      rows += model.max_batch_size() > 0 ? static_cast<uint64_t>(request->rows()) : 1;
+    }
+    if (!batch[0]->failed()) Answer(model, instance, batch);
+  }
+  const uint64_t ran = Now();
+  Ignore(TRITONBACKEND_ModelInstanceReportBatchStatistics(triton, std::max<uint64_t>(rows, 1), start, run, ran, ran));
+  for (const Requests& group : groups) {
+    for (const auto& request : group) request->Release(triton, start, run, ran, ran);
+  }
 }
 
 }  // namespace tritonpm

@@ -47,8 +47,13 @@ class Request {
   bool failed_ = false;
 };
 
-// Answer what Triton hands over together, with one call of the runtime for all that fit together.
+using Requests = std::vector<std::unique_ptr<Request>>;
+
+uint64_t Now();  // nanoseconds, as Triton counts them
+// The requests in groups that one call can take.
+std::vector<Requests> Grouped(const Model& model, TRITONBACKEND_Request** requests, uint32_t count);
+// Answer all the groups and give their requests back; what Triton counts as one execution, which began at `start`.
 void Execute(const Model& model, Instance& instance, TRITONBACKEND_ModelInstance* triton,
-             TRITONBACKEND_Request** requests, uint32_t count) noexcept;
+             const std::vector<Requests>& groups, uint64_t start) noexcept;
 
 }  // namespace tritonpm

@@ -19,7 +19,7 @@ struct Input {
   size_t size;
 };
 
-// An output of one call, good until the next call of its instance.
+// An output of one call, good until the next call of its stream.
 struct Output {
   Dims shape;
   const Type* type;
@@ -32,7 +32,7 @@ size_t Elements(const Dims& shape);
 // The elements of a text input. Throws Refusal where its bytes are not what its shape says.
 std::vector<std::string_view> Texts(const Input& input);
 
-// A model in its runtime, for one caller at a time.
+// A model in its runtime, for one caller at a time: an instance of Triton's, or one of its streams.
 class Instance {
  public:
   virtual ~Instance() = default;
@@ -45,8 +45,8 @@ class Runtime {
   virtual ~Runtime() = default;
   // Fill in what the config leaves open from the model file. Throws Refusal.
   virtual void Complete(Model& model, TRITONBACKEND_Model* triton) = 0;
-  // Load the model; refuse a config that contradicts it. Throws Refusal.
-  virtual std::unique_ptr<Instance> Load(Model& model, TRITONSERVER_InstanceGroupKind kind) = 0;
+  // Load the model for as many callers as it runs side by side; refuse a config that contradicts it. Throws Refusal.
+  virtual std::vector<std::unique_ptr<Instance>> Load(Model& model, TRITONSERVER_InstanceGroupKind kind) = 0;
 };
 
 // The runtime in a shared library of its own. Throws Refusal.
