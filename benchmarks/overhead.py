@@ -30,8 +30,6 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tritonpm.triton.compiled import KINDS, VARIABLE
-
 from benchmarks.overhead_models import Case, cases
 from benchmarks.serving import machine
 from tests.support import perf_analyzer
@@ -41,6 +39,7 @@ from tritonpm.perf.measurement import Workload
 from tritonpm.perf.run import measure
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
+from tritonpm.triton.compiled import KINDS, VARIABLE
 
 RESULTS = Path(__file__).parent / "results" / "overhead.md"
 IN_FLIGHT = (1, 8)

@@ -1,18 +1,16 @@
 """Our compiled backends: C++ against Triton's C interface, which call the runtimes that Python's packages bring.
 
-Built by this machine's compiler when they are first needed, into the user's cache, or with the wheel. Where one does not
-fit, the Python-based backend of the same name serves.
+Built with the wheel, or by this machine's compiler into the user's cache when they are first asked for. Where nobody asks
+for them the Python-based backends of the same names serve.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -22,16 +20,27 @@ from tritonpm.core.errors import ServerError
 VARIABLE = "TRITONPM_BACKENDS"
 KINDS = ("python", "compiled")
 SOURCES = Path(__file__).parents[1] / "backends" / "native"
-FLAGS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,--no-undefined-version")
+FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
 _COMPILERS = ("c++", "g++", "clang++")
 _COMPILES = 300.0  # seconds
 _SHARED = ("backend", "json", "model", "requests", "runtime", "streams")
-_OWN: Mapping[str, tuple[str, ...]] = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino", "openvino_file", "ir_layouts")}
-# Where a runtime's package has its C library, and what says that it is built for GPUs, which only Python reaches here.
-_RUNTIMES: Mapping[str, tuple[str, str, str]] = {
-    "onnxruntime": ("onnxruntime", "capi/libonnxruntime.so.*", "capi/libonnxruntime_providers_cuda.so"),
-    "openvino": ("openvino", "libs/libopenvino_c.so.*", ""),
+
+
+@dataclass(frozen=True)
+class _Backend:
+    package: str  # of Python, which has the runtime
+    library: str  # the runtime's C library in it
+    sources: tuple[str, ...]
+    for_gpus: str = ""  # a file that says that the package is built for GPUs, which only Python reaches here
+
+
+_BACKENDS = {
+    "onnxruntime": _Backend(
+        "onnxruntime", "capi/libonnxruntime.so.*", ("onnxruntime",), "capi/libonnxruntime_providers_cuda.so"
+    ),
+    "openvino": _Backend("openvino", "libs/libopenvino_c.so.*", ("openvino", "openvino_file", "ir_layouts")),
 }
+NAMES = tuple(_BACKENDS)
 
 
 @dataclass(frozen=True)
@@ -48,98 +57,106 @@ class Compiled:
         (folder / "runtime.so").symlink_to(self.runtime)
 
 
-class _UnfitError(Exception):
-    """Why the Python-based backend is taken."""
+class UnfitError(Exception):
+    """Why a compiled backend does not run here, in words that follow a colon."""
 
 
 def chosen(name: str) -> Compiled | None:
-    """The compiled backend of this name, None for the Python-based one.
+    """The compiled backend of this name, None where the Python-based one is to serve.
 
-    Raises ServerError where $TRITONPM_BACKENDS asks for compiled ones and this one does not fit.
+    Raises ServerError where $TRITONPM_BACKENDS asks for compiled ones and this one does not run here.
     """
     wanted = os.environ.get(VARIABLE) or KINDS[0]
     if wanted not in KINDS:
-        raise ServerError(f"there is no '{wanted}' kind of backends", where=f"${VARIABLE}", do=f"say {' or '.join(KINDS)}")
-    if wanted == "python":
+        raise ServerError(f"there are no {wanted} backends", where=f"${VARIABLE}", do=f"say {' or '.join(KINDS)}")
+    if wanted == "python" or name not in NAMES:
         return None
     try:
-        return _compiled(name)
-    except _UnfitError as reason:
-        if name not in _RUNTIMES:
-            return None
-        raise ServerError(
-            f"the compiled {name} backend does not run here: {reason}", where=f"${VARIABLE}", do="say python there"
-        ) from None
+        return Compiled(_library(name), _runtime(name))
+    except UnfitError as reason:
+        what = f"the compiled {name} backend does not run here: {reason}"
+        raise ServerError(what, where=f"${VARIABLE}", do="say python there") from None
+
+
+def kind(folder: Path) -> str:
+    """What runs in a backend's folder of a server that was prepared: compiled, python, or native, which is its own."""
+    if folder.is_symlink():
+        return "native"
+    return "compiled" if any(folder.glob("libtriton_*.so")) else "python"
 
 
 def why_not(name: str) -> str:
-    """Why a compiled backend of this name does not run here, "" where it does."""
+    """Why the compiled backend of this name would not run here, "" where it would; nothing is compiled for that."""
     try:
-        _compiled(name)
-    except _UnfitError as reason:
+        _runtime(name)
+        if not _built(name):
+            _compiler()
+    except UnfitError as reason:
         return str(reason)
     return ""
 
 
-def _compiled(name: str) -> Compiled:
-    if name not in _RUNTIMES:
-        raise _UnfitError(f"there is none for {name}")
-    return Compiled(_library(name), _runtime(name))
-
-
 def _runtime(name: str) -> Path:
-    package, library, for_gpus = _RUNTIMES[name]
-    spec = util.find_spec(package)
+    backend = _BACKENDS[name]
+    spec = util.find_spec(backend.package)
     if spec is None or not spec.submodule_search_locations:
-        raise _UnfitError(f"Python has no package {package}")
+        raise UnfitError(f"Python has no package {backend.package}")
     root = Path(spec.submodule_search_locations[0])
-    if for_gpus and (root / for_gpus).exists():
-        raise _UnfitError(f"this {package} is built for GPUs, which the Python-based backend serves")
-    found = sorted(root.glob(library))
+    if backend.for_gpus and (root / backend.for_gpus).exists():
+        raise UnfitError(f"this {backend.package} is built for GPUs, which the Python-based backend serves")
+    found = sorted(root.glob(backend.library))
     if not found:
-        raise _UnfitError(f"this {package} has no {Path(library).name}")
+        raise UnfitError(f"this {backend.package} has no {Path(backend.library).name}")
     return found[-1]
 
 
-@functools.cache
+def _built(name: str) -> Path | None:
+    """With the wheel, or in the cache."""
+    return next((path for path in (SOURCES / _file(name), place() / _file(name)) if path.is_file()), None)
+
+
 def _library(name: str) -> Path:
-    file = f"libtriton_{name}.so"
-    if (SOURCES / file).is_file():  # built with the wheel
-        return SOURCES / file
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    place = Path(root) / "tritonpm" / f"backends-{_digest()}"
-    if not (place / file).is_file():
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix="building-", dir=place) as scratch:
-                made = build(name, Path(scratch))
-                made.replace(place / file)
-        except OSError as error:
-            raise _UnfitError(f"it cannot be kept in {place} ({error.strerror})") from None
-    return place / file
+    if built := _built(name):
+        return built
+    kept = place() / _file(name)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="building-", dir=kept.parent) as scratch:
+            return build(name, Path(scratch)).replace(kept)
+    except OSError as error:
+        raise UnfitError(f"it cannot be kept in {kept.parent} ({error.strerror})") from None
 
 
-def _digest() -> str:
+def _file(name: str) -> str:
+    return f"libtriton_{name}.so"
+
+
+def place() -> Path:
+    """The folder of this user's cache where what these sources make is kept."""
     content = hashlib.sha256(" ".join(FLAGS).encode())
     for source in sorted([*SOURCES.glob("*.cc"), *SOURCES.glob("*.h")]):
         content.update(source.read_bytes())
-    return content.hexdigest()[:16]
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "tritonpm" / f"backends-{content.hexdigest()[:16]}"
 
 
 def build(name: str, folder: Path, *flags: str) -> Path:
-    """Compile a backend into `folder`. Raises _UnfitError."""
-    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
-    if compiler is None:
-        raise _UnfitError("there is no C++ compiler here (Debian: apt-get install g++)")
-    library = folder / f"libtriton_{name}.so"
-    sources = [str(SOURCES / f"{source}.cc") for source in (*_SHARED, *_OWN[name])]
+    """Compile a backend into `folder`. Raises UnfitError."""
+    compiler, library = _compiler(), folder / _file(name)
+    sources = [str(SOURCES / f"{source}.cc") for source in (*_SHARED, *_BACKENDS[name].sources)]
     command = [compiler, *FLAGS, *flags, *sources, "-o", str(library), "-ldl", "-pthread"]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=_COMPILES, check=False)
     except subprocess.TimeoutExpired:
-        raise _UnfitError(f"{compiler} did not end within {_COMPILES:g} s") from None
+        raise UnfitError(f"{compiler} did not end within {_COMPILES:g} s") from None
     if ended.returncode:
         lines = ended.stderr.strip().splitlines()
         complaint = next((line for line in lines if "error" in line), (lines or ["it said nothing"])[-1])
-        raise _UnfitError(f"{compiler} cannot compile it ({complaint})")
+        raise UnfitError(f"{compiler} cannot compile it ({complaint})")
     return library
+
+
+def _compiler() -> str:
+    if found := next(filter(None, map(shutil.which, _COMPILERS)), None):
+        return found
+    raise UnfitError("there is no C++ compiler here (Debian: apt-get install g++)")
