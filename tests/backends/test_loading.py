@@ -89,6 +89,22 @@ def test_what_a_config_says_is_kept(triton, backend):
     np.testing.assert_array_equal(triton.infer(f"partial-{backend}", x=X)["y"], -X)
 
 
+def test_a_config_is_completed_around_any_text(triton, backend):
+    """Quotes, control characters and all of Unicode come back as they were."""
+    words = 'a "quoted" \\ back\\slash, ü, 漢字, 🙂, \t and \x01'
+    said = octal(words)
+    given = f'backend: "{backend}"\nparameters {{ key: "told" value {{ string_value: "{said}" }} }}\n'
+    triton.load(f"words-{backend}", one("Neg"), given)
+    done = triton.client.config(f"words-{backend}")
+    assert done["parameters"]["told"]["string_value"] == words
+    assert dims(done["input"]) in ({"x": [3]}, {"x": [-1, 3]})
+
+
+def octal(words: str) -> str:
+    """As protobuf's text format writes bytes."""
+    return "".join(f"\\{byte:03o}" for byte in words.encode())
+
+
 def test_a_complete_config_is_not_touched(triton, backend):
     triton.load(f"complete-{backend}", one("Neg"), xy(backend, [-1, 3]))
     done = triton.client.config(f"complete-{backend}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import tritonclient.grpc as grpc
 from onnx import TensorProto, helper
+from tritonclient.utils import shared_memory
 
 from tests.support.backend_models import DTYPES, config, every_dtype, model, one, xy
 from tritonpm.core.errors import InferenceError, ServerError
@@ -195,3 +198,63 @@ def test_without_a_batcher_any_batch_is_served_unpadded(triton, backend, batch):
     if not (triton.repository / name).exists():
         triton.load(name, one("Neg"), xy(backend, [-1, 3]))
     assert triton.infer(name, x=np.ones((batch, 3), np.float32))["y"].shape == (batch, 3)
+
+
+TORN = {
+    "a length beyond the end": b"\xff\xff\xff\x7fabc",
+    "half a length": b"\x01\x00",
+    "one text of two": b"\x01\x00\x00\x00a",
+    "three texts of two": 3 * b"\x01\x00\x00\x00a",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("torn", TORN)
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_bytes_that_are_not_what_their_shape_says(triton, backend, torn):
+    """Refused by Triton or by the backend; whoever asks beside it is answered."""
+    name, tensor = f"torn-{backend}", ("STRING", [2])
+    if not (triton.repository / name).exists():
+        text = config(backend, {"in_STRING": tensor}, {"out_STRING": tensor}, batch=3)
+        triton.load(name, every_dtype(["STRING"]), text)
+    sent = grpc.InferInput("in_STRING", [1, 2], "BYTES")
+    sent._raw_content = TORN[torn]
+    with (
+        grpc.InferenceServerClient(triton.client.where) as client,
+        pytest.raises(Exception, match=r"in_STRING|byte|element|exceed|input|match"),
+    ):
+        client.infer(name, [sent])
+    good = np.array([[b"a", b"b"]], np.object_)
+    np.testing.assert_array_equal(triton.infer(name, in_STRING=good)["out_STRING"], good)
+
+
+def test_tensors_in_shared_memory(triton, backend):
+    """Read and written in place; a region without room for the answer is that request's error alone."""
+    triton.load(f"regions-{backend}", one("Neg"), xy(backend, batch=4))
+    rows = np.arange(12, dtype=np.float32).reshape(4, 3)
+    names = {size: f"tritonpm_test_{triton.kind}_{backend}_{os.getpid()}_{size}" for size in ("in", "out", "small")}
+    bytes_of = {"in": rows.nbytes, "out": rows.nbytes, "small": 8}
+    handles = {
+        size: shared_memory.create_shared_memory_region(name, f"/{name}", bytes_of[size])
+        for size, name in names.items()
+    }
+    try:
+        with grpc.InferenceServerClient(triton.client.where) as client:
+            for size, name in names.items():
+                client.register_system_shared_memory(name, f"/{name}", bytes_of[size])
+            shared_memory.set_shared_memory_region(handles["in"], [rows])
+            sent, wanted = grpc.InferInput("x", [4, 3], "FP32"), grpc.InferRequestedOutput("y")
+            sent.set_shared_memory(names["in"], rows.nbytes)
+            wanted.set_shared_memory(names["out"], rows.nbytes)
+            client.infer(f"regions-{backend}", [sent], outputs=[wanted])
+            answer = shared_memory.get_contents_as_numpy(handles["out"], np.float32, [4, 3])
+            np.testing.assert_array_equal(answer, -rows)
+            wanted.set_shared_memory(names["small"], 8)
+            with pytest.raises(Exception, match=r"shared memory|byte"):
+                client.infer(f"regions-{backend}", [sent], outputs=[wanted])
+            for name in names.values():
+                client.unregister_system_shared_memory(name)
+    finally:
+        for handle in handles.values():
+            shared_memory.destroy_shared_memory_region(handle)
+    np.testing.assert_array_equal(triton.infer(f"regions-{backend}", x=rows)["y"], -rows)

@@ -1,7 +1,7 @@
 """Our compiled backends: C++ against Triton's C interface, which call the runtimes that Python's packages bring.
 
-Built with the wheel, or by this machine's compiler into the user's cache when they are first asked for. Where nobody asks
-for them the Python-based backends of the same names serve.
+Built with the wheel, or by this machine's compiler into the user's cache when they are first asked for. Where nobody
+asks for them the Python-based backends of the same names serve.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KINDS = ("python", "compiled")
 SOURCES = Path(__file__).parents[1] / "backends" / "native"
 FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
 _COMPILERS = ("c++", "g++", "clang++")
-_COMPILES = 300.0  # seconds
+_COMPILES = 900.0  # seconds
 _SHARED = ("backend", "json", "model", "requests", "runtime", "streams")
 
 
