@@ -7,6 +7,9 @@ For each model and each number of requests in flight perf_analyzer asks, round a
 - the floor: a model.py that answers at once, on the same server, with the same config and the same tensors,
 - the Python-based backend, and the compiled one where this machine has it, each on a server of its own.
 
+Before that, what it costs that a model is there: how long one load takes, how long the others take in parallel, and the
+memory of each (the server's and its stubs', shared pages shared out).
+
 Medians of the rounds count. Processor time is that of the server and its stubs, per inference. "raw" is the runtime in
 this process without any server, from as many threads as there are requests in flight.
 """
@@ -30,9 +33,10 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.overhead_models import Case, cases
+from benchmarks.overhead_models import Case, cases, small
 from benchmarks.serving import machine
 from tests.support import perf_analyzer
+from tritonpm.core.units import MIB
 from tritonpm.perf import tool
 from tritonpm.perf.inputs import Inputs
 from tritonpm.perf.measurement import Workload
@@ -79,6 +83,27 @@ class Served:
         done = self._inferences(model) - before
         cpu = (self._processor() - spent) / done * 1e6
         return Figures(measured.throughput, measured.latency.p50 / 1000, measured.latency.p99 / 1000, cpu)
+
+    def starting(self, names: list[str]) -> tuple[float, float, float]:
+        """Seconds of one load, models a second in parallel, MiB a model; of small models, which stay loaded."""
+        before, alone, taken = self._memory(), names[:5], []
+        for name in alone:
+            began = time.perf_counter()
+            self.client.load_and_wait(name)
+            taken.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(self.client.load_and_wait, names[5:]))
+        rate = (len(names) - 5) / (time.perf_counter() - began)
+        memory = (self._memory() - before) / len(names) / MIB
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(self.client.unload_and_wait, names))
+        return statistics.median(taken), rate, memory
+
+    def _memory(self) -> float:
+        server = psutil.Process(self.server.pid)
+        processes = (server, *server.children(recursive=True))
+        return sum(process.memory_full_info().pss for process in processes)
 
     def _inferences(self, model: str) -> int:
         [counted] = self.client.statistics(model)
@@ -132,12 +157,23 @@ def compare(case: Case, running: dict[str, Served], in_flight: int, seconds: flo
     return {side: Figures.median(figures) for side, figures in sides.items() if figures}
 
 
-def report(rows: dict[tuple[str, int, int], dict[str, Figures]], seconds: float, rounds: int) -> str:
-    """The table in Markdown."""
+def report(
+    started: dict[str, tuple[float, float, float]],
+    rows: dict[tuple[str, int, int], dict[str, Figures]],
+    seconds: float,
+    rounds: int,
+) -> str:
+    """The tables in Markdown."""
     lines = [
-        "# What a request costs beside the model",
+        "# What serving costs beside the model",
         "",
         f"{machine()}; {rounds} rounds of {seconds:g} s a side in turn, medians.",
+        f"Load of the machine over its cores at the end: {os.getloadavg()[1] / len(os.sched_getaffinity(0)):.1f}.",
+        "",
+        "| Small models | One load, s | Loads a second, 8 at once | MiB a model |",
+        "| --- | ---: | ---: | ---: |",
+        *(f"| {kind} | {one:.2f} | {rate:.1f} | {memory:.1f} |" for kind, (one, rate, memory) in started.items()),
+        "",
         "Floor: a model.py that answers at once, on the server of the Python-based backend.",
         "",
         "| Model | Batch | In flight | Side | Inferences/s | Of floor | Of raw | p50 ms | p99 ms | Processor µs |",
@@ -161,13 +197,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=1.5, help="length of one window")
     parser.add_argument("--rounds", type=int, default=3, help="windows a side")
+    parser.add_argument("--models", type=int, default=40, help="small models that are loaded")
     parser.add_argument("--only", default="", help="measure only models with this in their name")
     options = parser.parse_args()
     perf_analyzer.there()
     rows: dict[tuple[str, int, int], dict[str, Figures]] = {}
     with tempfile.TemporaryDirectory(prefix="tritonpm-overhead-") as folder:
         chosen = [case for case in cases(Path(folder) / "repository") if options.only in case.name]
+        names = small(Path(folder) / "repository", options.models)
         with servers(Path(folder)) as running:
+            started = {kind: served.starting(names) for kind, served in running.items()} if names else {}
             for case in chosen:
                 for served in running.values():
                     served.client.load_and_wait(case.name)
@@ -177,7 +216,7 @@ def main() -> int:
                     rows[key] = compare(case, running, in_flight, options.seconds, options.rounds)
                     rates = ", ".join(f"{side} {of.rate:.0f}" for side, of in rows[key].items())
                     print(f"{case.title} (batch {case.batch}, {in_flight} in flight): {rates}", file=sys.stderr)
-    text = report(rows, options.seconds, options.rounds)
+    text = report(started, rows, options.seconds, options.rounds)
     print(text)
     if not options.only:
         RESULTS.write_text(text, encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,14 @@ def cases(repository: Path) -> list[Case]:
             repository, "resnet50", "ResNet-50", resnet50(), {"gpu_0/data_0": _random.random((3, 224, 224), np.float32)}
         ),
     ]
+
+
+def small(repository: Path, count: int) -> list[str]:
+    """So many copies of one small model; their names."""
+    names = [f"small_{index}" for index in range(count)]
+    for name in names:
+        shutil.copytree(repository / "digits", repository / name)
+    return names
 
 
 def _model(nodes: list[onnx.NodeProto], x: tuple[int, list[Any]], y: tuple[int, list[Any]], weights: Mapping[str, Any]):
