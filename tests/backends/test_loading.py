@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.support.backend_models import DTYPES, config, every_dtype, model, one, xy
-from tritonpm.core.errors import InferenceError
+from tritonpm.core.errors import InferenceError, ServerError
 
 pytestmark = pytest.mark.server
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -139,6 +139,10 @@ def test_openvino_text_handed_through(triton):
     result = ov.opset13.result(parameter)
     triton.write("ir-text", None, text, path="1/model.xml")
     ov.save_model(ov.Model([result], [parameter]), triton.repository / "ir-text/1/model.xml")
+    if triton.kind == "compiled":  # OpenVINO frees text twice where a model hands it on, which would end the server
+        with pytest.raises(ServerError, match="is text, which the Python-based backend serves"):
+            triton.load("ir-text")
+        return
     triton.load("ir-text")
     words = np.array([b"a", "ö".encode(), b""], np.object_)
     np.testing.assert_array_equal(triton.infer("ir-text", x=words)["y"], words)

@@ -210,9 +210,10 @@ TORN = {
 
 
 @pytest.mark.parametrize("torn", TORN)
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_bytes_that_are_not_what_their_shape_says(triton, backend, torn):
     """Refused by Triton or by the backend; whoever asks beside it is answered."""
+    if (triton.kind, backend) == ("compiled", "openvino"):
+        pytest.skip("it serves no text")
     name, tensor = f"torn-{backend}", ("STRING", [2])
     if not (triton.repository / name).exists():
         text = config(backend, {"in_STRING": tensor}, {"out_STRING": tensor}, batch=3)
