@@ -90,6 +90,7 @@ def triton(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
             yield Triton(root / "repository", client, request.param)
     finally:
         embedded.stop(server, root / "state", timeout=15)
+    assert "Signal (" not in Path(server.log).read_text()  # unloading everything crashed nothing
 
 
 @pytest.fixture(params=BACKENDS)

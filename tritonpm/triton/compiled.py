@@ -118,6 +118,7 @@ def _built(name: str) -> Path | None:
 def _library(name: str) -> Path:
     if built := _built(name):
         return built
+    _compiler()  # before a folder is made
     kept = place() / _file(name)
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
