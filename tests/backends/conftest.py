@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -90,7 +91,8 @@ def triton(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
             yield Triton(root / "repository", client, request.param)
     finally:
         embedded.stop(server, root / "state", timeout=15)
-    assert "Signal (" not in Path(server.log).read_text()  # unloading everything crashed nothing
+    crashes = re.findall(r"Signal \((?!15\)).*", Path(server.log).read_text())
+    assert not crashes  # while everything was unloaded, say
 
 
 @pytest.fixture(params=BACKENDS)

@@ -131,6 +131,13 @@ def test_scalars(triton, backend):
     np.testing.assert_array_equal(triton.infer(f"scalar-{backend}", x=np.float32([5]))["y"], np.float32([-5]))
 
 
+def test_a_scalar_takes_no_second_element(triton, backend):
+    triton.load(f"scalar-batch-{backend}", one("Neg", []), xy(backend, [1], batch=4))
+    np.testing.assert_array_equal(triton.infer(f"scalar-batch-{backend}", x=np.float32([[5]]))["y"].ravel(), [-5])
+    with pytest.raises(InferenceError):
+        triton.infer(f"scalar-batch-{backend}", x=np.float32([[5], [6]]))
+
+
 def test_a_reshape_of_the_config(triton, backend):
     text = xy(backend, [6]).replace("dims: [6]", "dims: [6] reshape { shape: [2, 3] }")
     triton.load(f"reshape-{backend}", one("Neg", [2, 3]), text)

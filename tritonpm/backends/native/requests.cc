@@ -39,7 +39,12 @@ std::vector<Input> Joined(const Model& model, const Batch& batch, std::list<std:
       input.data = copy.data();
       input.size = size;
     }
-    if (model.scalar(input.name)) input.shape.clear();
+    if (model.scalar(input.name)) {
+      if (Elements(input.shape) != 1) {
+        throw Refusal("input '" + input.name + "' has shape " + Words(input.shape) + ", the model file takes one element");
+      }
+      input.shape.clear();
+    }
   }
   return inputs;
 }
