@@ -181,6 +181,11 @@ std::set<std::string> Model::Controls() const {
 
 void Model::Check(const std::vector<Described>& inputs, const std::vector<Described>& outputs,
                   const std::set<std::string>& optional, Agree outputs_agree) {
+  for (const Json& sample : config_["model_warmup"].items()) {  // it would end some servers
+    if (int64_t rows = sample["batch_size"].number(); rows > std::max<int64_t>(1, max_batch_size_)) {
+      Refuse("warm-up '" + sample["name"].text() + "' has " + std::to_string(rows) + " rows, more than max_batch_size");
+    }
+  }
   std::set<std::string> given = optional;
   for (const Configured& tensor : inputs_) {
     CheckOne("input", tensor, inputs, AnyDimension);
