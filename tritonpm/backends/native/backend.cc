@@ -1,4 +1,5 @@
 // What Triton calls: one backend for one runtime.
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -25,7 +26,13 @@ struct Serving {
   std::unique_ptr<Instance> alone;   // where it runs one call at a time
   std::unique_ptr<Streams> streams;  // where it runs several
 
-  explicit Serving(TRITONBACKEND_Model* triton) : model(triton) {}
+  int64_t warm_ups = 0;              // of Triton's, that are still to come: the first that an instance executes
+
+  explicit Serving(TRITONBACKEND_Model* triton) : model(triton) {
+    for (const Json& sample : model.config()["model_warmup"].items()) {
+      if (sample["batch_size"].number() > 0) warm_ups += std::max<int64_t>(1, sample["count"].number());
+    }
+  }
 };
 
 // What goes wrong in `action`, as Triton wants it.
@@ -124,6 +131,12 @@ EXPORT TRITONSERVER_Error* TRITONBACKEND_ModelInstanceExecute(
   auto* serving = static_cast<Serving*>(state);
   const uint64_t start = Now();
   auto groups = Grouped(serving->model, requests, count);
+  if (serving->warm_ups > 0) {
+    serving->warm_ups--;
+    for (auto& group : groups) {
+      for (auto& request : group) request->WarmsUp();
+    }
+  }
   if (serving->streams) {
     serving->streams->Execute(std::move(groups), start);
   } else {

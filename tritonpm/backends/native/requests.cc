@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 
@@ -223,7 +224,8 @@ void Request::Fail(const std::string& sentence) {
 void Request::Send() noexcept {
   TRITONBACKEND_Response* response = std::exchange(response_, nullptr);
   if (!response) return;
-  TRITONSERVER_Error* error = failed_ ? TRITONSERVER_ErrorNew(kInternal, error_.c_str()) : nullptr;
+  if (failed_ && warms_up_) std::fprintf(stderr, "A warm-up failed: %s\n", error_.c_str());
+  TRITONSERVER_Error* error = failed_ && !warms_up_ ? TRITONSERVER_ErrorNew(kInternal, error_.c_str()) : nullptr;
   Ignore(TRITONBACKEND_ResponseSend(response, kCompleteFinal, error));
   Ignore(error);
 }

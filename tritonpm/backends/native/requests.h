@@ -29,6 +29,8 @@ class Request {
   // Put a part of an output, its rows from `first` to `last`, or all of it, into the answer. Throws Refusal.
   void Answer(const std::string& name, const Output& output, const Dims& shape, size_t first, size_t count);
   void Fail(const std::string& sentence);
+  // It is a sample of Triton's: Triton 2.51 ends where one is answered with an error, so that goes to the log instead.
+  void WarmsUp() { warms_up_ = true; }
   // Send the answer or the error.
   void Send() noexcept;
   // Tell Triton when it was done, and give the request back.
@@ -44,7 +46,7 @@ class Request {
   std::vector<std::string> wanted_;  // outputs, in the order of the config
   std::list<std::vector<char>> copies_;
   std::string error_;
-  bool failed_ = false;
+  bool failed_ = false, warms_up_ = false;
 };
 
 using Requests = std::vector<std::unique_ptr<Request>>;
