@@ -232,6 +232,10 @@ void Model::CheckOne(const char* kind, const Configured& tensor, const std::vect
 
 void Model::Complete(TRITONBACKEND_Model* model, const std::vector<Described>& inputs,
                      const std::vector<Described>& outputs, bool batches) {
+  // An input of one value a row is not batched: Triton's backends end the server where a request then has no row.
+  batches = batches && std::all_of(inputs.begin(), inputs.end(), [](const Described& tensor) {
+    return !tensor.dims || tensor.dims->size() > 1;
+  });
   auto whole = [](const std::vector<Configured>& tensors, const std::vector<Described>& known) {
     return std::any_of(tensors.begin(), tensors.end(), [&](const Configured& tensor) {
       const Described* described = Named(known, tensor.name);
