@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from tests.support.waiting import until
 from tritonpm.core.errors import ServerError
-from tritonpm.triton import embedded
+from tritonpm.triton import compiled, embedded
 from tritonpm.triton.client import Client
 
 BACKENDS = ("onnxruntime", "openvino")
@@ -23,8 +24,8 @@ CPU = "instance_group { count: 1 kind: KIND_CPU }\n"
 class Triton:
     """The server, its repository and a client."""
 
-    def __init__(self, repository: Path, client: Client) -> None:
-        self.repository, self.client = repository, client
+    def __init__(self, repository: Path, client: Client, kind: str, log: Path) -> None:
+        self.repository, self.client, self.kind, self.log = repository, client, kind, log
 
     def write(
         self, name: str, model: onnx.ModelProto | bytes | None, config: str = "", *, path: str = "1/model.onnx"
@@ -77,17 +78,21 @@ class Triton:
         return statistics.executions
 
 
-@pytest.fixture(scope="session")
-def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
-    """A running server on an empty repository."""
+@pytest.fixture(scope="session", params=compiled.KINDS)
+def triton(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Triton]:
+    """A running server on an empty repository, with Python-based backends and with compiled ones."""
     root = tmp_path_factory.mktemp("backends")
     (root / "repository").mkdir()
-    server = embedded.start(embedded.find(), root / "repository", root / "state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(compiled.VARIABLE, request.param)
+        server = embedded.start(embedded.find(), root / "repository", root / "state")
     try:
         with Client(server.grpc, protocol="grpc") as client:
-            yield Triton(root / "repository", client)
+            yield Triton(root / "repository", client, request.param, Path(server.log))
     finally:
         embedded.stop(server, root / "state", timeout=15)
+    crashes = re.findall(r"Signal \((?!15\)).*", Path(server.log).read_text())
+    assert not crashes  # while everything was unloaded, say
 
 
 @pytest.fixture(params=BACKENDS)

@@ -33,7 +33,7 @@ from tritonpm.operations.status import status
 from tritonpm.operations.stop import stop
 from tritonpm.operations.sync import sync
 from tritonpm.operations.unload import unload
-from tritonpm.triton import embedded
+from tritonpm.triton import compiled, embedded
 from tritonpm.triton.client import Client
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
@@ -42,7 +42,8 @@ ONES = {"x": np.ones((1, WIDTH), np.float32)}
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Iterator[Context]:
+def context(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
+    monkeypatch.setenv(compiled.VARIABLE, getattr(request, "param", "python"))
     init(tmp_path / "a workspace")
     context = opened(tmp_path / "a workspace")
     import_package(context, single(tmp_path / "in", scaled(2.0)))
@@ -59,8 +60,12 @@ def answers(context: Context) -> bool:
         return False
 
 
+@pytest.mark.parametrize("context", compiled.KINDS, indirect=True)
 def test_a_killed_server_comes_back_with_its_packages(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also as a compiled backend would end it, which has no process of its own."""
     load(context, "p")
+    kinds = status(context).backends
+    assert kinds["onnxruntime"] == os.environ[compiled.VARIABLE]
     said: list[str] = []
     keeper = threading.Thread(target=supervisor.supervise, args=(context, said.append))
     stays, stay = threading.Event(), supervisor._stay
@@ -68,13 +73,14 @@ def test_a_killed_server_comes_back_with_its_packages(context: Context, monkeypa
     keeper.start()
     assert stays.wait(PATIENCE)  # before, there would be no server that it could stay with
     before = running(context)
-    os.kill(before.pid, signal.SIGKILL)
+    os.kill(before.pid, signal.SIGSEGV if kinds["onnxruntime"] == "compiled" else signal.SIGKILL)
     until(lambda: any("Loaded p again" in each for each in said), said)
     assert answers(context)
     after = embedded.running(context.workspace.server)
     assert after is not None
     assert (after.http, after.grpc) == (before.http, before.grpc)
     assert after.pid != before.pid
+    assert status(context).backends == kinds
     stop(context, 15)
     keeper.join(PATIENCE)
     assert not keeper.is_alive()

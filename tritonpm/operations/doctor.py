@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from importlib import metadata
@@ -17,7 +18,7 @@ from tritonpm.hardware.requirements import PackageNeeds, unmet
 def doctor(profile: str = "") -> list[Check]:
     """Every check, in the order in which a newcomer needs them; `profile` is the site's, such as mech-vision."""
     tools = [*map(_package, _PACKAGES), _tensorrt(), _perf_analyzer()]
-    return [_python(), _server(), *tools, _memory(), _gpu(), *_requirements(profile)]
+    return [_python(), _server(), _compiled(), *tools, _memory(), _gpu(), *_requirements(profile)]
 
 
 # package, what it is for, whether serving here needs it
@@ -54,6 +55,15 @@ def _server() -> Check:
         return Check("tritonserver", False, "", str(error))
     version = f" {server.version}" if server.version else ""
     return Check("tritonserver", True, f"{server.source}{version} ({server.binary})")
+
+
+def _compiled() -> Check:
+    from tritonpm.triton import compiled
+
+    lacking = [f"{name}: {reason}" for name in compiled.NAMES if (reason := compiled.why_not(name))]
+    serve = os.environ.get(compiled.VARIABLE) == "compiled"
+    what = f"they {'serve' if serve else f'would serve with {compiled.VARIABLE}=compiled, Python-based ones do'}"
+    return Check("compiled backends", not lacking, "" if lacking else what, "; ".join(lacking), needed=False)
 
 
 def _package(row: tuple[str, str, bool]) -> Check:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tritonpm.operations.artefacts import made
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.drift import drift
-from tritonpm.operations.server import connect, has_server
+from tritonpm.operations.server import connect, has_server, own_server
 from tritonpm.settings.advice import batch_advice
 from tritonpm.settings.effect_rules import UNJOINED
 from tritonpm.triton import embedded
@@ -49,6 +49,7 @@ class StatusView:
     models: tuple[ModelView, ...]
     advice: tuple[str, ...] = ()  # on settings, from what ran
     drift: tuple[str, ...] = ()  # where the server serves something else than the catalogue says
+    backends: Mapping[str, str] = field(default_factory=dict)  # of the workspace's own: native, compiled or python
 
 
 def status(context: Context) -> StatusView:
@@ -60,7 +61,9 @@ def status(context: Context) -> StatusView:
             return StatusView(client.where, "not live", "", ())
         models = tuple(_models(context, client))
         apart = (*_supervision(context), *drift(context, client))
-        return StatusView(client.where, "live", client.server_version(), models, tuple(_advice(context, client)), apart)
+        advice, ours = tuple(_advice(context, client)), own_server(context)
+        kinds = embedded.backends_in(context.workspace.server) if ours else {}
+        return StatusView(client.where, "live", client.server_version(), models, advice, apart, kinds)
 
 
 def _supervision(context: Context) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tritonpm.core.errors import BusyError, ServerError
 from tritonpm.core.units import MIB
-from tritonpm.triton import launch, liveness
+from tritonpm.triton import compiled, launch, liveness
 from tritonpm.triton.ending import EXIT_TIMEOUT, end, end_child, guarded, stop, sweep
 from tritonpm.triton.installation import Installation, environment, find, prepare_backends
 from tritonpm.triton.log import last_words, reasons, rotate, why_ended
@@ -37,14 +37,14 @@ from tritonpm.triton.server import (
 )
 
 __all__ = [
-    "CACHE_BYTES", "EXIT_TIMEOUT", "Installation", "Server", "answers", "end", "find", "guarded", "last_words",
-    "reasons", "recorded", "region_prefix", "remember_again", "running", "start", "stop", "supervised", "supervising",
-    "supervision_lost", "supervisor_lock", "sweep", "tell_to_stop", "told_to_stop",
+    "CACHE_BYTES", "EXIT_TIMEOUT", "Installation", "Server", "answers", "backends_in", "end", "find", "guarded",
+    "last_words", "reasons", "recorded", "region_prefix", "remember_again", "running", "start", "stop", "supervised",
+    "supervising", "supervision_lost", "supervisor_lock", "sweep", "tell_to_stop", "told_to_stop",
 ]  # fmt: skip
 
 CACHE_BYTES = 64 * MIB  # of the local response cache, which packages may use
 _ATTEMPTS = 5  # how often free ports are chosen again when somebody takes one in between
-_LINK, _TRACE = "repository", "trace.json"  # in the state folder
+_LINK, _TRACE, _BACKENDS = "repository", "trace.json", "backends"  # in the state folder
 _PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # Triton's own
 _FAILED = 1.0  # seconds that a server which did not come up has to end, before KILL
 _LOCKED = 20.0  # seconds that orphaned stubs may hold the state folder's lock, or another start may take
@@ -77,7 +77,7 @@ def start(
     log = log or state / "triton.log"
     with _only_one(state) as held:
         sweep(state)
-        backends = prepare_backends(installation, state / "backends")
+        backends = prepare_backends(installation, state / _BACKENDS)
         may_run(state)
         _link_repository(state, repository)
         rotate(log)
@@ -130,6 +130,13 @@ def _started(
         end_child(process, state, timeout=_FAILED)
         raise
     return process.pid
+
+
+def backends_in(state: Path) -> dict[str, str]:
+    """What the server of a state folder runs as each backend: native, compiled or python."""
+    with suppress(OSError):
+        return {path.name: compiled.kind(path) for path in sorted((state / _BACKENDS).iterdir())}
+    return {}
 
 
 def answers(server: Server, *, within: float) -> bool:

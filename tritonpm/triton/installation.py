@@ -14,6 +14,7 @@ from pathlib import Path
 from tritonpm.core.environment import without_secrets
 from tritonpm.core.errors import ServerError
 from tritonpm.core.extras import install
+from tritonpm.triton import compiled
 
 CARRIER = "nvidia-pytriton"
 CARRIED_VERSION = "2.51.0"  # of the tritonserver inside nvidia-pytriton 0.7.0
@@ -127,7 +128,10 @@ def _prepend(variables: dict[str, str], name: str, value: str) -> None:
 
 
 def prepare_backends(installation: Installation, folder: Path) -> Path:
-    """Make `folder` the server's backend directory: its own backends first, ours where it has none of that name."""
+    """Make `folder` the server's backend directory: its own backends first, ours where it has none of that name.
+
+    Raises ServerError where compiled ones are asked for and do not run here.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for backend in sorted(installation.backends.iterdir()) if installation.backends else ():
@@ -140,7 +144,11 @@ def prepare_backends(installation: Installation, folder: Path) -> Path:
             (folder / backend.name).symlink_to(backend)
     ours = Path(__file__).parent.parent / "backends"
     for backend in sorted(path for path in ours.iterdir() if (path / "model.py").is_file()):
-        if not (folder / backend.name).exists():
+        if (folder / backend.name).exists():
+            continue
+        if library := compiled.chosen(backend.name):
+            library.put(folder / backend.name)
+        else:
             copied = shutil.copytree(backend, folder / backend.name, ignore=shutil.ignore_patterns("__pycache__"))
             for shared in ours.glob("*.py"):
                 shutil.copy2(shared, copied)

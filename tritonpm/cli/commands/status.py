@@ -24,7 +24,8 @@ def status_command(app: App) -> None:
         view = status(context)
 
     def text() -> None:
-        facts((("server", view.server), ("state", view.state), ("version", view.version)))
+        backends = ", ".join(f"{name} ({kind})" for name, kind in view.backends.items())
+        facts((("server", view.server), ("state", view.state), ("version", view.version), ("backends", backends)))
         if view.models:
             echo()
             columns = ("MODEL", "VERSION", "STATE", "PACKAGE", "STATUS", "INSTANCES", "INFERENCES", "FAILED",
