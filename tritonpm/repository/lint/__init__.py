@@ -82,9 +82,8 @@ def _findings(
             continue
         for place, sentence in check(model):
             yield model.finding("error", rule, place, sentence)
-    if read_signature is not None:
-        for rule, (place, sentence) in contents.problems(model, read_signature):
-            yield model.finding("error", rule, place, sentence)
+    for rule, (place, sentence) in contents.problems(model, read_signature):
+        yield model.finding("error", rule, place, sentence)
     if model.ensemble:
         for rule, (place, sentence) in ensemble.problems(model, models):
             yield model.finding("error", rule, place, sentence)
