@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import triton_python_backend_utils as pb_utils
-
-DEFAULT_MAX_BATCH_SIZE = 4  # Triton's default-max-batch-size
-Dims = list[int]  # of a model file: -1 for a dynamic one
+from native_rules import DEFAULT_MAX_BATCH_SIZE, Dims, ModelFile, problems, said
 
 
 class Model:
@@ -58,17 +57,13 @@ class Model:
         return str(self.config.get("parameters", {}).get(name, {}).get("string_value", ""))
 
     def number(self, name: str) -> int:
-        """An entry of `parameters` as a count, 0 where there is none."""
-        text = self.parameter(name) or "0"
-        if not text.isdecimal():
-            self.refuse(f"parameter {name} is '{text}', expected a number from 0")
-        return int(text)
+        """An entry of `parameters` as a count, read as C++'s stoi does; 0 where there is none, or less than none."""
+        number = re.match(r"\s*([+-]?\d+)", self.parameter(name))
+        return max(0, int(number[1])) if number else 0
 
     def switch(self, name: str, *, default: bool) -> bool:
         """An entry of `parameters` that turns something on or off."""
         text = self.parameter(name).lower()
-        if text not in ("", "1", "true", "yes", "0", "false", "no"):
-            self.refuse(f"parameter {name} is '{text}', expected 0 or 1")
         return text in ("1", "true", "yes") if text else default
 
     def share(self, count: int) -> int:
@@ -83,75 +78,20 @@ class Model:
 
     def said(self, name: str) -> Dims:
         """A tensor's dims in the config as the backend sees them, that is after `reshape`."""
-        return _said(self.inputs.get(name) or self.outputs[name])
+        return said(self.inputs.get(name) or self.outputs[name])
 
-    def check(
-        self,
-        inputs: Mapping[str, tuple[str, Dims | None]],
-        outputs: Mapping[str, tuple[str, Dims | None]],
-        *,
-        optional: Collection[str] = (),
-        outputs_agree: Callable[[int, int], bool],
-    ) -> None:
-        """Refuse a config that contradicts the file; note which tensors are scalars.
+    def check(self, backend: str, file: ModelFile) -> None:
+        """Refuse a config that the native backend of this name would refuse for this file; note which are scalars.
 
-        `inputs` and `outputs` map names to config dtype and dims (None: unknown rank); `optional` are the inputs that a
-        request may leave out; `outputs_agree(file's, config's)` is the runtime's rule for a dimension of an output.
+        What native backends refuse because they lack a feature that is here is let through (docs/backends.md).
         """
-        for name, tensor in self.inputs.items():
-            self._check(
-                "input", name, tensor, inputs, lambda file, configured: -1 in (file, configured) or file == configured
-            )
-            if tensor.get("optional") and self.max_batch_size > 0:
-                self.refuse(f"input '{name}' cannot be optional where max_batch_size is not 0")
-            if tensor.get("optional") and name not in optional:
-                self.refuse(f"input '{name}' is optional in the config, but the model file needs it")
-        for name, tensor in self.outputs.items():
-            self._check("output", name, tensor, outputs, outputs_agree)
-        given = {*self.inputs, *optional, *self._controls()}
-        for name in inputs:
-            if name not in given:
-                self.refuse(f"the config leaves out the input '{name}' of the model file")
-
-    def _check(
-        self,
-        kind: str,
-        name: str,
-        tensor: Mapping[str, Any],
-        known: Mapping[str, tuple[str, Dims | None]],
-        agree: Callable[[int, int], bool],
-    ) -> None:
-        if name not in known:
-            self.refuse(f"{kind} '{name}' is not in the model file, which has {', '.join(known)}")
-        dtype, dims = known[name]
-        if tensor["data_type"] != dtype:
-            self.refuse(f"{kind} '{name}' is {dtype} in the model file, {tensor['data_type']} in the config")
-        if dims is None:
-            return
-        if dims == [] and set(_said(tensor)) <= {1}:
-            self.scalars.add(name)
-            return
-        if self.max_batch_size > 0 and dims[:1] != [-1]:
-            self.refuse(
-                f"{kind} '{name}' has shape {dims} in the model file, whose first dimension is no batch: "
-                "max_batch_size must be 0"
-            )
-        full = [-1] * (self.max_batch_size > 0) + _said(tensor)
-        if len(full) != len(dims) or not all(map(agree, dims, full)):
-            self.refuse(f"{kind} '{name}' has shape {dims} in the model file, {full} in the config")
-
-    def _controls(self) -> set[str]:
-        """Inputs that Triton itself fills in for a sequence."""
-        batching = self.config.get("sequence_batching", {})
-        if batching.get("state"):
+        if self.config.get("sequence_batching", {}).get("state"):
             self.refuse("implicit state is kept by the native backends only")
-        return {control["name"] for control in batching.get("control_input", ())}
-
-
-def _said(tensor: Mapping[str, Any]) -> Dims:
-    """A config's dims as the backend sees them; protobuf's JSON has them as numbers or as text."""
-    sizes = tensor["reshape"]["shape"] if "reshape" in tensor else tensor["dims"]
-    return [int(size) for size in sizes]
+        for _, sentence in problems(backend, self.config, file, embedded=True):
+            self.refuse(sentence)
+        for name, told in (*file.inputs.items(), *file.initializers.items(), *file.outputs.items()):
+            if told.dims is not None and not told.dims and (name in self.inputs or name in self.outputs):
+                self.scalars.add(name)
 
 
 def complete(
@@ -168,10 +108,7 @@ def complete(
     """
     given = config.as_dict()
     batches = batches and all(dims is None or len(dims) > 1 for _, _, dims in inputs)
-    ranks = {name: len(dims) for name, _, dims in (*inputs, *outputs) if dims is not None}
-    ranked = [tensor for tensor in (*given["input"], *given["output"]) if tensor["name"] in ranks]
-    whole = any(len(_said(tensor)) == ranks[tensor["name"]] for tensor in ranked)  # with the batch axis among the dims
-    if batches and not given["max_batch_size"] and not whole:
+    if batches and not given["max_batch_size"]:
         given["max_batch_size"] = DEFAULT_MAX_BATCH_SIZE
     if batches and given["max_batch_size"] > 1 and "sequence_batching" not in given:
         given.setdefault("dynamic_batching", {})

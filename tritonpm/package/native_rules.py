@@ -52,17 +52,21 @@ class ModelFile(NamedTuple):
     inferred: bool = False
 
 
-def problems(backend: str, config: Config, model: ModelFile | None) -> Iterator[Problem]:
-    """What the native backend refuses, most telling first; without `model` only what the config alone tells."""
+def problems(backend: str, config: Config, model: ModelFile | None, *, embedded: bool = False) -> Iterator[Problem]:
+    """What the native backend refuses, most telling first; without `model` only what the config alone tells.
+
+    `embedded` leaves out what it refuses for want of a feature that our Python-based one has: OpenVINO's FP64, BF16,
+    text and scalars.
+    """
     if backend == "onnxruntime":
         yield from _onnxruntime_parameters(config)
         if model is not None:
             yield from _onnxruntime(config, model)
     elif backend == "openvino":
         yield from _openvino_parameters(config)
-        yield from _openvino_types(config)
+        yield from _openvino_types(config, embedded)
         if model is not None:
-            yield from _openvino(config, model)
+            yield from _openvino(config, model, embedded)
 
 
 def said(tensor: Config) -> list[int]:
@@ -95,13 +99,13 @@ def _openvino_parameters(config: Config) -> Iterator[Problem]:
                 yield "parameters", f"the parameter {name} is {text!r}: it is {expected}"
 
 
-def _openvino_types(config: Config) -> Iterator[Problem]:
+def _openvino_types(config: Config, embedded: bool) -> Iterator[Problem]:
     for kind in ("input", "output"):
         for number, tensor in enumerate(config.get(kind, ())):
             place, dtype = f"{kind}[{number}]", tensor.get("data_type", "")
             if tensor.get("optional"):
                 yield place, f"the input {tensor['name']!r} is optional, which the openvino backend does not know"
-            if dtype and dtype not in _OPENVINO_TYPES:
+            if dtype and dtype not in _OPENVINO_TYPES and not embedded:
                 yield place, f"the {kind} {tensor['name']!r} is {dtype}, which the openvino backend does not take"
 
 
@@ -151,14 +155,14 @@ def _states(config: Config) -> list[str]:
     return [state["input_name"] for state in config.get("sequence_batching", {}).get("state", ())]
 
 
-def _openvino(config: Config, model: ModelFile) -> Iterator[Problem]:
+def _openvino(config: Config, model: ModelFile, embedded: bool) -> Iterator[Problem]:
     size: int = config.get("max_batch_size", 0)
     entries = config.get("input", ())
     if entries and len(entries) != len(model.inputs):
         yield "input", _count(len(entries), model)
     for kind, told in (("input", model.inputs), ("output", model.outputs)):
         if not config.get(kind):
-            yield from _openvino_completed(kind, told, size)
+            yield from _openvino_completed(kind, told, size, embedded)
     yield from _openvino_layouts(config, model)
     first = 1 if size > 0 else 0  # the batch is set by the backend, whatever the file says
     for kind, told in (("input", model.inputs), ("output", model.outputs)):
@@ -166,13 +170,15 @@ def _openvino(config: Config, model: ModelFile) -> Iterator[Problem]:
             name: tensor._replace(dims=[-1, *tensor.dims[1:]]) if first and tensor.dims else tensor
             for name, tensor in told.items()
         }
-        yield from _tensors(config, kind, free, size, _agrees, typed=False)
+        yield from _tensors(config, kind, free, size, _agrees, typed=False, scalars=embedded)
 
 
-def _openvino_completed(kind: str, told: Mapping[str, Told], size: int) -> Iterator[Problem]:
+def _openvino_completed(kind: str, told: Mapping[str, Told], size: int, embedded: bool) -> Iterator[Problem]:
     """What the openvino backend makes of a side that the config leaves out: all dims dynamic where one is."""
     for name, tensor in told.items():
         dims = list(tensor.dims or ())
+        if embedded and (tensor.dtype not in _OPENVINO_TYPES or not dims):
+            continue
         if tensor.dtype not in _OPENVINO_TYPES:
             yield "", f"the {kind} {name!r} is {tensor.dtype}, which the openvino backend does not take"
         elif not dims[1 if size > 0 else 0 :] or (-1 in dims and any(dim != -1 for dim in dims)):
@@ -203,8 +209,12 @@ def _tensors(
     agree: Callable[[int, int], bool],
     *,
     typed: bool = True,
+    scalars: bool = True,
 ) -> Iterator[Problem]:
-    """Each entry of the config against the file; `typed`: the types must be the same, not only convertible."""
+    """Each entry of the config against the file.
+
+    `typed`: the types must be the same, not only convertible, and what is ragged is looked at; `scalars` are taken.
+    """
     for number, entry in enumerate(config.get(kind, ())):
         place, name = f"{kind}[{number}]", entry["name"]
         if name not in known:
@@ -213,19 +223,26 @@ def _tensors(
         told, dtype = known[name], entry.get("data_type", "")
         if typed and dtype and dtype != told.dtype:
             yield place, f"the {kind} {name!r} is {dtype}, but {told.dtype} in the model file"
-        elif sentence := _shape(entry, kind, told.dims, size, agree, ragged=typed):
+        elif sentence := _shape(entry, kind, told.dims, size, agree, ragged=typed, scalars=scalars):
             yield place, sentence
 
 
 def _shape(
-    entry: Config, kind: str, dims: Dims | None, size: int, agree: Callable[[int, int], bool], *, ragged: bool
+    entry: Config,
+    kind: str,
+    dims: Dims | None,
+    size: int,
+    agree: Callable[[int, int], bool],
+    *,
+    ragged: bool,
+    scalars: bool,
 ) -> str:
     if dims is None or "dims" not in entry:
         return ""
     subject, own, file = f"the {kind} {entry['name']!r}", said(entry), list(dims)
     if ragged and entry.get("allow_ragged_batch"):
         return "" if file == [-1] else f"{subject} is ragged, but has the shape {file} and not [-1] in the model file"
-    if ragged and not file and own == [1] and size == 0:  # a scalar, which a config can only call one element
+    if scalars and not file and own == [1] and size == 0:  # a scalar, which a config can only call one element
         return ""
     full = [-1, *own] if size > 0 else own
     fits = len(full) == len(file) and all(map(agree, file, full))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support.lint.cases import Case, catalogue, combined
 from tritonpm.core.errors import TritonpmError
-from tritonpm.package import read_signature
+from tritonpm.operations.lint import reader
 from tritonpm.repository.lint import loadable
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
@@ -59,7 +59,7 @@ def verdicts(cases: Iterable[Case], repository: Path, client: Client) -> Iterato
         for folder in repository.iterdir():
             shutil.rmtree(folder)
         case.build(repository)
-        findings = loadable(repository, case.model, lambda path: read_signature(path)[1])
+        findings = loadable(repository, case.model, reader(repository))
         yield Verdict(case.id, _loaded(client, case.model), findings[0].sentence if findings else "")
 
 

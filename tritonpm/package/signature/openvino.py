@@ -201,4 +201,5 @@ def _tensor(net: _Net, side: str, name: str, port: Any, shape: Shape | None) -> 
         raise PackageError(f"its {side} {name!r} is {precision or 'untyped'}, which Triton has no type for",
                            where=net.where, do="cast it in the model")  # fmt: skip
     layout = next((a.get("layout", "") for a in port.iter("attribute") if a.get("name") == "layout"), "")
-    return Tensor(name, _TYPES[precision], shape, layout=re.sub(r"[\[\],]", "", layout))
+    layout = re.sub(r"[\[\],]", "", layout)
+    return Tensor(name, _TYPES[precision], shape, layout="" if layout == "..." else layout)

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tritonpm.core.errors import TritonpmError
-from tritonpm.core.types import Signature
+from tritonpm.core.types import Format, Signature
 from tritonpm.package.config import refusals, served_versions
 from tritonpm.repository.config import DEFAULT_FILES
 from tritonpm.repository.lint.folder import ModelFolder
 from tritonpm.repository.lint.model import Problem, backend_of
 
-ReadSignature = Callable[[Path], Signature]
-READABLE = ("onnxruntime", "openvino")  # whose files tell their tensors
+# The tensors of a model file, and whether its outputs are those that the runtime infers.
+ReadSignature = Callable[[Path, Format], tuple[Signature, bool]]
+READABLE = {"onnxruntime": Format.ONNX, "openvino": Format.OPENVINO}  # whose files tell their tensors
 
 
 def problems(model: ModelFolder, read_signature: ReadSignature | None) -> Iterator[tuple[str, Problem]]:
@@ -28,12 +29,14 @@ def problems(model: ModelFolder, read_signature: ReadSignature | None) -> Iterat
         return
     for version in served_versions(config, model.versions):
         place = model.path / str(version) / name
+        place = place / place.name if place.is_dir() else place  # a folder with the model and its external data
         if not place.is_file():
             continue
+        format = READABLE[backend] if place.suffix != ".onnx" else Format.ONNX  # OpenVINO reads both
         try:
-            signature = read_signature(place)
+            signature, inferred = read_signature(place, format)
         except TritonpmError as error:
             yield "model-file", ("", f"the model file {version}/{name} cannot be read: {error.what}")
             continue
-        for problem in refusals(config, backend, signature):
+        for problem in refusals(config, backend, signature, inferred=inferred):
             yield "model-tensors", problem

@@ -37,7 +37,11 @@ def _backend(model: ModelFolder) -> Iterator[Problem]:
     config = model.config
     if config.backend and config.backend not in BACKENDS and not _own_library(model):
         yield "backend", f"no backend {config.backend!r} comes with Triton; it brings {', '.join(BACKENDS)}"
-    elif config.platform and config.platform not in (*configs.PLATFORMS, "ensemble") and not config.backend:
+
+
+def _platform(model: ModelFolder) -> Iterator[Problem]:
+    config = model.config
+    if config.platform and config.platform not in (*configs.PLATFORMS, "ensemble") and not config.backend:
         yield "platform", f"the platform {config.platform!r} is none that Triton knows"
     elif not config.platform and not config.backend and not _backend_of_file(model):
         yield "", "neither backend nor platform is given, and no model file tells which it is"
@@ -255,6 +259,7 @@ def _cache(model: ModelFolder) -> Iterator[Problem]:
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("name", _name),
     ("backend", _backend),
+    ("platform", _platform),
     ("versions", _versions),
     ("model-file", _files),
     ("labels", _labels),
