@@ -36,8 +36,10 @@ class Model:
     @classmethod
     def incomplete(cls, config: Any) -> Model:
         """While the config is completed. Only this process's command line tells then where the model lies."""
-        path = os.fsdecode(Path("/proc/self/cmdline").read_bytes().split(b"\0")[1])
-        return cls(config.as_dict(), Path(path).parent)
+        path = Path(os.fsdecode(Path("/proc/self/cmdline").read_bytes().split(b"\0")[1]))
+        given = config.as_dict()
+        named = Path(given.get("default_model_filename") or path.name)
+        return cls(given, path.parents[len(named.parts) - 1])
 
     def refuse(self, sentence: str) -> NoReturn:
         """Fail the load."""

@@ -98,11 +98,11 @@ def read_package(
         )
     for stage in package.stages:
         if stage.config is not None:
-            _require_loadable(staging / stage.config, str(source))
+            require_loadable(staging / stage.config, str(source))
     return package
 
 
-def _require_loadable(config: Path, where: str) -> None:
+def require_loadable(config: Path, where: str) -> None:
     """Raise PackageError where Triton would not load the folder of this config, whatever name it gets here."""
     from tritonpm.operations.lint import reader
     from tritonpm.repository.lint import lint_model

@@ -60,10 +60,10 @@ def verdicts(cases: Iterable[Case], repository: Path, client: Client) -> Iterato
             shutil.rmtree(folder)
         case.build(repository)
         findings = loadable(repository, case.model, reader(repository))
-        yield Verdict(case.id, _loaded(client, case.model), findings[0].sentence if findings else "")
+        yield Verdict(case.id, asked(client, case.model), findings[0].sentence if findings else "")
 
 
-def _loaded(client: Client, model: str) -> str:
+def asked(client: Client, model: str) -> str:
     said = ""
     try:
         client.load_and_wait(model, timeout=60)

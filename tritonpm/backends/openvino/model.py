@@ -52,8 +52,8 @@ class TritonPythonModel:
             model.refuse("parameter CPU_EXTENSION_PATH would run a library's code, which is not done here")
         core = ov.Core()
         read = _read(core, model)
-        _reshape(model, read)
         model.check("openvino", _described(model, read))
+        _reshape(model, read)
         _convert(model, read)
         self.compiled = _compile(core, model, read)
         self.inputs, self.outputs = (
@@ -181,7 +181,7 @@ def _rewrite(model: Model, change: Callable[[], object], failure: str) -> None:
 
 
 def _compile(core: ov.Core, model: Model, read: ov.Model) -> ov.CompiledModel:
-    device = model.parameter("TARGET_DEVICE") or "CPU"
+    device = model.parameter("TARGET_DEVICE").upper() or "CPU"
     try:
         return core.compile_model(read, device, properties_for(device, _properties(model)))
     except RuntimeError as error:
