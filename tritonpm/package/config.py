@@ -182,10 +182,13 @@ def served_versions(config: Any, versions: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(versions))[-(policy.latest.num_versions if policy.HasField("latest") else 1) :]
 
 
-def refusals(config: Any, backend: str, model: Signature | None, *, inferred: bool = False) -> Iterator[Problem]:
+def refusals(
+    config: Any, backend: str, model: Signature | None, *, inferred: bool = False, embedded: bool = False
+) -> Iterator[Problem]:
     """What Triton's own backend refuses of a config and, where its file tells, of its model: (field, sentence).
 
-    `inferred`: the signature's outputs are those that the runtime infers, not only what the file says.
+    `inferred`: the signature's outputs are those that the runtime infers, not only what the file says; `embedded`: what
+    the embedded server's own backends refuse, too.
     """
     from google.protobuf.json_format import MessageToDict
 
@@ -202,7 +205,8 @@ def refusals(config: Any, backend: str, model: Signature | None, *, inferred: bo
             {name: inputs[name] for name in sorted(optional)},
             inferred,
         )
-    return problems(backend, MessageToDict(config, preserving_proto_field_name=True), file)
+    given = MessageToDict(config, preserving_proto_field_name=True)
+    return problems(backend, given, file, embedded=embedded)
 
 
 def signature(config: Any, own: Signature | None, where: str) -> Signature:

@@ -64,6 +64,8 @@ def problems(backend: str, config: Config, model: ModelFile | None, *, embedded:
             yield from _onnxruntime(config, model)
     elif backend == "openvino":
         yield from _openvino_parameters(config)
+        if not embedded:
+            yield from _openvino_choosing(config)
         yield from _openvino_types(config, embedded)
         if model is not None:
             yield from _openvino(config, model, embedded)
@@ -97,6 +99,15 @@ def _openvino_parameters(config: Config) -> Iterator[Problem]:
             pattern, expected = _CHOICES[name]
             if not re.fullmatch(pattern, text.lower()):
                 yield "parameters", f"the parameter {name} is {text!r}: it is {expected}"
+
+
+def _openvino_choosing(config: Config) -> Iterator[Problem]:
+    """What a device that chooses among others is not told: refused since 25, silently taken in 24.10."""
+    parameters = {name: text for name, text in _parameters(config) if text}
+    plugin = parameters.get("TARGET_DEVICE", "").upper().partition(":")[0]
+    for name in ("NUM_STREAMS", "INFERENCE_NUM_THREADS", "HINT_BF16"):
+        if plugin == "AUTO" and name in parameters:
+            yield "parameters", f"OpenVINO's AUTO does not take the parameter {name}"
 
 
 def _openvino_types(config: Config, embedded: bool) -> Iterator[Problem]:
