@@ -25,6 +25,7 @@ LINT = {
     "v_warm_count": "+: a race in the server, which dies of a good warm-up",
 }
 IMPORT = {
+    "o_cc_files": "-: it names a model file for a GPU that is not there",
     "o_em_1.5": "-: a package's name has no dot; --name gives it another",
     "o_intra_1.5": "-: a package's name has no dot; --name gives it another",
     "v_noconf": "+: a folder without config.pbtxt gets one of ours, with the dims",
