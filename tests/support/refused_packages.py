@@ -433,7 +433,9 @@ adopted(
     "default-file-outside", UnsafeError, "its model file '../m' leads out", CONFIG + 'default_model_filename: "../m"'
 )
 adopted("no-model-file", PackageError, "has no m.onnx in version 1", CONFIG + 'default_model_filename: "m.onnx"')
-adopted("dtype-differs", PackageError, "is TYPE_INT8, but TYPE_FP32 in the model file", CONFIG.replace("FP32", "INT8", 1))
+adopted(
+    "dtype-differs", PackageError, "is TYPE_INT8, but TYPE_FP32 in the model file", CONFIG.replace("FP32", "INT8", 1)
+)
 adopted("dims-differ", PackageError, "but [-1, 3] in the model file", CONFIG.replace("[ 3 ]", "[ 4 ]", 1))
 adopted("input-unknown", PackageError, "'z' is not in the model file", CONFIG.replace('"x"', '"z"'))
 adopted("input-missing", PackageError, "brings 1 inputs by the config", CONFIG,
