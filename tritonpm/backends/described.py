@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import triton_python_backend_utils as pb_utils
-from native_rules import DEFAULT_MAX_BATCH_SIZE, Dims, ModelFile, problems, said
+from native_rules import DEFAULT_MAX_BATCH_SIZE, Dims, FileTensors, problems, said
 
 
 class Model:
@@ -82,7 +82,7 @@ class Model:
         """A tensor's dims in the config as the backend sees them, that is after `reshape`."""
         return said(self.inputs.get(name) or self.outputs[name])
 
-    def check(self, backend: str, file: ModelFile) -> None:
+    def check(self, backend: str, file: FileTensors) -> None:
         """Refuse a config that the native backend of this name would refuse for this file; note which are scalars.
 
         What native backends refuse because they lack a feature that is here is let through (docs/backends.md).

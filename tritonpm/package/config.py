@@ -14,7 +14,7 @@ from tritonpm.core.errors import PackageError, UnsafeError
 from tritonpm.core.types import Format, Shape, Signature, Tensor, config_dtype, dims, protocol_dtype
 from tritonpm.package.code import RUNNING_BACKENDS, code_in_parameters
 from tritonpm.package.limits import Limits
-from tritonpm.package.native_rules import ModelFile, Problem, Told, problems
+from tritonpm.package.native_rules import FileTensors, Problem, Told, problems
 from tritonpm.package.paths import problem
 
 FILE = "config.pbtxt"
@@ -199,7 +199,7 @@ def refusals(
             for side in (model.inputs, model.outputs)
         )
         optional = {tensor.name for tensor in model.inputs if tensor.optional}
-        file = ModelFile(
+        file = FileTensors(
             {name: told for name, told in inputs.items() if name not in optional},
             outputs,
             {name: inputs[name] for name in sorted(optional)},

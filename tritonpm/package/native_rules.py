@@ -40,7 +40,7 @@ class Told(NamedTuple):
     layout: str = ""
 
 
-class ModelFile(NamedTuple):
+class FileTensors(NamedTuple):
     """The tensors of a model file by name; `initializers` are inputs that have a value of their own.
 
     `inferred` says that the outputs' dims are those that the runtime infers, which the file may leave open.
@@ -52,7 +52,7 @@ class ModelFile(NamedTuple):
     inferred: bool = False
 
 
-def problems(backend: str, config: Config, model: ModelFile | None, *, embedded: bool = False) -> Iterator[Problem]:
+def problems(backend: str, config: Config, model: FileTensors | None, *, embedded: bool = False) -> Iterator[Problem]:
     """What the native backend refuses, most telling first; without `model` only what the config alone tells.
 
     `embedded` leaves out what it refuses for want of a feature that our Python-based one has: OpenVINO's FP64, BF16,
@@ -120,7 +120,7 @@ def _openvino_types(config: Config, embedded: bool) -> Iterator[Problem]:
                 yield place, f"the {kind} {tensor['name']!r} is {dtype}, which the openvino backend does not take"
 
 
-def _onnxruntime(config: Config, model: ModelFile) -> Iterator[Problem]:
+def _onnxruntime(config: Config, model: FileTensors) -> Iterator[Problem]:
     size, entries = _completed_batch(config, model), config.get("input", ())
     if config.get("max_batch_size", 0) > 0 and not (entries and config.get("output")) and not batches(model):
         yield "max_batch_size", "the model file takes no batches, so max_batch_size must be 0"
@@ -141,13 +141,13 @@ def _onnxruntime(config: Config, model: ModelFile) -> Iterator[Problem]:
     yield from _tensors(config, "output", model.outputs, size, int.__eq__ if model.inferred else _agrees)
 
 
-def batches(model: ModelFile) -> bool:
+def batches(model: FileTensors) -> bool:
     """Whether every input and output has a dynamic first dimension, which the onnxruntime backend takes for a batch."""
     tensors = (*model.inputs.values(), *model.outputs.values())
     return all(tensor.dims is None or list(tensor.dims[:1]) == [-1] for tensor in tensors)
 
 
-def _completed_batch(config: Config, model: ModelFile) -> int:
+def _completed_batch(config: Config, model: FileTensors) -> int:
     """max_batch_size once the onnxruntime backend has completed the config."""
     size: int = config.get("max_batch_size", 0)
     whole = config.get("input") and config.get("output")
@@ -166,7 +166,7 @@ def _states(config: Config) -> list[str]:
     return [state["input_name"] for state in config.get("sequence_batching", {}).get("state", ())]
 
 
-def _openvino(config: Config, model: ModelFile, embedded: bool) -> Iterator[Problem]:
+def _openvino(config: Config, model: FileTensors, embedded: bool) -> Iterator[Problem]:
     size: int = config.get("max_batch_size", 0)
     entries = config.get("input", ())
     if entries and len(entries) != len(model.inputs):
@@ -199,7 +199,7 @@ def _openvino_completed(kind: str, told: Mapping[str, Told], size: int, embedded
             )
 
 
-def _openvino_layouts(config: Config, model: ModelFile) -> Iterator[Problem]:
+def _openvino_layouts(config: Config, model: FileTensors) -> Iterator[Problem]:
     """A batch that the IR's layout names is one for the backend, whatever max_batch_size says."""
     size, whole = config.get("max_batch_size", 0), config.get("input") and config.get("output")
     for name, tensor in (*model.inputs.items(), *model.outputs.items()):
@@ -264,6 +264,6 @@ def _agrees(file: int, configured: int) -> bool:
     return file in (-1, configured)
 
 
-def _count(given: int, model: ModelFile) -> str:
+def _count(given: int, model: FileTensors) -> str:
     names = ", ".join(model.inputs)
     return f"every request brings {given} inputs by the config, and {len(model.inputs)} by the model file ({names})"

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 from described import Model, complete
 from joined import Arrays, bits, decoded, encoded, execute
-from native_rules import ModelFile, Told, batches
+from native_rules import FileTensors, Told, batches
 from numpy.typing import NDArray
 from warmed import WarmUp
 
@@ -91,12 +91,12 @@ def _session(model: Model, options: ort.SessionOptions, providers: list[Any]) ->
         model.refuse(f"ONNX Runtime cannot load {path.name}: {error}")
 
 
-def _described(model: Model, session: ort.InferenceSession) -> ModelFile:
+def _described(model: Model, session: ort.InferenceSession) -> FileTensors:
     inputs, initializers, outputs = (
         {node.name: Told(_dtype(model, node), _dims(node)) for node in nodes}
         for nodes in (session.get_inputs(), session.get_overridable_initializers(), session.get_outputs())
     )
-    return ModelFile(inputs, outputs, initializers, inferred=True)
+    return FileTensors(inputs, outputs, initializers, inferred=True)
 
 
 def _dtype(model: Model, node: ort.NodeArg) -> str:

@@ -13,7 +13,7 @@ import openvino as ov
 from described import Model, complete
 from devices import properties_for
 from joined import Arrays, Streams, execute
-from native_rules import Dims, ModelFile, Told
+from native_rules import Dims, FileTensors, Told
 from numpy.typing import NDArray
 from openvino.preprocess import PrePostProcessor
 from warmed import WarmUp
@@ -123,14 +123,14 @@ def _dims(port: Any) -> Dims | None:
     return None if shape.rank.is_dynamic else [size.get_length() if size.is_static else -1 for size in shape]
 
 
-def _described(model: Model, read: ov.Model) -> ModelFile:
+def _described(model: Model, read: ov.Model) -> FileTensors:
     """Every tensor under the name that the config uses, where it uses one of its names."""
     sides = []
     for ports, tensors in ((read.inputs, model.inputs), (read.outputs, model.outputs)):
         names = [next((name for name in _names(port) if name in tensors), _names(port)[0]) for port in ports]
         told = (Told(_dtype(model, port), _dims(port), _layout(port)) for port in ports)
         sides.append(dict(zip(names, told, strict=True)))
-    return ModelFile(*sides)
+    return FileTensors(*sides)
 
 
 def _layout(port: Any) -> str:
