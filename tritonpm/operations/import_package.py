@@ -13,6 +13,7 @@ from tritonpm.core.types import BatchAxis, File, Package
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.chosen_settings import require_handed_in
 from tritonpm.operations.local_repository import changing
+from tritonpm.operations.readable import require_readable
 from tritonpm.operations.render import revision_of
 from tritonpm.operations.show import PackageDetails, show
 from tritonpm.operations.starting_settings import adopted
@@ -66,6 +67,7 @@ def import_package(
             chosen, dropped = choices.adjusted(package, first, changes or {}, axes, context.target)
         require_handed_in(context, package.name, chosen, first)
         revision_of(context, package, chosen, axes, place)
+        require_readable(context, package, chosen, place)
         _require_machine(context, package, chosen, profile, ignore=ignore_requirements)
         with changing(context, f"import {package.name}"):
             catalogue.require_free(package.name, digest)

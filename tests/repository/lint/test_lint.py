@@ -17,7 +17,7 @@ from tritonpm.repository.lint import lint, lint_model, loadable
 
 def found(root: Path) -> dict[str, tuple[str, int, str]]:
     """The first finding of each rule."""
-    findings = lint(root, lambda path, format: (read_signature(path, format)[1], False))
+    findings = lint(root, lambda path, _: (read_signature(path)[1], False))
     return {f.rule: (f.level, f.line, f.sentence) for f in reversed(findings)}
 
 
@@ -27,11 +27,7 @@ def test_good_configs_have_no_error(tmp_path: Path, name: str) -> None:
     if name == "wildcard-dims":  # our backends hold the config against the file
         assert found(tmp_path)["model-tensors"][0] == "error"
     else:
-        assert not [
-            f
-            for f in lint(tmp_path, lambda path, format: (read_signature(path, format)[1], False))
-            if f.level == "error"
-        ]
+        assert not [f for f in lint(tmp_path, lambda path, _: (read_signature(path)[1], False)) if f.level == "error"]
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tritonpm.core.errors import TritonpmError
-from tritonpm.core.types import Format, Signature
+from tritonpm.core.types import Signature
 from tritonpm.package.config import refusals, served_versions
 from tritonpm.repository.config import DEFAULT_FILES
 from tritonpm.repository.lint.folder import ModelFolder
 from tritonpm.repository.lint.model import Problem, backend_of
 
-# The tensors of a model file, and whether its outputs are those that the runtime infers.
-ReadSignature = Callable[[Path, Format], tuple[Signature, bool]]
-READABLE = {"onnxruntime": Format.ONNX, "openvino": Format.OPENVINO}  # whose files tell their tensors
+# The tensors of a model file that a backend is to read, and whether its outputs are those that the runtime infers.
+ReadSignature = Callable[[Path, str], tuple[Signature, bool]]
+READABLE = ("onnxruntime", "openvino")  # whose files tell their tensors
 
 
 def problems(model: ModelFolder, read_signature: ReadSignature | None) -> Iterator[tuple[str, Problem]]:
@@ -32,9 +32,8 @@ def problems(model: ModelFolder, read_signature: ReadSignature | None) -> Iterat
         place = place / place.name if place.is_dir() else place  # a folder with the model and its external data
         if not place.is_file():
             continue
-        format = READABLE[backend] if place.suffix != ".onnx" else Format.ONNX  # OpenVINO reads both
         try:
-            signature, inferred = read_signature(place, format)
+            signature, inferred = read_signature(place, backend)
         except TritonpmError as error:
             yield "model-file", ("", f"the model file {version}/{name} cannot be read: {error.what}")
             continue
