@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import triton_python_backend_utils as pb_utils
-from native_rules import DEFAULT_MAX_BATCH_SIZE, Dims, FileTensors, problems, said
+
+DEFAULT_MAX_BATCH_SIZE = 4  # Triton's default-max-batch-size
+Dims = list[int]  # of a model file: -1 for a dynamic one
 
 
 class Model:
@@ -38,7 +40,7 @@ class Model:
         """While the config is completed. Only this process's command line tells then where the model lies."""
         path = Path(os.fsdecode(Path("/proc/self/cmdline").read_bytes().split(b"\0")[1]))
         given = config.as_dict()
-        named = Path(given.get("default_model_filename") or path.name)
+        named = Path(given.get("default_model_filename") or path.name)  # in a folder of its own, perhaps
         return cls(given, path.parents[len(named.parts) - 1])
 
     def refuse(self, sentence: str) -> NoReturn:
@@ -59,13 +61,18 @@ class Model:
         return str(self.config.get("parameters", {}).get(name, {}).get("string_value", ""))
 
     def number(self, name: str) -> int:
-        """An entry of `parameters` as a count, read as C++'s stoi does; 0 where there is none, or less than none."""
-        number = re.match(r"\s*([+-]?\d+)", self.parameter(name))
-        return max(0, int(number[1])) if number else 0
+        """An entry of `parameters` as a count, read as the native backends do: C++'s stoi; 0 where there is none."""
+        text = self.parameter(name) or "0"
+        number = re.match(r"\s*([+-]?\d{1,9})", text)
+        if not number:
+            self.refuse(f"parameter {name} is '{text}', expected a number from 0")
+        return max(0, int(number[1]))
 
     def switch(self, name: str, *, default: bool) -> bool:
         """An entry of `parameters` that turns something on or off."""
         text = self.parameter(name).lower()
+        if text not in ("", "1", "true", "yes", "0", "false", "no"):
+            self.refuse(f"parameter {name} is '{text}', expected 0 or 1")
         return text in ("1", "true", "yes") if text else default
 
     def share(self, count: int) -> int:
@@ -80,20 +87,75 @@ class Model:
 
     def said(self, name: str) -> Dims:
         """A tensor's dims in the config as the backend sees them, that is after `reshape`."""
-        return said(self.inputs.get(name) or self.outputs[name])
+        return _said(self.inputs.get(name) or self.outputs[name])
 
-    def check(self, backend: str, file: FileTensors) -> None:
-        """Refuse a config that the native backend of this name would refuse for this file; note which are scalars.
+    def check(
+        self,
+        inputs: Mapping[str, tuple[str, Dims | None]],
+        outputs: Mapping[str, tuple[str, Dims | None]],
+        *,
+        optional: Collection[str] = (),
+        outputs_agree: Callable[[int, int], bool],
+    ) -> None:
+        """Refuse a config that contradicts the file; note which tensors are scalars.
 
-        What native backends refuse because they lack a feature that is here is let through (docs/backends.md).
+        `inputs` and `outputs` map names to config dtype and dims (None: unknown rank); `optional` are the inputs that a
+        request may leave out; `outputs_agree(file's, config's)` is the runtime's rule for a dimension of an output.
         """
-        if self.config.get("sequence_batching", {}).get("state"):
+        for name, tensor in self.inputs.items():
+            self._check(
+                "input", name, tensor, inputs, lambda file, configured: -1 in (file, configured) or file == configured
+            )
+            if tensor.get("optional") and self.max_batch_size > 0:
+                self.refuse(f"input '{name}' cannot be optional where max_batch_size is not 0")
+            if tensor.get("optional") and name not in optional:
+                self.refuse(f"input '{name}' is optional in the config, but the model file needs it")
+        for name, tensor in self.outputs.items():
+            self._check("output", name, tensor, outputs, outputs_agree)
+        given = {*self.inputs, *optional, *self._controls()}
+        for name in inputs:
+            if name not in given:
+                self.refuse(f"the config leaves out the input '{name}' of the model file")
+
+    def _check(
+        self,
+        kind: str,
+        name: str,
+        tensor: Mapping[str, Any],
+        known: Mapping[str, tuple[str, Dims | None]],
+        agree: Callable[[int, int], bool],
+    ) -> None:
+        if name not in known:
+            self.refuse(f"{kind} '{name}' is not in the model file, which has {', '.join(known)}")
+        dtype, dims = known[name]
+        if tensor["data_type"] != dtype:
+            self.refuse(f"{kind} '{name}' is {dtype} in the model file, {tensor['data_type']} in the config")
+        if dims is None:
+            return
+        if dims == [] and set(_said(tensor)) <= {1}:
+            self.scalars.add(name)
+            return
+        if self.max_batch_size > 0 and dims[:1] != [-1]:
+            self.refuse(
+                f"{kind} '{name}' has shape {dims} in the model file, whose first dimension is no batch: "
+                "max_batch_size must be 0"
+            )
+        full = [-1] * (self.max_batch_size > 0) + _said(tensor)
+        if len(full) != len(dims) or not all(map(agree, dims, full)):
+            self.refuse(f"{kind} '{name}' has shape {dims} in the model file, {full} in the config")
+
+    def _controls(self) -> set[str]:
+        """Inputs that Triton itself fills in for a sequence."""
+        batching = self.config.get("sequence_batching", {})
+        if batching.get("state"):
             self.refuse("implicit state is kept by the native backends only")
-        for _, sentence in problems(backend, self.config, file, embedded=True):
-            self.refuse(sentence)
-        for name, told in (*file.inputs.items(), *file.initializers.items(), *file.outputs.items()):
-            if told.dims is not None and not told.dims and (name in self.inputs or name in self.outputs):
-                self.scalars.add(name)
+        return {control["name"] for control in batching.get("control_input", ())}
+
+
+def _said(tensor: Mapping[str, Any]) -> Dims:
+    """A config's dims as the backend sees them; protobuf's JSON has them as numbers or as text."""
+    sizes = tensor["reshape"]["shape"] if "reshape" in tensor else tensor["dims"]
+    return [int(size) for size in sizes]
 
 
 def complete(
@@ -110,7 +172,10 @@ def complete(
     """
     given = config.as_dict()
     batches = batches and all(dims is None or len(dims) > 1 for _, _, dims in inputs)
-    if batches and not given["max_batch_size"]:
+    ranks = {name: len(dims) for name, _, dims in (*inputs, *outputs) if dims is not None}
+    ranked = [tensor for tensor in (*given["input"], *given["output"]) if tensor["name"] in ranks]
+    whole = any(len(_said(tensor)) == ranks[tensor["name"]] for tensor in ranked)  # with the batch axis among the dims
+    if batches and not given["max_batch_size"] and not whole:
         given["max_batch_size"] = DEFAULT_MAX_BATCH_SIZE
     if batches and given["max_batch_size"] > 1 and "sequence_batching" not in given:
         given.setdefault("dynamic_batching", {})

@@ -1,8 +1,8 @@
-"""What Triton's own C++ backends refuse of a config and its model: one rule for import, lint, rendering and ours.
+"""What Triton's own C++ backends refuse of a config and its model: one rule for import, lint and rendering.
 
-Copied beside each backend's model.py when a server is prepared; imports nothing of tritonpm. A config is protobuf's
-JSON with the names of the .proto, as the Python backend hands it over. Source: what the native onnxruntime and openvino
-backends of r24.10 and r26.06 answered to 287 folders (tests/native), and Triton's model configuration document.
+A config is protobuf's JSON with the names of the .proto. Our own backends are kinder in what docs/backends.md lists.
+Source: what the native onnxruntime and openvino backends of r24.10 and r26.06 answered to 287 folders (tests/native),
+and Triton's model configuration document.
 """
 
 from __future__ import annotations

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from described import Model, complete
+from described import Dims, Model, complete
 from joined import Arrays, bits, decoded, encoded, execute
-from native_rules import FileTensors, Told, batches
 from numpy.typing import NDArray
 from warmed import WarmUp
 
@@ -39,16 +38,28 @@ class TritonPythonModel:
         options = ort.SessionOptions()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         session = _session(model, options, ["CPUExecutionProvider"])
-        file = _described(model, session)
-        model.check("onnxruntime", file)
-        inputs, outputs = ([(name, *told[:2]) for name, told in side.items()] for side in (file.inputs, file.outputs))
-        return complete(auto_complete_model_config, inputs, outputs, batches=batches(file))
+        inputs, outputs = (
+            [(node.name, _dtype(model, node), _dims(node)) for node in nodes]
+            for nodes in (session.get_inputs(), session.get_outputs())
+        )
+        batches = all(dims[:1] == [-1] for _, _, dims in (*inputs, *outputs))
+        if not batches and model.max_batch_size:
+            model.refuse("the model file takes no batches, so max_batch_size must be 0")
+        return complete(auto_complete_model_config, inputs, outputs, batches=batches)
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Load the model; refuse a config that contradicts it."""
         self.model = model = Model.served(args)
         self.session = _session(model, _options(model), _providers(model, args))
-        model.check("onnxruntime", _described(model, self.session))
+        inputs, overridable, outputs = (
+            {node.name: (_dtype(model, node), _dims(node)) for node in nodes}
+            for nodes in (
+                self.session.get_inputs(),
+                self.session.get_overridable_initializers(),
+                self.session.get_outputs(),
+            )
+        )
+        model.check({**overridable, **inputs}, outputs, optional=overridable, outputs_agree=int.__eq__)
         self.run_options = ort.RunOptions()
         if model.parameter(_SHRINKAGE):
             self.run_options.add_run_config_entry(_SHRINKAGE, model.parameter(_SHRINKAGE))
@@ -91,14 +102,6 @@ def _session(model: Model, options: ort.SessionOptions, providers: list[Any]) ->
         model.refuse(f"ONNX Runtime cannot load {path.name}: {error}")
 
 
-def _described(model: Model, session: ort.InferenceSession) -> FileTensors:
-    inputs, initializers, outputs = (
-        {node.name: Told(_dtype(model, node), _dims(node)) for node in nodes}
-        for nodes in (session.get_inputs(), session.get_overridable_initializers(), session.get_outputs())
-    )
-    return FileTensors(inputs, outputs, initializers, inferred=True)
-
-
 def _dtype(model: Model, node: ort.NodeArg) -> str:
     name = node.type.removeprefix("tensor(").removesuffix(")")
     if name not in _TYPES:
@@ -106,7 +109,7 @@ def _dtype(model: Model, node: ort.NodeArg) -> str:
     return _TYPES[name]
 
 
-def _dims(node: ort.NodeArg) -> list[int]:
+def _dims(node: ort.NodeArg) -> Dims:
     """The dimensions; ONNX Runtime tells a scalar and an unknown rank alike, and so does the native backend."""
     return [size if isinstance(size, int) and size >= 0 else -1 for size in node.shape]
 
@@ -114,7 +117,9 @@ def _dims(node: ort.NodeArg) -> list[int]:
 def _options(model: Model) -> ort.SessionOptions:
     """What the config says of the session: `parameters` and `optimization { graph { level } }`."""
     options = ort.SessionOptions()
-    if model.number("execution_mode"):
+    if mode := model.number("execution_mode"):
+        if mode > 1:
+            model.refuse(f"parameter execution_mode is '{mode}', expected 0 (sequential) or 1 (parallel)")
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
     options.intra_op_num_threads = model.number("intra_op_thread_count") or _threads(model)
     options.inter_op_num_threads = model.number("inter_op_thread_count")

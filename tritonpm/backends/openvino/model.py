@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
-from described import Model, complete
+from described import Dims, Model, complete
 from devices import properties_for
 from joined import Arrays, Streams, execute
-from native_rules import Dims, FileTensors, Told
 from numpy.typing import NDArray
 from openvino.preprocess import PrePostProcessor
 from warmed import WarmUp
@@ -35,9 +34,10 @@ class TritonPythonModel:
         """Fill inputs, outputs and batching from the file where the config leaves them open."""
         model = Model.incomplete(auto_complete_model_config)
         read = _read(ov.Core(), model)
-        file = _described(model, read)
-        model.check("openvino", file)
-        inputs, outputs = ([(name, *told[:2]) for name, told in side.items()] for side in (file.inputs, file.outputs))
+        inputs, outputs = (
+            [(_names(port)[0], _dtype(model, port), _dims(port)) for port in ports]
+            for ports in (read.inputs, read.outputs)
+        )
         batches = all(ov.layout_helpers.has_batch(port.node.layout) for port in (*read.inputs, *read.outputs))
         return complete(auto_complete_model_config, inputs, outputs, batches=batches)
 
@@ -52,9 +52,13 @@ class TritonPythonModel:
             model.refuse("parameter CPU_EXTENSION_PATH would run a library's code, which is not done here")
         core = ov.Core()
         read = _read(core, model)
-        model.check("openvino", _described(model, read))
-        _reshape(model, read)
         _convert(model, read)
+        _reshape(model, read)
+        model.check(
+            _described(model, read.inputs, model.inputs),
+            _described(model, read.outputs, model.outputs),
+            outputs_agree=lambda file, configured: file in (-1, configured),
+        )
         self.compiled = _compile(core, model, read)
         self.inputs, self.outputs = (
             {name: port for port in ports for name in _names(port)}
@@ -123,19 +127,10 @@ def _dims(port: Any) -> Dims | None:
     return None if shape.rank.is_dynamic else [size.get_length() if size.is_static else -1 for size in shape]
 
 
-def _described(model: Model, read: ov.Model) -> FileTensors:
+def _described(model: Model, ports: Sequence[Any], tensors: Mapping[str, Any]) -> dict[str, tuple[str, Dims | None]]:
     """Every tensor under the name that the config uses, where it uses one of its names."""
-    sides = []
-    for ports, tensors in ((read.inputs, model.inputs), (read.outputs, model.outputs)):
-        names = [next((name for name in _names(port) if name in tensors), _names(port)[0]) for port in ports]
-        told = (Told(_dtype(model, port), _dims(port), _layout(port)) for port in ports)
-        sides.append(dict(zip(names, told, strict=True)))
-    return FileTensors(*sides)
-
-
-def _layout(port: Any) -> str:
-    layout = re.sub(r"[\[\],]", "", str(port.node.layout))
-    return "" if layout == "..." else layout
+    names = [next((name for name in _names(port) if name in tensors), _names(port)[0]) for port in ports]
+    return {name: (_dtype(model, port), _dims(port)) for name, port in zip(names, ports, strict=True)}
 
 
 def _convert(model: Model, read: ov.Model) -> None:
