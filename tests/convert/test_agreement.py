@@ -12,7 +12,7 @@ from tritonpm.convert.agreement import BOUNDS, UnverifiableError, agreement, jud
 from tritonpm.convert.detection import boxes_of, matched
 from tritonpm.convert.graph_values import GraphValues
 from tritonpm.convert.running import RunFailedError
-from tritonpm.convert.trials import Ground, Trial, trials
+from tritonpm.convert.trials import Knowledge, Trial, trials
 from tritonpm.core.types import Task, Tensor
 
 FLOATS = hnp.arrays(np.float32, hnp.array_shapes(min_dims=1, max_dims=3), elements=st.floats(-1e4, 1e4, width=32))
@@ -114,7 +114,7 @@ def test_matching_is_symmetric_in_number_and_whole_for_the_same_boxes(boxes: np.
 
 def test_trials_cover_samples_and_batches() -> None:
     x = Tensor("x", "FP32", ("batch", 4))
-    ground = Ground((x,), {}, GraphValues())
+    ground = Knowledge((x,), {}, GraphValues())
 
     def listed(*samples: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         made = trials(lambda given: dict(given), ground, samples, batches=(1, 8), precision="FP32")

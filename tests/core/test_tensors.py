@@ -148,7 +148,7 @@ def test_a_header_that_promises_more_than_there_is(tmp_path: Path) -> None:
 def test_a_header_that_is_no_python_is_refused(tmp_path: Path, header: bytes) -> None:
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
-    with pytest.raises(PackageError, match="no header"):
+    with pytest.raises(PackageError, match=r"a header that cannot be read|has version|is no readable"):
         load_npz(tmp_path / "x.npz")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -318,4 +319,27 @@ def test_whatever_is_asked_for_is_what_stands_there(
     ],
 )
 def test_a_warm_up_only_where_zeros_are_plausible(inputs: Any, dtype: str, axis: Any, warmed: bool) -> None:
-    assert bool(config(package(stage("s", inputs, {"y": (2, 3)}, dtype=dtype)), axis=axis).model_warmup) == warmed
+    answer = ("b", 3) if axis is PROVED else (2, 3)
+    assert bool(config(package(stage("s", inputs, {"y": answer}, dtype=dtype)), axis=axis).model_warmup) == warmed
+
+
+@pytest.mark.parametrize(
+    ("inputs", "dtype", "settings", "words"),
+    [
+        ({"x": ()}, "FP32", {"backend": "openvino"}, "only the embedded server takes this"),
+        ({"x": (2, 3)}, "FP64", {"backend": "openvino"}, "only the embedded server takes this"),
+        ({"x": (2, 3)}, "FP32", {"backend": "openvino"}, "computes in bf16|compute in bf16"),
+        ({"x": (2, 3)}, "FP32", {"backend": "openvino", "openvino_device": "AUTO", "streams": "2"}, "NUM_STREAMS"),
+    ],
+)
+def test_what_the_container_refuses_or_alters_is_noted(inputs: Any, dtype: str, settings: Any, words: str) -> None:
+    handed_in = package(stage("s", inputs, {"y": inputs["x"]}, dtype=dtype))
+    notes = render(handed_in, Settings(**settings), TARGET, {"s": NONE}).models[-1].notes
+    assert any(re.search(words, note) for note in notes)
+
+
+def test_a_parameter_that_every_server_refuses_is_refused() -> None:
+    handed_in = package(stage("s", {"x": (2, 3)}, {"y": (2, 3)}))
+    chosen = Settings(parameters={"execution_mode": "fast"})
+    with pytest.raises(RenderError, match="execution_mode is 'fast'"):
+        render(handed_in, chosen, TARGET, {"s": NONE})

@@ -433,10 +433,12 @@ adopted(
     "default-file-outside", UnsafeError, "its model file '../m' leads out", CONFIG + 'default_model_filename: "../m"'
 )
 adopted("no-model-file", PackageError, "has no m.onnx in version 1", CONFIG + 'default_model_filename: "m.onnx"')
-adopted("dtype-differs", PackageError, "is INT8 here and FP32 in the model", CONFIG.replace("FP32", "INT8", 1))
-adopted("dims-differ", PackageError, "here and ['batch', 3] in the model", CONFIG.replace("[ 3 ]", "[ 4 ]", 1))
-adopted("input-unknown", PackageError, "its input 'z' differs from the model's", CONFIG.replace('"x"', '"z"'))
-adopted("input-missing", PackageError, "is in the model and not here", CONFIG,
+adopted(
+    "dtype-differs", PackageError, "is TYPE_INT8, but TYPE_FP32 in the model file", CONFIG.replace("FP32", "INT8", 1)
+)
+adopted("dims-differ", PackageError, "but [-1, 3] in the model file", CONFIG.replace("[ 3 ]", "[ 4 ]", 1))
+adopted("input-unknown", PackageError, "'z' is not in the model file", CONFIG.replace('"x"', '"z"'))
+adopted("input-missing", PackageError, "brings 1 inputs by the config", CONFIG,
         **{"1/model.onnx": model(inputs=[value("x"), value("z")]).SerializeToString()})  # fmt: skip
 adopted("tensors-unknown", PackageError, "names no input, and the model file does not tell", 'backend: "fil"')
 case("triton-folder-without-config", PackageError, "is not there", lambda root: package(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -37,8 +38,10 @@ class Model:
     @classmethod
     def incomplete(cls, config: Any) -> Model:
         """While the config is completed. Only this process's command line tells then where the model lies."""
-        path = os.fsdecode(Path("/proc/self/cmdline").read_bytes().split(b"\0")[1])
-        return cls(config.as_dict(), Path(path).parent)
+        path = Path(os.fsdecode(Path("/proc/self/cmdline").read_bytes().split(b"\0")[1]))
+        given = config.as_dict()
+        named = Path(given.get("default_model_filename") or path.name)  # in a folder of its own, perhaps
+        return cls(given, path.parents[len(named.parts) - 1])
 
     def refuse(self, sentence: str) -> NoReturn:
         """Fail the load."""
@@ -58,11 +61,12 @@ class Model:
         return str(self.config.get("parameters", {}).get(name, {}).get("string_value", ""))
 
     def number(self, name: str) -> int:
-        """An entry of `parameters` as a count, 0 where there is none."""
+        """An entry of `parameters` as a count, read as the native backends do: C++'s stoi; 0 where there is none."""
         text = self.parameter(name) or "0"
-        if not text.isdecimal():
+        number = re.match(r"\s*([+-]?\d{1,9})", text)
+        if not number:
             self.refuse(f"parameter {name} is '{text}', expected a number from 0")
-        return int(text)
+        return max(0, int(number[1]))
 
     def switch(self, name: str, *, default: bool) -> bool:
         """An entry of `parameters` that turns something on or off."""

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tritonpm.convert.describing import exact
 from tritonpm.core.apart import Apart
 from tritonpm.core.errors import UnsafeError
 from tritonpm.core.files import digest_of, link_or_copy
@@ -155,25 +156,8 @@ def _vague(signature: Signature) -> bool:
 
 
 def _described(stage: Stage, model: Path, size: int, trials: _Trials) -> Signature:
-    """The signature with what onnxruntime infers of the outputs' shapes.
-
-    The native backend compares config.pbtxt with what onnxruntime infers, not with the file, and for outputs exactly:
-    a -1 where onnxruntime knows the size is refused (`CompareDimsSupported` of triton's onnxruntime_backend).
-    """
-    answer = trials.ask(stage, model, size, {"describe": True})
-    inferred: dict[str, list[int | str]] = answer.get("outputs", {})
-
-    def exact(tensor: Tensor) -> Tensor:
-        actual, declared = inferred.get(tensor.name) or (), tensor.shape
-        if declared is None:
-            return replace(tensor, shape=tuple(actual)) if actual else tensor  # it tells a scalar and no rank alike
-        if len(actual) != len(declared):
-            return tensor
-        return replace(
-            tensor, shape=tuple(f if isinstance(f, int) else t for f, t in zip(actual, declared, strict=True))
-        )
-
-    return replace(stage.signature, outputs=tuple(map(exact, stage.signature.outputs)))
+    """The signature with what onnxruntime infers of the outputs' shapes."""
+    return exact(stage.signature, trials.ask(stage, model, size, {"describe": True}).get("outputs", {}))
 
 
 def batched(signature: Signature) -> Signature:

@@ -50,6 +50,7 @@ class Options:
     """What a converter may be told; plain data, so that it goes into a job's request and into the cache's key."""
 
     precision: str = "FP32"  # FP32 | FP16 | INT8
+    bf16: bool = False  # OpenVINO: what is served may compute in bf16
     task: Task = Task.OTHER
     max_batch_size: int = 1
     samples: tuple[str, ...] = ()  # .npz files of inputs: what INT8 is calibrated with

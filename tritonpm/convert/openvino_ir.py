@@ -20,6 +20,7 @@ from tritonpm.convert.conversion import (
     Watch,
     version,
 )
+from tritonpm.convert.precise import keep_precision
 from tritonpm.convert.runtimes import load_keras, output_names
 from tritonpm.core.extras import to_install
 from tritonpm.core.types import Format, Gpu, Signature, Tensor
@@ -38,7 +39,9 @@ def convert(artefact: Artefact, options: Options, device: Gpu | None, folder: Pa
     watch.report("writing", 0, 0)
     target = folder / "model.xml"
     openvino.save_model(model, str(target), compress_to_fp16=options.precision == "FP16")
-    details = {"weights": options.precision, "layouts": layouts}
+    keep_precision(target, fp32=not options.bf16)
+    computes = "bf16 where the CPU has it" if options.bf16 else "FP32"
+    details = {"weights": options.precision, "layouts": layouts, "computes": computes}
     signature = artefact.signature if artefact.signature.inputs else signature_of(model)
     return Conversion(Artefact(Format.OPENVINO, target, signature), Record("openvino", tools, details))
 

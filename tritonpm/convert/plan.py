@@ -59,8 +59,6 @@ def plan(format: Format, settings: Settings, *, optimizer: str = "") -> Plan | N
     if chosen in ("none", "auto"):
         chosen, instead = _automatic(settings)
     steps = STEPS[chosen].get(settings.precision, ())
-    if chosen == "openvino" and format is Format.OPENVINO and settings.precision == "FP32":
-        return None
     if not steps and chosen not in ACCELERATED:
         return None
     return Plan(chosen, settings.precision, steps, _accelerator(chosen, settings), instead)
@@ -117,6 +115,8 @@ def _key(package: Package, stage: Stage, settings: Settings, made: Plan, axis: B
     parts += [stage.values, proved_batch(s.max_batch_size) if axis.kind != "none" else 0]
     if any(CONVERTERS[step].needs_samples for step in made.steps):
         parts += [s.calibration, s.max_drop]
+    if made.optimizer == "openvino":
+        parts += ["bf16" if s.bf16 else "precise"]
     if made.optimizer in ("tensorrt", "ort-tensorrt"):
         parts += [s.max_batch_size, s.shapes, s.workspace_mb, s.builder_level, s.version_compatible]
         parts += [s.hardware_compatible, s.plugins, s.compute_capability]

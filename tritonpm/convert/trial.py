@@ -96,9 +96,9 @@ class _Trial:
         if self.maker:
             yield from self.maker.rows(batch=1, usual=self.tame)
 
-    def rows(self, count: int) -> verify.Answered:
+    def rows(self, count: int) -> verify.RunRows:
         """Rows with the original's answers. Raises NoInputsError."""
-        rows = verify.Answered()
+        rows = verify.RunRows()
         if self.samples:  # those that it was made for must be among what it takes
             rows.add(self.run, ((_SAMPLE, row) for row in self.samples), max(1, count // 2), self.clock)
         rows.add(self.run, self.stream, count, self.clock)
@@ -116,7 +116,7 @@ class _Trial:
                 or (self.maker.size > _LARGEST_OPEN and size > self.maker.size)
             ):
                 continue
-            rows, stream = verify.Answered(), self.maker.rows(batch=1, usual=True, size=size)
+            rows, stream = verify.RunRows(), self.maker.rows(batch=1, usual=True, size=size)
             try:
                 rows.add(self.run, stream, verify.ROWS, self.clock)
             except NoInputsError:

@@ -33,7 +33,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Ground:
+class Knowledge:
     """What is known of a model's inputs: its tensors, the values that the manifest says, what its graph knows."""
 
     tensors: Sequence[Tensor]
@@ -42,7 +42,7 @@ class Ground:
 
 
 def trials(
-    original: Run, ground: Ground, samples: Sequence[Mapping[str, Array]], *, batches: Sequence[int], precision: str,
+    original: Run, ground: Knowledge, samples: Sequence[Mapping[str, Array]], *, batches: Sequence[int], precision: str,
     sizes: Sequence[int] = (), clock: Clock | None = None,
 ) -> Iterator[Trial]:  # fmt: skip
     """One after the other; the original is asked what it takes.

@@ -35,7 +35,7 @@ class RefutedError(Exception):
 
 
 @dataclass
-class Answered:
+class RunRows:
     """Rows that were run one by one, with what the original answers; `refused` are the kinds that it does not take."""
 
     rows: list[Row] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Answered:
 
 
 def require_rows(
-    original: Run, batchable: Run, rows: Answered, more: Iterator[tuple[Kind, Row]], largest: int, clock: Clock
+    original: Run, batchable: Run, rows: RunRows, more: Iterator[tuple[Kind, Row]], largest: int, clock: Clock
 ) -> Power:
     """Raise RefutedError unless `batchable` answers each row as `original` does alone, in every place of a batch.
 
@@ -98,14 +98,14 @@ def require_rows(
     return told.power(digest(rows.rows))
 
 
-def _require_same(run: Run, rows: Answered, index: int, sentence: str, original: Run) -> None:
+def _require_same(run: Run, rows: RunRows, index: int, sentence: str, original: Run) -> None:
     answer = _run(run, rows.rows[index], 1)
     expected = rows.answers[index]
     if (reason := _apart(expected, answer)) and not unstable(original, rows.rows[index], expected, answer):
         raise RefutedError(f"{sentence}: {reason}")
 
 
-def _require_equal(original: Run, batchable: Run, rows: Answered, arrange: object, told: _Told) -> None:
+def _require_equal(original: Run, batchable: Run, rows: RunRows, arrange: object, told: _Told) -> None:
     """One batch, arranged so; without a row on which the original itself is not stable it is tried anew."""
     while True:
         order = arrange()  # type: ignore[operator]
@@ -125,7 +125,7 @@ def _require_equal(original: Run, batchable: Run, rows: Answered, arrange: objec
         told.forget()
 
 
-def _first_wrong(rows: Answered, order: Array, together: Row) -> tuple[int, str] | None:
+def _first_wrong(rows: RunRows, order: Array, together: Row) -> tuple[int, str] | None:
     """The first place that is answered otherwise than alone, with the difference. Raises RefutedError for a shape."""
     worst: tuple[int, str] | None = None
     _require_rows_of(together, len(order))
@@ -234,7 +234,7 @@ class _Told:
 
     _DAMAGES = ("the first row's answer", "its neighbour's answer", "nothing")
 
-    def __init__(self, rows: Answered, largest: int) -> None:
+    def __init__(self, rows: RunRows, largest: int) -> None:
         self.rows, self.largest = rows, largest
         self.noticed = {name: np.zeros((len(self._DAMAGES), largest), bool) for name in rows.answers[0]}
         self._known: dict[str, tuple[Array, Array]] = {}

@@ -30,7 +30,7 @@ from tritonpm.convert.narrowed import narrowed
 from tritonpm.convert.profile import layers
 from tritonpm.convert.requests import CANCEL, Answer, Capture, Compare, Convert, ModelFile, Profile
 from tritonpm.convert.running import NotRunnableError, Run, RunFailedError, StatefulError
-from tritonpm.convert.trials import Ground, Trial, trials
+from tritonpm.convert.trials import Knowledge, Trial, trials
 from tritonpm.core import sandbox
 from tritonpm.core.errors import TritonpmError
 from tritonpm.core.files import write_atomically
@@ -96,7 +96,7 @@ def proved(original: Artefact, artefact: Artefact, request: Convert) -> Agreemen
         known = original.signature if original.signature.inputs else artefact.signature
         samples = [read(Path(path), known) for path in request.samples or options.samples]
         batches = request.batches or ((1, options.max_batch_size) if known.dynamic_batch else ())
-        ground = Ground(known.inputs, request.model.values, graph_values(original.format, original.model))
+        ground = Knowledge(known.inputs, request.model.values, graph_values(original.format, original.model))
         tried: list[Trial] = []
         inputs = _kept(trials(
             before, ground, samples, batches=batches, precision=options.precision, sizes=request.sizes, clock=clock
@@ -159,7 +159,7 @@ def compare(request: Compare, folder: Path, watch: _Events) -> Answer:
     samples = [load_npz(Path(path)) for path in request.samples]
     precision = _lowest([model.precision for model in request.optimised.values()])
     original, clock = chain(request.links, before, request.outputs), Clock(_SECONDS)
-    ground = Ground(request.inputs, request.values, GraphValues())
+    ground = Knowledge(request.inputs, request.values, GraphValues())
     inputs = list(trials(original, ground, samples, batches=request.batches, precision=precision, clock=clock))
 
     def judged(back: Sequence[str]) -> Agreement:

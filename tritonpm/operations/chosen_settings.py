@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tritonpm.core.errors import NotFoundError, RuleError
 from tritonpm.core.files import digest_of
 from tritonpm.operations.batch_axes import batch_axes
+from tritonpm.operations.readable import require_readable
 from tritonpm.operations.render import revision_of
 from tritonpm.operations.starting_settings import starting_settings
 from tritonpm.settings.settings import Settings, references
@@ -53,6 +54,7 @@ def chosen_settings(
             break
     require_handed_in(context, package.name, settings, record.settings, handed_in)
     revision_of(context, package, settings, axes)
+    require_readable(context, package, settings)
     if dropped:
         context.warn(along(package.name, dropped))
     return settings

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.core.apart import Apart
+from tritonpm.core.errors import PackageError
 from tritonpm.core.types import BatchAxis, File, Package
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.chosen_settings import require_handed_in
 from tritonpm.operations.local_repository import changing
+from tritonpm.operations.readable import require_readable
 from tritonpm.operations.render import revision_of
 from tritonpm.operations.show import PackageDetails, show
 from tritonpm.operations.starting_settings import adopted
 from tritonpm.operations.summary import summary
+
+_OF_THE_PLACE = ("name", "backend")  # lint rules: the package may be renamed, and its server have other backends
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -63,6 +67,7 @@ def import_package(
             chosen, dropped = choices.adjusted(package, first, changes or {}, axes, context.target)
         require_handed_in(context, package.name, chosen, first)
         revision_of(context, package, chosen, axes, place)
+        require_readable(context, package, chosen, place)
         _require_machine(context, package, chosen, profile, ignore=ignore_requirements)
         with changing(context, f"import {package.name}"):
             catalogue.require_free(package.name, digest)
@@ -79,7 +84,8 @@ def read_package(
 ) -> Package:
     """What a source holds, its files in `staging`, once the workspace's policy lets it in; read in the process `apart`.
 
-    Raises PackageError; SignatureError before anything of it is read.
+    Raises PackageError, also where an adopted model folder is none that Triton loads; SignatureError before anything
+    of it is read.
     """
     from tritonpm.operations.policy import admitted
     from tritonpm.package.apart import read_apart
@@ -89,9 +95,26 @@ def read_package(
         context.workspace.scratch("read") as folder,
         context.progress(f"Reading {file.name}") as report,
     ):
-        return read_apart(
+        package = read_apart(
             apart, file, staging, folder, name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b)
         )
+    for stage in package.stages:
+        if stage.config is not None:
+            require_loadable(staging / stage.config, str(source))
+    return package
+
+
+def require_loadable(config: Path, where: str) -> None:
+    """Raise PackageError where Triton would not load the folder of this config, whatever name it gets here."""
+    from tritonpm.operations.lint import reader
+    from tritonpm.repository.lint import lint_model
+
+    for finding in lint_model(config.parent, reader(config.parent)):
+        if finding.level == "error" and finding.rule not in _OF_THE_PLACE:
+            line = f", line {finding.line}" if finding.line else ""
+            raise PackageError(
+                finding.sentence, where=f"{where}: {config.name}{line}", do="correct it; `tritonpm lint` tells all"
+            )
 
 
 def inherited(settings: Settings, package: Package, first: Settings, axes: Mapping[str, BatchAxis]) -> Settings:

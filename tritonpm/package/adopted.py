@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from tritonpm.core.errors import PackageError, UnsafeError
-from tritonpm.core.types import Format, Signature
+from tritonpm.core.types import BACKENDS, Format, Signature
 from tritonpm.core.units import human
 from tritonpm.package import config as configs
 from tritonpm.package import manifest as manifests
@@ -87,7 +87,7 @@ def adopt(tree: Tree, root: str, allow_code: bool, limits: Limits) -> Adopted:
     _check_code(tree, root, allow_code)
     served = [_served(tree, root, path, allow_code, limits) for path in (main, *sorted(variants))]
     format, model, own, _ = served[0]
-    signature = configs.signature(config, own, format, f"{tree.where}: {main}")
+    signature = configs.signature(config, own, f"{tree.where}: {main}")
     kept = set(variants).union(*(one.files for one in served))
     if allow_code:
         kept |= {path for path in tree.files if path.startswith(root)} - {manifests.FILE} - tree.renamed
@@ -116,18 +116,39 @@ def _served(tree: Tree, root: str, path: str, allow_code: bool, limits: Limits) 
         if format in SPEAKING and format_of(name) is not format and not allow_code:
             raise UnsafeError(f"names the model file {name!r}, whose ending is not that of {format.value}", where=where,
                               do="rename the file")  # fmt: skip
+    served = configs.served_versions(config, versions)
+    if not served:
+        raise PackageError("serves versions of which none is there", where=where, do="correct its version_policy")
     for version in versions:
-        folder = f"{root}{version}/"
-        for name in configs.model_files(config):
-            model = _model_file(tree, folder, format, name)
-            own, needed = _inspected(tree, model, format, allow_code, limits)
-            files |= needed
-        if format is Format.OTHER:
-            files |= _data(tree, folder, allow_code)
+        try:
+            for name in configs.model_files(config):
+                path, signature, needed = _version(tree, f"{root}{version}/", name, config, allow_code, limits)
+                files |= needed
+                model, own = (path, signature) if version in served else (model, own)
+        except UnsafeError:
+            raise
+        except PackageError:
+            if version in served:  # what is not served may be anything
+                raise
     format = format or format_of(model)
     if not (config.backend or config.platform) and format not in SPEAKING:
         allow("names no backend, so that a file's name would choose one,", where, allow_code)
     return _Served(format or Format.OTHER, model, own, files)
+
+
+def _version(
+    tree: Tree, folder: str, named: str, config: Any, allow_code: bool, limits: Limits
+) -> tuple[str, Signature | None, set[str]]:
+    """The model file in a version folder, its signature and all its files, held against the config."""
+    format = configs.format_of(config)
+    model = _model_file(tree, folder, format, named)
+    signature, files = _inspected(tree, model, format, allow_code, limits)
+    if format is Format.OTHER:
+        files |= _data(tree, folder, allow_code)
+    backend = configs.backend_of(config) or BACKENDS.get(format_of(model) or Format.OTHER, ("",))[0]
+    for _, sentence in configs.refusals(config, backend, signature):
+        raise PackageError(sentence, where=f"{tree.where}: {folder}", do="correct the config")
+    return model, signature, files
 
 
 def _inspected(

@@ -6,19 +6,27 @@ Source: Triton's ModelConfig protobuf and its `model_configuration` document.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
 from tritonpm.core.errors import PackageError, UnsafeError
-from tritonpm.core.types import Format, Shape, Signature, Tensor, protocol_dtype
+from tritonpm.core.types import Format, Shape, Signature, Tensor, config_dtype, dims, protocol_dtype
 from tritonpm.package.code import RUNNING_BACKENDS, code_in_parameters
 from tritonpm.package.limits import Limits
+from tritonpm.package.native_rules import FileTensors, Problem, Told, problems
 from tritonpm.package.paths import problem
 
 FILE = "config.pbtxt"
 _VARIANT = re.compile(r"configs/([A-Za-z0-9_][A-Za-z0-9_.-]*)\.pbtxt")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")  # of a backend or accelerator: Triton makes a path of it
+PLATFORMS = {
+    "onnxruntime_onnx": "onnxruntime",
+    "tensorrt_plan": "tensorrt",
+    "pytorch_libtorch": "pytorch",
+    "tensorflow_graphdef": "tensorflow",
+    "tensorflow_savedmodel": "tensorflow",
+}
 _FORMATS = {
     "onnxruntime": Format.ONNX, "onnxruntime_onnx": Format.ONNX, "openvino": Format.OPENVINO,
     "tensorrt": Format.TENSORRT, "tensorrt_plan": Format.TENSORRT,
@@ -159,21 +167,57 @@ def format_of(config: Any) -> Format | None:
     return _FORMATS.get(backend, Format.OTHER) if backend else None
 
 
-def signature(config: Any, own_signature: Signature | None, format: Format, where: str) -> Signature:
-    """The tensors as clients see them; checked against the model's own where its file tells them.
+def backend_of(config: Any) -> str:
+    """The backend that Triton takes for a config; "" where it leaves that to the model file, and for an ensemble."""
+    return config.backend or PLATFORMS.get(config.platform, "")
 
-    Raises PackageError where the two differ, or where neither tells.
+
+def served_versions(config: Any, versions: Sequence[int]) -> tuple[int, ...]:
+    """The versions that the version policy picks of those that are there; without a policy the newest."""
+    policy = config.version_policy
+    if policy.HasField("all"):
+        return tuple(versions)
+    if policy.HasField("specific"):
+        return tuple(sorted(set(policy.specific.versions) & set(versions)))
+    return tuple(sorted(versions))[-(policy.latest.num_versions if policy.HasField("latest") else 1) :]
+
+
+def refusals(
+    config: Any, backend: str, model: Signature | None, *, inferred: bool = False, embedded: bool = False
+) -> Iterator[Problem]:
+    """What Triton's own backend refuses of a config and, where its file tells, of its model: (field, sentence).
+
+    `inferred`: the signature's outputs are those that the runtime infers, not only what the file says; `embedded`: what
+    the embedded server's own backends refuse, too.
     """
+    from google.protobuf.json_format import MessageToDict
+
+    file = None
+    if model is not None:
+        inputs, outputs = (
+            {t.name: Told(config_dtype(t.dtype), None if t.shape is None else dims(t.shape), t.layout) for t in side}
+            for side in (model.inputs, model.outputs)
+        )
+        optional = {tensor.name for tensor in model.inputs if tensor.optional}
+        file = FileTensors(
+            {name: told for name, told in inputs.items() if name not in optional},
+            outputs,
+            {name: inputs[name] for name in sorted(optional)},
+            inferred,
+        )
+    given = MessageToDict(config, preserving_proto_field_name=True)
+    return problems(backend, given, file, embedded=embedded)
+
+
+def signature(config: Any, own: Signature | None, where: str) -> Signature:
+    """The tensors as clients see them. Raises PackageError where neither the config nor the model file tells them."""
     sides: list[tuple[Tensor, ...]] = []
     for side in ("input", "output"):
-        entries = getattr(config, side)
-        own = getattr(own_signature, f"{side}s") if own_signature else ()
-        if not entries and not own:
+        entries, known = getattr(config, side), getattr(own, f"{side}s") if own else ()
+        if not entries and not known:
             raise PackageError(f"names no {side}, and the model file does not tell", where=where, do="add them")
-        if entries and own_signature:
-            _agree(config, side, entries, own, format, where)
-        sides.append(tuple(_tensor(entry, config.max_batch_size > 0) for entry in entries) or own)
-    return Signature(sides[0], sides[1], own_signature.labels if own_signature else ())
+        sides.append(tuple(_tensor(entry, config.max_batch_size > 0) for entry in entries) or known)
+    return Signature(sides[0], sides[1], own.labels if own else ())
 
 
 def _tensor(entry: Any, batched: bool) -> Tensor:
@@ -187,33 +231,3 @@ def _tensor(entry: Any, batched: bool) -> Tensor:
 
 def _shape(sizes: Any, batched: bool) -> Shape:
     return (*(["batch"] if batched else []), *("?" if size < 0 else int(size) for size in sizes))
-
-
-def _agree(config: Any, side: str, entries: Any, own: tuple[Tensor, ...], format: Format, where: str) -> None:
-    known = {tensor.name: tensor for tensor in own}
-    batched = config.max_batch_size > 0
-    for entry in entries:
-        tensor = _tensor(entry, batched)
-        if entry.name not in known:
-            raise _differs(side, entry.name, f"the model has {', '.join(sorted(known))}", where)
-        model = known[entry.name]
-        if tensor.dtype != model.dtype:
-            raise _differs(side, entry.name, f"is {tensor.dtype} here and {model.dtype} in the model", where)
-        shape = _shape(entry.reshape.shape if entry.HasField("reshape") else entry.dims, batched)
-        if not _fits(shape, model.shape, skip_first=batched and format is Format.OPENVINO):
-            raise _differs(side, entry.name, f"is {list(shape)} here and {list(model.shape or ())} in the model", where)
-    missing = set(known) - {entry.name for entry in entries}
-    if side == "input" and missing:
-        raise _differs(side, min(missing), "is in the model and not here", where)
-
-
-def _differs(side: str, name: str, how: str, where: str) -> PackageError:
-    return PackageError(f"its {side} {name!r} differs from the model's: {how}", where=where, do="correct it")
-
-
-def _fits(shape: Shape, model: Shape | None, *, skip_first: bool) -> bool:
-    """Whether Triton would accept these dims: a fixed size of the model must be told exactly, a dynamic one is free."""
-    if model is None:
-        return True
-    pairs = list(zip(shape, model, strict=False))[1 if skip_first else 0 :]
-    return len(shape) == len(model) and all(isinstance(size, str) or size == here for here, size in pairs)

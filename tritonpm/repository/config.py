@@ -17,6 +17,7 @@ from tritonpm.core.types import (
     Optimised,
     Package,
     Shape,
+    Signature,
     Stage,
     Target,
     Task,
@@ -25,6 +26,7 @@ from tritonpm.core.types import (
     dims,
 )
 from tritonpm.core.units import GIB
+from tritonpm.package.config import refusals
 from tritonpm.repository.warm_up import warm_up
 from tritonpm.settings.backend import max_batch_size, single_rows
 from tritonpm.settings.settings import Settings
@@ -106,7 +108,25 @@ def member(
     if settings.warmup:
         warm_up(config, settings, signature.inputs, axis, notes)
     file = _file(config, stage, backend)
+    _require_native(config, backend, signature, stage, notes)
     return Member(config, file, tuple(notes))
+
+
+def _require_native(config: Any, backend: str, signature: Signature, stage: Stage, notes: list[str]) -> None:
+    """Raise RenderError for what every server refuses; note what only NVIDIA's container refuses or alters.
+
+    Source: `package/native_rules.py`.
+    """
+    for _, sentence in refusals(config, backend, signature, embedded=True):
+        raise RenderError(f"Triton's {backend} backend refuses it: {sentence}", where=f"stage {stage.name}",
+                          do="choose another --backend or other parameters")  # fmt: skip
+    for _, sentence in refusals(config, backend, signature):
+        notes.append(f"stage {stage.name}: only the embedded server takes this; in NVIDIA's container {sentence}")
+    if backend == "openvino" and stage.format is Format.ONNX and "HINT_BF16" not in config.parameters:
+        notes.append(
+            f"stage {stage.name}: on CPUs that compute in bf16 NVIDIA's container answers less exactly than what was "
+            "proved; `tritonpm optimize` with --optimizer openvino keeps FP32"
+        )
 
 
 def _batch(stage: Stage, settings: Settings, axis: BatchAxis, backend: str, notes: list[str]) -> int:

@@ -47,7 +47,7 @@ class Class:
 
 
 @dataclass(frozen=True)
-class Box:
+class PictureBox:
     """A detection in image `row`: its corners, as shares of the model's input where `relative`, else in its pixels."""
 
     row: int
@@ -68,19 +68,19 @@ class Mask:
 
 
 @dataclass(frozen=True)
-class Meaning:
+class AnswerView:
     """An answer; `width` and `height` are of the model's image input, 0 where it has none."""
 
     outputs: tuple[Output, ...]
     classes: tuple[Class, ...] = ()
-    boxes: tuple[Box, ...] = ()
+    boxes: tuple[PictureBox, ...] = ()
     masks: tuple[Mask, ...] = ()
     width: int = 0
     height: int = 0
     ms: float = 0.0
 
 
-def answered(site: Site, name: str, inputs: Path | None, folder: Path) -> Meaning:
+def answered(site: Site, name: str, inputs: Path | None, folder: Path) -> AnswerView:
     """One inference, and what its answer means. Raises InferenceError, ConversionError, ServerError."""
     import time
 
@@ -115,13 +115,13 @@ def _image_size(signature: Signature) -> tuple[int, int]:
 
 def meaning(
     answer: Mapping[str, Array], task: Task, labels: tuple[str, ...], width: int = 0, height: int = 0, ms: float = 0.0
-) -> Meaning:
+) -> AnswerView:
     """What an answer means."""
     outputs = tuple(_output(name, array) for name, array in answer.items())
     segments = task in _SEGMENTS
     boxes = () if task is Task.IMAGE_CLASSIFICATION else _boxes(answer, labels, width, height)
     classes = () if boxes or segments else _classes(answer, labels)
-    return Meaning(outputs, classes, boxes, _masks(answer, labels) if segments else (), width, height, ms)
+    return AnswerView(outputs, classes, boxes, _masks(answer, labels) if segments else (), width, height, ms)
 
 
 def _output(name: str, array: Array) -> Output:
@@ -147,7 +147,7 @@ def _classes(answer: Mapping[str, Array], labels: tuple[str, ...]) -> tuple[Clas
     return ()
 
 
-def _boxes(answer: Mapping[str, Array], labels: tuple[str, ...], width: int, height: int) -> tuple[Box, ...]:
+def _boxes(answer: Mapping[str, Array], labels: tuple[str, ...], width: int, height: int) -> tuple[PictureBox, ...]:
     """The best boxes, as shares of the image where its size is known."""
     detections = boxes_of(answer)
     if detections is None or not len(detections.scores):
@@ -157,7 +157,7 @@ def _boxes(answer: Mapping[str, Array], labels: tuple[str, ...], width: int, hei
     best = np.argsort(-detections.scores, kind="stable")[:_BOXES]
     corners = as_corners(detections.corners[best]) / scale
     return tuple(
-        Box(
+        PictureBox(
             int(detections.frames[i]), _label(labels, int(detections.classes[i])), float(detections.scores[i]),
             (float(c[0]), float(c[1]), float(c[2]), float(c[3])),
         )

@@ -13,13 +13,15 @@ from pathlib import Path
 
 from tests.support.lint.cases import Case, catalogue, combined
 from tritonpm.core.errors import TritonpmError
-from tritonpm.package import read_signature
+from tritonpm.operations.lint import reader
 from tritonpm.repository.lint import loadable
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 
 # Whether these load is a matter of the machine: lint says so in a warning.
 OF_THE_MACHINE = {"broken-group-gpu-none", "broken-group-gpu-99"}
+# These load here and not on the native backends, whose word is lint's: docs/backends.md.
+KINDER = {"broken-reshape-input-ragged"}
 POISONOUS = {"layout-version-negative"}  # the server takes -1 for 2^64 - 1, and the name is never ready again
 DIED = "the server died of it"
 PAGE = Path(__file__).parents[3] / "docs/lint.md"
@@ -59,11 +61,11 @@ def verdicts(cases: Iterable[Case], repository: Path, client: Client) -> Iterato
         for folder in repository.iterdir():
             shutil.rmtree(folder)
         case.build(repository)
-        findings = loadable(repository, case.model, lambda path: read_signature(path)[1])
-        yield Verdict(case.id, _loaded(client, case.model), findings[0].sentence if findings else "")
+        findings = loadable(repository, case.model, reader(repository))
+        yield Verdict(case.id, asked(client, case.model), findings[0].sentence if findings else "")
 
 
-def _loaded(client: Client, model: str) -> str:
+def asked(client: Client, model: str) -> str:
     said = ""
     try:
         client.load_and_wait(model, timeout=60)
@@ -83,7 +85,9 @@ def main() -> None:
     options.add_argument("--random", type=int, default=150, help="random cases besides the catalogue")
     options.add_argument("--seed", type=int, default=1)
     chosen = options.parse_args()
-    cases = [case for case in catalogue() if case.id not in OF_THE_MACHINE] + combined(chosen.random, chosen.seed)
+    cases = [case for case in catalogue() if case.id not in OF_THE_MACHINE | KINDER] + combined(
+        chosen.random, chosen.seed
+    )
     found: list[Verdict] = []
     while len(found) < len(cases):  # a case that ends the server costs a new one
         with a_server() as (repository, client):

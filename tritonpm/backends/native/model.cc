@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace tritonpm {
 namespace {
@@ -149,11 +150,12 @@ std::string Model::Parameter(std::string_view name) const {
 
 int64_t Model::Number(std::string_view name) const {
   std::string text = Parameter(name);
-  bool digits = std::all_of(text.begin(), text.end(), [](char letter) { return letter >= '0' && letter <= '9'; });
-  if (!digits || text.size() > 9) {
+  if (text.empty()) return 0;
+  try {
+    return std::max(0, std::stoi(text));  // as the native backends read it: spaces before, anything behind
+  } catch (const std::logic_error&) {
     Refuse("parameter " + std::string(name) + " is '" + text + "', expected a number from 0");
   }
-  return text.empty() ? 0 : std::stoll(text);
 }
 
 bool Model::Switch(std::string_view name, bool otherwise) const {

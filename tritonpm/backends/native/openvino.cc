@@ -191,6 +191,7 @@ class OpenVino : public Runtime {
  private:
   void Compile(const Model& model, const File& file, Compiled& compiled) {
     std::string device = model.Parameter("TARGET_DEVICE");
+    std::transform(device.begin(), device.end(), device.begin(), [](unsigned char letter) { return std::toupper(letter); });
     if (device.empty()) device = "CPU";
     Properties properties = PropertiesFor(device, OnCpu(model));
     size_t count = std::min(properties.size(), kMostProperties);

@@ -176,7 +176,7 @@ def _rewrite(model: Model, change: Callable[[], object], failure: str) -> None:
 
 
 def _compile(core: ov.Core, model: Model, read: ov.Model) -> ov.CompiledModel:
-    device = model.parameter("TARGET_DEVICE") or "CPU"
+    device = model.parameter("TARGET_DEVICE").upper() or "CPU"
     try:
         return core.compile_model(read, device, properties_for(device, _properties(model)))
     except RuntimeError as error:

@@ -183,6 +183,7 @@ class Optimiser:
         caches.mkdir(exist_ok=True)
         return Options(
             precision=work.plan.precision,
+            bf16=s.bf16,
             task=work.stage.task,
             max_batch_size=max(1, s.max_batch_size),
             samples=(own or proved_on) if work.needs_samples else (),

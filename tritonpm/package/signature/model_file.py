@@ -9,7 +9,7 @@ from tritonpm.core.types import Signature
 
 
 @dataclass(frozen=True)
-class ModelFile:
+class ReadModel:
     """`others` are the files that it needs beside itself, `softmax` whether an output is that of one."""
 
     signature: Signature

@@ -16,7 +16,7 @@ from tritonpm.core.types import DTYPES, Dim, Shape, Signature, Tensor
 from tritonpm.package.labels import from_metadata
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import problem
-from tritonpm.package.signature.model_file import ModelFile
+from tritonpm.package.signature.model_file import ReadModel
 from tritonpm.package.signature.wire import skim
 
 _TYPES = {
@@ -39,7 +39,7 @@ _BITS = {
 }  # fmt: skip
 
 
-def read(path: Path, where: str, limits: Limits) -> ModelFile:
+def read(path: Path, where: str, limits: Limits) -> ReadModel:
     """The signature, the metadata, and the external files it needs as paths relative to the model's folder.
 
     Raises PackageError for a file that is no ONNX model or that the runtime cannot serve, UnsafeError for external data
@@ -60,7 +60,7 @@ def read(path: Path, where: str, limits: Limits) -> ModelFile:
     metadata = {_text(entry.key): _text(entry.value) for entry in model.metadata_props}
     ends = {name for value in model.graph.output for name in [value.name]}
     softmax = any(node.op_type == "Softmax" and ends & set(node.output) for node in model.graph.node)
-    return ModelFile(Signature(inputs, outputs, from_metadata(metadata)), external, metadata, softmax)
+    return ReadModel(Signature(inputs, outputs, from_metadata(metadata)), external, metadata, softmax)
 
 
 def external_locations(path: Path, where: str, limits: Limits) -> list[str]:

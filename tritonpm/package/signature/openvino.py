@@ -18,7 +18,7 @@ from tritonpm.core.units import MIB, human
 from tritonpm.meaning.inferred.model_api import PREFIX
 from tritonpm.package.labels import KEYS, parsed
 from tritonpm.package.limits import Limits
-from tritonpm.package.signature.model_file import ModelFile
+from tritonpm.package.signature.model_file import ReadModel
 
 _TYPES = {"STRING": "BYTES", "BOOL": "BOOL", "BOOLEAN": "BOOL"} | {
     (name.replace("UINT", "U").replace("INT", "I")): name for name in DTYPES if name not in ("BYTES", "BOOL")
@@ -44,7 +44,7 @@ class _Net:
     weights: int = 0  # bytes of the .bin that are referred to
 
 
-def read(path: Path, where: str, limits: Limits) -> ModelFile:
+def read(path: Path, where: str, limits: Limits) -> ReadModel:
     """The signature, the metadata, and the .bin's name where there is one. Raises PackageError, UnsafeError."""
     size = path.stat().st_size
     if size > limits.graph:
@@ -65,7 +65,7 @@ def read(path: Path, where: str, limits: Limits) -> ModelFile:
     outputs = tuple(_output(net, *result, ranked) for result in net.results)
     softmax = any(net.sources.get(layer, ("", ""))[0] in net.softmaxes for layer, _, _ in net.results)
     signature = Signature(tuple(net.inputs), outputs, net.labels)
-    return ModelFile(signature, (weights.name,) if has_weights else (), net.metadata, softmax)
+    return ReadModel(signature, (weights.name,) if has_weights else (), net.metadata, softmax)
 
 
 def _elements(stream: BinaryIO, net: _Net) -> Iterator[tuple[int, Any, str]]:
@@ -201,4 +201,5 @@ def _tensor(net: _Net, side: str, name: str, port: Any, shape: Shape | None) -> 
         raise PackageError(f"its {side} {name!r} is {precision or 'untyped'}, which Triton has no type for",
                            where=net.where, do="cast it in the model")  # fmt: skip
     layout = next((a.get("layout", "") for a in port.iter("attribute") if a.get("name") == "layout"), "")
-    return Tensor(name, _TYPES[precision], shape, layout=re.sub(r"[\[\],]", "", layout))
+    layout = re.sub(r"[\[\],]", "", layout)
+    return Tensor(name, _TYPES[precision], shape, layout="" if layout == "..." else layout)

@@ -34,8 +34,8 @@ def lint(root: Path, read_signature: ReadSignature | None = None) -> list[Findin
 
 def lint_model(folder: Path, read_signature: ReadSignature | None = None) -> list[Finding]:
     """Every finding in one model folder; an ensemble's members are looked for beside it."""
-    models, _ = _models(folder.resolve().parent)
-    model = models.get(folder.resolve().name) or read(folder)
+    model = read(folder.resolve())
+    models = _models(model.path.parent)[0] if model.ensemble else {}
     return list(_findings(model, models, read_signature))
 
 
@@ -78,13 +78,12 @@ def _findings(
     if model.config is None:
         return
     for rule, check in CHECKS:
-        if model.ensemble and rule in ("backend", "model-file"):
+        if model.ensemble and rule in ("backend", "platform", "model-file"):
             continue
         for place, sentence in check(model):
             yield model.finding("error", rule, place, sentence)
-    if read_signature is not None:
-        for rule, (place, sentence) in contents.problems(model, read_signature):
-            yield model.finding("error", rule, place, sentence)
+    for rule, (place, sentence) in contents.problems(model, read_signature):
+        yield model.finding("error", rule, place, sentence)
     if model.ensemble:
         for rule, (place, sentence) in ensemble.problems(model, models):
             yield model.finding("error", rule, place, sentence)

@@ -12,7 +12,7 @@ from tritonpm.repository.lint.model import Problem, backend_of
 def problems(model: ModelFolder) -> Iterator[tuple[str, Problem]]:
     """(rule, (field path, sentence)) of what works here and hurts there."""
     config = model.config
-    backend = backend_of(config)
+    backend = backend_of(model)
     padded = (
         config.parameters["ENABLE_BATCH_PADDING"].string_value if "ENABLE_BATCH_PADDING" in config.parameters else ""
     )

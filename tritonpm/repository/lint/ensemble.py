@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tritonpm.package.config import served_versions
 from tritonpm.repository.lint.folder import ModelFolder
-from tritonpm.repository.lint.model import Problem, served_versions
+from tritonpm.repository.lint.model import Problem
 
 Models = Mapping[str, ModelFolder]
 
@@ -72,7 +73,9 @@ def _steps(model: ModelFolder, models: Models) -> Iterator[tuple[str, Problem]]:
                 "ensemble-version",
                 (f"{place}.model_version", f"{step.model_version} is no version: use -1 for the newest"),
             )
-        elif step.model_version > 0 and step.model_version not in served_versions(models[name]):
+        elif step.model_version > 0 and step.model_version not in served_versions(
+            models[name].config, models[name].versions
+        ):
             yield "ensemble-version", (f"{place}.model_version", f"{name} serves no version {step.model_version}")
         for field, mapping in (("input_map", step.input_map), ("output_map", step.output_map)):
             if not mapping:

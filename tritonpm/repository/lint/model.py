@@ -5,32 +5,27 @@ Source: Triton's model configuration document, and what a real tritonserver 2.51
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from tritonpm.package import config as configs
 from tritonpm.repository.config import DEFAULT_FILES, messages
 from tritonpm.repository.lint.folder import ModelFolder
 
 Problem = tuple[str, str]  # (path of the field, sentence)
 Check = Callable[[ModelFolder], Iterator[Problem]]
 
-PLATFORMS = {
-    "onnxruntime_onnx": "onnxruntime",
-    "tensorrt_plan": "tensorrt",
-    "pytorch_libtorch": "pytorch",
-    "tensorflow_graphdef": "tensorflow",
-    "tensorflow_savedmodel": "tensorflow",
-    "ensemble": "",
-}
+_AGENTS = ("checksum",)
+_NEWER = {"model_metrics": "24.11", "ensemble_scheduling.max_inflight_requests": "25.11"}  # than 24.10
 BACKENDS = (
     "onnxruntime", "openvino", "tensorrt", "pytorch", "tensorflow", "python", "dali", "fil", "vllm", "tensorrtllm",
     "identity", "repeat", "square",
 )  # fmt: skip
 
 
-def backend_of(config: Any) -> str:
-    """The backend that Triton takes."""
-    return config.backend or PLATFORMS.get(config.platform, "")
+def backend_of(model: ModelFolder) -> str:
+    """The backend that Triton takes, from the model file where the config names none."""
+    return configs.backend_of(model.config) or _backend_of_file(model)
 
 
 def _name(model: ModelFolder) -> Iterator[Problem]:
@@ -42,9 +37,13 @@ def _backend(model: ModelFolder) -> Iterator[Problem]:
     config = model.config
     if config.backend and config.backend not in BACKENDS and not _own_library(model):
         yield "backend", f"no backend {config.backend!r} comes with Triton; it brings {', '.join(BACKENDS)}"
-    elif config.platform and config.platform not in PLATFORMS and not config.backend:
+
+
+def _platform(model: ModelFolder) -> Iterator[Problem]:
+    config = model.config
+    if config.platform and config.platform not in (*configs.PLATFORMS, "ensemble") and not config.backend:
         yield "platform", f"the platform {config.platform!r} is none that Triton knows"
-    elif not config.platform and not config.backend and not _inferred(model):
+    elif not config.platform and not config.backend and not _backend_of_file(model):
         yield "", "neither backend nor platform is given, and no model file tells which it is"
 
 
@@ -52,10 +51,14 @@ def _own_library(model: ModelFolder) -> bool:
     return any(model.path.rglob(f"libtriton_{model.config.backend}.so"))
 
 
-def _inferred(model: ModelFolder) -> bool:
-    file = model.config.default_model_filename
-    names = (file,) if file else tuple(DEFAULT_FILES.values())
-    return any((model.path / str(version) / name).exists() for version in model.versions for name in names)
+def _backend_of_file(model: ModelFolder) -> str:
+    """The backend that a model file of the default name, or of the ending that the config names, is for."""
+    named = model.config.default_model_filename
+    for backend, default in DEFAULT_FILES.items():
+        name = named if named.endswith(default.removeprefix("model")) else "" if named else default
+        if name and any((model.path / str(version) / name).exists() for version in model.versions):
+            return backend
+    return ""
 
 
 def _versions(model: ModelFolder) -> Iterator[Problem]:
@@ -69,23 +72,13 @@ def _versions(model: ModelFolder) -> Iterator[Problem]:
         yield "version_policy.latest", "num_versions is 0, so nothing is served"
 
 
-def served_versions(model: ModelFolder) -> tuple[int, ...]:
-    """The versions that the policy picks."""
-    policy = model.config.version_policy
-    if policy.HasField("all"):
-        return model.versions
-    if policy.HasField("specific"):
-        return tuple(sorted(set(policy.specific.versions) & set(model.versions)))
-    return tuple(sorted(model.versions))[-(policy.latest.num_versions if policy.HasField("latest") else 1) :]
-
-
 def _files(model: ModelFolder) -> Iterator[Problem]:
     config = model.config
-    backend = backend_of(config)
+    backend = backend_of(model)
     name = config.default_model_filename or DEFAULT_FILES.get(backend, "")
     if backend not in DEFAULT_FILES or not name:
         return
-    for version in served_versions(model):
+    for version in configs.served_versions(config, model.versions):
         place = model.path / str(version) / name
         if not place.exists():
             yield "default_model_filename", f"the model file {version}/{name} is missing"
@@ -129,8 +122,14 @@ def _tensors(model: ModelFolder) -> Iterator[Problem]:
         for number, tensor in enumerate(tensors):
             for problem in _tensor(tensor, kind):
                 yield f"{kind}[{number}]", problem
-            if tensor.is_shape_tensor and backend_of(model.config) != "tensorrt":
+            if tensor.HasField("reshape") and not tensor.reshape.shape and model.config.max_batch_size == 0:
+                yield f"{kind}[{number}].reshape", f"the empty reshape of the {kind} {tensor.name!r} needs batching"
+            if backend_of(model) == "tensorrt":
+                continue
+            if tensor.is_shape_tensor:
                 yield f"{kind}[{number}].is_shape_tensor", "only TensorRT has shape tensors"
+            if tensor.is_non_linear_format_io:
+                yield f"{kind}[{number}].is_non_linear_format_io", "only TensorRT has formats that are not linear"
 
 
 def _tensor(tensor: Any, kind: str) -> Iterator[str]:
@@ -183,7 +182,7 @@ def _groups(model: ModelFolder) -> Iterator[Problem]:
     kinds = messages().ModelInstanceGroup
     for number, group in enumerate(model.config.instance_group):
         place = f"instance_group[{number}]"
-        if group.profile and backend_of(model.config) != "tensorrt":
+        if group.profile and backend_of(model) != "tensorrt":
             yield f"{place}.profile", "only TensorRT has profiles"
         if group.kind == kinds.KIND_CPU and group.gpus:
             yield f"{place}.gpus", "gpus are listed, but the kind is KIND_CPU"
@@ -204,6 +203,9 @@ def _warm_ups(model: ModelFolder) -> Iterator[Problem]:
                 yield f"{place}.inputs", f"the model has no input {name!r}"
             if name in inputs and value.data_type != inputs[name].data_type:
                 yield f"{place}.inputs", f"the data of {name!r} has another data_type than the input"
+            if name in inputs and not _takes(inputs[name].dims, value.dims):
+                shapes = f"{list(value.dims)}, and the input {list(inputs[name].dims)}"
+                yield f"{place}.inputs", f"the data of {name!r} has the dims {shapes}"
             if not value.WhichOneof("input_data_type"):
                 yield f"{place}.inputs", f"the input {name!r} has no data (zero_data, random_data or input_data_file)"
             if value.input_data_file and not (model.path / "warmup" / value.input_data_file).is_file():
@@ -211,6 +213,31 @@ def _warm_ups(model: ModelFolder) -> Iterator[Problem]:
         for name in sorted(set(inputs) - set(sample.inputs)):
             if not inputs[name].optional:
                 yield place, f"the input {name!r} has no data"
+
+
+def _takes(dims: Sequence[int], given: Sequence[int]) -> bool:
+    return len(dims) == len(given) and all(size in (-1, own) for size, own in zip(dims, given, strict=True))
+
+
+def _code(model: ModelFolder) -> Iterator[Problem]:
+    for number, agent in enumerate(model.config.model_repository_agents.agents):
+        if agent.name not in _AGENTS:
+            yield f"model_repository_agents.agents[{number}]", f"no repository agent {agent.name!r} comes with Triton"
+    runtime = model.config.runtime
+    brought = runtime and any((place / runtime).is_file() for place in (model.path, *model.path.iterdir()))
+    if runtime and not brought and runtime != f"libtriton_{backend_of(model)}.so":
+        yield "runtime", f"the runtime {runtime!r} is neither the backend's own nor in the model folder"
+
+
+def _newer(model: ModelFolder) -> Iterator[Problem]:
+    """What tritonclient's messages know and the release does not; its server cannot read such a config at all."""
+    for name, release in _NEWER.items():
+        value: Any = model.config
+        *around, field = name.split(".")
+        for part in around:
+            value = getattr(value, part)
+        if field in {descriptor.name for descriptor, _ in value.ListFields()}:
+            yield name, f"the field {field} came with Triton {release}"
 
 
 def _sequences(model: ModelFolder) -> Iterator[Problem]:
@@ -232,6 +259,7 @@ def _cache(model: ModelFolder) -> Iterator[Problem]:
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("name", _name),
     ("backend", _backend),
+    ("platform", _platform),
     ("versions", _versions),
     ("model-file", _files),
     ("labels", _labels),
@@ -242,4 +270,6 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("warm-up", _warm_ups),
     ("sequences", _sequences),
     ("response-cache", _cache),
+    ("code", _code),
+    ("release", _newer),
 )

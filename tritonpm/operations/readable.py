@@ -1,0 +1,41 @@
+"""Whether the runtime that a backend brings reads the model that it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from tritonpm.core.errors import RuleError
+from tritonpm.core.files import link_or_copy
+from tritonpm.core.types import File, Format, Package
+from tritonpm.settings.backend import backend_of
+from tritonpm.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from tritonpm.operations.context import Context
+
+
+def require_readable(
+    context: Context, package: Package, settings: Settings, place: Callable[[File], Path] | None = None
+) -> None:
+    """Raise RuleError where OpenVINO shall serve an ONNX model and cannot read it; `place` says where the files lie."""
+    from tritonpm.convert.describing import refused_by_openvino
+
+    for stage in package.stages:
+        own = settings.for_stage(stage.name)
+        if stage.config or stage.format is not Format.ONNX or own.optimised or backend_of(stage, own) != "openvino":
+            continue
+        with context.workspace.scratch("readable") as folder:
+            for path in stage.files:
+                file = package.file(path)
+                target = folder / PurePosixPath(path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                link_or_copy(place(file) if place else context.blobs.path(file.digest), target)
+            reason = refused_by_openvino(folder / PurePosixPath(stage.model))
+        if reason:
+            raise RuleError(
+                f"OpenVINO cannot read the model of stage {stage.name}: {reason}",
+                where=package.name,
+                do="leave it to onnxruntime, without --backend",
+            )
