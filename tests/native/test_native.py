@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from tritonpm.operations.lint import reader
 from tritonpm.package import read
 from tritonpm.repository.lint import lint
 from tritonpm.triton.client import Client
+from tritonpm.triton.compiled import VARIABLE
 
 # Each difference that is left, and why. "+": taken though the native backend refuses it; "-": the other way round.
 LINT = {
@@ -30,9 +30,29 @@ IMPORT = {
     "o_intra_1.5": "-: a package's name has no dot; --name gives it another",
     "v_noconf": "+: a folder without config.pbtxt gets one of ours, with the dims",
 }
-EMBEDDED = {}
+# Ours, compiled and Python-based alike; docs/backends.md has these kinds.
+_SPELLINGS = "+: spellings of parameters, and COMPILATION_NUM_THREADS, which does nothing here"
+_SHAPES = "+: dims that are wider than the file's, or ragged, where requests decide"
+_COMPLETED = "+: a config that leaves parts open is completed where that contradicts nothing"
+_LAYOUTS = "+: a layout with a batch binds no max_batch_size"
+_TYPES = "+: openvino has FP64, BF16, text and scalars here"
+EMBEDDED = {
+    **dict.fromkeys(("o_arena__", "o_arena_no_", "o_arena_yes_", "o_em_", "o_intra_", "o_pattern_yes_"), _SPELLINGS),
+    **dict.fromkeys(("v_bf_1_", "v_bf_NO_", "v_ct_0", "v_ct_1", "v_ns_-1_", "v_th_-1"), _SPELLINGS),
+    **dict.fromkeys(("o_fix_inwild", "o_in_wide", "o_ragged_flag", "o_seq_nobatch", "v_in_wide", "v_rs_fix"), _SHAPES),
+    **dict.fromkeys(("o_only_in", "o_only_out", "v_only_out", "v_bare_conv", "v_bare_mb8", "v_bare_opt"), _COMPLETED),
+    **dict.fromkeys(("v_bare_reduce", "v_bare_scalar", "v_bare_two", "v_noconf", "v_seq_nobatch"), _COMPLETED),
+    **dict.fromkeys(("v_lay0_CN_", "v_lay0_NCHW_", "v_lay0_NC_", "v_lay0_Nq_", "v_lay8_CN_", "v_lay8_qC_"), _LAYOUTS),
+    **dict.fromkeys(("v_laybare_CN_", "v_laybare_NCHW_", "v_laybare_Nq_", "v_laybare_qC_", "v_layfix_NC"), _LAYOUTS),
+    **dict.fromkeys(("v_dt_BF16", "v_dt_FP64", "v_scalar1"), _TYPES),
+    "o_opt_both": "+: an initializer that may be overridden counts as an input",
+    "o_seq_state": "-: implicit state is kept by the native backends only",
+    "v_auto_streams": "+: AUTO's NUM_STREAMS goes on to the CPU",
+    "v_ip_abc": "-: INFERENCE_PRECISION_HINT does something here",
+    "v_td_AUTO_XYZ_": "-: a device that is not there is refused, as in 26.06",
+    "v_warm_count": "+: the warm-up is good",
+}
 ENDING = ("o_warm_toobig", "v_empty", "v_fname_missing", "v_nofile", "v_warm_count")  # of these some server dies
-_SIDE_BY_SIDE = 6
 
 
 @pytest.fixture(scope="module")
@@ -84,22 +104,23 @@ def test_import_refuses_what_lint_refuses(repository: Path, name: str) -> None:
 
 
 @pytest.mark.server
-@pytest.mark.long
-def test_our_backends_say_what_the_native_ones_say(repository: Path) -> None:
-    """Side by side, since a load is mostly waiting; those that may end a server come last, each to one of its own."""
+@pytest.mark.parametrize("kind", ["compiled", pytest.param("python", marks=pytest.mark.long)])
+def test_our_backends_say_what_the_native_ones_say(
+    repository: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them on the compiled ones, which load at once; every twelfth on the Python-based, of the same rules."""
+    if kind == "compiled":
+        monkeypatch.setenv(VARIABLE, "compiled")
+    names = folders.names() if kind == "compiled" else [name for name in folders.names() if name not in ENDING][::12]
     refused = set()
-    with a_server() as (root, client), ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        calm = [name for name in folders.names() if name not in ENDING]
-        for name in calm:
-            shutil.copytree(repository / name, root / name)
-        verdicts = pool.map(lambda name: load(client, name), calm)
-        refused |= {name for name, said in zip(calm, verdicts, strict=True) if said}
-        assert client.live()
-    for name in ENDING:
+    for group in [[name for name in names if name not in ENDING], *([name] for name in names if name in ENDING)]:
         with a_server() as (root, client):
-            shutil.copytree(repository / name, root / name)
-            refused |= {name} if load(client, name) else set()
-    assert differences(refused) == {name: reason[0] for name, reason in EMBEDDED.items()}
+            for name in group:
+                shutil.copytree(repository / name, root / name)
+                refused |= {name} if load(client, name) else set()
+                shutil.rmtree(root / name)
+    expected = {name: reason[0] for name, reason in EMBEDDED.items() if name in names}
+    assert {name: sign for name, sign in differences(refused).items() if name in names} == expected
 
 
 def load(client: Client, name: str) -> str:
