@@ -7,6 +7,8 @@ import random
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,12 +21,14 @@ from tests.support.python_models import HEAD, python_model
 from tests.support.supervised import keepers, kill_server, kill_stub, log_of, successors, supervised, supervisor
 from tests.support.waiting import PATIENCE, until
 from tests.support.workspaces import QUICKLY, opened, running
-from tritonpm.core.errors import BusyError, ServerError, TritonpmError
+from tritonpm.core.errors import BusyError, NotFoundError, ServerError, StorageError, TritonpmError
+from tritonpm.operations import canary
 from tritonpm.operations import supervise as supervising
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
+from tritonpm.operations.reload import reload
 from tritonpm.operations.rollback import rollback
 from tritonpm.operations.serve import load_all_proved, serve
 from tritonpm.operations.set import change_live
@@ -145,6 +149,51 @@ def test_an_upgrade_while_the_server_is_down_for_a_moment_is_rehearsed(context: 
     back(context)
 
 
+def test_what_is_asked_for_while_the_server_is_down_for_a_moment_waits_for_it(context: Context, tmp_path: Path) -> None:
+    for ask in (lambda: load(context, "p"), lambda: list(sync(context)), lambda: reload(context, "c")):
+        kill_server(context)
+        ask()
+        back(context)
+    kill_server(context)
+    canary.start(context, "p", single(tmp_path / "five", scaled(5.0)), {})
+    assert serving_answer(context, "p-canary") == 5.0
+    kill_server(context)
+    canary.promote(context, "p")
+    assert serving_answer(context, "p") == 5.0
+    upgrade(context, "p", single(tmp_path / "two", scaled(2.0)))
+    kill_server(context)
+    canary.start(context, "p", None, {"max_batch_size": 3})
+    kill_server(context)
+    canary.abort(context, "p")
+    back(context)
+    assert "p-canary" not in {entry.name for entry in context.catalogue.packages()}
+
+
+def test_a_canary_in_which_the_server_is_killed_is_made_or_is_not(context: Context, tmp_path: Path) -> None:
+    contents = [(single(tmp_path / "five", scaled(5.0)), 5.0), (single(tmp_path / "bad", logarithm()), 0.0)]
+    contents.append((single(tmp_path / "two", scaled(2.0)), 2.0))
+    dice, served = random.Random(9), 2.0
+    for number in range(KILLS):
+        source, answer = contents[number % len(contents)]
+        for step in (partial(canary.start, context, "p", source, {}), partial(canary.promote, context, "p")):
+            killer = threading.Timer(dice.random() * 2, os.kill, (running(context).pid, signal.SIGKILL))
+            killer.start()
+            try:
+                step()
+            except TritonpmError:
+                after = {served, answer} - {0.0} if step.func is canary.promote else {served}
+            else:
+                after = {answer if step.func is canary.promote else served}
+            killer.join()
+            until(lambda after=after: _answer(context) in after, lambda: log_of(context))
+            served = _answer(context)
+            until(lambda: status(context).drift == (), lambda: status(context).drift)
+        with suppress(NotFoundError):
+            canary.abort(context, "p")
+    upgrade(context, "p", contents[-1][0])
+    back(context)
+
+
 def test_a_change_in_which_the_server_is_killed_is_made_or_is_not(context: Context, tmp_path: Path) -> None:
     contents = [(single(tmp_path / "two", scaled(2.0)), 2.0), (single(tmp_path / "five", scaled(5.0)), 5.0)]
     contents.append((single(tmp_path / "bad", logarithm()), 0.0))
@@ -228,6 +277,27 @@ def test_what_reads_the_output_may_end_serve(context: Context) -> None:
     environment = {"TRITONPM_WORKSPACE": str(context.workspace.root)}
     os.waitstatus_to_exitcode(os.spawnvpe(os.P_WAIT, "sh", ["sh", "-c", command], {**os.environ, **environment}))
     until(lambda: supervisor(context))
+    kill_server(context)
+    back(context)
+
+
+@pytest.mark.parametrize("name", ["triton.log", "supervisor.log", "server.lock", "supervisor.lock", "stopping"])
+def test_a_pipe_in_the_place_of_what_it_writes_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    init(tmp_path / "w")
+    context = opened(tmp_path / "w")
+    context.workspace.server.mkdir()
+    place = context.workspace.server / name
+    for put in (lambda: os.mkfifo(place), lambda: place.symlink_to("/nowhere/at/all"), lambda: place.symlink_to(place)):
+        put()
+        assert status(context).state == "stopped"
+        with pytest.raises(StorageError, match="is no file"):
+            serve(context, None, **QUICKLY)
+        place.unlink()
+
+
+def test_a_log_that_was_deleted_stops_nothing(context: Context) -> None:
+    Path(running(context).log).unlink()
+    load(context, "p")
     kill_server(context)
     back(context)
 

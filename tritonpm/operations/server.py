@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import ServerError
+from tritonpm.core.files import require_file
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 from tritonpm.triton.connection import Connection
+from tritonpm.triton.log import size
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -77,7 +79,9 @@ def keep_supervised(context: Context) -> bool:
 
 def supervise_detached(context: Context) -> None:
     """Have a process of its own keep the server alive that was started detached."""
-    with (context.workspace.server / "supervisor.log").open("ab") as log:
+    place = context.workspace.server / embedded.SUPERVISOR_LOG
+    require_file(place)
+    with place.open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-m", "tritonpm.operations.supervise", str(context.workspace.root)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
@@ -116,7 +120,7 @@ def is_elsewhere(context: Context, server: str) -> bool:
 def log_size(context: Context) -> int:
     """Bytes of the log of the workspace's own server: where what it says next begins."""
     server = own_server(context)
-    return Path(server.log).stat().st_size if server else 0
+    return size(Path(server.log)) if server else 0
 
 
 def reason_in_log(context: Context, what: str, name: str, offset: int) -> str:

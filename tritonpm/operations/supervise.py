@@ -27,6 +27,7 @@ from tritonpm.operations.serve import load_all_proved, load_missing, serve, set_
 from tritonpm.operations.server import await_server, own_server, supervise_detached
 from tritonpm.operations.stop import unload_recorded
 from tritonpm.triton import embedded
+from tritonpm.triton.log import size
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -60,7 +61,7 @@ def _supervise(context: Context, say: Say, each_look: Callable[[], None]) -> Non
     state = context.workspace.server
     server, suspects, ends, since = own_server(context) or embedded.recorded(state), Counter[str](), 0, 0
     if server is not None and server.alive:
-        since = _size(server)
+        since = size(Path(server.log))
     whole = True  # whether all was back when it ended, so that no package is to blame
     while server is not None and not embedded.told_to_stop(state):
         started = time.monotonic()
@@ -90,14 +91,9 @@ def _supervise(context: Context, say: Say, each_look: Callable[[], None]) -> Non
         time.sleep(pause)
         if embedded.told_to_stop(state):
             return
-        since = _size(server)
+        since = size(Path(server.log))
         server = _again(context, server, say)
         whole = whole and server.alive
-
-
-def _size(server: embedded.Server) -> int:
-    log = Path(server.log)
-    return log.stat().st_size if log.is_file() else 0
 
 
 def _by_itself(words: str) -> bool:

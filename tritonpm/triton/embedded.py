@@ -17,16 +17,18 @@ from tritonpm.core.units import MIB
 from tritonpm.triton import compiled, launch, liveness
 from tritonpm.triton.ending import EXIT_TIMEOUT, end, end_child, guarded, stop, sweep
 from tritonpm.triton.installation import Installation, environment, find, prepare_backends
-from tritonpm.triton.log import last_words, reasons, rotate, why_ended
+from tritonpm.triton.log import last_words, reasons, rotate, size, why_ended
 from tritonpm.triton.process_table import listening
 from tritonpm.triton.server import (
     LOCK,
+    SUPERVISOR_LOG,
     Server,
     may_run,
     recorded,
     region_prefix,
     remember,
     remember_again,
+    require_files,
     running,
     supervised,
     supervising,
@@ -37,9 +39,10 @@ from tritonpm.triton.server import (
 )
 
 __all__ = [
-    "CACHE_BYTES", "EXIT_TIMEOUT", "Installation", "Server", "answers", "backends_in", "end", "find", "guarded",
-    "last_words", "reasons", "recorded", "region_prefix", "remember_again", "running", "start", "stop", "supervised",
-    "supervising", "supervision_lost", "supervisor_lock", "sweep", "tell_to_stop", "told_to_stop",
+    "CACHE_BYTES", "EXIT_TIMEOUT", "SUPERVISOR_LOG", "Installation", "Server", "answers",
+    "backends_in", "end", "find", "guarded", "last_words", "reasons", "recorded", "region_prefix", "remember_again",
+    "running", "start", "stop", "supervised", "supervising", "supervision_lost", "supervisor_lock", "sweep",
+    "tell_to_stop", "told_to_stop",
 ]  # fmt: skip
 
 CACHE_BYTES = 64 * MIB  # of the local response cache, which packages may use
@@ -75,6 +78,7 @@ def start(
     """
     state.mkdir(parents=True, exist_ok=True)
     log = log or state / "triton.log"
+    require_files(state, log)
     with _only_one(state) as held:
         sweep(state)
         backends = prepare_backends(installation, state / _BACKENDS)
@@ -122,7 +126,7 @@ def _started(
     timeout: float,
 ) -> int:
     """The pid of a server that is live; whatever goes wrong, no process is left. Raises _PortTaken, ServerError."""
-    offset = log.stat().st_size if log.exists() else 0
+    offset = size(log)
     process = _spawn(command, installation, state, log, held, detach)
     try:
         _wait_live(process, ports, timeout, log, offset)
