@@ -49,6 +49,8 @@ CACHE_BYTES = 64 * MIB  # of the local response cache, which packages may use
 _ATTEMPTS = 5  # how often free ports are chosen again when somebody takes one in between
 _LINK, _TRACE, _BACKENDS = "repository", "trace.json", "backends"  # in the state folder
 _PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # Triton's own
+# Most of a load is waiting for the stub; it holds the thread of its connection, and who shares that waits for it.
+_LOADS, _HTTP_THREADS = 8, 32
 _FAILED = 1.0  # seconds that a server which did not come up has to end, before KILL
 _LOCKED = 20.0  # seconds that orphaned stubs may hold the state folder's lock, or another start may take
 _ANSWER = 10.0  # seconds for one answer while a server starts
@@ -230,6 +232,8 @@ def _command(
         f"--grpc-port={ports['grpc']}",
         f"--metrics-address={host}",
         f"--metrics-port={ports['metrics']}",
+        f"--http-thread-count={_HTTP_THREADS}",
+        f"--model-load-thread-count={_LOADS}",
         "--rate-limit=execution_count",
         f"--trace-config=triton,file={_TRACE}",  # without a file tracing cannot be switched on later
         "--trace-config=level=OFF",
