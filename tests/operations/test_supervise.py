@@ -11,13 +11,14 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.support.command import TRITONPM, run, run_apart
 from tests.support.load import serving_answer
 from tests.support.models import logarithm, scaled
 from tests.support.packages import cascade, single
-from tests.support.python_models import HEAD, python_model
+from tests.support.python_models import ANSWER, HEAD, python_model
 from tests.support.supervised import keepers, kill_server, kill_stub, log_of, successors, supervised, supervisor
 from tests.support.waiting import PATIENCE, until
 from tests.support.workspaces import QUICKLY, opened, running
@@ -31,6 +32,7 @@ from tritonpm.operations.load import load
 from tritonpm.operations.reload import reload
 from tritonpm.operations.rollback import rollback
 from tritonpm.operations.serve import load_all_proved, serve
+from tritonpm.operations.server import connect
 from tritonpm.operations.set import change_live
 from tritonpm.operations.status import status
 from tritonpm.operations.stop import stop
@@ -52,9 +54,6 @@ FATAL = """
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(60)
 """
-ANSWER = """        x = [pb_utils.get_input_tensor_by_name(request, "X") for request in requests]
-        return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", one.as_numpy())]) for one in x]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +63,18 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     context = opened(folder / "a workspace")
     import_package(context, single(folder / "in", scaled(2.0)))
     import_package(context, cascade(folder / "c", scaled(2.0, result="m"), scaled(3.0, source="m")))
+    python_model(folder / "models", "py", HEAD + ANSWER, "max_batch_size: 0\n")
+    import_package(context, folder / "models/py", allow_code=True)
     with supervised(context):
-        load(context, "p")
-        load(context, "c")
+        for name in ("p", "c", "py"):
+            load(context, name)
         yield context
 
 
 def answering(context: Context) -> bool:
     try:
+        with connect(context) as client:
+            client.infer("py", {"X": np.zeros(4, np.float32)})
         return (serving_answer(context, "p"), serving_answer(context, "c")) == (2.0, 6.0)
     except TritonpmError:
         return False
@@ -83,7 +86,7 @@ def back(context: Context) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-@pytest.mark.parametrize("model", ["p", "first"])
+@pytest.mark.parametrize("model", ["p", "first", "py"])
 def test_a_dead_stub_is_replaced_while_nobody_does_anything(context: Context, model: str, number: int) -> None:
     before = running(context)
     kill_stub(context, model, number)

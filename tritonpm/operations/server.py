@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import ServerError
 from tritonpm.core.files import require_file
-from tritonpm.triton import embedded
+from tritonpm.triton import embedded, stubs
 from tritonpm.triton.client import Client
 from tritonpm.triton.connection import Connection
 from tritonpm.triton.log import size
@@ -37,7 +38,7 @@ def has_server(context: Context) -> bool:
 @contextmanager
 def connect(context: Context, protocol: str = "http", *, load_timeout: float = 600.0) -> Iterator[Client]:
     """A connection. Raises ServerError where there is no server to connect to."""
-    connection = Connection.to(context.server)
+    connection, seen = Connection.to(context.server), None
     with ExitStack() as around:
         if connection is None:
             server = own_server(context)
@@ -46,8 +47,10 @@ def connect(context: Context, protocol: str = "http", *, load_timeout: float = 6
                 raise ServerError("no server runs for this workspace", do=do)
             around.enter_context(embedded.guarded(server, context.workspace.server))
             url = server.http if protocol == "http" else server.grpc
-            connection = Connection(url, grpc=server.grpc)
-        yield around.enter_context(Client.of(connection, protocol=protocol, load_timeout=load_timeout))
+            connection, seen = Connection(url, grpc=server.grpc), partial(stubs.abandoned, server)
+        client = around.enter_context(Client.of(connection, protocol=protocol, load_timeout=load_timeout))
+        client.abandoned = seen
+        yield client
 
 
 def require_live(client: Client) -> None:

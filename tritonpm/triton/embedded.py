@@ -39,7 +39,7 @@ from tritonpm.triton.server import (
 )
 
 __all__ = [
-    "CACHE_BYTES", "EXIT_TIMEOUT", "SUPERVISOR_LOG", "Installation", "Server", "answers",
+    "CACHE_BYTES", "EXIT_TIMEOUT", "SUPERVISOR_LOG", "AddressTakenError", "Installation", "Server", "answers",
     "backends_in", "end", "find", "guarded", "last_words", "reasons", "recorded", "region_prefix", "remember_again",
     "running", "start", "stop", "supervised", "supervising", "supervision_lost", "supervisor_lock", "sweep",
     "tell_to_stop", "told_to_stop",
@@ -199,7 +199,7 @@ def _choose(host: str, wanted: dict[str, int | None], standard: bool) -> dict[st
             try:
                 listener.bind((host, port or 0))
             except OSError as error:
-                raise ServerError(
+                raise AddressTakenError(
                     f"cannot bind to {host}:{port} ({error.strerror})",
                     where=f"--{name}-port",
                     do="choose another port or address, or leave the option out",
@@ -275,6 +275,10 @@ def _spawn(
             start_new_session=True,  # a group of its own: Ctrl-C reaches us first, and a KILL reaches the stubs too
             pass_fds=(held,),
         )
+
+
+class AddressTakenError(ServerError):
+    """A port that was named is somebody else's now."""
 
 
 class _PortTaken(Exception):  # noqa: N818
