@@ -41,6 +41,7 @@ from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import upgrade
 from tritonpm.triton import embedded
 
+ANYWHERE = ("--http-port", 0, "--grpc-port", 0, "--metrics-port", 0)
 KILLS = int(os.environ.get("TRITONPM_KILLS", "3"))
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 # Ends the server at the start of its process, where the file is there: as a model whose warm-up ends it would. The server
@@ -269,14 +270,14 @@ def test_a_server_that_has_ended_before_the_first_look_comes_back(context: Conte
 
 
 def started(context: Context) -> Context:
-    run_apart("serve", "--detach", workspace=context.workspace.root)
+    run_apart("serve", "--detach", *ANYWHERE, workspace=context.workspace.root)
     return context
 
 
 def test_what_reads_the_output_may_end_serve(context: Context) -> None:
     stop(context, 15)
     until(lambda: not keepers(context))
-    command = f"{' '.join(TRITONPM)} serve --detach | head -1"
+    command = f"{' '.join([*TRITONPM, 'serve', '--detach', *map(str, ANYWHERE)])} | head -1"
     environment = {"TRITONPM_WORKSPACE": str(context.workspace.root)}
     os.waitstatus_to_exitcode(os.spawnvpe(os.P_WAIT, "sh", ["sh", "-c", command], {**os.environ, **environment}))
     until(lambda: supervisor(context))
