@@ -322,7 +322,8 @@ def test_who_waits_begins_nothing_after_a_server_was_given_up(
 
     first = threading.Thread(target=supervise)
     first.start()
-    until(lambda: {"Loaded c again", "Loaded p again"} <= set(said), lambda: said)  # one that ends sooner was loading
+    loaded = {f"Loaded {name} again" for name in ("c", "p", "py")}
+    until(lambda: loaded <= set(said), lambda: said)  # one that ends sooner was loading
     second = threading.Thread(target=supervising.supervise, args=(opened(context.workspace.root), said.append))
     second.start()
     os.kill(server.pid, signal.SIGKILL)
