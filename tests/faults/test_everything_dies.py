@@ -28,7 +28,7 @@ from tests.support.supervised import keepers, kill_server, log_of, supervised, s
 from tests.support.threads import working
 from tests.support.waiting import until
 from tests.support.workspaces import opened, running
-from tritonpm.core.errors import TritonpmError
+from tritonpm.core.errors import BusyError, TritonpmError
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
@@ -47,7 +47,7 @@ MANAGER = """
 import itertools, sys
 from pathlib import Path
 from tests.support.workspaces import opened
-from tritonpm.core.errors import TritonpmError
+from tritonpm.core.errors import BusyError, TritonpmError
 from tritonpm.operations import canary
 from tritonpm.operations.load import load
 from tritonpm.operations.rollback import rollback
@@ -156,12 +156,13 @@ class Victims:
         return True
 
     def _kill_job(self) -> bool:
-        with suppress(TritonpmError):
-            settings = to_optimise_for(self.context, "d", {"precision": "FP16", "accuracy_samples": self.number + 2})
-            if job := start(self.context, "d", settings):
-                time.sleep(self.dice.random())
-                pid = self.context.catalogue.jobs.get(job.id).pid
-                return bool(pid) and _signalled(int(pid or 0), signal.SIGKILL)
+        for optimizer in ("openvino", "onnx", "ort-openvino"):  # one that was not killed in time has made its own
+            with suppress(BusyError):
+                settings = to_optimise_for(self.context, "d", {"optimizer": optimizer, "precision": "FP16"})
+                if job := start(self.context, "d", settings):
+                    pid = until(lambda job=job: self.context.catalogue.jobs.get(job.id).pid)
+                    time.sleep(self.dice.random())
+                    return _signalled(int(pid), signal.SIGKILL)
         return False
 
     def end(self) -> None:
@@ -241,5 +242,6 @@ def test_whatever_is_killed_comes_back(context: Context, tmp_path: Path) -> None
         f"{killed} kills, {clients.requests} requests, {len(clients.wrong)} wrong, longest gap "
         f"{max(map(max, clients.gaps.values())):.1f} s (median to longest: {gaps}), {len(lost)} not recovered"
     )
+    assert KILLS < 200 or set(SHARES) <= set(clients.gaps)
     assert clients.wrong == []
     assert lost == [], log_of(context)
