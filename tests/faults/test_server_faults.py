@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ import pytest
 from tests.support.consistency import apart, impatient
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import single
+from tests.support.python_models import ANSWER, HEAD, python_model
+from tests.support.supervised import kill_server, kill_stub
 from tests.support.waiting import PATIENCE, until
 from tests.support.workspaces import QUICKLY, opened, running
 from tritonpm.core.errors import ServerError, TritonpmError
@@ -197,6 +200,64 @@ def test_a_server_that_is_stopped_in_the_middle_of_changes(context: Context) -> 
         assert answers(context) == is_loaded(context, "p")
     assert STOPS < 4 or told
     print(f"{STOPS} stops of the server in the middle of changes, {told} sentences, nothing lost")
+
+
+def test_a_stub_that_dies_with_what_it_was_asked_holds_no_unload(context: Context, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    slowly = f"        import pathlib, time; time.sleep(600 * pathlib.Path({str(flag)!r}).exists())\n"
+    python_model(tmp_path / "models", "slow", HEAD + slowly + ANSWER, "max_batch_size: 0\n")
+    import_package(context, tmp_path / "models/slow", allow_code=True)
+    load(context, "slow")
+    flag.touch()
+    with Client(running(context).http, timeout=1.0) as client, pytest.raises(ServerError, match="in time"):
+        client.infer("slow", {"X": np.zeros(client.metadata("slow").inputs[0].shape, np.float32)})
+    kill_stub(context, "slow")
+    unload(context, "slow")
+    flag.unlink()
+    load(context, "slow")
+
+
+def test_a_port_that_somebody_else_took_meanwhile_is_waited_for(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "RESTARTS", 2)
+    taken, start_again = threading.Event(), supervisor.start_again
+    monkeypatch.setattr(supervisor, "start_again", lambda *a, **k: (taken.wait(), start_again(*a, **k))[1])
+    load(context, "p")
+    said: list[str] = []
+    keeper = threading.Thread(target=supervisor.supervise, args=(context, said.append))
+    keeper.start()
+    server = kill_server(context)
+    host, _, port = server.http.rpartition(":")
+    with socket.socket() as somebody:
+        somebody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        somebody.bind((host, int(port)))
+        somebody.listen()
+        taken.set()
+        until(lambda: sum("cannot bind" in sentence for sentence in said) > 1, said)
+    until(lambda: any("Loaded p again" in sentence for sentence in said), said)
+    assert running(context).http == server.http
+    stop(context, 15)
+    keeper.join(PATIENCE)
+    assert not keeper.is_alive()
+
+
+def test_a_server_that_hangs_while_what_it_had_is_brought_back_is_ended(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "HANGS", 1.0)
+    monkeypatch.setattr(supervisor, "_GRACE", 0.5)
+    load(context, "p")
+    server = running(context)
+    stopped(context)
+    said: list[str] = []
+    keeper = threading.Thread(target=supervisor.supervise, args=(context, said.append))
+    keeper.start()
+    until(lambda: not server.alive, said)  # at once, and not when who asks it has given up
+    until(lambda: any("Loaded p again" in sentence for sentence in said), said)
+    stop(context, 15)
+    keeper.join(PATIENCE)
+    assert not keeper.is_alive()
 
 
 def test_a_server_that_hangs_is_ended_and_comes_back(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,26 +7,32 @@ import random
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.support.command import TRITONPM, run, run_apart
 from tests.support.load import serving_answer
 from tests.support.models import logarithm, scaled
 from tests.support.packages import cascade, single
-from tests.support.python_models import HEAD, python_model
+from tests.support.python_models import ANSWER, HEAD, python_model
 from tests.support.supervised import keepers, kill_server, kill_stub, log_of, successors, supervised, supervisor
 from tests.support.waiting import PATIENCE, until
 from tests.support.workspaces import QUICKLY, opened, running
-from tritonpm.core.errors import BusyError, ServerError, TritonpmError
+from tritonpm.core.errors import BusyError, NotFoundError, ServerError, StorageError, TritonpmError
+from tritonpm.operations import canary
 from tritonpm.operations import supervise as supervising
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
+from tritonpm.operations.reload import reload
 from tritonpm.operations.rollback import rollback
 from tritonpm.operations.serve import load_all_proved, serve
+from tritonpm.operations.server import connect
 from tritonpm.operations.set import change_live
 from tritonpm.operations.status import status
 from tritonpm.operations.stop import stop
@@ -35,6 +41,7 @@ from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import upgrade
 from tritonpm.triton import embedded
 
+ANYWHERE = ("--http-port", 0, "--grpc-port", 0, "--metrics-port", 0)
 KILLS = int(os.environ.get("TRITONPM_KILLS", "3"))
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 # Ends the server at the start of its process, where the file is there: as a model whose warm-up ends it would. The server
@@ -48,9 +55,6 @@ FATAL = """
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(60)
 """
-ANSWER = """        x = [pb_utils.get_input_tensor_by_name(request, "X") for request in requests]
-        return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", one.as_numpy())]) for one in x]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +64,18 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     context = opened(folder / "a workspace")
     import_package(context, single(folder / "in", scaled(2.0)))
     import_package(context, cascade(folder / "c", scaled(2.0, result="m"), scaled(3.0, source="m")))
+    python_model(folder / "models", "py", HEAD + ANSWER, "max_batch_size: 0\n")
+    import_package(context, folder / "models/py", allow_code=True)
     with supervised(context):
-        load(context, "p")
-        load(context, "c")
+        for name in ("p", "c", "py"):
+            load(context, name)
         yield context
 
 
 def answering(context: Context) -> bool:
     try:
+        with connect(context) as client:
+            client.infer("py", {"X": np.zeros(4, np.float32)})
         return (serving_answer(context, "p"), serving_answer(context, "c")) == (2.0, 6.0)
     except TritonpmError:
         return False
@@ -79,7 +87,7 @@ def back(context: Context) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-@pytest.mark.parametrize("model", ["p", "first"])
+@pytest.mark.parametrize("model", ["p", "first", "py"])
 def test_a_dead_stub_is_replaced_while_nobody_does_anything(context: Context, model: str, number: int) -> None:
     before = running(context)
     kill_stub(context, model, number)
@@ -142,6 +150,51 @@ def test_an_upgrade_while_the_server_is_down_for_a_moment_is_rehearsed(context: 
     assert serving_answer(context, "p") == 5.0
     kill_server(context)
     upgrade(context, "p", single(tmp_path / "again", scaled(2.0)))
+    back(context)
+
+
+def test_what_is_asked_for_while_the_server_is_down_for_a_moment_waits_for_it(context: Context, tmp_path: Path) -> None:
+    for ask in (lambda: load(context, "p"), lambda: list(sync(context)), lambda: reload(context, "c")):
+        kill_server(context)
+        ask()
+        back(context)
+    kill_server(context)
+    canary.start(context, "p", single(tmp_path / "five", scaled(5.0)), {})
+    assert serving_answer(context, "p-canary") == 5.0
+    kill_server(context)
+    canary.promote(context, "p")
+    assert serving_answer(context, "p") == 5.0
+    upgrade(context, "p", single(tmp_path / "two", scaled(2.0)))
+    kill_server(context)
+    canary.start(context, "p", None, {"max_batch_size": 3})
+    kill_server(context)
+    canary.abort(context, "p")
+    back(context)
+    assert "p-canary" not in {entry.name for entry in context.catalogue.packages()}
+
+
+def test_a_canary_in_which_the_server_is_killed_is_made_or_is_not(context: Context, tmp_path: Path) -> None:
+    contents = [(single(tmp_path / "five", scaled(5.0)), 5.0), (single(tmp_path / "bad", logarithm()), 0.0)]
+    contents.append((single(tmp_path / "two", scaled(2.0)), 2.0))
+    dice, served = random.Random(9), 2.0
+    for number in range(KILLS):
+        source, answer = contents[number % len(contents)]
+        for step in (partial(canary.start, context, "p", source, {}), partial(canary.promote, context, "p")):
+            killer = threading.Timer(dice.random() * 2, os.kill, (running(context).pid, signal.SIGKILL))
+            killer.start()
+            try:
+                step()
+            except TritonpmError:
+                after = {served, answer} - {0.0} if step.func is canary.promote else {served}
+            else:
+                after = {answer if step.func is canary.promote else served}
+            killer.join()
+            until(lambda after=after: _answer(context) in after, lambda: log_of(context))
+            served = _answer(context)
+            until(lambda: status(context).drift == (), lambda: status(context).drift)
+        with suppress(NotFoundError):
+            canary.abort(context, "p")
+    upgrade(context, "p", contents[-1][0])
     back(context)
 
 
@@ -217,17 +270,38 @@ def test_a_server_that_has_ended_before_the_first_look_comes_back(context: Conte
 
 
 def started(context: Context) -> Context:
-    run_apart("serve", "--detach", workspace=context.workspace.root)
+    run_apart("serve", "--detach", *ANYWHERE, workspace=context.workspace.root)
     return context
 
 
 def test_what_reads_the_output_may_end_serve(context: Context) -> None:
     stop(context, 15)
     until(lambda: not keepers(context))
-    command = f"{' '.join(TRITONPM)} serve --detach | head -1"
+    command = f"{' '.join([*TRITONPM, 'serve', '--detach', *map(str, ANYWHERE)])} | head -1"
     environment = {"TRITONPM_WORKSPACE": str(context.workspace.root)}
     os.waitstatus_to_exitcode(os.spawnvpe(os.P_WAIT, "sh", ["sh", "-c", command], {**os.environ, **environment}))
     until(lambda: supervisor(context))
+    kill_server(context)
+    back(context)
+
+
+@pytest.mark.parametrize("name", ["triton.log", "supervisor.log", "server.lock", "supervisor.lock", "stopping"])
+def test_a_pipe_in_the_place_of_what_it_writes_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    init(tmp_path / "w")
+    context = opened(tmp_path / "w")
+    context.workspace.server.mkdir()
+    place = context.workspace.server / name
+    for put in (lambda: os.mkfifo(place), lambda: place.symlink_to("/nowhere/at/all"), lambda: place.symlink_to(place)):
+        put()
+        assert status(context).state == "stopped"
+        with pytest.raises(StorageError, match="is no file"):
+            serve(context, None, **QUICKLY)
+        place.unlink()
+
+
+def test_a_log_that_was_deleted_stops_nothing(context: Context) -> None:
+    Path(running(context).log).unlink()
+    load(context, "p")
     kill_server(context)
     back(context)
 
@@ -248,7 +322,8 @@ def test_who_waits_begins_nothing_after_a_server_was_given_up(
 
     first = threading.Thread(target=supervise)
     first.start()
-    until(lambda: answering(context))
+    loaded = {f"Loaded {name} again" for name in ("c", "p", "py")}
+    until(lambda: loaded <= set(said), lambda: said)  # one that ends sooner was loading
     second = threading.Thread(target=supervising.supervise, args=(opened(context.workspace.root), said.append))
     second.start()
     os.kill(server.pid, signal.SIGKILL)

@@ -45,7 +45,7 @@ def folders(context: Context) -> set[str]:
 
 
 def test_a_warm_up_that_fails_is_noticed_by_nobody_else(context: Context, tmp_path: Path) -> None:
-    import_package(context, single(tmp_path / "in", scaled(5.0), name="warm"))
+    import_package(context, single(tmp_path / "in", scaled(11.0), name="warm"))
     import_package(context, single(tmp_path / "zeros", failing_for_zeros(), name="zeros"))
     load(context, "warm")
     pid = running(context).pid
@@ -56,7 +56,7 @@ def test_a_warm_up_that_fails_is_noticed_by_nobody_else(context: Context, tmp_pa
         remove(context, "zeros")
         with pytest.raises(ServerError, match=r"the old one serves on: .*out of data bounds"):
             upgrade(context, "warm", single(tmp_path / "worse", failing_for_zeros(), name="worse"))
-    assert (running(context).pid, seen.failures, set(seen.answers)) == (pid, [], {5.0})
+    assert (running(context).pid, seen.failures, set(seen.answers)) == (pid, [], {11.0})
 
 
 def test_settings_change_under_load_and_nothing_fails(context: Context, tmp_path: Path) -> None:

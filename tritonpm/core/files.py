@@ -36,6 +36,12 @@ def read_state(path: Path) -> bytes:
         return stream.read()
 
 
+def require_file(path: Path) -> None:
+    """Raise StorageError where something lies there that is none: who opens a pipe waits for its other end."""
+    if (path.is_symlink() or path.exists()) and not path.is_file():
+        raise StorageError("is no file", where=str(path), do="see what lies there, and move it away")
+
+
 def write_atomically(place: Path, content: bytes) -> None:
     """Put `content` in the place of what was there: after a crash the file holds all of the old or all of the new.
 

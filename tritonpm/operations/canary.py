@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.catalogue import Source
-from tritonpm.core.errors import NotFoundError, TritonpmError, UsageError
+from tritonpm.core.errors import NotFoundError, ServerError, TritonpmError, UsageError
 from tritonpm.operations.chosen_settings import chosen_settings
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.load import Loaded, load
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.remove import remove
-from tritonpm.operations.server import is_loaded
+from tritonpm.operations.server import await_return, is_loaded
 from tritonpm.operations.summary import summary
 from tritonpm.operations.switch import take_over
 from tritonpm.operations.unload import unload
@@ -90,7 +90,14 @@ def _canary(context: Context, name: str) -> Record:
 def _end(context: Context, name: str) -> None:
     """Unload and forget the canary; its clients are expected to go back to the package."""
     canary = name + SUFFIX
-    if is_loaded(context, canary):
-        unload(context, canary, force=True)
-    context.catalogue.set_status(canary, "ready", wanted=False)
+    context.catalogue.set_status(canary, "ready", wanted=False)  # a server that begins anew has it no more
+    for last in (False, True):
+        await_return(context)
+        try:
+            if is_loaded(context, canary):
+                unload(context, canary, force=True)
+            break
+        except ServerError:  # the server has just ended, perhaps
+            if last:
+                raise
     remove(context, canary)

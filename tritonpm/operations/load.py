@@ -24,6 +24,7 @@ from tritonpm.operations.probe import probe as probe_model
 from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.server import (
     address_of,
+    await_return,
     await_server,
     connect,
     is_loaded,
@@ -218,12 +219,18 @@ class OneServer:
 
 
 def load(context: Context, name: str, *, probe: bool = True, timeout: float = TIMEOUT, wait: float = 0.0) -> Loaded:
-    """Bring what is wanted to the server; `wait` seconds for one that is coming up.
+    """Bring what is wanted to the server; `wait` seconds for one that is coming up, and for one
+    that has just ended until it is back.
 
     Raises ServerError; what served before serves again then, and it is what a restart brings back.
     """
-    ensure(context, name)
+    await_return(context)
     await_server(context, wait)
+    return _load_wanted(context, name, probe=probe, timeout=timeout)
+
+
+def _load_wanted(context: Context, name: str, *, probe: bool, timeout: float) -> Loaded:
+    ensure(context, name)
     with connect(context, load_timeout=timeout) as client, changing(context, f"load {name}"):
         record, revision = context.catalogue.get(name), wanted_revision(context, name)
         return bring(context, client, record, revision, probe=probe, timeout=timeout, wanted=True)
@@ -236,7 +243,7 @@ def load_proved(context: Context, name: str, *, timeout: float = TIMEOUT, only_w
     somebody has just said that it shall not be loaded.
     """
     if context.catalogue.proved(name) is None:
-        return load(context, name, timeout=timeout)
+        return _load_wanted(context, name, probe=True, timeout=timeout)
     with connect(context, load_timeout=timeout) as client, changing(context, f"load {name}"):
         proved = context.catalogue.proved(name)
         if proved is None:  # another tritonpm has renamed or removed it meanwhile

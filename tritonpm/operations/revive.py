@@ -6,6 +6,8 @@ change. Then, when it is our turn, what it serves is made to agree with what was
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
     from tritonpm.triton.client import Client
 
-_LOOK_EVERY, _LOOK_AT_ALL_EVERY = 0.1, 2.0  # seconds between two looks: at the stubs that were seen, and at all
+# Seconds between two looks: at the stubs that were seen, for new ones, and at what the server says of all.
+_LOOK_EVERY, _LIST_EVERY, _LOOK_AT_ALL_EVERY = 0.1, 0.5, 2.0
 _PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before a model that lost a stub again is loaded again, doubled each time
 _STEADY = 30.0  # seconds after which a loss has nothing to do with the one before
 _AT_ONCE = 4  # models that are loaded at the same time
@@ -73,7 +76,7 @@ class Stubs:
     def __init__(self, context: Context, server: embedded.Server) -> None:
         self.context, self.server = context, server
         self._known: dict[int, str] = {}
-        self._looked, self._bereft = 0.0, set[str]()
+        self._listed, self._looked, self._bereft = 0.0, 0.0, set[str]()
         self._losses: dict[str, _Loss] = {}
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="revive")
 
@@ -84,18 +87,22 @@ class Stubs:
     def look(self) -> Iterator[str]:
         """Have models that lost a stub loaded anew; what came of it. To be called again and again."""
         yield from self._done()
-        ended = {model: why for pid, model in self._known.items() if (why := liveness.why_not_running(pid))}
-        for model, why in ended.items():
-            self._losses.setdefault(model, _Loss()).why = why
+        ended = {pid: why for pid in self._known if (why := liveness.why_not_running(pid))}
+        for pid, why in ended.items():
+            self._losses.setdefault(self._known[pid], _Loss()).why = why
+            with suppress(OSError):  # one that is stopped would hold what it was asked, and its memory
+                os.kill(pid, signal.SIGKILL)
+        lacking = {self._known.pop(pid) for pid in ended}
         now = time.monotonic()
-        if not ended and not self._bereft and now - self._looked < _LOOK_AT_ALL_EVERY:
+        if now - self._listed > _LIST_EVERY:
+            self._known, self._listed = stubs(self.server, self._known), now
+        if not lacking and not self._bereft and now - self._looked < _LOOK_AT_ALL_EVERY:
             return
         with suppress(TritonpmError):
             before, self._looked = self._bereft, now
-            self._known = stubs(self.server)
             with connect(self.context) as client:
                 self._bereft = bereft(self.context, client)
-            for model in sorted(self._bereft & {*before, *ended}):  # else it may just be being replaced
+            for model in sorted(self._bereft & {*before, *lacking}):  # else it may just be being replaced
                 yield from self._begin(model, now)
 
     def _begin(self, model: str, now: float) -> Iterator[str]:

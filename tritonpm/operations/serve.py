@@ -20,7 +20,7 @@ from tritonpm.triton import embedded
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
-_AT_ONCE = 4  # packages that are loaded at the same time
+_AT_ONCE = 8  # packages that are loaded at the same time: most of a load is waiting
 _TRIES = 5  # to load a package while somebody else changes the workspace
 
 

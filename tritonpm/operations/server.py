@@ -7,13 +7,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import ServerError
-from tritonpm.triton import embedded
+from tritonpm.core.files import require_file
+from tritonpm.triton import embedded, stubs
 from tritonpm.triton.client import Client
 from tritonpm.triton.connection import Connection
+from tritonpm.triton.log import size
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -35,7 +38,7 @@ def has_server(context: Context) -> bool:
 @contextmanager
 def connect(context: Context, protocol: str = "http", *, load_timeout: float = 600.0) -> Iterator[Client]:
     """A connection. Raises ServerError where there is no server to connect to."""
-    connection = Connection.to(context.server)
+    connection, seen = Connection.to(context.server), None
     with ExitStack() as around:
         if connection is None:
             server = own_server(context)
@@ -44,8 +47,10 @@ def connect(context: Context, protocol: str = "http", *, load_timeout: float = 6
                 raise ServerError("no server runs for this workspace", do=do)
             around.enter_context(embedded.guarded(server, context.workspace.server))
             url = server.http if protocol == "http" else server.grpc
-            connection = Connection(url, grpc=server.grpc)
-        yield around.enter_context(Client.of(connection, protocol=protocol, load_timeout=load_timeout))
+            connection, seen = Connection(url, grpc=server.grpc), partial(stubs.abandoned, server)
+        client = around.enter_context(Client.of(connection, protocol=protocol, load_timeout=load_timeout))
+        client.abandoned = seen
+        yield client
 
 
 def require_live(client: Client) -> None:
@@ -77,7 +82,9 @@ def keep_supervised(context: Context) -> bool:
 
 def supervise_detached(context: Context) -> None:
     """Have a process of its own keep the server alive that was started detached."""
-    with (context.workspace.server / "supervisor.log").open("ab") as log:
+    place = context.workspace.server / embedded.SUPERVISOR_LOG
+    require_file(place)
+    with place.open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-m", "tritonpm.operations.supervise", str(context.workspace.root)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
@@ -116,7 +123,7 @@ def is_elsewhere(context: Context, server: str) -> bool:
 def log_size(context: Context) -> int:
     """Bytes of the log of the workspace's own server: where what it says next begins."""
     server = own_server(context)
-    return Path(server.log).stat().st_size if server else 0
+    return size(Path(server.log)) if server else 0
 
 
 def reason_in_log(context: Context, what: str, name: str, offset: int) -> str:

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import BusyError, ServerError, TritonpmError
@@ -27,6 +28,7 @@ from tritonpm.operations.serve import load_all_proved, load_missing, serve, set_
 from tritonpm.operations.server import await_server, own_server, supervise_detached
 from tritonpm.operations.stop import unload_recorded
 from tritonpm.triton import embedded
+from tritonpm.triton.log import size
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -60,12 +62,12 @@ def _supervise(context: Context, say: Say, each_look: Callable[[], None]) -> Non
     state = context.workspace.server
     server, suspects, ends, since = own_server(context) or embedded.recorded(state), Counter[str](), 0, 0
     if server is not None and server.alive:
-        since = _size(server)
+        since = size(Path(server.log))
     whole = True  # whether all was back when it ended, so that no package is to blame
     while server is not None and not embedded.told_to_stop(state):
         started = time.monotonic()
         culprit = ""
-        with stubs_replaced(context, server, say):
+        with stubs_replaced(context, server, say), _hanging_ended(context, server, say):
             if server.alive:
                 culprit = _bring_back(context, server, say, suspects, since, at_once=whole)
                 whole = server.alive
@@ -90,14 +92,9 @@ def _supervise(context: Context, say: Say, each_look: Callable[[], None]) -> Non
         time.sleep(pause)
         if embedded.told_to_stop(state):
             return
-        since = _size(server)
+        since = size(Path(server.log))
         server = _again(context, server, say)
         whole = whole and server.alive
-
-
-def _size(server: embedded.Server) -> int:
-    log = Path(server.log)
-    return log.stat().st_size if log.is_file() else 0
 
 
 def _by_itself(words: str) -> bool:
@@ -162,33 +159,57 @@ def _bring_back(
 
 
 def _stay(context: Context, server: embedded.Server, say: Say, each_look: Callable[[], None]) -> None:
-    """Until the server has ended; one that hangs is ended, and packages that are idle are unloaded."""
-    answered = looked = time.monotonic()
-    idle = Idle(context)
+    """Until the server has ended; packages that are idle are unloaded."""
+    looked, idle = time.monotonic(), Idle(context)
     while server.alive:
         time.sleep(_LOOK_EVERY)
         each_look()
-        if embedded.answers(server, within=HANGS):
-            answered = time.monotonic()
-            if answered - looked >= _IDLE_EVERY:
-                looked = answered
-                embedded.remember_again(context.workspace.server, server)
-                for name in idle.look():
-                    say(f"{name} was idle and is unloaded")
-        elif server.alive and time.monotonic() - answered > HANGS:
-            say(f"tritonserver has answered nobody for {HANGS:g} s; it is ended")
-            embedded.end(server, context.workspace.server, timeout=_GRACE)
+        if time.monotonic() - looked < _IDLE_EVERY:
+            continue
+        looked = time.monotonic()
+        embedded.remember_again(context.workspace.server, server)
+        for name in idle.look():
+            say(f"{name} was idle and is unloaded")
+
+
+@contextmanager
+def _hanging_ended(context: Context, server: embedded.Server, say: Say) -> Iterator[None]:
+    """For as long as the block lasts a server that hangs is ended, whatever else is asked of it and waited for."""
+    done = Event()
+
+    def watch() -> None:
+        answered = time.monotonic()
+        while not done.wait(_LOOK_EVERY) and server.alive:
+            if embedded.answers(server, within=HANGS):
+                answered = time.monotonic()
+            elif server.alive and time.monotonic() - answered > HANGS:
+                say(f"tritonserver has answered nobody for {HANGS:g} s; it is ended")
+                embedded.end(server, context.workspace.server, timeout=_GRACE)
+
+    Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def _again(context: Context, before: embedded.Server, say: Say) -> embedded.Server:
-    """Start it on the addresses that it had; a set that kills it is found by its end."""
+    """Start it on the addresses that it had, once they are free; a set that kills it is found by its end."""
     ports = {f"{name}_port": int(getattr(before, name).rpartition(":")[2]) for name in ("http", "grpc", "metrics")}
     host = before.http.rpartition(":")[0]
     unload_recorded(context)
-    try:
-        start_again(context, None, detach=True, timeout=_START, host=host, arguments=before.arguments, **ports)
-    except TritonpmError as error:
-        say(str(error))
+    pause = _PAUSE
+    while not embedded.told_to_stop(context.workspace.server):
+        try:
+            start_again(context, None, detach=True, timeout=_START, host=host, arguments=before.arguments, **ports)
+        except embedded.AddressTakenError as error:  # that is no fault of the server, and may pass
+            say(f"{error}; it is tried again in {pause:g} s")
+            time.sleep(pause)
+            pause = min(_LONGEST_PAUSE, 2 * pause)
+            continue
+        except TritonpmError as error:
+            say(str(error))
+        break
     return own_server(context) or before  # where somebody was quicker, theirs is the one to stay with
 
 

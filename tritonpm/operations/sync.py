@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tritonpm.core.errors import TritonpmError
 from tritonpm.operations.load import load_proved
 from tritonpm.operations.local_repository import changing, tidy
-from tritonpm.operations.server import connect, is_elsewhere
+from tritonpm.operations.server import await_return, connect, is_elsewhere
 from tritonpm.operations.stubs import bereft
 from tritonpm.operations.unload import unload
 from tritonpm.triton.ensembles import inner, members_of, unneeded
@@ -22,8 +22,10 @@ def sync(context: Context, names: Collection[str] | None = None) -> Iterator[tup
     """Make the server serve the proved revisions, of `names` or all: (what was done, package, why it could not be).
 
     Models of no package here are left alone, and so are packages that are loaded elsewhere; members and rehearsals that
-    a broken change left behind are not, nor are their folders.
+    a broken change left behind are not, nor are their folders. Who asks for all waits for a server that has just ended.
     """
+    if names is None:
+        await_return(context)
     for done, name in _todo(context, names):
         try:
             if done == "loaded":

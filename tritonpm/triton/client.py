@@ -6,7 +6,7 @@ A 200 from `load` is no proof (docs/components.md), so `load_and_wait` reads bac
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,8 @@ from tritonpm.triton.failures import plainly
 from tritonpm.triton.inference import Asking, InferenceRequest, first, streamed
 from tritonpm.triton.statistics import Statistics, statistics_of
 
+_ORPHANED = 3.0  # seconds after which a model that is being unloaded, and that nobody answers for, is called unloaded
+Abandoned = Callable[[str, Mapping[str, Any]], bool]  # of a model and its configuration: nobody answers for it any more
 _TRIES, _PAUSE = 4, 0.1  # of what only reads, where the connection fails; seconds before the second, then doubled
 
 
@@ -48,6 +50,7 @@ class Client:
     ) -> None:
         self.protocol, self.where, secure = address(url, protocol)
         self.timeout, self.load_timeout, self.headers = timeout, load_timeout, dict(headers or {})
+        self.abandoned: Abandoned | None = None  # set where the server's processes can be seen
         self._asking: dict[tuple[str, str], Asking] = {}
         self._streams: Client | None = None  # opened where HTTP is not enough
         self._over_grpc = Connection(grpc, dict(self.headers), tls, timeout) if grpc else None
@@ -252,11 +255,20 @@ class Client:
             time.sleep(0.05)
 
     def unload_and_wait(self, name: str, *, dependents: bool = False, timeout: float = 60.0) -> None:
-        """Unload, then wait until no version is left. Raises ServerError at the deadline."""
+        """Unload, then wait until no version is left, or nobody who could finish what it was asked.
+
+        Raises ServerError at the deadline.
+        """
+        config: dict[str, Any] = {}
+        with suppress(ServerError):  # it serves no more
+            config = self.config(name) if self.abandoned else {}
         self.unload(name, dependents=dependents)
-        deadline = time.monotonic() + timeout
-        while any(state.name == name and state.state in ("READY", "UNLOADING") for state in self.index()):
-            if time.monotonic() > deadline:
+        began = time.monotonic()
+        while states := {s.state for s in self.index() if s.name == name} & {"READY", "UNLOADING"}:
+            waited = time.monotonic() - began
+            if states == {"UNLOADING"} and waited > _ORPHANED and self.abandoned and self.abandoned(name, config):
+                return
+            if waited > timeout:
                 raise ServerError(
                     f"{name} was not unloaded within {timeout:g} s", where=self.where, do="see `tritonpm status`"
                 )

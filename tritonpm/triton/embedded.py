@@ -17,16 +17,18 @@ from tritonpm.core.units import MIB
 from tritonpm.triton import compiled, launch, liveness
 from tritonpm.triton.ending import EXIT_TIMEOUT, end, end_child, guarded, stop, sweep
 from tritonpm.triton.installation import Installation, environment, find, prepare_backends
-from tritonpm.triton.log import last_words, reasons, rotate, why_ended
+from tritonpm.triton.log import last_words, reasons, rotate, size, why_ended
 from tritonpm.triton.process_table import listening
 from tritonpm.triton.server import (
     LOCK,
+    SUPERVISOR_LOG,
     Server,
     may_run,
     recorded,
     region_prefix,
     remember,
     remember_again,
+    require_files,
     running,
     supervised,
     supervising,
@@ -37,15 +39,18 @@ from tritonpm.triton.server import (
 )
 
 __all__ = [
-    "CACHE_BYTES", "EXIT_TIMEOUT", "Installation", "Server", "answers", "backends_in", "end", "find", "guarded",
-    "last_words", "reasons", "recorded", "region_prefix", "remember_again", "running", "start", "stop", "supervised",
-    "supervising", "supervision_lost", "supervisor_lock", "sweep", "tell_to_stop", "told_to_stop",
+    "CACHE_BYTES", "EXIT_TIMEOUT", "SUPERVISOR_LOG", "AddressTakenError", "Installation", "Server", "answers",
+    "backends_in", "end", "find", "guarded", "last_words", "reasons", "recorded", "region_prefix", "remember_again",
+    "running", "start", "stop", "supervised", "supervising", "supervision_lost", "supervisor_lock", "sweep",
+    "tell_to_stop", "told_to_stop",
 ]  # fmt: skip
 
 CACHE_BYTES = 64 * MIB  # of the local response cache, which packages may use
 _ATTEMPTS = 5  # how often free ports are chosen again when somebody takes one in between
 _LINK, _TRACE, _BACKENDS = "repository", "trace.json", "backends"  # in the state folder
 _PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # Triton's own
+# Most of a load is waiting for the stub; it holds the thread of its connection, and who shares that waits for it.
+_LOADS, _HTTP_THREADS = 8, 32
 _FAILED = 1.0  # seconds that a server which did not come up has to end, before KILL
 _LOCKED = 20.0  # seconds that orphaned stubs may hold the state folder's lock, or another start may take
 _ANSWER = 10.0  # seconds for one answer while a server starts
@@ -75,6 +80,7 @@ def start(
     """
     state.mkdir(parents=True, exist_ok=True)
     log = log or state / "triton.log"
+    require_files(state, log)
     with _only_one(state) as held:
         sweep(state)
         backends = prepare_backends(installation, state / _BACKENDS)
@@ -122,7 +128,7 @@ def _started(
     timeout: float,
 ) -> int:
     """The pid of a server that is live; whatever goes wrong, no process is left. Raises _PortTaken, ServerError."""
-    offset = log.stat().st_size if log.exists() else 0
+    offset = size(log)
     process = _spawn(command, installation, state, log, held, detach)
     try:
         _wait_live(process, ports, timeout, log, offset)
@@ -193,7 +199,7 @@ def _choose(host: str, wanted: dict[str, int | None], standard: bool) -> dict[st
             try:
                 listener.bind((host, port or 0))
             except OSError as error:
-                raise ServerError(
+                raise AddressTakenError(
                     f"cannot bind to {host}:{port} ({error.strerror})",
                     where=f"--{name}-port",
                     do="choose another port or address, or leave the option out",
@@ -226,6 +232,8 @@ def _command(
         f"--grpc-port={ports['grpc']}",
         f"--metrics-address={host}",
         f"--metrics-port={ports['metrics']}",
+        f"--http-thread-count={_HTTP_THREADS}",
+        f"--model-load-thread-count={_LOADS}",
         "--rate-limit=execution_count",
         f"--trace-config=triton,file={_TRACE}",  # without a file tracing cannot be switched on later
         "--trace-config=level=OFF",
@@ -267,6 +275,10 @@ def _spawn(
             start_new_session=True,  # a group of its own: Ctrl-C reaches us first, and a KILL reaches the stubs too
             pass_fds=(held,),
         )
+
+
+class AddressTakenError(ServerError):
+    """A port that was named is somebody else's now."""
 
 
 class _PortTaken(Exception):  # noqa: N818

@@ -64,15 +64,19 @@ def end_child(process: subprocess.Popen[bytes], state: Path, *, timeout: float) 
 def guarded(server: Server, state: Path) -> Iterator[None]:
     """While the block talks to the server: should it die, its orphaned stubs go at once.
 
-    They inherited its connections, which would stay open: who waits for an answer would wait for its time limit.
+    They inherited its connections, which would stay open: who waits for an answer would wait for its time limit. So it
+    is with the one that comes after it at the same address.
     """
     done = threading.Event()
 
     def watch() -> None:
+        watched: Server | None = server
         while not done.wait(_WATCH_EVERY):
-            if not server.alive:
+            if watched is None:
+                watched = running(state)
+            elif not watched.alive:
                 sweep(state)
-                return
+                watched = None
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

@@ -16,11 +16,16 @@ def last_words(log: Path, since: int = 0) -> str:
     """The last error in a server's log, "" where there is none; of what was written after `since` bytes."""
     if not log.is_file():
         return ""
-    size = log.stat().st_size
-    written = size - since if since <= size else size  # else it was moved aside meanwhile
+    there = size(log)
+    written = there - since if since <= there else there  # else it was moved aside meanwhile
     lines = tail(log, min(_TAIL, written)).decode(errors="replace").splitlines()
     errors = [line for line in lines if re.match(r"E\d{4} |Signal |error:", line)]
     return errors[-1][:_MOST] if errors else (lines[-1][:_MOST] if lines else "")
+
+
+def size(log: Path) -> int:
+    """Bytes of a log: where what is written next begins; it may have been deleted."""
+    return log.stat().st_size if log.is_file() else 0
 
 
 def tail(log: Path, most: int = _TAIL) -> bytes:
@@ -46,6 +51,8 @@ def why_ended(log: Path, offset: int) -> str:
 
 def reasons(log: Path, model: str, *, offset: int = 0) -> list[str]:
     """What the log says, from byte `offset` on, of errors with this model; the newest last."""
+    if not log.is_file():
+        return []
     sentences, detail = [], ""
     named = re.compile(rf"(?<![\w.-]){re.escape(model)}(?![\w-])")
     with log.open(encoding="utf-8", errors="replace") as lines:
@@ -62,5 +69,5 @@ def reasons(log: Path, model: str, *, offset: int = 0) -> list[str]:
 
 def rotate(log: Path) -> None:
     """Move a long log aside."""
-    if log.exists() and log.stat().st_size > LOG_KEPT:
+    if size(log) > LOG_KEPT:
         log.replace(log.with_suffix(".old.log"))

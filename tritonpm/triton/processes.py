@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 
 import psutil
 
 from tritonpm.triton import liveness
+from tritonpm.triton.process_table import children, command_of
 from tritonpm.triton.server import Server
 
 
@@ -44,15 +47,13 @@ def processes(server: Server) -> list[ProcessUse]:
     return uses
 
 
-def stubs(server: Server) -> dict[int, str]:
-    """The stubs of a server that can answer, by number: the model that each serves."""
+def stubs(server: Server, known: Mapping[int, str] = MappingProxyType({})) -> dict[int, str]:
+    """The stubs of a server that can answer, by number: the model that each serves, where that is not `known` yet."""
     found = {}
-    with suppress(psutil.NoSuchProcess):
-        for process in psutil.Process(server.pid).children():
-            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                model = model_of(process.cmdline(), server.regions)
-                if model and not liveness.why_not_running(process.pid):
-                    found[process.pid] = model
+    for pid in children(server.pid):
+        model = known.get(pid) or model_of(command_of(pid), server.regions)
+        if model and not liveness.why_not_running(pid):
+            found[pid] = model
     return found
 
 

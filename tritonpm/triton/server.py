@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tritonpm.core.errors import BusyError, StorageError
-from tritonpm.core.files import read_state, storage_error, write_atomically
+from tritonpm.core.files import read_state, require_file, storage_error, write_atomically
 from tritonpm.triton import liveness
 
 LOCK = "server.lock"  # held by the server of a state folder, and by who starts it
-_STOPPING = "stopping"  # a file in the state folder
+_STOPPING, _RECORD = "stopping", "server.json"  # files in the state folder
 _LOOK_EVERY = 0.05  # seconds
 _SUPERVISOR = "supervisor.lock"  # who supervises its server holds it, and says in it who that is
+SUPERVISOR_LOG = "supervisor.log"  # what a supervisor says that has a process of its own
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def recorded(state: Path) -> Server | None:
     import msgspec
 
     try:
-        return msgspec.json.decode(read_state(state / "server.json"), type=Server)
+        return msgspec.json.decode(read_state(state / _RECORD), type=Server)
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -85,12 +86,17 @@ def _unrecorded(state: Path) -> Server | None:
 def _held(lock: Path) -> bool:
     """Whether a server, its stubs, or who is starting one holds the state folder's lock."""
     try:
-        with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        descriptor = os.open(lock, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe in its place is not waited for
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
         return False
+    finally:
+        os.close(descriptor)
     return False
 
 
@@ -98,7 +104,7 @@ def remember(state: Path, server: Server) -> None:
     """Write down that this is the state folder's server. Raises StorageError."""
     import msgspec
 
-    write_atomically(state / "server.json", msgspec.json.format(msgspec.json.encode(asdict(server))))
+    write_atomically(state / _RECORD, msgspec.json.format(msgspec.json.encode(asdict(server))))
 
 
 def remember_again(state: Path, server: Server) -> None:
@@ -108,9 +114,15 @@ def remember_again(state: Path, server: Server) -> None:
             remember(state, server)
 
 
+def require_files(state: Path, log: Path) -> None:
+    """Raise StorageError where what a server and who supervises it are to write cannot be written by them."""
+    for place in (log, *(state / name for name in (LOCK, _SUPERVISOR, SUPERVISOR_LOG, _STOPPING, _RECORD))):
+        require_file(place)
+
+
 def forget(state: Path) -> None:
     """The state folder's server has ended."""
-    (state / "server.json").unlink(missing_ok=True)
+    (state / _RECORD).unlink(missing_ok=True)
 
 
 def region_prefix(state: Path) -> str:

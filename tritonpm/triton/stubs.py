@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tritonpm.triton.server import Server
 
 _RUNTIMES = ("model.py", "libtriton_python.so")  # of models that are served by stubs
+_PYTHON = "python"  # the backend whose models may name no runtime: where configs are not completed
 
 
 def bereft(server: Server, client: Client) -> set[str]:
@@ -24,9 +25,18 @@ def bereft(server: Server, client: Client) -> set[str]:
     for name, versions in ready.items():
         with suppress(ServerError, NotFoundError):  # it is being unloaded
             config = client.config(name)
-            if config.get("runtime") in _RUNTIMES and answering[name] < versions * (instances(config) or 0):
+            if _by_stubs(config) and answering[name] < versions * (instances(config) or 0):
                 lacking.add(name)
     return lacking
+
+
+def abandoned(server: Server, model: str, config: Mapping[str, Any]) -> bool:
+    """Whether no process is left to answer what a model of this configuration was asked: Triton waits for ever."""
+    return server.alive and _by_stubs(config) and model not in stubs(server).values()
+
+
+def _by_stubs(config: Mapping[str, Any]) -> bool:
+    return config.get("runtime") in _RUNTIMES or config.get("backend") == _PYTHON
 
 
 def instances(config: Mapping[str, Any]) -> int | None:
