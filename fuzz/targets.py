@@ -90,8 +90,9 @@ def a_config(data: bytes) -> None:
     """The config.pbtxt of an adopted folder."""
     parsed = config.parse(data, "config.pbtxt")
     config.code_in(parsed)
-    if form := config.format_of(parsed):
-        config.signature(parsed, None, form, "config.pbtxt")
+    for backend in ("onnxruntime", "openvino"):
+        list(config.refusals(parsed, backend, None))
+    config.signature(parsed, None, "config.pbtxt")
 
 
 def a_policy(data: bytes) -> None:
