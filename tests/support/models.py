@@ -85,3 +85,16 @@ def quadrants() -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     helper.set_model_props(model, QUADRANTS)
     return bytes(model.SerializeToString())
+
+
+def colours(batch: str | int = "batch") -> bytes:
+    """A classifier of 16 x 16 pictures: how red, how green and how blue they are."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["scores"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, 3, 16, 16])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, 3])],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
