@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.models import colours
+from tests.support.models import colours, quadrants
 from tritonpm.core.tensors import Array
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
@@ -42,3 +42,22 @@ def test_a_classifier_takes_pictures_of_any_size(context: Context, tmp_path: Pat
             assert answer["classes"][:, 0].tolist() == [2, 0, 1]
             assert np.allclose(answer["scores"][:, 0], 200 / 255, atol=1e-3)
             assert set(answer) == {"classes", "scores"}
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_detector_finds_the_same_as_its_client(context: Context, tmp_path: Path, backend: str) -> None:
+    (tmp_path / "quarters.onnx").write_bytes(quadrants())
+    import_package(context, tmp_path / "quarters.onnx")
+    change(context, "quarters", {"serve": "image", "backend": backend, "raw_outputs": True})
+    load(context, "quarters")
+    red, green = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
+    red[:32, :32, 0], green[32:, :32, 1] = 255, 200
+    with connect(context, "grpc") as client:
+        answer = client.infer("quarters", {"image": np.stack([red, green, 0 * red])})
+        assert answer["count"].ravel().tolist() == [1, 1, 0]
+        assert answer["boxes"][0, 0].tolist() == [0, 0, 32, 32] and answer["classes"][0, :2].tolist() == [0, -1]
+        assert answer["boxes"][1, 0].tolist() == [0, 32, 32, 64] and answer["classes"][1, 0] == 1
+        assert answer["scores"][1, 0] == pytest.approx(200 / 255, abs=1e-5)
+        assert answer["raw.output0"].shape == (3, 6, 4)
+        wide = client.infer("quarters", {"image": red[np.newaxis, :32]})
+        assert wide["boxes"][0, :2].tolist() == [[0, 0, 32, 16], [0, 16, 32, 32]]

@@ -78,10 +78,10 @@ def revision_of(
     axes = axes or batch_axes(context, package, place, settings=settings)
     require(package, settings, axes, context.target)
     version, earlier = numbered(context.catalogue, package, settings)
-    whole = fronted(context, package, settings, axes, optimised or {})
+    whole = fronted(context, package, settings, axes, optimised or {}, place)
     return rendered(
         whole.package, policy(whole.settings), context.target, whole.axes,
-        optimised=optimised, configs=configs(package, place), templates=context.workspace.templates,
+        optimised=whole.optimised, configs=configs(package, place), templates=context.workspace.templates,
         version=version, earlier=earlier,
     )  # fmt: skip
 

@@ -10,7 +10,8 @@ import numpy as np
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Tensor
 
-OPSET = 18  # the first whose Resize averages (antialias); Triton 22.12 and later take it
+OPSET = 18  # of what stands alone: Triton 22.12 and later take it
+LEAST_OPSET = 13  # of a model that is joined with it
 IR_VERSION = 8
 _ONNX = {"BOOL": "BOOL", "FP16": "FLOAT16", "FP32": "FLOAT", "FP64": "DOUBLE", "BF16": "BFLOAT16", "BYTES": "STRING"}
 
@@ -25,10 +26,10 @@ def element_type(dtype: str) -> int:
 class Graph:
     """Nodes in the order in which they were written; a tensor is its name."""
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, prefix: str = "", opset: int = OPSET) -> None:
         self.nodes: list[Any] = []
         self.constants: dict[tuple[object, ...], Any] = {}
-        self.prefix, self._count = prefix, 0
+        self.prefix, self.opset, self._count = prefix, opset, 0
 
     def op(self, kind: str, *inputs: str | Array | np.generic, results: int = 1, **attributes: object) -> Any:
         """The result of an operator, or the results; an array among the inputs is a constant."""
@@ -55,6 +56,8 @@ class Graph:
 
     def shape(self, tensor: str, start: int, end: int) -> str:
         """Some of a tensor's sizes, as a vector."""
+        if self.opset < 15:
+            return self.cut(self.op("Shape", tensor), 0, start, end)
         return str(self.op("Shape", tensor, start=start, end=end))
 
     def cut(self, tensor: str, axis: int, start: int, end: int | None = None) -> str:
@@ -64,7 +67,16 @@ class Graph:
 
     def largest(self, tensor: str, axis: int) -> str:
         """The largest value along an axis, which goes."""
-        return str(self.op("ReduceMax", tensor, np.array([axis], np.int64), keepdims=0))
+        return self._reduced("ReduceMax", tensor, axis)
+
+    def least(self, tensor: str, axis: int) -> str:
+        """The least value along an axis, which goes."""
+        return self._reduced("ReduceMin", tensor, axis)
+
+    def _reduced(self, kind: str, tensor: str, axis: int) -> str:
+        if self.opset < 18:
+            return str(self.op(kind, tensor, axes=[axis], keepdims=0))
+        return str(self.op(kind, tensor, np.array([axis], np.int64), keepdims=0))
 
     def with_axes(self, tensor: str, *axes: int) -> str:
         """With further axes of one."""
@@ -92,7 +104,7 @@ class Graph:
         graph = helper.make_graph(
             self.nodes, "front", _described(inputs), _described(outputs), list(self.constants.values())
         )
-        opsets = [helper.make_opsetid("", OPSET)]
+        opsets = [helper.make_opsetid("", self.opset)]
         made = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="tritonpm")
         return bytes(made.SerializeToString(deterministic=True))
 

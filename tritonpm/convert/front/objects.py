@@ -205,7 +205,7 @@ def _corners(graph: Graph, boxes: str, form: str) -> str:
 
 
 def _suppressed(boxes: str, scores: str, about: About) -> list[Found]:
-    """Boxes [n, m, 4] as centre and size, scores [n, classes, m]: of those that overlap (and are of one class) the best."""
+    """Boxes [n, m, 4] as centre and size, scores [n, classes, m]: of those of a class that overlap the best."""
     graph, spec = about.graph, about.spec
     boxes = _corners(graph, graph.cast(boxes, "FP32"), "cxcywh")
     scores = _activated(graph, scores, spec.activation, 1)
@@ -234,10 +234,8 @@ def _best(
     corners = graph.op("Max", graph.op("Min", corners, about.pair(0)), np.float32(0))
     scores = graph.cast(scores, "FP32")
     sides = graph.op("Sub", graph.cut(corners, 2, 2, 4), graph.cut(corners, 2, 0, 2))
-    area = graph.op("ReduceMin", sides, np.array([2], np.int64), keepdims=0)
-    counts = graph.op(
-        "And", graph.op("Greater", scores, least_above(spec.score)), graph.op("Greater", area, np.float32(0))
-    )
+    there = graph.op("Greater", graph.least(sides, 2), np.float32(0))
+    counts = graph.op("And", graph.op("Greater", scores, least_above(spec.score)), there)
     scores = _where(graph, counts, scores, np.float32(-1))
     axis = 2 if spec.kind.startswith("yolov8") else 1
     if not isinstance(rows := about.shape(role)[axis], int) or rows < spec.most:
@@ -296,7 +294,7 @@ def semantic_segmentation(outputs: Outputs, about: About) -> list[Found]:
 
 
 def _at_pixels(graph: Graph, values: str, about: About, axis: int, along: int, *, nearest: bool = False) -> str:
-    """The values along an axis at each pixel of the picture; beyond the input its edge. All pictures are of one size."""
+    """The values along an axis at each pixel of the pictures, which are of one size; beyond the input its edge."""
     row = graph.without_axes(graph.cut(about.geometry, 0, 0, 1), 0)
     picture, whole, step, offset = (graph.cut(row, 0, n + along, n + along + 1) for n in (0, 2, 4, 6))
     size = graph.cast(graph.shape(values, axis, axis + 1), "FP64")
@@ -304,10 +302,7 @@ def _at_pixels(graph: Graph, values: str, about: About, axis: int, along: int, *
     places = graph.op("Add", graph.op("Mul", graph.op("Add", pixels, np.float64(0.5)), step), offset)
     places = graph.op("Div", graph.op("Mul", places, size), whole)
     last = graph.op("Sub", size, np.float64(1))
-    if not nearest:
-        places = graph.op("Sub", places, np.float64(0.5))
-    else:
-        places = graph.op("Floor", places)
+    places = graph.op("Floor", places) if nearest else graph.op("Sub", places, np.float64(0.5))
     places = graph.op("Max", graph.op("Min", places, last), np.float64(0))
     low = graph.op("Floor", places)
     one = graph.op("Gather", values, graph.cast(low, "INT64"), axis=axis)

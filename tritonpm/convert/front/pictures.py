@@ -177,7 +177,7 @@ def _cubic(graph: Graph, x: str, step: int, a: float = -0.75) -> str:
 
 def _averaged(graph: Graph, image: str, at: Placed, interpolation: str) -> str:
     """Each pixel is the mean of those under its kernel: of the rows only those are read, columns are a product."""
-    tall, wide = (graph.with_axes(graph.cast(side, "INT64"), 0) for side in at.sides)
+    tall = graph.with_axes(graph.cast(at.sides[0], "INT64"), 0)
     first, reach = _window(graph, at.picture[0], at.sides[0], interpolation)
     index = graph.op("Add", graph.with_axes(first, 1), graph.with_axes(reach, 0))
     weights = graph.with_axes(_weights(graph, index, at.picture[0], at.sides[0], interpolation), 1)

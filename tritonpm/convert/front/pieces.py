@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from tritonpm.convert.conversion import ConversionError
-from tritonpm.convert.front.graph import Graph
+from tritonpm.convert.front.graph import OPSET, Graph
 from tritonpm.convert.front.objects import READERS, About
 from tritonpm.convert.front.pictures import GEOMETRY, prepared
 from tritonpm.core.types import Shape, Signature, Tensor, dims
@@ -15,7 +14,7 @@ from tritonpm.meaning.stages import tensor_of
 
 IMAGE = "image"  # the front's one input
 PLACES = "picture_geometry"  # from the one piece to the other
-BEFORE_MODEL, RAW = "model.", "raw."  # what the second piece calls the model's outputs, as inputs and as outputs
+MODEL, RAW = "model.", "raw."  # before the names of the model's tensors: between it and the pieces, and for clients
 
 
 @dataclass(frozen=True)
@@ -26,23 +25,28 @@ class Piece:
     signature: Signature
 
 
-def pictures(spec: Preprocess, signature: Signature, *, batched: bool) -> Piece:
+def pictures(spec: Preprocess, signature: Signature, *, batched: bool, opset: int = OPSET) -> Piece:
     """From `IMAGE` (UINT8 [n, height, width, 3]) to a model's inputs. Raises ConversionError where they do not fit."""
     tensors = {tensor.name: tensor for tensor in signature.inputs}
     name = spec.input or next(name for name in tensors if name not in spec.geometry)
     _require_size(spec, tensors[name])
-    graph, rows = Graph(), "batch" if batched else 1
+    graph, rows = Graph("pictures/", opset), "batch" if batched else 1
     made = prepared(graph, IMAGE, spec, name, {name: tensor.dtype for name, tensor in tensors.items()})
     outputs = []
     for tensor, value in made.items():
-        graph.give(value, tensor or PLACES)
-        places = Tensor(PLACES, "FP64", ("batch", GEOMETRY))
-        outputs.append(_fixed(tensors[tensor] if tensor else places, rows))
+        described = Tensor(PLACES, "FP64", ("batch", GEOMETRY))
+        if tensor:
+            described = replace(tensors[tensor], name=MODEL + tensor)
+        graph.give(value, described.name)
+        outputs.append(_fixed(described, rows))
     image = Tensor(IMAGE, "UINT8", (rows, "height", "width", 3))
     return Piece(graph.model([image], outputs), Signature((image,), tuple(outputs)))
 
 
-def objects(spec: Decode, signature: Signature, labels: tuple[str, ...], *, batched: bool, raw: bool = False) -> Piece:
+def objects(
+    spec: Decode, signature: Signature, labels: tuple[str, ...], *,
+    batched: bool, raw: bool = False, opset: int = OPSET,
+) -> Piece:  # fmt: skip
     """From a model's outputs to boxes, scores, classes; with `raw` the outputs themselves beside them.
 
     Raises ConversionError where there is no front for that kind, or an output has no rank.
@@ -52,29 +56,24 @@ def objects(spec: Decode, signature: Signature, labels: tuple[str, ...], *, batc
     roles = {role: name for role, name in roles.items() if name}
     if spec.kind not in READERS:
         raise ConversionError(f"there is no front for {spec.kind} yet", do=f"there is one for {', '.join(READERS)}")
-    graph, rows = Graph(), "batch" if batched else 1
+    graph, rows = Graph("objects/", opset), "batch" if batched else 1
     lifted = spec.kind in ("boxes", "efficient-nms") and len(_shape(tensors[roles["boxes"]])) == 2
     read, about = {}, {}
     for role, name in roles.items():
         shape = _shape(tensors[name])
-        read[role] = graph.with_axes(BEFORE_MODEL + name, 0) if lifted else BEFORE_MODEL + name
+        read[role] = graph.with_axes(MODEL + name, 0) if lifted else MODEL + name
         about[role] = replace(tensors[name], shape=(1, *shape) if lifted else shape)
     found = READERS[spec.kind](read, About(graph, spec, PLACES, about))
     for one in found:
         graph.give(one.tensor, one.described.name)
     outputs = [_fixed(one.described, rows) for one in found]
     wanted = tensors if raw else {name: tensors[name] for name in roles.values()}
-    inputs = [replace(tensor, name=BEFORE_MODEL + name) for name, tensor in wanted.items()]
+    inputs = [replace(tensor, name=MODEL + name) for name, tensor in wanted.items()]
     inputs.append(Tensor(PLACES, "FP64", (rows, GEOMETRY)))
     for name, tensor in tensors.items() if raw else ():
-        graph.give(BEFORE_MODEL + name, RAW + name)
+        graph.give(MODEL + name, RAW + name)
         outputs.append(replace(tensor, name=RAW + name))
     return Piece(graph.model(inputs, outputs), Signature(tuple(inputs), tuple(outputs), labels))
-
-
-def outputs_of(names: Iterable[str]) -> Mapping[str, str]:
-    """What the second piece calls the model's outputs, by their names."""
-    return {BEFORE_MODEL + name: name for name in names}
 
 
 def _fixed(tensor: Tensor, rows: str | int) -> Tensor:
