@@ -8,7 +8,7 @@ is not used: ONNX Runtime's averages other pixels at the edges (`antialias`) tha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from tritonpm.meaning.preprocess import LUMA
 from tritonpm.meaning.spec import Preprocess
 
 GEOMETRY = 8  # numbers: height and width of the picture, of the input, of a pixel's step, of the offset
-_FLAT = np.array([0, 0, -1], np.int64)  # columns and channels as one: what is multiplied in long runs is fast
 Pair = tuple[str, str]  # of scalars in double precision: along height, along width
 
 
@@ -118,162 +117,150 @@ def _multiple(graph: Graph, side: str, spec: Preprocess) -> str:
 
 
 def _resized(graph: Graph, image: str, at: Placed, spec: Preprocess) -> str:
-    """FP32 [n, tall, wide, 3]."""
+    """FP32 [n, 3, tall, wide], without what is cut off.
+
+    First along the height, where whole rows are read as bytes, then along the width, which is made rows for it: what
+    is read and multiplied lies in long runs.
+    """
     if at.sides == at.picture:
-        return graph.cast(image, "FP32")
-    if spec.interpolation == "area" or (spec.antialias and spec.interpolation != "nearest"):
-        return _averaged(graph, image, at, spec.interpolation)
-    taps = [_taps(graph, size, side, spec.interpolation) for size, side in zip(at.picture, at.sides, strict=True)]
-    total = ""
-    for row, share in taps[0]:
-        line, pixels = "", graph.op("Gather", image, row, axis=1)
-        for column, weight in taps[1]:
-            part = graph.cast(graph.op("Gather", pixels, column, axis=2), "FP32")
-            part = _weighted(graph, graph.op("Reshape", part, _FLAT), weight, 1, 3)
-            line = graph.op("Add", line, part) if line else part
-        line = _weighted(graph, line, share, 1, 1)
-        total = graph.op("Add", total, line) if total else line
-    return str(graph.op("Reshape", total, np.array([0, 0, -1, 3], np.int64)))
+        return str(graph.op("Transpose", graph.cast(image, "FP32"), perm=[0, 3, 1, 2]))
+    kernel = _kernel(spec)
+    rows, columns = (_wanted(graph, at, axis, kernel) for axis in (0, 1))
+    if spec.resize == "shortest-side" and spec.size:  # what is cut off need not be read
+        first = graph.op("ReduceMin", columns.index, keepdims=0)
+        end = graph.op("Add", graph.op("ReduceMax", columns.index, keepdims=0), np.int64(1))
+        bounds = graph.with_axes(first, 0), graph.with_axes(end, 0), np.array([2], np.int64)
+        image = graph.op("Slice", image, *bounds)
+        columns = replace(columns, index=graph.op("Sub", columns.index, first))
+    tall = _gathered(graph, image, rows)  # [n, tall, width · 3]
+    tall = graph.op("Reshape", tall, np.array([0, 0, -1, 3], np.int64))
+    turned = graph.op("Transpose", tall, perm=[0, 2, 3, 1])  # [n, width, 3, tall]
+    wide = _gathered(graph, turned, columns)
+    wide = graph.op("Reshape", wide, np.array([0, 0, 3, -1], np.int64))
+    return str(graph.op("Transpose", wide, perm=[0, 2, 3, 1]))
 
 
-def _weighted(graph: Graph, pixels: str, weight: str, axis: int, times: int) -> str:
-    """Times what each row or column counts, which is `times` values long; "" is 1."""
-    if not weight:
-        return pixels
-    column = graph.with_axes(weight, axis)
-    if times > 1:
-        repeated = graph.op("Expand", column, np.array([1, times], np.int64))
-        column = graph.op("Reshape", repeated, np.array([-1], np.int64))
-    return str(graph.op("Mul", pixels, column))
+@dataclass(frozen=True)
+class Kernel:
+    """What a pixel is made of: `support` is how far it reaches, in pixels of the picture or, `mean`, of the result."""
+
+    shape: str  # nearest, bilinear, bicubic, area
+    mean: bool
+
+    @property
+    def support(self) -> float:
+        """Half of its width."""
+        return {"nearest": 0.0, "area": 0.5, "bilinear": 1.0, "bicubic": 2.0}[self.shape]
 
 
-def _taps(graph: Graph, size: str, side: str, interpolation: str) -> list[tuple[str, str]]:
-    """For each pixel that is wanted those it is made of, and the weight of each: (INT64 [side], FP32 [side])."""
-    centres = _centres(graph, size, side)
-    last = graph.op("Sub", size, _double(1))
-    if interpolation == "nearest":
-        return [(graph.cast(graph.op("Min", graph.op("Floor", centres), last), "INT64"), "")]
-    places = graph.op("Sub", centres, _double(0.5))
-    low = graph.op("Floor", places)
-    share = graph.op("Sub", places, low)
-    made = []
-    for step in (0, 1) if interpolation == "bilinear" else (-1, 0, 1, 2):
-        distance = graph.op("Abs", graph.op("Sub", share, _double(step)))
-        weight = graph.op("Sub", _double(1), distance) if interpolation == "bilinear" else _cubic(graph, distance, step)
-        index = graph.op("Add", low, _double(step))
-        index = graph.op("Max", graph.op("Min", index, last), _double(0))
-        made.append((graph.cast(index, "INT64"), graph.cast(weight, "FP32")))
-    return made
+def _kernel(spec: Preprocess) -> Kernel:
+    return Kernel(spec.interpolation, spec.interpolation == "area" or spec.antialias)
 
 
-def _cubic(graph: Graph, x: str, step: int, a: float = -0.75) -> str:
-    """Keys' kernel: of the two pixels beside a place, and of the two further away."""
-    terms = (a + 2, -(a + 3), 0.0, 1.0) if step in (0, 1) else (a, -5 * a, 8 * a, -4 * a)
+@dataclass(frozen=True)
+class Wanted:
+    """The pixels that each wanted one is made of, INT64 [wanted, n], and their weights, FP32; "": it is the one."""
+
+    index: str
+    weights: str
+
+
+def _gathered(graph: Graph, values: str, wanted: Wanted) -> str:
+    """The second axis resampled, and those behind it as one: FP32 [n, wanted, …]."""
+    flat = graph.op("Reshape", values, np.array([0, 0, -1], np.int64))
+    parts = graph.cast(graph.op("Gather", flat, wanted.index, axis=1), "FP32")  # [n, wanted, window, …]
+    if wanted.weights:
+        parts = graph.op("MatMul", graph.with_axes(wanted.weights, 1), parts)
+    return graph.without_axes(parts, 2)
+
+
+def _wanted(graph: Graph, at: Placed, axis: int, kernel: Kernel) -> Wanted:
+    """Along one axis, of the pixels that are not cut off."""
+    size, side, room, offset = (pair[axis] for pair in (at.picture, at.sides, at.canvas, at.offset))
+    start = graph.op("Max", graph.op("Neg", offset), _double(0))
+    end = graph.op("Min", side, graph.op("Sub", room, offset))
+    ratio, last = graph.op("Div", size, side), graph.op("Sub", size, _double(1))
+    steps = graph.op("Range", start, end, _double(1))
+    centres = graph.with_axes(graph.op("Mul", graph.op("Add", steps, _double(0.5)), ratio), 1)
+    if kernel.shape == "nearest":
+        return Wanted(graph.cast(graph.op("Min", graph.op("Floor", centres), last), "INT64"), "")
+    stretched = graph.op("Max", ratio, _double(1)) if kernel.mean else graph.constant(_double(1))
+    half = graph.op("Mul", stretched, _double(kernel.support))
+    first = graph.op("Floor", graph.op("Sub", centres, half))
+    window = graph.op("Add", graph.op("Ceil", graph.op("Mul", half, _double(2))), _double(1))
+    if not kernel.mean:  # between pixels: the same number of them everywhere
+        first = graph.op("Floor", graph.op("Sub", centres, _double(0.5)))
+        first = graph.op("Sub", first, _double(kernel.support - 1))
+        window = graph.constant(_double(2 * kernel.support))
+    pixels = graph.op("Add", first, graph.op("Range", _double(0), window, _double(1)))
+    share = _shares(graph, pixels, centres, stretched, size, kernel)
+    whole = graph.op("ReduceSum", share, np.array([1], np.int64), keepdims=1)
+    index = graph.op("Max", graph.op("Min", pixels, last), _double(0))
+    return Wanted(graph.cast(index, "INT64"), graph.cast(graph.op("Div", share, whole), "FP32"))
+
+
+def _shares(graph: Graph, pixels: str, centres: str, stretched: str, size: str, kernel: Kernel) -> str:
+    """What each pixel counts, before all of a window are made one."""
+    if kernel.shape == "area":
+        half = graph.op("Mul", stretched, _double(0.5))
+        low = graph.op("Max", graph.op("Sub", centres, half), _double(0))
+        high = graph.op("Min", graph.op("Add", centres, half), size)
+        end = graph.op("Min", high, graph.op("Add", pixels, _double(1)))
+        return str(graph.op("Max", graph.op("Sub", end, graph.op("Max", low, pixels)), _double(0)))
+    distance = graph.op("Sub", graph.op("Add", pixels, _double(0.5)), centres)
+    distance = graph.op("Abs", graph.op("Div", distance, stretched))
+    share = graph.op("Max", graph.op("Sub", _double(1), distance), _double(0))
+    if kernel.shape == "bicubic":
+        share = _cubic(graph, distance, -0.5 if kernel.mean else -0.75)
+    if not kernel.mean:
+        return str(share)
+    inside = graph.op("And", graph.op("GreaterOrEqual", pixels, _double(0)), graph.op("Less", pixels, size))
+    return str(graph.op("Where", inside, share, _double(0)))  # what is beyond the edge has no part in the mean
+
+
+def _cubic(graph: Graph, x: str, a: float) -> str:
+    """Keys' kernel: of the two pixels beside a place, of the two further away, and none beyond."""
+    near, far = (_polynomial(graph, x, *terms) for terms in ((a + 2, -(a + 3), 0.0, 1.0), (a, -5 * a, 8 * a, -4 * a)))
+    far = graph.op("Where", graph.op("Less", x, _double(2)), far, _double(0))
+    return str(graph.op("Where", graph.op("Less", x, _double(1)), near, far))
+
+
+def _polynomial(graph: Graph, x: str, *terms: float) -> str:
     value = graph.constant(_double(terms[0]))
     for term in terms[1:]:
         value = graph.op("Add", graph.op("Mul", value, x), _double(term))
     return value
 
 
-def _averaged(graph: Graph, image: str, at: Placed, interpolation: str) -> str:
-    """Each pixel is the mean of those under its kernel: of the rows only those are read, columns are a product."""
-    tall = graph.with_axes(graph.cast(at.sides[0], "INT64"), 0)
-    first, reach = _window(graph, at.picture[0], at.sides[0], interpolation)
-    index = graph.op("Add", graph.with_axes(first, 1), graph.with_axes(reach, 0))
-    weights = graph.with_axes(_weights(graph, index, at.picture[0], at.sides[0], interpolation), 1)
-    last = graph.op("Sub", at.picture[0], _double(1))
-    index = graph.cast(graph.op("Max", graph.op("Min", index, last), _double(0)), "INT64")
-    rows = graph.op("Gather", image, index, axis=1)  # [n, tall, window, width, 3]
-    rows = graph.cast(graph.op("Reshape", rows, np.array([0, 0, 0, -1], np.int64)), "FP32")
-    shape = graph.op("Concat", graph.shape(image, 0, 1), tall, np.array([-1, 3], np.int64), axis=0)
-    rows = graph.op("Reshape", graph.op("MatMul", weights, rows), shape)
-    everything = graph.with_axes(graph.cast(graph.counted(graph.shape(image, 2, 3)), "FP64"), 0)
-    columns = _weights(graph, everything, at.picture[1], at.sides[1], interpolation)
-    planes = graph.op("Transpose", rows, perm=[0, 3, 1, 2])
-    planes = graph.op("MatMul", planes, graph.op("Transpose", columns, perm=[1, 0]))
-    return str(graph.op("Transpose", planes, perm=[0, 2, 3, 1]))
-
-
-def _centres(graph: Graph, size: str, side: str) -> str:
-    """Where the middle of each pixel that is wanted lies in the picture."""
-    wanted = graph.cast(graph.counted(graph.with_axes(graph.cast(side, "INT64"), 0)), "FP64")
-    return str(graph.op("Mul", graph.op("Add", wanted, _double(0.5)), graph.op("Div", size, side)))
-
-
-def _half(graph: Graph, size: str, side: str, interpolation: str) -> str:
-    """How far a kernel reaches."""
-    support = {"area": 0.5, "bilinear": 1.0, "bicubic": 2.0}[interpolation]
-    stretched = graph.op("Max", graph.op("Div", size, side), _double(1))
-    return str(graph.op("Mul", stretched, _double(support)))
-
-
-def _window(graph: Graph, size: str, side: str, interpolation: str) -> tuple[str, str]:
-    """The first pixel under each kernel, and the whole numbers up to the last."""
-    half = _half(graph, size, side, interpolation)
-    first = graph.op("Floor", graph.op("Sub", _centres(graph, size, side), half))
-    count = graph.op("Add", graph.op("Ceil", graph.op("Mul", half, _double(2))), _double(2))
-    return first, graph.cast(graph.counted(graph.with_axes(graph.cast(count, "INT64"), 0)), "FP64")
-
-
-def _weights(graph: Graph, pixels: str, size: str, side: str, interpolation: str) -> str:
-    """The share that pixels [wanted or 1, n] have in each that is wanted: FP32 [wanted, n]; none beyond the edge."""
-    centres = graph.with_axes(_centres(graph, size, side), 1)
-    if interpolation == "area":
-        half = _half(graph, size, side, interpolation)
-        low = graph.op("Max", graph.op("Sub", centres, half), _double(0))
-        high = graph.op("Min", graph.op("Add", centres, half), size)
-        start = graph.op("Max", low, pixels)
-        end = graph.op("Min", high, graph.op("Add", pixels, _double(1)))
-        share = graph.op("Max", graph.op("Sub", end, start), _double(0))
-    else:
-        stretched = graph.op("Max", graph.op("Div", size, side), _double(1))
-        distance = graph.op("Sub", graph.op("Add", pixels, _double(0.5)), centres)
-        distance = graph.op("Abs", graph.op("Div", distance, stretched))
-        share = graph.op("Max", graph.op("Sub", _double(1), distance), _double(0))
-        if interpolation == "bicubic":
-            far = graph.op(
-                "Where", graph.op("Less", distance, _double(2)), _cubic(graph, distance, 2, -0.5), _double(0)
-            )
-            near = _cubic(graph, distance, 0, -0.5)
-            share = graph.op("Where", graph.op("Less", distance, _double(1)), near, far)
-        inside = graph.op("And", graph.op("GreaterOrEqual", pixels, _double(0)), graph.op("Less", pixels, size))
-        share = graph.op("Where", inside, share, _double(0))
-    whole = graph.op("ReduceSum", share, np.array([1], np.int64), keepdims=1)
-    return graph.cast(graph.op("Div", share, whole), "FP32")
-
-
 def _coloured(graph: Graph, pixels: str, colour: str) -> str:
     if colour == "GRAY":
-        return str(graph.op("MatMul", pixels, LUMA[:, np.newaxis]))
-    return str(graph.op("Gather", pixels, np.array([2, 1, 0], np.int64), axis=3)) if colour == "BGR" else pixels
+        weighted = graph.op("Mul", pixels, LUMA[:, np.newaxis, np.newaxis])
+        return str(graph.op("ReduceSum", weighted, np.array([1], np.int64), keepdims=1))
+    return str(graph.op("Gather", pixels, np.array([2, 1, 0], np.int64), axis=1)) if colour == "BGR" else pixels
 
 
 def _pasted(graph: Graph, pixels: str, at: Placed, fill: float) -> str:
-    """On a canvas, cut where the picture is beyond it."""
+    """On a canvas, where the picture does not fill it."""
     if at.canvas == at.sides:
         return pixels
-    after = [
-        graph.op("Sub", graph.op("Sub", room, side), start)
-        for room, side, start in zip(at.canvas, at.sides, at.offset, strict=True)
-    ]
-    zero = graph.constant(np.zeros(1, np.int64))
-    pads = [graph.with_axes(graph.cast(one, "INT64"), 0) for one in (*at.offset, *after)]
-    return str(
-        graph.op("Pad", pixels, graph.op("Concat", zero, *pads[:2], zero, zero, *pads[2:], zero, axis=0),
-                 np.float32(fill), mode="constant")
-    )  # fmt: skip
+    before, after = [], []
+    for room, side, start in zip(at.canvas, at.sides, at.offset, strict=True):
+        rest = graph.op("Sub", graph.op("Sub", room, side), start)
+        for pads, free in ((before, start), (after, rest)):
+            pads.append(graph.with_axes(graph.cast(graph.op("Max", free, _double(0)), "INT64"), 0))
+    zeros = graph.constant(np.zeros(2, np.int64))
+    pads = graph.op("Concat", zeros, *before, zeros, *after, axis=0)
+    return str(graph.op("Pad", pixels, pads, np.float32(fill), mode="constant"))
 
 
 def _laid_out(graph: Graph, pixels: str, spec: Preprocess, dtype: str) -> str:
-    mean, std = (np.array(value, np.float32) for value in (spec.mean, spec.std))
-    if spec.scale != 1:
-        pixels = graph.op("Mul", pixels, np.float32(spec.scale))
+    mean, std = (np.array(value, np.float64).reshape(-1, 1, 1) for value in (spec.mean, spec.std))
+    if (spec.scale != std).any():
+        pixels = graph.op("Mul", pixels, (spec.scale / std).astype(np.float32))
     if mean.any():
-        pixels = graph.op("Sub", pixels, mean)
-    if (std != 1).any():
-        pixels = graph.op("Div", pixels, std)
-    if spec.layout.endswith("CHW"):
-        pixels = graph.op("Transpose", pixels, perm=[0, 3, 1, 2])
+        pixels = graph.op("Sub", pixels, (mean / std).astype(np.float32))
+    if not spec.layout.endswith("CHW"):
+        pixels = graph.op("Transpose", pixels, perm=[0, 2, 3, 1])
     if (kind := numpy_dtype(dtype)).kind in "iu":
         limits = np.iinfo(kind)
         pixels = graph.op("Clip", graph.op("Round", pixels), np.float32(limits.min), np.float32(limits.max))
@@ -297,9 +284,19 @@ def _rows(graph: Graph, image: str, *numbers: str) -> str:
 def _beside(graph: Graph, image: str, at: Placed, what: str) -> str:
     """What an input beside the picture is told."""
     if what == "pixel-mask":
-        sizes = [graph.with_axes(graph.cast(side, "INT64"), 0) for side in at.sides]
-        shape = graph.op("Concat", graph.shape(image, 0, 1), *sizes, np.ones(1, np.int64), axis=0)
-        return graph.without_axes(_pasted(graph, graph.op("Expand", np.ones(1, np.float32), shape), at, 0.0), 3)
+        sizes = _uncut(graph, at)
+        shape = graph.op("Concat", graph.shape(image, 0, 1), np.ones(1, np.int64), *sizes, axis=0)
+        return graph.without_axes(_pasted(graph, graph.op("Expand", np.ones(1, np.float32), shape), at, 0.0), 1)
     steps = tuple(graph.op("Div", side, size) for side, size in zip(at.sides, at.picture, strict=True))
     told = {"input-size": at.canvas, "picture-size": at.picture, "picture-size-wh": at.picture[::-1]}
     return _rows(graph, image, *told.get(what, steps))
+
+
+def _uncut(graph: Graph, at: Placed) -> list[str]:
+    """How many rows and columns of the picture are in the input."""
+    sizes = []
+    for side, room, start in zip(at.sides, at.canvas, at.offset, strict=True):
+        end = graph.op("Min", side, graph.op("Sub", room, start))
+        count = graph.op("Sub", end, graph.op("Max", graph.op("Neg", start), _double(0)))
+        sizes.append(graph.with_axes(graph.cast(count, "INT64"), 0))
+    return sizes

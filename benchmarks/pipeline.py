@@ -1,0 +1,279 @@
+"""Pictures in, objects out: the server's way (`serve: image`) against a client that does it with NumPy and Pillow.
+
+    .venv/bin/python benchmarks/pipeline.py [--seconds 1.0] [--rounds 9]
+
+A classifier (shortest side, centre crop, averaged) and a detector (letterbox, 80 classes, suppression) of random
+weights take pictures of two sizes. Each is served four times: as tensors and with its front, by ONNX Runtime (one joined model)
+and by OpenVINO (an ensemble of three). All take turns, window by window, from the same closed loop over gRPC. What the
+ensemble itself costs is its time in the server less the times of its members there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.serving import machine
+from tritonpm.meaning.decode import decoded
+from tritonpm.meaning.geometry import Geometry
+from tritonpm.meaning.preprocess import placed
+from tritonpm.meaning.spec import Decode, Preprocess, decode, preprocess
+from tritonpm.operations.context import Context, open_context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
+from tritonpm.operations.load import load
+from tritonpm.operations.serve import serve
+from tritonpm.operations.server import own_server
+from tritonpm.operations.set import change
+from tritonpm.operations.stop import stop
+from tritonpm.triton.client import Client
+
+RESULTS = Path(__file__).parent / "results" / "pipeline.md"
+SIZES = ((480, 640), (1080, 1920))
+IN_FLIGHT = 4
+BACKENDS = {"onnxruntime": "joined", "openvino": "ensemble"}
+SAID: Mapping[str, Mapping[str, Mapping[str, object]]] = {
+    "classifier": {
+        "preprocess": {
+            "resize": "shortest-side", "shortest": 256, "size": [224, 224], "antialias": True, "scale": 1 / 255,
+            "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
+        },
+        "decode": {"kind": "classification", "activation": "softmax"},
+    },
+    "detector": {
+        "preprocess": {"resize": "letterbox", "size": [320, 320], "fill": 114, "scale": 1 / 255},
+        "decode": {"kind": "yolov8"},
+    },
+}  # fmt: skip
+
+
+def network(kind: str, name: str) -> bytes:
+    """Five convolutions, each half as large as the one before, and a head; a package of its own by its name."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    random, weights, nodes, tensor, width = np.random.default_rng(0), [], [], "x", 3
+    head = 84 * 8 if kind == "detector" else 128
+    for index, wide in enumerate((16, 32, 64, 128, head)):
+        scale = np.sqrt(2 / (9 * width))
+        weights.append(
+            numpy_helper.from_array(random.normal(0, scale, (wide, width, 3, 3)).astype(np.float32), f"w{index}")
+        )
+        nodes.append(helper.make_node("Conv", [tensor, f"w{index}"], [f"c{index}"], strides=[2, 2], pads=[1] * 4))
+        nodes.append(helper.make_node("Relu" if index < 4 else "Identity", [f"c{index}"], [f"r{index}"]))
+        tensor, width = f"r{index}", wide
+    if kind == "detector":
+        constants = {"flat": np.array([0, 84, -1], np.int64), "cut": np.array([4, 80], np.int64),
+                     "size": np.float32(320), "far": np.float32(-5)}  # fmt: skip
+        nodes += [
+            helper.make_node("Reshape", [tensor, "flat"], ["rows"]),
+            helper.make_node("Split", ["rows", "cut"], ["corners", "logits"], axis=1),
+            helper.make_node("Sigmoid", ["corners"], ["shares"]),
+            helper.make_node("Mul", ["shares", "size"], ["boxes"]),
+            helper.make_node("Add", ["logits", "far"], ["rare"]),
+            helper.make_node("Sigmoid", ["rare"], ["scores"]),
+            helper.make_node("Concat", ["boxes", "scores"], ["y"], axis=1),
+        ]
+        side, shape = 320, ["batch", 84, 800]
+    else:
+        constants = {"last": random.normal(0, 0.1, (128, 1000)).astype(np.float32)}
+        nodes += [
+            helper.make_node("GlobalAveragePool", [tensor], ["pooled"]),
+            helper.make_node("Flatten", ["pooled"], ["vector"]),
+            helper.make_node("MatMul", ["vector", "last"], ["y"]),
+        ]
+        side, shape = 224, ["batch", 1000]
+    weights += [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    ends = [
+        [helper.make_tensor_value_info(end, TensorProto.FLOAT, sizes)]
+        for end, sizes in (("x", ["batch", 3, side, side]), ("y", shape))
+    ]
+    graph = helper.make_graph(nodes, name, *ends, weights)
+    opsets = [helper.make_opsetid("", 17)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+
+
+class PillowClient:
+    """What people write: Pillow resizes, NumPy does the rest."""
+
+    def __init__(self, client: Client, model: str, said: Mapping[str, Mapping[str, object]]) -> None:
+        self.client, self.model = client, model
+        self.first: Preprocess = preprocess(said["preprocess"])
+        self.then: Decode = decode(said["decode"])
+
+    def __call__(self, picture: np.ndarray) -> Any:
+        """One picture's objects."""
+        tensor, geometry = self.prepared(picture)
+        answer = self.client.infer(self.model, {"x": tensor})
+        return decoded(answer, self.then, (), [geometry])[0]
+
+    def prepared(self, picture: np.ndarray) -> tuple[np.ndarray, Geometry]:
+        """The model's input, and where the picture lies in it."""
+        from PIL import Image
+
+        spec, (height, width) = self.first, picture.shape[:2]
+        sides, canvas, (top, left) = placed(height, width, spec)
+        small = np.asarray(Image.fromarray(picture).resize(sides[::-1], Image.Resampling.BILINEAR))
+        if top < 0 or left < 0:
+            small = small[-top : canvas[0] - top, -left : canvas[1] - left]
+        elif sides != canvas:
+            whole = np.full((*canvas, 3), int(spec.fill), np.uint8)
+            whole[top : top + sides[0], left : left + sides[1]] = small
+            small = whole
+        pixels = small.astype(np.float32) * np.float32(spec.scale)
+        if any(spec.mean):
+            pixels = (pixels - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
+        geometry = Geometry((height, width), canvas, (sides[0] / height, sides[1] / width), (top, left))
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1)[np.newaxis]), geometry
+
+
+@dataclass
+class Way:
+    """One way of asking, and what was measured of it."""
+
+    name: str
+    ask: Callable[[np.ndarray], Any]
+    latencies: list[float]
+    rates: list[float]
+
+    def measure(self, picture: np.ndarray, seconds: float) -> None:
+        """A window one after the other, and one with several in flight."""
+        ends, taken = time.perf_counter() + seconds, []
+        while (started := time.perf_counter()) < ends:
+            self.ask(picture)
+            taken.append(time.perf_counter() - started)
+        self.latencies.append(statistics.median(taken) * 1000)
+
+        def work() -> int:
+            count = 0
+            while time.perf_counter() < ends:
+                self.ask(picture)
+                count += 1
+            return count
+
+        started = time.perf_counter()
+        ends = started + seconds
+        with ThreadPoolExecutor(IN_FLIGHT) as pool:
+            count = sum(one.result() for one in [pool.submit(work) for _ in range(IN_FLIGHT)])
+        self.rates.append(count / (time.perf_counter() - started))
+
+
+@contextmanager
+def served() -> Iterator[tuple[Context, Client]]:
+    """Each network as tensors and with its front, by both backends, on one server."""
+    with tempfile.TemporaryDirectory(prefix="tritonpm-benchmark-") as folder:
+        root = Path(folder)
+        init(root / "line")
+        with open_context(root / "line") as context:
+            serve(context, detach=True, standard_ports=False)
+            try:
+                for kind, said in SAID.items():
+                    for backend in BACKENDS:
+                        for how in ("tensors", "image"):
+                            name = f"{kind}-{backend}-{how}"
+                            (root / f"{name}.onnx").write_bytes(network(kind, name))
+                            import_package(context, root / f"{name}.onnx")
+                            change(context, name, {**said, "serve": how, "backend": backend})
+                            load(context, name)
+                server = own_server(context)
+                assert server is not None
+                with Client(server.grpc, protocol="grpc") as client:
+                    yield context, client
+            finally:
+                stop(context, 15)
+
+
+def spent(client: Client, prefix: str) -> tuple[int, float, float]:
+    """Requests of an ensemble so far, milliseconds of them in the server, and those that its members were computing."""
+    whole = members = 0.0
+    count = 0
+    wanted = {step["model_name"] for step in client.config(prefix)["ensemble_scheduling"]["step"]}
+    for one in client.statistics():
+        if one.name == prefix:
+            count, whole = one.success.count, one.success.ns / 1e6
+        elif one.name in wanted:
+            members += (one.compute.ns) / 1e6
+    return count, whole, members
+
+
+def measured(client: Client, kind: str, backend: str, size: tuple[int, int], seconds: float, rounds: int) -> str:
+    """One row of the table."""
+    picture = photograph(size)
+    asker = PillowClient(client, f"{kind}-{backend}-tensors", SAID[kind])
+    tensor, _ = asker.prepared(picture)
+    front = f"{kind}-{backend}-image"
+    ways = [
+        Way("client", asker, [], []),
+        Way("server", lambda one: client.infer(front, {"image": one[np.newaxis]}), [], []),
+        Way("model", lambda one: client.infer(asker.model, {"x": tensor}), [], []),
+    ]
+    before = spent(client, front) if backend == "openvino" else None
+    for turn in range(rounds + 1):
+        for way in ways:
+            way.measure(picture, seconds if turn else seconds / 4)
+    overhead = ""
+    if before:
+        after = spent(client, front)
+        count = after[0] - before[0]
+        overhead = f"{((after[1] - before[1]) - (after[2] - before[2])) / count:.2f} ms"
+    latency = {way.name: statistics.median(way.latencies[1:]) for way in ways}
+    rate = {way.name: statistics.median(way.rates[1:]) for way in ways}
+    ratio = statistics.median(s / c for s, c in zip(ways[1].rates[1:], ways[0].rates[1:], strict=True))
+    cells = [
+        kind, f"{size[1]} x {size[0]}", f"{backend}, {BACKENDS[backend]}",
+        *(f"{latency[name]:.1f} ms" for name in ("model", "client", "server")),
+        *(f"{rate[name]:.1f}/s" for name in ("client", "server")), f"{ratio:.0%}", overhead or "–",
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def photograph(size: tuple[int, int]) -> np.ndarray:
+    """Something with edges and slopes."""
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    slopes = np.stack([rows * 255 // size[0], columns * 255 // size[1], (rows ^ columns) & 255], axis=-1)
+    return np.ascontiguousarray(slopes.astype(np.uint8))
+
+
+def main() -> int:
+    """Measure, print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of one window")
+    parser.add_argument("--rounds", type=int, default=9, help="windows of each way")
+    options = parser.parse_args()
+    rows = []
+    with served() as (_, client):
+        for kind in SAID:
+            for backend in BACKENDS:
+                for size in SIZES:
+                    rows.append(measured(client, kind, backend, size, options.seconds, options.rounds))
+                    print(rows[-1], file=sys.stderr)
+    lines = [
+        "# Pictures in, objects out: on the server, or in the client",
+        "",
+        f"{machine()}; {options.rounds} windows of {options.seconds} s of each way in turn, medians. One picture a "
+        f"request over gRPC; the rates with {IN_FLIGHT} requests in flight. Model: what a ready tensor takes.",
+        "",
+        "| Network | Picture | Served by | Model | Client | Server | Client's rate | Server's rate | Server/client | "
+        "Ensemble's own |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        *rows,
+    ]
+    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
