@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/pipeline.py [--seconds 1.0] [--rounds 9]
 
 A classifier (shortest side, centre crop, averaged) and a detector (letterbox, 80 classes, suppression) of random
-weights take pictures of two sizes. Each is served four times: as tensors and with its front, by ONNX Runtime (one joined model)
-and by OpenVINO (an ensemble of three). All take turns, window by window, from the same closed loop over gRPC. What the
-ensemble itself costs is its time in the server less the times of its members there.
+weights take pictures of two sizes. Each is served four times: as tensors and with its front, by ONNX Runtime (one
+joined model) and by OpenVINO (an ensemble of three). All take turns, window by window, from the same closed loop over
+gRPC. What the ensemble itself costs is its time in the server less the times of its members there.
 """
 
 from __future__ import annotations

@@ -6,14 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support.models import colours, quadrants
+from tritonpm.convert.front import pictures
+from tritonpm.convert.front.graph import Graph
+from tritonpm.core.errors import ServerError
 from tritonpm.core.tensors import Array
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
+from tritonpm.operations.infer import infer_pictures
 from tritonpm.operations.load import load
+from tritonpm.operations.sample_inputs import measuring_inputs
 from tritonpm.operations.server import connect
-from tritonpm.operations.set import change
+from tritonpm.operations.set import change, change_live
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("server")]
 CLASSIFIED = {
@@ -34,7 +40,7 @@ def test_a_classifier_takes_pictures_of_any_size(context: Context, tmp_path: Pat
     (tmp_path / "colours.onnx").write_bytes(colours())
     import_package(context, tmp_path / "colours.onnx")
     change(context, "colours", CLASSIFIED)
-    print(load(context, "colours"))
+    assert load(context, "colours").probe.endswith("the 2 objects that the original finds")
     with connect(context, "grpc") as client:
         for height, width in ((16, 16), (7, 40), (300, 120)):
             pictures = np.stack([plain(colour, height, width) for colour in (2, 0, 1)])
@@ -61,3 +67,35 @@ def test_a_detector_finds_the_same_as_its_client(context: Context, tmp_path: Pat
         assert answer["raw.output0"].shape == (3, 6, 4)
         wide = client.infer("quarters", {"image": red[np.newaxis, :32]})
         assert wide["boxes"][0, :2].tolist() == [[0, 0, 32, 16], [0, 16, 32, 32]]
+
+
+def test_infer_and_perf_hand_in_pictures(context: Context, tmp_path: Path) -> None:
+    (tmp_path / "quarters.onnx").write_bytes(quadrants())
+    import_package(context, tmp_path / "quarters.onnx")
+    load(context, "quarters")
+    red = np.zeros((64, 48, 3), np.uint8)
+    red[:32, :24, 0] = 255
+    Image.fromarray(red).save(tmp_path / "red.png")
+    (before,) = infer_pictures(context, "quarters", tmp_path / "red.png")
+    change_live(context, "quarters", {"serve": "image"})
+    (after,) = infer_pictures(context, "quarters", tmp_path / "red.png")
+    assert before == after and len(after.objects) == 1
+    with connect(context) as client:
+        sent = measuring_inputs(context, context.catalogue.get("quarters"), client, "quarters", batch=2)
+        assert sent.request(2)["image"].shape == (2, 240, 320, 3)
+        assert set(client.infer("quarters", sent.request(2))) == {"boxes", "scores", "classes", "count"}
+
+
+def test_a_front_that_sees_other_colours_is_not_loaded(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "colours.onnx").write_bytes(colours())
+    import_package(context, tmp_path / "colours.onnx")
+    change(context, "colours", CLASSIFIED)
+    monkeypatch.setattr(pictures, "_coloured", lambda graph, pixels, _: _swapped(graph, pixels))
+    with pytest.raises(ServerError, match="is not what the original finds"):
+        load(context, "colours")
+
+
+def _swapped(graph: Graph, pixels: str) -> str:
+    return str(graph.op("Gather", pixels, np.array([2, 0, 1], np.int64), axis=1))

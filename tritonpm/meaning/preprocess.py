@@ -129,6 +129,18 @@ def _laid_out(pixels: Array, spec: Preprocess) -> Array:
     return array[np.newaxis] if spec.layout[0] == "N" else array
 
 
+def undone(array: Array, spec: Preprocess) -> tuple[Array, ...]:
+    """The pictures that an input shows, UINT8 [height, width, 3], as large as the input is."""
+    rows = array if spec.layout[0] == "N" else array[np.newaxis]
+    pixels = np.asarray(rows, np.float32)
+    pixels = pixels.transpose(0, 2, 3, 1) if spec.layout.endswith("CHW") else pixels
+    pixels = (pixels * np.array(spec.std, np.float32) + np.array(spec.mean, np.float32)) / np.float32(spec.scale)
+    pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    if spec.colour == "GRAY":
+        pixels = np.repeat(pixels, 3, axis=3)
+    return tuple(np.ascontiguousarray(one[..., ::-1] if spec.colour == "BGR" else one) for one in pixels)
+
+
 def _told(what: str, geometry: Geometry, sides: tuple[int, int], *, batched: bool) -> Array:
     if what == "pixel-mask":
         value = _pasted(np.ones((*sides, 1), np.float32), geometry.input, _corner(geometry), 0.0)[..., 0]

@@ -243,7 +243,8 @@ def _pasted(graph: Graph, pixels: str, at: Placed, fill: float) -> str:
     """On a canvas, where the picture does not fill it."""
     if at.canvas == at.sides:
         return pixels
-    before, after = [], []
+    before: list[str] = []
+    after: list[str] = []
     for room, side, start in zip(at.canvas, at.sides, at.offset, strict=True):
         rest = graph.op("Sub", graph.op("Sub", room, side), start)
         for pads, free in ((before, start), (after, rest)):
@@ -255,7 +256,7 @@ def _pasted(graph: Graph, pixels: str, at: Placed, fill: float) -> str:
 
 def _laid_out(graph: Graph, pixels: str, spec: Preprocess, dtype: str) -> str:
     mean, std = (np.array(value, np.float64).reshape(-1, 1, 1) for value in (spec.mean, spec.std))
-    if (spec.scale != std).any():
+    if np.any(std != spec.scale):
         pixels = graph.op("Mul", pixels, (spec.scale / std).astype(np.float32))
     if mean.any():
         pixels = graph.op("Sub", pixels, (mean / std).astype(np.float32))

@@ -9,10 +9,10 @@ from tritonpm.convert.front.graph import OPSET, Graph
 from tritonpm.convert.front.objects import READERS, About
 from tritonpm.convert.front.pictures import GEOMETRY, prepared
 from tritonpm.core.types import Shape, Signature, Tensor, dims
+from tritonpm.meaning.served import IMAGE
 from tritonpm.meaning.spec import ROLES, Decode, Preprocess
 from tritonpm.meaning.stages import tensor_of
 
-IMAGE = "image"  # the front's one input
 PLACES = "picture_geometry"  # from the one piece to the other
 MODEL, RAW = "model.", "raw."  # before the names of the model's tensors: between it and the pieces, and for clients
 
