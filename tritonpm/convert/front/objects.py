@@ -228,30 +228,37 @@ def _suppressed(boxes: str, scores: str, about: About) -> list[Found]:
 def _best(
     boxes: str, scores: str, classes: str, about: About, role: str, *, form: str = "", space: str = ""
 ) -> list[Found]:
-    """The best rows whose score counts, in the picture, cut where they are beyond it."""
+    """The best rows whose score counts, in the picture, cut where they are beyond it, but for what lies outside."""
     graph, spec = about.graph, about.spec
-    corners = _in_picture(_corners(graph, graph.cast(boxes, "FP32"), form or spec.boxes), about, space or spec.space)
-    corners = graph.op("Max", graph.op("Min", corners, about.pair(0)), np.float32(0))
     scores = graph.cast(scores, "FP32")
-    sides = graph.op("Sub", graph.cut(corners, 2, 2, 4), graph.cut(corners, 2, 0, 2))
-    there = graph.op("Greater", graph.least(sides, 2), np.float32(0))
-    counts = graph.op("And", graph.op("Greater", scores, least_above(spec.score)), there)
-    scores = _where(graph, counts, scores, np.float32(-1))
+    scores = _where(graph, graph.op("Greater", scores, least_above(spec.score)), scores, np.float32(-1))
+    boxes = graph.cast(boxes, "FP32")
     axis = 2 if spec.kind.startswith("yolov8") else 1
     if not isinstance(rows := about.shape(role)[axis], int) or rows < spec.most:
         scores = _filled_up(graph, scores, np.float32(-1), spec.most, 1)
         classes = _filled_up(graph, classes, np.int32(NOTHING), spec.most, 1)
-        corners = _filled_up(graph, corners, np.float32(0), spec.most, 2)
-    best, index = graph.op("TopK", scores, np.array([spec.most], np.int64), axis=1, results=2)
-    there = graph.op("GreaterOrEqual", best, np.float32(0))
-    corners = graph.op("GatherND", corners, graph.with_axes(index, 2), batch_dims=1)
-    classes = graph.op("GatherElements", classes, index, axis=1)
+        boxes = _filled_up(graph, boxes, np.float32(0), spec.most, 2)
+    boxes, scores, classes = _top(graph, boxes, scores, classes, spec.most)
+    corners = _in_picture(_corners(graph, boxes, form or spec.boxes), about, space or spec.space)
+    corners = graph.op("Max", graph.op("Min", corners, about.pair(0)), np.float32(0))
+    sides = graph.op("Sub", graph.cut(corners, 2, 2, 4), graph.cut(corners, 2, 0, 2))
+    seen = graph.op("Greater", graph.least(sides, 2), np.float32(0))
+    scores = _where(graph, seen, scores, np.float32(-1))
+    corners, scores, classes = _top(graph, corners, scores, classes, spec.most)
+    there = graph.op("GreaterOrEqual", scores, np.float32(0))
     return [
         _found(_where(graph, graph.with_axes(there, 2), corners, np.float32(0)), "boxes", "FP32", spec.most, 4),
-        _found(_where(graph, there, best, np.float32(0)), "scores", "FP32", spec.most),
+        _found(_where(graph, there, scores, np.float32(0)), "scores", "FP32", spec.most),
         _found(_where(graph, there, classes, np.int32(NOTHING)), "classes", "INT32", spec.most),
         _found(_counted(graph, there), "count", "INT32", 1),
     ]
+
+
+def _top(graph: Graph, boxes: str, scores: str, classes: str, most: int) -> tuple[str, str, str]:
+    """The best rows of each picture, in order."""
+    best, index = graph.op("TopK", scores, np.array([most], np.int64), axis=1, results=2)
+    boxes = graph.op("GatherND", boxes, graph.with_axes(index, 2), batch_dims=1)
+    return boxes, best, graph.op("GatherElements", classes, index, axis=1)
 
 
 def _filled_up(graph: Graph, rows: str, value: np.generic, more: int, axes: int) -> str:
