@@ -11,7 +11,7 @@ from PIL import Image
 from tests.support.models import colours, quadrants
 from tritonpm.convert.front import pictures
 from tritonpm.convert.front.graph import Graph
-from tritonpm.core.errors import ServerError
+from tritonpm.core.errors import RenderError, RuleError, ServerError
 from tritonpm.core.tensors import Array
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
@@ -99,3 +99,34 @@ def test_a_front_that_sees_other_colours_is_not_loaded(
 
 def _swapped(graph: Graph, pixels: str) -> str:
     return str(graph.op("Gather", pixels, np.array([2, 0, 1], np.int64), axis=1))
+
+
+def test_a_model_of_one_picture_takes_one(context: Context, tmp_path: Path) -> None:
+    """A fixed batch of 1 that cannot be freed: the front has it, too."""
+    (tmp_path / "one.onnx").write_bytes(colours(batch=1))
+    import_package(context, tmp_path / "one.onnx")
+    change(context, "one", {**CLASSIFIED, "max_batch_size": 1})
+    load(context, "one")
+    with connect(context, "grpc") as client:
+        assert client.infer("one", {"image": plain(1, 30, 20)[np.newaxis]})["classes"].ravel()[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({"preprocess": {}}, "nothing says how a picture becomes the input"),
+        ({"decode": {}}, "nothing says what the outputs"),
+        ({"decode": {"kind": "embedding", "outputs": {"vector": "scores"}}}, "there is no front yet"),
+        ({"serve": "pictures"}, "serves tensors or image"),
+        ({"preprocess": {"size": [8, 8]}}, r"says \[8, 8\], but 'images' takes \[16, 16\]"),
+        ({"kept_versions": 2}, "version folders are for"),
+    ],
+)
+def test_what_cannot_have_a_front_is_refused(
+    context: Context, tmp_path: Path, said: dict[str, object], sentence: str
+) -> None:
+    (tmp_path / "colours.onnx").write_bytes(colours())
+    import_package(context, tmp_path / "colours.onnx")
+    with pytest.raises((RuleError, RenderError), match=sentence):
+        change(context, "colours", {**CLASSIFIED, **said})
+    assert context.catalogue.get("colours").settings.serve == "tensors"
