@@ -5,12 +5,15 @@
 A classifier (shortest side, centre crop, averaged) and a detector (letterbox, 80 classes, suppression) of random
 weights take pictures of two sizes. Each is served four times: as tensors and with its front, by ONNX Runtime (one
 joined model) and by OpenVINO (an ensemble of three). All take turns, window by window, from the same closed loop over
-gRPC. What the ensemble itself costs is its time in the server less the times of its members there.
+gRPC, with the input in the message and in system shared memory. What the ensemble itself costs is its time in the
+server less the times of its members there.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import os
 import statistics
 import sys
 import tempfile
@@ -24,6 +27,8 @@ from typing import Any
 
 import numpy as np
 import psutil
+import tritonclient.grpc as grpc
+from tritonclient.utils import shared_memory
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -106,18 +111,53 @@ def network(kind: str, name: str) -> bytes:
     return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
 
 
+class Asker:
+    """One model, asked with the input in the message or in system shared memory; not by two threads at once."""
+
+    def __init__(self, url: str, model: str, name: str, dtype: str, *, shared: bool) -> None:
+        self.client, self.model = grpc.InferenceServerClient(url), model
+        self.name, self.dtype, self.shared = name, dtype, shared
+        self.region, self.handle, self.size = f"tritonpm_pipeline_{os.getpid()}_{id(self)}", None, 0
+
+    def __call__(self, array: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs."""
+        tensor = grpc.InferInput(self.name, list(array.shape), self.dtype)
+        if self.shared:
+            if self.size != array.nbytes:
+                self.close()
+                self.handle, self.size = self._opened(array.nbytes), array.nbytes
+            shared_memory.set_shared_memory_region(self.handle, [array])
+            tensor.set_shared_memory(self.region, array.nbytes)
+        else:
+            tensor.set_data_from_numpy(array)
+        answer = self.client.infer(self.model, [tensor])
+        return {one.name: answer.as_numpy(one.name) for one in answer.get_response().outputs}
+
+    def _opened(self, size: int) -> Any:
+        handle = shared_memory.create_shared_memory_region(self.region, f"/{self.region}", size)
+        self.client.register_system_shared_memory(self.region, f"/{self.region}", size)
+        return handle
+
+    def close(self) -> None:
+        """Give the shared memory back."""
+        if self.handle is not None:
+            self.client.unregister_system_shared_memory(self.region)
+            shared_memory.destroy_shared_memory_region(self.handle)
+            self.handle = None
+
+
 class PillowClient:
     """What people write: Pillow resizes, NumPy does the rest."""
 
-    def __init__(self, client: Client, model: str, said: Mapping[str, Mapping[str, object]]) -> None:
-        self.client, self.model = client, model
+    def __init__(self, asker: Asker, said: Mapping[str, Mapping[str, object]]) -> None:
+        self.asker = asker
         self.first: Preprocess = preprocess(said["preprocess"])
         self.then: Decode = decode(said["decode"])
 
     def __call__(self, picture: np.ndarray) -> Any:
         """One picture's objects."""
         tensor, geometry = self.prepared(picture)
-        answer = self.client.infer(self.model, {"x": tensor})
+        answer = self.asker(tensor)
         return decoded(answer, self.then, (), [geometry])[0]
 
     def prepared(self, picture: np.ndarray) -> tuple[np.ndarray, Geometry]:
@@ -145,7 +185,7 @@ class Way:
     """One way of asking, and what was measured of it."""
 
     name: str
-    ask: Callable[[np.ndarray], Any]
+    askers: list[Callable[[np.ndarray], Any]]  # one for each thread
     latencies: list[float]
     rates: list[float]
     processor: list[float]  # milliseconds of a request, of client and server together
@@ -155,27 +195,27 @@ class Way:
         before = busy()
         ends, taken = time.perf_counter() + seconds, []
         while (started := time.perf_counter()) < ends:
-            self.ask(picture)
+            self.askers[0](picture)
             taken.append(time.perf_counter() - started)
         self.latencies.append(statistics.median(taken) * 1000)
         self.processor.append((busy() - before) / len(taken) * 1000)
 
-        def work() -> int:
+        def work(ask: Callable[[np.ndarray], Any]) -> int:
             count = 0
             while time.perf_counter() < ends:
-                self.ask(picture)
+                ask(picture)
                 count += 1
             return count
 
         started = time.perf_counter()
         ends = started + seconds
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
-            count = sum(one.result() for one in [pool.submit(work) for _ in range(IN_FLIGHT)])
+            count = sum(pool.map(work, self.askers))
         self.rates.append(count / (time.perf_counter() - started))
 
 
 @contextmanager
-def served() -> Iterator[tuple[Client, Callable[[], float]]]:
+def served() -> Iterator[tuple[Client, str, Callable[[], float]]]:
     """Each network as tensors and with its front, by both backends, on one server."""
     with tempfile.TemporaryDirectory(prefix="tritonpm-benchmark-") as folder:
         root = Path(folder)
@@ -195,7 +235,7 @@ def served() -> Iterator[tuple[Client, Callable[[], float]]]:
                 assert server is not None
                 with Client(server.grpc, protocol="grpc") as client:
                     process = psutil.Process(server.pid)
-                    yield client, lambda: time.process_time() + _used(process)
+                    yield client, server.grpc, lambda: time.process_time() + _used(process)
             finally:
                 stop(context, 15)
 
@@ -220,23 +260,26 @@ def spent(client: Client, prefix: str) -> tuple[int, float, float]:
 
 
 def measured(
-    client: Client, kind: str, backend: str, size: tuple[int, int], seconds: float, rounds: int,
-    busy: Callable[[], float],
+    client: Client, url: str, kind: str, backend: str, size: tuple[int, int], seconds: float, rounds: int,
+    busy: Callable[[], float], *, shared: bool,
 ) -> str:  # fmt: skip
     """One row of the table."""
-    picture = photograph(size)
-    asker = PillowClient(client, f"{kind}-{backend}-tensors", SAID[kind])
-    tensor, _ = asker.prepared(picture)
-    front = f"{kind}-{backend}-image"
+    picture, front = photograph(size), f"{kind}-{backend}-image"
+    tensors = [Asker(url, f"{kind}-{backend}-tensors", "x", "FP32", shared=shared) for _ in range(IN_FLIGHT)]
+    images = [Asker(url, front, "image", "UINT8", shared=shared) for _ in range(IN_FLIGHT)]
+    clients = [PillowClient(asker, SAID[kind]) for asker in tensors]
+    tensor, _ = clients[0].prepared(picture)
     ways = [
-        Way("client", asker, [], [], []),
-        Way("server", lambda one: client.infer(front, {"image": one[np.newaxis]}), [], [], []),
-        Way("model", lambda one: client.infer(asker.model, {"x": tensor}), [], [], []),
+        Way("client", list(clients), [], [], []),
+        Way("server", [lambda one, ask=ask: ask(one[np.newaxis]) for ask in images], [], [], []),
+        Way("model", [lambda _, ask=ask: ask(tensor) for ask in tensors], [], [], []),
     ]
     before = spent(client, front) if backend == "openvino" else None
     for turn in range(rounds + 1):
         for way in ways:
             way.measure(picture, seconds if turn else seconds / 4, busy)
+    for asker in (*tensors, *images):
+        asker.close()
     overhead = ""
     if before:
         after = spent(client, front)
@@ -247,6 +290,7 @@ def measured(
     rate = {way.name: statistics.median(way.rates[1:]) for way in ways}
     cells = [
         kind, f"{size[1]} x {size[0]}", f"{backend}, {BACKENDS[backend]}",
+        "shared memory" if shared else "message",
         *(f"{spent_by[name]:.1f} ms" for name in ("model", "client", "server")),
         *(f"{latency[name]:.1f} ms" for name in ("client", "server")),
         *(f"{rate[name]:.1f}/s" for name in ("client", "server")), overhead or "–",
@@ -268,12 +312,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9, help="windows of each way")
     options = parser.parse_args()
     rows = []
-    with served() as (client, busy):
-        for kind in SAID:
-            for backend in BACKENDS:
-                for size in SIZES:
-                    rows.append(measured(client, kind, backend, size, options.seconds, options.rounds, busy))
-                    print(rows[-1], file=sys.stderr)
+    with served() as (client, url, busy):
+        for kind, backend, size, shared in itertools.product(SAID, BACKENDS, SIZES, (True, False)):
+            seconds, rounds = options.seconds, options.rounds
+            rows.append(measured(client, url, kind, backend, size, seconds, rounds, busy, shared=shared))
+            print(rows[-1], file=sys.stderr)
     lines = [
         "# Pictures in, objects out: on the server, or in the client",
         "",
@@ -281,9 +324,9 @@ def main() -> int:
         f"request over gRPC; the rates with {IN_FLIGHT} requests in flight. Processor: of client and server together "
         "for one request, one after the other.",
         "",
-        "| Network | Picture | Served by | Processor: tensor alone | client's way | server's way | Latency: client's | "
-        "server's | Rate: client's | server's | Ensemble's own |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| Network | Picture | Served by | Input in | Processor: tensor alone | client's way | server's way | "
+        "Latency: client's | server's | Rate: client's | server's | Ensemble's own |",
+        "| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         *rows,
     ]
     RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
