@@ -36,8 +36,9 @@ _FOLDER = "front\0"  # a path that no package can have of its own
 # Of both pieces: they are small, and they take pictures as they come, of whatever size.
 _OWN: Mapping[str, object] = {
     "device": "cpu", "gpus": (), "group_per_gpu": False, "backend": "onnxruntime", "optimizer": "none",
-    "precision": "FP32", "accelerators": (), "parameters": {}, "cuda_graphs": False, "dynamic_batching": False,
+    "precision": "FP32", "accelerators": (), "cuda_graphs": False, "dynamic_batching": False,
     "preferred_batch_sizes": (), "warmup": False,
+    "parameters": {"intra_op_thread_count": "1"},  # many small operators, between which other threads would wait
 }  # fmt: skip
 
 
