@@ -12,7 +12,7 @@ from tests.support.models import colours, quadrants
 from tritonpm.convert.front import pictures
 from tritonpm.convert.front.graph import Graph
 from tritonpm.core.errors import RenderError, RuleError, ServerError
-from tritonpm.core.tensors import Array
+from tritonpm.core.tensors import Array, save_npz
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.infer import infer_pictures
@@ -130,3 +130,34 @@ def test_what_cannot_have_a_front_is_refused(
     with pytest.raises((RuleError, RenderError), match=sentence):
         change(context, "colours", {**CLASSIFIED, **said})
     assert context.catalogue.get("colours").settings.serve == "tensors"
+
+
+def test_a_cascade_takes_pictures_and_its_samples_are_asked_as_such(context: Context, tmp_path: Path) -> None:
+    folder = tmp_path / "two"
+    folder.mkdir()
+    (folder / "package.yaml").write_text(TWO)
+    (folder / "a.onnx").write_bytes(colours(pooled=False))
+    (folder / "b.onnx").write_bytes(colours(source="m"))
+    shown = np.stack([plain(colour, 16, 16) for colour in (1, 2)]).transpose(0, 3, 1, 2)
+    save_npz(folder / "i.npz", {"images": shown.astype(np.float32) / np.float32(255)})
+    import_package(context, folder)
+    assert (
+        load(context, "two").probe == "answered what 2 rows of its samples show: the 2 objects that the original finds"
+    )
+    with connect(context, "grpc") as client:
+        answer = client.infer("two", {"image": plain(0, 50, 40)[np.newaxis]})
+        assert set(answer) == {"classes", "scores"} and answer["classes"][0, 0] == 0
+
+
+TWO = """
+schema: 1
+name: two
+version: "1"
+samples: [{inputs: i.npz}]
+stages:
+  - name: pictures
+    model: a.onnx
+    preprocess: {size: [16, 16], scale: 0.00392156862745098}
+    serving: {serve: image}
+  - {name: second, model: b.onnx, decode: {kind: classification, top_k: 1}, serving: {serve: image}}
+"""

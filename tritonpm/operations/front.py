@@ -24,7 +24,7 @@ from tritonpm.operations.batch_axes import Place
 from tritonpm.operations.meanings import meaning_of
 from tritonpm.repository.cascade import wire
 from tritonpm.settings.backend import backend_of
-from tritonpm.settings.settings import TENSORS, Settings
+from tritonpm.settings.settings import Settings
 
 if TYPE_CHECKING:
     from tritonpm.convert.front.pieces import Piece
@@ -58,7 +58,7 @@ def fronted(
 ) -> Fronted:  # fmt: skip
     """The package with its front, where the settings ask for one. Raises RenderError where it can have none."""
     plain = Fronted(package, settings, axes, optimised)
-    if settings.serve == TENSORS:
+    if not settings.takes_pictures(package.stages[0].name):
         return plain
     try:
         one = _one_model(context, plain, place)

@@ -15,7 +15,6 @@ from tritonpm.meaning.stages import Meaning
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.meanings import meaning_of
 from tritonpm.perf.inputs import batching
-from tritonpm.settings.settings import TENSORS
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
@@ -57,7 +56,7 @@ def predictor_of(
     def ask(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         return client.infer(name, inputs, version=version)
 
-    fronted = record.settings.serve != TENSORS and takes_pictures(signature)
+    fronted = record.settings.takes_pictures(record.package.stages[0].name) and takes_pictures(signature)
     return Predictor(name, meaning, signature, infer or ask, _most(context, record, client, signature), fronted)
 
 

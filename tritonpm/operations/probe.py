@@ -24,7 +24,7 @@ from tritonpm.meaning.served import IMAGE, found, takes_pictures
 from tritonpm.operations.artefacts import made as made_of
 from tritonpm.operations.meanings import meaning_of
 from tritonpm.operations.sample_inputs import made_up, pictures_of, samples_of
-from tritonpm.settings.settings import PRECISIONS, TENSORS
+from tritonpm.settings.settings import PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def probe(context: Context, client: Client, record: Record, *, model: str = "") 
     """
     name = model or record.package.name
     made, signature = made_of(context, record), client.metadata(name)
-    if record.settings.serve != TENSORS and takes_pictures(signature):
+    if record.settings.takes_pictures(record.package.stages[0].name) and takes_pictures(signature):
         return _probe_pictures(context, client, record, name, made)
     samples = samples_of(record)
     if not samples and not _unverified(made):

@@ -15,7 +15,6 @@ from tritonpm.meaning.served import IMAGE, takes_pictures
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.meanings import meaning_of
 from tritonpm.perf.inputs import Inputs, batching, inputs
-from tritonpm.settings.settings import TENSORS
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
@@ -35,7 +34,7 @@ def measuring_inputs(context: Context, record: Record, client: Client, model: st
     package, signature = record.package, client.metadata(model)
     has_axis = all(axis.kind != "none" for axis in batch_axes(context, package).values())
     who = batching(client.config(model), signature, axis=has_axis)
-    if takes_pictures(signature) and record.settings.serve != TENSORS:
+    if takes_pictures(signature) and record.settings.takes_pictures(package.stages[0].name):
         shown, source = pictures_of(context, record)
         return inputs([{IMAGE: one[np.newaxis]} for one in shown], signature, who, batch=batch, source=source)
     samples: list[dict[str, Array]] = []

@@ -91,6 +91,10 @@ class Settings:
         """Whether more is asked for than the model as it came."""
         return self.optimizer != "none" or self.precision != "FP32" or self.device == "gpu-optimised"
 
+    def takes_pictures(self, first: str) -> bool:
+        """Whether pictures go in, where `first` is the first stage."""
+        return self.for_stage(first).serve != TENSORS
+
     def for_stage(self, name: str) -> Settings:
         """The settings in force for one stage: the package's with the stage's own laid over them."""
         own = {
