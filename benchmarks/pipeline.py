@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,8 @@ class Asker:
     def close(self) -> None:
         """Give the shared memory back."""
         if self.handle is not None:
-            self.client.unregister_system_shared_memory(self.region)
+            with suppress(grpc.InferenceServerException):  # a request may still hold it; the server's end lets it go
+                self.client.unregister_system_shared_memory(self.region)
             shared_memory.destroy_shared_memory_region(self.handle)
             self.handle = None
 

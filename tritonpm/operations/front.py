@@ -27,7 +27,7 @@ from tritonpm.settings.backend import backend_of
 from tritonpm.settings.settings import Settings
 
 if TYPE_CHECKING:
-    from tritonpm.convert.front.pieces import Piece
+    from tritonpm.convert.front.pieces import FrontModel
     from tritonpm.operations.context import Context
 
 PICTURES, OBJECTS = "pictures", "objects"
@@ -122,7 +122,7 @@ def _around(context: Context, plain: Fronted) -> Fronted:
     )
 
 
-def _pieces(plain: Fronted, opset: int = OPSET) -> tuple[Piece, Piece]:
+def _pieces(plain: Fronted, opset: int = OPSET) -> tuple[FrontModel, FrontModel]:
     """Raises ConversionError where there is no front for what the package says."""
     package, settings, axes, optimised = plain.package, plain.settings, plain.axes, plain.optimised
     meaning, first, last = meaning_of(package, settings), package.stages[0], package.stages[-1]
@@ -160,12 +160,12 @@ def _kept(context: Context, name: str, model: bytes) -> File:
     return File(f"{_FOLDER}{name}", digest, len(model))
 
 
-def _stage(name: str, piece: Piece, task: Task, file: File, sources: Mapping[str, str]) -> Stage:
+def _stage(name: str, piece: FrontModel, task: Task, file: File, sources: Mapping[str, str]) -> Stage:
     bound = tuple((tensor.name, sources[tensor.name]) for tensor in piece.signature.inputs if sources)
     return Stage(name, task, Format.ONNX, file.path, (file.path,), piece.signature, bindings=bound)
 
 
-def _bound(package: Package, pictures: str, before: Piece) -> tuple[Stage, ...]:
+def _bound(package: Package, pictures: str, before: FrontModel) -> tuple[Stage, ...]:
     """The package's own stages: what they take from outside comes from the pictures, where those give it."""
     given = {tensor.name for tensor in before.signature.outputs}
     sources: dict[str, list[tuple[str, str]]] = {stage.name: [] for stage in package.stages}

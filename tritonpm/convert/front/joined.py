@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tritonpm.convert.front.graph import IR_VERSION, LEAST_OPSET
-from tritonpm.convert.front.pieces import MODEL, Piece
+from tritonpm.convert.front.pieces import MODEL, FrontModel
 
 _OURS = "model/"  # before the names of a model that the front needs for itself
 
@@ -22,7 +22,7 @@ def opset_of(model: Path) -> int | None:
     return None if outside or opset < LEAST_OPSET else int(opset)
 
 
-def joined(model: Path, before: Piece, behind: Piece) -> bytes:
+def joined(model: Path, before: FrontModel, behind: FrontModel) -> bytes:
     """The file of the three as one; the pieces have the opset that `opset_of` says."""
     import onnx
 

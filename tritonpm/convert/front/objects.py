@@ -22,7 +22,7 @@ _HEIGHT, _WIDTH = 0, 1
 
 
 @dataclass(frozen=True)
-class About:
+class FrontAbout:
     """What the package says, and where the pictures lie: FP64 [n, 8], as `pictures.prepared` tells it."""
 
     graph: Graph
@@ -45,18 +45,18 @@ class About:
 
 
 @dataclass(frozen=True)
-class Found:
+class FrontOutput:
     """An output of the front: its name, its tensor in the graph, and how it is described."""
 
     tensor: str
     described: Tensor
 
 
-Reader = Callable[[Outputs, About], list[Found]]
+Reader = Callable[[Outputs, FrontAbout], list[FrontOutput]]
 
 
-def _found(tensor: str, name: str, dtype: str, *sizes: Dim) -> Found:
-    return Found(tensor, Tensor(name, dtype, ("batch", *sizes)))
+def _found(tensor: str, name: str, dtype: str, *sizes: Dim) -> FrontOutput:
+    return FrontOutput(tensor, Tensor(name, dtype, ("batch", *sizes)))
 
 
 def least_above(threshold: float) -> np.float32:
@@ -65,7 +65,7 @@ def least_above(threshold: float) -> np.float32:
     return np.nextafter(near, np.float32(-np.inf)) if float(near) >= threshold else near
 
 
-def classification(outputs: Outputs, about: About) -> list[Found]:
+def classification(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     """The likeliest classes, best first."""
     graph, spec = about.graph, about.spec
     scores = _activated(graph, graph.op("Flatten", outputs["scores"]), spec.activation, 1)
@@ -74,7 +74,7 @@ def classification(outputs: Outputs, about: About) -> list[Found]:
     return [_found(graph.cast(classes, "INT32"), "classes", "INT32", most), _found(best, "scores", "FP32", most)]
 
 
-def multi_label(outputs: Outputs, about: About) -> list[Found]:
+def multi_label(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     """Every class that counts, best first."""
     graph, spec = about.graph, about.spec
     scores = _activated(graph, graph.op("Flatten", outputs["scores"]), spec.activation, 1)
@@ -88,7 +88,7 @@ def multi_label(outputs: Outputs, about: About) -> list[Found]:
     ]
 
 
-def yolov5(outputs: Outputs, about: About) -> list[Found]:
+def yolov5(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     """Rows of box, objectness and scores of the classes."""
     graph, rows = about.graph, outputs["predictions"]
     scores = graph.op("Mul", graph.cut(rows, 2, 5), graph.cut(rows, 2, 4, 5))
@@ -96,21 +96,21 @@ def yolov5(outputs: Outputs, about: About) -> list[Found]:
     return _suppressed(graph.cut(rows, 2, 0, 4), scores, about)
 
 
-def yolov8(outputs: Outputs, about: About) -> list[Found]:
+def yolov8(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     """Columns of box and scores of the classes."""
     graph, columns = about.graph, outputs["predictions"]
     boxes = graph.op("Transpose", graph.cut(columns, 1, 0, 4), perm=[0, 2, 1])
     return _suppressed(boxes, graph.cut(columns, 1, 4), about)
 
 
-def yolov10(outputs: Outputs, about: About) -> list[Found]:
+def yolov10(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     """Rows of corners, score and class, each object once."""
     graph, rows = about.graph, outputs["predictions"]
     scores, classes = (graph.without_axes(graph.cut(rows, 2, n, n + 1), 2) for n in (4, 5))
     return _best(graph.cut(rows, 2, 0, 4), scores, graph.cast(classes, "INT32"), about, "predictions")
 
 
-def efficient_nms(outputs: Outputs, about: About) -> list[Found]:
+def efficient_nms(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     """As many rows as it counts; the rest is filled up."""
     graph = about.graph
     count = graph.op("Reshape", outputs["count"], np.array([-1, 1], np.int64))
@@ -121,7 +121,7 @@ def efficient_nms(outputs: Outputs, about: About) -> list[Found]:
     return _best(outputs["boxes"], scores, classes, about, "boxes")
 
 
-def boxes(outputs: Outputs, about: About) -> list[Found]:
+def boxes(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     """Boxes [n, 4], or [n, 5] with the score last; scores [n], or of each class."""
     graph, spec, listed = about.graph, about.spec, outputs["boxes"]
     if "scores" not in outputs:
@@ -142,7 +142,7 @@ def boxes(outputs: Outputs, about: About) -> list[Found]:
     return _best(graph.cut(listed, 2, 0, 4), scores, graph.cast(classes, "INT32"), about, "boxes")
 
 
-def detr(outputs: Outputs, about: About) -> list[Found]:
+def detr(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     """Queries, each an object; with a sigmoid a query may be several."""
     graph, spec = about.graph, about.spec
     scores, boxes = _activated(graph, outputs["scores"], spec.activation, 2), outputs["boxes"]
@@ -204,7 +204,7 @@ def _corners(graph: Graph, boxes: str, form: str) -> str:
     return str(graph.op("Concat", first, graph.op("Add", first, size), axis=2))
 
 
-def _suppressed(boxes: str, scores: str, about: About) -> list[Found]:
+def _suppressed(boxes: str, scores: str, about: FrontAbout) -> list[FrontOutput]:
     """Boxes [n, m, 4] as centre and size, scores [n, classes, m]: of those of a class that overlap the best."""
     graph, spec = about.graph, about.spec
     boxes = _corners(graph, graph.cast(boxes, "FP32"), "cxcywh")
@@ -226,8 +226,8 @@ def _suppressed(boxes: str, scores: str, about: About) -> list[Found]:
 
 
 def _best(
-    boxes: str, scores: str, classes: str, about: About, role: str, *, form: str = "", space: str = ""
-) -> list[Found]:
+    boxes: str, scores: str, classes: str, about: FrontAbout, role: str, *, form: str = "", space: str = ""
+) -> list[FrontOutput]:
     """The best rows whose score counts, in the picture, cut where they are beyond it, but for what lies outside."""
     graph, spec = about.graph, about.spec
     scores = graph.cast(scores, "FP32")
@@ -267,7 +267,7 @@ def _filled_up(graph: Graph, rows: str, value: np.generic, more: int, axes: int)
     return str(graph.op("Pad", rows, np.array(pads, np.int64), value, mode="constant"))
 
 
-def _in_picture(corners: str, about: About, space: str) -> str:
+def _in_picture(corners: str, about: FrontAbout, space: str) -> str:
     graph = about.graph
     if space == "picture":
         return corners
@@ -276,7 +276,7 @@ def _in_picture(corners: str, about: About, space: str) -> str:
     return str(graph.op("Div", graph.op("Sub", corners, about.pair(6)), about.pair(4)))
 
 
-def semantic_segmentation(outputs: Outputs, about: About) -> list[Found]:
+def semantic_segmentation(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     """The class of every pixel, of scores of each class (one: where it is above the threshold) or of whole numbers."""
     graph, spec, scores = about.graph, about.spec, outputs["scores"]
     shape = about.shape("scores")
@@ -300,7 +300,7 @@ def semantic_segmentation(outputs: Outputs, about: About) -> list[Found]:
     return [_found(classes, "classes", "INT32", "height", "width")]
 
 
-def _at_pixels(graph: Graph, values: str, about: About, axis: int, along: int, *, nearest: bool = False) -> str:
+def _at_pixels(graph: Graph, values: str, about: FrontAbout, axis: int, along: int, *, nearest: bool = False) -> str:
     """The values along an axis at each pixel of the pictures, which are of one size; beyond the input its edge."""
     row = graph.without_axes(graph.cut(about.geometry, 0, 0, 1), 0)
     picture, whole, step, offset = (graph.cut(row, 0, n + along, n + along + 1) for n in (0, 2, 4, 6))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from tritonpm.convert.conversion import ConversionError
 from tritonpm.convert.front.graph import OPSET, Graph
-from tritonpm.convert.front.objects import READERS, About
+from tritonpm.convert.front.objects import READERS, FrontAbout
 from tritonpm.convert.front.pictures import GEOMETRY, prepared
 from tritonpm.core.types import Shape, Signature, Tensor, dims
 from tritonpm.meaning.served import IMAGE
@@ -18,14 +18,14 @@ MODEL, RAW = "model.", "raw."  # before the names of the model's tensors: betwee
 
 
 @dataclass(frozen=True)
-class Piece:
+class FrontModel:
     """An ONNX model and its signature."""
 
     model: bytes
     signature: Signature
 
 
-def pictures(spec: Preprocess, signature: Signature, *, batched: bool, opset: int = OPSET) -> Piece:
+def pictures(spec: Preprocess, signature: Signature, *, batched: bool, opset: int = OPSET) -> FrontModel:
     """From `IMAGE` (UINT8 [n, height, width, 3]) to a model's inputs. Raises ConversionError where they do not fit."""
     tensors = {tensor.name: tensor for tensor in signature.inputs}
     name = spec.input or next(name for name in tensors if name not in spec.geometry)
@@ -40,13 +40,13 @@ def pictures(spec: Preprocess, signature: Signature, *, batched: bool, opset: in
         graph.give(value, described.name)
         outputs.append(_fixed(described, rows))
     image = Tensor(IMAGE, "UINT8", (rows, "height", "width", 3))
-    return Piece(graph.model([image], outputs), Signature((image,), tuple(outputs)))
+    return FrontModel(graph.model([image], outputs), Signature((image,), tuple(outputs)))
 
 
 def objects(
     spec: Decode, signature: Signature, labels: tuple[str, ...], *,
     batched: bool, raw: bool = False, opset: int = OPSET,
-) -> Piece:  # fmt: skip
+) -> FrontModel:  # fmt: skip
     """From a model's outputs to boxes, scores, classes; with `raw` the outputs themselves beside them.
 
     Raises ConversionError where there is no front for that kind, or an output has no rank.
@@ -63,7 +63,7 @@ def objects(
         shape = _shape(tensors[name])
         read[role] = graph.with_axes(MODEL + name, 0) if lifted else MODEL + name
         about[role] = replace(tensors[name], shape=(1, *shape) if lifted else shape)
-    found = READERS[spec.kind](read, About(graph, spec, PLACES, about))
+    found = READERS[spec.kind](read, FrontAbout(graph, spec, PLACES, about))
     for one in found:
         graph.give(one.tensor, one.described.name)
     outputs = [_fixed(one.described, rows) for one in found]
@@ -73,7 +73,7 @@ def objects(
     for name, tensor in tensors.items() if raw else ():
         graph.give(MODEL + name, RAW + name)
         outputs.append(replace(tensor, name=RAW + name))
-    return Piece(graph.model(inputs, outputs), Signature(tuple(inputs), tuple(outputs), labels))
+    return FrontModel(graph.model(inputs, outputs), Signature(tuple(inputs), tuple(outputs), labels))
 
 
 def _fixed(tensor: Tensor, rows: str | int) -> Tensor:
