@@ -17,6 +17,7 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.infer import infer_pictures
 from tritonpm.operations.load import load
+from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.sample_inputs import measuring_inputs
 from tritonpm.operations.server import connect
 from tritonpm.operations.set import change, change_live
@@ -50,12 +51,14 @@ def test_a_classifier_takes_pictures_of_any_size(context: Context, tmp_path: Pat
             assert set(answer) == {"classes", "scores"}
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_a_detector_finds_the_same_as_its_client(context: Context, tmp_path: Path, backend: str) -> None:
+@pytest.mark.parametrize(("backend", "threads"), [("onnxruntime", 1), ("onnxruntime", 2), ("openvino", 1)])
+def test_a_detector_finds_the_same_as_its_client(context: Context, tmp_path: Path, backend: str, threads: int) -> None:
     (tmp_path / "quarters.onnx").write_bytes(quadrants())
     import_package(context, tmp_path / "quarters.onnx")
-    change(context, "quarters", {"serve": "image", "backend": backend, "raw_outputs": True})
+    change(context, "quarters", {"serve": "image", "backend": backend, "threads": threads, "raw_outputs": True})
     load(context, "quarters")
+    joined = (backend, threads) == ("onnxruntime", 1)
+    assert len(wanted_revision(context, "quarters").models) == (1 if joined else 4)
     red, green = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
     red[:32, :32, 0], green[32:, :32, 1] = 255, 200
     with connect(context, "grpc") as client:

@@ -70,12 +70,15 @@ def fronted(
 def _one_model(context: Context, plain: Fronted, place: Place) -> Optimised | None:
     """The model and its front as one; None where they cannot be, or shall not be.
 
-    On a GPU the front stays apart: on the CPU, and the model gets pictures of every size in one batch.
+    On a GPU the front stays apart: on the CPU, and the model gets pictures of every size in one batch. So it does where
+    the model has several threads, for which the front's many small operators would only wait.
     """
     package, stage = plain.package, plain.package.stages[0]
     settings, made = plain.settings.for_stage(stage.name), plain.optimised.get(stage.name)
     accelerated = bool(settings.accelerators) or (made is not None and not made.files)
-    if package.cascade or settings.on_gpu or accelerated or backend_of(stage, settings, made) != "onnxruntime":
+    if package.cascade or settings.on_gpu or accelerated or settings.threads != 1:
+        return None
+    if backend_of(stage, settings, made) != "onnxruntime":
         return None
     axis, file = plain.axes[stage.name], package.file(stage.model)
     if made or axis.artefact:
