@@ -25,7 +25,8 @@ OTHER: dict[str, Any] = {
     "backend": "openvino", "dynamic_batching": False, "preferred_batch_sizes": (2,), "queue_delay_us": 1,
     "version_policy": "all", "kept_versions": 2, "residency": "on-demand", "idle_seconds": 1, "warmup": False,
     "response_cache": True, "rate_limiter": {"r": 1}, "priority": 1, "cuda_graphs": True, "accelerators": ("openvino",),
-    "parameters": {"a": "b"}, "preprocess": {"size": [8, 8]}, "decode": {"kind": "embedding"}, "stages": {"a": {"priority": 2}},
+    "parameters": {"a": "b"}, "preprocess": {"size": [8, 8]}, "decode": {"kind": "embedding"}, "serve": "image", "raw_outputs": True,
+    "stages": {"a": {"priority": 2}},
 }  # fmt: skip
 
 

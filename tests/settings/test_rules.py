@@ -78,6 +78,13 @@ BREAKING = {
     "builder-level": (Settings(builder_level=6), "0 to 5", Task.OTHER, Format.ONNX, PROVED),
     "build-workspace": (Settings(workspace_mb=0), "1 to 1048576", Task.OTHER, Format.ONNX, PROVED),
     "meaning": (Settings(decode={"kind": "yolo"}), "'model' cannot be: kind", Task.OTHER, Format.ONNX, PROVED),
+    "serve": (Settings(serve="pictures"), "tensors or image", Task.OTHER, Format.ONNX, PROVED),
+    "raw-outputs": (Settings(raw_outputs=True), "none beside them", Task.OTHER, Format.ONNX, PROVED),
+    "front-preprocess": (Settings(serve="image"), "how a picture becomes", Task.OTHER, Format.ONNX, PROVED),
+    "front-decode": (Settings(serve="image"), "what the outputs", Task.OTHER, Format.ONNX, PROVED),
+    "front-kind": (
+        Settings(serve="image", decode={"kind": "embedding"}), "no front yet", Task.OTHER, Format.ONNX, PROVED,
+    ),
     "max-drop": (Settings(max_drop=2.0), "0 to 1", Task.OTHER, Format.ONNX, PROVED),
 }  # fmt: skip
 
@@ -124,7 +131,7 @@ OF_THE_EXPORTER = {
 
 
 def test_every_rule_has_a_breaking_case() -> None:
-    elsewhere = {"kept-versions-of-one", "single-rows", "batch-size-of-a-folder", "batching-unproved"}
+    elsewhere = {"kept-versions-of-one", "single-rows", "batch-size-of-a-folder", "batching-unproved", "front-adopted"}
     assert {*BREAKING, *WARNING, *OF_THE_EXPORTER, *elsewhere} == {rule.name for rule in RULES}
 
 
@@ -141,6 +148,15 @@ def test_a_folder_with_a_config_of_its_own_says_itself_that_it_does_not_batch() 
     with pytest.raises(RuleError, match="leaves the batch to the model"):
         require(adopted, Settings(max_batch_size=0), {"model": PROVED}, TARGET)
     require(package(), Settings(max_batch_size=0), {"model": PROVED}, TARGET)
+
+
+def test_no_front_stands_before_a_config_of_its_own() -> None:
+    adopted = package()
+    adopted = replace(adopted, stages=(replace(adopted.stages[0], config="config.pbtxt"),))
+    said = Settings(serve="image", preprocess={"size": [8, 8]}, decode={"kind": "classification"})
+    with pytest.raises(RuleError, match="a front cannot stand before"):
+        require(adopted, said, {"model": PROVED}, TARGET)
+    require(package(), said, {"model": PROVED}, TARGET)
 
 
 def test_only_a_model_whose_config_we_make_has_versions() -> None:

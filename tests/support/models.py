@@ -85,3 +85,18 @@ def quadrants() -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     helper.set_model_props(model, QUADRANTS)
     return bytes(model.SerializeToString())
+
+
+def colours(batch: str | int = "batch", *, source: str = "images", pooled: bool = True) -> bytes:
+    """A classifier of 16 x 16 pictures: how red, how green and how blue they are; not `pooled` it gives them back, m."""
+    result, shape = ("scores", [batch, 3]) if pooled else ("m", [batch, 3, 16, 16])
+    nodes = [
+        helper.make_node("GlobalAveragePool", [source], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], [result]),
+    ]
+    graph = helper.make_graph(
+        nodes if pooled else [helper.make_node("Relu", [source], [result])], "g",
+        [helper.make_tensor_value_info(source, TensorProto.FLOAT, [batch, 3, 16, 16])],
+        [helper.make_tensor_value_info(result, TensorProto.FLOAT, shape)],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()

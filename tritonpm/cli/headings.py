@@ -18,7 +18,7 @@ COMMON: Headings = {
 # Of the settings, by the names of their fields; what most people set comes first.
 SETTINGS: Headings = {
     "How it is served": ("mode", "instances", "device", "precision", "optimizer", "max_batch_size"),
-    "Meaning": ("preprocess", "decode"),
+    "Meaning": ("serve", "preprocess", "decode", "raw_outputs"),
     "Batching": ("dynamic_batching", "queue_delay_us", "preferred_batch_sizes"),
     "CPU and OpenVINO": ("threads", "streams", "performance_hint", "bf16", "openvino_device"),
     "GPU and TensorRT": (

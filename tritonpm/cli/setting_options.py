@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tritonpm.settings.settings import DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS
+from tritonpm.settings.settings import DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, SERVE
 from tritonpm.settings.shapes import EXAMPLE
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -195,6 +195,8 @@ OPTIONS = (
     click.option("--priority", type=int, help="Of the rate limiter."),
     click.option("--cuda-graphs/--no-cuda-graphs", default=None, help="Replay CUDA graphs (GPU)."),
     click.option("--accelerators", type=Words(), help="ONNX Runtime's execution accelerators, e.g. tensorrt."),
+    click.option("--serve", type=click.Choice(SERVE), help="image: pictures in, objects out, on the server itself."),
+    click.option("--raw-outputs/--no-raw-outputs", default=None, help="serve image: the model's outputs, too."),
     click.option("--preprocess", type=Said(), multiple=True, help="How a picture becomes the input (repeatable)."),
     click.option("--decode", type=Said(), multiple=True, help="What the outputs are, e.g. score=0.4 (repeatable)."),
     click.option("--parameter", "parameters", type=Pair(), multiple=True, help="A backend parameter (repeatable)."),

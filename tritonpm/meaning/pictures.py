@@ -48,6 +48,18 @@ def opened(path: Path) -> Any:
         ) from None
 
 
+def made_up(height: int, width: int, seed: int = 0) -> Array:
+    """A picture with slopes, edges and patches of colour, where there is no real one."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width]
+    pixels = np.stack([rows * 255 // height, columns * 255 // width, (rows + columns) % 256], axis=-1)
+    for _ in range(8):
+        top, left = random.integers(0, height), random.integers(0, width)
+        tall, wide = random.integers(1, height // 2 + 2), random.integers(1, width // 2 + 2)
+        pixels[top : top + tall, left : left + wide] = random.integers(0, 256, 3)
+    return np.asarray(pixels, np.uint8)
+
+
 def batches(sizes: Iterator[tuple[int, ...]], most: int) -> Iterator[slice]:
     """Runs of at most `most` things that are of one size."""
     start, before, index = 0, None, -1

@@ -13,7 +13,7 @@ from tritonpm.meaning.geometry import Geometry
 from tritonpm.meaning.resampling import resized
 from tritonpm.meaning.spec import Preprocess
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue in grey: ITU-R 601, as Pillow has it
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue in grey: ITU-R 601, as Pillow has it
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _coloured(picture: Array, colour: str) -> Array:
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., np.newaxis], 3, axis=2) if colour != "GRAY" else pixels[..., np.newaxis]
     elif colour == "GRAY":
-        pixels = (pixels[..., :3] @ _LUMA)[..., np.newaxis]
+        pixels = (pixels[..., :3] @ LUMA)[..., np.newaxis]
     return pixels[..., 2::-1] if colour == "BGR" else pixels[..., :3]
 
 
@@ -127,6 +127,18 @@ def _laid_out(pixels: Array, spec: Preprocess) -> Array:
         ordered = np.clip(np.rint(ordered), limits.min, limits.max)
     array = np.ascontiguousarray(ordered, dtype=kind)
     return array[np.newaxis] if spec.layout[0] == "N" else array
+
+
+def undone(array: Array, spec: Preprocess) -> tuple[Array, ...]:
+    """The pictures that an input shows, UINT8 [height, width, 3], as large as the input is."""
+    rows = array if spec.layout[0] == "N" else array[np.newaxis]
+    pixels = np.asarray(rows, np.float32)
+    pixels = pixels.transpose(0, 2, 3, 1) if spec.layout.endswith("CHW") else pixels
+    pixels = (pixels * np.array(spec.std, np.float32) + np.array(spec.mean, np.float32)) / np.float32(spec.scale)
+    pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    if spec.colour == "GRAY":
+        pixels = np.repeat(pixels, 3, axis=3)
+    return tuple(np.ascontiguousarray(one[..., ::-1] if spec.colour == "BGR" else one) for one in pixels)
 
 
 def _told(what: str, geometry: Geometry, sides: tuple[int, int], *, batched: bool) -> Array:

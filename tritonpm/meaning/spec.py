@@ -109,6 +109,12 @@ DETECTIONS = frozenset(
      "boxes", "ssd", "detr", "ocr-detection"}
 )  # fmt: skip
 
+# The kinds that `serve: image` can read in the server.
+FRONTS = frozenset(
+    {"classification", "multi-label", "yolov5", "yolov8", "yolov10", "efficient-nms", "boxes", "detr",
+     "semantic-segmentation"}
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Decode:

@@ -10,6 +10,7 @@ from tritonpm.core.tensors import Array
 from tritonpm.core.types import Signature
 from tritonpm.meaning.objects import Objects
 from tritonpm.meaning.predict import Infer, predict, required
+from tritonpm.meaning.served import predict_served, takes_pictures
 from tritonpm.meaning.stages import Meaning
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.meanings import meaning_of
@@ -30,9 +31,13 @@ class Predictor:
     signature: Signature
     infer: Infer
     most: int
+    fronted: bool = False  # the server takes pictures
 
     def __call__(self, pictures: Sequence[Array]) -> tuple[Objects, ...]:
         """What each picture (UINT8, [height, width, 3]: red, green, blue) holds. Raises InferenceError."""
+        if self.fronted and self.meaning.decode:
+            labels = self.meaning.labels
+            return tuple(predict_served(self.meaning.decode, labels, pictures, self.infer, most=self.most))
         return tuple(predict(self.name, self.meaning, self.signature, pictures, self.infer, most=self.most))
 
 
@@ -51,7 +56,8 @@ def predictor_of(
     def ask(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         return client.infer(name, inputs, version=version)
 
-    return Predictor(name, meaning, signature, infer or ask, _most(context, record, client, signature))
+    fronted = record.settings.takes_pictures(record.package.stages[0].name) and takes_pictures(signature)
+    return Predictor(name, meaning, signature, infer or ask, _most(context, record, client, signature), fronted)
 
 
 def _most(context: Context, record: Record, client: Client, signature: Signature) -> int:

@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil
 
-from tritonpm.convert.agreement import judged
+from tritonpm.convert.agreement import BOUNDS, judged
 from tritonpm.convert.meant import meant
-from tritonpm.core.errors import InferenceError, ServerError
+from tritonpm.core.errors import InferenceError, OptimisationError, ServerError
 from tritonpm.core.tensors import Array, as_served, compare, load_npz, save_npz
 from tritonpm.core.units import number_of
+from tritonpm.meaning.decode import decoded
+from tritonpm.meaning.matching import matched
+from tritonpm.meaning.predict import required
+from tritonpm.meaning.preprocess import prepare
+from tritonpm.meaning.served import IMAGE, found, takes_pictures
 from tritonpm.operations.artefacts import made as made_of
 from tritonpm.operations.meanings import meaning_of
-from tritonpm.operations.sample_inputs import made_up, samples_of
+from tritonpm.operations.sample_inputs import made_up, pictures_of, samples_of
 from tritonpm.settings.settings import PRECISIONS
 
 if TYPE_CHECKING:
@@ -42,6 +47,8 @@ def probe(context: Context, client: Client, record: Record, *, model: str = "") 
     """
     name = model or record.package.name
     made, signature = made_of(context, record), client.metadata(name)
+    if record.settings.takes_pictures(record.package.stages[0].name) and takes_pictures(signature):
+        return _probe_pictures(context, client, record, name, made)
     samples = samples_of(record)
     if not samples and not _unverified(made):
         _require_finite(_made_up(client, name, signature)[1])
@@ -59,6 +66,39 @@ def probe(context: Context, client: Client, record: Record, *, model: str = "") 
     return (
         f"{answered}, {compared} as expected" if compared else f"{answered}; the package does not say what is expected"
     )
+
+
+def _probe_pictures(
+    context: Context, client: Client, record: Record, name: str, made: dict[str, Optimised]
+) -> str:  # fmt: skip
+    """Ask a front pictures, and compare what it finds with what the original model finds by the plain way."""
+    meaning, (pictures, source) = meaning_of(record.package, record.settings), pictures_of(context, record)
+    first, then = required(record.package.name, meaning)
+    answers = [client.infer(name, {IMAGE: picture[np.newaxis]}) for picture in pictures]
+    for answer in answers:
+        _require_finite(answer)
+    signature = record.package.stages[0].signature
+    prepared = [prepare(picture, first, {t.name: t.dtype for t in signature.inputs}) for picture in pictures]
+    try:
+        references = _references(context, record, [dict(one.inputs) for one in prepared])
+    except OptimisationError as error:
+        return f"answered {source}; what they hold is not known, since the original does not run here ({error.what})"
+    total, bounds = 0, BOUNDS[_coarsest(made)]
+    for answer, reference, one in zip(answers, references, prepared, strict=True):
+        (want,) = decoded(reference, then, meaning.labels, [one.geometry])
+        (got,) = found(answer, then, meaning.labels)
+        match = matched(want, got, score=then.score)
+        if match.reason or match.share < min(bounds.get("boxes", 1.0), bounds.get("top1", 1.0)):
+            reason = match.reason or f"{match.both:.0f} of {match.either} objects are the same"
+            raise ServerError(f"what it finds in pictures is not what the original finds: {reason}")
+        total += match.either
+    if not total:
+        return f"answered {source}; as the original it finds nothing in them, which proves little"
+    return f"answered {source}: the {number_of(total, 'object')} that the original finds"
+
+
+def _coarsest(made: dict[str, Optimised]) -> str:
+    return max((one.precision for one in made.values()), key=PRECISIONS.index, default="FP32")
 
 
 def _unverified(made: dict[str, Optimised]) -> bool:
@@ -101,7 +141,7 @@ def _references(context: Context, record: Record, inputs: list[Arrays]) -> list[
 
 def _apart(record: Record, made: dict[str, Optimised], expected: Arrays, answer: Arrays) -> str:
     """ "" where the answer is the expected one, as exactly as its precision allows."""
-    coarsest = max((one.precision for one in made.values()), key=PRECISIONS.index, default="FP32")
+    coarsest = _coarsest(made)
     if coarsest == "FP32":
         return compare(expected, answer, rtol=RTOL, atol=ATOL)
     task, tolerances = record.package.stages[-1].task, record.settings.tolerances

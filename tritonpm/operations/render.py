@@ -69,6 +69,7 @@ def revision_of(
     optimised: Mapping[str, Optimised] | None = None,
 ) -> Revision:
     """The revision of a package with these settings. Raises RuleError, RenderError: it cannot be served so."""
+    from tritonpm.operations.front import fronted
     from tritonpm.operations.version_folders import numbered, policy
     from tritonpm.repository.render import render as rendered
     from tritonpm.settings import require
@@ -77,9 +78,10 @@ def revision_of(
     axes = axes or batch_axes(context, package, place, settings=settings)
     require(package, settings, axes, context.target)
     version, earlier = numbered(context.catalogue, package, settings)
+    whole = fronted(context, package, settings, axes, optimised or {}, place)
     return rendered(
-        package, policy(settings), context.target, axes,
-        optimised=optimised, configs=configs(package, place), templates=context.workspace.templates,
+        whole.package, policy(whole.settings), context.target, whole.axes,
+        optimised=whole.optimised, configs=configs(package, place), templates=context.workspace.templates,
         version=version, earlier=earlier,
     )  # fmt: skip
 

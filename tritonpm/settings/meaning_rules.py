@@ -2,7 +2,41 @@
 
 from __future__ import annotations
 
-from tritonpm.settings.rule import Rule
+from tritonpm.meaning.spec import FRONTS
+from tritonpm.meaning.stages import Meaning, of_stage
+from tritonpm.settings.rule import Case, Rule
+from tritonpm.settings.settings import TENSORS
+
+
+def _fronted(case: Case) -> bool:
+    return case.settings.serve != TENSORS
+
+
+def _meaning(case: Case) -> Meaning:
+    """What is known of the stage; nothing where what is said cannot be, which has a rule of its own."""
+    try:
+        return of_stage(case.stage, preprocess=case.settings.preprocess, decode=case.settings.decode)
+    except ValueError:
+        return Meaning()
+
+
+def _takes_no_pictures(case: Case) -> bool:
+    if not _fronted(case) or case.stage != case.package.stages[0] or case.meaningless:
+        return False
+    known = _meaning(case).preprocess
+    return known is None or bool(known.tokenizer)
+
+
+def _unknown_objects(case: Case) -> bool:
+    last = case.stage == case.package.stages[-1]
+    return _fronted(case) and last and not case.meaningless and _meaning(case).decode is None
+
+
+def _unread_objects(case: Case) -> bool:
+    known = _meaning(case).decode
+    last = case.stage == case.package.stages[-1]
+    return _fronted(case) and last and known is not None and known.kind not in FRONTS
+
 
 MEANING_RULES: tuple[Rule, ...] = (
     Rule(
@@ -10,5 +44,40 @@ MEANING_RULES: tuple[Rule, ...] = (
         lambda c: bool(c.settings.preprocess or c.settings.decode) and bool(c.meaningless),
         "what is said of the tensors of stage {stage.name!r} cannot be: {case.meaningless}",
         "correct --preprocess or --decode; in a cascade they are given with --stage",
+    ),
+    Rule(
+        "front-preprocess",
+        _takes_no_pictures,
+        "nothing says how a picture becomes the input of stage {stage.name!r}, so it can serve none",
+        "say it with --preprocess, or in package.yaml",
+        gives_way=("serve",),
+    ),
+    Rule(
+        "front-decode",
+        _unknown_objects,
+        "nothing says what the outputs of stage {stage.name!r} mean, so it can serve no objects",
+        "say it with --decode kind=…, or in package.yaml",
+        gives_way=("serve",),
+    ),
+    Rule(
+        "front-kind",
+        _unread_objects,
+        "there is no front yet for what stage {stage.name!r} decodes",
+        f"there is one for {', '.join(sorted(FRONTS))}; `tritonpm infer --image` reads the others",
+        gives_way=("serve",),
+    ),
+    Rule(
+        "front-adopted",
+        lambda c: _fronted(c) and c.stage.config is not None,
+        "stage {stage.name!r} is served by its own config.pbtxt, which a front cannot stand before",
+        "hand in the model itself",
+        gives_way=("serve",),
+    ),
+    Rule(
+        "raw-outputs",
+        lambda c: c.settings.raw_outputs and not _fronted(c),
+        "the model's outputs are all there are, so there are none beside them",
+        "use --serve image, too",
+        gives_way=("raw_outputs",),
     ),
 )

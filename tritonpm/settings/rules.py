@@ -13,7 +13,7 @@ from tritonpm.settings.effect_rules import EFFECT_RULES
 from tritonpm.settings.exporter_rules import EXPORTER_RULES
 from tritonpm.settings.meaning_rules import MEANING_RULES
 from tritonpm.settings.rule import Case, Rule
-from tritonpm.settings.settings import OPTIMIZERS, Settings
+from tritonpm.settings.settings import OPTIMIZERS, TENSORS, Settings
 from tritonpm.settings.shapes import HOW, shape_ranges
 from tritonpm.settings.values import VALUE_RULES
 
@@ -179,7 +179,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "kept-versions-of-one",
-        lambda c: c.settings.kept_versions > 1 and (c.package.cascade or c.stage.config is not None),
+        lambda c: (
+            c.settings.kept_versions > 1
+            and (c.package.cascade or c.stage.config is not None or c.settings.serve != TENSORS)
+        ),
         "version folders are for a package of one model that tritonpm makes the config of: an ensemble has no versions",
         "keep the old content as a package of its own name (`tritonpm import --name`)",
     ),

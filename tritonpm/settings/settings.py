@@ -19,6 +19,8 @@ OPTIMIZERS: Mapping[str, str] = {
 }
 DEVICES = ("cpu", "gpu", "gpu-optimised")
 PRECISIONS = ("FP32", "FP16", "INT8")
+TENSORS, PICTURES = "tensors", "image"  # what clients send
+SERVE = (TENSORS, PICTURES)
 GROWTH = 1.05  # twice the instances must bring this much throughput, or they are too many
 # Settings that only this workspace can have: a package cannot suggest them, or says them in a place of their own.
 LOCAL_SETTINGS = ("stages", "calibration", "plugins", "preprocess", "decode")
@@ -73,6 +75,8 @@ class Settings:
     cuda_graphs: bool = False
     accelerators: Few[Text] = ()  # e.g. tensorrt, openvino: onnxruntime's execution accelerators
     parameters: Mapping[Text, Text] = field(default_factory=dict)
+    serve: Text = TENSORS  # tensors: as the model has them | image: pictures in, objects out, in the server
+    raw_outputs: bool = False  # serve image: the model's outputs, too, as raw.NAME
     preprocess: Mapping[Text, object] = field(default_factory=dict)  # over what the package says: `meaning.spec`
     decode: Mapping[Text, object] = field(default_factory=dict)
     stages: Mapping[Text, Mapping[Text, object]] = field(default_factory=dict)  # a stage's own settings over these
@@ -86,6 +90,10 @@ class Settings:
     def optimised(self) -> bool:
         """Whether more is asked for than the model as it came."""
         return self.optimizer != "none" or self.precision != "FP32" or self.device == "gpu-optimised"
+
+    def takes_pictures(self, first: str) -> bool:
+        """Whether pictures go in, where `first` is the first stage."""
+        return self.for_stage(first).serve != TENSORS
 
     def for_stage(self, name: str) -> Settings:
         """The settings in force for one stage: the package's with the stage's own laid over them."""

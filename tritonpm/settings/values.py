@@ -12,7 +12,16 @@ from dataclasses import dataclass
 
 from tritonpm.core.errors import RuleError
 from tritonpm.settings.rule import MOST_BATCH, Rule
-from tritonpm.settings.settings import DEVICES, MEASURES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, Settings
+from tritonpm.settings.settings import (
+    DEVICES,
+    MEASURES,
+    ON_DEMAND,
+    OPTIMIZERS,
+    PINNED,
+    PRECISIONS,
+    SERVE,
+    Settings,
+)
 
 # The least and the most of each number.
 BOUNDS: Mapping[str, tuple[int, int]] = {
@@ -73,6 +82,12 @@ VALUE_RULES: tuple[ValueRule, ...] = (
         lambda s: s.device not in DEVICES,
         "the device is cpu, gpu or gpu-optimised, not {s.device!r}",
         "use --device cpu, --device gpu or --device gpu-optimised",
+    ),
+    ValueRule(
+        "serve",
+        lambda s: s.serve not in SERVE,
+        "a package serves tensors or image, not {s.serve!r}",
+        "use --serve tensors or --serve image",
     ),
     ValueRule(
         "precision",

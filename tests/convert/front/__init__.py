@@ -1,0 +1,1 @@
+"""The front of a model: pictures in, objects out, as ONNX operators."""

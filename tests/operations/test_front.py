@@ -1,0 +1,166 @@
+"""`serve: image`: pictures go to the real server as they are, and objects come back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.models import colours, quadrants
+from tritonpm.convert.front import pictures
+from tritonpm.convert.front.graph import Graph
+from tritonpm.core.errors import RenderError, RuleError, ServerError
+from tritonpm.core.tensors import Array, save_npz
+from tritonpm.operations.context import Context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.infer import infer_pictures
+from tritonpm.operations.load import load
+from tritonpm.operations.render import wanted_revision
+from tritonpm.operations.sample_inputs import measuring_inputs
+from tritonpm.operations.server import connect
+from tritonpm.operations.set import change, change_live
+
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("server")]
+CLASSIFIED = {
+    "serve": "image",
+    "preprocess": {"resize": "stretch", "size": [16, 16], "scale": 1 / 255},
+    "decode": {"kind": "classification", "top_k": 2},
+}
+
+
+def plain(colour: int, height: int, width: int) -> Array:
+    """A picture of one colour."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[..., colour] = 200
+    return pixels
+
+
+def test_a_classifier_takes_pictures_of_any_size(context: Context, tmp_path: Path) -> None:
+    (tmp_path / "colours.onnx").write_bytes(colours())
+    import_package(context, tmp_path / "colours.onnx")
+    change(context, "colours", CLASSIFIED)
+    assert load(context, "colours").probe.endswith("the 2 objects that the original finds")
+    with connect(context, "grpc") as client:
+        for height, width in ((16, 16), (7, 40), (300, 120)):
+            pictures = np.stack([plain(colour, height, width) for colour in (2, 0, 1)])
+            answer = client.infer("colours", {"image": pictures})
+            assert answer["classes"][:, 0].tolist() == [2, 0, 1]
+            assert np.allclose(answer["scores"][:, 0], 200 / 255, atol=1e-3)
+            assert set(answer) == {"classes", "scores"}
+
+
+@pytest.mark.parametrize(("backend", "threads"), [("onnxruntime", 1), ("onnxruntime", 2), ("openvino", 1)])
+def test_a_detector_finds_the_same_as_its_client(context: Context, tmp_path: Path, backend: str, threads: int) -> None:
+    (tmp_path / "quarters.onnx").write_bytes(quadrants())
+    import_package(context, tmp_path / "quarters.onnx")
+    change(context, "quarters", {"serve": "image", "backend": backend, "threads": threads, "raw_outputs": True})
+    load(context, "quarters")
+    joined = (backend, threads) == ("onnxruntime", 1)
+    assert len(wanted_revision(context, "quarters").models) == (1 if joined else 4)
+    red, green = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
+    red[:32, :32, 0], green[32:, :32, 1] = 255, 200
+    with connect(context, "grpc") as client:
+        answer = client.infer("quarters", {"image": np.stack([red, green, 0 * red])})
+        assert answer["count"].ravel().tolist() == [1, 1, 0]
+        assert answer["boxes"][0, 0].tolist() == [0, 0, 32, 32] and answer["classes"][0, :2].tolist() == [0, -1]
+        assert answer["boxes"][1, 0].tolist() == [0, 32, 32, 64] and answer["classes"][1, 0] == 1
+        assert answer["scores"][1, 0] == pytest.approx(200 / 255, abs=1e-5)
+        assert answer["raw.output0"].shape == (3, 6, 4)
+        wide = client.infer("quarters", {"image": red[np.newaxis, :32]})
+        assert wide["boxes"][0, :2].tolist() == [[0, 0, 32, 16], [0, 16, 32, 32]]
+
+
+def test_infer_and_perf_hand_in_pictures(context: Context, tmp_path: Path) -> None:
+    (tmp_path / "quarters.onnx").write_bytes(quadrants())
+    import_package(context, tmp_path / "quarters.onnx")
+    load(context, "quarters")
+    red = np.zeros((64, 48, 3), np.uint8)
+    red[:32, :24, 0] = 255
+    Image.fromarray(red).save(tmp_path / "red.png")
+    (before,) = infer_pictures(context, "quarters", tmp_path / "red.png")
+    change_live(context, "quarters", {"serve": "image"})
+    (after,) = infer_pictures(context, "quarters", tmp_path / "red.png")
+    assert before == after and len(after.objects) == 1
+    with connect(context) as client:
+        sent = measuring_inputs(context, context.catalogue.get("quarters"), client, "quarters", batch=2)
+        assert sent.request(2)["image"].shape == (2, 240, 320, 3)
+        assert set(client.infer("quarters", sent.request(2))) == {"boxes", "scores", "classes", "count"}
+
+
+def test_a_front_that_sees_other_colours_is_not_loaded(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "colours.onnx").write_bytes(colours())
+    import_package(context, tmp_path / "colours.onnx")
+    change(context, "colours", CLASSIFIED)
+    monkeypatch.setattr(pictures, "_coloured", lambda graph, pixels, _: _swapped(graph, pixels))
+    with pytest.raises(ServerError, match="is not what the original finds"):
+        load(context, "colours")
+
+
+def _swapped(graph: Graph, pixels: str) -> str:
+    return str(graph.op("Gather", pixels, np.array([2, 0, 1], np.int64), axis=1))
+
+
+def test_a_model_of_one_picture_takes_one(context: Context, tmp_path: Path) -> None:
+    """A fixed batch of 1 that cannot be freed: the front has it, too."""
+    (tmp_path / "one.onnx").write_bytes(colours(batch=1))
+    import_package(context, tmp_path / "one.onnx")
+    change(context, "one", {**CLASSIFIED, "max_batch_size": 1})
+    load(context, "one")
+    with connect(context, "grpc") as client:
+        assert client.infer("one", {"image": plain(1, 30, 20)[np.newaxis]})["classes"].ravel()[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({"preprocess": {}}, "nothing says how a picture becomes the input"),
+        ({"decode": {}}, "nothing says what the outputs"),
+        ({"decode": {"kind": "embedding", "outputs": {"vector": "scores"}}}, "there is no front yet"),
+        ({"serve": "pictures"}, "serves tensors or image"),
+        ({"preprocess": {"size": [8, 8]}}, r"says \[8, 8\], but 'images' takes \[16, 16\]"),
+        ({"kept_versions": 2}, "version folders are for"),
+    ],
+)
+def test_what_cannot_have_a_front_is_refused(
+    context: Context, tmp_path: Path, said: dict[str, object], sentence: str
+) -> None:
+    (tmp_path / "colours.onnx").write_bytes(colours())
+    import_package(context, tmp_path / "colours.onnx")
+    with pytest.raises((RuleError, RenderError), match=sentence):
+        change(context, "colours", {**CLASSIFIED, **said})
+    assert context.catalogue.get("colours").settings.serve == "tensors"
+
+
+def test_a_cascade_takes_pictures_and_its_samples_are_asked_as_such(context: Context, tmp_path: Path) -> None:
+    folder = tmp_path / "two"
+    folder.mkdir()
+    (folder / "package.yaml").write_text(TWO)
+    (folder / "a.onnx").write_bytes(colours(pooled=False))
+    (folder / "b.onnx").write_bytes(colours(source="m"))
+    shown = np.stack([plain(colour, 16, 16) for colour in (1, 2)]).transpose(0, 3, 1, 2)
+    save_npz(folder / "i.npz", {"images": shown.astype(np.float32) / np.float32(255)})
+    import_package(context, folder)
+    assert (
+        load(context, "two").probe == "answered what 2 rows of its samples show: the 2 objects that the original finds"
+    )
+    with connect(context, "grpc") as client:
+        answer = client.infer("two", {"image": plain(0, 50, 40)[np.newaxis]})
+        assert set(answer) == {"classes", "scores"} and answer["classes"][0, 0] == 0
+
+
+TWO = """
+schema: 1
+name: two
+version: "1"
+samples: [{inputs: i.npz}]
+stages:
+  - name: pictures
+    model: a.onnx
+    preprocess: {size: [16, 16], scale: 0.00392156862745098}
+    serving: {serve: image}
+  - {name: second, model: b.onnx, decode: {kind: classification, top_k: 1}, serving: {serve: image}}
+"""

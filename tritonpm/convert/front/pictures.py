@@ -1,0 +1,303 @@
+"""A picture becomes a model's input, as `meaning.preprocess` does it, in ONNX operators.
+
+Sides and places are computed in double precision, as there, so that they are the same to the pixel. ONNX's own Resize
+is not used: ONNX Runtime's averages other pixels at the edges (`antialias`) than Pillow and PyTorch do, by up to 18 of
+255, and without it reads a whole picture as FP32 where a few rows of bytes will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tritonpm.convert.front.graph import Graph
+from tritonpm.core.tensors import numpy_dtype
+from tritonpm.meaning.preprocess import LUMA
+from tritonpm.meaning.spec import Preprocess
+
+GEOMETRY = 8  # numbers: height and width of the picture, of the input, of a pixel's step, of the offset
+Pair = tuple[str, str]  # of scalars in double precision: along height, along width
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a picture lies in the input."""
+
+    picture: Pair
+    sides: Pair
+    canvas: Pair
+    offset: Pair
+
+
+def prepared(graph: Graph, image: str, spec: Preprocess, name: str, dtypes: Mapping[str, str]) -> dict[str, str]:
+    """The model's inputs by name, of UINT8 [n, height, width, 3]; "" is where the pictures lie, FP64 [n, GEOMETRY]."""
+    at = _placed(graph, image, spec)
+    pixels = _pasted(graph, _coloured(graph, _resized(graph, image, at, spec), spec.colour), at, spec.fill)
+    made = {name: _laid_out(graph, pixels, spec, dtypes[name]), "": _told(graph, image, at)}
+    for other, what in spec.geometry.items():
+        value = _beside(graph, image, at, what)
+        made[other] = graph.cast(value if spec.layout[0] == "N" else graph.without_axes(value, 0), dtypes[other])
+    return made
+
+
+def _double(value: float) -> np.float64:
+    return np.float64(value)
+
+
+def _placed(graph: Graph, image: str, spec: Preprocess) -> Placed:
+    height, width = (graph.cast(graph.without_axes(graph.shape(image, axis, axis + 1), 0), "FP64") for axis in (1, 2))
+    sides = _sides(graph, height, width, spec)
+    zero = graph.constant(_double(0))
+    if spec.size is None or spec.resize not in ("shortest-side", "letterbox", "height"):
+        return Placed((height, width), sides, sides, (zero, zero))
+    tall, wide = (graph.constant(_double(side)) for side in spec.size)
+    canvas = (tall, graph.op("Max", wide, sides[1]) if spec.resize == "height" else wide)
+    half = [
+        graph.op("Mul", graph.op("Sub", room, side), _double(0.5)) for room, side in zip(canvas, sides, strict=True)
+    ]
+    if spec.resize == "shortest-side":
+        offset = graph.op("Round", half[0]), graph.op("Round", half[1])
+    elif spec.position == "centre":
+        offset = graph.op("Floor", half[0]), graph.op("Floor", half[1])
+    else:
+        offset = zero, zero
+    return Placed((height, width), sides, canvas, offset)
+
+
+def _sides(graph: Graph, height: str, width: str, spec: Preprocess) -> Pair:
+    if spec.resize == "none" or (spec.size is None and spec.shortest is None):
+        return height, width
+    if spec.resize == "shortest-side":
+        return _shortest(graph, height, width, spec)
+    assert spec.size is not None  # noqa: S101 (the spec has seen to it)
+    tall, wide = (graph.constant(_double(side)) for side in spec.size)
+    if spec.resize == "stretch":
+        return tall, wide
+    if spec.resize == "height":
+        return tall, _least_one(graph, graph.op("Ceil", graph.op("Div", graph.op("Mul", width, tall), height)))
+    ratio = graph.op("Min", graph.op("Div", tall, height), graph.op("Div", wide, width))
+    ratio = _bounded(graph, ratio, spec)
+    sides = [_least_one(graph, graph.op("Round", graph.op("Mul", side, ratio))) for side in (height, width)]
+    return _multiple(graph, sides[0], spec), _multiple(graph, sides[1], spec)
+
+
+def _shortest(graph: Graph, height: str, width: str, spec: Preprocess) -> Pair:
+    short, long = graph.op("Min", height, width), graph.op("Max", height, width)
+    shortest = graph.constant(_double(spec.shortest or 1))
+    if spec.longest:
+        stretched = graph.op("Mul", graph.op("Div", long, short), shortest)
+        bounded = graph.op("Div", graph.op("Mul", _double(spec.longest), short), long)
+        shortest = graph.op("Where", graph.op("Greater", stretched, _double(spec.longest)), bounded, shortest)
+    shortest = graph.op("Mul", short, _bounded(graph, graph.op("Div", shortest, short), spec))
+    one = _least_one(graph, graph.op("Round", shortest))
+    longer = graph.op("Add", graph.op("Div", graph.op("Mul", shortest, long), short), _double(1e-9))
+    other = _least_one(graph, graph.op("Floor", longer))
+    upright = graph.op("LessOrEqual", height, width)
+    sides = graph.op("Where", upright, one, other), graph.op("Where", upright, other, one)
+    return _multiple(graph, sides[0], spec), _multiple(graph, sides[1], spec)
+
+
+def _least_one(graph: Graph, side: str) -> str:
+    return str(graph.op("Max", side, _double(1)))
+
+
+def _bounded(graph: Graph, ratio: str, spec: Preprocess) -> str:
+    if not spec.enlarge:
+        ratio = graph.op("Min", ratio, _double(1))
+    return ratio if spec.reduce else str(graph.op("Max", ratio, _double(1)))
+
+
+def _multiple(graph: Graph, side: str, spec: Preprocess) -> str:
+    if spec.multiple == 1 or spec.resize == "letterbox":
+        return side
+    times = graph.op("Ceil" if spec.multiple_above else "Round", graph.op("Div", side, _double(spec.multiple)))
+    return str(graph.op("Mul", _least_one(graph, times), _double(spec.multiple)))
+
+
+def _resized(graph: Graph, image: str, at: Placed, spec: Preprocess) -> str:
+    """FP32 [n, 3, tall, wide], without what is cut off.
+
+    First along the height, where whole rows are read as bytes, then along the width, which is made rows for it: what
+    is read and multiplied lies in long runs.
+    """
+    if at.sides == at.picture:
+        return str(graph.op("Transpose", graph.cast(image, "FP32"), perm=[0, 3, 1, 2]))
+    kernel = _kernel(spec)
+    rows, columns = (_wanted(graph, at, axis, kernel) for axis in (0, 1))
+    if spec.resize == "shortest-side" and spec.size:  # what is cut off need not be read
+        first = graph.op("ReduceMin", columns.index, keepdims=0)
+        end = graph.op("Add", graph.op("ReduceMax", columns.index, keepdims=0), np.int64(1))
+        bounds = graph.with_axes(first, 0), graph.with_axes(end, 0), np.array([2], np.int64)
+        image = graph.op("Slice", image, *bounds)
+        columns = replace(columns, index=graph.op("Sub", columns.index, first))
+    tall = _gathered(graph, image, rows)  # [n, tall, width · 3]
+    tall = graph.op("Reshape", tall, np.array([0, 0, -1, 3], np.int64))
+    turned = graph.op("Transpose", tall, perm=[0, 2, 3, 1])  # [n, width, 3, tall]
+    wide = _gathered(graph, turned, columns)
+    wide = graph.op("Reshape", wide, np.array([0, 0, 3, -1], np.int64))
+    return str(graph.op("Transpose", wide, perm=[0, 2, 3, 1]))
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What a pixel is made of: `support` is how far it reaches, in pixels of the picture or, `mean`, of the result."""
+
+    shape: str  # nearest, bilinear, bicubic, area
+    mean: bool
+
+    @property
+    def support(self) -> float:
+        """Half of its width."""
+        return {"nearest": 0.0, "area": 0.5, "bilinear": 1.0, "bicubic": 2.0}[self.shape]
+
+
+def _kernel(spec: Preprocess) -> Kernel:
+    return Kernel(spec.interpolation, spec.interpolation == "area" or spec.antialias)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The pixels that each wanted one is made of, INT64 [wanted, n], and their weights, FP32; "": it is the one."""
+
+    index: str
+    weights: str
+
+
+def _gathered(graph: Graph, values: str, wanted: Wanted) -> str:
+    """The second axis resampled, and those behind it as one: FP32 [n, wanted, …]."""
+    flat = graph.op("Reshape", values, np.array([0, 0, -1], np.int64))
+    parts = graph.cast(graph.op("Gather", flat, wanted.index, axis=1), "FP32")  # [n, wanted, window, …]
+    if wanted.weights:
+        parts = graph.op("MatMul", graph.with_axes(wanted.weights, 1), parts)
+    return graph.without_axes(parts, 2)
+
+
+def _wanted(graph: Graph, at: Placed, axis: int, kernel: Kernel) -> Wanted:
+    """Along one axis, of the pixels that are not cut off."""
+    size, side, room, offset = (pair[axis] for pair in (at.picture, at.sides, at.canvas, at.offset))
+    start = graph.op("Max", graph.op("Neg", offset), _double(0))
+    end = graph.op("Min", side, graph.op("Sub", room, offset))
+    ratio, last = graph.op("Div", size, side), graph.op("Sub", size, _double(1))
+    steps = graph.op("Range", start, end, _double(1))
+    centres = graph.with_axes(graph.op("Mul", graph.op("Add", steps, _double(0.5)), ratio), 1)
+    if kernel.shape == "nearest":
+        return Wanted(graph.cast(graph.op("Min", graph.op("Floor", centres), last), "INT64"), "")
+    stretched = graph.op("Max", ratio, _double(1)) if kernel.mean else graph.constant(_double(1))
+    half = graph.op("Mul", stretched, _double(kernel.support))
+    first = graph.op("Floor", graph.op("Sub", centres, half))
+    window = graph.op("Add", graph.op("Ceil", graph.op("Mul", half, _double(2))), _double(1))
+    if not kernel.mean:  # between pixels: the same number of them everywhere
+        first = graph.op("Floor", graph.op("Sub", centres, _double(0.5)))
+        first = graph.op("Sub", first, _double(kernel.support - 1))
+        window = graph.constant(_double(2 * kernel.support))
+    pixels = graph.op("Add", first, graph.op("Range", _double(0), window, _double(1)))
+    share = _shares(graph, pixels, centres, stretched, size, kernel)
+    whole = graph.op("ReduceSum", share, np.array([1], np.int64), keepdims=1)
+    index = graph.op("Max", graph.op("Min", pixels, last), _double(0))
+    return Wanted(graph.cast(index, "INT64"), graph.cast(graph.op("Div", share, whole), "FP32"))
+
+
+def _shares(graph: Graph, pixels: str, centres: str, stretched: str, size: str, kernel: Kernel) -> str:
+    """What each pixel counts, before all of a window are made one."""
+    if kernel.shape == "area":
+        half = graph.op("Mul", stretched, _double(0.5))
+        low = graph.op("Max", graph.op("Sub", centres, half), _double(0))
+        high = graph.op("Min", graph.op("Add", centres, half), size)
+        end = graph.op("Min", high, graph.op("Add", pixels, _double(1)))
+        return str(graph.op("Max", graph.op("Sub", end, graph.op("Max", low, pixels)), _double(0)))
+    distance = graph.op("Sub", graph.op("Add", pixels, _double(0.5)), centres)
+    distance = graph.op("Abs", graph.op("Div", distance, stretched))
+    share = graph.op("Max", graph.op("Sub", _double(1), distance), _double(0))
+    if kernel.shape == "bicubic":
+        share = _cubic(graph, distance, -0.5 if kernel.mean else -0.75)
+    if not kernel.mean:
+        return str(share)
+    inside = graph.op("And", graph.op("GreaterOrEqual", pixels, _double(0)), graph.op("Less", pixels, size))
+    return str(graph.op("Where", inside, share, _double(0)))  # what is beyond the edge has no part in the mean
+
+
+def _cubic(graph: Graph, x: str, a: float) -> str:
+    """Keys' kernel: of the two pixels beside a place, of the two further away, and none beyond."""
+    near, far = (_polynomial(graph, x, *terms) for terms in ((a + 2, -(a + 3), 0.0, 1.0), (a, -5 * a, 8 * a, -4 * a)))
+    far = graph.op("Where", graph.op("Less", x, _double(2)), far, _double(0))
+    return str(graph.op("Where", graph.op("Less", x, _double(1)), near, far))
+
+
+def _polynomial(graph: Graph, x: str, *terms: float) -> str:
+    value = graph.constant(_double(terms[0]))
+    for term in terms[1:]:
+        value = graph.op("Add", graph.op("Mul", value, x), _double(term))
+    return value
+
+
+def _coloured(graph: Graph, pixels: str, colour: str) -> str:
+    if colour == "GRAY":
+        weighted = graph.op("Mul", pixels, LUMA[:, np.newaxis, np.newaxis])
+        return str(graph.op("ReduceSum", weighted, np.array([1], np.int64), keepdims=1))
+    return str(graph.op("Gather", pixels, np.array([2, 1, 0], np.int64), axis=1)) if colour == "BGR" else pixels
+
+
+def _pasted(graph: Graph, pixels: str, at: Placed, fill: float) -> str:
+    """On a canvas, where the picture does not fill it."""
+    if at.canvas == at.sides:
+        return pixels
+    before: list[str] = []
+    after: list[str] = []
+    for room, side, start in zip(at.canvas, at.sides, at.offset, strict=True):
+        rest = graph.op("Sub", graph.op("Sub", room, side), start)
+        for pads, free in ((before, start), (after, rest)):
+            pads.append(graph.with_axes(graph.cast(graph.op("Max", free, _double(0)), "INT64"), 0))
+    zeros = graph.constant(np.zeros(2, np.int64))
+    pads = graph.op("Concat", zeros, *before, zeros, *after, axis=0)
+    return str(graph.op("Pad", pixels, pads, np.float32(fill), mode="constant"))
+
+
+def _laid_out(graph: Graph, pixels: str, spec: Preprocess, dtype: str) -> str:
+    mean, std = (np.array(value, np.float64).reshape(-1, 1, 1) for value in (spec.mean, spec.std))
+    if np.any(std != spec.scale):
+        pixels = graph.op("Mul", pixels, (spec.scale / std).astype(np.float32))
+    if mean.any():
+        pixels = graph.op("Sub", pixels, (mean / std).astype(np.float32))
+    if not spec.layout.endswith("CHW"):
+        pixels = graph.op("Transpose", pixels, perm=[0, 2, 3, 1])
+    if (kind := numpy_dtype(dtype)).kind in "iu":
+        limits = np.iinfo(kind)
+        pixels = graph.op("Clip", graph.op("Round", pixels), np.float32(limits.min), np.float32(limits.max))
+    pixels = graph.cast(pixels, dtype) if dtype != "FP32" else pixels
+    return pixels if spec.layout[0] == "N" else graph.without_axes(pixels, 0)
+
+
+def _told(graph: Graph, image: str, at: Placed) -> str:
+    """FP64 [n, GEOMETRY]."""
+    steps = tuple(graph.op("Div", side, size) for side, size in zip(at.sides, at.picture, strict=True))
+    return _rows(graph, image, *at.picture, *at.canvas, *steps, *at.offset)
+
+
+def _rows(graph: Graph, image: str, *numbers: str) -> str:
+    """The same numbers for each picture."""
+    row = graph.op("Concat", *(graph.with_axes(one, 0) for one in numbers), axis=0)
+    shape = graph.op("Concat", graph.shape(image, 0, 1), np.array([len(numbers)], np.int64), axis=0)
+    return str(graph.op("Expand", row, shape))
+
+
+def _beside(graph: Graph, image: str, at: Placed, what: str) -> str:
+    """What an input beside the picture is told."""
+    if what == "pixel-mask":
+        sizes = _uncut(graph, at)
+        shape = graph.op("Concat", graph.shape(image, 0, 1), np.ones(1, np.int64), *sizes, axis=0)
+        return graph.without_axes(_pasted(graph, graph.op("Expand", np.ones(1, np.float32), shape), at, 0.0), 1)
+    steps = tuple(graph.op("Div", side, size) for side, size in zip(at.sides, at.picture, strict=True))
+    told = {"input-size": at.canvas, "picture-size": at.picture, "picture-size-wh": at.picture[::-1]}
+    return _rows(graph, image, *told.get(what, steps))
+
+
+def _uncut(graph: Graph, at: Placed) -> list[str]:
+    """How many rows and columns of the picture are in the input."""
+    sizes = []
+    for side, room, start in zip(at.sides, at.canvas, at.offset, strict=True):
+        end = graph.op("Min", side, graph.op("Sub", room, start))
+        count = graph.op("Sub", end, graph.op("Max", graph.op("Neg", start), _double(0)))
+        sizes.append(graph.with_axes(graph.cast(count, "INT64"), 0))
+    return sizes

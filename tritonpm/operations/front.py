@@ -1,0 +1,187 @@
+"""`serve: image`: a package with a front, as what is rendered of it: pictures in, objects out, on the server.
+
+Before the package's first stage comes one that makes its inputs of pictures, behind the last one that says what its
+outputs hold. Both run on the CPU by ONNX Runtime, whatever serves the model between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tritonpm.convert.conversion import ConversionError
+from tritonpm.convert.front.graph import OPSET
+from tritonpm.convert.front.joined import joined, opset_of
+from tritonpm.convert.front.pieces import MODEL, PLACES
+from tritonpm.convert.front.pieces import objects as objects_piece
+from tritonpm.convert.front.pieces import pictures as pictures_piece
+from tritonpm.core.errors import RenderError
+from tritonpm.core.files import digest_of_bytes
+from tritonpm.core.types import Agreement, BatchAxis, File, Format, Optimised, Package, Signature, Stage, Task
+from tritonpm.core.units import GIB
+from tritonpm.operations.batch_axes import Place
+from tritonpm.operations.meanings import meaning_of
+from tritonpm.repository.cascade import wire
+from tritonpm.settings.backend import backend_of
+from tritonpm.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from tritonpm.convert.front.pieces import FrontModel
+    from tritonpm.operations.context import Context
+
+PICTURES, OBJECTS = "pictures", "objects"
+_VERSION = b"1"  # of how a model and its front are joined
+_FOLDER = "front\0"  # a path that no package can have of its own
+# Of both pieces: they are small, and they take pictures as they come, of whatever size.
+_OWN: Mapping[str, object] = {
+    "device": "cpu", "gpus": (), "group_per_gpu": False, "backend": "onnxruntime", "optimizer": "none",
+    "precision": "FP32", "accelerators": (), "cuda_graphs": False, "dynamic_batching": False,
+    "preferred_batch_sizes": (), "warmup": False,
+    "parameters": {"intra_op_thread_count": "1"},  # many small operators, between which other threads would wait
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fronted:
+    """What is rendered in place of a package."""
+
+    package: Package
+    settings: Settings
+    axes: Mapping[str, BatchAxis]
+    optimised: Mapping[str, Optimised]
+
+
+def fronted(
+    context: Context, package: Package, settings: Settings, axes: Mapping[str, BatchAxis],
+    optimised: Mapping[str, Optimised], place: Place,
+) -> Fronted:  # fmt: skip
+    """The package with its front, where the settings ask for one. Raises RenderError where it can have none."""
+    plain = Fronted(package, settings, axes, optimised)
+    if not settings.takes_pictures(package.stages[0].name):
+        return plain
+    try:
+        one = _one_model(context, plain, place)
+        return replace(plain, optimised={**optimised, package.stages[0].name: one}) if one else _around(context, plain)
+    except ConversionError as error:
+        raise RenderError(error.what, where=package.name, do=error.do) from None
+
+
+def _one_model(context: Context, plain: Fronted, place: Place) -> Optimised | None:
+    """The model and its front as one; None where they cannot be, or shall not be.
+
+    On a GPU the front stays apart: on the CPU, and the model gets pictures of every size in one batch. So it does where
+    the model has several threads, for which the front's many small operators would only wait.
+    """
+    package, stage = plain.package, plain.package.stages[0]
+    settings, made = plain.settings.for_stage(stage.name), plain.optimised.get(stage.name)
+    accelerated = bool(settings.accelerators) or (made is not None and not made.files)
+    if package.cascade or settings.on_gpu or accelerated or settings.threads != 1:
+        return None
+    if backend_of(stage, settings, made) != "onnxruntime":
+        return None
+    axis, file = plain.axes[stage.name], package.file(stage.model)
+    if made or axis.artefact:
+        path = context.blobs.path(made.files[0].digest if made else str(axis.artefact))
+    else:
+        path = place(file)
+    if len(made.files if made else stage.files) > 1 or path.stat().st_size > GIB or not (opset := opset_of(path)):
+        return None
+    before, behind = _pieces(plain, opset)
+    source = made.files[0].digest if made else axis.artefact or file.digest
+    key = digest_of_bytes(b"".join((_VERSION, source.encode(), before.model, behind.model)))
+    if (kept := context.catalogue.artefacts.get(key)) and context.blobs.has(kept.files[0].digest):
+        return kept
+    signature = Signature(before.signature.inputs, behind.signature.outputs, behind.signature.labels)
+    whole = _kept(context, f"{package.name}.onnx", joined(path, before, behind))
+    made = made or Optimised("none", "FP32", Format.ONNX, signature, agreement=Agreement("verified"))
+    one = replace(made, signature=signature, model=whole.path, files=(whole,))
+    context.catalogue.artefacts.put(key, file.digest, one)
+    return one
+
+
+def _around(context: Context, plain: Fronted) -> Fronted:
+    """A cascade of the front's two models with the package's own between them."""
+    package, settings, axes, optimised = plain.package, plain.settings, plain.axes, plain.optimised
+    first, last = package.stages[0], package.stages[-1]
+    before, behind = _pieces(plain)
+    taken = {stage.name for stage in package.stages}
+    pictures, objects = _free(PICTURES, taken), _free(OBJECTS, taken)
+    pieces = {pictures: before, objects: behind}
+    files = {name: _kept(context, f"{name}.onnx", piece.model) for name, piece in pieces.items()}
+    outputs = _served(last, axes, optimised).outputs
+    sources = {MODEL + tensor.name: f"{last.name}.{tensor.name}" for tensor in outputs}
+    sources[PLACES] = f"{pictures}.{PLACES}"
+    stages = (
+        _stage(pictures, before, Task.PREPROCESSING, files[pictures], {}),
+        *_bound(package, pictures, before),
+        _stage(objects, behind, Task.POSTPROCESSING, files[objects], sources),
+    )
+    return replace(
+        plain,
+        package=replace(package, stages=stages, files=(*package.files, *files.values())),
+        settings=replace(settings, stages={**settings.stages, pictures: _OWN, objects: _OWN}),
+        axes={**axes, pictures: _axis(axes[first.name]), objects: _axis(axes[last.name])},
+    )
+
+
+def _pieces(plain: Fronted, opset: int = OPSET) -> tuple[FrontModel, FrontModel]:
+    """Raises ConversionError where there is no front for what the package says."""
+    package, settings, axes, optimised = plain.package, plain.settings, plain.axes, plain.optimised
+    meaning, first, last = meaning_of(package, settings), package.stages[0], package.stages[-1]
+    if meaning.preprocess is None or meaning.decode is None:
+        raise ConversionError(
+            "does not say what its tensors mean, so it can take no pictures",
+            do="say its preprocess and decode in package.yaml or with `tritonpm set`",
+        )
+    before = pictures_piece(
+        meaning.preprocess, _served(first, axes, optimised), batched=axes[first.name].kind != "none", opset=opset
+    )
+    behind = objects_piece(
+        meaning.decode, _served(last, axes, optimised), meaning.labels,
+        batched=axes[last.name].kind != "none", raw=settings.raw_outputs, opset=opset,
+    )  # fmt: skip
+    return before, behind
+
+
+def _served(stage: Stage, axes: Mapping[str, BatchAxis], optimised: Mapping[str, Optimised]) -> Signature:
+    made = optimised.get(stage.name)
+    return made.signature if made and made.files else axes[stage.name].signature or stage.signature
+
+
+def _free(name: str, taken: set[str]) -> str:
+    return name if name not in taken else _free(f"{name}_", taken)
+
+
+def _kept(context: Context, name: str, model: bytes) -> File:
+    """A model as a blob, as a file of the package."""
+    digest = digest_of_bytes(model)
+    if not context.blobs.has(digest):
+        with context.workspace.scratch("front") as folder:
+            (folder / "model.onnx").write_bytes(model)
+            context.blobs.put(folder / "model.onnx", digest, move=True)
+    return File(f"{_FOLDER}{name}", digest, len(model))
+
+
+def _stage(name: str, piece: FrontModel, task: Task, file: File, sources: Mapping[str, str]) -> Stage:
+    bound = tuple((tensor.name, sources[tensor.name]) for tensor in piece.signature.inputs if sources)
+    return Stage(name, task, Format.ONNX, file.path, (file.path,), piece.signature, bindings=bound)
+
+
+def _bound(package: Package, pictures: str, before: FrontModel) -> tuple[Stage, ...]:
+    """The package's own stages: what they take from outside comes from the pictures, where those give it."""
+    given = {tensor.name for tensor in before.signature.outputs}
+    sources: dict[str, list[tuple[str, str]]] = {stage.name: [] for stage in package.stages}
+    for edge in wire(package).edges:
+        source = f"{edge.source_stage}.{edge.source_tensor}" if edge.source_stage else edge.source_tensor
+        if not edge.source_stage and MODEL + edge.source_tensor in given:
+            source = f"{pictures}.{MODEL}{edge.source_tensor}"
+        sources[edge.stage].append((edge.tensor, source))
+    return tuple(replace(stage, bindings=tuple(sources[stage.name])) for stage in package.stages)
+
+
+def _axis(model: BatchAxis) -> BatchAxis:
+    """Of a piece: it has rows where the model has."""
+    if model.kind == "none":
+        return BatchAxis("none", model.reason)
+    return BatchAxis("proved", "every picture is handled for itself")
