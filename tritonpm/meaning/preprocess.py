@@ -13,7 +13,7 @@ from tritonpm.meaning.geometry import Geometry
 from tritonpm.meaning.resampling import resized
 from tritonpm.meaning.spec import Preprocess
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue in grey: ITU-R 601, as Pillow has it
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue in grey: ITU-R 601, as Pillow has it
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _coloured(picture: Array, colour: str) -> Array:
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., np.newaxis], 3, axis=2) if colour != "GRAY" else pixels[..., np.newaxis]
     elif colour == "GRAY":
-        pixels = (pixels[..., :3] @ _LUMA)[..., np.newaxis]
+        pixels = (pixels[..., :3] @ LUMA)[..., np.newaxis]
     return pixels[..., 2::-1] if colour == "BGR" else pixels[..., :3]
 
 

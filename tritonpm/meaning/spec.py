@@ -145,7 +145,25 @@ class Decode:
             raise ValueError("keypoints are how many, and 2 or 3 values of each")
 
 
-Spec = TypeVar("Spec", Preprocess, Decode)
+@dataclass(frozen=True)
+class Crop:
+    """Cut out what an earlier stage finds, and hand it on, a row each: answers to it belong to the boxes, in order.
+
+    The pixels are those of the detector's input. Of what they are resized and scaled to says the `preprocess` of the
+    stage that takes them; objects are found as the detector's `decode` says.
+    """
+
+    of: str = ""  # the stage that finds; "": the one before
+    into: str = ""  # the stage that takes the crops; "": the next
+    margin: float = 0.0  # added on each side, as a share of the box's width and height
+    most: int = 8  # objects of a picture, the best; no more than the stage that takes them may batch
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.margin <= 4 or not 1 <= self.most <= 1024:
+            raise ValueError("margin is 0 to 4, most is 1 to 1024")
+
+
+Spec = TypeVar("Spec", Preprocess, Decode, Crop)
 
 
 def preprocess(said: Mapping[str, object]) -> Preprocess:
@@ -156,6 +174,11 @@ def preprocess(said: Mapping[str, object]) -> Preprocess:
 def decode(said: Mapping[str, object]) -> Decode:
     """The decoding that a mapping says. Raises ValueError with one sentence."""
     return _read(Decode, said)
+
+
+def crop(said: Mapping[str, object]) -> Crop:
+    """The cropping that a mapping says. Raises ValueError with one sentence."""
+    return _read(Crop, said)
 
 
 def _read(kind: type[Spec], said: Mapping[str, object]) -> Spec:
@@ -177,7 +200,7 @@ def _required(one: Field[Any]) -> bool:
     return one.default is MISSING and one.default_factory is MISSING
 
 
-def plain(spec: Preprocess | Decode) -> dict[str, object]:
+def plain(spec: Preprocess | Decode | Crop) -> dict[str, object]:
     """The mapping that says a spec: only what is not the usual."""
     usual = {one.name: one.default if one.default_factory is MISSING else one.default_factory() for one in fields(spec)}
     built = msgspec.json.decode(msgspec.json.encode(spec))

@@ -14,6 +14,7 @@ from tritonpm.meaning.stages import of_stage
 from tritonpm.package import manifest as manifests
 from tritonpm.package.adopted import adopt, holds_repository, looks_adopted, name_of, newest_model
 from tritonpm.package.code import RUNNING_FORMATS, allow, code_in_file, code_in_parameters
+from tritonpm.package.cropping import with_crops
 from tritonpm.package.external import inspected
 from tritonpm.package.inferring import with_inferred
 from tritonpm.package.labels import read_labels
@@ -34,7 +35,8 @@ def assemble(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> 
         raise UsageError(f"{name!r} is no package name", do=f"use {NAME_RULE}")
     own = manifests.FILE in tree.files
     manifest = _manifest(tree, limits) if own else _inferred(tree, name, allow_code, limits)
-    stages = tuple(_stage(entry, tree, allow_code, limits) for entry in manifest.stages)
+    whole = {entry.name: _stage(entry, tree, allow_code, limits) for entry in manifest.stages if entry.crop is None}
+    stages = with_crops(manifest.stages, whole, tree)
     samples = _samples(manifest.samples, tree, None)
     tree.forget({path for stage in stages for path in _used(stage)} | _sampled(samples))
     exporter = manifest.exporter
@@ -206,7 +208,7 @@ def _labels(entry: StageEntry, tree: Tree, limits: Limits) -> str | None:
     if not isinstance(entry.labels, list):
         return entry.labels
     path = f"labels/{entry.name}.txt"
-    tree.add(path, "".join(f"{label}\n" for label in entry.labels).encode())
+    tree.add(path, "".join(f"{label}\n" for label in entry.labels).encode(), "labels")
     return path
 
 

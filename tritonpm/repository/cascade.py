@@ -115,8 +115,9 @@ def _shared(inputs: dict[str, Tensor], tensor: Tensor, name: str) -> str:
     if known.shape is None or tensor.shape is None:
         inputs[name] = replace(known, shape=known.shape or tensor.shape)
     elif compatible(known.shape, tensor.shape):
-        sizes = (a if isinstance(a, int) else b if isinstance(b, int) else a for a, b in zip(known.shape, tensor.shape, strict=True))
-        inputs[name] = replace(known, shape=tuple(sizes), optional=known.optional and tensor.optional)
+        pairs = zip(known.shape, tensor.shape, strict=True)
+        sizes = tuple(a if isinstance(a, int) or isinstance(b, str) else b for a, b in pairs)
+        inputs[name] = replace(known, shape=sizes, optional=known.optional and tensor.optional)
     return name
 
 
