@@ -34,6 +34,7 @@ DETECTOR_OUTPUT: dict[str, Any] = {"kind": "yolov8", "score": 0.4, "iou": 0.5}
 DEFECT_INPUT: dict[str, Any] = {"resize": "stretch", "size": [CROP, CROP], "scale": 1 / 255}
 DEFECT_OUTPUT: dict[str, Any] = {"kind": "classification", "activation": "softmax", "top_k": 1}
 MARGIN = 0.1  # of a part's sides, around it
+VERDICT = {"parts are there": {"at_least": 1}, "none is damaged": {"said": ["scratch", "stain"], "at_most": 0}}
 SHOWN = 64  # inputs in a package's samples
 
 
@@ -223,7 +224,12 @@ def make(folder: Path, effort: Effort = Effort()) -> None:
     )  # fmt: skip
     package({"name": "parts-defects", "stages": [two]}, more, folder / "parts-defects.zip")
     cut = {"name": "cut", "task": "postprocessing", "crop": {"margin": MARGIN}}
-    whole = {"name": "parts-inspection", "stages": [one, cut, two], "samples": [{"inputs": "inputs.npz"}]}
+    whole = {
+        "name": "parts-inspection",
+        "stages": [one, cut, two],
+        "samples": [{"inputs": "inputs.npz"}],
+        "verdict": VERDICT,
+    }
     package(whole, {**files, **more, "inputs.npz": npz(images=inputs[:1])}, folder / "parts-inspection.zip")
 
 

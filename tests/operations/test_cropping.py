@@ -10,18 +10,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.cropped import SIDE, crop, package
+import tritonpm.client
+from tests.support.cropped import MANIFEST, SIDE, crop, package
 from tests.support.workspaces import QUICKLY, opened
+from tritonpm.core.errors import PackageError, RuleError
 from tritonpm.core.tensors import Array
 from tritonpm.meaning.objects import Classification, Detection
 from tritonpm.operations.context import Context
+from tritonpm.operations.export import export
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.infer import infer_pictures
 from tritonpm.operations.init import init
+from tritonpm.operations.inspect import inspect
 from tritonpm.operations.load import load
 from tritonpm.operations.predictor import predictor_of
 from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
+from tritonpm.operations.set import change
 from tritonpm.operations.show import show
 from tritonpm.operations.stop import stop
 
@@ -100,7 +105,51 @@ def test_the_terminal_tells_of_both_stages(served: Context, tmp_path: Path) -> N
     Image.fromarray(ONE).save(tmp_path / "one.png")
     (view,) = infer_pictures(served, "quarters", tmp_path / "one.png", draw=tmp_path / "drawn.png")
     (one,) = view.objects
+    assert (view.verdict, view.failed) == ("OK", ())
     assert (one["name"], one["box"], len(one["answers"])) == ("red", [0, 16, 16, 32], 3)
     assert Image.open(tmp_path / "drawn.png").size == (32, 32)
     stages = {stage.name: stage for stage in show(served, "quarters").stages_in_detail}
-    assert {field.name: field.said_by for field in stages["cut"].meaning}["decode.kind"] == "tritonpm"
+    said = {field.name: (field.value, field.said_by) for field in stages["cut"].meaning}
+    assert (said["decode.kind"], said["crop.margin"]) == (("boxes", "tritonpm"), (0.25, "package"))
+
+
+def test_the_client_says_ok_or_which_condition_does_not_hold(served: Context) -> None:
+    with tritonpm.client.use("quarters", project="p", workspace=served.workspace.root) as model:
+        assert model.judge(ONE).ok
+        assert model.judge(NONE).failed == ("something is there",)
+        assert model.judge(FOUR).failed == ("no green",)
+        assert model.judge(picture({2: (200, 0, 210)})).failed == ("no blue on large ones",)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "sentence"),
+    [
+        ("what: [green]", "what: [grene]", "no stage has a class 'grene', but blue, green, red"),
+        ("at_least: 1", "at_least: 2, at_most: 1", "at_most no less than it"),
+        ("{at_least: 1}", "{}", "needs at_least or at_most"),
+        ("crop: {margin: 0.25, most: 3}", "crop: {margin: 0.25, of: look}", "crop.of: must name an earlier stage"),
+        ("crop: {margin: 0.25, most: 3}", "crop: {margin: 9}", "margin is 0 to 4"),
+        (
+            "preprocess: {size: [6, 6], colour: BGR, mean: [1, 2, 3], std: [4, 5, 6]}",
+            "preprocess: {}",
+            "stage look does not say its",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path: Path, was: str, now: str, sentence: str) -> None:
+    assert was in MANIFEST
+    with pytest.raises(PackageError, match=sentence):
+        inspect(package(tmp_path / "in", MANIFEST.replace(was, now)))
+
+
+def test_a_stage_takes_no_more_rows_at_once_than_it_may(served: Context, tmp_path: Path) -> None:
+    source = package(tmp_path / "in", MANIFEST.replace("most: 3", "most: 12").replace("name: quarters", "name: many"))
+    import_package(served, source)
+    assert served.catalogue.get("many").settings.for_stage("look").max_batch_size == 12
+    with pytest.raises(RuleError, match="takes 4 rows at once, and is given up to 12 crops"):
+        change(served, "many", {"max_batch_size": 4}, stage="look")
+
+
+def test_an_export_is_the_same_package(served: Context, tmp_path: Path) -> None:
+    export(served, "quarters", tmp_path / "out.zip")
+    assert inspect(tmp_path / "out.zip").digest == served.catalogue.get("quarters").package.digest

@@ -24,6 +24,10 @@ stages:
     labels: [red, green, blue]
     preprocess: {size: [6, 6], colour: BGR, mean: [1, 2, 3], std: [4, 5, 6]}
     decode: {kind: classification, top_k: 3}
+verdict:
+  something is there: {at_least: 1}
+  no green: {what: [green], at_most: 0}
+  no blue on large ones: {said: [blue], sure: 30, area: [200, 10000], at_most: 0}
 """
 
 

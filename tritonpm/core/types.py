@@ -175,6 +175,7 @@ class Package:
     files: tuple[File, ...]
     digest: str
     samples: tuple[Sample, ...] = ()  # of the package as a whole
+    verdict: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # name → fields of `spec.Condition`
 
     @property
     def cascade(self) -> bool:

@@ -20,12 +20,9 @@ from tritonpm.meaning.preprocess import LUMA
 from tritonpm.meaning.spec import ROLES, Crop, Decode, Preprocess
 from tritonpm.meaning.stages import Meaning, tensor_of
 
-CROPS, BOXES, SCORES, CLASSES = "crops", "boxes", "scores", "classes"
-ROWS = "objects"  # the name of a dynamic dimension; that of the crops is another, which is never 0
-# All of them count, in their order: that is decided already.
-DECODE: Mapping[str, object] = {
-    "kind": "boxes", "outputs": {"boxes": BOXES, "scores": SCORES, "classes": CLASSES}, "score": 0.0, "most": 1024,
-}  # fmt: skip
+CROPS = "crops"
+_OUTPUTS = (CROPS, "boxes", "scores", "classes")  # in this order
+_ROWS = "objects"  # the name of a dynamic dimension; that of the crops is another, which is never 0
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,17 @@ class Side:
             raise ValueError(f"stage {self.name} does not say its `preprocess`, so nobody knows what its pixels are")
         others = [one for one in self.signature.inputs if one.name not in first.geometry]
         return next(one for one in others if first.input in ("", one.name))
+
+
+def crops_of(signature: Signature) -> str:
+    """The output of such a stage that holds the crops."""
+    return signature.outputs[0].name
+
+
+def decode_of(signature: Signature) -> dict[str, object]:
+    """What the outputs of such a stage are. All objects count, in their order: that is decided already."""
+    roles = {role: tensor.name for role, tensor in zip(_OUTPUTS[1:], signature.outputs[1:], strict=True)}
+    return {"kind": "boxes", "outputs": roles, "score": 0.0, "most": 1024}
 
 
 @dataclass(frozen=True)
@@ -70,17 +78,26 @@ def made(name: str, crop: Crop, of: Side, into: Side) -> Made:
     size = _size(picture, first)
     raw = Raw({role: _row(graph, one.name) if alone else one.name for role, one in outputs.items()},
               {role: (one.shape or ())[int(alone):] for role, one in outputs.items()}, size)  # fmt: skip
-    found_ = found(graph, raw, replace(then, most=min(then.most, crop.most)))
-    _named(graph, found_, size)
-    _cut(graph, picture, first, target, crop.margin, size, taken.dtype)
-    rows = (
-        Tensor(CROPS, taken.dtype, (CROPS, *_sides(target))), Tensor(BOXES, "FP32", (ROWS, 4)),
-        Tensor(SCORES, "FP32", (ROWS,)), Tensor(CLASSES, "INT64", (ROWS,)),
-    )  # fmt: skip
+    objects = found(graph, raw, replace(then, most=min(then.most, crop.most)))
     inputs = (_one(picture), *(_one(one) if alone else one for one in outputs.values()))
+    crops, boxes, scores, classes = names = _untaken({one.name for one in inputs})
+    _named(graph, objects, size, names)
+    _cut(graph, picture, (boxes, crops), (first, target), crop.margin, size, taken.dtype)
+    rows = (
+        Tensor(crops, taken.dtype, (CROPS, *_sides(target))), Tensor(boxes, "FP32", (_ROWS, 4)),
+        Tensor(scores, "FP32", (_ROWS,)), Tensor(classes, "INT64", (_ROWS,)),
+    )  # fmt: skip
     model = graph.model(inputs, rows, {"producer": "tritonpm crop"})
     bindings = {one.name: f"{of.name}.{one.name}" for one in outputs.values()}
-    return Made(model, Signature(inputs, rows, of.meaning.labels), bindings, {taken.name: f"{name}.{CROPS}"})
+    return Made(model, Signature(inputs, rows, of.meaning.labels), bindings, {taken.name: f"{name}.{crops}"})
+
+
+def _untaken(taken: set[str]) -> tuple[str, ...]:
+    """The outputs' names, lengthened where an input has one: a graph has one tensor of a name."""
+    names = list(_OUTPUTS)
+    while taken.intersection(names):
+        names = [f"{name}_" if name in taken else name for name in names]
+    return tuple(names)
 
 
 def _roles(then: Decode) -> tuple[str, ...]:
@@ -103,12 +120,10 @@ def _size(picture: Tensor, first: Preprocess) -> tuple[int, int]:
     shape = picture.shape or ()
     if len(shape) == 4 and first.layout[0] == "N":
         height, width = shape[2:] if first.layout == "NCHW" else shape[1:3]
-        for own, said in ((height, (first.size or (0, 0))[0]), (width, (first.size or (0, 0))[1])):
-            if not isinstance(own, int) and not said:
-                break
-        else:
-            known = first.size or (0, 0)
-            return (height if isinstance(height, int) else known[0], width if isinstance(width, int) else known[1])
+        known = first.size or (height, width)
+        tall, wide = (own if isinstance(own, int) else said for own, said in zip((height, width), known, strict=True))
+        if isinstance(tall, int) and isinstance(wide, int):
+            return tall, wide
     raise ValueError(f"the detector's input {picture.name!r} needs a batch axis, and a size or `preprocess.size`")
 
 
@@ -117,27 +132,28 @@ def _sides(target: Preprocess) -> Shape:
     return (target.channels, *target.size) if target.layout == "NCHW" else (*target.size, target.channels)
 
 
-def _named(graph: Graph, objects: tuple[str, str, str], size: tuple[int, int]) -> None:
+def _named(graph: Graph, objects: tuple[str, str, str], size: tuple[int, int], names: tuple[str, ...]) -> None:
     """The boxes, cut at the input's edges, and what is known of them."""
     corners, scores, classes = objects
     low = graph.add("Max", corners, graph.constant(0.0))
-    graph.add("Min", low, graph.constant([*size[::-1]] * 2), to=BOXES)
-    graph.add("Cast", scores, dtype="FP32", to=SCORES)
-    graph.add("Cast", classes, dtype="INT64", to=CLASSES)
+    graph.add("Min", low, graph.constant([*size[::-1]] * 2), to=names[1])
+    graph.add("Cast", scores, dtype="FP32", to=names[2])
+    graph.add("Cast", classes, dtype="INT64", to=names[3])
 
 
 def _cut(
-    graph: Graph, picture: Tensor, first: Preprocess, target: Preprocess, margin: float, size: tuple[int, int],
-    dtype: str,
+    graph: Graph, picture: Tensor, names: tuple[str, str], specs: tuple[Preprocess, Preprocess], margin: float,
+    size: tuple[int, int], dtype: str,
 ) -> None:  # fmt: skip
     """The crops, of the grown boxes, as the next stage takes them; at least one."""
+    (boxes, crops), (first, target) = names, specs
     assert target.size is not None  # noqa: S101
     pixels = picture.name
     if picture.dtype != "FP32":
         pixels = graph.add("Cast", pixels, dtype="FP32")
     if first.layout == "NHWC":
         pixels = graph.add("Transpose", pixels, perm=[0, 3, 1, 2])
-    first_corner, last_corner = graph.columns(BOXES, 0, 2), graph.columns(BOXES, 2, 4)
+    first_corner, last_corner = graph.columns(boxes, 0, 2), graph.columns(boxes, 2, 4)
     more = graph.add("Mul", graph.add("Sub", last_corner, first_corner), graph.constant(margin))
     grown = graph.add("Concat", graph.add("Sub", first_corner, more), graph.add("Add", last_corner, more), axis=1)
     grown = graph.add("Min", graph.add("Max", grown, graph.constant(0.0)), graph.constant([*size[::-1]] * 2))
@@ -147,18 +163,18 @@ def _cut(
         "Slice", graph.add("Concat", grown, blank, axis=0), graph.whole(0), rows, graph.whole(0)
     )  # where there is one box or more, the blank one is cut off
     of = graph.add("Expand", graph.constant(0, np.int64), rows)
-    crops = graph.add(
+    cut = graph.add(
         "RoiAlign", pixels, regions, of, output_height=target.size[0], output_width=target.size[1], sampling_ratio=0,
         coordinate_transformation_mode="half_pixel",
     )  # fmt: skip
     kernel, bias = colours(first, target)
-    crops = graph.add("Conv", crops, graph.constant(kernel[..., np.newaxis, np.newaxis]), graph.constant(bias))
+    cut = graph.add("Conv", cut, graph.constant(kernel[..., np.newaxis, np.newaxis]), graph.constant(bias))
     if dtype not in ("FP32", "FP16", "FP64", "BF16"):
         low, high = np.iinfo(np.dtype(dtype.lower())).min, np.iinfo(np.dtype(dtype.lower())).max
-        crops = graph.add("Clip", graph.add("Round", crops), graph.constant(low), graph.constant(high))
+        cut = graph.add("Clip", graph.add("Round", cut), graph.constant(low), graph.constant(high))
     if target.layout == "NHWC":
-        crops = graph.add("Transpose", crops, perm=[0, 2, 3, 1])
-    graph.add("Cast", crops, dtype=dtype, to=CROPS)
+        cut = graph.add("Transpose", cut, perm=[0, 2, 3, 1])
+    graph.add("Cast", cut, dtype=dtype, to=crops)
 
 
 def colours(first: Preprocess, target: Preprocess) -> tuple[Array, Array]:

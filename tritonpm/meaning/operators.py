@@ -12,6 +12,8 @@ from tritonpm.core.types import Tensor
 
 OPSET, IR = 17, 8  # what Triton's oldest ONNX Runtime here and TensorRT read
 
+_PREFIX = "tritonpm/"  # of names that no model has
+
 
 class Graph:
     """A graph in the making; every method that adds a node returns the name of what it gives."""
@@ -24,7 +26,7 @@ class Graph:
         """A tensor that is known."""
         from onnx import numpy_helper
 
-        name = f"c{len(self._constants)}"
+        name = f"{_PREFIX}constant.{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
@@ -42,7 +44,7 @@ class Graph:
 
         if op == "Cast":
             attributes["to"] = element(attributes.pop("dtype"))
-        names = tuple(name or f"t{len(self._nodes)}_{index}" for index, name in enumerate(to))
+        names = tuple(name or f"{_PREFIX}{len(self._nodes)}.{index}" for index, name in enumerate(to))
         self._nodes.append(helper.make_node(op, inputs, names, **attributes))
         return names
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tritonpm.core.types import Package, Stage
-from tritonpm.meaning.crops import CROPS
+from tritonpm.meaning.crops import crops_of
 from tritonpm.meaning.part import Part
 from tritonpm.meaning.spec import ROLES
 from tritonpm.meaning.stages import Meaning, of_stage, tensor_of
@@ -59,10 +59,10 @@ def _parts(package: Package, known: dict[str, Meaning]) -> list[Part]:
 def _boxes(package: Package, wiring: Wiring) -> dict[str, str]:
     """The stages whose rows are crops, each with the stage that cut them out."""
     rows: dict[str, str] = {}
-    cutting = {stage.name for stage in package.stages if stage.crop is not None}
+    cutting = {stage.name: crops_of(stage.signature) for stage in package.stages if stage.crop is not None}
     for edge in wiring.edges:  # in the order of the stages
         source = edge.source_stage
-        if source in cutting and edge.source_tensor == CROPS:
+        if cutting.get(source) == edge.source_tensor:
             rows[edge.stage] = source
         elif source in rows:
             rows[edge.stage] = rows[source]

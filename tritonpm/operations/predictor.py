@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Signature
 from tritonpm.meaning.objects import Objects
 from tritonpm.meaning.predict import Infer, predict, required
+from tritonpm.meaning.spec import Condition, condition
 from tritonpm.meaning.stages import Meaning
+from tritonpm.meaning.verdict import Verdict, judged
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.meanings import meaning_of
 from tritonpm.perf.inputs import batching
@@ -30,10 +32,15 @@ class Predictor:
     signature: Signature
     infer: Infer
     most: int
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
 
     def __call__(self, pictures: Sequence[Array]) -> tuple[Objects, ...]:
         """What each picture (UINT8, [height, width, 3]: red, green, blue) holds. Raises InferenceError."""
         return tuple(predict(self.name, self.meaning, self.signature, pictures, self.infer, most=self.most))
+
+    def judged(self, objects: Objects) -> Verdict | None:
+        """The package's verdict on what a picture holds; None where it has none."""
+        return judged(self.conditions, objects) if self.conditions else None
 
 
 def predictor_of(
@@ -51,7 +58,9 @@ def predictor_of(
     def ask(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         return client.infer(name, inputs, version=version)
 
-    return Predictor(name, meaning, signature, infer or ask, _most(context, record, client, signature))
+    conditions = {label: condition(said) for label, said in record.package.verdict.items()}
+    most = _most(context, record, client, signature)
+    return Predictor(name, meaning, signature, infer or ask, most, conditions)
 
 
 def _most(context: Context, record: Record, client: Client, signature: Signature) -> int:

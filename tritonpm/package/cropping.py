@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from tritonpm.core.errors import ManifestError
 from tritonpm.core.types import Format, Stage, Task
-from tritonpm.meaning.crops import DECODE, Made, Side, made
+from tritonpm.meaning.crops import Made, Side, decode_of, made
 from tritonpm.meaning.spec import crop
 from tritonpm.meaning.stages import of_stage
 from tritonpm.package import manifest as manifests
 from tritonpm.package.manifest import StageEntry
 from tritonpm.package.tree import Tree
+from tritonpm.settings.settings import Settings
 
 WRITER = "tritonpm"  # who says what such a stage's outputs are
 
@@ -37,7 +38,9 @@ def with_crops(entries: Sequence[StageEntry], whole: Mapping[str, Stage], tree: 
             raise ManifestError([(f"stages[{index}].crop", str(error))], where=where) from None
         stages[entry.name] = _stage(entry, said, written, dict(whole[of].bindings), finder.taken.name, tree)
         taking = stages[into]
-        stages[into] = replace(taking, bindings=tuple(sorted({**written.into, **dict(taking.bindings)}.items())))
+        rows = {"max_batch_size": crop(said).most} if crop(said).most > Settings().max_batch_size else {}
+        bindings = tuple(sorted({**written.into, **dict(taking.bindings)}.items()))
+        stages[into] = replace(taking, bindings=bindings, serving={**rows, **taking.serving})
     return tuple(stages[entry.name] for entry in entries)
 
 
@@ -52,5 +55,5 @@ def _stage(
     return Stage(
         entry.name, Task.POSTPROCESSING, Format.ONNX, path, (path,), written.signature,
         bindings=tuple(sorted(bindings.items())), serving=entry.serving.model_dump(exclude_unset=True),
-        crop=said, inferred={WRITER: {"decode": dict(DECODE)}},
+        crop=said, inferred={WRITER: {"decode": decode_of(written.signature)}},
     )  # fmt: skip

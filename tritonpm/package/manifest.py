@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from tritonpm.core.errors import ManifestError, RuleError
 from tritonpm.core.types import DTYPES, Package, Sample, Signature, Stage, Task, Tensor, Values
-from tritonpm.meaning.spec import Crop, Decode, Preprocess
+from tritonpm.meaning.spec import Condition, Crop, Decode, Preprocess
 from tritonpm.package.document import load
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import NAME_PATTERN, problem
@@ -127,7 +127,7 @@ def _serving() -> type[BaseModel]:
 Serving: Any = _serving()
 
 
-def _said(kind: type[Preprocess] | type[Decode] | type[Crop], name: str, doc: str) -> type[BaseModel]:
+def _said(kind: type[Preprocess] | type[Decode] | type[Crop] | type[Condition], name: str, doc: str) -> type[BaseModel]:
     """A part of the fields of a spec: what is left out, what wrote the model may have said."""
     hints = get_type_hints(kind)
     said: type[BaseModel] = create_model(  # type: ignore[call-overload]
@@ -138,6 +138,7 @@ def _said(kind: type[Preprocess] | type[Decode] | type[Crop], name: str, doc: st
 
 PreprocessEntry: Any = _said(Preprocess, "Preprocess", "How a picture or a text becomes the model's input.")
 DecodeEntry: Any = _said(Decode, "Decode", "What the model's outputs are.")
+ConditionEntry: Any = _said(Condition, "Condition", "How many objects of some kind there may be.")
 CropEntry: Any = _said(Crop, "Crop", "Instead of a model: cut out what an earlier stage finds, for a later one.")
 
 
@@ -181,6 +182,9 @@ class Manifest(_Strict):
     exporter: ExporterEntry | None = None
     stages: Annotated[list[StageEntry], Field(min_length=1, max_length=64)]
     samples: list[SampleEntry] = Field(default_factory=list, description="Of the package as a whole.")
+    verdict: dict[Text, ConditionEntry] = Field(
+        default_factory=dict, description="What must hold of an answer for OK, else it is NG: conditions by name."
+    )
     files: dict[str, Annotated[str, Field(pattern=DIGEST_PATTERN)]] | None = Field(
         None, description="Every file but package.yaml with its digest, 'sha256:' and 64 hex digits."
     )
@@ -280,6 +284,7 @@ def of(package: Package, *, named: bool = True) -> dict[str, Any]:
         **({"exporter": {k: v for k, v in exporter.items() if v}} if package.exporter else {}),
         "stages": [_stage(stage) for stage in package.stages],
         **({"samples": _samples(package.samples)} if package.samples else {}),
+        **({"verdict": {name: dict(said) for name, said in package.verdict.items()}} if package.verdict else {}),
         "files": {file.path: file.digest for file in package.files},
     }
 

@@ -10,7 +10,9 @@ from tritonpm.core.errors import ManifestError, PackageError, UsageError
 from tritonpm.core.files import digest_of_bytes
 from tritonpm.core.types import File, Package, Sample, Signature, Stage, Values
 from tritonpm.core.units import human
+from tritonpm.meaning.spec import condition
 from tritonpm.meaning.stages import of_stage
+from tritonpm.meaning.verdict import ANOMALOUS, NORMAL
 from tritonpm.package import manifest as manifests
 from tritonpm.package.adopted import adopt, holds_repository, looks_adopted, name_of, newest_model
 from tritonpm.package.code import RUNNING_FORMATS, allow, code_in_file, code_in_parameters
@@ -49,8 +51,26 @@ def assemble(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> 
         files=tuple(file for path, file in sorted(tree.files.items()) if path != manifests.FILE),
         digest="",
         samples=samples,
+        verdict=_verdict(manifest, stages, tree),
     )
     return replace(package, digest=digest(package))
+
+
+def _verdict(manifest: Manifest, stages: tuple[Stage, ...], tree: Tree) -> dict[str, dict[str, object]]:
+    """The conditions. Raises ManifestError: one that cannot be, or that counts what no stage has a name for."""
+    names = {label for stage in stages for label in stage.signature.labels}
+    conditions = {name: entry.model_dump(mode="json", exclude_unset=True) for name, entry in manifest.verdict.items()}
+    for name, said in conditions.items():
+        where = f"{tree.where}: {manifests.FILE}"
+        try:
+            counted = condition(said)
+        except ValueError as error:
+            raise ManifestError([(f"verdict.{name}", str(error))], where=where) from None
+        for word in (*counted.what, *counted.said):
+            if names and word not in {*names, ANOMALOUS, NORMAL}:
+                problem = f"no stage has a class {word!r}, but {', '.join(sorted(names))}"
+                raise ManifestError([(f"verdict.{name}", problem)], where=where)
+    return conditions
 
 
 def _used(stage: Stage) -> set[str]:

@@ -11,4 +11,10 @@ MEANING_RULES: tuple[Rule, ...] = (
         "what is said of the tensors of stage {stage.name!r} cannot be: {case.meaningless}",
         "correct --preprocess or --decode; in a cascade they are given with --stage",
     ),
+    Rule(
+        "crops",
+        lambda c: 0 < c.rows < c.crops,
+        "stage {stage.name!r} takes {case.rows} rows at once, and is given up to {case.crops} crops",
+        "raise --max-batch-size of that stage (--stage), or lower `crop.most` in package.yaml",
+    ),
 )
