@@ -42,9 +42,9 @@ SHOWN = 64  # inputs in a package's samples
 class Effort:
     """How many pictures are drawn to train with, and how often each is seen."""
 
-    pictures: int = 1200
+    pictures: int = 800
     detector_epochs: int = 14
-    defect_epochs: int = 20
+    defect_epochs: int = 14
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -58,10 +58,8 @@ class Detector(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            _block(3, 16, 2), _block(16, 32, 2), _block(32, 48, 2), _block(48, 64), _block(64, 64)
-        )
-        self.sides, self.classes = nn.Conv2d(64, 4, 1), nn.Conv2d(64, len(PARTS), 1)
+        self.body = nn.Sequential(_block(3, 12, 2), _block(12, 24, 2), _block(24, 48, 2), _block(48, 48))
+        self.sides, self.classes = nn.Conv2d(48, 4, 1), nn.Conv2d(48, len(PARTS), 1)
         nn.init.constant_(self.classes.bias, -4.0)  # next to none of the cells has a part
         cells = (torch.arange(SIDE // STRIDE) + 0.5) * STRIDE
         y, x = torch.meshgrid(cells, cells, indexing="ij")
