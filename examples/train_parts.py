@@ -234,7 +234,7 @@ def make(folder: Path, effort: Effort = Effort()) -> None:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("example-packages"))
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent / "packages")
     make(parser.parse_args().folder)
 
 

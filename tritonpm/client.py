@@ -26,7 +26,7 @@ from tritonpm.operations.canary import SUFFIX
 
 if TYPE_CHECKING:
     from tritonpm.meaning.objects import Objects
-    from tritonpm.meaning.verdict import Verdict
+    from tritonpm.meaning.verdict import Judgement
     from tritonpm.operations.context import Context
     from tritonpm.operations.predictor import Predictor
     from tritonpm.triton.client import Client
@@ -62,7 +62,7 @@ class Model:
             self._predictor = predictor_of(self._context, self.name, self._client, infer=self.infer)
         return self._predictor([read_picture(Path(one)) if isinstance(one, str | Path) else one for one in images])
 
-    def judge(self, image: Array | Path | str) -> Verdict:
+    def judge(self, image: Array | Path | str) -> Judgement:
         """OK or NG, as the package's `verdict` says. Raises PackageError where it has none, and as `predict` does."""
         objects = self.predict(image)
         verdict = self._predictor.judged(objects) if self._predictor else None

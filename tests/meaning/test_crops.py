@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.cropped import crop as plain_crop
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Shape, Signature, Tensor
-from tritonpm.meaning.crops import CROPS, Side, colours, made
+from tritonpm.meaning.crops import CROPS, Neighbour, colours, made
 from tritonpm.meaning.decode import decoded
 from tritonpm.meaning.geometry import identity
 from tritonpm.meaning.objects import Detection
@@ -87,8 +87,8 @@ def run(spec: Decode, answer: dict[str, Array], image: Array, target: Preprocess
     outputs = tuple(tensor(k, shape, kinds[k]) for k, shape in batched.items())
     size = target.size or (0, 0)
     taken = ("b", *size, target.channels) if target.layout == "NHWC" else ("b", target.channels, *size)
-    of = Side("of", Signature((tensor("x", ("b", 3, "h", "w")),), outputs), Meaning(FIRST, spec))
-    into = Side("into", Signature((tensor("x", taken, dtype),), ()), Meaning(target))
+    of = Neighbour("of", Signature((tensor("x", ("b", 3, "h", "w")),), outputs), Meaning(FIRST, spec))
+    into = Neighbour("into", Signature((tensor("x", taken, dtype),), ()), Meaning(target))
     model = made("cut", Crop(margin=0.2, most=6), of, into)
     assert model.into == {"x": "cut.crops"}
     session = onnxruntime.InferenceSession(model.model)

@@ -22,6 +22,7 @@ from tritonpm.operations.import_package import import_package
 from tritonpm.operations.infer import infer_pictures
 from tritonpm.operations.init import init
 from tritonpm.operations.inspect import inspect
+from tritonpm.operations.lint import lint
 from tritonpm.operations.load import load
 from tritonpm.operations.predictor import predictor_of
 from tritonpm.operations.serve import serve
@@ -153,3 +154,13 @@ def test_a_stage_takes_no_more_rows_at_once_than_it_may(served: Context, tmp_pat
 def test_an_export_is_the_same_package(served: Context, tmp_path: Path) -> None:
     export(served, "quarters", tmp_path / "out.zip")
     assert inspect(tmp_path / "out.zip").digest == served.catalogue.get("quarters").package.digest
+
+
+def test_a_model_that_is_not_ours_is_no_crop(tmp_path: Path) -> None:
+    folder = package(tmp_path / "in", MANIFEST.replace("crop: {", "model: look.onnx, crop: {"))
+    with pytest.raises(PackageError, match="has other tensors than its `crop` asks for"):
+        inspect(folder)
+
+
+def test_lint_has_nothing_to_say_of_it(served: Context) -> None:
+    assert [one for one in lint(served.workspace.repository) if one.level == "error"] == []

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from tritonpm.core.tensors import Array
 from tritonpm.meaning.geometry import identity
 from tritonpm.meaning.matching import Match, altogether, matched
-from tritonpm.meaning.part import Part
 from tritonpm.meaning.spec import Decode
+from tritonpm.meaning.stage_answer import StageAnswer
 from tritonpm.meaning.stages import Meaning
 from tritonpm.meaning.whole import decoded_whole, pictures_of_whole
 
@@ -22,14 +22,14 @@ class Meant:
 
     decode: Decode
     size: tuple[int, int] = _SIZE
-    parts: tuple[Part, ...] = ()  # of several stages that answer
+    parts: tuple[StageAnswer, ...] = ()  # of several stages that answer
 
     def match(self, want: Mapping[str, Array], got: Mapping[str, Array]) -> Match | None:
         """All pictures of two answers; None where the original's own answer is none of that kind.
 
         Raises ValueError where the other's is none.
         """
-        parts = self.parts or (Part("", self.decode),)
+        parts = self.parts or (StageAnswer("", self.decode),)
         try:
             geometries = [identity(*self.size)] * pictures_of_whole(want, parts)
             first = decoded_whole(want, parts, geometries)

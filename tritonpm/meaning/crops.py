@@ -26,7 +26,7 @@ _ROWS = "objects"  # the name of a dynamic dimension; that of the crops is anoth
 
 
 @dataclass(frozen=True)
-class Side:
+class Neighbour:
     """A stage that a crop stands between, and what is known of it."""
 
     name: str
@@ -64,7 +64,7 @@ class Made:
     into: Mapping[str, str]
 
 
-def made(name: str, crop: Crop, of: Side, into: Side) -> Made:
+def made(name: str, crop: Crop, of: Neighbour, into: Neighbour) -> Made:
     """The stage `name` between two others. Raises ValueError with one sentence: what of them cannot be cut out."""
     first, then, target = of.meaning.preprocess, of.meaning.decode, into.meaning.preprocess
     picture, taken = of.taken, into.taken

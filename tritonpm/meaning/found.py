@@ -19,7 +19,7 @@ _ANY = -1.0  # a score that nothing has
 
 
 @dataclass(frozen=True)
-class Found:
+class Boxes:
     """Names of corners [n, 4], scores [n] and classes [n] (INT64), and whether overlapping boxes are still to go."""
 
     corners: str
@@ -49,13 +49,13 @@ def found(graph: Graph, raw: Raw, spec: Decode) -> tuple[str, str, str]:
     return graph.add("Gather", corners, order), best, graph.add("Gather", classes, order)
 
 
-def _counted(graph: Graph, seen: Found, spec: Decode) -> str:
+def _counted(graph: Graph, seen: Boxes, spec: Decode) -> str:
     """Where the scores are high enough."""
     high = graph.add("GreaterOrEqual", seen.scores, graph.constant(spec.score))
     return graph.add("Squeeze", graph.add("NonZero", high), graph.whole(0))
 
 
-def _suppressed(graph: Graph, seen: Found, spec: Decode) -> str:
+def _suppressed(graph: Graph, seen: Boxes, spec: Decode) -> str:
     """As `decode.about.suppressed`: of those that overlap, and are of one class, the best."""
     corners = seen.corners
     if not spec.agnostic:
@@ -106,7 +106,7 @@ def _size(raw: Raw, role: str, axis: int) -> int:
     return size
 
 
-def _yolo(graph: Graph, raw: Raw, spec: Decode) -> Found:
+def _yolo(graph: Graph, raw: Raw, spec: Decode) -> Boxes:
     """Rows of v5, columns of v8 and later; what stands behind the classes' scores is left."""
     v5 = spec.kind.startswith("yolov5")
     rows = raw.names["predictions"] if v5 else graph.add("Transpose", raw.names["predictions"], perm=[1, 0])
@@ -117,17 +117,17 @@ def _yolo(graph: Graph, raw: Raw, spec: Decode) -> Found:
     scores = graph.columns(rows, 5 if v5 else 4, last)
     if v5:
         scores = graph.add("Mul", scores, graph.columns(rows, 4, 5))
-    return Found(_corners(graph, graph.columns(rows, 0, 4), "cxcywh"), *_best(graph, scores, spec), overlapping=True)
+    return Boxes(_corners(graph, graph.columns(rows, 0, 4), "cxcywh"), *_best(graph, scores, spec), overlapping=True)
 
 
-def _yolov10(graph: Graph, raw: Raw, spec: Decode) -> Found:
+def _yolov10(graph: Graph, raw: Raw, spec: Decode) -> Boxes:
     rows = raw.names["predictions"]
     score, kind = (graph.add("Squeeze", graph.columns(rows, place, place + 1), graph.whole(1)) for place in (4, 5))
     corners = _in_pixels(graph, _corners(graph, graph.columns(rows, 0, 4), spec.boxes), raw, spec)
-    return Found(corners, score, graph.add("Cast", kind, dtype="INT64"))
+    return Boxes(corners, score, graph.add("Cast", kind, dtype="INT64"))
 
 
-def _efficient_nms(graph: Graph, raw: Raw, spec: Decode) -> Found:
+def _efficient_nms(graph: Graph, raw: Raw, spec: Decode) -> Boxes:
     """As many rows as it counts: the others get a score that nothing has."""
     flat = graph.whole(-1)
     scores = graph.add("Reshape", raw.names["scores"], flat)
@@ -139,10 +139,10 @@ def _efficient_nms(graph: Graph, raw: Raw, spec: Decode) -> Found:
     there = graph.add("Less", places, count)
     scores = graph.add("Where", there, scores, graph.constant(_ANY))
     classes = graph.add("Cast", graph.add("Reshape", raw.names["classes"], flat), dtype="INT64")
-    return Found(_in_pixels(graph, _corners(graph, raw.names["boxes"], spec.boxes), raw, spec), scores, classes)
+    return Boxes(_in_pixels(graph, _corners(graph, raw.names["boxes"], spec.boxes), raw, spec), scores, classes)
 
 
-def _listed(graph: Graph, raw: Raw, spec: Decode) -> Found:
+def _listed(graph: Graph, raw: Raw, spec: Decode) -> Boxes:
     """Boxes [n, 4], or [n, 5] with the score last; scores [n], or [n, classes] where there are no classes [n]."""
     listed = raw.names["boxes"]
     corners = _in_pixels(graph, _corners(graph, graph.columns(listed, 0, 4), spec.boxes), raw, spec)
@@ -152,16 +152,16 @@ def _listed(graph: Graph, raw: Raw, spec: Decode) -> Found:
         if spec.background != "none" or "classes" in raw.names:
             raise ValueError("its scores have a background, or classes beside them")
         scores, classes = _best(graph, raw.names["scores"], spec)
-        return Found(corners, scores, classes)
+        return Boxes(corners, scores, classes)
     else:
         scores = raw.names["scores"]
     if "classes" in raw.names:
-        return Found(corners, scores, graph.add("Cast", raw.names["classes"], dtype="INT64"))
+        return Boxes(corners, scores, graph.add("Cast", raw.names["classes"], dtype="INT64"))
     none = graph.add("Mul", graph.add("Cast", scores, dtype="INT64"), graph.constant(0, np.int64))
-    return Found(corners, scores, none)
+    return Boxes(corners, scores, none)
 
 
-READERS: Mapping[str, Callable[[Graph, Raw, Decode], Found]] = {
+READERS: Mapping[str, Callable[[Graph, Raw, Decode], Boxes]] = {
     **dict.fromkeys(("yolov5", "yolov5-segment", "yolov8", "yolov8-segment", "yolov8-pose"), _yolo),
     "yolov10": _yolov10, "efficient-nms": _efficient_nms, "boxes": _listed,
 }  # fmt: skip

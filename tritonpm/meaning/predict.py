@@ -8,10 +8,10 @@ from tritonpm.core.errors import InferenceError, PackageError
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Signature
 from tritonpm.meaning.objects import Objects
-from tritonpm.meaning.part import Part
 from tritonpm.meaning.pictures import batches
 from tritonpm.meaning.preprocess import Prepared, prepare, stacked
 from tritonpm.meaning.spec import Decode, Preprocess
+from tritonpm.meaning.stage_answer import StageAnswer
 from tritonpm.meaning.stages import Meaning
 from tritonpm.meaning.whole import decoded_whole
 
@@ -33,7 +33,7 @@ def predict(
     prepared = [prepare(picture, first, dtypes) for picture in pictures]
     together = most if first.layout[0] == "N" else 1
     for part in batches((_size(one) for one in prepared), together):
-        yield from _answered(name, meaning.parts or (Part("", then, meaning.labels),), prepared[part], infer)
+        yield from _answered(name, meaning.parts or (StageAnswer("", then, meaning.labels),), prepared[part], infer)
 
 
 def required(name: str, meaning: Meaning) -> tuple[Preprocess, Decode]:
@@ -52,7 +52,9 @@ def _size(prepared: Prepared) -> tuple[int, ...]:
     return prepared.geometry.input
 
 
-def _answered(name: str, parts: Sequence[Part], prepared: Sequence[Prepared], infer: Infer) -> tuple[Objects, ...]:
+def _answered(
+    name: str, parts: Sequence[StageAnswer], prepared: Sequence[Prepared], infer: Infer
+) -> tuple[Objects, ...]:
     answer = infer(stacked(prepared) if len(prepared) > 1 else prepared[0].inputs)
     try:
         return decoded_whole(answer, parts, [one.geometry for one in prepared])

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tritonpm.core.types import Signature, Stage
-from tritonpm.meaning.part import Part
 from tritonpm.meaning.spec import ROLES, Decode, Preprocess, decode, laid_over, preprocess
+from tritonpm.meaning.stage_answer import StageAnswer
 
 Fields = Mapping[str, object]
 PACKAGE, SETTINGS = "package", "settings"
@@ -21,7 +21,7 @@ class Meaning:
     decode: Decode | None = None
     labels: tuple[str, ...] = ()
     said: Mapping[str, str] = field(default_factory=dict)  # "decode.score" → package, settings, or what wrote the model
-    parts: tuple[Part, ...] = ()  # of several stages that answer
+    parts: tuple[StageAnswer, ...] = ()  # of several stages that answer
 
 
 def of_stage(stage: Stage, *, preprocess: Fields | None = None, decode: Fields | None = None) -> Meaning:

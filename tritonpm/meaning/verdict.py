@@ -14,7 +14,7 @@ ANOMALOUS, NORMAL = "anomalous", "normal"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """Whether all conditions hold, those that do not, and how many objects each has counted."""
 
     ok: bool
@@ -27,11 +27,11 @@ class Verdict:
         return "OK" if self.ok else "NG"
 
 
-def judged(conditions: Mapping[str, Condition], objects: Objects) -> Verdict:
+def judged(conditions: Mapping[str, Condition], objects: Objects) -> Judgement:
     """The verdict on one picture."""
     counts = {name: sum(_counts(one, condition) for one in _each(objects)) for name, condition in conditions.items()}
     failed = tuple(name for name, count in counts.items() if not _holds(conditions[name], count))
-    return Verdict(not failed, failed, counts)
+    return Judgement(not failed, failed, counts)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from tritonpm.core.tensors import Array
 from tritonpm.meaning.decode import decoded, pictures_of, undropped
 from tritonpm.meaning.geometry import Geometry, identity
 from tritonpm.meaning.objects import Detection, Object, Objects
-from tritonpm.meaning.part import Part
+from tritonpm.meaning.stage_answer import StageAnswer
 
 
 def decoded_whole(
-    answer: Mapping[str, Array], parts: Sequence[Part], geometries: Sequence[Geometry]
+    answer: Mapping[str, Array], parts: Sequence[StageAnswer], geometries: Sequence[Geometry]
 ) -> tuple[Objects, ...]:
     """What each picture of a request holds. Raises ValueError where the answer is not what the package says of it."""
     pictures: list[list[Object]] = [[] for _ in geometries]
@@ -30,13 +30,13 @@ def decoded_whole(
     return tuple(tuple(objects) for objects in pictures)
 
 
-def pictures_of_whole(answer: Mapping[str, Array], parts: Sequence[Part]) -> int:
+def pictures_of_whole(answer: Mapping[str, Array], parts: Sequence[StageAnswer]) -> int:
     """Of how many pictures an answer is. Raises ValueError where it is none of that kind."""
     return max(pictures_of(answer, part.decode) for part in parts if not part.of)
 
 
 def _with_rows(
-    answer: Mapping[str, Array], part: Part, rows: Sequence[Part], geometries: Sequence[Geometry]
+    answer: Mapping[str, Array], part: StageAnswer, rows: Sequence[StageAnswer], geometries: Sequence[Geometry]
 ) -> list[list[Object]]:
     """Boxes, each with what later stages say of it. What they say of the crop that stands for none is left out."""
     whole = undropped(answer, part.decode, part.labels, geometries)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from tritonpm.core.types import Package, Stage
 from tritonpm.meaning.crops import crops_of
-from tritonpm.meaning.part import Part
 from tritonpm.meaning.spec import ROLES
+from tritonpm.meaning.stage_answer import StageAnswer
 from tritonpm.meaning.stages import Meaning, of_stage, tensor_of
 from tritonpm.repository.cascade import Wiring, wire
 from tritonpm.settings.settings import Settings
@@ -35,7 +35,7 @@ def _of(stage: Stage, settings: Settings) -> Meaning:
     return of_stage(stage, preprocess=own.preprocess, decode=own.decode)
 
 
-def _parts(package: Package, known: dict[str, Meaning]) -> list[Part]:
+def _parts(package: Package, known: dict[str, Meaning]) -> list[StageAnswer]:
     """What each stage whose outputs are the package's says, with their public names."""
     wiring = wire(package)
     boxes = _boxes(package, wiring)
@@ -51,7 +51,9 @@ def _parts(package: Package, known: dict[str, Meaning]) -> list[Part]:
         if any(one and (stage.name, one) not in public for one in roles.values()):
             continue  # another stage takes it: what it is is that stage's to say
         size = meaning.preprocess.size if meaning.preprocess else None
-        part = Part(stage.name, replace(meaning.decode, outputs=named), meaning.labels, boxes.get(stage.name, ""))
+        part = StageAnswer(
+            stage.name, replace(meaning.decode, outputs=named), meaning.labels, boxes.get(stage.name, "")
+        )
         parts.append(replace(part, size=size) if size else part)
     return parts
 

@@ -12,7 +12,7 @@ from tritonpm.meaning.objects import Objects
 from tritonpm.meaning.predict import Infer, predict, required
 from tritonpm.meaning.spec import Condition, condition
 from tritonpm.meaning.stages import Meaning
-from tritonpm.meaning.verdict import Verdict, judged
+from tritonpm.meaning.verdict import Judgement, judged
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.meanings import meaning_of
 from tritonpm.perf.inputs import batching
@@ -38,7 +38,7 @@ class Predictor:
         """What each picture (UINT8, [height, width, 3]: red, green, blue) holds. Raises InferenceError."""
         return tuple(predict(self.name, self.meaning, self.signature, pictures, self.infer, most=self.most))
 
-    def judged(self, objects: Objects) -> Verdict | None:
+    def judged(self, objects: Objects) -> Judgement | None:
         """The package's verdict on what a picture holds; None where it has none."""
         return judged(self.conditions, objects) if self.conditions else None
 

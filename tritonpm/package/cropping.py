@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tritonpm.core.errors import ManifestError
-from tritonpm.core.types import Format, Stage, Task
-from tritonpm.meaning.crops import Made, Side, decode_of, made
+from tritonpm.core.errors import ManifestError, PackageError
+from tritonpm.core.types import Format, Signature, Stage, Task
+from tritonpm.meaning.crops import Made, Neighbour, decode_of, made
 from tritonpm.meaning.spec import crop
 from tritonpm.meaning.stages import of_stage
 from tritonpm.package import manifest as manifests
 from tritonpm.package.manifest import StageEntry
+from tritonpm.package.signature import read_signature
 from tritonpm.package.tree import Tree
 from tritonpm.settings.settings import Settings
 
@@ -31,7 +32,7 @@ def with_crops(entries: Sequence[StageEntry], whole: Mapping[str, Stage], tree: 
             for end in (of, into):
                 if end not in whole:
                     raise ValueError(f"crop stands between two models, and {end} is none")
-            finder, taker = (Side(name, whole[name].signature, of_stage(whole[name])) for name in (of, into))
+            finder, taker = (Neighbour(name, whole[name].signature, of_stage(whole[name])) for name in (of, into))
             written = made(entry.name, crop(said), finder, taker)
         except ValueError as error:
             where = f"{tree.where}: {manifests.FILE}"
@@ -44,6 +45,14 @@ def with_crops(entries: Sequence[StageEntry], whole: Mapping[str, Stage], tree: 
     return tuple(stages[entry.name] for entry in entries)
 
 
+def _require_ours(path: str, signature: Signature, tree: Tree) -> None:
+    """Raise PackageError where a model that came with the package is not what an export of ours has written."""
+    _, read = read_signature(tree.root / path, Format.ONNX)
+    if (read.inputs, read.outputs) != (signature.inputs, signature.outputs):
+        raise PackageError("has other tensors than its `crop` asks for", where=f"{tree.where}: {path}",
+                           do="leave `model` out: tritonpm writes it")  # fmt: skip
+
+
 def _stage(
     entry: StageEntry, said: Mapping[str, object], written: Made, bound: Mapping[str, str], picture: str, tree: Tree
 ) -> Stage:
@@ -51,6 +60,8 @@ def _stage(
     path = entry.model or f"crops/{entry.name}.onnx"
     if entry.model is None:
         tree.add(path, written.model, "model")
+    else:
+        _require_ours(path, written.signature, tree)
     bindings = {**written.bindings, picture: bound.get(picture, picture), **entry.inputs}
     return Stage(
         entry.name, Task.POSTPROCESSING, Format.ONNX, path, (path,), written.signature,

@@ -10,7 +10,7 @@ _CROP = (32, 32)  # of a crop whose size nobody says
 
 
 @dataclass(frozen=True)
-class Part:
+class StageAnswer:
     """One stage's share of the answer, its tensors by their names in it. `of` is the stage whose boxes its rows are of.
 
     "": its rows are pictures. `size` is then unused; else that of a crop.
