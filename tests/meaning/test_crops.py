@@ -83,6 +83,7 @@ def tensor(name: str, shape: Shape, dtype: str = "FP32") -> Tensor:
 def run(spec: Decode, answer: dict[str, Array], image: Array, target: Preprocess = NEXT, dtype: str = "FP32") -> Any:
     """The outputs of the crop stage by name."""
     batched = {k: ("b", *v.shape[1:]) if v.ndim > 2 or len(v) == 1 else v.shape for k, v in answer.items()}
+    batched |= {"o": ("b", "rows", "columns")} if "o" in answer else {}  # as PyTorch exports what it has not computed
     kinds = {k: "INT64" if v.dtype.kind == "i" else "FP32" for k, v in answer.items()}
     outputs = tuple(tensor(k, shape, kinds[k]) for k, shape in batched.items())
     size = target.size or (0, 0)

@@ -15,6 +15,7 @@ from tritonpm.meaning.operators import Graph
 from tritonpm.meaning.spec import Decode
 
 _APART = 1 << 14  # pixels between boxes of two classes, so that none suppresses the other
+_ALL = (1 << 31) - 1  # the end of an axis
 _ANY = -1.0  # a score that nothing has
 
 
@@ -113,7 +114,7 @@ def _yolo(graph: Graph, raw: Raw, spec: Decode) -> Boxes:
     more = _size(raw, "prototypes", 0) if "prototypes" in raw.names else 0
     if spec.kind == "yolov8-pose" and spec.keypoints:
         more = spec.keypoints[0] * spec.keypoints[1]
-    last = _size(raw, "predictions", 1 if v5 else 0) - more
+    last = -more or _ALL
     scores = graph.columns(rows, 5 if v5 else 4, last)
     if v5:
         scores = graph.add("Mul", scores, graph.columns(rows, 4, 5))
