@@ -35,7 +35,7 @@ DEFECT_INPUT: dict[str, Any] = {"resize": "stretch", "size": [CROP, CROP], "scal
 DEFECT_OUTPUT: dict[str, Any] = {"kind": "classification", "activation": "softmax", "top_k": 1}
 MARGIN = 0.1  # of a part's sides, around it
 VERDICT = {"parts are there": {"at_least": 1}, "none is damaged": {"said": ["scratch", "stain"], "at_most": 0}}
-SHOWN = 64  # inputs in a package's samples
+SHOWN, ROWS = 64, 8  # inputs in a package's samples, and in each of them: what a server takes at once
 
 
 @dataclass(frozen=True)
@@ -196,8 +196,10 @@ def exported(model: nn.Module, example: Tensor, output: str) -> bytes:
 def _stage(name: str, task: str, model: bytes, inputs: Array, said: tuple[dict[str, Any], ...]) -> tuple[Any, Any]:
     """A stage's entry in package.yaml, and its files."""
     labels, first, then = said
-    files = {f"{name}/model.onnx": model, f"{name}/inputs.npz": npz(images=inputs)}
-    samples = [{"inputs": f"{name}/inputs.npz"}]
+    parts = {
+        f"{name}/inputs-{at // ROWS}.npz": npz(images=inputs[at : at + ROWS]) for at in range(0, len(inputs), ROWS)
+    }
+    files, samples = {f"{name}/model.onnx": model, **parts}, [{"inputs": path} for path in parts]
     entry = {"name": name, "task": task, "model": f"{name}/model.onnx", "labels": labels, "samples": samples}
     return {**entry, "preprocess": first, "decode": then}, files
 
