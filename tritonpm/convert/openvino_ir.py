@@ -66,7 +66,7 @@ def ported(artefact: Artefact) -> tuple[Any, dict[str, str]]:
 
 
 def settled(signature: Signature, model: Any) -> Signature:
-    """A signature whose outputs have the sizes that the original leaves open and the IR says: a server compares them."""
+    """A signature whose outputs have the sizes that the original leaves open and the IR says: servers compare them."""
     outputs = []
     for tensor, known in zip(signature.outputs, signature_of(model).outputs, strict=True):
         if tensor.shape is not None and known.shape is not None and len(tensor.shape) == len(known.shape):
