@@ -20,12 +20,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.core.errors import NotFoundError, TritonpmError
+from tritonpm.core.errors import NotFoundError, PackageError, TritonpmError
 from tritonpm.core.tensors import Array, as_served
 from tritonpm.operations.canary import SUFFIX
 
 if TYPE_CHECKING:
     from tritonpm.meaning.objects import Objects
+    from tritonpm.meaning.verdict import Judgement
     from tritonpm.operations.context import Context
     from tritonpm.operations.predictor import Predictor
     from tritonpm.triton.client import Client
@@ -60,6 +61,14 @@ class Model:
         if self._predictor is None:
             self._predictor = predictor_of(self._context, self.name, self._client, infer=self.infer)
         return self._predictor([read_picture(Path(one)) if isinstance(one, str | Path) else one for one in images])
+
+    def judge(self, image: Array | Path | str) -> Judgement:
+        """OK or NG, as the package's `verdict` says. Raises PackageError where it has none, and as `predict` does."""
+        objects = self.predict(image)
+        verdict = self._predictor.judged(objects) if self._predictor else None
+        if verdict is None:
+            raise PackageError("has no `verdict`", where=self.name, do="say it in package.yaml")
+        return verdict
 
     def infer(self, inputs: Mapping[str, Array], *, version: str = "") -> dict[str, Array]:
         """One inference: inputs and outputs by tensor name. Raises InferenceError, ServerError."""

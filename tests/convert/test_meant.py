@@ -32,17 +32,17 @@ def zeroed(answer: dict[str, Array]) -> dict[str, Array]:
 
 
 def test_scores_that_are_zero_are_a_failure_though_the_cosine_is_one() -> None:
-    measured = Measured(meant=DETECTOR)
+    measured = Measured(Task.OBJECT_DETECTION, meant=DETECTOR)
     with pytest.raises(ValueError, match="finds nothing where the original finds something"):
-        measured.add(Task.OBJECT_DETECTION, SEEN, zeroed(SEEN))
+        measured.add(SEEN, zeroed(SEEN))
     a, b = SEEN["output0"].ravel(), zeroed(SEEN)["output0"].ravel()
     assert a @ b / np.sqrt((a @ a) * (b @ b)) > 0.9999
 
 
 def test_objects_are_counted_where_the_package_says_what_they_are() -> None:
-    measured = Measured(meant=DETECTOR)
-    measured.add(Task.OBJECT_DETECTION, SEEN, SEEN)
-    measured.add(Task.OBJECT_DETECTION, SEEN, head((20, 20, 0.9, 0), (40, 40, 0.8, 0)))  # another class
+    measured = Measured(Task.OBJECT_DETECTION, meant=DETECTOR)
+    measured.add(SEEN, SEEN)
+    measured.add(SEEN, head((20, 20, 0.9, 0), (40, 40, 0.8, 0)))  # another class
     assert measured.boxes == [(2, 2), (1, 3)]
 
 
@@ -54,8 +54,8 @@ def test_lists_of_other_lengths_are_compared_as_objects() -> None:
         "labels": np.array([1, 1]),
     }
     short = {name: array[:1] for name, array in long.items()}
-    measured = Measured(meant=rows)
-    measured.add(Task.OBJECT_DETECTION, long, short)
+    measured = Measured(Task.OBJECT_DETECTION, meant=rows)
+    measured.add(long, short)
     assert measured.boxes == [(1, 2)]
 
 
@@ -68,9 +68,9 @@ def test_rows_of_a_batch_are_pictures() -> None:
 
 def test_an_answer_that_is_none_of_the_kind_is_compared_as_tensors() -> None:
     assert DETECTOR.match({"y": np.zeros((1, 3))}, {"y": np.zeros((1, 3))}) is None
-    measured = Measured(meant=DETECTOR)
+    measured = Measured(Task.OBJECT_DETECTION, meant=DETECTOR)
     with pytest.raises(ValueError, match="has shape"):
-        measured.add(Task.OTHER, {"y": np.zeros((1, 3))}, {"y": np.zeros((1, 2))})
+        measured.add({"y": np.zeros((1, 3))}, {"y": np.zeros((1, 2))})
 
 
 def test_what_is_unknown_is_not_compared() -> None:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from tests.support import networks
 from tests.support.converting import quiet
 from tests.support.repositories import MODEL
 from tritonpm.convert import runtimes
+from tritonpm.convert.openvino_ir import settled
 from tritonpm.core.errors import OptimisationError, PackageError, UsageError
-from tritonpm.core.types import Format
+from tritonpm.core.types import Format, Signature, Tensor
 from tritonpm.operations.optimize.convert_file import ConversionView, convert
 from tritonpm.package.signature import read_signature
 
@@ -99,3 +101,20 @@ def test_garbage_is_refused_and_nothing_is_left(name: str, tmp_path: Path) -> No
     with pytest.raises((OptimisationError, PackageError)):
         to_openvino(tmp_path / name, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_sizes_that_the_original_leaves_open_are_those_of_the_ir() -> None:
+    """What PyTorch's exporter names and OpenVINO works out: a server holds the config to the model."""
+    import openvino
+
+    model = openvino.Core().read_model(onnx_open_ended())
+    left_open = Signature((Tensor("x", "FP32", ("batch", 4)),), (Tensor("y", "FP32", ("batch", "Concaty_dim_1")),))
+    assert [tensor.shape for tensor in settled(left_open, model).outputs] == [("batch", 8)]
+
+
+def onnx_open_ended() -> bytes:
+    """y = x beside x, whose width the file does not say."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", "Concaty_dim_1"])
+    graph = helper.make_graph([helper.make_node("Concat", ["x", "x"], ["y"], axis=1)], "g", [x], [y])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()

@@ -61,7 +61,7 @@ def test_outputs_that_nobody_takes_are_the_packages() -> None:
         (stage("b", {"i": ("b", 4)}, {"o": ("b",)}, bindings={"i": "a.q"}), "stage a has only y"),
         (stage("b", {"i": ("b", 4)}, {"o": ("b",)}, bindings={"i": "b.o"}), "itself: that is a cycle"),
         (stage("b", {"i": ("b", 4)}, {"o": ("b",)}, bindings={"j": "a.y"}), "stage b has no input 'j'"),
-        (stage("b", {"i": ("b", 4)}, {"o": ("b",)}, bindings={"i": "x"}), "takes nothing from an earlier stage"),
+        (stage("b", {"i": ("b", 4)}, {"o": ("b",)}, bindings={"i": "other"}), "b takes nothing from an earlier stage"),
         (stage("b", {"i": ("b", 4), "j": ("b", 4)}, {"o": ("b",)}), "fed by nothing"),
     ],
     ids=["shape", "named-shape", "dtype", "no-output", "itself", "no-input", "not-joined", "two-inputs"],
@@ -69,6 +69,45 @@ def test_outputs_that_nobody_takes_are_the_packages() -> None:
 def test_refusals_name_the_edge(second: object, words: str) -> None:
     with pytest.raises(RenderError, match=words):
         wire(package(stage("a", {"x": ("b", 4)}, {"y": ("b", 4)}), second))  # type: ignore[arg-type]
+
+
+def test_stages_stand_side_by_side_on_one_input_and_are_joined_again() -> None:
+    wiring = wire(
+        package(
+            stage("a", {"x": ("b", 4)}, {"y": ("b", 4)}),
+            stage("b", {"i": ("b", 4)}, {"z": ("b", 4)}, bindings={"i": "x"}),
+            stage("c", {"y": ("b", 4), "z": ("b", 4)}, {"o": ("b",)}),
+        )
+    )
+    assert [(e.stage, e.tensor, e.source_stage, e.source_tensor) for e in wiring.edges] == [
+        ("a", "x", "", "x"),
+        ("b", "i", "", "x"),
+        ("c", "y", "a", "y"),
+        ("c", "z", "b", "z"),
+    ]
+    assert [name for name, _, _ in wiring.outputs] == ["o"]
+
+
+def test_two_inputs_are_one_package_once_a_stage_takes_of_both_sides() -> None:
+    left = stage("left", {"l": ("b", 4)}, {"y": ("b", 4)})
+    right = stage("right", {"r": ("b", 4)}, {"z": ("b", 4)}, bindings={"r": "r"})
+    both = stage("both", {"y": ("b", 4), "z": ("b", 4)}, {"o": ("b",)})
+    assert [tensor.name for tensor in wire(package(left, right, both)).inputs] == ["l", "r"]
+    with pytest.raises(RenderError, match="stage right takes nothing"):
+        wire(package(left, right))
+
+
+def test_an_input_that_several_take_is_as_narrow_as_all_of_them() -> None:
+    wiring = wire(
+        package(
+            stage("a", {"x": ("b", "w", 3)}, {"y": ("b", 4)}),
+            stage("b", {"x": ("b", 8, "c")}, {"z": ("b", 5)}, bindings={"x": "x"}),
+        )
+    )
+    assert [tensor.shape for tensor in wiring.inputs] == [("b", 8, 3)]
+    other = stage("b", {"x": ("b", 8, 4)}, {"z": ("b", 5)}, bindings={"x": "x"})
+    with pytest.raises(RenderError, match=r"the package's input x has shape .*b.x takes"):
+        wire(package(stage("a", {"x": ("b", "w", 3)}, {"y": ("b", 4)}), other))
 
 
 def test_a_later_stage_is_a_cycle() -> None:

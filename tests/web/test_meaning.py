@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,11 @@ def test_a_tensor_that_passes_a_stage_has_a_lane_of_its_own() -> None:
     assert len(drawn.arrows) == 6
     assert [line.whole for line in drawn.lines].count("x  FP32 [batch, 4]") == 2
     assert all(block.y + block.height <= drawn.height for block in drawn.blocks)
+    assert len({arrow.path.split(" H")[1] for arrow in drawn.arrows if " H" in arrow.path}) > 1
+    cut = replace(stages[1], crop={})
+    assert [b.about for b in picture(Package("p", "1", "", "", (stages[0], cut, stages[2]), (), ""), str).blocks][
+        2
+    ] == ("cuts out what is found")
     long = picture(Package("p", "1", "", "", (stage("a", "x" * 90, "y"),), (), "sha256:0"), str)
     assert long.lines[0].text.endswith("…")
     assert "x" * 90 in long.lines[0].whole

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tritonpm.cli.output import echo, facts, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tritonpm.core.types import Shape, Tensor
     from tritonpm.operations.inspect import Inspection
@@ -39,6 +39,7 @@ def describe_package(view: PackageDetails) -> None:
     echo()
     _stages(view.stages_in_detail)
     _meaning(view.stages_in_detail)
+    _verdict(view.verdict)
     _own_settings(view.stages_in_detail)
     if view.optimisations:
         from tritonpm.cli.optimise_output import optimisations
@@ -100,6 +101,15 @@ def describe_stages(inspection: Inspection) -> None:
     echo()
     _stages(inspection.stages)
     _meaning(inspection.stages)
+    _verdict(inspection.verdict)
+
+
+def _verdict(conditions: Mapping[str, Mapping[str, object]]) -> None:
+    """What must hold for OK."""
+    rows = [(name, part, in_words(value)) for name, said in conditions.items() for part, value in said.items()]
+    if rows:
+        echo()
+        table(("OK WHERE", "", "VALUE"), rows)
 
 
 def _stages(stages: Iterable[StageView]) -> None:

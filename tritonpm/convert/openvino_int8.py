@@ -13,7 +13,7 @@ from typing import Any
 
 from tritonpm.convert.calibration import Row, rows
 from tritonpm.convert.conversion import Artefact, Conversion, ConversionError, Options, Record, Watch, version
-from tritonpm.convert.openvino_ir import plain, ported
+from tritonpm.convert.openvino_ir import plain, ported, settled
 from tritonpm.convert.precise import keep_precision
 from tritonpm.convert.runtimes import compile_openvino
 from tritonpm.convert.scoring import mean_score, score
@@ -45,7 +45,7 @@ def convert(artefact: Artefact, options: Options, device: Gpu | None, folder: Pa
     target = folder / "model.xml"
     openvino.save_model(quantised, str(target), compress_to_fp16=False)
     keep_precision(target, fp32=not options.bf16)
-    made = Artefact(Format.OPENVINO, target, artefact.signature)
+    made = Artefact(Format.OPENVINO, target, settled(artefact.signature, quantised))
     return Conversion(made, Record("openvino-int8", tools, details))
 
 

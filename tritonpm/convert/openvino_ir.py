@@ -7,6 +7,7 @@ computed in FP32 still, unless the plugin is told otherwise.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def convert(artefact: Artefact, options: Options, device: Gpu | None, folder: Pa
     keep_precision(target, fp32=not options.bf16)
     computes = "bf16 where the CPU has it" if options.bf16 else "FP32"
     details = {"weights": options.precision, "layouts": layouts, "computes": computes}
-    signature = artefact.signature if artefact.signature.inputs else signature_of(model)
+    signature = settled(artefact.signature, model) if artefact.signature.inputs else signature_of(model)
     return Conversion(Artefact(Format.OPENVINO, target, signature), Record("openvino", tools, details))
 
 
@@ -62,6 +63,17 @@ def ported(artefact: Artefact) -> tuple[Any, dict[str, str]]:
         raise ConversionError(f"OpenVINO cannot convert it: {plain(error)}", where=artefact.model.name) from None
     _name(model, artefact.signature)
     return model, _lay_out(openvino, model, artefact.signature)
+
+
+def settled(signature: Signature, model: Any) -> Signature:
+    """A signature whose outputs have the sizes that the original leaves open and the IR says: servers compare them."""
+    outputs = []
+    for tensor, known in zip(signature.outputs, signature_of(model).outputs, strict=True):
+        if tensor.shape is not None and known.shape is not None and len(tensor.shape) == len(known.shape):
+            sizes = zip(tensor.shape, known.shape, strict=True)
+            tensor = replace(tensor, shape=tuple(b if isinstance(b, int) else a for a, b in sizes))
+        outputs.append(tensor)
+    return replace(signature, outputs=tuple(outputs))
 
 
 def signature_of(model: Any) -> Signature:

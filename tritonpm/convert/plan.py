@@ -101,7 +101,7 @@ def works(package: Package, settings: Settings, axes: Mapping[str, BatchAxis], b
         own = settings.for_stage(stage.name)
         if stage.name in back:
             own = replace(own, precision="FP32", optimizer="auto" if own.optimizer == "none" else own.optimizer)
-        if stage.config is None and (made := plan(stage.format, own)):
+        if stage.config is None and stage.crop is None and (made := plan(stage.format, own)):
             works.append(Work(stage, own, made, _key(package, stage, own, made, axes[stage.name])))
     return works
 

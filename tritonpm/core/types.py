@@ -157,6 +157,7 @@ class Stage:
     root: str = ""  # the folder inside the package that `files` of an adopted model are relative to
     preprocess: Mapping[str, object] = field(default_factory=dict)  # as package.yaml says it: fields of `meaning.spec`
     decode: Mapping[str, object] = field(default_factory=dict)
+    crop: Mapping[str, object] | None = None  # of a stage that cuts out what another finds; its model is tritonpm's own
     # What wrote the model → preprocess and decode, as read from the model or beside it; the two above go over it.
     inferred: Mapping[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
     values: Mapping[str, Values] = field(default_factory=dict)  # what inputs may hold, where the manifest says it
@@ -174,6 +175,7 @@ class Package:
     files: tuple[File, ...]
     digest: str
     samples: tuple[Sample, ...] = ()  # of the package as a whole
+    verdict: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # name → fields of `spec.Condition`
 
     @property
     def cascade(self) -> bool:

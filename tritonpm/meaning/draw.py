@@ -57,7 +57,8 @@ def drawn(picture: Array, objects: Objects) -> Any:
 def caption(one: Any) -> str:
     """An object in a few words."""
     if isinstance(one, Detection | Classification):
-        return f"{one.name} {one.score:.2f}"
+        answers = one.answers if isinstance(one, Detection) else ()
+        return ", ".join((f"{one.name} {one.score:.2f}", *map(caption, answers)))
     if isinstance(one, Text):
         return f"{one.text!r} {one.score:.2f}"
     if isinstance(one, Anomaly):

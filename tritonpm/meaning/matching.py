@@ -51,7 +51,8 @@ def matched(want: Objects, got: Objects, *, score: float = 0.0) -> Match:
     """Two answers to one picture. `score` is what counts: an object just at it that only one has is left out."""
     detections = [one for one in want if isinstance(one, Detection)], [one for one in got if isinstance(one, Detection)]
     if detections[0] or detections[1]:
-        return _detections(*detections, score)
+        others = [tuple(one for one in side if not isinstance(one, Detection)) for side in (want, got)]
+        return _both(_detections(*detections, score), matched(*others))
     if len(want) != len(got) and (not want or not got):
         return Match(0.0, max(len(want), len(got)), 0.0, _nothing(bool(want)))
     if want and isinstance(want[0], Classification):
@@ -60,6 +61,11 @@ def matched(want: Objects, got: Objects, *, score: float = 0.0) -> Match:
     pairs = [1.0 if share > _SAME else share for share in pairs]
     either = max(len(want), len(got))
     return Match(sum(pairs), either, min(pairs, default=1.0), "" if len(want) == len(got) else "not as many are there")
+
+
+def _both(one: Match, other: Match) -> Match:
+    """Of one picture, what two kinds of objects say."""
+    return altogether((one, other)) if other.either else one
 
 
 def altogether(pairs: Sequence[Match]) -> Match:
@@ -75,7 +81,7 @@ def _nothing(wanted: bool) -> str:
 
 def _detections(want: Sequence[Detection], got: Sequence[Detection], score: float) -> Match:
     """Best score first, each object once."""
-    free, pairs, missing = set(range(len(got))), [], []
+    free, pairs, said, missing = set(range(len(got))), [], [], []
     for one in sorted(want, key=lambda one: -one.score):
         rivals = [index for index in sorted(free) if got[index].class_id == one.class_id]
         shares = [_overlap(one, got[index]) for index in rivals]
@@ -85,10 +91,12 @@ def _detections(want: Sequence[Detection], got: Sequence[Detection], score: floa
             continue
         free.remove(rivals[best])
         pairs.append(shares[best])
+        said.append(matched(one.answers, got[rivals[best]].answers).share)
     lonely = [one for one in (*missing, *(got[index] for index in free)) if one.score > score + NEAR]
     empty = (not got and any(one in lonely for one in want)) or (not want and bool(lonely))
     reason = _nothing(bool(want)) if empty else ""
-    return Match(len(pairs), len(pairs) + len(lonely), min(pairs, default=1.0 if not lonely else 0.0), reason)
+    worst = min((*pairs, *said), default=1.0 if not lonely else 0.0)
+    return Match(sum(said), len(pairs) + len(lonely), worst, reason)
 
 
 def _overlap(one: Detection, other: Detection) -> float:

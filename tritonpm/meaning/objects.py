@@ -27,7 +27,10 @@ class Box:
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """One object. `mask` is a bool array of the picture's size; `angle` (radians) turns the box about its centre."""
+    """One object. `mask` is a bool array of the picture's size; `angle` (radians) turns the box about its centre.
+
+    `answers` is what later stages say of it.
+    """
 
     box: Box
     score: float
@@ -37,6 +40,7 @@ class Detection:
     keypoints: tuple[tuple[float, ...], ...] = ()  # (x, y) or (x, y, how visible)
     angle: float | None = None
     polygon: tuple[tuple[float, float], ...] = ()  # of a text that lies askew
+    answers: tuple[Object, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,8 @@ def plain(one: Object) -> dict[str, Any]:
             said[name] = [value.left, value.top, value.right, value.bottom]
         elif isinstance(value, np.ndarray):
             said[name] = {"size": list(value.shape), **_packed(value)}
+        elif name == "answers" and value:
+            said[name] = [plain(answer) for answer in value]
         elif value is not None and value != ():
             said[name] = value
     return said

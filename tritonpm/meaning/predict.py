@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from tritonpm.core.errors import InferenceError, PackageError
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Signature
-from tritonpm.meaning.decode import decoded
 from tritonpm.meaning.objects import Objects
 from tritonpm.meaning.pictures import batches
 from tritonpm.meaning.preprocess import Prepared, prepare, stacked
 from tritonpm.meaning.spec import Decode, Preprocess
+from tritonpm.meaning.stage_answer import StageAnswer
 from tritonpm.meaning.stages import Meaning
+from tritonpm.meaning.whole import decoded_whole
 
 Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
@@ -32,7 +33,7 @@ def predict(
     prepared = [prepare(picture, first, dtypes) for picture in pictures]
     together = most if first.layout[0] == "N" else 1
     for part in batches((_size(one) for one in prepared), together):
-        yield from _answered(name, then, meaning.labels, prepared[part], infer)
+        yield from _answered(name, meaning.parts or (StageAnswer("", then, meaning.labels),), prepared[part], infer)
 
 
 def required(name: str, meaning: Meaning) -> tuple[Preprocess, Decode]:
@@ -52,11 +53,11 @@ def _size(prepared: Prepared) -> tuple[int, ...]:
 
 
 def _answered(
-    name: str, spec: Decode, labels: tuple[str, ...], prepared: Sequence[Prepared], infer: Infer
+    name: str, parts: Sequence[StageAnswer], prepared: Sequence[Prepared], infer: Infer
 ) -> tuple[Objects, ...]:
     answer = infer(stacked(prepared) if len(prepared) > 1 else prepared[0].inputs)
     try:
-        return decoded(answer, spec, labels, [one.geometry for one in prepared])
+        return decoded_whole(answer, parts, [one.geometry for one in prepared])
     except ValueError as error:
         raise InferenceError(
             str(error), where=name, do="correct `decode` (`tritonpm show` says what is known)"

@@ -151,7 +151,47 @@ class Decode:
             raise ValueError("keypoints are how many, and 2 or 3 values of each")
 
 
-Spec = TypeVar("Spec", Preprocess, Decode)
+@dataclass(frozen=True)
+class Crop:
+    """Cut out what an earlier stage finds, and hand it on, a row each: answers to it belong to the boxes, in order.
+
+    The pixels are those of the detector's input. Of what they are resized and scaled to says the `preprocess` of the
+    stage that takes them; objects are found as the detector's `decode` says.
+    """
+
+    of: str = ""  # the stage that finds; "": the one before
+    into: str = ""  # the stage that takes the crops; "": the next
+    margin: float = 0.0  # added on each side, as a share of the box's width and height
+    most: int = 8  # objects of a picture, the best; no more than the stage that takes them may batch
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.margin <= 4 or not 1 <= self.most <= 1024:
+            raise ValueError("margin is 0 to 4, most is 1 to 1024")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One of a verdict: how many objects there are of some kind, and how many there may be."""
+
+    what: tuple[str, ...] = ()  # class names, any of them; (): all objects
+    said: tuple[str, ...] = ()  # what a later stage says of the object, any of them; (): whatever it says
+    sure: float = 0.5  # the least score of what is said
+    score: float = 0.0  # the least of the object
+    area: tuple[float, float] | None = None  # the least and most, in square pixels of the picture; of its mask, or box
+    at_least: int | None = None
+    at_most: int | None = None
+
+    def __post_init__(self) -> None:
+        least, most = self.at_least, self.at_most
+        if least is None and most is None:
+            raise ValueError("needs at_least or at_most, how many there may be")
+        if min(least or 0, most or 0) < 0 or (least is not None and most is not None and least > most):
+            raise ValueError("at_least is 0 or more, and at_most no less than it")
+        if self.area and not 0 <= self.area[0] <= self.area[1]:
+            raise ValueError("area is the least and the most, in square pixels")
+
+
+Spec = TypeVar("Spec", Preprocess, Decode, Crop, Condition)
 
 
 def preprocess(said: Mapping[str, object]) -> Preprocess:
@@ -162,6 +202,16 @@ def preprocess(said: Mapping[str, object]) -> Preprocess:
 def decode(said: Mapping[str, object]) -> Decode:
     """The decoding that a mapping says. Raises ValueError with one sentence."""
     return _read(Decode, said)
+
+
+def crop(said: Mapping[str, object]) -> Crop:
+    """The cropping that a mapping says. Raises ValueError with one sentence."""
+    return _read(Crop, said)
+
+
+def condition(said: Mapping[str, object]) -> Condition:
+    """The condition that a mapping says. Raises ValueError with one sentence."""
+    return _read(Condition, said)
 
 
 def _read(kind: type[Spec], said: Mapping[str, object]) -> Spec:
@@ -183,7 +233,7 @@ def _required(one: Field[Any]) -> bool:
     return one.default is MISSING and one.default_factory is MISSING
 
 
-def plain(spec: Preprocess | Decode) -> dict[str, object]:
+def plain(spec: Preprocess | Decode | Crop | Condition) -> dict[str, object]:
     """The mapping that says a spec: only what is not the usual."""
     usual = {one.name: one.default if one.default_factory is MISSING else one.default_factory() for one in fields(spec)}
     built = msgspec.json.decode(msgspec.json.encode(spec))

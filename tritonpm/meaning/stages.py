@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tritonpm.core.types import Signature, Stage
 from tritonpm.meaning.spec import ROLES, Decode, Preprocess, decode, laid_over, preprocess
+from tritonpm.meaning.stage_answer import StageAnswer
 
 Fields = Mapping[str, object]
 PACKAGE, SETTINGS = "package", "settings"
@@ -20,6 +21,7 @@ class Meaning:
     decode: Decode | None = None
     labels: tuple[str, ...] = ()
     said: Mapping[str, str] = field(default_factory=dict)  # "decode.score" → package, settings, or what wrote the model
+    parts: tuple[StageAnswer, ...] = ()  # of several stages that answer
 
 
 def of_stage(stage: Stage, *, preprocess: Fields | None = None, decode: Fields | None = None) -> Meaning:

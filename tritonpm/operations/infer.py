@@ -47,13 +47,18 @@ class InferenceView:
 
 @dataclass(frozen=True)
 class PictureView:
-    """What one picture holds, as `meaning.objects.plain` says it; `drawn` is where it was drawn, "" nowhere."""
+    """What one picture holds, as `meaning.objects.plain` says it; `drawn` is where it was drawn, "" nowhere.
+
+    `verdict` is OK or NG, "" where the package has none, and `failed` the conditions that do not hold.
+    """
 
     picture: str
     width: int
     height: int
     objects: tuple[dict[str, Any], ...]
     drawn: str = ""
+    verdict: str = ""
+    failed: tuple[str, ...] = ()
 
 
 def infer(
@@ -92,7 +97,9 @@ def infer_pictures(
             for file, picture, objects in zip(part, pictures, predictor(pictures), strict=True):
                 where = _drawn(draw, file, picture, objects, several=len(files) > 1)
                 height, width = picture.shape[:2]
-                yield PictureView(str(file), width, height, tuple(map(plain, objects)), where)
+                verdict = predictor.judged(objects)
+                said = (verdict.word, verdict.failed) if verdict else ("", ())
+                yield PictureView(str(file), width, height, tuple(map(plain, objects)), where, *said)
 
 
 def _drawn(draw: Path | None, file: Path, picture: Array, objects: Objects, *, several: bool) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritonpm.core.apart import Apart
@@ -19,6 +20,7 @@ class Inspection:
     version: str
     digest: str
     stages: tuple[StageView, ...]
+    verdict: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 def inspect(path: Path, *, allow_code: bool = False) -> Inspection:
@@ -31,4 +33,4 @@ def inspect(path: Path, *, allow_code: bool = False) -> Inspection:
         package = read_apart(apart, path, staging, Path(scratch), allow_code=allow_code)
     kinds = " + ".join(stage.task.value.replace("-", " ") for stage in package.stages)
     stages = tuple(stage_view(package, stage.name, None) for stage in package.stages)
-    return Inspection(package.name, kinds, package.version, package.digest, stages)
+    return Inspection(package.name, kinds, package.version, package.digest, stages, package.verdict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tritonpm.core.tensors import Array
@@ -11,7 +11,9 @@ from tritonpm.core.types import Signature
 from tritonpm.meaning.objects import Objects
 from tritonpm.meaning.predict import Infer, predict, required
 from tritonpm.meaning.served import predict_served, takes_pictures
+from tritonpm.meaning.spec import Condition, condition
 from tritonpm.meaning.stages import Meaning
+from tritonpm.meaning.verdict import Judgement, judged
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.meanings import meaning_of
 from tritonpm.perf.inputs import batching
@@ -32,6 +34,7 @@ class Predictor:
     infer: Infer
     most: int
     fronted: bool = False  # the server takes pictures
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
 
     def __call__(self, pictures: Sequence[Array]) -> tuple[Objects, ...]:
         """What each picture (UINT8, [height, width, 3]: red, green, blue) holds. Raises InferenceError."""
@@ -39,6 +42,10 @@ class Predictor:
             labels = self.meaning.labels
             return tuple(predict_served(self.meaning.decode, labels, pictures, self.infer, most=self.most))
         return tuple(predict(self.name, self.meaning, self.signature, pictures, self.infer, most=self.most))
+
+    def judged(self, objects: Objects) -> Judgement | None:
+        """The package's verdict on what a picture holds; None where it has none."""
+        return judged(self.conditions, objects) if self.conditions else None
 
 
 def predictor_of(
@@ -57,7 +64,9 @@ def predictor_of(
         return client.infer(name, inputs, version=version)
 
     fronted = record.settings.takes_pictures(record.package.stages[0].name) and takes_pictures(signature)
-    return Predictor(name, meaning, signature, infer or ask, _most(context, record, client, signature), fronted)
+    conditions = {label: condition(said) for label, said in record.package.verdict.items()}
+    most = _most(context, record, client, signature)
+    return Predictor(name, meaning, signature, infer or ask, most, fronted, conditions)
 
 
 def _most(context: Context, record: Record, client: Client, signature: Signature) -> int:

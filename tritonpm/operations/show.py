@@ -63,6 +63,7 @@ class PackageDetails(PackageView):
     optimisations: tuple[OptimisationView, ...] = ()
     settings: Settings = field(default_factory=Settings)
     notes: tuple[str, ...] = ()
+    verdict: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # conditions by name
     comparison: tuple[str, ...] = ()  # what optimising has gained and lost, for the settings of now
 
 
@@ -100,6 +101,7 @@ def show(context: Context, name: str) -> PackageDetails:
         stages_in_detail=tuple(detailed),
         optimisations=stages(context, record),
         settings=settings,
+        verdict=package.verdict,
         notes=(*notes, *(note for model in revision.models for note in model.notes)),
         comparison=decision.sentences if decision else (),
     )  # fmt: skip
@@ -112,12 +114,14 @@ def meaning_view(stage: Stage, settings: Settings) -> tuple[MeaningView, ...]:
     except ValueError:
         return ()
     parts = {"preprocess": meaning.preprocess, "decode": meaning.decode}
+    cut = [MeaningView(f"crop.{name}", value, PACKAGE, False) for name, value in (stage.crop or {}).items()]
     whole = {part: msgspec.to_builtins(spec) for part, spec in parts.items() if spec is not None}
-    return tuple(
+    said = (
         MeaningView(name, whole[part][key], who, who not in (PACKAGE, SETTINGS))
         for name, who in meaning.said.items()
         for part, _, key in [name.partition(".")]
     )
+    return (*said, *cut)
 
 
 def stage_view(package: Package, name: str, axis: BatchAxis | None) -> StageView:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from tritonpm.core.errors import ManifestError, RuleError
 from tritonpm.core.types import DTYPES, Package, Sample, Signature, Stage, Task, Tensor, Values
-from tritonpm.meaning.spec import Decode, Preprocess
+from tritonpm.meaning.spec import Condition, Crop, Decode, Preprocess
 from tritonpm.package.document import load
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import NAME_PATTERN, problem
@@ -127,7 +127,7 @@ def _serving() -> type[BaseModel]:
 Serving: Any = _serving()
 
 
-def _said(kind: type[Preprocess] | type[Decode], name: str, doc: str) -> type[BaseModel]:
+def _said(kind: type[Preprocess] | type[Decode] | type[Crop] | type[Condition], name: str, doc: str) -> type[BaseModel]:
     """A part of the fields of a spec: what is left out, what wrote the model may have said."""
     hints = get_type_hints(kind)
     said: type[BaseModel] = create_model(  # type: ignore[call-overload]
@@ -138,10 +138,12 @@ def _said(kind: type[Preprocess] | type[Decode], name: str, doc: str) -> type[Ba
 
 PreprocessEntry: Any = _said(Preprocess, "Preprocess", "How a picture or a text becomes the model's input.")
 DecodeEntry: Any = _said(Decode, "Decode", "What the model's outputs are.")
+ConditionEntry: Any = _said(Condition, "Condition", "How many objects of some kind there may be.")
+CropEntry: Any = _said(Crop, "Crop", "Instead of a model: cut out what an earlier stage finds, for a later one.")
 
 
 class StageEntry(_Strict):
-    """One model: a file, or a folder in Triton's layout."""
+    """One model: a file, a folder in Triton's layout, or what cuts out objects between two others."""
 
     name: Name
     task: TaskWord = Task.OTHER
@@ -168,6 +170,7 @@ class StageEntry(_Strict):
     values: dict[TensorName, ValuesEntry] = Field(
         default_factory=dict, description="What inputs hold, by name: a range of numbers, or a vocabulary."
     )
+    crop: CropEntry | None = None
 
 
 class Manifest(_Strict):
@@ -179,6 +182,9 @@ class Manifest(_Strict):
     exporter: ExporterEntry | None = None
     stages: Annotated[list[StageEntry], Field(min_length=1, max_length=64)]
     samples: list[SampleEntry] = Field(default_factory=list, description="Of the package as a whole.")
+    verdict: dict[Text, ConditionEntry] = Field(
+        default_factory=dict, description="What must hold of an answer for OK, else it is NG: conditions by name."
+    )
     files: dict[str, Annotated[str, Field(pattern=DIGEST_PATTERN)]] | None = Field(
         None, description="Every file but package.yaml with its digest, 'sha256:' and 64 hex digits."
     )
@@ -215,8 +221,10 @@ def _beyond_schema(manifest: Manifest) -> Any:
         if stage.name in seen:
             yield f"stages[{index}].name", f"{stage.name!r} is there twice"
         seen.add(stage.name)
-        if (stage.model is None) == (stage.folder is None):
-            yield f"stages[{index}]", "needs either `model` or `folder`"
+        if stage.crop is not None:
+            yield from _beyond_crop(stage, index, [other.name for other in manifest.stages])
+        elif (stage.model is None) == (stage.folder is None):
+            yield f"stages[{index}]", "needs either `model` or `folder`, or `crop`"
         for name, values in stage.values.items():
             if (values.range is None) == (values.vocabulary is None):
                 yield f"stages[{index}].values.{name}", "needs either `range` or `vocabulary`"
@@ -224,6 +232,16 @@ def _beyond_schema(manifest: Manifest) -> Any:
                 yield f"stages[{index}].values.{name}.range", "must be two finite numbers, the smaller one first"
         if stage.folder not in (None, ".") and (reason := problem(str(stage.folder), Limits())):
             yield f"stages[{index}].folder", f"{stage.folder!r} {reason}"
+
+
+def _beyond_crop(stage: StageEntry, index: int, names: list[str]) -> Any:
+    if stage.folder is not None:
+        yield f"stages[{index}]", "has `crop`, and so no `folder`"
+    for field, others in (("of", names[:index]), ("into", names[index + 1 :])):
+        said = getattr(stage.crop, field)
+        if not others or (said and said not in others):
+            where = "an earlier" if field == "of" else "a later"
+            yield f"stages[{index}].crop.{field}", f"must name {where} stage ({', '.join(others) or 'there is none'})"
 
 
 _SENTENCES = {
@@ -266,6 +284,7 @@ def of(package: Package, *, named: bool = True) -> dict[str, Any]:
         **({"exporter": {k: v for k, v in exporter.items() if v}} if package.exporter else {}),
         "stages": [_stage(stage) for stage in package.stages],
         **({"samples": _samples(package.samples)} if package.samples else {}),
+        **({"verdict": {name: dict(said) for name, said in package.verdict.items()}} if package.verdict else {}),
         "files": {file.path: file.digest for file in package.files},
     }
 
@@ -282,6 +301,7 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "serving": {key: list(v) if isinstance(v, tuple) else v for key, v in stage.serving.items()},
         "preprocess": dict(stage.preprocess),
         "decode": dict(stage.decode),
+        "crop": dict(stage.crop or {}),
         "samples": _samples(stage.samples),
         "values": {name: _values(own) for name, own in stage.values.items()},
     }
@@ -289,7 +309,7 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "name": stage.name,
         "task": stage.task.value,
         **({"folder": stage.root or "."} if adopted else {"model": stage.model}),
-        **{key: value for key, value in optional.items() if value},
+        **{key: value for key, value in optional.items() if value or (key == "crop" and stage.crop is not None)},
     }
 
 

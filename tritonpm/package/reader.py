@@ -10,10 +10,13 @@ from tritonpm.core.errors import ManifestError, PackageError, UsageError
 from tritonpm.core.files import digest_of_bytes
 from tritonpm.core.types import File, Package, Sample, Signature, Stage, Values
 from tritonpm.core.units import human
+from tritonpm.meaning.spec import condition
 from tritonpm.meaning.stages import of_stage
+from tritonpm.meaning.verdict import ANOMALOUS, NORMAL
 from tritonpm.package import manifest as manifests
 from tritonpm.package.adopted import adopt, holds_repository, looks_adopted, name_of, newest_model
 from tritonpm.package.code import RUNNING_FORMATS, allow, code_in_file, code_in_parameters
+from tritonpm.package.cropping import with_crops
 from tritonpm.package.external import inspected
 from tritonpm.package.inferring import with_inferred
 from tritonpm.package.labels import read_labels
@@ -34,7 +37,8 @@ def assemble(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> 
         raise UsageError(f"{name!r} is no package name", do=f"use {NAME_RULE}")
     own = manifests.FILE in tree.files
     manifest = _manifest(tree, limits) if own else _inferred(tree, name, allow_code, limits)
-    stages = tuple(_stage(entry, tree, allow_code, limits) for entry in manifest.stages)
+    whole = {entry.name: _stage(entry, tree, allow_code, limits) for entry in manifest.stages if entry.crop is None}
+    stages = with_crops(manifest.stages, whole, tree)
     samples = _samples(manifest.samples, tree, None)
     tree.forget({path for stage in stages for path in _used(stage)} | _sampled(samples))
     exporter = manifest.exporter
@@ -47,8 +51,26 @@ def assemble(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> 
         files=tuple(file for path, file in sorted(tree.files.items()) if path != manifests.FILE),
         digest="",
         samples=samples,
+        verdict=_verdict(manifest, stages, tree),
     )
     return replace(package, digest=digest(package))
+
+
+def _verdict(manifest: Manifest, stages: tuple[Stage, ...], tree: Tree) -> dict[str, dict[str, object]]:
+    """The conditions. Raises ManifestError: one that cannot be, or that counts what no stage has a name for."""
+    names = {label for stage in stages for label in stage.signature.labels}
+    conditions = {name: entry.model_dump(mode="json", exclude_unset=True) for name, entry in manifest.verdict.items()}
+    for name, said in conditions.items():
+        where = f"{tree.where}: {manifests.FILE}"
+        try:
+            counted = condition(said)
+        except ValueError as error:
+            raise ManifestError([(f"verdict.{name}", str(error))], where=where) from None
+        for word in (*counted.what, *counted.said):
+            if names and word not in {*names, ANOMALOUS, NORMAL}:
+                problem = f"no stage has a class {word!r}, but {', '.join(sorted(names))}"
+                raise ManifestError([(f"verdict.{name}", problem)], where=where)
+    return conditions
 
 
 def _used(stage: Stage) -> set[str]:
@@ -206,7 +228,7 @@ def _labels(entry: StageEntry, tree: Tree, limits: Limits) -> str | None:
     if not isinstance(entry.labels, list):
         return entry.labels
     path = f"labels/{entry.name}.txt"
-    tree.add(path, "".join(f"{label}\n" for label in entry.labels).encode())
+    tree.add(path, "".join(f"{label}\n" for label in entry.labels).encode(), "labels")
     return path
 
 

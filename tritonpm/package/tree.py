@@ -30,12 +30,12 @@ class Tree:
     stem: str
     renamed: set[str] = field(default_factory=set)  # paths whose files lie under another name as well
 
-    def add(self, path: str, content: bytes) -> None:
+    def add(self, path: str, content: bytes, what: str) -> None:
         """Put a file of ours into the tree. Raises PackageError where the package has one of that name."""
         if (self.root / path).exists():
             if self.files[path].digest == digest_of_bytes(content):
                 return
-            raise PackageError(f"{path!r} is in the way of the stage's own labels", where=self.where, do="rename it")
+            raise PackageError(f"{path!r} is in the way of the stage's own {what}", where=self.where, do="rename it")
         self.files[path] = self._write(path, [content])
 
     def replace(self, path: str, content: Iterable[bytes]) -> None:

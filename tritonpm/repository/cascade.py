@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tritonpm.core.errors import RenderError
 from tritonpm.core.types import Package, Stage, Tensor
@@ -35,7 +35,10 @@ class Wiring:
 
 
 def wire(package: Package) -> Wiring:
-    """Join the stages: by binding, by name, then one output to one input. Raises RenderError naming the edge."""
+    """Join the stages: by binding, by name, then one output to one input. Raises RenderError naming the edge.
+
+    Stages may stand side by side on one input of the package, and a later one may take what several of them give.
+    """
     inputs: dict[str, Tensor] = {}
     edges: list[Edge] = []
     for index, stage in enumerate(package.stages):
@@ -49,12 +52,7 @@ def wire(package: Package) -> Wiring:
                 raise _dangling(package, stage, tensor, earlier)
             edges.append(Edge(stage.name, tensor.name, *source))
             _check(package, edges[-1], tensor, inputs)
-        if earlier and not any(edge.source_stage for edge in edges if edge.stage == stage.name):
-            raise _refused(
-                package,
-                f"stage {stage.name} takes nothing from an earlier stage",
-                "bind one of its inputs to an output",
-            )
+    _require_joined(package, edges)
     outputs = _outputs(package, edges, inputs)
     return Wiring(tuple(edges), tuple(inputs.values()), outputs, _names(edges, inputs, outputs))
 
@@ -65,6 +63,20 @@ def require_unbound(package: Package) -> None:
         if source != tensor:
             what = f"input {tensor!r} is bound to {source!r}, and there is no other stage that could give it"
             raise _refused(package, what, "leave its bindings out")
+
+
+def _require_joined(package: Package, edges: Iterable[Edge]) -> None:
+    """Raise RenderError where a stage shares neither an input nor an output with the others: that is two packages."""
+    groups = [{(stage.name, "")} for stage in package.stages]  # of stages, and of inputs, that hang together
+    for edge in edges:
+        ends = {(edge.stage, ""), (edge.source_stage, "" if edge.source_stage else edge.source_tensor)}
+        apart = [group for group in groups if not group & ends]
+        groups = [*apart, ends.union(*(group for group in groups if group & ends))]
+    if len(groups) > 1:
+        first = next(group for group in groups if (package.stages[0].name, "") in group)
+        lonely = next(stage.name for stage in package.stages if (stage.name, "") not in first)
+        what = f"stage {lonely} takes nothing from an earlier stage, nor an input that one of them has"
+        raise _refused(package, what, "bind one of its inputs to an output, or to an input of the package")
 
 
 def _bindings(package: Package, stage: Stage) -> dict[str, str]:
@@ -93,8 +105,20 @@ def _source(
         if fits and compatible(outputs[0].shape, tensor.shape):
             return earlier[-1].name, outputs[0].name
     if not earlier or tensor.name in inputs:
-        return "", inputs.setdefault(tensor.name, tensor).name
+        return "", _shared(inputs, tensor, tensor.name)
     return None
+
+
+def _shared(inputs: dict[str, Tensor], tensor: Tensor, name: str) -> str:
+    """An input of the package that one more stage takes: as narrow as all that take it."""
+    known = inputs.setdefault(name, replace(tensor, name=name))
+    if known.shape is None or tensor.shape is None:
+        inputs[name] = replace(known, shape=known.shape or tensor.shape)
+    elif compatible(known.shape, tensor.shape):
+        pairs = zip(known.shape, tensor.shape, strict=True)
+        sizes = tuple(a if isinstance(a, int) or isinstance(b, str) else b for a, b in pairs)
+        inputs[name] = replace(known, shape=sizes, optional=known.optional and tensor.optional)
+    return name
 
 
 def _bound(
@@ -103,7 +127,7 @@ def _bound(
     name, dot, output = binding.partition(".")
     known = {other.name for other in package.stages}
     if binding in inputs or not dot:
-        return "", inputs.setdefault(binding, Tensor(binding, tensor.dtype, tensor.shape)).name
+        return "", _shared(inputs, tensor, binding)
     if name not in known:
         raise _refused(
             package,

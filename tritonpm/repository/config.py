@@ -73,7 +73,7 @@ class Member:
 
 def served_by(stage: Stage, settings: Settings) -> str:
     """The backend of a stage whose model is the one that is served, optimised or not."""
-    return settings.backend or BACKENDS[stage.format][0]
+    return BACKENDS[stage.format][0] if stage.crop is not None else settings.backend or BACKENDS[stage.format][0]
 
 
 def member(

@@ -5,7 +5,7 @@ Source: Triton's document on ensemble models and its check of them (core, ensemb
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tritonpm.core.errors import RenderError
@@ -24,7 +24,8 @@ def ensemble(name: str, wiring: Wiring, members: Mapping[str, Any]) -> Any:
     for tensor in wiring.inputs:
         edges = [edge for edge in wiring.edges if _feeds(tensor.name, edge)]
         ends = [_entry(members[edge.stage].input, edge.tensor) for edge in edges]
-        _describe(config, config.input.add(), tensor.name, tensor, _served(members[edges[0].stage], ends[0]))
+        taken = [_served(members[edge.stage], end) for edge, end in zip(edges, ends, strict=True)]
+        _describe(config, config.input.add(), tensor.name, tensor, _narrowest(taken))
         config.input[-1].optional = all(end is not None and end.optional for end in ends)
     for public, stage, tensor in wiring.outputs:
         made = _entry(members[stage].output, tensor.name)
@@ -61,6 +62,14 @@ def _served(config: Any, entry: Any) -> Shape | None:
     if entry is None:
         return None
     return (-1, *entry.dims) if config.max_batch_size else tuple(entry.dims)
+
+
+def _narrowest(shapes: Sequence[Shape | None]) -> Shape | None:
+    """What fits all that take one tensor: a size goes before -1. Where two sizes differ, `_check` tells."""
+    known = [shape for shape in shapes if shape is not None]
+    if not known or any(len(shape) != len(known[0]) for shape in known):
+        return known[0] if known else None
+    return tuple(next((size for size in sizes if size != -1), -1) for sizes in zip(*known, strict=True))
 
 
 def _describe(config: Any, entry: Any, name: str, tensor: Tensor, served: Shape | None) -> None:

@@ -22,7 +22,7 @@ def served_format(stage: Stage, settings: Settings, made: Optimised | None = Non
     """The format that a stage is served in: of what was `made` of it, else of what its settings ask to be made."""
     if made is not None:
         return made.format if made.files else stage.format
-    if not settings.optimised or stage.format is Format.TENSORRT:
+    if not settings.optimised or stage.format is Format.TENSORRT or stage.crop is not None:
         return stage.format
     named = settings.optimizer not in ("none", "auto")
     return MADE.get(settings.optimizer if named else automatic(settings), stage.format)
@@ -30,6 +30,8 @@ def served_format(stage: Stage, settings: Settings, made: Optimised | None = Non
 
 def backend_of(stage: Stage, settings: Settings, made: Optimised | None = None) -> str:
     """The backend that will serve a stage; "" where its own config names it."""
+    if stage.crop is not None:
+        return BACKENDS[stage.format][0]
     return settings.backend or BACKENDS.get(served_format(stage, settings, made), ("",))[0]
 
 

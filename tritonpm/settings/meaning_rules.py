@@ -80,4 +80,10 @@ MEANING_RULES: tuple[Rule, ...] = (
         "use --serve image, too",
         gives_way=("raw_outputs",),
     ),
+    Rule(
+        "crops",
+        lambda c: 0 < c.rows < c.crops,
+        "stage {stage.name!r} takes {case.rows} rows at once, and is given up to {case.crops} crops",
+        "raise --max-batch-size of that stage (--stage), or lower `crop.most` in package.yaml",
+    ),
 )

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tritonpm.core.types import BatchAxis, Optimised, Package, Stage, Target
+from tritonpm.meaning.spec import crop
 from tritonpm.meaning.stages import of_stage
-from tritonpm.settings.backend import backend_of
+from tritonpm.settings.backend import backend_of, max_batch_size
 from tritonpm.settings.settings import Settings
 
 MOST_BATCH = 65_536
@@ -29,6 +30,21 @@ class Case:
     def backend(self) -> str:
         """The backend that will serve the stage."""
         return backend_of(self.stage, self.settings, self.made)
+
+    @property
+    def crops(self) -> int:
+        """The rows that a stage is given at once, where they are cut out of a picture; 0 where they are not."""
+        given = {source.partition(".")[0] for _, source in self.stage.bindings}
+        return max((crop(one.crop).most for one in self.package.stages if one.crop is not None and one.name in given),
+                   default=0)  # fmt: skip
+
+    @property
+    def rows(self) -> int:
+        """The most rows that the stage takes at once; 0: any number."""
+        if most := max_batch_size(self.stage, self.settings, self.axis, self.backend):
+            return most
+        sizes = [tensor.shape[0] for tensor in self.stage.signature.inputs if tensor.shape]
+        return next((size for size in sizes if isinstance(size, int)), 0)
 
     @property
     def meaningless(self) -> str:

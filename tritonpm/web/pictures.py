@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tritonpm.core.types import Package, Tensor
+from tritonpm.core.types import Package, Stage, Tensor
 from tritonpm.repository.cascade import Wiring, wire
 
 WIDTH = 360
@@ -74,7 +74,7 @@ def picture(package: Package, say: Callable[[str], str]) -> Picture:
     past = max((way.target for way in ways), default=0) and any(way.target - way.source > 1 for way in ways)
     left = _MARGIN + (_LANE * 2 if past else 0)
     titles = [(say("Inputs"), "", "end")]
-    titles += [(s.name, f"{say(s.task.value.replace('-', ' '))} · {s.format.value}", "stage") for s in package.stages]
+    titles += [(stage.name, _about(stage, say), "stage") for stage in package.stages]
     titles += [(say("Outputs"), "", "end")]
     blocks, lines, y = [], [], _MARGIN
     for place, (title, about, kind) in enumerate(titles):
@@ -86,6 +86,13 @@ def picture(package: Package, say: Callable[[str], str]) -> Picture:
         blocks.append(Block(left, y, WIDTH - left - _MARGIN, height, title, about, kind))
         y += height
     return Picture(WIDTH, y + _MARGIN, tuple(blocks), tuple(_arrows(blocks, ways)), tuple(lines))
+
+
+def _about(stage: Stage, say: Callable[[str], str]) -> str:
+    """What a stage does, in what format; one of ours between two others only cuts out."""
+    if stage.crop is not None:
+        return say("cuts out what is found")
+    return f"{say(stage.task.value.replace('-', ' '))} · {stage.format.value}"
 
 
 def _ways(package: Package, wiring: Wiring) -> list[_Way]:
@@ -109,13 +116,15 @@ def described(tensor: Tensor) -> str:
 
 
 def _arrows(blocks: list[Block], ways: Iterable[_Way]) -> Iterable[Arrow]:
+    lanes = 0
     for source, target in sorted({(way.source, way.target) for way in ways}):
         one, other = blocks[source], blocks[target]
         x = one.x + 20
         if target - source == 1:
             yield Arrow(f"M{x} {one.y + one.height} V{other.y - 2}")
         else:  # past the stages between, in a lane of its own
-            lane = _MARGIN + (source % 2) * _LANE // 2
+            lane = _MARGIN + (lanes % 3) * _LANE // 2
+            lanes += 1
             y = other.y + other.height // 2
             yield Arrow(f"M{one.x} {one.y + one.height // 2} H{lane} V{y} H{other.x - 2}")
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.options import NAME, PROTOCOL
+
+if TYPE_CHECKING:
+    from tritonpm.operations.infer import PictureView
 
 
 @command(
@@ -70,14 +73,24 @@ def _infer_pictures(app: App, name: str, image: Path, draw: Path | None, version
     with app.open() as context:
         pictures = tuple(infer_pictures(context, name, image, draw=draw, protocol=protocol, version=version))
     rows = [
-        (picture.picture, *_in_words(one)) for picture in pictures for one in picture.objects or ({"kind": "nothing"},)
+        (picture.picture, *words)
+        for picture in pictures
+        for words in (*_verdict(picture), *map(_in_words, picture.objects or ({"kind": "nothing"},)))
     ]
     app.emit("Pictures", pictures, lambda: table(("PICTURE", "WHAT", "SCORE", "WHERE"), rows))
     if draw and pictures:
         app.advise(f"Wrote {', '.join(picture.drawn for picture in pictures)}.")
 
 
+def _verdict(picture: PictureView) -> list[tuple[str, str, str]]:
+    """The verdict in front of the objects: NG says which conditions do not hold."""
+    why = f": {', '.join(picture.failed)}" if picture.failed else ""
+    return [(f"{picture.verdict}{why}", "", "")] if picture.verdict else []
+
+
 def _in_words(one: Mapping[str, Any]) -> tuple[str, str, str]:
     what = one.get("name") or one.get("text") or one["kind"]
+    if answers := one.get("answers"):
+        what = f"{what} ({', '.join(_in_words(answer)[0] for answer in answers)})"
     box = one.get("box", ())
     return str(what), f"{one['score']:.3f}" if "score" in one else "", " ".join(f"{side:.0f}" for side in box)

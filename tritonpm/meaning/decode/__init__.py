@@ -40,11 +40,18 @@ def decoded(
     answer: Mapping[str, Array], spec: Decode, labels: tuple[str, ...], geometries: Sequence[Geometry]
 ) -> tuple[Objects, ...]:
     """What each picture of a request holds. Raises ValueError where the answer is not what the package says of it."""
+    return tuple(tuple(filter(_there, objects)) for objects in undropped(answer, spec, labels, geometries))
+
+
+def undropped(
+    answer: Mapping[str, Array], spec: Decode, labels: tuple[str, ...], geometries: Sequence[Geometry]
+) -> tuple[Objects, ...]:
+    """As `decoded`, with the boxes that have no part in the picture: rows of other tensors may belong to them."""
     outputs = _by_role(answer, spec)
     rows = _rows(outputs, spec, len(geometries))
     try:
         return tuple(
-            tuple(filter(_there, DECODERS[spec.kind](row, About(spec, labels, geometry))))
+            DECODERS[spec.kind](row, About(spec, labels, geometry))
             for row, geometry in zip(rows, geometries, strict=True)
         )
     except (IndexError, KeyError, ValueError) as error:

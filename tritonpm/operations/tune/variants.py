@@ -55,7 +55,7 @@ class Variants:
         possible: list[Variant] = []
         own, gpu = self.record.settings.for_stage(stage.name).device, bool(self.context.target.gpus)
         as_adopted = (Variant(own, "none", "FP32", adopted=True),)
-        for variant in as_adopted if stage.config else offered(precisions, gpu=gpu):
+        for variant in as_adopted if stage.config or stage.crop is not None else offered(precisions, gpu=gpu):
             settings = self.alone(stage.name, variant)
             try:
                 revision_of(self.context, self.record.package, settings)
