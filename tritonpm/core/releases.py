@@ -21,13 +21,14 @@ _FACTS = Path(__file__).with_suffix(".json")
 
 @dataclass(frozen=True)
 class Release:
-    """One release of Triton; `ir` and `opset` are the newest that its ONNX Runtime loads."""
+    """One release of Triton; `ir`, `opset` and `ml` (the opset of ai.onnx.ml) are the newest that its ONNX Runtime loads."""
 
     name: str  # as NVIDIA's containers are called, "24.10", or "embedded"
     triton: str  # the server's version, "2.51.0"
     onnxruntime: str
     ir: int
     opset: int
+    ml: int
     openvino: str
     openvino_opset: int
     fields: tuple[str, ...] = ()  # of ModelConfig, that came with it: "ModelEnsembling.max_inflight_requests"
@@ -66,7 +67,8 @@ def embedded() -> Release:
     limits, opset = _limits(onnxruntime or carried.onnxruntime), _openvino_opset(openvino or carried.openvino)
     return replace(
         carried, name=EMBEDDED, fields=(), flags=(),
-        onnxruntime=onnxruntime, openvino=openvino, ir=limits["ir"], opset=limits["opset"], openvino_opset=opset,
+        onnxruntime=onnxruntime, openvino=openvino, ir=limits["ir"], opset=limits["opset"], ml=limits["ml"],
+        openvino_opset=opset,
     )  # fmt: skip
 
 
@@ -82,7 +84,9 @@ def release(name: str) -> Release:
         return replace(newest, name=name, fields=(), flags=())
     listed = f"{releases()[0].name} to {newest.name}"
     raise UsageError(
-        f"{name!r} is no Triton release", where="--target", do=f"name one of {listed}, or {EMBEDDED}: `tritonpm targets`"
+        f"{name!r} is no Triton release",
+        where="--target",
+        do=f"name one of {listed}, or {EMBEDDED}: `tritonpm targets`",
     )
 
 
@@ -117,6 +121,11 @@ def first_with_ir(ir: int) -> str:
 def first_with_opset(opset: int) -> str:
     """The first release whose ONNX Runtime loads that opset of ai.onnx, "" where none does."""
     return next((row.name for row in releases() if row.opset >= opset), "")
+
+
+def first_with_ml(opset: int) -> str:
+    """The first release whose ONNX Runtime loads that opset of ai.onnx.ml, "" where none does."""
+    return next((row.name for row in releases() if row.ml >= opset), "")
 
 
 def first_with_openvino(opset: int) -> str:
@@ -162,7 +171,7 @@ def _facts() -> dict[str, Any]:
 def _release(name: str, row: Mapping[str, Any]) -> Release:
     limits = _limits(row["onnxruntime"])
     return Release(
-        name, row["triton"], row["onnxruntime"], limits["ir"], limits["opset"], row["openvino"],
+        name, row["triton"], row["onnxruntime"], limits["ir"], limits["opset"], limits["ml"], row["openvino"],
         _openvino_opset(row["openvino"]), tuple(row.get("fields", ())), tuple(row.get("flags", ())),
     )  # fmt: skip
 

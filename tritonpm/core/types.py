@@ -213,10 +213,11 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Target:
-    """What will serve: logical cores and GPUs."""
+    """What will serve: logical cores and GPUs, and the Triton release, "" where nobody knows."""
 
     cores: int
     gpus: tuple[Gpu, ...] = ()
+    release: str = ""
 
 
 @dataclass(frozen=True)
@@ -349,13 +350,17 @@ class Revision:
 
 @dataclass(frozen=True)
 class Finding:
-    """One verdict of lint: `level` is error (Triton refuses) or warning; `line` is 1-based, 0 where there is none."""
+    """One verdict of lint: `level` is error (Triton refuses) or warning; `line` is 1-based, 0 where there is none.
+
+    `release` is the only one that it is of; "": it holds for all that were asked about.
+    """
 
     level: str
     rule: str
     file: str
     line: int
     sentence: str
+    release: str = ""
 
 
 @dataclass(frozen=True)

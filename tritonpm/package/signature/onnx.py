@@ -63,6 +63,17 @@ def read(path: Path, where: str, limits: Limits) -> ReadModel:
     return ReadModel(Signature(inputs, outputs, from_metadata(metadata)), external, metadata, softmax)
 
 
+def versions(path: Path, where: str, limits: Limits) -> tuple[int, int, int]:
+    """A model's IR version, and its newest opsets of ai.onnx and ai.onnx.ml, its functions' too. Raises PackageError."""
+    model = _skimmed(path, where, limits)
+    imported = [*model.opset_import, *(opset for function in model.functions for opset in function.opset_import)]
+
+    def newest(*domains: str) -> int:
+        return max((opset.version for opset in imported if opset.domain in domains), default=0)
+
+    return model.ir_version, newest("", "ai.onnx"), newest("ai.onnx.ml")
+
+
 def external_locations(path: Path, where: str, limits: Limits) -> list[str]:
     """Where a model says that its external data lie, relative to its folder; each is a path inside of it.
 
