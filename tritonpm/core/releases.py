@@ -1,5 +1,6 @@
-"""What each Triton release is made of and takes: its ONNX Runtime and OpenVINO, the IR and opsets that these load, and the
-fields of ModelConfig and flags of tritonserver that it has. The facts are in releases.json.
+"""What each Triton release is made of and takes: its runtimes and what they load, its flags and ModelConfig's fields.
+
+The facts are in releases.json.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _FACTS = Path(__file__).with_suffix(".json")
 
 @dataclass(frozen=True)
 class Release:
-    """One release of Triton; `ir`, `opset` and `ml` (the opset of ai.onnx.ml) are the newest that its ONNX Runtime loads."""
+    """One release of Triton; `ir`, `opset` and `ml` (of ai.onnx.ml) are the newest that its ONNX Runtime loads."""
 
     name: str  # as NVIDIA's containers are called, "24.10", or "embedded"
     triton: str  # the server's version, "2.51.0"
@@ -86,7 +87,7 @@ def release(name: str) -> Release:
     raise UsageError(
         f"{name!r} is no Triton release",
         where="--target",
-        do=f"name one of {listed}, or {EMBEDDED}: `tritonpm targets`",
+        do=f"name one of {listed}, or {EMBEDDED}",
     )
 
 

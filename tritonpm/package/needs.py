@@ -16,7 +16,7 @@ _LONGEST = 64  # bytes of what is looked for: it may lie across two blocks
 
 @dataclass(frozen=True)
 class Needs:
-    """Of an ONNX model its IR and the opsets of ai.onnx and ai.onnx.ml, of an OpenVINO one its layers' newest; 0: none."""
+    """Of an ONNX model its IR and the opsets of ai.onnx and ai.onnx.ml, of OpenVINO's its layers' newest; 0: none."""
 
     ir: int = 0
     opset: int = 0

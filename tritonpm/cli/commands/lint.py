@@ -22,7 +22,7 @@ from tritonpm.core.units import number_of
 )
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
-    "--target", default="", metavar="RELEASES", help="24.10, 24.10,25.10 or 24.10..26.08 [default: embedded]."
+    "--target", default="", metavar="RELEASES", help="24.10 or 24.10,25.10 or 24.10..26.08 [default: embedded]."
 )
 @reading
 @pass_app

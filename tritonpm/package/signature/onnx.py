@@ -64,7 +64,7 @@ def read(path: Path, where: str, limits: Limits) -> ReadModel:
 
 
 def versions(path: Path, where: str, limits: Limits) -> tuple[int, int, int]:
-    """A model's IR version, and its newest opsets of ai.onnx and ai.onnx.ml, its functions' too. Raises PackageError."""
+    """A model's IR, and its newest opsets of ai.onnx and ai.onnx.ml, its functions' too. Raises PackageError."""
     model = _skimmed(path, where, limits)
     imported = [*model.opset_import, *(opset for function in model.functions for opset in function.opset_import)]
 

@@ -53,7 +53,8 @@ def _since(release: str) -> str:
 def _newer(field: str, release: Release) -> str:
     kind, _, name = field.rpartition(".")
     came = releases.first_with_field(field)
-    return f"{name} of {kind} {f'came with Triton {came}' if came else 'is of no release so far'}; {release.title} cannot read it"
+    since = f"came with Triton {came}" if came else "is of no release so far"
+    return f"{name} of {kind} {since}; {release.title} cannot read it"
 
 
 def _fields(model: ModelFolder) -> dict[str, str]:
@@ -71,7 +72,8 @@ def _fields(model: ModelFolder) -> dict[str, str]:
 
 def _named(place: str) -> str:
     """ "ModelInput.dims" for "input[0].dims[0]"; "" for what is no message's field, such as a map's key."""
-    descriptor, field = messages().ModelConfig.DESCRIPTOR, None
+    descriptor: Any = messages().ModelConfig.DESCRIPTOR
+    owner = field = descriptor
     for name in re.sub(r"\[\d+\]", "", place).split("."):
         field = descriptor.fields_by_name.get(name) if descriptor is not None else None
         if field is None:
