@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tritonpm.core.errors import PackageError, UnsafeError
-from tritonpm.core.types import DTYPES, Dim, Shape, Signature, Tensor
+from tritonpm.core.types import DTYPES, Dim, Needs, Shape, Signature, Tensor
 from tritonpm.package.labels import from_metadata
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import problem
@@ -60,18 +60,21 @@ def read(path: Path, where: str, limits: Limits) -> ReadModel:
     metadata = {_text(entry.key): _text(entry.value) for entry in model.metadata_props}
     ends = {name for value in model.graph.output for name in [value.name]}
     softmax = any(node.op_type == "Softmax" and ends & set(node.output) for node in model.graph.node)
-    return ReadModel(Signature(inputs, outputs, from_metadata(metadata)), external, metadata, softmax)
+    return ReadModel(Signature(inputs, outputs, from_metadata(metadata)), external, metadata, softmax, _needs(model))
 
 
-def versions(path: Path, where: str, limits: Limits) -> tuple[int, int, int]:
-    """A model's IR, and its newest opsets of ai.onnx and ai.onnx.ml, its functions' too. Raises PackageError."""
-    model = _skimmed(path, where, limits)
+def needs(path: Path, where: str, limits: Limits) -> Needs:
+    """What it asks of its runtime; the newest opsets, its functions' too. Raises PackageError."""
+    return _needs(_skimmed(path, where, limits))
+
+
+def _needs(model: Any) -> Needs:
     imported = [*model.opset_import, *(opset for function in model.functions for opset in function.opset_import)]
 
     def newest(*domains: str) -> int:
         return max((opset.version for opset in imported if opset.domain in domains), default=0)
 
-    return model.ir_version, newest("", "ai.onnx"), newest("ai.onnx.ml")
+    return Needs(model.ir_version, newest("", "ai.onnx"), newest("ai.onnx.ml"))
 
 
 def external_locations(path: Path, where: str, limits: Limits) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 from tritonpm.core import releases
 from tritonpm.core.errors import TritonpmError
 from tritonpm.core.releases import Release
-from tritonpm.core.types import Format
-from tritonpm.package.needs import Needs, needs
+from tritonpm.core.types import Format, Needs
+from tritonpm.package.needs import needs
 from tritonpm.repository.config import DEFAULT_FILES, messages
 from tritonpm.repository.lint.folder import ModelFolder
 from tritonpm.repository.lint.model import Problem, backend_of, served_versions
