@@ -1,4 +1,4 @@
-"""Models made older for a Triton release, asked of a process of its own: what does it is `convert.lower`."""
+"""Models made older for a Triton release, asked of a process of its own: what does it is `convert.lower_proof`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tritonpm.core.types import Format, Needs, Stage
 from tritonpm.core.units import GIB
 
 SECONDS = 300.0  # for a small model, and once more for each GiB
-_LOWER = "tritonpm.convert.lower:answer"
+_LOWER = "tritonpm.convert.lower_proof:answer"
 
 
 @dataclass(frozen=True)
