@@ -109,6 +109,17 @@ def expanded(model: Any, opsets: Opsets, names: set[tuple[str, str]]) -> Any:
     return made
 
 
+def chance(model: Path) -> str:
+    """An operator of the model whose answers differ from run to run; "" where it has none."""
+    import onnx
+    from onnx.defs import OpSchema
+
+    opsets = Opsets.of(onnx.load(model, load_external_data=False), Needs())
+    random = OpSchema.NodeDeterminism.NonDeterministic
+    schemas = ((node.op_type, opsets.new(node)) for node in opsets.nodes())
+    return next((name for name, new in schemas if name == "Dropout" or (new and new.node_determinism == random)), "")
+
+
 def _is_defined(opsets: Opsets, node: Any) -> bool:
     """Whether ONNX says what the operator is, in terms of others."""
     new = opsets.new(node)

@@ -53,6 +53,10 @@ class Release:
         """Whether its tritonserver takes --FLAG."""
         return _came(_flags(), flag) <= self.of
 
+    def takes(self, argument: str) -> bool:
+        """Whether its tritonserver takes an argument such as --http-port=8000."""
+        return self.has_flag(argument.removeprefix("--").partition("=")[0])
+
 
 @cache
 def releases() -> tuple[Release, ...]:
