@@ -16,6 +16,7 @@ from tritonpm.convert.opsets import ML, ONNX, Opsets, graphs, limit, settle, var
 from tritonpm.core.types import Needs
 
 _OURS = "tritonpm"  # the domain of functions that are at once written out again
+_DRAWING = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 _ROUNDS = 12  # of replacing operators by others: ONNX defines none deeper
 
 
@@ -112,12 +113,11 @@ def expanded(model: Any, opsets: Opsets, names: set[tuple[str, str]]) -> Any:
 def chance(model: Path) -> str:
     """An operator of the model whose answers differ from run to run; "" where it has none."""
     import onnx
-    from onnx.defs import OpSchema
 
-    opsets = Opsets.of(onnx.load(model, load_external_data=False), Needs())
-    random = OpSchema.NodeDeterminism.NonDeterministic
-    schemas = ((node.op_type, opsets.new(node)) for node in opsets.nodes())
-    return next((name for name, new in schemas if name == "Dropout" or (new and new.node_determinism == random)), "")
+    nodes = (node for graph in graphs(onnx.load(model, load_external_data=False).graph) for node in graph.node)
+    training = 3  # inputs of a Dropout that may drop
+    drawn = (n.op_type for n in nodes if n.op_type in _DRAWING or (n.op_type == "Dropout" and len(n.input) >= training))
+    return next(drawn, "")
 
 
 def _is_defined(opsets: Opsets, node: Any) -> bool:

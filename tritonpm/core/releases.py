@@ -6,6 +6,7 @@ The facts are in releases.json.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -208,5 +209,4 @@ def _installed(distribution: str) -> str:
 
 
 def _is_release(text: str) -> bool:
-    year, dot, month = text.partition(".")
-    return dot == "." and len(year) == len(month) == 2 and year.isdecimal() and month.isdecimal()
+    return re.fullmatch(r"[0-9]{2}\.[0-9]{2}", text) is not None
