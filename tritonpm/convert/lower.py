@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tritonpm.convert.opsets import ML, ONNX, Opsets, graphs, limit, settle, variable_of
+from tritonpm.convert.opsets import ML, ONNX, Opsets, graphs, limit, say_defaults, settle, variable_of
 from tritonpm.core.types import Needs
 
 _OURS = "tritonpm"  # the domain of functions that are at once written out again
@@ -97,6 +97,7 @@ def expanded(model: Any, opsets: Opsets, names: set[tuple[str, str]]) -> Any:
     for graph in graphs(model.graph):
         for number, node in enumerate(graph.node):
             if (node.domain, node.op_type) in names and (function := opsets.definition(node)) is not None:
+                say_defaults(node, opsets.new(node))
                 function.domain, function.name = _OURS, f"{node.op_type}_{len(model.functions)}"
                 for opset in function.opset_import:  # else it is not written out
                     opset.version = opsets.imported.get(opset.domain, opset.version)

@@ -146,6 +146,13 @@ def settle(node: Any, old: Any, new: Any) -> None:
         node.attribute.remove(attribute)
 
 
+def say_defaults(node: Any, new: Any) -> None:
+    """Give a node the attributes that its operator takes unsaid, for who knows only what is said."""
+    given = {attribute.name for attribute in node.attribute}
+    unsaid = [row.default_value for name, row in new.attributes.items() if name not in given]
+    node.attribute.extend(value for value in unsaid if value.name)
+
+
 def variable_of(formals: Any, place: int) -> str:
     """The type variable of an input or output."""
     formal = _formal(formals, place)
