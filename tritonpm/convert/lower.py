@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tritonpm.convert.opsets import ML, ONNX, Opsets, graphs, limit, say_defaults, settle, variable_of
 from tritonpm.core.types import Needs
+from tritonpm.package.opsets import ML, ONNX, Opsets, graphs, limit, say_defaults, settle, variable_of
 
 _OURS = "tritonpm"  # the domain of functions that are at once written out again
 _DRAWING = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}

@@ -32,7 +32,7 @@ _WITHOUT = re.compile(r"find (?:an implementation|kernel) for (?:\w+\.)*(\w+)\(\
 _ROUNDS = 8  # of replacing operators that the runtime has no kernel for
 
 
-def _made(source: Path, target: Path, limits: Needs, run: bool) -> tuple[Changes, Run | None]:
+def made(source: Path, target: Path, limits: Needs, run: bool) -> tuple[Changes, Run | None]:
     """The older model, without operators for which the runtime has no kernel; it loads, or nothing is run.
 
     Raises NotLowerableError, NotRunnableError.
@@ -105,7 +105,7 @@ def answer(request: bytes, folder: Path, report: Report) -> bytes:
     source = Path(asked["model"])
     target = source.with_name(f"lowered-{source.name}")
     try:
-        changes, after = _made(source, target, Needs(**asked["limits"]), asked["run"])
+        changes, after = made(source, target, Needs(**asked["limits"]), asked["run"])
     except NotLowerableError as error:
         return json.dumps({"operator": error.operator, "needs": error.needs, "domain": error.domain}).encode()
     except NotRunnableError as error:

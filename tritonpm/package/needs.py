@@ -9,6 +9,7 @@ from tritonpm.core.types import Format, Needs
 from tritonpm.package.limits import Limits
 
 _LAYER = re.compile(rb'\bversion="opset(\d{1,4})"')
+_PREVIEW = "ai.onnx.preview"  # domains of operators that ONNX Runtime has none of
 _BLOCK = 1 << 20
 _LONGEST = 64  # bytes of what is looked for: it may lie across two blocks
 
@@ -29,3 +30,25 @@ def _newest_layer(path: Path) -> int:
             newest = max([newest, *map(int, _LAYER.findall(end + block))])
             end = block[-_LONGEST:]
     return newest
+
+
+def operators_without(path: Path, onnxruntime: str) -> list[str]:
+    """Operators of an ONNX model for which that version has no kernel on a CPU, with their types.
+
+    Raises PackageError for a model that cannot be read.
+    """
+    from tritonpm.package.kernels import without
+    from tritonpm.package.opsets import Opsets
+    from tritonpm.package.signature.onnx import skimmed
+
+    model, version = skimmed(path, path.name, Limits()), tuple(map(int, onnxruntime.split(".")))
+    opsets, own, found = Opsets.of(model, Needs()), {function.name for function in model.functions}, dict[str, None]()
+    for node in opsets.nodes():
+        if node.domain.startswith(_PREVIEW):
+            found[f"{node.op_type} of {node.domain}"] = None
+            continue
+        new = opsets.new(node) if node.op_type not in own else None
+        if new is not None and without(new, binding := opsets.binding(node), version):
+            types = ", ".join(dict.fromkeys(binding.values()))
+            found[f"{node.op_type} (opset {new.since_version}, {types})"] = None
+    return list(found)

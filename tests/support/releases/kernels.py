@@ -1,39 +1,23 @@
 """For which operators and types the ONNX Runtime of this environment has no kernel: each asked of it, one node at a time.
 
 `python -m tests.support.releases.kernels OUT` in an environment with a release's own wheel; OUT is a JSON of
-operator → version → bindings of type variables ("T=int16", "T=float T1=uint32"; "*": all).
+operator → version → bindings without a kernel. `… kernels --join FOLDER` writes package/kernels.json of all that lie in
+a folder, each named for its version.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-import onnx
 from onnx import TensorProto, defs, helper
 
-TYPES = ("float", "float16", "double", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "string")  # fmt: skip
+from tritonpm.package import kernels
+from tritonpm.package.kernels import bindings, key
+
 _VALUES = {"INT": 1, "INTS": [1], "FLOAT": 1.0, "FLOATS": [1.0], "STRING": "x", "STRINGS": ["x"]}
-
-
-def bindings(schema: Any) -> Iterator[dict[str, str]]:
-    """Every pair of types for up to two variables; of more, each one's types with the others' first."""
-    rows = {
-        row.type_param_str: [kind for kind in TYPES if f"tensor({kind})" in row.allowed_type_strs]
-        for row in schema.type_constraints
-    }
-    if not rows or not all(rows.values()):
-        return
-    if len(rows) <= 2:
-        yield from (dict(zip(rows, chosen, strict=True)) for chosen in product(*rows.values()))
-        return
-    first = {name: kinds[0] for name, kinds in rows.items()}
-    yield first
-    yield from ({**first, name: kind} for name, kinds in rows.items() for kind in kinds[1:])
 
 
 def node(schema: Any, opset: int, binding: dict[str, str]) -> bytes | None:
@@ -82,31 +66,60 @@ def missing(newest: dict[str, int]) -> dict[str, dict[str, list[str]]]:
         opset = schema.since_version
         if schema.domain not in newest or opset > newest[schema.domain] or schema.deprecated:
             continue
-        lacking, seen = [], 0
+        lacking = []
         for binding in bindings(schema):
             model = node(schema, opset, binding)
             if model is None:
                 break
-            seen += 1
             try:
                 onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             except Exception as error:
                 if "NOT_IMPLEMENTED" in str(error) and (
                     "an implementation" in str(error) or "find kernel" in str(error)
                 ):
-                    lacking.append(" ".join(f"{name}={kind}" for name, kind in sorted(binding.items())))
+                    lacking.append(key(binding))
         if lacking:
             name = f"{schema.domain}:{schema.name}" if schema.domain else schema.name
-            found.setdefault(name, {})[str(opset)] = ["*"] if len(lacking) == seen else lacking
+            found.setdefault(name, {})[str(opset)] = lacking
     return found
 
 
-if __name__ == "__main__":
+def joined(folder: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """Of each binding the first version that has a kernel, "" where the newest one has none."""
+    tables = {tuple(map(int, path.stem.split("."))): json.loads(path.read_text()) for path in folder.glob("*.json")}
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for version in sorted(tables):
+        later = [other for other in sorted(tables) if other > version]
+        for name, rows in tables[version].items():
+            for opset, lacking in rows.items():
+                for binding in lacking:
+                    has = (v for v in later if binding not in tables[v].get(name, {}).get(opset, ()))
+                    first = next(has, None)
+                    found.setdefault(name, {}).setdefault(opset, {})[binding] = ".".join(map(str, first or ()))
+    for name, rows in found.items():
+        domain, _, operator = name.rpartition(":")
+        for opset, firsts in rows.items():
+            every = {key(binding) for binding in bindings(defs.get_schema(operator, int(opset), domain))}
+            if every == set(firsts) and len(set(firsts.values())) == 1:
+                rows[opset] = {"*": next(iter(firsts.values()))}
+    return found
+
+
+def main() -> None:
+    """Measure, or join."""
     import onnxruntime
 
     from tritonpm.core.releases import releases
 
+    if sys.argv[1] == "--join":
+        Path(kernels.__file__).with_suffix(".json").write_text(
+            json.dumps(joined(Path(sys.argv[2])), sort_keys=True) + "\n"
+        )
+        return
     rows = [row for row in releases() if row.onnxruntime == onnxruntime.__version__]
     limits = {"": rows[0].opset, "ai.onnx.ml": rows[0].ml} if rows else {"": 26, "ai.onnx.ml": 5}
     Path(sys.argv[1]).write_text(json.dumps(missing(limits), sort_keys=True))
-    print(onnx.__version__, onnxruntime.__version__, limits)
+
+
+if __name__ == "__main__":
+    main()

@@ -45,7 +45,7 @@ def read(path: Path, where: str, limits: Limits) -> ReadModel:
     Raises PackageError for a file that is no ONNX model or that the runtime cannot serve, UnsafeError for external data
     outside the model's folder.
     """
-    model = _skimmed(path, where, limits)
+    model = skimmed(path, where, limits)
     if not model.HasField("graph") or not model.ir_version or not model.opset_import:
         raise PackageError("is no ONNX model, or is cut off", where=where, do="export or copy it again")
     _check_versions(model, where)
@@ -65,7 +65,7 @@ def read(path: Path, where: str, limits: Limits) -> ReadModel:
 
 def needs(path: Path, where: str, limits: Limits) -> Needs:
     """What it asks of its runtime; the newest opsets, its functions' too. Raises PackageError."""
-    return _needs(_skimmed(path, where, limits))
+    return _needs(skimmed(path, where, limits))
 
 
 def _needs(model: Any) -> Needs:
@@ -83,14 +83,15 @@ def external_locations(path: Path, where: str, limits: Limits) -> list[str]:
     Raises PackageError, UnsafeError.
     """
     locations: dict[str, None] = {}
-    for tensor, facts in _external(_skimmed(path, where, limits), where):
+    for tensor, facts in _external(skimmed(path, where, limits), where):
         location = facts.get("location", "")
         _require_inside(location, tensor.name, where, limits)
         locations[location] = None
     return list(locations)
 
 
-def _skimmed(path: Path, where: str, limits: Limits) -> Any:
+def skimmed(path: Path, where: str, limits: Limits) -> Any:
+    """The model without its weights. Raises PackageError."""
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
@@ -133,7 +134,7 @@ def _check_domains(model: Any, where: str) -> None:
 
 def running_operator(path: Path, where: str, limits: Limits) -> str:
     """An operator of the model that makes a runtime load or run something else; "" where it has none."""
-    return next((node.op_type for node in _nodes(_skimmed(path, where, limits)) if node.op_type in _RUNNING), "")
+    return next((node.op_type for node in _nodes(skimmed(path, where, limits)) if node.op_type in _RUNNING), "")
 
 
 def _graphs(model: Any) -> list[Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from tritonpm.core import releases
 from tritonpm.core.errors import TritonpmError
 from tritonpm.core.releases import Release
 from tritonpm.core.types import Format, Needs
-from tritonpm.package.needs import needs
+from tritonpm.package.needs import needs, operators_without
 from tritonpm.repository.config import DEFAULT_FILES, messages
 from tritonpm.repository.lint.folder import ModelFolder
 from tritonpm.repository.lint.model import Problem, backend_of, served_versions
@@ -27,6 +28,7 @@ def problems(model: ModelFolder, release: Release) -> Iterator[tuple[str, Proble
     for place, asked in _asked(model):
         for sentence in lacking(asked, release):
             yield "release-model", ("", f"the model file {place} {sentence}")
+    yield from _kernels(model, release)
 
 
 def lacking(asked: Needs, release: Release) -> Iterator[str]:
@@ -44,6 +46,25 @@ def lacking(asked: Needs, release: Release) -> Iterator[str]:
         first = _since(releases.first_with_openvino(asked.openvino))
         runtime = f"OpenVINO {release.openvino} of {release.title}"
         yield f"has layers of opset{asked.openvino}; {runtime} has opset{release.openvino_opset} at most ({first})"
+
+
+def _kernels(model: ModelFolder, release: Release) -> Iterator[tuple[str, Problem]]:
+    """Operators without a kernel, where all of the model's instances are on the CPU: a GPU has others."""
+    cpu = messages().ModelInstanceGroup.KIND_CPU
+    groups = model.config.instance_group
+    if backend_of(model.config) != "onnxruntime" or not groups or any(group.kind != cpu for group in groups):
+        return
+    for place, path in _files(model):
+        try:
+            missing = operators_without(path, release.onnxruntime)
+        except TritonpmError:
+            continue
+        for operator in missing:
+            runtime = f"ONNX Runtime {release.onnxruntime} of {release.title}"
+            yield (
+                "release-kernel",
+                ("", f"the model file {place} uses {operator}; {runtime} has no kernel for it on a CPU"),
+            )
 
 
 def _since(release: str) -> str:
@@ -102,6 +123,15 @@ def _repeated(value: Any) -> bool:
 
 def _asked(model: ModelFolder) -> Iterator[tuple[str, Needs]]:
     """What each served version's model file asks for; what cannot be read is another rule's."""
+    for place, path in _files(model):
+        try:
+            yield place, needs(path, _FORMATS[backend_of(model.config)])
+        except TritonpmError:
+            continue
+
+
+def _files(model: ModelFolder) -> Iterator[tuple[str, Path]]:
+    """The model file of each served version, where it is one that tells what it asks for."""
     backend = backend_of(model.config)
     if backend not in _FORMATS:
         return
@@ -110,7 +140,4 @@ def _asked(model: ModelFolder) -> Iterator[tuple[str, Needs]]:
         path = model.path / str(version) / name
         path = path / path.name if path.is_dir() else path
         if path.is_file() and not (backend == "openvino" and path.suffix == ".onnx"):  # which it reads leniently
-            try:
-                yield f"{version}/{name}", needs(path, _FORMATS[backend])
-            except TritonpmError:
-                continue
+            yield f"{version}/{name}", path

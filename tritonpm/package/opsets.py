@@ -70,6 +70,17 @@ class Opsets:
         found = schema(node.op_type, limit(node.domain, self.limits), node.domain)
         return None if found is None or found.deprecated else found
 
+    def binding(self, node: Any) -> dict[str, str]:
+        """The types that the type variables of a node's operator are bound to, as far as they are known."""
+        new, found = self.new(node), {}
+        variables = {row.type_param_str for row in new.type_constraints}
+        for formals, names in ((new.inputs, node.input), (new.outputs, node.output)):
+            for place, name in enumerate(names):
+                variable = variable_of(formals, place)
+                if variable in variables and (own := self.type_of(name)):
+                    found[variable] = own
+        return found
+
     def definition(self, node: Any) -> Any:
         """What ONNX defines a node's operator to be, as a function; None where it does not, or not for these types."""
         import onnx
