@@ -22,7 +22,7 @@ from tritonpm.convert.graph_values import graph_values
 from tritonpm.convert.inputs import Clock
 from tritonpm.convert.lower import Changes, NotLowerableError, chance, lower
 from tritonpm.convert.running import NotRunnableError, Run, RunFailedError
-from tritonpm.convert.trials import Ground, trials
+from tritonpm.convert.trials import Knowledge, trials
 from tritonpm.core.apart import Report
 from tritonpm.core.tensors import Array, load_npz
 from tritonpm.core.types import Agreement, Format, Needs, Tensor, Values
@@ -92,7 +92,7 @@ def _proved(source: Path, target: Path, after: Run, request: Mapping[str, Any], 
     try:
         clock, (before, native) = Clock(SECONDS), _original(source)
         kinds = "FP32" if native and not changes.rewritten else "FP16"
-        ground = Ground(inputs, said, graph_values(Format.ONNX, target))
+        ground = Knowledge(inputs, said, graph_values(Format.ONNX, target))
         tried = trials(before, ground, samples, batches=(), precision=kinds, clock=clock)
         return agreement(before, after, tried, precision="FP32", clock=clock)
     except (NotRunnableError, UnverifiableError) as error:

@@ -11,10 +11,11 @@ from tritonpm.core import releases
 from tritonpm.core.errors import TritonpmError
 from tritonpm.core.releases import Release
 from tritonpm.core.types import Format, Needs
+from tritonpm.package.config import served_versions
 from tritonpm.package.needs import needs, operators_without
 from tritonpm.repository.config import DEFAULT_FILES, messages
 from tritonpm.repository.lint.folder import ModelFolder
-from tritonpm.repository.lint.model import Problem, backend_of, served_versions
+from tritonpm.repository.lint.model import Problem, backend_of
 
 _FORMATS = {"onnxruntime": Format.ONNX, "openvino": Format.OPENVINO}
 _PACKAGE = "inference."  # of the .proto
@@ -52,7 +53,7 @@ def _kernels(model: ModelFolder, release: Release) -> Iterator[tuple[str, Proble
     """Operators without a kernel, where all of the model's instances are on the CPU: a GPU has others."""
     cpu = messages().ModelInstanceGroup.KIND_CPU
     groups = model.config.instance_group
-    if backend_of(model.config) != "onnxruntime" or not groups or any(group.kind != cpu for group in groups):
+    if backend_of(model) != "onnxruntime" or not groups or any(group.kind != cpu for group in groups):
         return
     for place, path in _files(model):
         try:
@@ -125,18 +126,18 @@ def _asked(model: ModelFolder) -> Iterator[tuple[str, Needs]]:
     """What each served version's model file asks for; what cannot be read is another rule's."""
     for place, path in _files(model):
         try:
-            yield place, needs(path, _FORMATS[backend_of(model.config)])
+            yield place, needs(path, _FORMATS[backend_of(model)])
         except TritonpmError:
             continue
 
 
 def _files(model: ModelFolder) -> Iterator[tuple[str, Path]]:
     """The model file of each served version, where it is one that tells what it asks for."""
-    backend = backend_of(model.config)
+    backend = backend_of(model)
     if backend not in _FORMATS:
         return
     name = model.config.default_model_filename or DEFAULT_FILES[backend]
-    for version in served_versions(model):
+    for version in served_versions(model.config, model.versions):
         path = model.path / str(version) / name
         path = path / path.name if path.is_dir() else path
         if path.is_file() and not (backend == "openvino" and path.suffix == ".onnx"):  # which it reads leniently
