@@ -39,25 +39,13 @@ def without(schema: Any, binding: Mapping[str, str], onnxruntime: tuple[int, ...
     """Whether that version has no kernel for an operator with its type variables bound so."""
     name = f"{schema.domain}:{schema.name}" if schema.domain else schema.name
     rows: dict[str, str] = _facts().get(name, {}).get(str(schema.since_version), {})
-    return (
-        any(key in rows and not _has(rows[key], onnxruntime) for key in ("*", *_keys(schema, binding)))
-        if rows
-        else False
-    )
+    first = next((rows[row] for row in ("*", key(binding)) if row in rows), None)
+    return first is not None and not _has(first, onnxruntime)
 
 
 def key(binding: Mapping[str, str]) -> str:
     """How a binding is written."""
     return " ".join(f"{name}={kind}" for name, kind in sorted(binding.items()))
-
-
-def _keys(schema: Any, binding: Mapping[str, str]) -> Iterator[str]:
-    rows = _taken(schema)
-    if len(rows) <= _PRODUCT:
-        yield key(binding)
-        return
-    first = {name: kinds[0] for name, kinds in rows.items() if kinds}
-    yield from (key({**first, name: kind}) for name, kind in binding.items())
 
 
 def _taken(schema: Any) -> dict[str, list[str]]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+from tritonpm.core.errors import PackageError
 from tritonpm.core.types import Format, Needs
+from tritonpm.core.units import MIB
 from tritonpm.package.limits import Limits
 
 _LAYER = re.compile(rb'\bversion="opset(\d{1,4})"')
 _PREVIEW = "ai.onnx.preview"  # domains of operators that ONNX Runtime has none of
 _BLOCK = 1 << 20
+_MOST = 512 * MIB  # of a model whose operators are looked at one by one
 _LONGEST = 64  # bytes of what is looked for: it may lie across two blocks
 
 
@@ -39,9 +43,8 @@ def operators_without(path: Path, onnxruntime: str) -> list[str]:
     """
     from tritonpm.package.kernels import without
     from tritonpm.package.opsets import Opsets
-    from tritonpm.package.signature.onnx import skimmed
 
-    model, version = skimmed(path, path.name, Limits()), tuple(map(int, onnxruntime.split(".")))
+    model, version = _whole(path), tuple(map(int, onnxruntime.split(".")))
     opsets, own, found = Opsets.of(model, Needs()), {function.name for function in model.functions}, dict[str, None]()
     for node in opsets.nodes():
         if node.domain.startswith(_PREVIEW):
@@ -52,3 +55,16 @@ def operators_without(path: Path, onnxruntime: str) -> list[str]:
             types = ", ".join(dict.fromkeys(binding.values()))
             found[f"{node.op_type} (opset {new.since_version}, {types})"] = None
     return list(found)
+
+
+def _whole(path: Path) -> Any:
+    """A model with what its nodes are connected by; its weights are read, too. Raises PackageError."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    if path.stat().st_size > _MOST:
+        return onnx.ModelProto()
+    try:
+        return onnx.load(path, load_external_data=False)
+    except DecodeError:
+        raise PackageError("is no ONNX model, or is cut off", where=path.name, do="export or copy it again") from None
