@@ -39,7 +39,8 @@ def without(schema: Any, binding: Mapping[str, str], onnxruntime: tuple[int, ...
     """Whether that version has no kernel for an operator with its type variables bound so."""
     name = f"{schema.domain}:{schema.name}" if schema.domain else schema.name
     rows: dict[str, str] = _facts().get(name, {}).get(str(schema.since_version), {})
-    first = next((rows[row] for row in ("*", key(binding)) if row in rows), None)
+    every = ("*",) if len(_taken(schema)) <= _PRODUCT else ()  # else not every binding was measured
+    first = next((rows[row] for row in (*every, key(binding)) if row in rows), None)
     return first is not None and not _has(first, onnxruntime)
 
 
