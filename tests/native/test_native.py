@@ -10,6 +10,7 @@ import pytest
 from tests.native import folders
 from tests.support.lint.oracle import a_server
 from tritonpm.core.errors import PackageError, TritonpmError
+from tritonpm.core.releases import embedded
 from tritonpm.operations.import_package import require_loadable
 from tritonpm.operations.lint import reader
 from tritonpm.package import read
@@ -100,7 +101,7 @@ def test_import_refuses_nothing_that_every_server_loads(repository: Path, tmp_pa
 @pytest.mark.parametrize("name", ["o_agents", "o_d2_8n", "v_platform", "v_warm_dims", "v_memlimit"])
 def test_import_refuses_what_lint_refuses(repository: Path, name: str) -> None:
     with pytest.raises(PackageError, match=r"tritonpm lint"):
-        require_loadable(repository / name / "config.pbtxt", name)
+        require_loadable(repository / name / "config.pbtxt", name, embedded())
 
 
 @pytest.mark.server

@@ -62,6 +62,11 @@ class Workspace:
         return self.state / "policy.json"
 
     @property
+    def target(self) -> Path:
+        """The Triton release that was chosen, which need not exist."""
+        return self.state / "target"
+
+    @property
     def server(self) -> Path:
         """The state of the server that we run."""
         return self.state / "server"

@@ -32,7 +32,7 @@ GROUPS: Headings = {
     "Serving": ("load", "unload", "reload", "infer", "status", "sync", "why", "use", "projects"),
     "Live changes": ("upgrade", "history", "rollback", "diff", "prune", "canary", "promote", "abort"),
     "Optimising and measuring": ("optimize", "jobs", "convert", "profile", "perf", "tune"),
-    "Repositories and deployment": ("render", "lint", "publish", "deploy", "pull", "push", "sign", "policy"),
+    "Repositories and deployment": ("render", "lint", "targets", "publish", "deploy", "pull", "push", "sign", "policy"),
     "Fleets": ("context", "fleet"),
     "Server": ("serve", "stop", "logs", "tracing", "logging", "top", "ui"),
     "Workspace": ("init", "doctor", "verify", "schema", "completion"),
@@ -54,6 +54,7 @@ class App:
     key: str | None = None
     timeout: float | None = None
     context: str = ""
+    target: str = ""
     output: str = "table"
     debug: bool = False
 
@@ -63,7 +64,7 @@ class App:
         from tritonpm.operations.context import open_context
 
         with open_context(
-            self.workspace, server=self.connection(), progress=self.progress, warn=self.advise
+            self.workspace, server=self.connection(), progress=self.progress, warn=self.advise, for_release=self.target
         ) as context:
             yield context
 
@@ -284,6 +285,19 @@ def on_a_context(function: F) -> F:
         expose_value=False,
         callback=_remember("context"),
         help="The servers of that context [default: the one that `context use` chose; TRITONPM_CONTEXT].",
+    )
+    return option(function)
+
+
+def for_a_release(function: F) -> F:
+    """Add `--target RELEASE` to a command whose result fits a Triton release."""
+    option = click.option(
+        "--target",
+        metavar="RELEASE",
+        envvar="TRITONPM_TARGET",
+        expose_value=False,
+        callback=_remember("target"),
+        help="The Triton release that it is for, such as 25.10 [default: the workspace's; TRITONPM_TARGET].",
     )
     return option(function)
 

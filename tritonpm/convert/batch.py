@@ -92,7 +92,7 @@ def _proved(
 ) -> tuple[BatchAxis, Path | None]:
     size = sum(files[path].stat().st_size for path in stage.files)
     runnable = stage.config is None and stage.format in RUNNABLE and size <= LARGEST
-    model = _laid_out(stage, files, trials.folder / "model") if runnable else None
+    model = laid_out(stage, files, trials.folder / "model") if runnable else None
     signature = stage.signature
     if model and stage.format is Format.ONNX and _vague(signature):
         stage = replace(stage, signature=_described(stage, model, size, trials))
@@ -197,7 +197,7 @@ def _no_axis(signature: Signature) -> str:
     return f"the inputs and outputs do not share their first dimension ({shown})"
 
 
-def _laid_out(stage: Stage, files: Mapping[str, Path], folder: Path) -> Path:
+def laid_out(stage: Stage, files: Mapping[str, Path], folder: Path) -> Path:
     """The stage's files side by side as in the package (blobs are not); hard links, since runtimes refuse symlinks."""
     for path in stage.files:
         place = folder / PurePosixPath(path)

@@ -87,7 +87,7 @@ def _onnxruntime(path: Path, longest: float | None = None) -> Run:
             watch.daemon = True
             watch.start()
         try:
-            answers = session.run(names, {name: _text(array) for name, array in inputs.items()}, options)
+            answers = session.run(names, {name: as_text(array) for name, array in inputs.items()}, options)
         finally:
             if watch:
                 watch.cancel()
@@ -182,7 +182,7 @@ _LOADERS: Mapping[Format, tuple[str, Callable[[Path], Run]]] = {
 }
 
 
-def _text(array: Array) -> Array:
+def as_text(array: Array) -> Array:
     """Objects of bytes as the text that onnxruntime takes."""
     if array.dtype != np.object_:
         return array

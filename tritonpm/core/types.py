@@ -113,6 +113,19 @@ class Signature:
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What a model file asks of its runtime; 0: nothing, or it is not known.
+
+    Of an ONNX model its IR and the opsets of ai.onnx and ai.onnx.ml, of OpenVINO's its layers' newest opset.
+    """
+
+    ir: int = 0
+    opset: int = 0
+    ml: int = 0
+    openvino: int = 0
+
+
+@dataclass(frozen=True)
 class File:
     """One file of a package: a POSIX path inside it, `sha256:<hex>`, bytes."""
 
@@ -160,6 +173,7 @@ class Stage:
     crop: Mapping[str, object] | None = None  # of a stage that cuts out what another finds; its model is tritonpm's own
     # What wrote the model → preprocess and decode, as read from the model or beside it; the two above go over it.
     inferred: Mapping[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
+    needs: Needs = Needs()
     values: Mapping[str, Values] = field(default_factory=dict)  # what inputs may hold, where the manifest says it
 
 
@@ -215,10 +229,11 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Target:
-    """What will serve: logical cores and GPUs."""
+    """What will serve: logical cores and GPUs, and the Triton release, "" where nobody knows."""
 
     cores: int
     gpus: tuple[Gpu, ...] = ()
+    release: str = ""
 
 
 @dataclass(frozen=True)
@@ -243,7 +258,8 @@ class Power:
 class BatchAxis:
     """What is known of a stage's batch axis: `proved` by running, only `declared`, or `none`.
 
-    `artefact` is the digest of the rewritten model (a static batch of 1 made dynamic); None: the model runs as it is.
+    `artefact` is the digest of the rewritten model (a static batch of 1 made dynamic, or made older); None: the model
+    runs as it is.
     It was run with a batch of `largest`; with one of `wrong`, where that is not 0, it answers wrong, as `beyond` says.
     """
 
@@ -255,6 +271,7 @@ class BatchAxis:
     wrong: int = 0
     beyond: str = ""
     power: Power = Power()
+    lowered: str = ""  # how the model was made older for the release that serves it, in one sentence
 
 
 @dataclass(frozen=True)
@@ -351,13 +368,17 @@ class Revision:
 
 @dataclass(frozen=True)
 class Finding:
-    """One verdict of lint: `level` is error (Triton refuses) or warning; `line` is 1-based, 0 where there is none."""
+    """One verdict of lint: `level` is error (Triton refuses) or warning; `line` is 1-based, 0 where there is none.
+
+    `release` is the only one that it is of; "": it holds for all that were asked about.
+    """
 
     level: str
     rule: str
     file: str
     line: int
     sentence: str
+    release: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from tritonpm.triton.embedded import CACHE_BYTES, EXIT_TIMEOUT
+from tritonpm.triton.embedded import CACHE_BYTES, CLIENT_SHARED_MEMORY, EXIT_TIMEOUT
+
+if TYPE_CHECKING:
+    from tritonpm.core.releases import Release
 
 GRACE = EXIT_TIMEOUT + 10  # seconds between TERM and KILL: requests in flight, then the end
 DRAIN = 5  # seconds in which a cluster stops sending requests, before TERM
@@ -15,8 +19,11 @@ TOKEN = "/run/secrets/ui_token"  # noqa: S105  # the file, not what is in it
 KEEPER = ["sh", "-c", "trap 'exit 0' TERM; while :; do tritonpm sync; sleep 15 & wait $!; done"]
 
 
-def tritonserver(repository: str, *, gpu: bool, models: Iterable[str] = ()) -> list[str]:
-    """Its arguments. Readiness is the server's: the strict one says no during every load, and after a failed one."""
+def tritonserver(repository: str, release: Release, *, gpu: bool, models: Iterable[str] = ()) -> list[str]:
+    """Its arguments, as far as the release knows them.
+
+    Readiness is the server's: the strict one says no during every load, and after a failed one.
+    """
     arguments = [
         f"--model-repository={repository}",
         "--model-control-mode=explicit",
@@ -27,10 +34,12 @@ def tritonserver(repository: str, *, gpu: bool, models: Iterable[str] = ()) -> l
         "--metrics-config=summary_latencies=true",
         "--trace-config=triton,file=/tmp/trace.json",  # without a file tracing cannot be switched on later
         "--trace-config=level=OFF",
+        CLIENT_SHARED_MEMORY,
     ]
     if not gpu:
         arguments.append("--allow-gpu-metrics=false")
-    return ["tritonserver", *arguments, *(f"--load-model={name}" for name in models)]
+    arguments += [f"--load-model={name}" for name in models]
+    return ["tritonserver", *(argument for argument in arguments if release.takes(argument))]
 
 
 def manager() -> list[str]:

@@ -43,15 +43,16 @@ def bundle(target: str, choices: Choices, own: Path | None = None) -> list[Bundl
 
 
 def _values(choices: Choices, repository: str = REPOSITORY) -> dict[str, object]:
+    release = choices.release
     return {
         "choices": choices,
         "metrics": metrics,
         "workspace": WORKSPACE,
         "grace": arguments.GRACE,
         "drain": arguments.DRAIN,
-        "command": arguments.tritonserver(repository, gpu=choices.gpus > 0, models=choices.packages),
-        "command_cpu": arguments.tritonserver(repository, gpu=False),
-        "command_gpu": arguments.tritonserver(repository, gpu=True),
+        "command": arguments.tritonserver(repository, release, gpu=choices.gpus > 0, models=choices.packages),
+        "command_cpu": arguments.tritonserver(repository, release, gpu=False),
+        "command_gpu": arguments.tritonserver(repository, release, gpu=True),
         "manager": arguments.manager(),
         "triton": arguments.TRITON,
         "page_port": arguments.PAGE_PORT,

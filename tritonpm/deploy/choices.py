@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tritonpm import __version__
 from tritonpm.core.errors import UsageError
+from tritonpm.core.releases import Release, of_image, release
 
 TRITON_FLOOR = "26.06"  # the first container without known holes: docs/components.md
 TRITON_REPOSITORY = "nvcr.io/nvidia/tritonserver"
@@ -47,6 +48,11 @@ class Choices:
     def image(self) -> str:
         """Triton's image."""
         return self.triton_image or f"{TRITON_REPOSITORY}:{self.triton_version}-py3"
+
+    @property
+    def release(self) -> Release:
+        """The Triton release that the image is of: what its tag names, else `triton_version`."""
+        return release(of_image(self.image) or self.triton_version)
 
     @property
     def built(self) -> bool:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tritonpm.core.apart import Apart
+from tritonpm.core.files import digest_of
 from tritonpm.core.types import BatchAxis, File, Package, Stage
 
 if TYPE_CHECKING:
+    from tritonpm.core.releases import Release
     from tritonpm.operations.context import Context
     from tritonpm.settings.settings import Settings
 
@@ -31,11 +33,12 @@ def batch_axes(
     """By stage; `place` says where the package's files lie, if not in blobs, `apart` is a process to try models in.
 
     With `settings` they are proved at what those allow: what was proved at less is proved again.
+    A model that is too new for the release that it is for is made older first, which may raise PackageError.
     Raises UnsafeError where a model cannot even be loaded within the limits of time and memory.
     """
     axes = {}
     for stage in package.stages:
-        key = _key(package, stage)
+        key = _key(package, stage, context.release)
         known = context.catalogue.axis(key)
         axis = known if known and (not known.artefact or context.blobs.has(known.artefact)) else None
         asked = settings.for_stage(stage.name).max_batch_size if settings else 0
@@ -54,15 +57,21 @@ def in_blobs(context: Context) -> Place:
     return lambda file: context.blobs.path(file.digest)
 
 
-def _key(package: Package, stage: Stage) -> str:
-    """Over all that a proof depends on but the batch: the model's files, and what it is tried on."""
+def _key(package: Package, stage: Stage, release: Release) -> str:
+    """Over all that a proof depends on but the batch: the model's files, what it is tried on, what it is made for.
+
+    The first word is the content that keeps what was rewritten (see `catalogue.references`).
+    """
     from tritonpm.convert.batch import PROOF
+    from tritonpm.convert.lowering import too_new
 
     files = [package.file(path).digest for path in stage.files]
     samples = [package.file(sample.inputs).digest for sample in stage.samples]
     parts = [files, samples, stage.values, stage.model]
     content = hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
-    return f"{content} {PROOF} {stage.format.value} {'adopted' if stage.config else ''}"
+    kept = package.file(stage.model).digest if stage.model else package.digest
+    older = f"{release.ir}.{release.opset}.{release.ml}" if too_new(stage, release) else ""
+    return f"{kept} {content} {PROOF} {stage.format.value} {'adopted' if stage.config else older}"
 
 
 def _raised(axis: BatchAxis, asked: int, again: BatchAxis) -> BatchAxis:
@@ -76,11 +85,24 @@ def _proved(
     context: Context, package: Package, stage: Stage, place: Place, apart: Apart | None, largest: int = 0
 ) -> BatchAxis:
     from tritonpm.convert.batch import LARGEST_BATCH, prove
+    from tritonpm.convert.lowering import lower, too_new
 
     with context.progress(f"Proving the batch axis of {stage.name}"), context.workspace.scratch("axis") as folder:
         files = {path: place(package.file(path)) for path in stage.files}
         samples = [place(package.file(sample.inputs)) for sample in stage.samples]
-        axis, rewritten = prove(stage, files, samples, folder, apart, largest=largest or LARGEST_BATCH)
-        if rewritten and axis.artefact:
-            context.blobs.put(rewritten, axis.artefact, move=True)
+        older = None
+        if too_new(stage, context.release):
+            older = lower(stage, files, samples, context.release, _fresh(folder / "lowering"), apart)
+            files[stage.model] = older.path
+        trial = _fresh(folder / "trial")
+        axis, rewritten = prove(stage, files, samples, trial, apart, largest=largest or LARGEST_BATCH)
+        if older:
+            axis = replace(axis, artefact=axis.artefact or digest_of(older.path), lowered=older.sentence)
+        if axis.artefact and (served := rewritten or (older and older.path)):
+            context.blobs.put(served, axis.artefact, move=True)
     return axis
+
+
+def _fresh(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tritonpm.catalogue import Blobs, Catalogue, Workspace, find
 
 if TYPE_CHECKING:
+    from tritonpm.core.releases import Release
     from tritonpm.core.types import Target
     from tritonpm.triton.connection import Connection
 
@@ -39,13 +40,22 @@ class Context:
     server: Connection | str | None = None
     progress: Progress = quiet
     warn: Warn = unheard
+    for_release: str = ""  # the Triton release that this run is for; "" is the workspace's
+
+    @cached_property
+    def release(self) -> Release:
+        """The Triton release that all is made for. Raises UsageError."""
+        from tritonpm.core.releases import release
+        from tritonpm.operations.targets import of_workspace
+
+        return release(self.for_release) if self.for_release else of_workspace(self.workspace)
 
     @cached_property
     def target(self) -> Target:
-        """What this machine serves with, looked up once for each context."""
+        """What serves: this machine, looked up once for each context, and the release."""
         from tritonpm.hardware import target
 
-        return target()
+        return replace(target(), release=self.release.name)
 
 
 @contextmanager
@@ -55,14 +65,16 @@ def open_context(
     server: Connection | str | None = None,
     progress: Progress = quiet,
     warn: Warn = unheard,
+    for_release: str = "",
 ) -> Iterator[Context]:
     """The workspace at `root`, or the one around the current folder, closed at the end.
 
+    `for_release` is a Triton release other than the workspace's.
     Raises NotFoundError where there is none; StorageError, BusyError where its catalogue cannot be opened.
     """
     workspace = find(root)
     catalogue = Catalogue.open(workspace)
     try:
-        yield Context(workspace, catalogue, Blobs(workspace), server, progress, warn)
+        yield Context(workspace, catalogue, Blobs(workspace), server, progress, warn, for_release)
     finally:
         catalogue.close()

@@ -22,6 +22,7 @@ from tritonpm.operations.summary import summary
 _OF_THE_PLACE = ("name", "backend")  # lint rules: the package may be renamed, and its server have other backends
 
 if TYPE_CHECKING:
+    from tritonpm.core.releases import Release
     from tritonpm.operations.context import Context
     from tritonpm.settings.settings import Settings
 
@@ -100,16 +101,16 @@ def read_package(
         )
     for stage in package.stages:
         if stage.config is not None:
-            require_loadable(staging / stage.config, str(source))
+            require_loadable(staging / stage.config, str(source), context.release)
     return package
 
 
-def require_loadable(config: Path, where: str) -> None:
-    """Raise PackageError where Triton would not load the folder of this config, whatever name it gets here."""
+def require_loadable(config: Path, where: str, release: Release) -> None:
+    """Raise PackageError where that release would not load the folder of this config, whatever name it gets here."""
     from tritonpm.operations.lint import reader
     from tritonpm.repository.lint import lint_model
 
-    for finding in lint_model(config.parent, reader(config.parent)):
+    for finding in lint_model(config.parent, reader(config.parent), (release,)):
         if finding.level == "error" and finding.rule not in _OF_THE_PLACE:
             line = f", line {finding.line}" if finding.line else ""
             raise PackageError(

@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 _MOST = 200  # models that are given to the runtime, which takes a part of a second for each
 
 
-def lint(folder: Path) -> list[Finding]:
-    """What Triton would say of a repository, or of one model folder."""
+def lint(folder: Path, target: str = "") -> list[Finding]:
+    """What Triton would say of a repository, or of one model folder.
+
+    `target` names releases, such as 24.10, 24.10,25.10 or 24.10..26.08; what each of them lacks is told of each.
+    Raises NotFoundError, UsageError.
+    """
+    from tritonpm.core.releases import span
     from tritonpm.repository import lint as linting
 
     is_model = any((folder / name).exists() for name in ("config.pbtxt", "1"))
     look = linting.lint_model if is_model else linting.lint
-    return look(folder, reader(folder))
+    return look(folder, reader(folder), span(target) if target else ())
 
 
 def reader(folder: Path) -> ReadSignature:

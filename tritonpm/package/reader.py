@@ -199,7 +199,7 @@ def _adopted(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) ->
     if adopted.format not in SPEAKING:
         return stage
     model = inspect_model(tree.root / adopted.model, f"{tree.where}: {adopted.model}", limits, adopted.format)
-    return with_inferred(stage, model, tree.root, limits)
+    return with_inferred(replace(stage, needs=model.needs), model, tree.root, limits)
 
 
 def _modelled(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> Stage:
@@ -209,7 +209,7 @@ def _modelled(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -
     allow(RUNNING_FORMATS.get(model.format, ""), where, allow_code)
     signature = _signature(entry, model.signature, where)
     files = tuple(sorted(str(path.parent / file) for file in model.files))
-    stage = Stage(entry.name, entry.task, model.format, str(path), files, signature)
+    stage = Stage(entry.name, entry.task, model.format, str(path), files, signature, needs=model.needs)
     return with_inferred(stage, model, tree.root, limits)
 
 

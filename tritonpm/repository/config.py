@@ -91,6 +91,8 @@ def member(
     config = messages().ModelConfig(backend=backend)
     if backend == "pytorch":
         config.platform = "pytorch_libtorch"
+    if axis.lowered and not (optimised and optimised.files):
+        notes.append(f"stage {stage.name}: {axis.lowered}")
     batch = _batch(stage, settings, axis, backend, notes)
     config.max_batch_size = batch
     for tensors, add in ((signature.inputs, config.input.add), (signature.outputs, config.output.add)):

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tritonpm.core.errors import BusyError, ServerError
+from tritonpm.core.releases import of_server, release
 from tritonpm.core.units import MIB
 from tritonpm.triton import compiled, launch, liveness
 from tritonpm.triton.ending import EXIT_TIMEOUT, end, end_child, guarded, stop, sweep
@@ -39,12 +40,13 @@ from tritonpm.triton.server import (
 )
 
 __all__ = [
-    "CACHE_BYTES", "EXIT_TIMEOUT", "SUPERVISOR_LOG", "AddressTakenError", "Installation", "Server", "answers",
-    "backends_in", "end", "find", "guarded", "last_words", "reasons", "recorded", "region_prefix", "remember_again",
-    "running", "start", "stop", "supervised", "supervising", "supervision_lost", "supervisor_lock", "sweep",
-    "tell_to_stop", "told_to_stop",
+    "CACHE_BYTES", "CLIENT_SHARED_MEMORY", "EXIT_TIMEOUT", "SUPERVISOR_LOG", "AddressTakenError", "Installation",
+    "Server", "answers", "backends_in", "end", "find", "guarded", "last_words", "reasons", "recorded", "region_prefix",
+    "remember_again", "running", "start", "stop", "supervised", "supervising", "supervision_lost", "supervisor_lock",
+    "sweep", "tell_to_stop", "told_to_stop",
 ]  # fmt: skip
 
+CLIENT_SHARED_MEMORY = "--allow-client-shm=true"  # else a release that has it lets no client register regions
 CACHE_BYTES = 64 * MIB  # of the local response cache, which packages may use
 _ATTEMPTS = 5  # how often free ports are chosen again when somebody takes one in between
 _LINK, _TRACE, _BACKENDS = "repository", "trace.json", "backends"  # in the state folder
@@ -243,6 +245,8 @@ def _command(
         command += [f"--cache-directory={installation.caches}", f"--cache-config=local,size={CACHE_BYTES}"]
     if not gpu:
         command.append("--allow-gpu-metrics=false")
+    if (name := of_server(installation.version)) and release(name).takes(CLIENT_SHARED_MEMORY):
+        command.append(CLIENT_SHARED_MEMORY)
     ours = ("python", *(path.name for path in backends.iterdir() if (path / "model.py").is_file()))
     command += [f"--backend-config={name},shm-region-prefix-name={region_prefix(state)}" for name in ours]
     return [*command, *arguments]

@@ -19,6 +19,7 @@ from tritonpm.triton import compiled
 CARRIER = "nvidia-pytriton"
 CARRIED_VERSION = "2.51.0"  # of the tritonserver inside nvidia-pytriton 0.7.0
 OPT = Path("/opt/tritonserver")
+OF_IMAGE = "TRITON_SERVER_VERSION"  # the server's own version, as NVIDIA's images set it
 VARIABLE = "TRITONPM_TRITONSERVER"
 
 
@@ -59,7 +60,7 @@ def _native(binary: Path, source: str) -> Installation:
     return Installation(
         binary,
         source,
-        "",
+        os.environ.get(OF_IMAGE, "") if binary.resolve().is_relative_to(OPT) else "",
         libraries if libraries.is_dir() else None,
         backends if backends.is_dir() else OPT / "backends" if (OPT / "backends").is_dir() else None,
         caches=root / "caches" if (root / "caches").is_dir() else None,

@@ -101,13 +101,13 @@ def _served(server: Context, case: onnx_cases.Case) -> Iterator[list[dict[str, A
         load(server, "case", probe=False, timeout=120)
         for protocol in ("http", "grpc"):
             with connect(server, protocol) as client:
-                yield [client.infer("case", {n: _sent(a) for n, a in given.items()}) for given, _ in case.sets]
+                yield [client.infer("case", {n: sent(a) for n, a in given.items()}) for given, _ in case.sets]
     finally:
         unload(server, "case")
         remove(server, "case")
 
 
-def _sent(array: Any) -> Any:
+def sent(array: Any) -> Any:
     """As Triton carries it: text as bytes, a scalar as one element."""
     array = np.atleast_1d(array)
     if array.dtype.kind not in "OSU":
@@ -120,11 +120,11 @@ def _judged(case: onnx_cases.Case, answers: list[list[dict[str, Any]]]) -> Verdi
     wrong = ""
     for protocol in answers:
         for (_, want), got in zip(case.sets, protocol, strict=True):
-            wrong = wrong or compare({n: _sent(a) for n, a in want.items()}, got, rtol=case.rtol, atol=case.atol)
+            wrong = wrong or compare({n: sent(a) for n, a in want.items()}, got, rtol=case.rtol, atol=case.atol)
     if not wrong:
         return Verdict(case.name, "passed")
     try:
-        first, second = _bare(case), _bare(case)
+        first, second = bare(case), bare(case)
     except Exception as error:
         return Verdict(case.name, "wrong", reason=f"{wrong}; onnxruntime alone fails: {error}")
     served = answers[0]
@@ -143,19 +143,19 @@ def _refused(case: onnx_cases.Case, reason: str) -> Verdict:
         if re.search(pattern, reason):
             return Verdict(case.name, "refused", "triton", f"{why}: {reason}")
     try:
-        _bare(case)
+        bare(case)
     except Exception as error:
-        return Verdict(case.name, "refused", "runtime", _plain(error))
+        return Verdict(case.name, "refused", "runtime", plain(error))
     return Verdict(case.name, "refused", "nobody", reason)
 
 
-def _plain(error: Exception) -> str:
+def plain(error: Exception) -> str:
     """What onnxruntime says, without where in its source it says it."""
     said = re.sub(r"/onnxruntime_src/\S+ .*?\) (?=[A-Z\[])", "", " ".join(str(error).split()))
     return said.removeprefix("[ONNXRuntimeError] : ")[:200]
 
 
-def _bare(case: onnx_cases.Case) -> list[dict[str, Any]]:
+def bare(case: onnx_cases.Case) -> list[dict[str, Any]]:
     """What onnxruntime alone answers. Raises whatever it raises."""
     import onnxruntime
 
@@ -164,9 +164,7 @@ def _bare(case: onnx_cases.Case) -> list[dict[str, Any]]:
     model = case.model.SerializeToString()
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [node.name for node in session.get_outputs()]
-    return [
-        {n: _sent(a) for n, a in zip(names, session.run(names, dict(given)), strict=True)} for given, _ in case.sets
-    ]
+    return [{n: sent(a) for n, a in zip(names, session.run(names, dict(given)), strict=True)} for given, _ in case.sets]
 
 
 def _same(expected: list[dict[str, Any]], actual: list[dict[str, Any]], case: onnx_cases.Case) -> bool:

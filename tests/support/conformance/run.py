@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from tests.support.conformance import harness, onnx_cases
+from tests.support.conformance import harness, onnx_cases, targets
 
 ROOT = Path(__file__).parents[3]
 LOG = ROOT / "build/conformance.jsonl"
@@ -113,17 +113,22 @@ def main() -> int:
     parser.add_argument("only", nargs="*", help="parts of case names, e.g. light/ node/test_conv (default: all)")
     parser.add_argument("--jobs", type=int, default=3, help="servers side by side (default: %(default)s)")
     parser.add_argument("--fresh", action="store_true", help="forget the log of an earlier run")
+    parser.add_argument(
+        "--target", metavar="RELEASE", help="with the runtimes of another Triton release, such as 25.10"
+    )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     LOG.parent.mkdir(exist_ok=True)
     if arguments.fresh:
         LOG.unlink(missing_ok=True)
     names = [n for n in onnx_cases.names() if not arguments.only or any(part in n for part in arguments.only)]
+    if arguments.target:
+        return targets.main(arguments.target, arguments.only)
     known = read(LOG, names)
     complete = go_on([n for n in names if n not in known], arguments.jobs, LOG)
     verdicts = read(LOG, names)
     if not arguments.only:
-        PAGE.write_text(page(verdicts, len(names)))
+        PAGE.write_text(targets.written(page(verdicts, len(names)), targets.kept(PAGE)))
     print(summary(verdicts))
     bad = any(v["verdict"] == "wrong" or v["by"] == "nobody" for v in verdicts.values())
     return 0 if complete and not bad else 1

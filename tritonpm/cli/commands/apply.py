@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.cli.app import App, command, on_a_server, pass_app
+from tritonpm.cli.app import App, command, for_a_release, on_a_server, pass_app
 from tritonpm.cli.options import DECLARATION, PRUNE, UPDATE
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @PRUNE
 @UPDATE
 @on_a_server
+@for_a_release
 @pass_app
 def apply_command(app: App, path: Path, prune: bool, update: bool) -> None:
     """Make the workspace and its server what tritonpm.yaml says; what is loaded changes live."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.app import App, command, for_a_release, pass_app, reading
 from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, PROFILE
 from tritonpm.cli.output import echo
@@ -29,6 +29,7 @@ from tritonpm.cli.setting_options import setting_options
 @PROFILE
 @IGNORE_REQUIREMENTS
 @setting_options
+@for_a_release
 @reading
 @pass_app
 def import_command(app: App, /, source: Path, changes: dict[str, Any], **options: Any) -> None:

@@ -9,17 +9,28 @@ import click
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.output import echo
 from tritonpm.core.errors import TritonpmError
+from tritonpm.core.units import number_of
 
 
-@command("lint", examples="tritonpm lint model_repository\ntritonpm lint model_repository/densenet_onnx")
+@command(
+    "lint",
+    examples="""
+    tritonpm lint model_repository
+    tritonpm lint model_repository/densenet_onnx --target 25.10
+    tritonpm lint model_repository --target 24.10..26.08
+    """,
+)
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--target", default="", metavar="RELEASES", help="24.10 or 24.10,25.10 or 24.10..26.08 [default: embedded]."
+)
 @reading
 @pass_app
-def lint_command(app: App, folder: Path) -> None:
+def lint_command(app: App, folder: Path, target: str) -> None:
     """Say what Triton would say of a repository or a model folder; no server is needed."""
     from tritonpm.operations.lint import lint
 
-    findings = lint(folder)
+    findings = lint(folder, target)
 
     def text() -> None:
         for f in findings:
@@ -27,10 +38,12 @@ def lint_command(app: App, folder: Path) -> None:
             echo(f"{place}: {f.level}: {f.sentence} [{f.rule}]")
 
     app.emit("LintReport", findings, text)
-    errors = sum(f.level == "error" for f in findings)
+    errors = [f for f in findings if f.level == "error"]
+    refusing = {f.release for f in errors}
     if errors:
+        of = f" of {', '.join(sorted(refusing))}" if "" not in refusing else ""
         raise TritonpmError(
-            f"Triton would not load it: {errors} error{'s' * (errors > 1)}",
+            f"Triton{of} would not load it: {number_of(len(errors), 'error')}",
             where=str(folder),
             do="correct what is listed above",
         )

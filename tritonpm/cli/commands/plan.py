@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.app import App, command, for_a_release, pass_app, reading
 from tritonpm.cli.options import DECLARATION, PRUNE, UPDATE
 
 
@@ -12,6 +12,7 @@ from tritonpm.cli.options import DECLARATION, PRUNE, UPDATE
 @DECLARATION
 @PRUNE
 @UPDATE
+@for_a_release
 @reading
 @pass_app
 def plan_command(app: App, path: Path, prune: bool, update: bool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.app import App, command, for_a_release, pass_app, reading
 from tritonpm.cli.options import NAME
 from tritonpm.cli.output import echo
 
@@ -14,6 +14,7 @@ from tritonpm.cli.output import echo
 @command("render", examples="tritonpm render bolts --output /srv/models")
 @NAME
 @click.option("--output", "folder", type=click.Path(path_type=Path), required=True, help="The repository's folder.")
+@for_a_release
 @reading
 @pass_app
 def render_command(app: App, name: str, folder: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.app import App, command, for_a_release, on_a_server, pass_app, reading
 from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.live_output import say_switched
 from tritonpm.cli.options import NAME
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @UNSET
 @setting_options
 @on_a_server
+@for_a_release
 @reading
 @pass_app
 def set_command(

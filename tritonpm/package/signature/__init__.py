@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from tritonpm.core.errors import PackageError
-from tritonpm.core.types import Format, Signature
+from tritonpm.core.types import Format, Needs, Signature
 from tritonpm.package.limits import Limits
 
 SUFFIXES = {
@@ -33,6 +33,7 @@ class InspectedModel:
     files: tuple[str, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
     softmax: bool | None = None  # whether an output is that of one
+    needs: Needs = field(default_factory=Needs)
 
 
 def format_of(path: str) -> Format | None:
@@ -54,7 +55,9 @@ def inspect_model(path: Path, where: str, limits: Limits, format: Format | None 
         raise PackageError("is empty", where=where, do="copy it again")
     if format in SPEAKING:
         file = (onnx if format is Format.ONNX else openvino).read(path, where, limits)
-        return InspectedModel(format, file.signature, (path.name, *file.others), file.metadata, file.softmax)
+        return InspectedModel(
+            format, file.signature, (path.name, *file.others), file.metadata, file.softmax, file.needs
+        )
     if format is Format.TENSORRT:
         tensorrt.check(path, where)
     elif format in (Format.TORCHSCRIPT, Format.TORCH_EXPORT):

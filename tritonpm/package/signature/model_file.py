@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from tritonpm.core.types import Signature
+from tritonpm.core.types import Needs, Signature
 
 
 @dataclass(frozen=True)
@@ -16,3 +16,4 @@ class ReadModel:
     others: tuple[str, ...]
     metadata: Mapping[str, str]
     softmax: bool
+    needs: Needs = field(default_factory=Needs)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tritonpm.core.errors import PackageError, UnsafeError
-from tritonpm.core.types import DTYPES, Dim, Shape, Signature, Tensor
+from tritonpm.core.types import DTYPES, Dim, Needs, Shape, Signature, Tensor
 from tritonpm.package.labels import from_metadata
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import problem
@@ -45,7 +45,7 @@ def read(path: Path, where: str, limits: Limits) -> ReadModel:
     Raises PackageError for a file that is no ONNX model or that the runtime cannot serve, UnsafeError for external data
     outside the model's folder.
     """
-    model = _skimmed(path, where, limits)
+    model = skimmed(path, where, limits)
     if not model.HasField("graph") or not model.ir_version or not model.opset_import:
         raise PackageError("is no ONNX model, or is cut off", where=where, do="export or copy it again")
     _check_versions(model, where)
@@ -60,7 +60,21 @@ def read(path: Path, where: str, limits: Limits) -> ReadModel:
     metadata = {_text(entry.key): _text(entry.value) for entry in model.metadata_props}
     ends = {name for value in model.graph.output for name in [value.name]}
     softmax = any(node.op_type == "Softmax" and ends & set(node.output) for node in model.graph.node)
-    return ReadModel(Signature(inputs, outputs, from_metadata(metadata)), external, metadata, softmax)
+    return ReadModel(Signature(inputs, outputs, from_metadata(metadata)), external, metadata, softmax, _needs(model))
+
+
+def needs(path: Path, where: str, limits: Limits) -> Needs:
+    """What it asks of its runtime; the newest opsets, its functions' too. Raises PackageError."""
+    return _needs(skimmed(path, where, limits))
+
+
+def _needs(model: Any) -> Needs:
+    imported = [*model.opset_import, *(opset for function in model.functions for opset in function.opset_import)]
+
+    def newest(*domains: str) -> int:
+        return max((opset.version for opset in imported if opset.domain in domains), default=0)
+
+    return Needs(model.ir_version, newest("", "ai.onnx"), newest("ai.onnx.ml"))
 
 
 def external_locations(path: Path, where: str, limits: Limits) -> list[str]:
@@ -69,14 +83,15 @@ def external_locations(path: Path, where: str, limits: Limits) -> list[str]:
     Raises PackageError, UnsafeError.
     """
     locations: dict[str, None] = {}
-    for tensor, facts in _external(_skimmed(path, where, limits), where):
+    for tensor, facts in _external(skimmed(path, where, limits), where):
         location = facts.get("location", "")
         _require_inside(location, tensor.name, where, limits)
         locations[location] = None
     return list(locations)
 
 
-def _skimmed(path: Path, where: str, limits: Limits) -> Any:
+def skimmed(path: Path, where: str, limits: Limits) -> Any:
+    """The model without its weights. Raises PackageError."""
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
@@ -119,7 +134,7 @@ def _check_domains(model: Any, where: str) -> None:
 
 def running_operator(path: Path, where: str, limits: Limits) -> str:
     """An operator of the model that makes a runtime load or run something else; "" where it has none."""
-    return next((node.op_type for node in _nodes(_skimmed(path, where, limits)) if node.op_type in _RUNNING), "")
+    return next((node.op_type for node in _nodes(skimmed(path, where, limits)) if node.op_type in _RUNNING), "")
 
 
 def _graphs(model: Any) -> list[Any]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tritonpm.core.errors import NotFoundError
+from tritonpm.core.releases import Release, embedded
 from tritonpm.core.types import Finding
-from tritonpm.repository.lint import advice, contents, ensemble
+from tritonpm.repository.lint import advice, contents, ensemble, release
 from tritonpm.repository.lint.contents import ReadSignature
 from tritonpm.repository.lint.folder import ModelFolder, read
 from tritonpm.repository.lint.model import CHECKS
@@ -21,22 +23,25 @@ from tritonpm.repository.lint.model import CHECKS
 __all__ = ["lint", "lint_model", "loadable"]
 
 
-def lint(root: Path, read_signature: ReadSignature | None = None) -> list[Finding]:
+def lint(root: Path, read_signature: ReadSignature | None = None, targets: Sequence[Release] = ()) -> list[Finding]:
     """Every finding in a repository; with `read_signature` the model files are held against their configs.
 
+    What only some releases refuse is told of each of the `targets`, by default of the embedded server.
     Raises NotFoundError where there is no folder.
     """
     models, findings = _models(root)
     for model in models.values():
-        findings += _findings(model, models, read_signature)
+        findings += _findings(model, models, read_signature, targets)
     return findings
 
 
-def lint_model(folder: Path, read_signature: ReadSignature | None = None) -> list[Finding]:
+def lint_model(
+    folder: Path, read_signature: ReadSignature | None = None, targets: Sequence[Release] = ()
+) -> list[Finding]:
     """Every finding in one model folder; an ensemble's members are looked for beside it."""
     model = read(folder.resolve())
     models = _models(model.path.parent)[0] if model.ensemble else {}
-    return list(_findings(model, models, read_signature))
+    return list(_findings(model, models, read_signature, targets))
 
 
 def loadable(root: Path, name: str, read_signature: ReadSignature | None = None) -> list[Finding]:
@@ -72,7 +77,10 @@ def _models(root: Path) -> tuple[dict[str, ModelFolder], list[Finding]]:
 
 
 def _findings(
-    model: ModelFolder, models: dict[str, ModelFolder], read_signature: ReadSignature | None
+    model: ModelFolder,
+    models: dict[str, ModelFolder],
+    read_signature: ReadSignature | None,
+    targets: Sequence[Release] = (),
 ) -> Iterator[Finding]:
     yield from model.problems
     if model.config is None:
@@ -84,6 +92,9 @@ def _findings(
             yield model.finding("error", rule, place, sentence)
     for rule, (place, sentence) in contents.problems(model, read_signature):
         yield model.finding("error", rule, place, sentence)
+    for target in targets or (embedded(),):
+        for rule, (place, sentence) in release.problems(model, target):
+            yield replace(model.finding("error", rule, place, sentence), release=target.name if targets else "")
     if model.ensemble:
         for rule, (place, sentence) in ensemble.problems(model, models):
             yield model.finding("error", rule, place, sentence)

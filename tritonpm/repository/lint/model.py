@@ -16,7 +16,6 @@ Problem = tuple[str, str]  # (path of the field, sentence)
 Check = Callable[[ModelFolder], Iterator[Problem]]
 
 _AGENTS = ("checksum",)
-_NEWER = {"model_metrics": "24.11", "ensemble_scheduling.max_inflight_requests": "25.11"}  # than 24.10
 BACKENDS = (
     "onnxruntime", "openvino", "tensorrt", "pytorch", "tensorflow", "python", "dali", "fil", "vllm", "tensorrtllm",
     "identity", "repeat", "square",
@@ -229,17 +228,6 @@ def _code(model: ModelFolder) -> Iterator[Problem]:
         yield "runtime", f"the runtime {runtime!r} is neither the backend's own nor in the model folder"
 
 
-def _newer(model: ModelFolder) -> Iterator[Problem]:
-    """What tritonclient's messages know and the release does not; its server cannot read such a config at all."""
-    for name, release in _NEWER.items():
-        value: Any = model.config
-        *around, field = name.split(".")
-        for part in around:
-            value = getattr(value, part)
-        if field in {descriptor.name for descriptor, _ in value.ListFields()}:
-            yield name, f"the field {field} came with Triton {release}"
-
-
 def _sequences(model: ModelFolder) -> Iterator[Problem]:
     if not model.config.HasField("sequence_batching"):
         return
@@ -271,5 +259,4 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("sequences", _sequences),
     ("response-cache", _cache),
     ("code", _code),
-    ("release", _newer),
 )

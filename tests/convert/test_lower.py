@@ -1,0 +1,191 @@
+"""A model made older: what is kept, replaced, refused, and that a wrong one would be noticed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tritonpm.convert.lower import NotLowerableError, lower
+from tritonpm.convert.lower_proof import reference
+from tritonpm.convert.lowering import LoweredModel, too_new
+from tritonpm.convert.lowering import lower as asked
+from tritonpm.convert.runtimes import load
+from tritonpm.core.errors import PackageError
+from tritonpm.core.releases import Release, embedded, release
+from tritonpm.core.types import Format, Needs, Stage, Task
+from tritonpm.package import read_signature
+from tritonpm.package.needs import needs
+
+OLD = release("24.10")
+NEWEST = onnx.defs.onnx_opset_version()
+
+
+def built(
+    path: Path, nodes: str, *, ir: int = onnx.IR_VERSION, opset: int = NEWEST, kind: str = "float", more: str = ""
+) -> Path:
+    """A model of x [3, 4] → y, in ONNX's textual syntax."""
+    text = f'<ir_version: {ir}, opset_import: ["": {opset}]> g ({kind}[3,4] x{more}) => ({kind}[3,4] y) {{ {nodes} }}'
+    onnx.save(onnx.parser.parse_model(text), path)
+    return path
+
+
+def stage(path: Path) -> Stage:
+    signature = read_signature(path)[1]
+    return Stage("s", Task.OTHER, Format.ONNX, path.name, (path.name,), signature, needs=needs(path, Format.ONNX))
+
+
+def made(path: Path, target: Release = OLD) -> LoweredModel:
+    folder = path.parent / "work"
+    folder.mkdir()
+    return asked(stage(path), {path.name: path}, [], target, folder)
+
+
+def versions(path: Path) -> tuple[int, int]:
+    model = onnx.load(path)
+    return model.ir_version, model.opset_import[0].version
+
+
+def test_stamps_alone_where_nothing_newer_is_used(tmp_path: Path) -> None:
+    path = built(tmp_path / "m.onnx", "y = Relu(x)")
+    result = made(path)
+    assert versions(result.path) == (10, 21)
+    assert [node.op_type for node in onnx.load(result.path).graph.node] == ["Relu"]
+    assert result.sentence == (
+        f"made IR 10, opset 21 for Triton 24.10, from IR {onnx.IR_VERSION}, opset {NEWEST}: nothing newer is used"
+    )
+
+
+@pytest.mark.parametrize(
+    ("nodes", "words"),
+    [
+        ("h = Cos(x) y = Identity(h)", "its operators are the same; proved equal on"),
+        ("h = Swish <alpha = 0.5> (x) y = Neg(h)", "Swish replaced by what ONNX defines it to be; proved equal on"),
+        ("s = Constant <value = float[4] {1, 2, 3, 4}> () y = RMSNormalization(x, s)", "RMSNormalization replaced by"),
+    ],
+)
+def test_newer_operators_are_kept_or_replaced_and_proved(tmp_path: Path, nodes: str, words: str) -> None:
+    path = built(tmp_path / "m.onnx", nodes)
+    result = made(path)
+    assert versions(result.path) == (10, 21)
+    assert words in result.sentence
+    x = np.random.default_rng(0).normal(0, 2, (3, 4)).astype(np.float32)
+    want, got = reference(path)({"x": x})["y"], load(Format.ONNX, result.path)({"x": x})["y"]
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_inside_of_a_branch_too(tmp_path: Path) -> None:
+    branches = (
+        "<then_branch = t () => (float[3,4] a) { a = Swish(x) }, else_branch = e () => (float[3,4] b) { b = Neg(x) }>"
+    )
+    path = built(
+        tmp_path / "m.onnx",
+        f"s = ReduceSum <keepdims = 0> (x) z = CastLike(s, s) c = Cast <to = 9> (z) y = If {branches} (c)",
+    )
+    assert "Swish replaced" in made(path).sentence
+
+
+def test_a_type_that_the_older_operator_does_not_take_is_made_wider(tmp_path: Path) -> None:
+    path = built(
+        tmp_path / "m.onnx",
+        "h = ReverseSequence <batch_axis = 1, time_axis = 0> (x, n) y = Neg(h)",
+        kind="float16",
+        more=", int64[4] n",
+    )
+    changes = lower(path, tmp_path / "o.onnx", Needs(10, 21, 5))
+    assert versions(tmp_path / "o.onnx") == (10, 21)
+    assert not changes.converted
+
+
+@pytest.mark.parametrize(
+    ("nodes", "operator", "first"),
+    [
+        ("i = BitCast <to = 6> (x) y = BitCast <to = 1> (i)", "BitCast came with opset 26", "serve it with 26.07"),
+        ("a = Constant <value = int64 {1}> () y = CumProd(x, a)", "CumProd came with opset 26", "serve it with 26.07"),
+    ],
+)
+def test_what_cannot_be_made_older_names_the_operator_and_the_first_release(
+    tmp_path: Path, nodes: str, operator: str, first: str
+) -> None:
+    path = built(tmp_path / "m.onnx", nodes, ir=13, opset=26)
+    with pytest.raises(PackageError) as refused:
+        made(path)
+    assert operator in str(refused.value) and first in str(refused.value) and "24.10" in str(refused.value)
+    assert embedded().opset < 26 or made_again(path, embedded()) is None
+
+
+def made_again(path: Path, target: Release) -> None:
+    assert not too_new(stage(path), target)
+
+
+def test_a_lowering_that_answers_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proof itself: the older model is damaged, and it must notice."""
+    import json
+
+    from tritonpm.convert import lower_proof
+
+    path = built(tmp_path / "m.onnx", "y = Swish(x)")
+    honest = lower_proof.lower
+
+    def wrong(source: Path, target: Path, limits: Needs, without: frozenset[str] = frozenset()) -> object:
+        changes = honest(source, target, limits, without)
+        model = onnx.load(target)
+        model.graph.node.append(helper.make_node("Abs", [model.graph.node[-1].output[0]], ["z"]))
+        model.graph.output[0].name = "z"
+        model.graph.node[-1].output[0] = "z"
+        rename(model)
+        onnx.save(model, target)
+        return changes
+
+    def rename(model: onnx.ModelProto) -> None:
+        model.graph.node[-2].output[0], model.graph.node[-1].input[0] = "inner", "inner"
+        model.graph.node[-1].output[0], model.graph.output[0].name = "y", "y"
+
+    monkeypatch.setattr(lower_proof, "lower", wrong)
+    request = {
+        "model": str(path), "limits": {"ir": 10, "opset": 21, "ml": 5}, "inputs": [["x", "FP32", [3, 4], False]],
+        "values": {}, "samples": [], "run": True,
+    }  # fmt: skip
+    said = json.loads(lower_proof.answer(json.dumps(request).encode(), tmp_path, lambda *_: None))
+    assert "made older, it answers otherwise" in said["refused"]
+
+
+def test_what_answers_by_chance_keeps_its_operators_and_says_so(tmp_path: Path) -> None:
+    path = built(tmp_path / "m.onnx", "h = RandomUniformLike(x) y = Add(h, x)")
+    assert "not proved by running it: its operator RandomUniformLike answers by chance" in made(path).sentence
+
+
+def test_weights_in_another_file_stay_there(tmp_path: Path) -> None:
+    weight = numpy_helper.from_array(np.arange(4, dtype=np.float32), "w")
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4]) for name in "xy")
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "w"], ["h"]), helper.make_node("Swish", ["h"], ["y"])], "g", [x], [y], [weight]
+    )
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(graph), path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    model = Stage(
+        "s",
+        Task.OTHER,
+        Format.ONNX,
+        "m.onnx",
+        ("m.onnx", "w.bin"),
+        read_signature(path)[1],
+        needs=needs(path, Format.ONNX),
+    )
+    (tmp_path / "work").mkdir()
+    result = asked(model, {"m.onnx": path, "w.bin": tmp_path / "w.bin"}, [], OLD, tmp_path / "work")
+    assert onnx.load(result.path, load_external_data=False).graph.initializer[0].external_data
+    assert (result.path.parent / "w.bin").is_file()
+    x_value = np.ones((2, 4), np.float32)
+    want = reference(path)({"x": x_value})["y"]
+    np.testing.assert_allclose(load(Format.ONNX, result.path)({"x": x_value})["y"], want, rtol=1e-5)
+
+
+def test_an_operator_of_another_domain_is_left_alone_and_a_deep_one_is_refused(tmp_path: Path) -> None:
+    path = built(tmp_path / "m.onnx", "y = BitCast <to = 1> (x)", ir=13, opset=26)
+    with pytest.raises(NotLowerableError):
+        lower(path, tmp_path / "o.onnx", Needs(10, 21, 5))
+    assert not (tmp_path / "o.onnx").exists()

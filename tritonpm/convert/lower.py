@@ -1,0 +1,191 @@
+"""An ONNX model made older: of an IR and opsets that a Triton release takes, where it is newer than those.
+
+The stamps alone where nothing newer is used; an operator whose newer version only takes more keeps its name; one that
+is new is replaced by what ONNX itself defines it to be; of types that the older one does not take it gets wider ones;
+at last ONNX's version converter is tried. Whether what comes out answers as before, `lower_proof` must say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tritonpm.core.types import Needs
+from tritonpm.package.opsets import ML, ONNX, Opsets, graphs, limit, say_defaults, settle, variable_of
+
+_OURS = "tritonpm"  # the domain of functions that are at once written out again
+_DRAWING = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+_ROUNDS = 12  # of replacing operators by others: ONNX defines none deeper
+
+
+class NotLowerableError(Exception):
+    """An operator has no older form: `operator` of `domain` that needs the opset `needs`."""
+
+    def __init__(self, operator: str, needs: int, domain: str) -> None:
+        super().__init__(operator)
+        self.operator, self.needs, self.domain = operator, needs, domain
+
+
+@dataclass
+class Changes:
+    """What was done to a model, for its record."""
+
+    kept: set[str] = field(default_factory=set)  # operators that take more in their newer version
+    expanded: set[str] = field(default_factory=set)
+    cast: set[str] = field(default_factory=set)
+    converted: bool = False
+
+    @property
+    def rewritten(self) -> bool:
+        """Whether its graph is another one."""
+        return bool(self.expanded or self.cast or self.converted)
+
+    @property
+    def sentence(self) -> str:
+        """How it was made older."""
+        parts = [
+            f"{', '.join(sorted(self.expanded))} replaced by what ONNX defines it to be" if self.expanded else "",
+            f"{', '.join(sorted(self.cast))} run in a wider type" if self.cast else "",
+            "rewritten by ONNX's version converter" if self.converted else "",
+        ]
+        plain = "its operators are the same" if self.kept else "nothing newer is used"
+        return "; ".join(filter(None, parts)) or plain
+
+
+def lower(source: Path, target: Path, limits: Needs, without: frozenset[str] = frozenset()) -> Changes:
+    """Write the model of `source` as `target`, beside it, within `limits`; operators `without` are replaced too.
+
+    Raises NotLowerableError.
+    """
+    import onnx
+    from onnx import inliner
+
+    model, changes = onnx.load(source, load_external_data=False), Changes()
+    model = inliner.inline_local_functions(model) if model.functions else model
+    for round in range(_ROUNDS):
+        opsets = Opsets.of(model, limits)
+        newer = opsets.newer()
+        stuck = [node for node in newer if not opsets.says_the_same(node) or opsets.untaken(node)]
+        stuck += [node for node in opsets.nodes() if node.op_type in without and _is_defined(opsets, node)]
+        if not stuck:
+            break
+        if round == _ROUNDS - 1:
+            raise _refusal(opsets, stuck[0])
+        if defined := {(node.domain, node.op_type) for node in stuck if _is_defined(opsets, node)}:
+            model = expanded(model, opsets, defined)
+            changes.expanded |= {name for _, name in defined}
+            continue
+        unsaid = [node for node in stuck if not opsets.says_the_same(node)]
+        if unsaid:
+            model, changes.converted = _converted(opsets, unsaid[0]), True
+            continue
+        changes.cast |= _widened(opsets)
+    for node in newer:
+        settle(node, opsets.old(node), opsets.new(node))
+        changes.kept.add(node.op_type)
+    _stamp(model, limits)
+    onnx.save(model, target)
+    return changes
+
+
+def expanded(model: Any, opsets: Opsets, names: set[tuple[str, str]]) -> Any:
+    """With the operators of these (domain, name) replaced by what ONNX defines them to be."""
+    from onnx import inliner
+
+    for graph in graphs(model.graph):
+        for number, node in enumerate(graph.node):
+            if (node.domain, node.op_type) in names and (function := opsets.definition(node)) is not None:
+                say_defaults(node, opsets.new(node))
+                function.domain, function.name = _OURS, f"{node.op_type}_{len(model.functions)}"
+                for opset in function.opset_import:  # else it is not written out
+                    opset.version = opsets.imported.get(opset.domain, opset.version)
+                model.functions.append(function)
+                graph.node[number].domain, graph.node[number].op_type = _OURS, function.name
+    if not any(opset.domain == _OURS for opset in model.opset_import):
+        model.opset_import.add(domain=_OURS, version=1)
+    made = inliner.inline_local_functions(model)
+    for opset in [opset for opset in made.opset_import if opset.domain == _OURS]:
+        made.opset_import.remove(opset)
+    return made
+
+
+def chance(model: Path) -> str:
+    """An operator of the model whose answers differ from run to run; "" where it has none."""
+    import onnx
+
+    nodes = (node for graph in graphs(onnx.load(model, load_external_data=False).graph) for node in graph.node)
+    training = 3  # inputs of a Dropout that may drop
+    drawn = (n.op_type for n in nodes if n.op_type in _DRAWING or (n.op_type == "Dropout" and len(n.input) >= training))
+    return next(drawn, "")
+
+
+def _is_defined(opsets: Opsets, node: Any) -> bool:
+    """Whether ONNX says what the operator is, in terms of others."""
+    new = opsets.new(node)
+    return new is not None and bool(new.has_function or new.has_context_dependent_function)
+
+
+def _refusal(opsets: Opsets, node: Any) -> NotLowerableError:
+    return NotLowerableError(node.op_type, opsets.new(node).since_version, "" if node.domain in ONNX else node.domain)
+
+
+def _converted(opsets: Opsets, node: Any) -> Any:
+    """By ONNX's version converter. Raises NotLowerableError: it does not know the way."""
+    from onnx import version_converter
+
+    if node.domain == ML or opsets.imported[""] <= opsets.limits.opset or _has_data_outside(opsets.model):
+        raise _refusal(opsets, node)
+    try:
+        return version_converter.convert_version(opsets.model, opsets.limits.opset)
+    except Exception as error:  # the converter's own are of C++ and have no base
+        raise _refusal(opsets, node) from error
+
+
+def _has_data_outside(model: Any) -> bool:
+    """Whether weights lie in other files, of which the converter loses track."""
+    return any(tensor.external_data for graph in graphs(model.graph) for tensor in graph.initializer)
+
+
+def _widened(opsets: Opsets) -> set[str]:
+    """Operators between casts, where their older version does not take the type. Raises NotLowerableError."""
+    done, newer = set(), {id(node) for node in opsets.newer()}
+    for graph in list(graphs(opsets.model.graph)):
+        nodes = []
+        for node in graph.node:
+            kinds = opsets.untaken(node) if id(node) in newer else {}
+            nodes += list(_between_casts(opsets, node, kinds)) if kinds else [node]
+            done |= {node.op_type} if kinds else set()
+        copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
+        del graph.node[:]
+        graph.node.extend(copies)
+    return done
+
+
+def _between_casts(opsets: Opsets, node: Any, kinds: dict[str, str]) -> Iterator[Any]:
+    from onnx import TensorProto, helper
+
+    wider = {variable: opsets.wider(node, variable, own) for variable, own in kinds.items()}
+    if not all(wider.values()):
+        raise _refusal(opsets, node)
+    old, after = opsets.old(node), []
+    stem = next(filter(None, node.output), node.op_type)
+    for place, name in enumerate(node.input):
+        if name and (kind := wider.get(variable_of(old.inputs, place))):
+            node.input[place] = f"{stem}_wider_{place}"
+            yield helper.make_node("Cast", [name], [node.input[place]], to=TensorProto.DataType.Value(kind.upper()))
+    for place, name in enumerate(node.output):
+        if name and (variable := variable_of(old.outputs, place)) in wider:
+            node.output[place] = f"{name}_wider"
+            own = TensorProto.DataType.Value(kinds[variable].upper())
+            after.append(helper.make_node("Cast", [node.output[place]], [name], to=own))
+    yield node
+    yield from after
+
+
+def _stamp(model: Any, limits: Needs) -> None:
+    model.ir_version = min(model.ir_version, limits.ir)
+    for opset in model.opset_import:
+        if opset.domain in (*ONNX, ML):
+            opset.version = min(opset.version, limit(opset.domain, limits))
