@@ -15,7 +15,7 @@ import numpy as np
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Shape, Signature, Tensor
 from tritonpm.meaning.found import Raw, batched, found
-from tritonpm.meaning.operators import Graph
+from tritonpm.meaning.operators import Operators
 from tritonpm.meaning.preprocess import LUMA
 from tritonpm.meaning.spec import ROLES, Crop, Decode, Preprocess
 from tritonpm.meaning.stages import Meaning, tensor_of
@@ -74,7 +74,7 @@ def made(name: str, crop: Crop, of: Neighbour, into: Neighbour) -> Made:
         raise ValueError(f"crops are stretched: `preprocess` of stage {into.name} needs `resize: stretch` and a size")
     roles = {role: tensor_of(then, role, tuple(t.name for t in of.signature.outputs)) for role in _roles(then)}
     outputs = {role: one for role, tensor in roles.items() for one in of.signature.outputs if one.name == tensor}
-    graph, alone = Graph(), batched(then, of.signature)
+    graph, alone = Operators(), batched(then, of.signature)
     size = _size(picture, first)
     raw = Raw({role: _row(graph, one.name) if alone else one.name for role, one in outputs.items()},
               {role: (one.shape or ())[int(alone):] for role, one in outputs.items()}, size)  # fmt: skip
@@ -111,7 +111,7 @@ def _one(tensor: Tensor) -> Tensor:
     return Tensor(tensor.name, tensor.dtype, (1, *tensor.shape[1:]))
 
 
-def _row(graph: Graph, name: str) -> str:
+def _row(graph: Operators, name: str) -> str:
     return graph.add("Squeeze", name, graph.whole(0))
 
 
@@ -132,7 +132,7 @@ def _sides(target: Preprocess) -> Shape:
     return (target.channels, *target.size) if target.layout == "NCHW" else (*target.size, target.channels)
 
 
-def _named(graph: Graph, objects: tuple[str, str, str], size: tuple[int, int], names: tuple[str, ...]) -> None:
+def _named(graph: Operators, objects: tuple[str, str, str], size: tuple[int, int], names: tuple[str, ...]) -> None:
     """The boxes, cut at the input's edges, and what is known of them."""
     corners, scores, classes = objects
     low = graph.add("Max", corners, graph.constant(0.0))
@@ -142,7 +142,7 @@ def _named(graph: Graph, objects: tuple[str, str, str], size: tuple[int, int], n
 
 
 def _cut(
-    graph: Graph, picture: Tensor, names: tuple[str, str], specs: tuple[Preprocess, Preprocess], margin: float,
+    graph: Operators, picture: Tensor, names: tuple[str, str], specs: tuple[Preprocess, Preprocess], margin: float,
     size: tuple[int, int], dtype: str,
 ) -> None:  # fmt: skip
     """The crops, of the grown boxes, as the next stage takes them; at least one."""

@@ -1,6 +1,6 @@
 """A detector's outputs as ONNX operators: the boxes that count, best first, as `meaning.decode` finds them.
 
-For one picture. Boxes are corners in pixels of the detector's input.
+For one picture. FoundBoxes are corners in pixels of the detector's input.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tritonpm.core.types import Signature
-from tritonpm.meaning.operators import Graph
+from tritonpm.meaning.operators import Operators
 from tritonpm.meaning.spec import Decode
 
 _APART = 1 << 14  # pixels between boxes of two classes, so that none suppresses the other
@@ -20,7 +20,7 @@ _ANY = -1.0  # a score that nothing has
 
 
 @dataclass(frozen=True)
-class Boxes:
+class FoundBoxes:
     """Names of corners [n, 4], scores [n] and classes [n] (INT64), and whether overlapping boxes are still to go."""
 
     corners: str
@@ -38,7 +38,7 @@ class Raw:
     size: tuple[int, int]  # (height, width) of the input
 
 
-def found(graph: Graph, raw: Raw, spec: Decode) -> tuple[str, str, str]:
+def found(graph: Operators, raw: Raw, spec: Decode) -> tuple[str, str, str]:
     """(corners, scores, classes) of the objects, best first, `spec.most` at most. Raises ValueError: a kind unknown."""
     if spec.kind not in READERS:
         raise ValueError(f"objects of kind {spec.kind} cannot be cut out, only those of {', '.join(READERS)}")
@@ -50,13 +50,13 @@ def found(graph: Graph, raw: Raw, spec: Decode) -> tuple[str, str, str]:
     return graph.add("Gather", corners, order), best, graph.add("Gather", classes, order)
 
 
-def _counted(graph: Graph, seen: Boxes, spec: Decode) -> str:
+def _counted(graph: Operators, seen: FoundBoxes, spec: Decode) -> str:
     """Where the scores are high enough."""
     high = graph.add("GreaterOrEqual", seen.scores, graph.constant(spec.score))
     return graph.add("Squeeze", graph.add("NonZero", high), graph.whole(0))
 
 
-def _suppressed(graph: Graph, seen: Boxes, spec: Decode) -> str:
+def _suppressed(graph: Operators, seen: FoundBoxes, spec: Decode) -> str:
     """As `decode.about.suppressed`: of those that overlap, and are of one class, the best."""
     corners = seen.corners
     if not spec.agnostic:
@@ -74,14 +74,14 @@ def _suppressed(graph: Graph, seen: Boxes, spec: Decode) -> str:
     return graph.add("Squeeze", graph.columns(picked, 2, 3), graph.whole(1))
 
 
-def _best(graph: Graph, scores: str, spec: Decode) -> tuple[str, str]:
+def _best(graph: Operators, scores: str, spec: Decode) -> tuple[str, str]:
     """Of scores [n, classes]: the best one and its class."""
     if spec.activation != "none":
         scores = graph.add("Sigmoid", scores) if spec.activation == "sigmoid" else graph.add("Softmax", scores, axis=1)
     return graph.add("ReduceMax", scores, axes=[1], keepdims=0), graph.add("ArgMax", scores, axis=1, keepdims=0)
 
 
-def _corners(graph: Graph, boxes: str, form: str) -> str:
+def _corners(graph: Operators, boxes: str, form: str) -> str:
     if form == "xyxy":
         return boxes
     if form == "yxyx":
@@ -92,7 +92,7 @@ def _corners(graph: Graph, boxes: str, form: str) -> str:
     return graph.add("Concat", first, graph.add("Add", first, size), axis=1)
 
 
-def _in_pixels(graph: Graph, corners: str, raw: Raw, spec: Decode) -> str:
+def _in_pixels(graph: Operators, corners: str, raw: Raw, spec: Decode) -> str:
     if spec.space == "picture":
         raise ValueError("its boxes are in the picture's pixels, which are not those of its input")
     if spec.space == "unit":
@@ -107,7 +107,7 @@ def _size(raw: Raw, role: str, axis: int) -> int:
     return size
 
 
-def _yolo(graph: Graph, raw: Raw, spec: Decode) -> Boxes:
+def _yolo(graph: Operators, raw: Raw, spec: Decode) -> FoundBoxes:
     """Rows of v5, columns of v8 and later; what stands behind the classes' scores is left."""
     v5 = spec.kind.startswith("yolov5")
     rows = raw.names["predictions"] if v5 else graph.add("Transpose", raw.names["predictions"], perm=[1, 0])
@@ -118,17 +118,19 @@ def _yolo(graph: Graph, raw: Raw, spec: Decode) -> Boxes:
     scores = graph.columns(rows, 5 if v5 else 4, last)
     if v5:
         scores = graph.add("Mul", scores, graph.columns(rows, 4, 5))
-    return Boxes(_corners(graph, graph.columns(rows, 0, 4), "cxcywh"), *_best(graph, scores, spec), overlapping=True)
+    return FoundBoxes(
+        _corners(graph, graph.columns(rows, 0, 4), "cxcywh"), *_best(graph, scores, spec), overlapping=True
+    )
 
 
-def _yolov10(graph: Graph, raw: Raw, spec: Decode) -> Boxes:
+def _yolov10(graph: Operators, raw: Raw, spec: Decode) -> FoundBoxes:
     rows = raw.names["predictions"]
     score, kind = (graph.add("Squeeze", graph.columns(rows, place, place + 1), graph.whole(1)) for place in (4, 5))
     corners = _in_pixels(graph, _corners(graph, graph.columns(rows, 0, 4), spec.boxes), raw, spec)
-    return Boxes(corners, score, graph.add("Cast", kind, dtype="INT64"))
+    return FoundBoxes(corners, score, graph.add("Cast", kind, dtype="INT64"))
 
 
-def _efficient_nms(graph: Graph, raw: Raw, spec: Decode) -> Boxes:
+def _efficient_nms(graph: Operators, raw: Raw, spec: Decode) -> FoundBoxes:
     """As many rows as it counts: the others get a score that nothing has."""
     flat = graph.whole(-1)
     scores = graph.add("Reshape", raw.names["scores"], flat)
@@ -140,11 +142,11 @@ def _efficient_nms(graph: Graph, raw: Raw, spec: Decode) -> Boxes:
     there = graph.add("Less", places, count)
     scores = graph.add("Where", there, scores, graph.constant(_ANY))
     classes = graph.add("Cast", graph.add("Reshape", raw.names["classes"], flat), dtype="INT64")
-    return Boxes(_in_pixels(graph, _corners(graph, raw.names["boxes"], spec.boxes), raw, spec), scores, classes)
+    return FoundBoxes(_in_pixels(graph, _corners(graph, raw.names["boxes"], spec.boxes), raw, spec), scores, classes)
 
 
-def _listed(graph: Graph, raw: Raw, spec: Decode) -> Boxes:
-    """Boxes [n, 4], or [n, 5] with the score last; scores [n], or [n, classes] where there are no classes [n]."""
+def _listed(graph: Operators, raw: Raw, spec: Decode) -> FoundBoxes:
+    """FoundBoxes [n, 4], or [n, 5] with the score last; scores [n], or [n, classes] where there are no classes [n]."""
     listed = raw.names["boxes"]
     corners = _in_pixels(graph, _corners(graph, graph.columns(listed, 0, 4), spec.boxes), raw, spec)
     if "scores" not in raw.names:
@@ -153,16 +155,16 @@ def _listed(graph: Graph, raw: Raw, spec: Decode) -> Boxes:
         if spec.background != "none" or "classes" in raw.names:
             raise ValueError("its scores have a background, or classes beside them")
         scores, classes = _best(graph, raw.names["scores"], spec)
-        return Boxes(corners, scores, classes)
+        return FoundBoxes(corners, scores, classes)
     else:
         scores = raw.names["scores"]
     if "classes" in raw.names:
-        return Boxes(corners, scores, graph.add("Cast", raw.names["classes"], dtype="INT64"))
+        return FoundBoxes(corners, scores, graph.add("Cast", raw.names["classes"], dtype="INT64"))
     none = graph.add("Mul", graph.add("Cast", scores, dtype="INT64"), graph.constant(0, np.int64))
-    return Boxes(corners, scores, none)
+    return FoundBoxes(corners, scores, none)
 
 
-READERS: Mapping[str, Callable[[Graph, Raw, Decode], Boxes]] = {
+READERS: Mapping[str, Callable[[Operators, Raw, Decode], FoundBoxes]] = {
     **dict.fromkeys(("yolov5", "yolov5-segment", "yolov8", "yolov8-segment", "yolov8-pose"), _yolo),
     "yolov10": _yolov10, "efficient-nms": _efficient_nms, "boxes": _listed,
 }  # fmt: skip

@@ -15,7 +15,7 @@ OPSET, IR = 17, 8  # what Triton's oldest ONNX Runtime here and TensorRT read
 _PREFIX = "tritonpm/"  # of names that no model has
 
 
-class Graph:
+class Operators:
     """A graph in the making; every method that adds a node returns the name of what it gives."""
 
     def __init__(self) -> None:
