@@ -140,7 +140,7 @@ def test_every_rebuild_keeps_what_it_replaced(workspace: Workspace, catalogue: C
     catalogue.close()
     for _ in range(3):
         assert rebuild(workspace).packages == ("bolts",)
-    assert len(list(workspace.state.glob("*.corrupt-*"))) == 3
+    assert len([path for path in workspace.state.glob("*.corrupt-*") if path.suffix[-1].isdigit()]) == 3
 
 
 def test_a_rebuild_without_room_leaves_the_old_one_and_says_so(workspace: Workspace, catalogue: Catalogue) -> None:

@@ -29,7 +29,7 @@ class NotLowerableError(Exception):
 
 
 @dataclass
-class Changes:
+class LoweringSteps:
     """What was done to a model, for its record."""
 
     kept: set[str] = field(default_factory=set)  # operators that take more in their newer version
@@ -54,7 +54,7 @@ class Changes:
         return "; ".join(filter(None, parts)) or plain
 
 
-def lower(source: Path, target: Path, limits: Needs, without: frozenset[str] = frozenset()) -> Changes:
+def lower(source: Path, target: Path, limits: Needs, without: frozenset[str] = frozenset()) -> LoweringSteps:
     """Write the model of `source` as `target`, beside it, within `limits`; operators `without` are replaced too.
 
     Raises NotLowerableError.
@@ -62,7 +62,7 @@ def lower(source: Path, target: Path, limits: Needs, without: frozenset[str] = f
     import onnx
     from onnx import inliner
 
-    model, changes = onnx.load(source, load_external_data=False), Changes()
+    model, changes = onnx.load(source, load_external_data=False), LoweringSteps()
     model = inliner.inline_local_functions(model) if model.functions else model
     for round in range(_ROUNDS):
         opsets = Opsets.of(model, limits)

@@ -20,7 +20,7 @@ from tritonpm.convert import runtimes
 from tritonpm.convert.agreement import UnverifiableError, agreement
 from tritonpm.convert.graph_values import graph_values
 from tritonpm.convert.inputs import Clock
-from tritonpm.convert.lower import Changes, NotLowerableError, chance, lower
+from tritonpm.convert.lower import LoweringSteps, NotLowerableError, chance, lower
 from tritonpm.convert.running import NotRunnableError, Run, RunFailedError
 from tritonpm.convert.trials import Knowledge, trials
 from tritonpm.core.apart import Report
@@ -32,7 +32,7 @@ _WITHOUT = re.compile(r"find (?:an implementation|kernel) for (?:\w+\.)*(\w+)\(\
 _ROUNDS = 8  # of replacing operators that the runtime has no kernel for
 
 
-def made(source: Path, target: Path, limits: Needs, run: bool) -> tuple[Changes, Run | None]:
+def made(source: Path, target: Path, limits: Needs, run: bool) -> tuple[LoweringSteps, Run | None]:
     """The older model, without operators for which the runtime has no kernel; it loads, or nothing is run.
 
     Raises NotLowerableError, NotRunnableError.
@@ -82,7 +82,7 @@ def _original(model: Path) -> tuple[Run, bool]:
         return reference(model), False
 
 
-def _proved(source: Path, target: Path, after: Run, request: Mapping[str, Any], changes: Changes) -> Agreement:
+def _proved(source: Path, target: Path, after: Run, request: Mapping[str, Any], changes: LoweringSteps) -> Agreement:
     """Whether both answer alike; at the ends of a type only where the same kernels must do so."""
     inputs = tuple(Tensor(name, dtype, tuple(shape), optional) for name, dtype, shape, optional in request["inputs"])
     said = {name: Values(**values) for name, values in request["values"].items()}
