@@ -200,16 +200,15 @@ def _openvino_completed(kind: str, told: Mapping[str, Told], size: int, embedded
 
 
 def _openvino_layouts(config: Config, model: FileTensors) -> Iterator[Problem]:
-    """A batch that the IR's layout names is one for the backend, whatever max_batch_size says."""
+    """A batch that the IR's layouts name, on every tensor, is one for the backend, whatever max_batch_size says."""
     size, whole = config.get("max_batch_size", 0), config.get("input") and config.get("output")
-    for name, tensor in (*model.inputs.items(), *model.outputs.items()):
-        place, layout = tensor.layout.find("N"), tensor.layout
-        if not layout:
-            continue
-        if size > 0 and place != 0:
-            yield "max_batch_size", f"the layout {layout} of {name!r} does not start with the batch, N"
-        elif not size and place >= 0 and (whole or -1 in (tensor.dims or ())):
-            yield "max_batch_size", f"the layout {layout} of {name!r} has a batch, so max_batch_size must not be 0"
+    tensors = {**model.inputs, **model.outputs}
+    named = all("N" in tensor.layout for tensor in tensors.values())
+    for name, tensor in tensors.items():
+        if size > 0 and tensor.layout and not tensor.layout.startswith("N"):
+            yield "max_batch_size", f"the layout {tensor.layout} of {name!r} does not start with the batch, N"
+        elif not size and named and (whole or -1 in (tensor.dims or ())):
+            yield "max_batch_size", f"the layouts, such as {tensor.layout}, have a batch: max_batch_size must not be 0"
 
 
 def _tensors(
