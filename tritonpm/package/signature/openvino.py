@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,6 +37,7 @@ class _Net:
     inputs: list[Tensor] = field(default_factory=list)
     results: list[tuple[str, str, Any]] = field(default_factory=list)  # layer id, names, its input port
     names: dict[tuple[str, str], str] = field(default_factory=dict)  # (layer id, port id) → names
+    layouts: dict[tuple[str, str], str] = field(default_factory=dict)  # (layer id, port id) → layout
     sources: dict[str, tuple[str, str]] = field(default_factory=dict)  # layer id → what feeds it
     labels: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
@@ -156,6 +157,8 @@ def _take_layer(net: _Net, layer: Any) -> None:
         plain = own if len(ports) == 1 else f"{own}.{index}"  # how IR version 10 names a layer's outputs
         if names := port.get("names") or (plain if net.version == "10" else ""):
             net.names[number, port.get("id", "")] = names
+        if layout := _layout(port):
+            net.layouts[number, port.get("id", "")] = layout
     if kind == "Parameter":
         port = ports[0] if ports else None
         data = layer.find("data")
@@ -177,7 +180,8 @@ def _copied(port: Any) -> Any:
 def _output(net: _Net, layer: str, names: str, port: Any, ranked: bool) -> Tensor:
     names = names or net.names.get(net.sources.get(layer, ("", "")), "")
     shape = _dims(port) or (() if ranked else None)  # the .xml writes a scalar and an unknown rank alike
-    return _tensor(net, "output", _name(net, "output", names, f"layer {layer}"), port, shape)
+    tensor = _tensor(net, "output", _name(net, "output", names, f"layer {layer}"), port, shape)
+    return replace(tensor, layout=net.layouts.get(net.sources.get(layer, ("", "")), ""))
 
 
 def _name(net: _Net, side: str, names: str, layer: str) -> str:
@@ -200,6 +204,11 @@ def _tensor(net: _Net, side: str, name: str, port: Any, shape: Shape | None) -> 
     if precision not in _TYPES:
         raise PackageError(f"its {side} {name!r} is {precision or 'untyped'}, which Triton has no type for",
                            where=net.where, do="cast it in the model")  # fmt: skip
-    layout = next((a.get("layout", "") for a in port.iter("attribute") if a.get("name") == "layout"), "")
-    layout = re.sub(r"[\[\],]", "", layout)
-    return Tensor(name, _TYPES[precision], shape, layout="" if layout == "..." else layout)
+    return Tensor(name, _TYPES[precision], shape, layout="" if port is None else _layout(port))
+
+
+def _layout(port: Any) -> str:
+    """As "NCHW"; "" where the port has none, or one that names nothing."""
+    written = next((a.get("layout", "") for a in port.iter("attribute") if a.get("name") == "layout"), "")
+    layout = re.sub(r"[\[\],]", "", written)
+    return "" if layout == "..." else layout
