@@ -57,7 +57,7 @@ _TYPED = (
     ("push bolts oci://127.0.0.1:1/bolts:1", "registry"), ("push bolts pushed.zip", ""),
     ("push bolts signed.zip --key key.pem", "registry"), ("sign b.zip --key key.pem", "registry"),
     ("sign b.zip --check --public-key key.pem", ""), ("policy", ""),
-    ("context list", ""), ("fleet status", ""), ("doctor", "perf"), ("schema", ""), ("completion bash", ""),
+    ("context list", ""), ("targets", ""), ("fleet status", ""), ("doctor", "perf"), ("schema", ""), ("completion bash", ""),
     ("optimize bolts", "server"), ("optimize bolts --precision int8", "server"), ("remove bolts", ""),
 )  # fmt: skip
 

@@ -154,6 +154,10 @@ def test_what_was_typed_once(place: Path) -> None:
         ["jobs", "follow", "1" + "0" * 23],
         ["rollback", "one", "1" + "0" * 23],
         ["use", "one", "--project", "x" * 300],
+        ["use", "one", "--project", "x", "--ttl", "nan"],
+        ["apply", "declaration.yaml", "--server-timeout", "-inf"],
+        ["load", "one", "--server", "http://127.0.0.1:9", "--wait", "nan"],
+        ["stop", "--timeout", "1e9"],
         ["rename", "one", "x" * 65],
     ):  # fmt: skip
         before = state(place / "ws")

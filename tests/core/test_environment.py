@@ -31,3 +31,13 @@ def test_what_runtimes_read_goes_along(name: str) -> None:
 def test_more_is_named() -> None:
     more = {"TRITONPM_SERVER_ENV": "HF_TOKEN, LINE", "HF_TOKEN": "x", "LINE": "3", "OTHER": "y"}
     assert without_secrets(more) == {"HF_TOKEN": "x", "LINE": "3"}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "name"),
+    [("s3", "AWS_SECRET_ACCESS_KEY"), ("gs", "GOOGLE_APPLICATION_CREDENTIALS"), ("as", "AZURE_STORAGE_KEY")],
+)
+def test_a_server_that_reads_a_store_gets_what_it_reads_it_with(scheme: str, name: str) -> None:
+    given = {name: "x", "GITHUB_TOKEN": "y"}
+    assert without_secrets(given, [f"--model-repository={scheme}://place/models"]) == {name: "x"}
+    assert without_secrets(given, ["--model-repository=/models"]) == {}

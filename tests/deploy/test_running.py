@@ -25,6 +25,7 @@ from tests.support.packages import cascade, single
 from tests.support.ports import free_ports
 from tests.support.waiting import until
 from tests.support.workspaces import opened, publish
+from tritonpm.core.releases import embedded
 from tritonpm.deploy import Choices, metrics
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
@@ -88,7 +89,8 @@ class Servers:
     def run(self, command: list[str], where: str = "", **variables: str) -> Started:
         """The server of a command line, as it is but for its paths and addresses: this machine's."""
         paths = {"--model-repository=": where or self.repository, "--trace-config=triton,file=": f"{self.folder}/trace"}
-        line = tuple(next((f"{k}{p}" for k, p in paths.items() if a.startswith(k)), a) for a in command[1:])
+        here = [argument for argument in command[1:] if embedded().takes(argument)]  # which is older than the image
+        line = tuple(next((f"{k}{p}" for k, p in paths.items() if a.startswith(k)), a) for a in here)
         if line not in self._running:
             self._running[line] = self._started(line, **variables)
         return self._running[line]

@@ -83,7 +83,7 @@ def test_instances_are_measured_on_a_server_that_goes_again(context: Context, tm
 @pytest.mark.server
 def test_a_package_that_is_used_is_changed_live(served: Context) -> None:
     refused = typed(served, "set", "p", "--instances", "auto")
-    assert "p is in use by a project; change it with `tritonpm set --live`" in str(refused.exception)
+    assert "p is in use by a project; change it with `tritonpm set p … --live`" in str(refused.exception)
     done = typed(served, "set", "p", "--instances", "auto", "--live")
     assert done.exit_code == 0, done.exception
     settings = served.catalogue.get("p").settings

@@ -175,6 +175,6 @@ def test_clients_that_said_nothing_are_seen_by_what_they_send(context: Context) 
     with under_load(context, "p", clients=1):
         with pytest.raises(BusyError, match="clients that are not registered"):
             unload(context, "p")
-        with pytest.raises(BusyError, match="change it with `tritonpm set --live`"):
+        with pytest.raises(BusyError, match="change it with `tritonpm set p … --live`"):
             change(context, "p", {"mode": "performance"})
     unload(context, "p", force=True)

@@ -22,7 +22,8 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 DEADLINE = 30_000  # milliseconds, for what a click leads to
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text("utf-8")
 WORST = ("serious", "critical")
-BOX = (0.25, 0.25, 0.75, 0.5)  # of the detector's first answer, as shares of the image
+BRIGHT = 250
+BOX = (0.25, 0.25, 0.75, 0.5)  # of the detector's first answer to a picture as bright as that, as shares of the image
 
 
 @contextmanager
@@ -87,20 +88,21 @@ def drop(page: Page, name: str, content: bytes) -> None:
 
 
 def detector() -> bytes:
-    """A model that finds a nut at BOX, and in bright images more surely: of [batch, 3, 8, 8]."""
+    """A model that finds a nut, in bright images more surely, and in those of BRIGHT at BOX: of [batch, 3, 8, 8]."""
+    drift = 0.008  # pixels of a corner for each step of brightness: answers must differ, or a proof could not tell
     constants = {
-        "zero": np.zeros(1, np.float32),
-        "percent": np.full(1, 0.0001, np.float32),
-        "corners": np.array([[[*(8 * np.array(BOX))], [0, 0, 1, 1]]], np.float32),
+        "drift": np.full(1, drift, np.float32),
+        "surer": np.full(1, 0.0005, np.float32),
+        "corners": np.array([[[*(8 * np.array(BOX))], [0, 0, 1, 1]]], np.float32) - np.float32(BRIGHT * drift),
         "sure": np.array([[[0.1, 0.8], [0.1, 0.1]]], np.float32),
         "rank": np.array([-1, 1, 1], np.int64),
     }
     nodes = [
         helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
         helper.make_node("Reshape", ["mean", "rank"], ["bright"]),
-        helper.make_node("Mul", ["bright", "zero"], ["none"]),
-        helper.make_node("Mul", ["bright", "percent"], ["more"]),
-        helper.make_node("Add", ["none", "corners"], ["boxes"]),
+        helper.make_node("Mul", ["bright", "drift"], ["moved"]),
+        helper.make_node("Mul", ["bright", "surer"], ["more"]),
+        helper.make_node("Add", ["moved", "corners"], ["boxes"]),
         helper.make_node("Add", ["more", "sure"], ["scores"]),
     ]
 
@@ -121,7 +123,7 @@ def detecting(folder: Path, name: str = "bolts") -> Path:
     (folder / "package.yaml").write_text(f'schema: 1\nname: {name}\nversion: "1"\nstages: [{stage}]\n')
     (folder / "m.onnx").write_bytes(detector())
     (folder / "note.txt").write_text(f"the content of {name} alone")
-    save_npz(folder / "i.npz", {"image": np.full((1, 3, 8, 8), 100, np.float32)})
+    save_npz(folder / "i.npz", {"image": np.full((2, 3, 8, 8), [[[[100]]], [[[200]]]], np.float32)})
     return Path(shutil.make_archive(str(folder), "zip", folder))
 
 

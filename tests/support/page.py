@@ -15,6 +15,7 @@ from tests.support.packages import single
 from tests.support.waiting import PATIENCE, until
 
 API = "/api/v1"
+TOKEN = "a token that is long enough"
 
 DEADLINE = 60.0  # seconds, for what the page does in the background
 

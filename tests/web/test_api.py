@@ -111,7 +111,7 @@ def test_errors_are_problems_with_a_status_and_no_path(site: Site, tmp_path: Pat
     site.done(site.upload(zipped(tmp_path / "in", scaled(13.0), "there")))
     taken = site.refused(site.upload(zipped(tmp_path / "two", scaled(14.0), "there")))
     assert taken["status"] == 409
-    refused = site.http.patch(f"{API}/packages/there/settings", json={"changes": {"max_batch_size": 0}})
+    refused = site.http.patch(f"{API}/packages/there/settings", json={"changes": {"max_batch_size": -1}})
     assert refused.status_code == 422
     assert refused.json()["detail"] == "the batch size is 0 to 65536, not -1"
     lost = site.refused(site.post("/packages/there/load"))
@@ -167,9 +167,10 @@ def ended(site: Site, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_int8_is_calibrated_on_what_is_handed_in(site: Site, tmp_path: Path) -> None:
-    model = dense(tmp_path / "model.onnx", layers=2, width=WIDTH).read_bytes()
+    model = dense(tmp_path / "model.onnx", layers=1, width=WIDTH).read_bytes()
     site.done(site.upload(zipped(tmp_path / "in", model, "eight")))
-    rows = [np.random.default_rng(seed).normal(1, 0.1, (8, WIDTH)).astype(np.float32) for seed in range(3)]
+    spread = np.tile(np.linspace(-1, 2, WIDTH, dtype=np.float32), (8, 1))  # NNCF clips at the mean of the rows' ends
+    rows = [np.random.default_rng(seed).permuted(spread, axis=1) for seed in range(3)]
     (tmp_path / "samples").mkdir()
     for number, values in enumerate(rows):
         save_npz(tmp_path / "samples" / f"{number}.npz", {"x": values})
@@ -180,7 +181,7 @@ def test_int8_is_calibrated_on_what_is_handed_in(site: Site, tmp_path: Path) -> 
     job = ended(site, site.post("/packages/eight/optimise", {"changes": {"precision": "INT8"}}))
     assert job["state"] == "done", job
     [made] = site.get("/packages/eight")["optimisations"]
-    assert (made["precision"], made["state"]) == ("INT8", "verified")
+    assert (made["precision"], made["state"]) == ("INT8", "verified"), made
     for name, status in (("x.exe", 422), ("x.zip", 422)):
         wrong = site.http.post(f"{API}/packages/eight/calibration", params={"filename": name}, content=b"PK")
         assert (wrong.status_code, len(site.get("/packages/eight")["settings"]["calibration"])) == (status, 3)
@@ -303,7 +304,9 @@ def test_a_package_is_loaded_asked_switched_rolled_back_and_unloaded(live: Site,
     assert str(live.root) not in wrong.text
     changed = live.http.patch(f"{API}/packages/p/settings", json={"changes": {"max_batch_size": 4}, "live": True})
     assert live.done(changed.json()).startswith("p serves revision 2")
-    forbidden = live.http.patch(f"{API}/packages/p/settings", json={"changes": {"max_batch_size": 999}, "live": True})
+    forbidden = live.http.patch(
+        f"{API}/packages/p/settings", json={"changes": {"max_batch_size": 100000}, "live": True}
+    )
     assert forbidden.status_code == 422
     assert [revision["number"] for revision in live.get("/packages/p/history")] == [2, 1]
     assert "-max_batch_size" in live.http.get(f"{API}/packages/p/diff", params={"one": 1}).text

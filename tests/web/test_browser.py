@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.browser import BOX, DEADLINE, chromium, detecting, drop, found_by_axe, image, opened, too_wide
+from tests.support.browser import (
+    BOX,
+    BRIGHT,
+    DEADLINE,
+    chromium,
+    detecting,
+    drop,
+    found_by_axe,
+    image,
+    opened,
+    too_wide,
+)
 from tests.support.load import under_load
 from tests.support.models import WIDTH, scaled
 from tests.support.networks import dense
@@ -142,18 +153,18 @@ def test_a_package_that_is_dropped_comes_in_and_a_bad_one_says_why(
 
 
 def test_an_answer_is_told_and_drawn(bolts: Site, browser: Browser, tmp_path: Path) -> None:
-    (tmp_path / "bright.png").write_bytes(image(250))
+    (tmp_path / "bright.png").write_bytes(image(BRIGHT))
     with opened(browser, bolts.url) as page:
         page.goto("/packages/bolts")
         answer = page.locator("#try-answer")
         page.get_by_role("button", name="Ask").click()
         expect(answer.locator("tbody tr").first).to_contain_text("nut")
         inference = infer(context(bolts), "bolts", None, None)
-        assert "0.81" in next(tensor.values for tensor in inference.tensors if tensor.name == "scores")
-        expect(answer.locator("tbody tr").first).to_contain_text("0.810")
+        assert "0.85" in next(tensor.values for tensor in inference.tensors if tensor.name == "scores")
+        expect(answer.locator("tbody tr").first).to_contain_text("0.900")
         page.set_input_files("#try-form input[type=file]", tmp_path / "bright.png")
         page.get_by_role("button", name="Ask").click()
-        expect(answer.locator("tbody tr").first).to_contain_text("0.825")
+        expect(answer.locator("tbody tr").first).to_contain_text("0.925")
         expect(answer.locator("tbody tr").first).to_contain_text(", ".join(f"{corner:.3f}" for corner in BOX))
         canvas = page.locator("#try-canvas")
         expect(canvas).to_be_visible()

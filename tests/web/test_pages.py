@@ -123,7 +123,7 @@ def test_what_a_rule_forbids_is_disabled_and_says_why(filled: Site) -> None:
     assert option is not None
     assert "disabled" in option[0]
     assert "FP16 on the GPU needs a model that is compiled for it" in option[0]
-    wrong = filled.http.post("/packages/one/configure", data={**form, "device": "cpu", "max_batch_size": "1000"}).text
+    wrong = filled.http.post("/packages/one/configure", data={**form, "device": "cpu", "max_batch_size": "100000"}).text
     assert "the batch size is 0 to 65536, not 100000" in wrong
     assert re.search(r'<button type="submit" class="primary" disabled>', wrong)
     assert re.search(r'name="instances"[^>]*readonly title="shared mode runs one instance, not 2"', wrong)

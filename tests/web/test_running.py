@@ -13,10 +13,9 @@ import pytest
 import trustme
 
 from tests.support.command import run, started
+from tests.support.page import TOKEN
 from tests.support.ports import free_ports
 from tests.support.waiting import PATIENCE
-
-TOKEN = "a token that is long enough"
 
 
 @pytest.fixture

@@ -12,14 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.models import scaled
-from tests.support.page import API, Site, Start, zipped
+from tests.support.page import API, TOKEN, Site, Start, zipped
 from tests.support.workspaces import opened
 from tritonpm.core.errors import UsageError
 from tritonpm.operations.use import use
 from tritonpm.web.problems import shown
 from tritonpm.web.security import Buckets, PageAccess, access, given_token, host_name, is_loopback
-
-TOKEN = "a token that is long enough"
 
 
 def raw(site: Site, request: bytes) -> bytes:

@@ -15,9 +15,8 @@ import pytest
 import trustme
 
 from tests.support.models import scaled
-from tests.support.page import API, Site, Start, zipped
+from tests.support.page import API, TOKEN, Site, Start, zipped
 from tests.support.waiting import until
-from tests.web.test_security import TOKEN
 from tritonpm.operations.init import init
 from tritonpm.web import connections, security
 from tritonpm.web.connections import MOST

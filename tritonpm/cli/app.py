@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tritonpm import __version__
+from tritonpm.cli.amounts import LIMIT
 from tritonpm.cli.output import echo
 from tritonpm.core.text import harmless
 
@@ -254,7 +255,7 @@ _OF_A_SERVER: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
     ("ca", "--server-ca", "FILE", "PEM file of who signed its certificate [default: the system's].", {}),
     ("certificate", "--server-certificate", "FILE", "PEM file of our certificate, where it wants one.", {}),
     ("key", "--server-key", "FILE", "PEM file of our certificate's key.", {}),
-    ("timeout", "--server-timeout", "SECONDS", "For every answer but a load's [default: 30].", {"type": float}),
+    ("timeout", "--server-timeout", "SECONDS", "For every answer but a load's [default: 30].", {"type": LIMIT}),
 )  # fmt: skip
 
 

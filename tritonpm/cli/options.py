@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from tritonpm.cli.amounts import ABOVE_0, LIMIT, WAIT
+
 NAME = click.argument("name", metavar="NAME")
 PROFILE = click.option(
     "--profile", default="", metavar="NAME", envvar="TRITONPM_PROFILE",
@@ -22,7 +24,7 @@ REPOSITORY = click.option(
     "--repository", metavar="URL", help="Elsewhere: s3://BUCKET/PREFIX, gs://…, as://…, or a folder."
 )
 LOAD_TIMEOUT = click.option(
-    "--timeout", type=float, default=300.0, show_default=True, help="Seconds until it must be ready."
+    "--timeout", type=WAIT, default=300.0, show_default=True, help="Seconds until it must be ready."
 )
 PROTOCOL = click.option("--protocol", type=click.Choice(["http", "grpc"]), default="http", show_default=True)
 DECLARATION = click.option(
@@ -36,8 +38,8 @@ SAMPLES = click.option(
     help="INT8: .npz files or images to calibrate on [default: the package's samples].",
 )  # fmt: skip
 LIMITS = (
-    click.option("--time-limit", type=float, default=3600.0, show_default=True, help="Seconds for each stage."),
-    click.option("--memory-limit", type=float, metavar="GIB", help="For each stage [default: 3/4 of the machine's]."),
+    click.option("--time-limit", type=LIMIT, default=3600.0, show_default=True, help="Seconds for each stage."),
+    click.option("--memory-limit", type=ABOVE_0, metavar="GIB", help="For each stage [default: 3/4 of the machine's]."),
 )
 
 

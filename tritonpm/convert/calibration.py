@@ -47,14 +47,14 @@ def rows(artefact: Artefact, samples: Sequence[str]) -> list[Row]:
     if not samples:
         raise ConversionError(NONE, do=GIVE)
     listed: list[Row] = []
-    for sample in _spread(samples, MOST_ROWS):  # of every class, where a folder is sorted by class
+    for sample in spread(samples, MOST_ROWS):  # of every class, where a folder is sorted by class
         listed += _split(Path(sample), artefact.signature, read(Path(sample), artefact.signature))
     if not listed:
         raise ConversionError("the samples hold no row", do=GIVE)
-    return list(_spread(listed, MOST_ROWS))
+    return list(spread(listed, MOST_ROWS))
 
 
-def _spread(listed: Sequence[T], most: int) -> Sequence[T]:
+def spread(listed: Sequence[T], most: int) -> Sequence[T]:
     """At most so many of them, evenly spread."""
     if len(listed) <= most:
         return listed

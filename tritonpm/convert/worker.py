@@ -18,7 +18,7 @@ import msgspec
 
 from tritonpm.convert import runtimes
 from tritonpm.convert.agreement import BOUNDS, UnverifiableError, agreement
-from tritonpm.convert.calibration import read
+from tritonpm.convert.calibration import read, spread
 from tritonpm.convert.chain import chain
 from tritonpm.convert.conversion import Artefact, CancelledError, ConversionError, NotTakenError
 from tritonpm.convert.converters import converter
@@ -38,6 +38,7 @@ from tritonpm.core.tensors import Array, guesses, load_npz, save_npz
 from tritonpm.core.types import Agreement, Format, Step
 from tritonpm.core.units import human
 
+_CALIBRATION = 12  # files of what INT8 was calibrated on that are tried beside the package's samples
 _LOOKED_INTO = 4  # inputs on which inner tensors are compared, and damage is looked for
 _SECONDS = 60.0  # after which a proof adds no more inputs
 _LONGEST = 30.0  # seconds that the original may take for one input
@@ -94,7 +95,8 @@ def proved(original: Artefact, artefact: Artefact, request: Convert) -> Agreemen
         before = runtimes.load(original.format, original.model, longest=_LONGEST)
         after = runtimes.load(artefact.format, artefact.model)
         known = original.signature if original.signature.inputs else artefact.signature
-        samples = [read(Path(path), known) for path in request.samples or options.samples]
+        also = spread(options.samples, _CALIBRATION) if request.samples else options.samples
+        samples = [read(Path(path), known) for path in (*request.samples, *also)]
         batches = request.batches or ((1, options.max_batch_size) if known.dynamic_batch else ())
         ground = Knowledge(known.inputs, request.model.values, graph_values(original.format, original.model))
         tried: list[Trial] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -93,11 +94,11 @@ def read_package(
 
     with (
         admitted(context, source) as file,
-        context.workspace.scratch("read") as folder,
+        tempfile.TemporaryDirectory(prefix="tritonpm-read-") as folder,  # a workspace may be read-only
         context.progress(f"Reading {file.name}") as report,
     ):
         package = read_apart(
-            apart, file, staging, folder, name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b)
+            apart, file, staging, Path(folder), name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b)
         )
     for stage in package.stages:
         if stage.config is not None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tritonpm.core.errors import InferenceError, ServerError, UnreachableError, UsageError
+from tritonpm.core.errors import InferenceError, NotFoundError, ServerError, UnreachableError, UsageError
 from tritonpm.core.tensors import Array, numpy_dtype
 from tritonpm.core.types import Signature, Tensor
 from tritonpm.triton.connection import TIMEOUT, Connection, Tls, address, grpc_client, http_client
@@ -260,7 +260,7 @@ class Client:
         Raises ServerError at the deadline.
         """
         config: dict[str, Any] = {}
-        with suppress(ServerError):  # it serves no more
+        with suppress(ServerError, NotFoundError):  # it serves no more
             config = self.config(name) if self.abandoned else {}
         self.unload(name, dependents=dependents)
         began = time.monotonic()

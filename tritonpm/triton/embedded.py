@@ -274,7 +274,7 @@ def _spawn(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=environment(installation),
+            env=environment(installation, command),
             cwd=state,
             start_new_session=True,  # a group of its own: Ctrl-C reaches us first, and a KILL reaches the stubs too
             pass_fds=(held,),

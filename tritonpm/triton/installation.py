@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import sysconfig
+from collections.abc import Iterable
 from ctypes.util import find_library
 from dataclasses import dataclass
 from importlib import metadata, util
@@ -107,12 +108,13 @@ def require_libpython() -> None:
         )
 
 
-def environment(installation: Installation) -> dict[str, str]:
+def environment(installation: Installation, arguments: Iterable[str] = ()) -> dict[str, str]:
     """The environment a server runs in: what it needs of this one, its libraries, this Python's programs and packages.
 
-    Our own secrets are not in it: what a package runs would read them.
+    Our own secrets are not in it, since what a package runs would read them, but those of an object store that the
+    server's `arguments` name.
     """
-    added = without_secrets(os.environ)
+    added = without_secrets(os.environ, arguments)
     scripts, packages = sysconfig.get_path("scripts"), sysconfig.get_path("purelib")
     _prepend(added, "PATH", scripts)
     _prepend(added, "PYTHONPATH", packages)

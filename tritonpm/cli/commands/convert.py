@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tritonpm.cli.amounts import SHARE
 from tritonpm.cli.app import App, command, pass_app
 from tritonpm.cli.optimise_output import describe_conversion
 from tritonpm.cli.options import SAMPLES, limited
@@ -29,7 +30,7 @@ from tritonpm.settings.settings import PRECISIONS
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new or empty folder.")
 @click.option("--precision", type=click.Choice(PRECISIONS, case_sensitive=False), default="FP32", show_default=True)
 @SAMPLES
-@click.option("--max-drop", type=float, help="INT8: share of the score that may be lost, e.g. 0.01.")
+@click.option("--max-drop", type=SHARE, help="INT8: share of the score that may be lost, e.g. 0.01.")
 @click.option("--tolerance", "tolerances", type=Bound(), multiple=True, help="A bound of the proof (repeatable).")
 @click.option("--max-batch-size", type=int, default=8, show_default=True, help="TensorRT: the largest batch.")
 @click.option("--shape", "shapes", type=Pair(), multiple=True, help="TensorRT: INPUT=LEAST:BEST:MOST (repeatable).")

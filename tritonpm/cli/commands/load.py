@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tritonpm.cli.amounts import WAIT
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.options import LOAD_TIMEOUT, NAME, REPOSITORY
 from tritonpm.cli.output import echo
@@ -20,7 +21,7 @@ from tritonpm.cli.output import echo
 @NAME
 @click.option("--no-probe", is_flag=True, help="Do not run an inference before calling it loaded.")
 @LOAD_TIMEOUT
-@click.option("--wait", type=float, default=0.0, help="Seconds that a server may take to come up [default: none].")
+@click.option("--wait", type=WAIT, default=0.0, help="Seconds that a server may take to come up [default: none].")
 @REPOSITORY
 @on_a_server
 @reading

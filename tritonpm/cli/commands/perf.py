@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
+from tritonpm.cli.amounts import ABOVE_0
 from tritonpm.cli.app import App, Group, command, on_a_server, pass_app, reading
 from tritonpm.perf.measurement import SHARED_MEMORY
 
 _GRPC_OR_HTTP = ("grpc", "http")
 _MOST_STEPS = 1000
-_ABOVE_0 = click.FloatRange(min=0, min_open=True)
 
 
 class NumberSeries(click.ParamType[tuple[float, ...]]):
@@ -75,7 +75,7 @@ def paired(function: Any) -> Any:
         click.option("--concurrency", type=click.IntRange(1), default=2, show_default=True, help="Requests in flight."),
         click.option("-b", "--batch-size", "batch", type=click.IntRange(1), default=1, show_default=True),
         click.option("--pairs", type=click.IntRange(1), default=10, show_default=True, help="Of measurements."),
-        click.option("--seconds", type=_ABOVE_0, default=1.5, show_default=True, help="Of measuring, each time."),
+        click.option("--seconds", type=ABOVE_0, default=1.5, show_default=True, help="Of measuring, each time."),
     )
     for option in reversed(options):
         function = option(function)
@@ -113,10 +113,8 @@ def perf_command() -> None:
 @click.option("--request-rate", "rates", type=NumberSeries(float), help="Requests/s instead of requests in flight.")
 @click.option("-b", "--batch-size", "batches", type=NumberSeries(int), default="1", show_default=True)
 @click.option("--instances", type=NumberSeries(int), help="Try so many, on a server of our own.")
-@click.option("--seconds", type=_ABOVE_0, default=5.0, show_default=True, help="Of measuring, for each load.")
-@click.option(
-    "--price", type=_ABOVE_0, metavar="PER_HOUR", help="Of the machine, for the cost of a million inferences."
-)
+@click.option("--seconds", type=ABOVE_0, default=5.0, show_default=True, help="Of measuring, for each load.")
+@click.option("--price", type=ABOVE_0, metavar="PER_HOUR", help="Of the machine, for the cost of a million inferences.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a report, too.")
 @under_load
 @on_a_server

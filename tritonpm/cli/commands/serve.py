@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tritonpm.cli.amounts import WAIT
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.output import echo
 from tritonpm.cli.page import made, read_token
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--http-port", type=int, help="[default: 8000, or a free one]")
 @click.option("--grpc-port", type=int, help="[default: 8001, or a free one]")
 @click.option("--metrics-port", type=int, help="[default: 8002, or a free one]")
-@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to wait until it is live.")
+@click.option("--timeout", type=WAIT, default=60.0, show_default=True, help="Seconds to wait until it is live.")
 @click.option(
     "--repository", metavar="URL", help="Read this one, too: a server of a fleet; a folder, s3://, gs://, as://."
 )

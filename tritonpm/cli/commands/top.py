@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tritonpm.cli.amounts import Amount
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--once", is_flag=True, help="Print one table and end, as where standard output is no terminal.")
 @click.option(
-    "--interval", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True,
+    "--interval", type=Amount(0.2, 3600), default=2.0, show_default=True,
     help="Seconds between two looks; rates are over them.",
 )  # fmt: skip
 @click.option("--metrics", metavar="HOST:PORT", help="The metrics endpoint of the Triton that --server names.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tritonpm.cli.amounts import ABOVE_0
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.output import echo
 from tritonpm.cli.setting_options import Words
@@ -88,7 +89,7 @@ class Precisions(Words):
 @click.option("--concurrency", type=click.IntRange(1), help="Requests that your clients have in flight.")
 @click.option("-b", "--batch-size", "batch", type=click.IntRange(1), default=1, show_default=True, help="Of a request.")
 @click.option("--protocol", type=click.Choice(("grpc", "http")), default="grpc", show_default=True)
-@click.option("--price", type=click.FloatRange(min=0, min_open=True), metavar="PER_HOUR", help="Of the machine.")
+@click.option("--price", type=ABOVE_0, metavar="PER_HOUR", help="Of the machine.")
 @click.option("--apply", is_flag=True, help="Switch to what is found, live.")
 @click.option("--again", is_flag=True, help="Measure anew what was measured already.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a report, too.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tritonpm.cli.amounts import WAIT
 from tritonpm.cli.app import App, command, on_a_server, pass_app
 from tritonpm.cli.options import NAME
 
@@ -12,7 +13,7 @@ from tritonpm.cli.options import NAME
 @NAME
 @click.option("--force", is_flag=True, help="Also while it is in use.")
 @click.option("--dependents", is_flag=True, help="Ensembles of others that it is a part of, too.")
-@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds until it must be gone.")
+@click.option("--timeout", type=WAIT, default=60.0, show_default=True, help="Seconds until it must be gone.")
 @on_a_server
 @pass_app
 def unload_command(app: App, name: str, force: bool, dependents: bool, timeout: float) -> None:

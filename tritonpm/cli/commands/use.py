@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tritonpm.cli.amounts import LIMIT
 from tritonpm.cli.app import App, command, pass_app
 from tritonpm.cli.options import NAME
 
@@ -17,7 +18,7 @@ from tritonpm.cli.options import NAME
 )
 @NAME
 @click.option("--project", required=True, help="A production line, a client application, a job.")
-@click.option("--ttl", type=float, default=60.0, show_default=True, help="Seconds until it has to be said again.")
+@click.option("--ttl", type=LIMIT, default=60.0, show_default=True, help="Seconds until it has to be said again.")
 @click.option("--release", is_flag=True, help="The project does not use it any more.")
 @pass_app
 def use_command(app: App, name: str, project: str, ttl: float, release: bool) -> None:
