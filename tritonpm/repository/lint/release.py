@@ -34,7 +34,7 @@ def problems(model: ModelFolder, release: Release) -> Iterator[tuple[str, Proble
 
 def lacking(asked: Needs, release: Release) -> Iterator[str]:
     """What a model file asks for beyond what a release takes: the rest of a sentence about it."""
-    runtime = f"{_named('ONNX Runtime', release.onnxruntime)} of {release.title}"
+    runtime = f"{_runtime('ONNX Runtime', release.onnxruntime)} of {release.title}"
     if asked.ir > release.ir:
         yield f"has IR {asked.ir}; {runtime} takes {release.ir} at most ({_since(releases.first_with_ir(asked.ir))})"
     if asked.opset > release.opset:
@@ -45,7 +45,7 @@ def lacking(asked: Needs, release: Release) -> Iterator[str]:
         yield f"has opset {asked.ml} of ai.onnx.ml; {runtime} takes {release.ml} at most ({first})"
     if asked.openvino > release.openvino_opset:
         first = _since(releases.first_with_openvino(asked.openvino))
-        runtime = f"{_named('OpenVINO', release.openvino)} of {release.title}"
+        runtime = f"{_runtime('OpenVINO', release.openvino)} of {release.title}"
         yield f"has layers of opset{asked.openvino}; {runtime} has opset{release.openvino_opset} at most ({first})"
 
 
@@ -70,8 +70,8 @@ def _kernels(model: ModelFolder, release: Release) -> Iterator[tuple[str, Proble
             )
 
 
-def _named(runtime: str, version: str) -> str:
-    return f"{runtime} {version}" if version else f"the {runtime}"  # the embedded server's may not be installed
+def _runtime(name: str, version: str) -> str:
+    return f"{name} {version}" if version else f"the {name}"  # the embedded server's may not be installed
 
 
 def _since(release: str) -> str:
