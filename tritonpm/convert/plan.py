@@ -107,12 +107,13 @@ def works(package: Package, settings: Settings, axes: Mapping[str, BatchAxis], b
 
 
 def _key(package: Package, stage: Stage, settings: Settings, made: Plan, axis: BatchAxis) -> str:
-    """Over all that the result depends on: the model's files, what is done to them, and what it is proved on."""
+    """Over all that the result depends on: the model's files, what is done to them, what it is proved on and means."""
     s = settings
     model = [package.file(path).digest for path in stage.files]
     samples = [package.file(sample.inputs).digest for sample in (stage.samples or package.samples)]
     parts: list[object] = [_VERSION, stage.model, model, axis.artefact, made, stage.task, s.tolerances, samples]
     parts += [stage.values, proved_batch(s.max_batch_size) if axis.kind != "none" else 0]
+    parts += [said for said in (stage.inferred, stage.preprocess, stage.decode, s.preprocess, s.decode) if said]
     if any(CONVERTERS[step].needs_samples for step in made.steps):
         parts += [s.calibration, s.max_drop]
     if made.optimizer == "openvino":
