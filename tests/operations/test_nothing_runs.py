@@ -6,6 +6,7 @@ written, renamed or removed outside of the workspace. What is refused is refused
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,11 +67,13 @@ def test_nothing_of_a_package_runs(tmp_path: Path, packages: dict[str, Path]) ->
 
 
 @pytest.mark.long
-def test_nothing_of_the_whole_corpus_runs(tmp_path: Path, packages: dict[str, Path]) -> None:
-    found = traced(tmp_path, packages)
+def test_nothing_of_the_corpus_runs(tmp_path: Path, packages: dict[str, Path]) -> None:
+    """Every eighth of it; all of it where TRITONPM_CORPUS says 1, as in docs/threats.md."""
+    step = int(os.environ.get("TRITONPM_CORPUS", "8"))
+    found = traced(tmp_path, dict(list(packages.items())[::step]))
     outcomes = [outcome.split(":")[0] for outcome in found.outcomes.values()]
     counts = {outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))}
     print(f"{len(outcomes)} packages, {counts}, {found.calls} calls, {len(found.escapes)} escapes")
-    assert len(outcomes) >= 300
+    assert len(outcomes) * step >= 300
     assert all(map(FORMS.fullmatch, found.written)), found.written
     assert not found.escapes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -224,6 +225,21 @@ def test_a_change_in_which_the_server_is_killed_is_made_or_is_not(context: Conte
         assert serving_answer(context, "p") in served
     upgrade(context, "p", contents[0][0])
     print(f"{KILLS} kills of the server in changes, of which {ended[0]} were made, nothing lost")
+
+
+def test_what_a_killed_change_was_rehearsing_goes(context: Context, tmp_path: Path) -> None:
+    source = single(tmp_path / "seven", scaled(7.0))
+    with connect(context) as client:
+        command = [*TRITONPM, "upgrade", "p", str(source), "--workspace", str(context.workspace.root)]
+        upgrading = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda: "p.next" in client.serving(), upgrading.poll, every=0.01)
+        upgrading.kill()
+        upgrading.wait()
+        until(lambda: "p.next" not in client.serving(), lambda: log_of(context))
+    assert serving_answer(context, "p") == 2.0
+    upgrade(context, "p", single(tmp_path / "two", scaled(2.0)))
+    assert status(context).drift == ()
+    assert "p.next was left over by a change that was killed" in log_of(context)
 
 
 def _answer(context: Context) -> float:

@@ -96,7 +96,8 @@ def proved(original: Artefact, artefact: Artefact, request: Convert) -> Agreemen
         after = runtimes.load(artefact.format, artefact.model)
         known = original.signature if original.signature.inputs else artefact.signature
         also = spread(options.samples, _CALIBRATION) if request.samples else options.samples
-        samples = [read(Path(path), known) for path in (*request.samples, *also)]
+        paths = dict.fromkeys((*request.samples, *also))
+        samples = [read(Path(path), known) for path in paths]
         batches = request.batches or ((1, options.max_batch_size) if known.dynamic_batch else ())
         ground = Knowledge(known.inputs, request.model.values, graph_values(original.format, original.model))
         tried: list[Trial] = []

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from tritonpm.core.errors import BusyError, ServerError, TritonpmError
 from tritonpm.operations import successor
 from tritonpm.operations.context import open_context
+from tritonpm.operations.left_over import unload_rehearsals
 from tritonpm.operations.on_demand import Idle
 from tritonpm.operations.revive import stubs_replaced
 from tritonpm.operations.serve import load_all_proved, load_missing, serve, set_aside, start_again
@@ -159,7 +160,7 @@ def _bring_back(
 
 
 def _stay(context: Context, server: embedded.Server, say: Say, each_look: Callable[[], None]) -> None:
-    """Until the server has ended; packages that are idle are unloaded."""
+    """Until the server has ended; packages that are idle, and what killed changes left over, are unloaded."""
     looked, idle = time.monotonic(), Idle(context)
     while server.alive:
         time.sleep(_LOOK_EVERY)
@@ -170,6 +171,8 @@ def _stay(context: Context, server: embedded.Server, say: Say, each_look: Callab
         embedded.remember_again(context.workspace.server, server)
         for name in idle.look():
             say(f"{name} was idle and is unloaded")
+        for name in unload_rehearsals(context):
+            say(f"{name} was left over by a change that was killed, and is unloaded")
 
 
 @contextmanager

@@ -238,7 +238,7 @@ def test_commands(context: Context, tmp_path: Path) -> None:
     assert [row["load"] for row in newest["data"]["figures"]["rows"]] == ["1 in flight", "2 in flight"]
     listed = json.loads(said("perf", "list", "chain", "-o", "json"))["data"]
     assert listed[0]["number"] == newest["data"]["result"]["number"]
-    assert "not in the range x>0" in said("perf", "chain", "--seconds", "0", code=2)
+    assert "is no number above 0" in said("perf", "chain", "--seconds", "0", code=2)
     assert "neither a list" in said("perf", "chain", "--concurrency", "1:x", code=2)
     assert "no share" in said("perf", "gate", "chain", "--max-regression", "5", code=2)
 
