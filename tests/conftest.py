@@ -12,11 +12,19 @@ from hypothesis import HealthCheck, settings
 
 from tests.support import registries as servers
 from tests.support.running import Running
-from tritonpm.triton import embedded
+from tritonpm.triton import compiled, embedded
 
 # How long an example takes says how busy the machine is, and fails nothing.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="module")
+def python_backends() -> Iterator[None]:
+    """Servers that are started from now on have Python-based backends: a process (stub) for each instance."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(compiled.VARIABLE, "python")
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -34,15 +34,16 @@ from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
 from tritonpm.operations.optimize.jobs import cancel, start, to_optimise_for
-from tritonpm.triton import embedded
+from tritonpm.triton import compiled, embedded
 from tritonpm.triton.client import Client
 from tritonpm.triton.processes import stubs
 
-KILLS = int(os.environ.get("TRITONPM_KILLS_OF_ALL", "5"))
+KILLS = int(os.environ.get("TRITONPM_KILLS_OF_ALL", "6"))  # half of them with each kind of backends
 RIGHT = {"a": {2.0}, "b": {3.0}, "c": {6.0}, "d": {5.0}, "e": {7.0, 11.0}}
 LOST = 60.0  # seconds after which what was killed is called not recovered
 PAUSE = 0.05  # seconds from an answer to the next question
-SHARES = {"stub": 9, "server": 3, "supervisor": 4, "manager": 5, "job": 2, "page": 1}
+SHARES = {"server": 3, "supervisor": 4, "manager": 5, "job": 2, "page": 1}
+STUBS = {"stub": 9}  # which only Python-based backends have
 MANAGER = """
 import itertools, sys
 from pathlib import Path
@@ -201,7 +202,12 @@ def context(tmp_path: Path) -> Context:
 @pytest.mark.long
 @pytest.mark.server
 @pytest.mark.timeout(7200)
-def test_whatever_is_killed_comes_back(context: Context, tmp_path: Path) -> None:
+@pytest.mark.parametrize("backends", compiled.KINDS)
+def test_whatever_is_killed_comes_back(
+    context: Context, tmp_path: Path, backends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(compiled.VARIABLE, backends)
+    shares, kills = SHARES | (STUBS if backends == "python" else {}), KILLS // 2
     contents = [tmp_path / "e", single(tmp_path / "new", scaled(11.0), "e"), single(tmp_path / "bad", logarithm(), "e")]
     dice = random.Random(int(os.environ.get("TRITONPM_SEED", "14")))
     killed, lost = 0, list[str]()
@@ -212,8 +218,8 @@ def test_whatever_is_killed_comes_back(context: Context, tmp_path: Path) -> None
         try:
             with working(clients.works(), clients.stop):
                 assert clients.recovered(time.monotonic(), "none")
-                while killed < KILLS:
-                    kind = dice.choices(list(SHARES), list(SHARES.values()))[0]
+                while killed < kills:
+                    kind = dice.choices(list(shares), list(shares.values()))[0]
                     if embedded.running(context.workspace.server) is None:  # its stubs and its end are one kill
                         time.sleep(0.05)
                         continue
@@ -239,9 +245,9 @@ def test_whatever_is_killed_comes_back(context: Context, tmp_path: Path) -> None
     ] == []
     gaps = ", ".join(f"{len(of)} {kind} {median(of):.1f} to {max(of):.1f}" for kind, of in sorted(clients.gaps.items()))
     print(
-        f"{killed} kills, {clients.requests} requests, {len(clients.wrong)} wrong, longest gap "
+        f"{backends} backends: {killed} kills, {clients.requests} requests, {len(clients.wrong)} wrong, longest gap "
         f"{max(map(max, clients.gaps.values())):.1f} s (median to longest: {gaps}), {len(lost)} not recovered"
     )
-    assert KILLS < 200 or set(SHARES) <= set(clients.gaps)
+    assert kills < 200 or set(shares) <= set(clients.gaps)
     assert clients.wrong == []
     assert lost == [], log_of(context)

@@ -64,10 +64,11 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a link to itself": instead(lambda place: place.symlink_to(place.name)),
     "a pipe": instead(os.mkfifo),
 }
-# Each place with two damages, in turn; all of them with --all.
-ALL = [(place, damage) for place in PLACES for damage in DAMAGES]
-SOME = [
-    (place, list(DAMAGES)[(number + more) % len(DAMAGES)]) for number, place in enumerate(PLACES) for more in (0, 3)
+# Each place with two damages, in turn; all of them in `script/faults`.
+CASES = [
+    (place, list(DAMAGES)[(number + more) % len(DAMAGES)])
+    for number, place in enumerate(PLACES)
+    for more in (range(len(DAMAGES)) if os.environ.get("TRITONPM_CORPUS") else (0, 3))
 ]
 
 
@@ -105,10 +106,7 @@ def files(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for k in kept for p in sorted(k.rglob("*")) if p.is_file()}
 
 
-@pytest.mark.parametrize(
-    ("named", "damage"),
-    [pytest.param(*case, marks=() if case in SOME else pytest.mark.long) for case in ALL],
-)
+@pytest.mark.parametrize(("named", "damage"), CASES)
 def test_a_command_works_or_says_why(whole: Path, tmp_path: Path, named: str, damage: str) -> None:
     root = tmp_path / "workspace"
     shutil.copytree(whole, root, symlinks=True)

@@ -59,7 +59,7 @@ FATAL = """
 
 
 @pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
+def context(tmp_path_factory: pytest.TempPathFactory, python_backends: None) -> Iterator[Context]:
     folder = tmp_path_factory.mktemp("supervised")
     init(folder / "a workspace")
     context = opened(folder / "a workspace")

@@ -33,7 +33,7 @@ def test_what_somebody_else_did_on_the_server_is_told_and_undone(published: Cont
 
 
 @pytest.mark.server
-@pytest.mark.usefixtures("server")
+@pytest.mark.usefixtures("python_backends", "server")
 def test_a_package_that_lost_a_process_is_told_and_mended_where_nobody_watches(published: Context) -> None:
     load(published, "p")
     load(published, "c")

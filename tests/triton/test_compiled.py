@@ -41,9 +41,20 @@ def refusal() -> str:
     return str(refused.value)
 
 
-def test_python_based_ones_serve_where_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(compiled.VARIABLE, raising=False)
+def test_python_based_ones_serve_where_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(compiled.VARIABLE, "python")
     assert [compiled.chosen(name) for name in compiled.NAMES] == [None, None]
+    assert not any(map(compiled.unbuilt, compiled.NAMES))
+
+
+def test_python_based_ones_serve_where_the_others_do_not_run(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(compiled.VARIABLE)
+    assert [compiled.chosen(name) for name in compiled.NAMES] == [None, None]
+    assert not any(map(compiled.unbuilt, compiled.NAMES))
+    compiler(bare, 'while [ "$1" != -o ]; do shift; done; echo built >> "$2"')
+    assert all(map(compiled.unbuilt, compiled.NAMES))
+    assert all(map(compiled.chosen, compiled.NAMES))
+    assert not any(map(compiled.unbuilt, compiled.NAMES))
 
 
 def test_another_kind_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +76,7 @@ def test_without_a_compiler(bare: Path) -> None:
 def test_a_compiler_that_fails_leaves_nothing(bare: Path) -> None:
     compiler(bare, "echo 'x.cc:1: error: no such thing' >&2; exit 1")
     assert "x.cc:1: error: no such thing" in refusal()
-    assert list(compiled.place().iterdir()) == []
+    assert [path.suffix for path in compiled.place().iterdir()] == [".lock"]
 
 
 def test_a_cache_that_is_no_folder(bare: Path) -> None:

@@ -132,6 +132,7 @@ time.sleep(float({{pause}}))
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("python_backends")
 def test_a_real_server_that_is_stopped_goes_with_its_stubs(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     model(tmp_path / "models")

@@ -27,6 +27,8 @@ counters = st.builds(
     Counters, st.just("m"), st.sampled_from(["1", "2"]), amounts, amounts, amounts, amounts, amounts, amounts, amounts
 )
 
+pytestmark = pytest.mark.usefixtures("python_backends")
+
 
 def of(told: ServerCounters, model: str) -> Counters:
     [found] = [each for each in told.counters if each.model == model]

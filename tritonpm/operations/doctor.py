@@ -61,9 +61,10 @@ def _compiled() -> Check:
     from tritonpm.triton import compiled
 
     lacking = [f"{name}: {reason}" for name in compiled.NAMES if (reason := compiled.why_not(name))]
-    serve = os.environ.get(compiled.VARIABLE) == "compiled"
-    what = f"they {'serve' if serve else f'would serve with {compiled.VARIABLE}=compiled, Python-based ones do'}"
-    return Check("compiled backends", not lacking, "" if lacking else what, "; ".join(lacking), needed=False)
+    serve = os.environ.get(compiled.VARIABLE) != "python"
+    what = "they serve" if serve else f"Python-based ones serve, as {compiled.VARIABLE} asks"
+    without = f"{'; '.join(lacking)}; Python-based ones serve, which cost more time and memory"
+    return Check("compiled backends", not lacking, "" if lacking else what, without if lacking else "", needed=False)
 
 
 def _package(row: tuple[str, str, bool]) -> Check:

@@ -18,7 +18,7 @@ from tritonpm.core.rollback import UNKNOWN, undone
 from tritonpm.core.types import RenderedModel, Revision
 from tritonpm.operations.local_repository import DELIVERY, changing, is_current, put, restore, settle, tidy
 from tritonpm.operations.memory import require_room_on_gpus, room_for
-from tritonpm.operations.on_demand import make_room, remember_host
+from tritonpm.operations.on_demand import make_room, remember_host, server_memory
 from tritonpm.operations.optimize.jobs import ensure
 from tritonpm.operations.probe import probe as probe_model
 from tritonpm.operations.render import wanted_revision
@@ -280,6 +280,7 @@ def bring(
     shadow = shadow_of(revision) if rehearse and before != revision else None
     folders = dict.fromkeys(model.name for one in (before, revision) if one for model in one.models)
     failure: TritonpmError | None = None
+    memory = server_memory(context)
     with catalogue.intent(DELIVERY, (*folders, name + NEXT)):
         try:
             proof = deliver(revision, destination, server, shadow)
@@ -297,7 +298,7 @@ def bring(
             tidy(context, name)
     if failure:
         raise failure
-    remember_host(context, revision)
+    remember_host(context, revision, memory)
     return Loaded(name, number, proof)
 
 

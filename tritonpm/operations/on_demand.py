@@ -113,14 +113,30 @@ def require_host(context: Context, client: Client, revision: Revision) -> None:
         )
 
 
-def remember_host(context: Context, revision: Revision) -> None:
-    """Keep what a loaded revision takes of the machine's memory."""
+def server_memory(context: Context) -> int:
+    """Bytes that the process of our own server takes, its stubs apart."""
+    server = own_server(context)
+    return sum(process.taken for process in processes(server) if not process.model) if server else 0
+
+
+def taken(context: Context, revision: Revision) -> int | None:
+    """Bytes of the machine's memory that a revision took when it was loaded; None where that is not known."""
+    return context.catalogue.artefacts.memory(revision.digest, HOST)
+
+
+def remember_host(context: Context, revision: Revision, before: int) -> None:
+    """Keep what a loaded revision takes of the machine's memory.
+
+    A model without stubs takes that by which the server has grown, from `before` bytes; less where it found some that
+    another had left, so the most that was ever seen counts.
+    """
     server = own_server(context)
     if server is None:
         return
     names = {model.name for model in revision.models}
     size = sum(process.taken for process in processes(server) if process.model in names)
-    if size:
+    size = size or max(server_memory(context) - before, taken(context, revision) or 0)
+    if size > 0:
         context.catalogue.artefacts.put_memory(revision.digest, HOST, size)
 
 
@@ -132,6 +148,17 @@ def _room(context: Context) -> tuple[int, str]:
         return int(memory.available - _RESERVE * memory.total), "of this machine"
     if not limit.isdecimal():
         raise UsageError(f"{limit!r} is no number of MiB", where=LIMIT, do="give a whole number")
+    return int(limit) * MIB - _held(context), f"of the {limit} that {LIMIT} allows"
+
+
+def _held(context: Context) -> int:
+    """By all models: what their stubs take, or what was remembered of packages without any."""
     server = own_server(context)
-    taken = sum(process.taken for process in processes(server) if process.model) if server else 0
-    return int(limit) * MIB - taken, f"of the {limit} that {LIMIT} allows"
+    by_model: dict[str, int] = {}
+    for process in processes(server) if server else ():
+        by_model[process.model] = by_model.get(process.model, 0) + process.taken
+    loaded = [entry.name for entry in context.catalogue.packages() if entry.status == "loaded"]
+    revisions = [proved.revision for name in loaded if (proved := context.catalogue.proved(name))]
+    within = [each for each in revisions if not any(model.name in by_model for model in each.models)]
+    held = [taken(context, revision) or 0 for revision in within]
+    return sum(size for model, size in by_model.items() if model) + sum(held)

@@ -15,7 +15,8 @@ from tritonpm.operations.local_repository import changing
 from tritonpm.operations.server import connect
 from tritonpm.operations.stop import unload_recorded
 from tritonpm.operations.unload import unload
-from tritonpm.triton import embedded
+from tritonpm.triton import compiled, embedded
+from tritonpm.triton.installation import to_compile
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -50,9 +51,13 @@ def start_again(
     context: Context, tritonserver: Path | None = None, *, detach: bool, timeout: float, **address: object
 ) -> ServerAddresses:
     """As `serve`, waiting for nobody's change: those that go on can only fail until a server is there."""
+    installation = embedded.find(tritonserver)
+    for name in to_compile(installation):
+        with context.progress(f"Compiling the {name} backend, once"):
+            compiled.chosen(name)
     with context.progress("Starting Triton"):
         server = embedded.start(
-            embedded.find(tritonserver),
+            installation,
             context.workspace.repository,
             context.workspace.server,
             detach=detach,

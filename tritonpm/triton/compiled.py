@@ -1,7 +1,7 @@
 """Our compiled backends: C++ against Triton's C interface, which call the runtimes that Python's packages bring.
 
-Built with the wheel, or by this machine's compiler into the user's cache when they are first asked for. Where nobody
-asks for them the Python-based backends of the same names serve.
+Built with the wheel, or by this machine's compiler into the user's cache when they are first needed. Where they cannot
+run the Python-based backends of the same names serve.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tritonpm.core.errors import ServerError
 
 VARIABLE = "TRITONPM_BACKENDS"
 KINDS = ("python", "compiled")
+AUTO = "auto"  # compiled where they run here, python elsewhere
 SOURCES = Path(__file__).parents[1] / "backends" / "native"
 FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
 _COMPILERS = ("c++", "g++", "clang++")
@@ -66,16 +67,25 @@ def chosen(name: str) -> Compiled | None:
 
     Raises ServerError where $TRITONPM_BACKENDS asks for compiled ones and this one does not run here.
     """
-    wanted = os.environ.get(VARIABLE) or KINDS[0]
-    if wanted not in KINDS:
-        raise ServerError(f"there are no {wanted} backends", where=f"${VARIABLE}", do=f"say {' or '.join(KINDS)}")
-    if wanted == "python" or name not in NAMES:
+    choice = wanted()
+    if choice == "python" or name not in NAMES:
         return None
     try:
         return Compiled(_library(name), _runtime(name))
     except UnfitError as reason:
+        if choice == AUTO:
+            return None
         what = f"the compiled {name} backend does not run here: {reason}"
         raise ServerError(what, where=f"${VARIABLE}", do="say python there") from None
+
+
+def wanted() -> str:
+    """What $TRITONPM_BACKENDS asks for: auto, python or compiled. Raises ServerError where it is none of them."""
+    choice = os.environ.get(VARIABLE) or AUTO
+    known = (AUTO, *KINDS)
+    if choice not in known:
+        raise ServerError(f"there are no {choice} backends", where=f"${VARIABLE}", do=f"say {', '.join(known)}")
+    return choice
 
 
 def kind(folder: Path) -> str:
@@ -83,6 +93,11 @@ def kind(folder: Path) -> str:
     if folder.is_symlink():
         return "native"
     return "compiled" if any(folder.glob("libtriton_*.so")) else "python"
+
+
+def unbuilt(name: str) -> bool:
+    """Whether `chosen` would have to compile it first."""
+    return name in NAMES and wanted() != "python" and not _built(name) and not why_not(name)
 
 
 def why_not(name: str) -> str:
@@ -119,11 +134,13 @@ def _library(name: str) -> Path:
     if built := _built(name):
         return built
     _compiler()  # before a folder is made
+    from filelock import FileLock
+
     kept = place() / _file(name)
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="building-", dir=kept.parent) as scratch:
-            return build(name, Path(scratch)).replace(kept)
+        with FileLock(kept.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
+            return kept if kept.is_file() else build(name, Path(scratch)).replace(kept)
     except OSError as error:
         raise UnfitError(f"it cannot be kept in {kept.parent} ({error.strerror})") from None
 

@@ -130,6 +130,12 @@ def _prepend(variables: dict[str, str], name: str, value: str) -> None:
     variables[name] = f"{value}:{variables[name]}" if variables.get(name) else value
 
 
+def to_compile(installation: Installation) -> list[str]:
+    """Backends that `prepare_backends` would compile first, which takes seconds, once."""
+    own = installation.backends
+    return [name for name in compiled.NAMES if not (own and (own / name).exists()) and compiled.unbuilt(name)]
+
+
 def prepare_backends(installation: Installation, folder: Path) -> Path:
     """Make `folder` the server's backend directory: its own backends first, ours where it has none of that name.
 

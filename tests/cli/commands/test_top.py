@@ -24,7 +24,7 @@ pytestmark = pytest.mark.server
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def workspace(tmp_path_factory: pytest.TempPathFactory, python_backends: None) -> Iterator[Path]:
     """A workspace whose server has a package."""
     root = tmp_path_factory.mktemp("a workspace")
     run("init", root)

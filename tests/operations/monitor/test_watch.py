@@ -39,7 +39,7 @@ MACHINE = MachineUse(2, 10.0, 20.0, 1, 2)
 
 
 @pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
+def context(tmp_path_factory: pytest.TempPathFactory, python_backends: None) -> Iterator[Context]:
     root = tmp_path_factory.mktemp("a workspace")
     init(root)
     context = opened(root)
@@ -128,6 +128,7 @@ def test_a_ring_keeps_the_last_snapshots_and_stops(context: Context) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("python_backends")
 def test_a_server_that_stops_and_comes_again(tmp_path: Path) -> None:
     init(tmp_path / "w")
     context = opened(tmp_path / "w")
@@ -181,7 +182,16 @@ def test_every_model_is_of_a_package_or_stands_alone(models: set[str]) -> None:
 def look(at: float, cpu: float, *counters: Counters, gpus: Gpus | None = None) -> Look:
     uses = [ProcessUse(7, 1.0, "a.x.1", cpu, 30, 20), ProcessUse(8, 1.0, "a.y.2", cpu, 30, None)]
     members = {"a": ("a.x.1", "a.y.2")}
-    return Look(at, MACHINE, gpus or Gpus((), "none"), ServerLoad("live"), uses, counters, members)
+    return Look(at, MACHINE, gpus or Gpus((), "none"), ServerLoad("live"), uses, False, counters, members)
+
+
+def test_what_runs_in_the_server_s_own_process_has_no_figures_of_its_own() -> None:
+    now = look(10.0, 1.0, Counters("a", "1"), Counters("alone", "1"))
+    for within, processes in ((False, 0), (True, None)):
+        named = {each.name: each for each in compose(1, NOW, None, replace(now, within=within)).packages}
+        assert named["a"].usage.processes == 2  # type: ignore[union-attr]
+        usage = named["alone"].usage
+        assert (usage and usage.processes) == processes
 
 
 def test_a_cascade_is_what_its_stages_are_together() -> None:

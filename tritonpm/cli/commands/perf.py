@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ class NumberSeries(click.ParamType[tuple[float, ...]]):
             numbers = self._listed(value)
         except ValueError:
             self.fail(f"{value!r} is neither a list such as 1,2,4 nor a range such as 1:8:1", param, ctx)
-        if not numbers or min(numbers) <= 0:
-            self.fail(f"{value!r} gives no numbers above 0", param, ctx)
+        if not numbers or not all(0 < number < math.inf for number in numbers):
+            self.fail(f"{value!r} gives no finite numbers above 0", param, ctx)
         return numbers
 
     def _listed(self, text: str) -> tuple[float, ...]:

@@ -96,6 +96,7 @@ class Look:
     gpus: Gpus
     server: ServerLoad
     processes: Sequence[ProcessUse] | None
+    within: bool  # whether models may run in the server's own process, where nothing tells which takes what
     counters: Sequence[Counters] | None
     members: Mapping[str, Sequence[str]] = field(default_factory=dict)  # the models behind each cascade
 
@@ -161,10 +162,12 @@ class _Meter:
         return rates(own, [counters for counters in self.counted if counters.model in stages], self.counted_in)
 
     def usage(self, models: Sequence[str]) -> Usage | None:
-        """What the processes of these models take; None where they cannot be seen from here."""
+        """What the processes of these models take; None where they have none of their own, or we see none."""
         if self.now.processes is None:
             return None
         uses = [use for use in self.now.processes if use.model in models]
+        if not uses and self.now.within:
+            return None
         spent = sum(use.cpu - self.spent.get((use.pid, use.created), 0.0) for use in uses)
         return Usage(
             len(uses),

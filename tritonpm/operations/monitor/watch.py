@@ -14,7 +14,7 @@ from tritonpm.core.errors import BusyError, ServerError, StorageError, UsageErro
 from tritonpm.hardware.machine_use import machine_use
 from tritonpm.hardware.nvml import Nvml
 from tritonpm.operations.monitor.snapshot import Look, ServerLoad, Snapshot, compose
-from tritonpm.triton import embedded
+from tritonpm.triton import compiled, embedded
 from tritonpm.triton.client import Client
 from tritonpm.triton.connection import Connection
 from tritonpm.triton.ensembles import members_of
@@ -64,7 +64,10 @@ class Monitor:
         used = processes(own) if own else None
         server, answer = self._asked(own, self.named or (Connection(own.http) if own else None))
         counters = answer.counters if answer else None
-        return Look(time.monotonic(), machine_use(), self._nvml.sample(), server, used, counters, self._members())
+        kinds = embedded.backends_in(self.workspace.server)
+        within = any(kinds.get(name) != "python" for name in compiled.NAMES)
+        machine, gpus = machine_use(), self._nvml.sample()
+        return Look(time.monotonic(), machine, gpus, server, used, within, counters, self._members())
 
     def _members(self) -> dict[str, tuple[str, ...]]:
         """The models behind each loaded cascade; read again where another revision serves.

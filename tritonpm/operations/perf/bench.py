@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import NotFoundError
+from tritonpm.operations.on_demand import taken
 from tritonpm.operations.private_server import alone, place
 from tritonpm.operations.render import trial_revision
 from tritonpm.operations.sample_inputs import measuring_inputs
@@ -42,12 +43,18 @@ class Bench:
         energy = reader(gpu=any(own.on_gpu for own in settings), indexes=gpus)
         sent = measuring_inputs(self.context, record, client, model, batch=load.batch)
         measurement = measure(self.tool, client, model, sent, load, energy=energy)
-        return replace(measurement, memory=self.memory([stage.model for stage in measurement.stages]))
+        return replace(measurement, memory=self.memory(record, [stage.model for stage in measurement.stages]))
 
-    def memory(self, models: Sequence[str]) -> int | None:
-        """Bytes that loaded models hold; None of a server on another machine, or where they have no process."""
-        held = sum(resident(self.server.pid, model=model) for model in models) if self.server else 0
-        return held or None
+    def memory(self, record: Record, models: Sequence[str]) -> int | None:
+        """Bytes that a package's loaded models hold; None of a server on another machine.
+
+        Where they live in the server's process it is what they took when they were loaded.
+        """
+        proved = self.context.catalogue.proved(record.package.name) if self.server else None
+        return self._of_stubs(models) or (taken(self.context, proved.revision) if proved else None)
+
+    def _of_stubs(self, models: Sequence[str]) -> int:
+        return sum(resident(self.server.pid, model=model) for model in models) if self.server else 0
 
 
 class PrivateBench(Bench):
@@ -74,9 +81,9 @@ class PrivateBench(Bench):
         """Unload what `put` loaded, so that the next one has the machine alone."""
         self.clients["grpc"].unload_and_wait(name, dependents=record.package.cascade)
 
-    def memory(self, models: Sequence[str]) -> int | None:
+    def memory(self, record: Record, models: Sequence[str]) -> int | None:
         """Bytes that loaded models hold, or where they live in the server's process: by how much that has grown."""
-        return super().memory(models) or max(0, resident(self._pid) - self._empty) or None
+        return self._of_stubs(models) or max(0, resident(self._pid) - self._empty) or None
 
 
 @contextmanager
