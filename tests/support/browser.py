@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support.models import quadrants
 from tritonpm.core.tensors import save_npz
 
 CHROMIUM = "/usr/bin/chromium"
@@ -119,11 +120,27 @@ def detector() -> bytes:
 def detecting(folder: Path, name: str = "bolts") -> Path:
     """A package of that detector, with labels and a sample, as a .zip."""
     folder.mkdir()
-    stage = "{name: detect, task: object-detection, model: m.onnx, labels: [bolt, nut], samples: [{inputs: i.npz}]}"
+    meaning = "preprocess: {resize: stretch, size: [8, 8]}, decode: {kind: boxes}"
+    known = f"task: object-detection, labels: [bolt, nut], {meaning}"
+    stage = f"{{name: detect, model: m.onnx, samples: [{{inputs: i.npz}}], {known}}}"
     (folder / "package.yaml").write_text(f'schema: 1\nname: {name}\nversion: "1"\nstages: [{stage}]\n')
     (folder / "m.onnx").write_bytes(detector())
     (folder / "note.txt").write_text(f"the content of {name} alone")
     save_npz(folder / "i.npz", {"image": np.full((2, 3, 8, 8), [[[[100]]], [[[200]]]], np.float32)})
+    return Path(shutil.make_archive(str(folder), "zip", folder))
+
+
+def seeing(folder: Path) -> Path:
+    """A package of YOLOv8's head, which says itself what it means, with a black sample and one of two quarters."""
+    folder.mkdir()
+    samples = "[{inputs: black.npz}, {inputs: two.npz}]"
+    stage = f"{{name: s, model: m.onnx, samples: {samples}}}"
+    (folder / "package.yaml").write_text(f'schema: 1\nname: quarters\nversion: "1"\nstages: [{stage}]\n')
+    (folder / "m.onnx").write_bytes(quadrants())
+    two = np.zeros((1, 3, 32, 32), np.float32)
+    save_npz(folder / "black.npz", {"images": two})
+    two[0, 0, 16:, :16], two[0, 1, :16, 16:] = 1.0, 128 / 255
+    save_npz(folder / "two.npz", {"images": two})
     return Path(shutil.make_archive(str(folder), "zip", folder))
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from tests.support.browser import seeing
 from tests.support.load import under_load
 from tests.support.models import WIDTH, scaled
 from tests.support.networks import dense
@@ -294,6 +296,7 @@ def test_a_package_is_loaded_asked_switched_rolled_back_and_unloaded(live: Site,
     save_npz(tmp_path / "i.npz", {"x": np.full((3, WIDTH), 2.0, np.float32)})
     asked = live.http.post(f"{API}/packages/p/infer", content=(tmp_path / "i.npz").read_bytes())
     output = asked.json()["outputs"][0]
+    assert (asked.json()["unknown"], asked.json()["pictures"], asked.json()["threshold"]) == (["y"], [], None)
     assert (output["name"], output["shape"], set(output["values"])) == ("y", [3, WIDTH], {"4"})
     assert live.http.post(f"{API}/packages/p/infer").json()["outputs"][0]["shape"] == [2, WIDTH]
     np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros((40 << 20, 1), np.float32))
@@ -317,6 +320,36 @@ def test_a_package_is_loaded_asked_switched_rolled_back_and_unloaded(live: Site,
     assert live.http.delete(f"{API}/packages/p").status_code == 409
     assert live.done(live.post("/packages/p/unload", {"force": True})) == "Unloaded p."
     assert live.http.post(f"{API}/packages/p/infer").status_code == 404
+
+
+@pytest.mark.server
+def test_an_answer_is_told_by_its_meaning(live: Site, tmp_path: Path) -> None:
+    live.done(live.upload(seeing(tmp_path / "in")))
+    live.done(live.post("/packages/quarters/load"))
+    ask = f"{API}/packages/quarters/infer"
+    sample = live.http.post(ask, params={"sample": 2}).json()
+    [shown] = sample["pictures"]
+    assert (sample["threshold"], sample["unknown"], sample["reason"]) == (0.25, [], "")
+    assert (shown["width"], shown["height"], shown["verdict"]) == (32, 32, "")
+    found = [(one["kind"], one["label"], one["box"]) for one in shown["objects"]]
+    assert found == [("detection", "red", [0, 16, 16, 32]), ("detection", "green", [16, 0, 32, 16])]
+    assert sample["outputs"][0]["shape"] == [1, 6, 4]
+    picture = live.http.get(f"{API}/packages/quarters/samples/2/picture")
+    assert picture.headers["content-type"] == "image/png"
+    wide = Image.open(io.BytesIO(picture.content)).resize((128, 64))  # lies in the middle of the model's input
+    stream = io.BytesIO()
+    wide.save(stream, "png")
+    [shown] = live.http.post(ask, content=stream.getvalue()).json()["pictures"]
+    assert {(one["label"], *one["box"]) for one in shown["objects"]} == {
+        ("red", 0, 32, 64, 64), ("green", 64, 0, 128, 32)
+    }  # fmt: skip
+    save_npz(tmp_path / "odd.npz", {"images": np.full((2, 3, 32, 32), np.nan, np.float32)})
+    odd = live.http.post(ask, content=(tmp_path / "odd.npz").read_bytes())
+    assert (odd.status_code, [one["objects"] for one in odd.json()["pictures"]]) == (200, [[], []])
+    for path in ("samples/3/picture", "samples/1/picture?row=1"):
+        assert live.http.get(f"{API}/packages/quarters/{path}").status_code == 404
+    assert live.http.post(ask, params={"sample": 3}).status_code == 404
+    live.done(live.post("/packages/quarters/unload", {"force": True}))
 
 
 @pytest.mark.server

@@ -20,6 +20,7 @@ from tests.support.browser import (
     found_by_axe,
     image,
     opened,
+    seeing,
     too_wide,
 )
 from tests.support.load import under_load
@@ -28,6 +29,7 @@ from tests.support.networks import dense
 from tests.support.page import Site, zipped
 from tests.support.workspaces import opened as opened_workspace
 from tritonpm.core.tensors import save_npz
+from tritonpm.meaning.draw import colour_of
 from tritonpm.operations.context import Context
 from tritonpm.operations.infer import infer
 from tritonpm.operations.list import packages
@@ -161,19 +163,50 @@ def test_an_answer_is_told_and_drawn(bolts: Site, browser: Browser, tmp_path: Pa
         expect(answer.locator("tbody tr").first).to_contain_text("nut")
         inference = infer(context(bolts), "bolts", None, None)
         assert "0.85" in next(tensor.values for tensor in inference.tensors if tensor.name == "scores")
-        expect(answer.locator("tbody tr").first).to_contain_text("0.900")
+        expect(answer.locator("tbody tr").first).to_contain_text("0.850")
+        expect(answer.locator("canvas")).to_have_count(2)  # the sample's rows
         page.set_input_files("#try-form input[type=file]", tmp_path / "bright.png")
         page.get_by_role("button", name="Ask").click()
         expect(answer.locator("tbody tr").first).to_contain_text("0.925")
-        expect(answer.locator("tbody tr").first).to_contain_text(", ".join(f"{corner:.3f}" for corner in BOX))
-        canvas = page.locator("#try-canvas")
+        expect(answer.locator("tbody tr").first).to_contain_text("10.0, 5.0, 30.0, 10.0")  # BOX of 40 x 20 pixels
+        canvas = answer.locator("canvas")
         expect(canvas).to_be_visible()
         left, top, right, bottom = BOX
         on, off = drawn(canvas, left, (top + bottom) / 2), drawn(canvas, 0.05, 0.9)
         assert off == [250, 250, 250]
-        assert on != off
+        assert on == list(colour_of(1))
         assert drawn(canvas, right, (top + bottom) / 2) == on
         assert coloured(canvas, on, left + 0.02, top - 0.2, 0.2, 0.18) > 5  # the label above it
+
+
+def test_a_detector_is_tried_by_its_meaning(live: Site, browser: Browser, tmp_path: Path) -> None:
+    live.done(live.upload(seeing(tmp_path / "in")))
+    live.done(live.post("/packages/quarters/load"))
+    with opened(browser, live.url) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url) if "/infer" in request.url else None)
+        page.goto("/packages/quarters")
+        thumbnails = page.locator("[data-sample] img")
+        expect(thumbnails).to_have_count(2)
+        assert thumbnails.evaluate_all(
+            "(all) => Promise.all(all.map((one) => one.decode().then(() => one.naturalWidth)))"
+        )
+        page.get_by_role("button", name="Sample 2").click()
+        answer = page.locator("#try-answer")
+        rows = answer.locator(".found tbody tr")
+        expect(rows).to_have_count(2)
+        expect(rows.nth(0)).to_contain_text("red1.0000.0, 16.0, 16.0, 32.0")
+        expect(rows.nth(1)).to_contain_text("green0.50216.0, 0.0, 32.0, 16.0")
+        expect(answer.locator(".legend li")).to_have_text(["red", "green"])
+        canvas = answer.locator("canvas")
+        assert drawn(canvas, 0.25, 0.75) == [255, 0, 0]  # the sample itself is behind them
+        assert drawn(canvas, 0.75, 0.01) == list(colour_of(1))
+        answer.get_by_label("Score from").fill("0.6")
+        expect(rows).to_have_count(1)
+        expect(answer.locator(".legend li")).to_have_text(["red"])
+        assert drawn(canvas, 0.75, 0.01) == [0, 128, 0]
+        assert len(asked) == 1
+        fits(page, "an answer")
 
 
 def drawn(canvas: Locator, x: float, y: float) -> list[int]:
@@ -265,6 +298,15 @@ def test_a_canary_is_served_beside_and_given_up(bolts: Site, browser: Browser) -
         toast(page, "bolts-canary serves beside bolts")
         status(page, "bolts-canary", "Loaded")
         assert is_loaded(context(bolts), "bolts-canary")
+        page.goto("/packages/bolts")
+        page.get_by_label("Compare with").select_option(label="bolts-canary")
+        page.get_by_role("button", name="Ask").click()
+        sides = page.locator("#try-answer .side")
+        expect(sides.locator("h3")).to_have_text(["bolts", "bolts-canary"])
+        expect(sides.nth(1).locator(".found tbody tr")).to_have_text(
+            sides.nth(0).locator(".found tbody tr").all_text_contents()
+        )
+        page.goto("/packages")
         menu(page, "bolts", "New version…").get_by_role("button", name="Give it up").click()
         toast(page, "Gave the canary of bolts up.")
         expect(row(page, "bolts-canary")).to_have_count(0)

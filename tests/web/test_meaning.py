@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
+from tritonpm.core.tensors import Array
 from tritonpm.core.types import Format, Package, Signature, Stage, Task, Tensor
-from tritonpm.web.answers import meaning
+from tritonpm.meaning.decode import DECODERS
+from tritonpm.meaning.geometry import identity
+from tritonpm.meaning.objects import Box, Classification, Detection, Segmentation
+from tritonpm.meaning.spec import ROLES, decode
+from tritonpm.meaning.stages import Meaning
+from tritonpm.meaning.verdict import Judgement
+from tritonpm.operations.seen import Seen, SeenPicture, objects_in
+from tritonpm.web.answers import AnswerView, told
 from tritonpm.web.configs import pieces
 from tritonpm.web.pictures import picture
 from tritonpm.web.quarantine import safe_name
@@ -20,51 +28,53 @@ from tritonpm.web.quarantine import safe_name
 LABELS = ("bolt", "nut", "washer")
 
 
-def test_scores_are_classes_with_labels() -> None:
-    scores = np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]], np.float32)
-    meant = meaning({"s": scores}, Task.IMAGE_CLASSIFICATION, LABELS)
-    assert [(c.row, c.label) for c in meant.classes[:3]] == [(0, "nut"), (0, "washer"), (0, "bolt")]
-    assert meant.classes[3].label == "bolt"
-    assert meant.boxes == meant.masks == ()
+def test_objects_are_told_with_what_to_draw() -> None:
+    mask = np.zeros((10, 20), bool)
+    mask[4, 3:5] = True
+    box = Box(2.0, 3.0, 6.0, 7.0)
+    turned = Detection(box, 0.75, 1, "nut", mask, angle=np.pi / 2, answers=(Classification(0, "scratch", 0.5),))
+    picture = SeenPicture(20, 10, (turned, Segmentation(mask.astype(int), ("belt", "nut"))), Judgement(False, ("all",)))
+    view = told(Seen({"y": np.zeros((1, 3), np.float32)}, (picture,), threshold=0.25))
+    [shown] = view.pictures
+    assert (shown.width, shown.height, shown.verdict, shown.failed) == (20, 10, "NG", ("all",))
+    one, whole = shown.objects
+    assert (one.kind, one.label, one.score, one.box) == ("detection", "nut", 0.75, (2.0, 3.0, 6.0, 7.0))
+    assert np.allclose(one.outline, [(6, 3), (6, 7), (2, 7), (2, 3)])
+    assert [(area.label, area.runs) for area in one.areas] == [("nut", (83, 2, 115))]
+    assert [(answer.kind, answer.label) for answer in one.answers] == [("classification", "scratch")]
+    assert [(area.label, area.share, area.runs) for area in whole.areas] == [("nut", 0.01, (83, 2, 115))]
+    assert (view.outputs[0].shape, view.threshold) == ((1, 3), 0.25)
 
 
-def test_boxes_in_pixels_are_shares_of_the_image() -> None:
-    answer = {
-        "boxes": np.array([[[10, 20, 50, 100], [0, 0, 1, 1]]], np.float32),
-        "scores": np.array([[[0.1, 0.9, 0.0], [0.1, 0.1, 0.0]]], np.float32),
-    }
-    meant = meaning(answer, Task.OBJECT_DETECTION, LABELS, width=100, height=200)
-    assert [(b.row, b.label, b.corners) for b in meant.boxes] == [(0, "nut", (0.1, 0.1, 0.5, 0.5))]
-    assert meant.boxes[0].score == pytest.approx(0.9)
-
-
-def test_a_mask_is_one_byte_a_pixel() -> None:
-    probability = np.zeros((1, 1, 2, 3), np.float32)
-    probability[0, 0, 1, 2] = 0.9
-    mask = meaning({"m": probability}, Task.DEFECT_SEGMENTATION, ("scratch",)).masks[0]
-    assert (mask.width, mask.height, mask.labels) == (3, 2, ("scratch",))
-    assert base64.b64decode(mask.pixels) == bytes([0, 0, 0, 0, 0, 1])
-    classes = np.zeros((1, 3, 2, 2), np.float32)
-    classes[0, 2, 0, 0] = classes[0, 0, 0, 1] = classes[0, 1, 1, :] = 1.0
-    mask = meaning({"m": classes}, Task.SEMANTIC_SEGMENTATION, LABELS).masks[0]
-    assert (base64.b64decode(mask.pixels), mask.labels) == (bytes([2, 0, 1, 1]), ("nut", "washer"))
-
-
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.zeros((0, 3), np.float32),
-        np.zeros((), np.float32),
-        np.array([b"text", b"\xff"], dtype=object),
-        np.full((2, 3), np.nan, np.float32),
-        np.zeros((1, 0, 5), np.float32),
-        np.zeros((1, 0, 4), np.float32),
-    ],
+ODD = (
+    np.zeros((0, 3), np.float32),
+    np.zeros((), np.float32),
+    np.array([b"text", b"\xff"], dtype=object),
+    np.full((2, 3), np.nan, np.float32),
+    np.full((1, 6, 4), np.nan, np.float32),
+    np.full((1, 6, 4), np.inf, np.float32),
+    np.full((1, 300, 7), -np.inf, np.float64),
+    np.full((1, 7), np.inf, np.float32),
+    np.full((1, 1, 4, 4), np.nan, np.float32),
+    np.full((1, 4, 4), 1 << 40, np.int64),
+    np.zeros((1, 0, 5), np.float32),
+    np.zeros((1, 0, 4), np.float32),
 )
-@pytest.mark.parametrize("task", list(Task))
-def test_any_answer_is_told(array: np.ndarray, task: Task) -> None:  # type: ignore[type-arg]
-    meant = meaning({"y": array, "z": array}, task, LABELS, 4, 4)
-    assert meant.outputs[0].shape == array.shape
+
+
+@pytest.mark.parametrize("array", ODD, ids=lambda array: f"{array.dtype}{list(array.shape)}")
+@pytest.mark.parametrize("kind", DECODERS)
+@pytest.mark.parametrize("known", [True, False])
+def test_any_answer_is_told(array: Array, kind: str, known: bool) -> None:
+    roles = [role.rstrip("?") for role in ROLES[kind]]
+    meaning = Meaning(decode=decode({"kind": kind, "outputs": {role: role for role in roles}}), labels=LABELS)
+    answer = dict.fromkeys(roles, array)
+    objects, reason = objects_in(answer, meaning, (identity(4, 4),) * max(1, len(array.shape[:1])) if known else None)
+    assert objects or reason or not array.size
+    pictures = tuple(SeenPicture(4, 4, one) for one in objects)
+    view = told(Seen(answer, pictures, reason=reason, threshold=meaning.decode and meaning.decode.score))
+    assert TypeAdapter(AnswerView).dump_json(view)
+    assert view.outputs[0].shape == array.shape
 
 
 @given(st.text())

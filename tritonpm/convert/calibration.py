@@ -66,15 +66,19 @@ def read(path: Path, signature: Signature, most: int = MOST_BYTES) -> Row:
 
     Raises ConversionError, PackageError.
     """
-    with path.open("rb") as stream:
-        zipped = stream.read(2) == b"PK"
-    arrays = load_npz(path, most) if zipped else {signature.inputs[0].name: _image(path, signature)}
+    arrays = load_npz(path, most) if is_npz(path) else {signature.inputs[0].name: _image(path, signature)}
     for tensor in signature.inputs:
         if tensor.name in arrays:
             _check(path, tensor, arrays[tensor.name])
         elif not tensor.optional:
             raise ConversionError(f"has no array {tensor.name!r}", where=path.name, do="name its arrays for the inputs")
     return {tensor.name: arrays[tensor.name] for tensor in signature.inputs if tensor.name in arrays}
+
+
+def is_npz(path: Path) -> bool:
+    """Whether a file holds arrays; blobs and uploads have no suffix."""
+    with path.open("rb") as stream:
+        return stream.read(2) == b"PK"
 
 
 def _check(path: Path, tensor: Tensor, array: Array) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from tritonpm.meaning.objects import (
     Classification,
     Detection,
     Embedding,
+    Object,
     Objects,
     Regression,
     Segmentation,
     Text,
 )
+from tritonpm.meaning.verdict import ANOMALOUS, NORMAL
 
 # Colours that are told apart on light and dark, also by who sees few of them (Okabe and Ito).
 COLOURS = (
@@ -26,9 +29,20 @@ COLOURS = (
 )  # fmt: skip
 _SHARE = 0.45  # of a mask's colour in the picture
 _CAPTIONS = 8  # of what is said of the picture as a whole
+_AREAS = 64  # classes of a picture that are painted
+Colour = tuple[int, int, int]
 
 
-def colour_of(class_id: int) -> tuple[int, int, int]:
+@dataclass(frozen=True, eq=False)
+class Area:
+    """What of the picture something covers: `mask` is a bool array of the picture's size."""
+
+    name: str
+    colour: Colour
+    mask: Array
+
+
+def colour_of(class_id: int) -> Colour:
     """The colour of a class, always the same."""
     return COLOURS[class_id % len(COLOURS)]
 
@@ -39,8 +53,8 @@ def drawn(picture: Array, objects: Objects) -> Any:
         from PIL import Image, ImageDraw
     pixels = picture.astype(np.float32)
     for one in objects:
-        for mask, colour in _masks(one):
-            pixels[mask] = pixels[mask] * (1 - _SHARE) + np.array(colour, np.float32) * _SHARE
+        for area in areas_of(one):
+            pixels[area.mask] = pixels[area.mask] * (1 - _SHARE) + np.array(area.colour, np.float32) * _SHARE
     image = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
     pen = ImageDraw.Draw(image)
     line = max(1, round(max(image.size) / 400))
@@ -62,22 +76,25 @@ def caption(one: Any) -> str:
     if isinstance(one, Text):
         return f"{one.text!r} {one.score:.2f}"
     if isinstance(one, Anomaly):
-        return f"{'anomalous' if one.anomalous else 'normal'} {one.score:.3g}"
+        return f"{ANOMALOUS if one.anomalous else NORMAL} {one.score:.3g}"
     if isinstance(one, Segmentation):
-        shares = np.bincount(one.classes.ravel(), minlength=len(one.names)) / max(one.classes.size, 1)
-        return ", ".join(f"{name} {share:.1%}" for name, share in zip(one.names, shares, strict=False) if share)
+        classes, counts = np.unique(one.classes, return_counts=True)
+        shares = zip(classes.tolist(), (counts / max(one.classes.size, 1)).tolist(), strict=True)
+        return ", ".join(f"{one.name(index)} {share:.1%}" for index, share in shares)
     if isinstance(one, Regression):
         return ", ".join(f"{value:.4g}" for value in one.values)
     return f"vector of {len(one.vector)}" if isinstance(one, Embedding) else str(one)
 
 
-def _masks(one: Any) -> list[tuple[Array, tuple[int, int, int]]]:
+def areas_of(one: Object) -> list[Area]:
+    """What an object covers of its picture."""
     if isinstance(one, Detection) and one.mask is not None:
-        return [(one.mask, colour_of(one.class_id))]
+        return [Area(one.name, colour_of(one.class_id), one.mask)]
     if isinstance(one, Segmentation):  # the first class is what is around the others
-        return [(one.classes == index, colour_of(index - 1)) for index in np.unique(one.classes).tolist() if index]
+        seen = [index for index in np.unique(one.classes).tolist() if index > 0][:_AREAS]
+        return [Area(one.name(index), colour_of(index - 1), one.classes == index) for index in seen]
     if isinstance(one, Anomaly) and one.map is not None:
-        return [(one.map >= one.threshold, colour_of(5))]
+        return [Area(ANOMALOUS, colour_of(5), one.map >= one.threshold)]
     return []
 
 

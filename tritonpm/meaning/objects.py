@@ -81,6 +81,10 @@ class Segmentation:
     classes: Array
     names: tuple[str, ...]
 
+    def name(self, class_id: int) -> str:
+        """Of a class; its number where the model knows more than there are names."""
+        return self.names[class_id] if 0 <= class_id < len(self.names) else str(class_id)
+
 
 @dataclass(frozen=True, eq=False)
 class Anomaly:
@@ -116,8 +120,23 @@ def _packed(array: Array) -> dict[str, Any]:
     flat = array.ravel()
     if array.dtype.kind == "f":
         return {"least": float(flat.min(initial=np.inf)), "most": float(flat.max(initial=-np.inf))}
-    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]])) if flat.size else np.zeros(0, int)
-    lengths = np.diff(np.append(starts, flat.size)).tolist()
     if array.dtype.kind == "b":
-        return {"runs": [0, *lengths] if flat.size and flat[0] else lengths}
-    return {"runs": lengths, "values": flat[starts].tolist()}
+        return {"runs": runs(array)}
+    starts = _starts(flat)
+    return {"runs": _lengths(starts, flat.size), "values": flat[starts].tolist()}
+
+
+def runs(mask: Array) -> tuple[int, ...]:
+    """The run lengths of a bool array, row by row, off first."""
+    flat = mask.ravel()
+    lengths = _lengths(_starts(flat), flat.size)
+    return (0, *lengths) if flat.size and flat[0] else tuple(lengths)
+
+
+def _starts(flat: Array) -> Array:
+    """Where something else begins."""
+    return np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]])) if flat.size else np.zeros(0, int)
+
+
+def _lengths(starts: Array, size: int) -> list[int]:
+    return [int(length) for length in np.diff(np.append(starts, size)).tolist()]

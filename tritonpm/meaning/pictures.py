@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tritonpm.core.extras import needed
 from tritonpm.core.tensors import Array
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+MOST_PIXELS = 1 << 26  # 8192 x 8192: unpacked and prepared, each takes 16 bytes
 
 
 def pictures_in(path: Path) -> tuple[Path, ...]:
@@ -38,14 +40,27 @@ def opened(path: Path) -> Any:
         from PIL import Image, ImageOps, UnidentifiedImageError
     try:
         with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:  # before anything is unpacked
+                raise PackageError(f"has more than {MOST_PIXELS} pixels", where=path.name, do="make it smaller")
             return ImageOps.exif_transpose(image).convert("RGB")
     except FileNotFoundError:
         raise NotFoundError("there is no such file", where=str(path), do="check the path") from None
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = str(error).splitlines()[0]
         raise PackageError(
             f"is no picture that can be read ({reason})", where=path.name, do="give a PNG or JPEG"
         ) from None
+
+
+def as_png(picture: Array, side: int | None = None) -> bytes:
+    """A picture, UINT8 [height, width, 3], as a PNG whose longest side is at most `side`. Raises RequirementError."""
+    with needed("showing a picture", "images"):
+        from PIL import Image
+    image, stream = Image.fromarray(picture), io.BytesIO()
+    if side:
+        image.thumbnail((side, side))
+    image.save(stream, "png")
+    return stream.getvalue()
 
 
 def made_up(height: int, width: int, seed: int = 0) -> Array:

@@ -25,15 +25,22 @@ def predict(
 
     Raises PackageError where the package does not say what its tensors mean, InferenceError.
     """
-    first, then = required(name, meaning)
+    first, _ = required(name, meaning)
+    prepared = [prepared_for(name, first, signature, picture) for picture in pictures]
+    together = most if first.layout[0] == "N" else 1
+    for part in batches((_size(one) for one in prepared), together):
+        yield from _answered(name, meaning.answers, prepared[part], infer)
+
+
+def prepared_for(name: str, first: Preprocess, signature: Signature, picture: Array) -> Prepared:
+    """One picture as a served model's inputs. Raises PackageError where it has none of what the package names."""
+    if first.tokenizer:
+        raise PackageError("takes text, not pictures", where=name, do="give its tensors, an .npz")
     dtypes = {tensor.name: tensor.dtype for tensor in signature.inputs}
     if missing := sorted({*filter(None, (first.input, *first.geometry))} - set(dtypes)):
         raise PackageError(f"says of an input {missing[0]!r}, and the server has {', '.join(dtypes)}", where=name,
                            do="name it as the package does (`tritonpm set --preprocess input=NAME`)")  # fmt: skip
-    prepared = [prepare(picture, first, dtypes) for picture in pictures]
-    together = most if first.layout[0] == "N" else 1
-    for part in batches((_size(one) for one in prepared), together):
-        yield from _answered(name, meaning.parts or (StageAnswer("", then, meaning.labels),), prepared[part], infer)
+    return prepare(picture, first, dtypes)
 
 
 def required(name: str, meaning: Meaning) -> tuple[Preprocess, Decode]:
@@ -43,8 +50,6 @@ def required(name: str, meaning: Meaning) -> tuple[Preprocess, Decode]:
             do = f"say it in package.yaml, or with `tritonpm set {name} --{part} FIELD=VALUE`"
             raise PackageError(f"does not say its `{part}`, and nothing that wrote its model did", where=name, do=do)
     assert meaning.preprocess is not None and meaning.decode is not None  # noqa: S101 (the loop has seen to it)
-    if meaning.preprocess.tokenizer:
-        raise PackageError("takes text, not pictures", where=name, do="give its tensors with --input FILE.npz")
     return meaning.preprocess, meaning.decode
 
 

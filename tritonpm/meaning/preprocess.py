@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tritonpm.core.tensors import Array, numpy_dtype
+from tritonpm.core.types import Signature
 from tritonpm.meaning.geometry import Geometry
 from tritonpm.meaning.resampling import resized
-from tritonpm.meaning.spec import Preprocess
+from tritonpm.meaning.spec import MOST_SIDE, Preprocess
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue in grey: ITU-R 601, as Pillow has it
 
@@ -41,6 +42,25 @@ def prepare(picture: Array, spec: Preprocess, dtypes: Mapping[str, str]) -> Prep
         for other, what in spec.geometry.items()
     }
     return Prepared({name: _laid_out(scaled, spec), **told}, geometry)
+
+
+def stretched(signature: Signature) -> Preprocess | None:
+    """Where nobody says it: the picture stretched, as Pillow does, its values as they are; None: it takes no image.
+
+    That is a single input of a fixed size with one channel or three.
+    """
+    shape = signature.inputs[0].shape if len(signature.inputs) == 1 else None
+    if not shape or len(shape) != 4 or not all(isinstance(size, int) for size in shape[1:]):
+        return None
+    one, two, three = (int(size) for size in shape[1:])
+    if not {one, three} & {1, 3} or max(one, two, three) > MOST_SIDE:
+        return None
+    first = one in (1, 3)
+    return Preprocess(
+        input=signature.inputs[0].name, colour="GRAY" if (one if first else three) == 1 else "RGB",
+        size=(two, three) if first else (one, two), interpolation="bicubic", antialias=True,
+        layout="NCHW" if first else "NHWC", dtype=signature.inputs[0].dtype,
+    )  # fmt: skip
 
 
 def placed(height: int, width: int, spec: Preprocess) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:

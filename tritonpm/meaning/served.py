@@ -41,8 +41,7 @@ def found(answer: Mapping[str, Array], spec: Decode, labels: tuple[str, ...]) ->
 def _objects(answer: Mapping[str, Array], about: About) -> Objects:
     classes = answer["classes"]
     if about.spec.kind == "semantic-segmentation":
-        count = max(int(classes.max(initial=0)) + 1, len(about.labels))
-        return (Segmentation(classes, tuple(about.name(index) for index in range(count))),)
+        return (Segmentation(classes, tuple(about.name(index) for index in range(len(about.labels) + 1))),)
     there = range(int((classes >= 0).sum()))  # what is filled up stands behind
     scores = answer["scores"]
     if "boxes" in answer:

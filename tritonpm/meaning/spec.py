@@ -109,6 +109,9 @@ DETECTIONS = frozenset(
      "boxes", "ssd", "detr", "ocr-detection"}
 )  # fmt: skip
 
+# The kinds that speak of a picture as a whole, or of no picture: where it lies in the input is nothing to them.
+PLACELESS = frozenset({"classification", "multi-label", "ocr-recognition", "embedding", "regression"})
+
 # The kinds that `serve: image` can read in the server.
 FRONTS = frozenset(
     {"classification", "multi-label", "yolov5", "yolov8", "yolov10", "efficient-nms", "boxes", "detr",

@@ -23,6 +23,11 @@ class Meaning:
     said: Mapping[str, str] = field(default_factory=dict)  # "decode.score" → package, settings, or what wrote the model
     parts: tuple[StageAnswer, ...] = ()  # of several stages that answer
 
+    @property
+    def answers(self) -> tuple[StageAnswer, ...]:
+        """Each stage's share of the answer; () where nobody says what it is."""
+        return self.parts or ((StageAnswer("", self.decode, self.labels),) if self.decode else ())
+
 
 def of_stage(stage: Stage, *, preprocess: Fields | None = None, decode: Fields | None = None) -> Meaning:
     """What is known of a stage; `preprocess` and `decode` are what settings say over it.

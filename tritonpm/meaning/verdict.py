@@ -55,8 +55,7 @@ def _each(objects: Iterable[Object]) -> Iterator[_Thing]:
             yield _Thing(one.name, one.score, 0.0)
         elif isinstance(one, Segmentation):
             for index, area in zip(*np.unique(one.classes, return_counts=True), strict=True):
-                name = one.names[index] if 0 <= index < len(one.names) else str(index)
-                yield _Thing(name, 1.0, float(area))
+                yield _Thing(one.name(index), 1.0, float(area))
         elif isinstance(one, Anomaly):
             yield _Thing(ANOMALOUS if one.anomalous else NORMAL, one.score, 0.0)
         elif isinstance(one, Text):

@@ -5,15 +5,16 @@ Every revision is immutable; one is current, and those that served stand in the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from tritonpm.core.errors import NotFoundError
 from tritonpm.operations.summary import precision
 from tritonpm.repository.render import max_batch_size
 
 if TYPE_CHECKING:
-    from tritonpm.catalogue import Published
+    from tritonpm.catalogue import Published, Record
     from tritonpm.operations.context import Context
 
 
@@ -41,6 +42,17 @@ def history(context: Context, name: str) -> list[RevisionView]:
     """The revisions that are kept, the newest first. Raises NotFoundError."""
     steps = {number: step for step, number in reversed(list(enumerate(context.catalogue.served(name))))}
     return [_view(kept, steps.get(kept.number)) for kept in context.catalogue.history(name)]
+
+
+def as_it_was(context: Context, name: str, number: int | None) -> Record:
+    """A package as a revision of it was made; None is the current settings. Raises NotFoundError."""
+    record = context.catalogue.get(name)
+    if number is None:
+        return record
+    kept = context.catalogue.kept(name, number)
+    if kept.source is None:
+        raise NotFoundError(f"of revision {number} of {name} it is not known what it was made of", do="name another")
+    return replace(record, package=kept.source.package, settings=kept.source.settings, revision=number)
 
 
 def _view(kept: Published, served: int | None) -> RevisionView:

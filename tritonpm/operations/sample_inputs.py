@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tritonpm.core.errors import InferenceError
+from tritonpm.core.errors import InferenceError, NotFoundError
 from tritonpm.core.tensors import MOST_BYTES, Array, guesses, load_npz
 from tritonpm.core.units import number_of
 from tritonpm.meaning.pictures import made_up as made_up_picture
@@ -17,8 +17,11 @@ from tritonpm.operations.meanings import meaning_of
 from tritonpm.perf.inputs import Inputs, batching, inputs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tritonpm.catalogue import Record
     from tritonpm.core.types import Sample, Signature
+    from tritonpm.meaning.spec import Preprocess
     from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client
 
@@ -39,7 +42,7 @@ def measuring_inputs(context: Context, record: Record, client: Client, model: st
         return inputs([{IMAGE: one[np.newaxis]} for one in shown], signature, who, batch=batch, source=source)
     samples: list[dict[str, Array]] = []
     for sample in samples_of(record):
-        samples.append(load_npz(context.blobs.path(package.file(sample.inputs).digest)))
+        samples.append(arrays_of(context, record, sample))
         if sum(array.nbytes for arrays in samples for array in arrays.values()) > MOST_BYTES:
             break  # enough to measure with, and the rest of memory is the server's
     if samples:
@@ -51,18 +54,52 @@ def measuring_inputs(context: Context, record: Record, client: Client, model: st
 
 def pictures_of(context: Context, record: Record) -> tuple[list[Array], str]:
     """Pictures that the package takes, and whence: what its samples show, else made-up ones of two sizes."""
-    package, spec = record.package, meaning_of(record.package, record.settings).preprocess
     shown: list[Array] = []
     for sample in samples_of(record):
-        if spec is None:
+        shown += shown_by(context, record, sample)
+        if len(shown) >= _PICTURES:
             break
-        arrays = load_npz(context.blobs.path(package.file(sample.inputs).digest))
-        name = spec.input or next(name for name in arrays if name not in spec.geometry)
-        if name in arrays and arrays[name].ndim == len(spec.layout):
-            shown += undone(arrays[name], spec)
     if shown:
         return shown[:_PICTURES], f"what {number_of(len(shown[:_PICTURES]), 'row')} of its samples show"
     return [made_up_picture(*size) for size in _SIZES], "made-up pictures, since the package has no samples"
+
+
+def shown_by(context: Context, record: Record, sample: Sample) -> tuple[Array, ...]:
+    """The pictures that a sample shows, row by row; () where the package does not say how one becomes its input."""
+    first = meaning_of(record.package, record.settings).preprocess
+    if first is None or not shows_pictures(record):
+        return ()
+    arrays = arrays_of(context, record, sample)
+    name = pictured(first, arrays)
+    return undone(arrays[name], first) if name else ()
+
+
+def shows_pictures(record: Record) -> bool:
+    """Whether it is known how a picture becomes the package's input, and so which one an input shows."""
+    first = meaning_of(record.package, record.settings).preprocess
+    return first is not None and not first.tokenizer
+
+
+def pictured(first: Preprocess, arrays: Mapping[str, Array]) -> str:
+    """The input that holds the pictures; "" where none does."""
+    name = first.input or next((name for name in arrays if name not in first.geometry), "")
+    return name if name in arrays and arrays[name].ndim == len(first.layout) else ""
+
+
+def arrays_of(context: Context, record: Record, sample: Sample) -> dict[str, Array]:
+    """A sample's inputs by name."""
+    return load_npz(context.blobs.path(record.package.file(sample.inputs).digest))
+
+
+def sample_of(record: Record, number: int = 1) -> Sample:
+    """The package's sample of that number, from 1. Raises NotFoundError."""
+    samples = samples_of(record)
+    if not samples:
+        raise NotFoundError(f"{record.package.name} has no sample", do="give its inputs")
+    if not 1 <= number <= len(samples):
+        what = f"{record.package.name} has {number_of(len(samples), 'sample')}, and no number {number}"
+        raise NotFoundError(what, do="name one of them")
+    return samples[number - 1]
 
 
 def samples_of(record: Record) -> tuple[Sample, ...]:

@@ -84,13 +84,13 @@ def _require_room(folder: Path, size: int) -> None:
 
 
 @contextmanager
-def inputs_of(site: Site, body: bytes) -> Iterator[tuple[Path | None, Path]]:
-    """The inputs of one inference as a file, None where there are none, and a folder for its answer."""
+def inputs_of(site: Site, body: bytes) -> Iterator[Path | None]:
+    """The inputs of one inference as a file, None where there are none."""
     with site.workspace.scratch("try") as folder:
         inputs = folder / "inputs"
         if body:
             inputs.write_bytes(body)
-        yield (inputs if body else None), folder
+        yield inputs if body else None
 
 
 @contextmanager

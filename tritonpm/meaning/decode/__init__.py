@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
 
 from tritonpm.core.tensors import Array
 from tritonpm.meaning.decode import detr, listed, maps, ocr, turned, whole, yolo
@@ -48,13 +51,20 @@ def undropped(
 ) -> tuple[Objects, ...]:
     """As `decoded`, with the boxes that have no part in the picture: rows of other tensors may belong to them."""
     outputs = _by_role(answer, spec)
-    rows = _rows(outputs, spec, len(geometries))
-    try:
+    with _of_kind(outputs, spec), np.errstate(invalid="ignore", over="ignore"):
+        rows = _rows(outputs, spec, len(geometries))
         return tuple(
             DECODERS[spec.kind](row, About(spec, labels, geometry))
             for row, geometry in zip(rows, geometries, strict=True)
         )
-    except (IndexError, KeyError, ValueError) as error:
+
+
+@contextmanager
+def _of_kind(outputs: Outputs, spec: Decode) -> Iterator[None]:
+    """What a decoder stumbles over is that the answer is none of its kind: a shape, a type, NaN for a whole number."""
+    try:
+        yield
+    except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
         shapes = ", ".join(f"{role} {list(array.shape)}" for role, array in outputs.items())
         raise ValueError(f"the outputs ({shapes}) are none of kind {spec.kind} ({error})") from None
 
@@ -69,9 +79,10 @@ def pictures_of(answer: Mapping[str, Array], spec: Decode) -> int:
     outputs = _by_role(answer, spec)
     if not outputs:
         raise ValueError(f"the answer has none of the outputs of kind {spec.kind}")
-    if spec.kind == "ssd":
-        return int(outputs["predictions"].reshape(-1, 7)[:, 0].max(initial=0)) + 1
-    return len(next(iter(outputs.values()))) if _batched(outputs, spec) else 1
+    with _of_kind(outputs, spec):
+        if spec.kind == "ssd":
+            return int(outputs["predictions"].reshape(-1, 7)[:, 0].max(initial=0)) + 1
+        return len(next(iter(outputs.values()))) if _batched(outputs, spec) else 1
 
 
 def _by_role(answer: Mapping[str, Array], spec: Decode) -> dict[str, Array]:
@@ -88,7 +99,7 @@ def _rows(outputs: Outputs, spec: Decode, count: int) -> list[Outputs]:
         return [outputs]
     if any(len(array) != count for array in outputs.values()):
         raise ValueError(f"the answer has no row for each of {count} pictures")
-    return [{role: array[index] for role, array in outputs.items()} for index in range(count)]
+    return [{role: np.asarray(array[index]) for role, array in outputs.items()} for index in range(count)]
 
 
 def _batched(outputs: Outputs, spec: Decode) -> bool:

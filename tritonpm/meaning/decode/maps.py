@@ -15,7 +15,7 @@ def semantic_segmentation(outputs: Outputs, about: About) -> tuple[Segmentation,
     scores = outputs["scores"]
     if scores.dtype.kind in "iub":
         classes = np.rint(_nearest(scores.reshape(scores.shape[-2:]), about)).astype(np.int32)
-        count = int(classes.max(initial=0)) + 1
+        count = min(int(classes.max(initial=0)), len(about.labels)) + 1  # the others have their number
     elif len(scores) == 1:
         share = activated(scores[0], about.spec.activation if about.spec.activation == "sigmoid" else "none")
         classes, count = (laid_over(share, about.geometry) >= about.spec.threshold).astype(np.int32), 2

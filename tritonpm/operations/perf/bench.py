@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tritonpm.core.errors import NotFoundError
 from tritonpm.operations.on_demand import taken
 from tritonpm.operations.private_server import alone, place
 from tritonpm.operations.render import trial_revision
@@ -99,14 +98,3 @@ def private(context: Context, *packages: Package) -> Iterator[PrivateBench]:
         urls = {"http": server.http, "grpc": server.grpc}
         clients = {name: around.enter_context(Client(url, protocol=name)) for name, url in urls.items()}
         yield PrivateBench(context, analyzer, clients, server, folder)
-
-
-def as_it_was(context: Context, name: str, number: int | None) -> Record:
-    """A package as a revision of it was made; None is the current settings. Raises NotFoundError."""
-    record = context.catalogue.get(name)
-    if number is None:
-        return record
-    kept = context.catalogue.kept(name, number)
-    if kept.source is None:
-        raise NotFoundError(f"of revision {number} of {name} it is not known what it was made of", do="name another")
-    return replace(record, package=kept.source.package, settings=kept.source.settings, revision=number)

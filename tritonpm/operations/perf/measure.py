@@ -9,9 +9,10 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import ServerError, UsageError
+from tritonpm.operations.history import as_it_was
 from tritonpm.operations.load import serving_revision
 from tritonpm.operations.optimize.jobs import ensure
-from tritonpm.operations.perf.bench import Bench, as_it_was, private
+from tritonpm.operations.perf.bench import Bench, private
 from tritonpm.operations.perf.results import composed, results_of
 from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.server import connect, has_server, own_server

@@ -12,6 +12,8 @@ from tritonpm.core.errors import NotFoundError, ServerError
 from tritonpm.operations.diff import differences
 from tritonpm.operations.history import history as package_history
 from tritonpm.operations.optimize.jobs import list_jobs
+from tritonpm.operations.sample_inputs import samples_of, shows_pictures
+from tritonpm.operations.seen import beside
 from tritonpm.operations.show import show as show_package
 from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.choices import starting
@@ -24,6 +26,7 @@ from tritonpm.web.setting_rows import setting_rows
 from tritonpm.web.statistics import statistics_of
 
 router = APIRouter()
+_SAMPLES = 24  # of a package that are offered to try
 
 
 @router.get("/packages/{name}", response_class=HTMLResponse)
@@ -39,6 +42,9 @@ def package(request: Request, site: TheSite, say: Say, name: str) -> HTMLRespons
             "picture": picture(record.package, say),
             "configs": configs(context, name),
             "history": package_history(context, name),
+            "samples": min(len(samples_of(record)), _SAMPLES),
+            "shows": shows_pictures(record),
+            "others": beside(context, name) if view.status == "loaded" else (),
         }
     return rendered(request, "package.html", view=view, jobs=jobs, described=described, **values)
 

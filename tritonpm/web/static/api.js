@@ -38,6 +38,12 @@ async function reached(path, options) {
   }
 }
 
+// A picture, null where there is none.
+export async function picture(path) {
+  const response = await reached(API + path, {});
+  return response.ok ? createImageBitmap(await response.blob()) : null;
+}
+
 // With progress, which fetch does not tell.
 export function upload(path, file, progress) {
   return new Promise((resolve, reject) => {

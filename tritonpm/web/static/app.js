@@ -76,6 +76,8 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-do]");
   if (button) guarded(() => actions[button.dataset.do](button.dataset.name, button));
   if (event.target.closest("[data-close]")) dialog.close();
+  const sample = event.target.closest("[data-sample]");
+  if (sample) guarded(() => asking(sample.form, sample.dataset.sample));
   const menu = event.target.closest("details.menu");
   for (const open of document.querySelectorAll("details.menu[open]")) if (open !== menu || button) open.open = false;
 });
