@@ -55,12 +55,11 @@ class Model:
 
     def predict_all(self, images: Iterable[Array | Path | str]) -> tuple[Objects, ...]:
         """As `predict`, of several: in as few requests as their sizes and the batch limit allow."""
-        from tritonpm.meaning.pictures import read_picture
         from tritonpm.operations.predictor import predictor_of
 
         if self._predictor is None:
             self._predictor = predictor_of(self._context, self.name, self._client, infer=self.infer)
-        return self._predictor([read_picture(Path(one)) if isinstance(one, str | Path) else one for one in images])
+        return self._predictor([Path(one) if isinstance(one, str) else one for one in images])
 
     def judge(self, image: Array | Path | str) -> Judgement:
         """OK or NG, as the package's `verdict` says. Raises PackageError where it has none, and as `predict` does."""

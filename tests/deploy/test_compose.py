@@ -105,6 +105,18 @@ def test_the_image_is_chosen_by_version_or_digest() -> None:
     assert services(Choices(triton_image=DIGEST))["triton-gpu"]["image"] == DIGEST
 
 
+def test_an_image_that_decodes_is_built_on_tritons() -> None:
+    choices = Choices(decoding=True)
+    service = services(choices)["triton-cpu"]
+    assert service["image"] == f"tritonpm-triton:{TRITON_FLOOR}" and PINNED.fullmatch(service["image"])
+    assert service["build"]["args"] == {"TRITON_IMAGE": SERVICES["triton-cpu"]["image"]}
+    made = file("compose", service["build"]["dockerfile"], choices).text
+    assert f"ARG TRITON_IMAGE={choices.image}\n" in made and "pip install --no-cache-dir pillow" in made
+    Draft202012Validator(json.loads(SCHEMA.read_text())).validate(
+        file("compose", "docker-compose.yml", choices).objects[0]
+    )
+
+
 def test_an_image_of_somebody_else_is_not_built_here() -> None:
     assert SERVICES["manager"]["build"] == "."
     manager = services(Choices(manager_image="registry.example/tritonpm:7"))["manager"]

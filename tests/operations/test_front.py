@@ -120,7 +120,7 @@ def test_a_model_of_one_picture_takes_one(context: Context, tmp_path: Path) -> N
         ({"preprocess": {}}, "nothing says how a picture becomes the input"),
         ({"decode": {}}, "nothing says what the outputs"),
         ({"decode": {"kind": "embedding", "outputs": {"vector": "scores"}}}, "there is no front yet"),
-        ({"serve": "pictures"}, "serves tensors or image"),
+        ({"serve": "pictures"}, "serves tensors, image or encoded"),
         ({"preprocess": {"size": [8, 8]}}, r"says \[8, 8\], but 'images' takes \[16, 16\]"),
         ({"kept_versions": 2}, "version folders are for"),
     ],

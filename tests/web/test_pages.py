@@ -132,6 +132,14 @@ def test_what_a_rule_forbids_is_disabled_and_says_why(filled: Site) -> None:
     assert "expected `int`" in nonsense.text
 
 
+def test_what_clients_send_is_chosen_where_the_package_says_what_its_tensors_mean(filled: Site) -> None:
+    text = filled.http.get("/packages/one/configure", headers={"accept-language": "en"}).text
+    assert "Clients send" in text
+    for value, words in {"image": "Pixels", "encoded": "JPEG or PNG"}.items():
+        option = re.search(rf'<option value="{value}"[^>]*>[^<]*', text)
+        assert option and words in option[0] and "nothing says how a picture becomes" in option[0]
+
+
 def test_a_stage_is_configured_alone(filled: Site) -> None:
     form = {
         "was": "first", "stage": "first", "mode": "shared", "device": "cpu", "precision": "FP32", "optimizer": "none",

@@ -102,6 +102,7 @@ def describe_stages(inspection: Inspection) -> None:
     _stages(inspection.stages)
     _meaning(inspection.stages)
     _verdict(inspection.verdict)
+    _own_settings(inspection.stages)
 
 
 def _verdict(conditions: Mapping[str, Mapping[str, object]]) -> None:

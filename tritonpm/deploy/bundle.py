@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tritonpm.deploy.choices import Choices
 
 COMPOSE = "docker-compose.yml"
+DOCKERFILE = "triton.Dockerfile"  # of Triton's image with what packages need beside it
 RULES, DASHBOARD = "prometheus-rules.yml", "grafana-dashboard.json"
 WORKSPACE = "/workspace"  # where the workspace's volume is in every container
 REPOSITORY = f"{WORKSPACE}/model_repository"
@@ -39,7 +40,11 @@ class DeploymentKind:
 
 def bundle(target: str, choices: Choices, own: Path | None = None) -> list[BundleFile]:
     """A deployment's files; templates in the folder `own` win over ours. Raises RenderError."""
-    return TARGETS[target].files(choices, own)
+    kind = TARGETS[target]
+    made = kind.files(choices, own)
+    if choices.decoding and (kind.cluster or target == "compose"):
+        made.append(render(DOCKERFILE, DOCKERFILE, _values(choices), own))
+    return made
 
 
 def _values(choices: Choices, repository: str = REPOSITORY) -> dict[str, object]:
@@ -58,6 +63,7 @@ def _values(choices: Choices, repository: str = REPOSITORY) -> dict[str, object]
         "page_port": arguments.PAGE_PORT,
         "token": arguments.TOKEN,
         "keeper": arguments.KEEPER,
+        "dockerfile": DOCKERFILE,
     }
 
 

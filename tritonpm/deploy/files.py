@@ -41,7 +41,10 @@ def render(template: str, path: str, values: Mapping[str, object], own: Path | N
     environment.filters["json"] = _json
     try:
         file = BundleFile(path, environment.get_template(f"{template}.j2").render(values))
-        json.loads(file.text) if path.endswith(".json") else file.objects
+        if path.endswith(".json"):
+            json.loads(file.text)
+        elif not path.endswith("Dockerfile"):
+            _ = file.objects
     except (TemplateError, yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise RenderError(f"cannot be rendered ({reason})", where=f"{template}.j2", do="correct the template") from None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,16 @@ from tritonpm.core.tensors import Array
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 MOST_PIXELS = 1 << 26  # 8192 x 8192: unpacked and prepared, each takes 16 bytes
+_SENT_AS_THEY_ARE = ("JPEG", "MPO", "PNG")  # Pillow's formats that a server decodes; an MPO begins with a JPEG
+_ORIENTATION, _FIRST_TURNED = 0x0112, 5  # EXIF's tag, and the first of its values that swap the sides
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A picture as a JPEG or PNG, and the shape that it has when it is decoded: (height, width, 3)."""
+
+    data: bytes
+    shape: tuple[int, int, int]
 
 
 def pictures_in(path: Path) -> tuple[Path, ...]:
@@ -36,13 +48,41 @@ def read_picture(path: Path) -> Array:
 
 def opened(path: Path) -> Any:
     """The Pillow image, upright and in RGB. Raises as `read_picture`."""
+    with _file(path) as image:
+        from PIL import ImageOps
+
+        return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def encoded(picture: Array | Path, format: str = "PNG") -> Encoded:
+    """A picture as it is sent to a server that decodes it: a JPEG or PNG file as it is, else made one.
+
+    Raises as `read_picture`.
+    """
+    if isinstance(picture, Path):
+        with _file(picture) as image:
+            if image.format in _SENT_AS_THEY_ARE:
+                turned = image.getexif().get(_ORIENTATION, 1) >= _FIRST_TURNED
+                width, height = image.size[::-1] if turned else image.size
+                return Encoded(picture.read_bytes(), (height, width, 3))
+        picture = read_picture(picture)
+    with needed("sending a picture as a file", "images"):
+        from PIL import Image
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format, compress_level=1, quality=95)
+    return Encoded(buffer.getvalue(), (picture.shape[0], picture.shape[1], 3))
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[Any]:
+    """The Pillow image of a file, as the file has it. Raises as `read_picture`."""
     with needed("reading a picture", "images"):
-        from PIL import Image, ImageOps, UnidentifiedImageError
+        from PIL import Image, UnidentifiedImageError
     try:
         with Image.open(path) as image:
             if image.width * image.height > MOST_PIXELS:  # before anything is unpacked
                 raise PackageError(f"has more than {MOST_PIXELS} pixels", where=path.name, do="make it smaller")
-            return ImageOps.exif_transpose(image).convert("RGB")
+            yield image
     except FileNotFoundError:
         raise NotFoundError("there is no such file", where=str(path), do="check the path") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

@@ -1,4 +1,4 @@
-"""Pictures to a server that takes them as they are, and what it found: with `serve: image` it does both ways itself."""
+"""Pictures to a server that takes them as they are, and what it found: with a front it does both ways itself."""
 
 from __future__ import annotations
 
@@ -7,28 +7,46 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from tritonpm.core.tensors import Array
-from tritonpm.core.types import Signature
+from tritonpm.core.types import Signature, Tensor
 from tritonpm.meaning.decode.about import About
 from tritonpm.meaning.geometry import identity
 from tritonpm.meaning.objects import Classification, Objects, Segmentation
-from tritonpm.meaning.pictures import batches
+from tritonpm.meaning.pictures import Encoded, batches
 from tritonpm.meaning.spec import Decode
 
-IMAGE = "image"  # the one input: UINT8 [n, height, width, 3] of red, green, blue
+IMAGE = "image"  # the one input of a front
+PIXELS = Tensor(IMAGE, "UINT8", ("batch", "height", "width", 3))  # `serve: image`: red, green, blue
+ENCODED = Tensor(IMAGE, "BYTES", ("batch", 1))  # `serve: encoded`: a JPEG or PNG each
 Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 
 def takes_pictures(signature: Signature) -> bool:
     """Whether a server's model has the input of a front."""
-    return [(tensor.name, tensor.dtype) for tensor in signature.inputs] == [(IMAGE, "UINT8")]
+    return _input(signature) in ((IMAGE, PIXELS.dtype), (IMAGE, ENCODED.dtype))
+
+
+def takes_encoded(signature: Signature) -> bool:
+    """Whether it is one that takes JPEG and PNG."""
+    return _input(signature) == (IMAGE, ENCODED.dtype)
+
+
+def _input(signature: Signature) -> tuple[str, str] | None:
+    return (signature.inputs[0].name, signature.inputs[0].dtype) if len(signature.inputs) == 1 else None
+
+
+def request(pictures: Sequence[Array] | Sequence[Encoded]) -> dict[str, Array]:
+    """The input that pictures of one size are."""
+    files = [[one.data] for one in pictures if isinstance(one, Encoded)]
+    return {IMAGE: np.array(files, np.object_) if files else np.stack(pictures)}  # type: ignore[arg-type]
 
 
 def predict_served(
-    spec: Decode, labels: tuple[str, ...], pictures: Sequence[Array], infer: Infer, *, most: int = 1
-) -> Iterator[Objects]:
+    spec: Decode, labels: tuple[str, ...], pictures: Sequence[Array] | Sequence[Encoded], infer: Infer, *,
+    most: int = 1,
+) -> Iterator[Objects]:  # fmt: skip
     """What each picture holds, by whom takes pictures; at most so many of one size in a request."""
     for part in batches((picture.shape for picture in pictures), most):
-        yield from found(infer({IMAGE: np.stack(pictures[part])}), spec, labels)
+        yield from found(infer(request(pictures[part])), spec, labels)
 
 
 def found(answer: Mapping[str, Array], spec: Decode, labels: tuple[str, ...]) -> tuple[Objects, ...]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from tritonpm.catalogue import find
 from tritonpm.core.errors import NotFoundError, PackageError
 from tritonpm.core.files import storage_error, write_atomically
-from tritonpm.deploy import TARGETS, Choices, bundle
+from tritonpm.deploy import DOCKERFILE, TARGETS, Choices, bundle
 from tritonpm.operations.context import open_context
+from tritonpm.settings.settings import ENCODED
 
 if TYPE_CHECKING:
     from tritonpm.deploy.files import BundleFile
@@ -54,10 +55,21 @@ def deployment(root: Path | None, target: str, packages: Sequence[str] = (), **c
         names = tuple(sorted(packages)) or tuple(context.catalogue.wanted())
         for name in names:
             _require(context, name, published=TARGETS[target].cluster)
-        files = bundle(target, Choices(names, **chosen), context.workspace.templates)  # type: ignore[arg-type]
-    return Deployment(
-        tuple(files), names, () if names else ("No package is loaded, and none was named with --package",)
-    )
+        encoded = [name for name in names if _takes_files(context, name)]
+        choices = Choices(names, decoding=bool(encoded), **chosen)  # type: ignore[arg-type]
+        files = bundle(target, choices, context.workspace.templates)
+    notes = [] if names else ["No package is loaded, and none was named with --package"]
+    if encoded and TARGETS[target].cluster and not choices.triton_image:
+        notes.append(
+            f"{', '.join(encoded)} decodes JPEG and PNG with Pillow, which {choices.image} lacks: build {DOCKERFILE}, "
+            "push it, and name it with --triton-image"
+        )
+    return Deployment(tuple(files), names, tuple(notes))
+
+
+def _takes_files(context: Context, name: str) -> bool:
+    record = context.catalogue.get(name)
+    return record.settings.for_stage(record.package.stages[0].name).serve == ENCODED
 
 
 def _require(context: Context, name: str, *, published: bool) -> None:

@@ -1,7 +1,8 @@
-"""`serve: image`: a package with a front, as what is rendered of it: pictures in, objects out, on the server.
+"""`serve: image` and `serve: encoded`: a package with a front, as what is rendered of it: pictures in, objects out.
 
 Before the package's first stage comes one that makes its inputs of pictures, behind the last one that says what its
-outputs hold. Both run on the CPU by ONNX Runtime, whatever serves the model between them.
+outputs hold. Both run on the CPU by ONNX Runtime, whatever serves the model between them. Encoded pictures are decoded
+before that by a program of ours, in Triton's Python backend.
 """
 
 from __future__ import annotations
@@ -18,28 +19,34 @@ from tritonpm.convert.front.pieces import objects as objects_piece
 from tritonpm.convert.front.pieces import pictures as pictures_piece
 from tritonpm.core.errors import RenderError
 from tritonpm.core.files import digest_of_bytes
-from tritonpm.core.types import Agreement, BatchAxis, File, Format, Optimised, Package, Signature, Stage, Task
+from tritonpm.core.types import Agreement, BatchAxis, File, Format, Optimised, Package, Signature, Stage, Task, Tensor
 from tritonpm.core.units import GIB
+from tritonpm.meaning import served
 from tritonpm.operations.batch_axes import Place
 from tritonpm.operations.meanings import meaning_of
+from tritonpm.package import members
 from tritonpm.repository.cascade import wire
 from tritonpm.settings.backend import backend_of
-from tritonpm.settings.settings import Settings
+from tritonpm.settings.settings import ENCODED, Settings
 
 if TYPE_CHECKING:
     from tritonpm.convert.front.pieces import FrontModel
     from tritonpm.operations.context import Context
 
-PICTURES, OBJECTS = "pictures", "objects"
+PICTURES, OBJECTS, PIXELS = "pictures", "objects", "pixels"
 _VERSION = b"1"  # of how a model and its front are joined
 _FOLDER = "front\0"  # a path that no package can have of its own
-# Of both pieces: they are small, and they take pictures as they come, of whatever size.
-_OWN: Mapping[str, object] = {
-    "device": "cpu", "gpus": (), "group_per_gpu": False, "backend": "onnxruntime", "optimizer": "none",
-    "precision": "FP32", "accelerators": (), "cuda_graphs": False, "dynamic_batching": False,
-    "preferred_batch_sizes": (), "warmup": False,
-    "parameters": {"intra_op_thread_count": "1"},  # many small operators, between which other threads would wait
+# Of all that is put around: it is small, and takes pictures as they come, of whatever size.
+_APART: Mapping[str, object] = {
+    "device": "cpu", "gpus": (), "group_per_gpu": False, "optimizer": "none", "precision": "FP32", "accelerators": (),
+    "cuda_graphs": False, "dynamic_batching": False, "preferred_batch_sizes": (), "warmup": False, "parameters": {},
 }  # fmt: skip
+_OWN = {
+    **_APART,
+    "backend": "onnxruntime",
+    "parameters": {"intra_op_thread_count": "1"},  # many small operators, between which other threads would wait
+}
+_PYTHON = {**_APART, "backend": "python"}
 
 
 @dataclass(frozen=True)
@@ -62,9 +69,28 @@ def fronted(
         return plain
     try:
         one = _one_model(context, plain, place)
-        return replace(plain, optimised={**optimised, package.stages[0].name: one}) if one else _around(context, plain)
+        whole = replace(plain, optimised={**optimised, package.stages[0].name: one}) if one else _around(context, plain)
     except ConversionError as error:
         raise RenderError(error.what, where=package.name, do=error.do) from None
+    encoded = settings.for_stage(package.stages[0].name).serve == ENCODED
+    return _decoding(context, whole, axes[package.stages[0].name]) if encoded else whole
+
+
+def _decoding(context: Context, whole: Fronted, model: BatchAxis) -> Fronted:
+    """With what decodes before all else; the first stage takes its pixels then."""
+    package, first = whole.package, whole.package.stages[0]
+    name = _free(PIXELS, {stage.name for stage in package.stages})
+    file, axis = _kept(context, members.FILE, members.source(members.ENCODED)), _axis(model)
+    rows = "batch" if axis.kind != "none" else 1
+    signature = Signature((_rows(served.ENCODED, rows),), (_rows(replace(served.PIXELS, name=PIXELS), rows),))
+    stage = Stage(name, Task.PREPROCESSING, Format.OTHER, file.path, (file.path,), signature)
+    stages = (stage, replace(first, bindings=((served.IMAGE, f"{name}.{PIXELS}"),)), *package.stages[1:])
+    return replace(
+        whole,
+        package=replace(package, stages=stages, files=(*package.files, file)),
+        settings=replace(whole.settings, stages={**whole.settings.stages, name: _PYTHON}),
+        axes={**whole.axes, name: axis},
+    )
 
 
 def _one_model(context: Context, plain: Fronted, place: Place) -> Optimised | None:
@@ -185,3 +211,7 @@ def _axis(model: BatchAxis) -> BatchAxis:
     if model.kind == "none":
         return BatchAxis("none", model.reason)
     return BatchAxis("proved", "every picture is handled for itself")
+
+
+def _rows(tensor: Tensor, rows: str | int) -> Tensor:
+    return replace(tensor, shape=(rows, *(tensor.shape or ())[1:]))

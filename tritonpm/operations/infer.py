@@ -94,7 +94,8 @@ def infer_pictures(
         for start in range(0, len(files), predictor.most):
             part = files[start : start + predictor.most]
             pictures = [read_picture(file) for file in part]
-            for file, picture, objects in zip(part, pictures, predictor(pictures), strict=True):
+            found = predictor(part if predictor.encoded else pictures)
+            for file, picture, objects in zip(part, pictures, found, strict=True):
                 where = _drawn(draw, file, picture, objects, several=len(files) > 1)
                 height, width = picture.shape[:2]
                 verdict = predictor.judged(objects)

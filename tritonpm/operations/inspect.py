@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritonpm.core.apart import Apart
@@ -32,5 +32,5 @@ def inspect(path: Path, *, allow_code: bool = False) -> Inspection:
         staging.mkdir()
         package = read_apart(apart, path, staging, Path(scratch), allow_code=allow_code)
     kinds = " + ".join(stage.task.value.replace("-", " ") for stage in package.stages)
-    stages = tuple(stage_view(package, stage.name, None) for stage in package.stages)
+    stages = tuple(replace(stage_view(package, one.name, None), settings=one.serving) for one in package.stages)
     return Inspection(package.name, kinds, package.version, package.digest, stages, package.verdict)

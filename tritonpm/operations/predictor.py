@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Signature
 from tritonpm.meaning.objects import Objects
+from tritonpm.meaning.pictures import encoded, read_picture
 from tritonpm.meaning.predict import Infer, predict, required
-from tritonpm.meaning.served import predict_served, takes_pictures
+from tritonpm.meaning.served import predict_served, takes_encoded, takes_pictures
 from tritonpm.meaning.spec import Condition, condition
 from tritonpm.meaning.stages import Meaning
 from tritonpm.meaning.verdict import Judgement, judged
@@ -20,6 +22,7 @@ from tritonpm.perf.inputs import batching
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
+    from tritonpm.meaning.pictures import Encoded
     from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client
 
@@ -36,12 +39,23 @@ class Predictor:
     fronted: bool = False  # the server takes pictures
     conditions: Mapping[str, Condition] = field(default_factory=dict)
 
-    def __call__(self, pictures: Sequence[Array]) -> tuple[Objects, ...]:
-        """What each picture (UINT8, [height, width, 3]: red, green, blue) holds. Raises InferenceError."""
-        if self.fronted and self.meaning.decode:
-            labels = self.meaning.labels
-            return tuple(predict_served(self.meaning.decode, labels, pictures, self.infer, most=self.most))
-        return tuple(predict(self.name, self.meaning, self.signature, pictures, self.infer, most=self.most))
+    @property
+    def encoded(self) -> bool:
+        """Whether the server decodes, so that files need not be read here."""
+        return self.fronted and takes_encoded(self.signature)
+
+    def __call__(self, pictures: Sequence[Array | Path]) -> tuple[Objects, ...]:
+        """What each picture (UINT8, [height, width, 3]: red, green, blue; or a file) holds. Raises InferenceError."""
+        if self.encoded:
+            return tuple(self._served([encoded(one) for one in pictures]))
+        seen = [read_picture(one) if isinstance(one, Path) else one for one in pictures]
+        if self.fronted:
+            return tuple(self._served(seen))
+        return tuple(predict(self.name, self.meaning, self.signature, seen, self.infer, most=self.most))
+
+    def _served(self, pictures: Sequence[Array] | Sequence[Encoded]) -> Iterator[Objects]:
+        _, decode = required(self.name, self.meaning)
+        return predict_served(decode, self.meaning.labels, pictures, self.infer, most=self.most)
 
     def judged(self, objects: Objects) -> Judgement | None:
         """The package's verdict on what a picture holds; None where it has none."""

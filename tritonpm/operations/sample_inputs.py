@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tritonpm.core.errors import InferenceError, NotFoundError
 from tritonpm.core.tensors import MOST_BYTES, Array, guesses, load_npz
 from tritonpm.core.units import number_of
+from tritonpm.meaning.pictures import encoded
 from tritonpm.meaning.pictures import made_up as made_up_picture
 from tritonpm.meaning.preprocess import undone
-from tritonpm.meaning.served import IMAGE, takes_pictures
+from tritonpm.meaning.served import request, takes_encoded, takes_pictures
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.meanings import meaning_of
 from tritonpm.perf.inputs import Inputs, batching, inputs
@@ -39,7 +38,13 @@ def measuring_inputs(context: Context, record: Record, client: Client, model: st
     who = batching(client.config(model), signature, axis=has_axis)
     if takes_pictures(signature) and record.settings.takes_pictures(package.stages[0].name):
         shown, source = pictures_of(context, record)
-        return inputs([{IMAGE: one[np.newaxis]} for one in shown], signature, who, batch=batch, source=source)
+        if takes_encoded(signature):
+            if batch > 1:  # in one request only those of one size
+                shown = [one for one in shown if one.shape == shown[0].shape]
+            sent, source = [request([encoded(one, "JPEG")]) for one in shown], f"{source}; as JPEG"
+        else:
+            sent = [request([one]) for one in shown]
+        return inputs(sent, signature, who, batch=batch, source=source)
     samples: list[dict[str, Array]] = []
     for sample in samples_of(record):
         samples.append(arrays_of(context, record, sample))

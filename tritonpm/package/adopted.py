@@ -19,6 +19,7 @@ from tritonpm.package import manifest as manifests
 from tritonpm.package.code import allow, code_in_file
 from tritonpm.package.external import inspected
 from tritonpm.package.limits import Limits
+from tritonpm.package.members import FILE, is_ours
 from tritonpm.package.signature import SPEAKING, format_of, inspect_model
 from tritonpm.package.tree import Tree
 
@@ -109,7 +110,7 @@ def _served(tree: Tree, root: str, path: str, allow_code: bool, limits: Limits) 
     config = _config(tree, path, limits)
     versions = _versions(tree, root)
     files = configs.named_files(config, root, set(tree.files), where, limits)
-    for reason in configs.code_in(config):
+    for reason in () if _runs_ours(tree, root, config, versions) else configs.code_in(config):
         allow(f"names the {reason}, which is code", where, allow_code)
     format, model, own = configs.format_of(config), "", None
     for name in filter(None, configs.model_files(config)):
@@ -134,6 +135,15 @@ def _served(tree: Tree, root: str, path: str, allow_code: bool, limits: Limits) 
     if not (config.backend or config.platform) and format not in SPEAKING:
         allow("names no backend, so that a file's name would choose one,", where, allow_code)
     return _Served(format or Format.OTHER, model, own, files)
+
+
+def _runs_ours(tree: Tree, root: str, config: Any, versions: list[int]) -> bool:
+    """Whether all that the Python backend would run is a program of ours: each version is that one file."""
+    if configs.code_in(config) != ["backend python"] or configs.model_files(config) not in ([""], [FILE]):
+        return False
+    programs = {f"{root}{version}/{FILE}" for version in versions}
+    beside = {path for path in tree.files for version in versions if path.startswith(f"{root}{version}/")}
+    return beside == programs and all(is_ours(tree.root / path) for path in programs)
 
 
 def _version(
@@ -166,7 +176,8 @@ def _data(tree: Tree, folder: str, allow_code: bool) -> set[str]:
     """The files of a version whose backend is none that is known here."""
     files = {path for path in tree.files if path.startswith(folder)}
     for path in sorted(files):
-        if tree.files[path].size and PurePosixPath(path).suffix.lower() not in _DATA:
+        known = PurePosixPath(path).suffix.lower() in _DATA or is_ours(tree.root / path)
+        if tree.files[path].size and not known:
             allow("is of a form that is not known, which may be a program,", f"{tree.where}: {path}", allow_code)
     return files
 

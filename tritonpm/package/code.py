@@ -14,6 +14,7 @@ from typing import BinaryIO
 from tritonpm.core.errors import UnsafeError
 from tritonpm.core.parameters import names_a_file
 from tritonpm.core.types import Format
+from tritonpm.package.members import is_ours
 from tritonpm.package.signature import format_of
 from tritonpm.package.signature.tensorrt import MAGIC
 
@@ -47,7 +48,7 @@ _HEAD = 4096
 
 def code_in_file(path: str, file: Path) -> str:
     """Why a file of a Triton model folder runs as code on load, by its name and content ("": it does not)."""
-    return code_in_name(path) or _code_in_content(path, file)
+    return "" if is_ours(file) else code_in_name(path) or _code_in_content(path, file)
 
 
 def code_in_name(path: str) -> str:

@@ -109,6 +109,8 @@ def member(
         _accelerate(config, settings, optimised.optimizer.removeprefix("ort-"), optimised.accelerator)
     if settings.warmup:
         warm_up(config, settings, signature.inputs, axis, notes)
+    if backend == "python":  # nothing else of what is rendered here is a program
+        notes.append(f"stage {stage.name}: decodes with Pillow, which NVIDIA's container lacks: `pip install pillow`")
     file = _file(config, stage, backend)
     _require_native(config, backend, signature, stage, notes)
     return Member(config, file, tuple(notes))

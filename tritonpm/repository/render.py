@@ -162,7 +162,7 @@ class _Look:
     def _variants(self, stage: Stage, settings: Settings) -> dict[str, Any]:
         """The same model for other hardware, for Triton's --model-config-name: the CPU and each class of GPU."""
         devices = {"cpu": replace(settings, device="cpu", gpus=(), group_per_gpu=False, cuda_graphs=False)}
-        if served_by(stage, settings) != "openvino":
+        if served_by(stage, settings) not in ("openvino", "python"):
             for gpu in self.target.gpus:
                 devices[_slug(gpu.name)] = replace(settings, device="gpu")
         if served_by(stage, settings) == "tensorrt":

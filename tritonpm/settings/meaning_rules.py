@@ -77,7 +77,7 @@ MEANING_RULES: tuple[Rule, ...] = (
         "raw-outputs",
         lambda c: c.settings.raw_outputs and not _fronted(c),
         "the model's outputs are all there are, so there are none beside them",
-        "use --serve image, too",
+        "use --serve image or encoded, too",
         gives_way=("raw_outputs",),
     ),
     Rule(

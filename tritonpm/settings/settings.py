@@ -19,8 +19,8 @@ OPTIMIZERS: Mapping[str, str] = {
 }
 DEVICES = ("cpu", "gpu", "gpu-optimised")
 PRECISIONS = ("FP32", "FP16", "INT8")
-TENSORS, PICTURES = "tensors", "image"  # what clients send
-SERVE = (TENSORS, PICTURES)
+TENSORS, PICTURES, ENCODED = "tensors", "image", "encoded"  # what clients send
+SERVE = (TENSORS, PICTURES, ENCODED)
 GROWTH = 1.05  # twice the instances must bring this much throughput, or they are too many
 # Settings that only this workspace can have: a package cannot suggest them, or says them in a place of their own.
 LOCAL_SETTINGS = ("stages", "calibration", "plugins", "preprocess", "decode")
@@ -75,8 +75,9 @@ class Settings:
     cuda_graphs: bool = False
     accelerators: Few[Text] = ()  # e.g. tensorrt, openvino: onnxruntime's execution accelerators
     parameters: Mapping[Text, Text] = field(default_factory=dict)
-    serve: Text = TENSORS  # tensors: as the model has them | image: pictures in, objects out, in the server
-    raw_outputs: bool = False  # serve image: the model's outputs, too, as raw.NAME
+    # tensors: as the model has them | image: pixels in, objects out, in the server | encoded: JPEG or PNG in
+    serve: Text = TENSORS
+    raw_outputs: bool = False  # serve image or encoded: the model's outputs, too, as raw.NAME
     preprocess: Mapping[Text, object] = field(default_factory=dict)  # over what the package says: `meaning.spec`
     decode: Mapping[Text, object] = field(default_factory=dict)
     stages: Mapping[Text, Mapping[Text, object]] = field(default_factory=dict)  # a stage's own settings over these

@@ -86,8 +86,8 @@ VALUE_RULES: tuple[ValueRule, ...] = (
     ValueRule(
         "serve",
         lambda s: s.serve not in SERVE,
-        "a package serves tensors or image, not {s.serve!r}",
-        "use --serve tensors or --serve image",
+        "a package serves tensors, image or encoded, not {s.serve!r}",
+        "use --serve tensors, image or encoded",
     ),
     ValueRule(
         "precision",

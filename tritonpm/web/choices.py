@@ -13,7 +13,7 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.starting_settings import starting_settings
 from tritonpm.settings import adjusted, began, broken, require
 from tritonpm.settings.rule import Case, Rule
-from tritonpm.settings.settings import DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, Settings
+from tritonpm.settings.settings import DEVICES, ON_DEMAND, OPTIMIZERS, PINNED, PRECISIONS, SERVE, Settings
 from tritonpm.web.language import Language
 
 # Choices with a few values each; the rest are numbers and switches.
@@ -23,6 +23,7 @@ VALUES: Mapping[str, tuple[str | None, ...]] = {
     "precision": PRECISIONS,
     "optimizer": ("none", "auto", *OPTIMIZERS),
     "residency": (PINNED, ON_DEMAND),
+    "serve": SERVE,
     "backend": (None, *dict.fromkeys(name for names in BACKENDS.values() for name in names)),
 }
 

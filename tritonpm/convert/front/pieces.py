@@ -9,7 +9,7 @@ from tritonpm.convert.front.graph import OPSET, Graph
 from tritonpm.convert.front.objects import READERS, FrontAbout
 from tritonpm.convert.front.pictures import GEOMETRY, prepared
 from tritonpm.core.types import Shape, Signature, Tensor, dims
-from tritonpm.meaning.served import IMAGE
+from tritonpm.meaning.served import IMAGE, PIXELS
 from tritonpm.meaning.spec import ROLES, Decode, Preprocess
 from tritonpm.meaning.stages import tensor_of
 
@@ -39,7 +39,7 @@ def pictures(spec: Preprocess, signature: Signature, *, batched: bool, opset: in
             described = replace(tensors[tensor], name=MODEL + tensor)
         graph.give(value, described.name)
         outputs.append(_fixed(described, rows))
-    image = Tensor(IMAGE, "UINT8", (rows, "height", "width", 3))
+    image = _fixed(PIXELS, rows)
     return FrontModel(graph.model([image], outputs), Signature((image,), tuple(outputs)))
 
 

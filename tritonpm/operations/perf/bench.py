@@ -89,7 +89,7 @@ class PrivateBench(Bench):
 def private(context: Context, *packages: Package) -> Iterator[PrivateBench]:
     """A bench with a server of its own for these packages, gone at the end whatever happens.
 
-    Raises ServerError, NotFoundError.
+    Raises ServerError.
     """
     from tritonpm.triton.client import Client
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tritonpm.package.members import is_ours
 from tritonpm.repository.config import messages
 from tritonpm.repository.lint.folder import ModelFolder
 from tritonpm.repository.lint.model import Problem, backend_of
@@ -46,4 +47,8 @@ def problems(model: ModelFolder) -> Iterator[tuple[str, Problem]]:
     if "EXECUTION_ENV_PATH" in config.parameters:
         yield "code", ("parameters", "EXECUTION_ENV_PATH makes Triton run another Python")
     for place in sorted((*model.path.rglob("*.so"), *model.path.glob("*/model.py"))):
-        yield "code", ("", f"{place.relative_to(model.path)} is code that Triton runs on load")
+        path = place.relative_to(model.path)
+        if is_ours(place):
+            yield "needs-pillow", ("", f"{path} is tritonpm's own: it needs Pillow, which NVIDIA's container lacks")
+        else:
+            yield "code", ("", f"{path} is code that Triton runs on load")

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tritonpm import __version__
 from tritonpm.operations.monitor.figures import duration, number, size
-from tritonpm.settings.settings import ON_DEMAND, PINNED
+from tritonpm.settings.settings import ENCODED, ON_DEMAND, PICTURES, PINNED, TENSORS
 from tritonpm.web.api.common import PREFIX, language_of
 from tritonpm.web.language import COOKIE, HERE, NAMES, Language, for_scripts
 from tritonpm.web.problems import Problem
@@ -20,6 +20,7 @@ from tritonpm.web.problems import Problem
 DEVICES = {"cpu": "CPU", "gpu": "GPU (default)", "gpu-optimised": "GPU (optimised)"}
 MODES = {"shared": "Shared", "performance": "Performance"}
 RESIDENCIES = {PINNED: "Stays loaded", ON_DEMAND: "Loaded when it is asked"}
+SENT = {TENSORS: "Tensors", PICTURES: "Pixels", ENCODED: "JPEG or PNG"}  # by clients
 STATUSES = {
     "imported": "Imported", "optimising": "Optimising", "ready": "Ready", "loaded": "Loaded", "failed": "Failed",
 }  # fmt: skip
@@ -33,7 +34,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         version=__version__, api=PREFIX, devices=DEVICES, modes=MODES, statuses=STATUSES, residencies=RESIDENCIES,
-        languages=NAMES, language_cookie=COOKIE,
+        sent=SENT, languages=NAMES, language_cookie=COOKIE,
     )  # fmt: skip
     environment.filters["moment"] = lambda text: datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S")
     environment.filters.update(of_tasks=of_tasks, number=number, duration=duration, size=size)

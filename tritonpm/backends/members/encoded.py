@@ -1,0 +1,82 @@
+"""The model of Triton's Python backend that decodes JPEG and PNG before a front: `serve: encoded`.
+
+Rendered into the repository as it is, so that NVIDIA's container runs the same; it imports nothing of tritonpm, and
+needs Pillow where Triton runs. `image` is BYTES [n, 1], `pixels` UINT8 [n, height, width, 3] of red, green and blue.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from numpy.typing import NDArray
+
+try:
+    from PIL import Image, ImageOps
+except ImportError:
+    what = "decoding JPEG and PNG needs Pillow where Triton runs: pip install pillow"
+    raise pb_utils.TritonModelException(what) from None
+
+FORMATS = ("JPEG", "PNG")
+MOST_PIXELS = 1 << 26  # of the pictures of one request together: 192 MiB when they are decoded
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit above is stricter
+
+
+class RefusedError(Exception):
+    """What a request holds cannot be decoded; its one sentence."""
+
+
+class TritonPythonModel:
+    """What Triton's Python backend asks for."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """As many threads as there are cores: Pillow decodes without Python's lock."""
+        self.pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """Answer each request for itself: a bad picture is the error of its own request only."""
+        return [self._answer(request) for request in requests]
+
+    def finalize(self) -> None:
+        """End the threads."""
+        self.pool.shutdown()
+
+    def _answer(self, request: Any) -> Any:
+        try:
+            pixels = self._decoded(pb_utils.get_input_tensor_by_name(request, "image").as_numpy().ravel())
+        except RefusedError as refusal:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(refusal)))
+        return pb_utils.InferenceResponse([pb_utils.Tensor("pixels", pixels)])
+
+    def _decoded(self, rows: Sequence[bytes]) -> NDArray[np.uint8]:
+        images = [_opened(row, number) for number, row in enumerate(rows)]
+        if (total := sum(image.width * image.height for image in images)) > MOST_PIXELS:
+            raise RefusedError(f"the pictures of one request have {total} pixels, and may have {MOST_PIXELS}")
+        pictures = list(self.pool.map(_pixels, images, range(len(images))))
+        if len(sizes := {picture.shape[:2] for picture in pictures}) > 1:
+            listed = ", ".join(f"{width} x {height}" for height, width in sorted(sizes))
+            raise RefusedError(f"the pictures of one request are of one size, not of {listed}")
+        return np.stack(pictures)
+
+
+def _opened(encoded: bytes, number: int) -> Any:
+    """The picture, of which only the header was read yet."""
+    try:
+        return Image.open(io.BytesIO(encoded), formats=FORMATS)
+    except Exception:  # whatever Pillow stumbles over, it is the picture's fault
+        raise RefusedError(f"picture {number} is no JPEG or PNG of {len(encoded)} bytes") from None
+
+
+def _pixels(image: Any, number: int) -> NDArray[np.uint8]:
+    """As it is meant to be seen, whatever turn a camera noted."""
+    try:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise RefusedError(f"picture {number} cannot be decoded ({reason})") from None
