@@ -173,7 +173,7 @@ def test_what_the_dockerfile_copies_is_enough_for_the_wheel(tmp_path: Path) -> N
                 copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy2
                 copy(ROOT / source, tmp_path / source)
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=900)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
     here = {path.relative_to(ROOT / "templates") for path in (ROOT / "templates/deploy").rglob("*.j2")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import sysconfig
 import venv
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tritonpm.triton import compiled
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +27,16 @@ def environment(folder: Path, extras: Iterable[str]) -> dict[str, str]:
         for top in {file.parts[0] for file in metadata.distribution(name).files or ()} - {"..", "__pycache__"}:
             if (here / top).exists() and not (packages / top).exists():
                 (packages / top).symlink_to(here / top)
+    put_backends(folder)
     return {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(folder)}
+
+
+def put_backends(home: Path) -> None:
+    """Give a user's home the compiled backends, which it would make anew."""
+    for name in compiled.NAMES:
+        compiled.chosen(name)
+    place = compiled.place()
+    shutil.copytree(place, home / ".cache/tritonpm" / place.name, dirs_exist_ok=True)
 
 
 def _closure(name: str, extras: frozenset[str]) -> set[str]:

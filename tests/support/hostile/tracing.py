@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.environments import put_backends
+
 _CALLS = (
     "execve,execveat,open,openat,openat2,creat,mmap,truncate,unlink,unlinkat,rmdir,mkdir,mkdirat,rename,renameat,"
     "renameat2,link,linkat,symlink,symlinkat,mknod,mknodat,chmod,fchmod,fchmodat,chown,fchown,fchownat,setxattr,chdir"
@@ -42,6 +44,7 @@ def traced(root: Path, packages: Mapping[str, Path], trusted: tuple[str, ...] = 
     """Import and serve `packages` under the tracer; `root` holds canaries/, and becomes all that may be written to."""
     for name in ("tmp", "home", "canaries", "trace"):
         (root / name).mkdir(exist_ok=True)
+    put_backends(root / "home")
     wanted = {"packages": {name: str(path) for name, path in packages.items()}, "trusted": trusted}
     (root / "in.json").write_text(json.dumps(wanted))
     command = ["strace", "-ff", "-y", "-s", "4096", "--seccomp-bpf", "-e", f"trace={_CALLS}", "-o", root / "trace/t"]
