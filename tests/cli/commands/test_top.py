@@ -24,13 +24,13 @@ pytestmark = pytest.mark.server
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory, python_backends: None) -> Iterator[Path]:
-    """A workspace whose server has a package."""
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A workspace whose server has a package, in a process of its own."""
     root = tmp_path_factory.mktemp("a workspace")
     run("init", root)
     run("import", single(root / "in", scaled(2.0), name="bolts"), workspace=root)
     try:
-        run("serve", "--detach", workspace=root)
+        run("serve", "--detach", workspace=root, TRITONPM_BACKENDS="python")
         run("load", "bolts", workspace=root)
         yield root
     finally:
