@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.models import colours, quadrants
+from tests.support.models import answering, colours, quadrants
 from tritonpm.convert.front import pictures
 from tritonpm.convert.front.graph import Graph
 from tritonpm.core.errors import RenderError, RuleError, ServerError
@@ -72,6 +72,48 @@ def test_a_detector_finds_the_same_as_its_client(context: Context, tmp_path: Pat
         assert wide["boxes"][0, :2].tolist() == [[0, 0, 32, 16], [0, 16, 32, 32]]
 
 
+def test_masks_texts_turned_boxes_vectors_and_maps_come_back(context: Context, tmp_path: Path) -> None:
+    """Of a red picture what was written down, of a black one nothing: as one model, and with the front apart."""
+    for number, (name, (answers, decode)) in enumerate(SAID.items()):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "m.onnx").write_bytes(answering(answers))
+        labels = "[a, \u00fc, b]" if name == "texts" else "[part, other]"
+        stage = f"{{name: model, model: m.onnx, labels: {labels}}}"
+        (tmp_path / name / "package.yaml").write_text(f"schema: 1\nname: {name}\nversion: '1'\nstages: [{stage}]\n")
+        import_package(context, tmp_path / name)
+        said = {"serve": "image", "preprocess": CLASSIFIED["preprocess"], "decode": decode, "threads": 1 + number % 2}
+        change(context, name, said)
+        assert load(context, name).probe.startswith("answered made-up pictures")
+    shown = np.zeros((2, 32, 16, 3), np.uint8)
+    shown[0, ..., 0] = 255
+    with connect(context, "grpc") as client:
+        got = {name: client.infer(name, {"image": shown}) for name in SAID}
+    assert got["masks"]["count"].ravel().tolist() == [1, 0] and got["masks"]["masks"].shape == (2, 1, 32, 16)
+    assert got["masks"]["masks"][0, 0, 4:28, 2:14].all() and not got["masks"]["masks"][1].any()
+    assert got["turned"]["count"].ravel().tolist() == [1, 0]
+    assert got["turned"]["angles"][0, 0] == pytest.approx(0.5)
+    assert got["vectors"]["vector"].tolist() == [[1, 2, 3], [0, 0, 0]]
+    assert got["map"]["map"].shape == (2, 32, 16) and got["map"]["anomalous"].ravel().tolist() == [True, False]
+    count = int(got["texts"]["count"][0, 0])
+    assert b"".join(got["texts"]["characters"][0, :count].tolist()).decode() == "a\u00fcb"
+    assert got["texts"]["count"][1, 0] == 0
+    Image.fromarray(shown[0]).save(tmp_path / "red.png")
+    (view,) = infer_pictures(context, "masks", tmp_path / "red.png")
+    assert view.objects[0]["mask"]["size"] == [32, 16]
+
+
+_PREDICTED = np.array([8, 8, 12, 12, 0.9, 4.0], np.float32).reshape(1, 6, 1)
+SAID: dict[str, tuple[dict[str, Array], dict[str, object]]] = {
+    "masks": ({"p": _PREDICTED, "q": np.full((1, 1, 4, 4), 5, np.float32)},
+              {"kind": "yolov8-segment", "outputs": {"predictions": "p", "prototypes": "q"}}),
+    "turned": ({"p": np.array([8, 8, 12, 4, 0.9, 0.5], np.float32).reshape(1, 6, 1)}, {"kind": "yolov8-obb"}),
+    "vectors": ({"v": np.array([[1, 2, 3]], np.float32)}, {"kind": "embedding"}),
+    "map": ({"m": np.full((1, 1, 4, 4), 0.8, np.float32)}, {"kind": "anomaly-map", "outputs": {"map": "m"}}),
+    "texts": ({"s": np.eye(4, dtype=np.float32)[[0, 1, 1, 0, 2, 3, 0]][np.newaxis]},
+              {"kind": "ocr-recognition"}),
+}  # fmt: skip
+
+
 def test_infer_and_perf_hand_in_pictures(context: Context, tmp_path: Path) -> None:
     (tmp_path / "quarters.onnx").write_bytes(quadrants())
     import_package(context, tmp_path / "quarters.onnx")
@@ -119,7 +161,7 @@ def test_a_model_of_one_picture_takes_one(context: Context, tmp_path: Path) -> N
     [
         ({"preprocess": {}}, "nothing says how a picture becomes the input"),
         ({"decode": {}}, "nothing says what the outputs"),
-        ({"decode": {"kind": "embedding", "outputs": {"vector": "scores"}}}, "there is no front yet"),
+        ({"decode": {"kind": "ocr-detection", "outputs": {"map": "scores"}}}, "there is no front"),
         ({"serve": "pictures"}, "serves tensors, image or encoded"),
         ({"preprocess": {"size": [8, 8]}}, r"says \[8, 8\], but 'images' takes \[16, 16\]"),
         ({"kept_versions": 2}, "version folders are for"),

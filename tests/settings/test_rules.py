@@ -83,7 +83,7 @@ BREAKING = {
     "front-preprocess": (Settings(serve="image"), "how a picture becomes", Task.OTHER, Format.ONNX, PROVED),
     "front-decode": (Settings(serve="image"), "what the outputs", Task.OTHER, Format.ONNX, PROVED),
     "front-kind": (
-        Settings(serve="image", decode={"kind": "embedding"}), "no front yet", Task.OTHER, Format.ONNX, PROVED,
+        Settings(serve="image", decode={"kind": "ocr-detection"}), "there is no front", Task.OTHER, Format.ONNX, PROVED,
     ),
     "max-drop": (Settings(max_drop=2.0), "0 to 1", Task.OTHER, Format.ONNX, PROVED),
 }  # fmt: skip

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
+
+from tritonpm.core.tensors import Array
 
 WIDTH = 4
 
@@ -99,4 +103,27 @@ def colours(batch: str | int = "batch", *, source: str = "images", pooled: bool 
         [helper.make_tensor_value_info(source, TensorProto.FLOAT, [batch, 3, 16, 16])],
         [helper.make_tensor_value_info(result, TensorProto.FLOAT, shape)],
     )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
+
+
+def answering(answers: Mapping[str, Array]) -> bytes:
+    """A model of 16 x 16 pictures with these answers [1, …] to a red one: as much of them as a picture is red."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["all"]),
+        helper.make_node("Slice", ["all", "zero", "one", "one"], ["red"]),
+    ]
+    constants = [numpy_helper.from_array(np.array([n], np.int64), name) for n, name in enumerate(("zero", "one"))]
+    outputs = []
+    for name, array in answers.items():
+        flat, sizes = array.reshape(1, -1).astype(np.float32), [-1, *array.shape[1:]]
+        constants += [
+            numpy_helper.from_array(flat, f"{name}.of"),
+            numpy_helper.from_array(np.array(sizes), f"{name}.as"),
+        ]
+        nodes.append(helper.make_node("MatMul", ["red", f"{name}.of"], [f"{name}.flat"]))
+        nodes.append(helper.make_node("Reshape", [f"{name}.flat", f"{name}.as"], [name]))
+        outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *array.shape[1:]]))
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 16, 16])
+    graph = helper.make_graph(nodes, "g", [images], outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()

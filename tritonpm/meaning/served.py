@@ -10,13 +10,23 @@ from tritonpm.core.tensors import Array
 from tritonpm.core.types import Signature, Tensor
 from tritonpm.meaning.decode.about import About
 from tritonpm.meaning.geometry import identity
-from tritonpm.meaning.objects import Classification, Objects, Segmentation
+from tritonpm.meaning.objects import (
+    Anomaly,
+    Classification,
+    Detection,
+    Embedding,
+    Objects,
+    Regression,
+    Segmentation,
+    Text,
+)
 from tritonpm.meaning.pictures import Encoded, batches
 from tritonpm.meaning.spec import Decode
 
 IMAGE = "image"  # the one input of a front
 PIXELS = Tensor(IMAGE, "UINT8", ("batch", "height", "width", 3))  # `serve: image`: red, green, blue
 ENCODED = Tensor(IMAGE, "BYTES", ("batch", 1))  # `serve: encoded`: a JPEG or PNG each
+_ALWAYS = ("classes", "scores", "vector", "values")  # one of them is among the outputs of each front
 Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 
@@ -52,16 +62,40 @@ def predict_served(
 def found(answer: Mapping[str, Array], spec: Decode, labels: tuple[str, ...]) -> tuple[Objects, ...]:
     """The objects of each picture in the answer of a front."""
     about = About(spec, labels, identity(1, 1))
-    return tuple(_objects({name: array[row] for name, array in answer.items()}, about)
-                 for row in range(len(answer["classes"])))  # fmt: skip
+    rows = next(len(answer[name]) for name in _ALWAYS if name in answer)
+    return tuple(_objects({name: array[row] for name, array in answer.items()}, about) for row in range(rows))
 
 
 def _objects(answer: Mapping[str, Array], about: About) -> Objects:
+    kind = about.spec.kind
+    if kind == "embedding":
+        return (Embedding(tuple(answer["vector"].tolist())),)
+    if kind == "regression":
+        return (Regression(tuple(answer["values"].tolist())),)
+    if kind == "ocr-recognition":
+        characters = answer["characters"][: int(answer["count"][0])].tolist()
+        text = "".join(one.decode() if isinstance(one, bytes) else str(one) for one in characters)
+        return (Text(text, float(answer["scores"][0])),)
+    if kind == "anomaly-map":
+        score, anomalous = float(answer["scores"][0]), bool(answer["anomalous"][0])
+        return (Anomaly(score, anomalous, answer.get("map"), about.spec.threshold),)
     classes = answer["classes"]
-    if about.spec.kind == "semantic-segmentation":
+    if kind == "semantic-segmentation":
         return (Segmentation(classes, tuple(about.name(index) for index in range(len(about.labels) + 1))),)
     there = range(int((classes >= 0).sum()))  # what is filled up stands behind
-    scores = answer["scores"]
     if "boxes" in answer:
-        return tuple(about.detection(answer["boxes"][n], scores[n], int(classes[n])) for n in there)
+        return tuple(_detection(answer, number, about) for number in there)
+    scores = answer["scores"]
     return tuple(Classification(int(classes[n]), about.name(int(classes[n])), float(scores[n])) for n in there)
+
+
+def _detection(answer: Mapping[str, Array], number: int, about: About) -> Detection:
+    points = answer["keypoints"][number].tolist() if "keypoints" in answer else ()
+    return about.detection(
+        answer["boxes"][number],
+        answer["scores"][number],
+        int(answer["classes"][number]),
+        mask=answer["masks"][number] if "masks" in answer else None,
+        keypoints=tuple(map(tuple, points)),
+        angle=float(answer["angles"][number]) if "angles" in answer else None,
+    )

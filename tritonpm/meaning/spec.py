@@ -112,11 +112,8 @@ DETECTIONS = frozenset(
 # The kinds that speak of a picture as a whole, or of no picture: where it lies in the input is nothing to them.
 PLACELESS = frozenset({"classification", "multi-label", "ocr-recognition", "embedding", "regression"})
 
-# The kinds that `serve: image` can read in the server.
-FRONTS = frozenset(
-    {"classification", "multi-label", "yolov5", "yolov8", "yolov10", "efficient-nms", "boxes", "detr",
-     "semantic-segmentation"}
-)  # fmt: skip
+# The kinds that a front can read in the server: where texts are cannot be told by ONNX operators.
+FRONTS = frozenset(ROLES) - {"ocr-detection"}
 
 
 @dataclass(frozen=True)

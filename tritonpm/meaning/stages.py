@@ -96,3 +96,6 @@ def problems(meaning: Meaning, signature: Signature) -> Iterator[str]:
         for role in _needed(then):
             if not tensor_of(then, role, outputs):
                 yield f"decode.outputs: which of {', '.join(outputs)} are the {role} is missing"
+        roles = [role.rstrip("?") for role in ROLES[then.kind]]
+        if not _needed(then) and not any(tensor_of(then, role, outputs) for role in roles):
+            yield f"decode.outputs: which of {', '.join(outputs)} is the {' or the '.join(roles)} is missing"

@@ -62,8 +62,8 @@ MEANING_RULES: tuple[Rule, ...] = (
     Rule(
         "front-kind",
         _unread_objects,
-        "there is no front yet for what stage {stage.name!r} decodes",
-        f"there is one for {', '.join(sorted(FRONTS))}; `tritonpm infer --image` reads the others",
+        "stage {stage.name!r} finds where texts are, for which there is no front",
+        "`tritonpm infer --image` and the Python client read it",
         gives_way=("serve",),
     ),
     Rule(

@@ -37,6 +37,34 @@ def branching(source: str, result: str, opset: int, weight: str = "weight") -> o
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
+def test_turned_boxes_are_told_apart_within(tmp_path: Path) -> None:
+    """Their reader repeats a graph of its own, whose names are the whole's."""
+    file, weights = tmp_path / "model.onnx", np.zeros((3, 6 * 3), np.float32)
+    weights[0] = np.array([[4, 4, 4], [4, 4, 4], [6, 6, 6], [1, 1, 1], [0.9, 0.8, 0.7], [0, 0.05, 1.5]]).ravel()
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["mean"]),
+        helper.make_node("MatMul", ["mean", "w"], ["flat"]),
+        helper.make_node("Reshape", ["flat", "shape"], ["y"]),
+    ]
+    constants = {"w": weights, "shape": np.array([-1, 6, 3])}
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 6, 3])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), file)
+    signature = Signature((Tensor("x", "FP32", ("batch", 3, 8, 8)),), (Tensor("y", "FP32", ("batch", 6, 3)),))
+    before = pictures(Preprocess(size=(8, 8), scale=1 / 255), signature, batched=True, opset=17)
+    behind = objects(Decode("yolov8-obb", iou=0.6), signature, (), batched=True, opset=17)
+    session = ort.InferenceSession(joined(file, before, behind))
+    red = np.zeros((2, 8, 8, 3), np.uint8)
+    red[0, ..., 0] = 255
+    count, angles = session.run(["count", "angles"], {"image": red})
+    assert count.ravel().tolist() == [2, 0]
+    assert np.allclose(angles[0, :2], [0, 1.5]) and not angles[:, 2:].any()
+
+
 @pytest.mark.parametrize("opset", [13, 17, 21])
 @pytest.mark.parametrize(
     ("source", "result", "weight"),

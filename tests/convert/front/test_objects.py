@@ -15,7 +15,7 @@ from tritonpm.core.types import Signature, Tensor
 from tritonpm.meaning.decode import decoded
 from tritonpm.meaning.geometry import Geometry
 from tritonpm.meaning.matching import matched
-from tritonpm.meaning.objects import Detection, Segmentation
+from tritonpm.meaning.objects import Anomaly, Detection, Object, Segmentation
 from tritonpm.meaning.served import found
 from tritonpm.meaning.spec import FRONTS, Decode
 
@@ -30,35 +30,52 @@ def some(*shape: int, power: float = 1.0) -> Array:
 
 
 def require_same(
-    spec: Decode, answer: dict[str, Array], geometries: tuple[Geometry, ...] = ASKEW, *, opset: int = OPSET
-) -> list[int]:
+    spec: Decode, answer: dict[str, Array], geometries: tuple[Geometry, ...] = ASKEW, *,
+    opset: int = OPSET, labels: tuple[str, ...] = (), most_apart: float = 1e-3,
+) -> list[int]:  # fmt: skip
     """The piece reads what the plain decoder reads; how much that is, by picture."""
     several = len(geometries) > 1
     tensors = tuple(
         Tensor(name, triton_dtype(array.dtype), ("batch", *array.shape[1:]) if several else array.shape)
         for name, array in answer.items()
     )
-    piece = objects(spec, Signature((), tensors), (), batched=several, opset=opset)
+    piece = objects(spec, Signature((), tensors), labels, batched=several, opset=opset)
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(piece.model, options)
     lies = np.array([[*g.picture, *g.input, *g.scale, *g.offset] for g in geometries])
     known = {PLACES: lies, **{MODEL + name: array for name, array in answer.items()}}
     values = session.run(None, {one.name: known[one.name] for one in session.get_inputs()})
-    got = found(dict(zip((o.name for o in session.get_outputs()), values, strict=True)), spec, ())
-    want = decoded(answer, spec, (), geometries)
+    got = found(dict(zip((o.name for o in session.get_outputs()), values, strict=True)), spec, labels)
+    want = decoded(answer, spec, labels, geometries)
     for one, other in zip(want, got, strict=True):
         assert len(one) == len(other)
         match = matched(one, other)
         assert not match.reason and match.share == 1.0
         for a, b in zip(one, other, strict=True):
-            if isinstance(a, Segmentation) and isinstance(b, Segmentation):
-                assert np.mean(a.classes != b.classes) < 1e-3
-                continue
-            assert (a.class_id, a.score) == (b.class_id, pytest.approx(b.score, abs=1e-5))  # type: ignore[union-attr]
-            if isinstance(a, Detection) and isinstance(b, Detection):
-                assert vars(a.box) == pytest.approx(vars(b.box), abs=1e-3)
+            require_alike(a, b, most_apart)
     return [len(one) for one in want]
+
+
+def require_alike(a: Object, b: Object, most_apart: float) -> None:
+    assert type(a) is type(b)
+    if isinstance(a, Segmentation) and isinstance(b, Segmentation):
+        assert np.mean(a.classes != b.classes) < 1e-3
+    elif isinstance(a, Anomaly) and isinstance(b, Anomaly):
+        assert (a.anomalous, a.score) == (b.anomalous, pytest.approx(b.score, abs=1e-5))
+        assert a.map is b.map is None or np.allclose(a.map, b.map, atol=1e-5)  # type: ignore[arg-type]
+    elif isinstance(a, Detection) and isinstance(b, Detection):
+        assert (a.class_id, a.name, a.score) == (b.class_id, b.name, pytest.approx(b.score, abs=1e-5))
+        assert vars(a.box) == pytest.approx(vars(b.box), abs=most_apart)
+        assert np.allclose(np.array(a.keypoints), np.array(b.keypoints), atol=most_apart)
+        assert (a.angle is None) == (b.angle is None) and (a.angle or 0.0) == pytest.approx(b.angle or 0.0)
+        if a.mask is not None and b.mask is not None:
+            assert a.mask.shape == b.mask.shape and np.mean(a.mask != b.mask) < 1e-3
+        else:
+            assert a.mask is b.mask is None
+    else:
+        for name, value in vars(a).items():
+            assert value == (vars(b)[name] if isinstance(value, str) else pytest.approx(vars(b)[name], abs=1e-5))
 
 
 def columns(classes: int = 7, rows: int = 400, power: float = 1.0) -> Array:
@@ -154,8 +171,117 @@ def test_segmentation(scores: Array) -> None:
     require_same(Decode("semantic-segmentation", activation="sigmoid"), {"scores": scores}, LETTERBOX)
 
 
+DEPTH = 8
+
+
+def prototypes() -> Array:
+    return some(2, DEPTH, 24, 24) - np.float32(0.5)
+
+
+@pytest.mark.parametrize("opset", [LEAST_OPSET, OPSET])
+@pytest.mark.parametrize("score", [0.25, 0.9, 1.0])
+@pytest.mark.parametrize("kind", ["yolov5-segment", "yolov8-segment"])
+def test_masks_of_prototypes(kind: str, score: float, opset: int) -> None:
+    """Of none, one and many objects: as many masks as the fullest picture has objects."""
+    made = np.concatenate([columns(3, 60, power=6.0), some(2, DEPTH, 60) - np.float32(0.5)], axis=1)
+    if kind == "yolov5-segment":
+        made = np.concatenate([made[:, :4], 1 + 0 * made[:, :1], made[:, 4:]], axis=1).transpose(0, 2, 1)
+    spec = Decode(kind, score=score, outputs={"predictions": "p", "prototypes": "q"})  # type: ignore[arg-type]
+    counts = require_same(spec, {"p": np.ascontiguousarray(made), "q": prototypes()}, LETTERBOX, opset=opset)
+    assert any(counts) == (score < 1)
+
+
+@pytest.mark.parametrize("values", [2, 3])
+def test_keypoints(values: int) -> None:
+    made = np.concatenate([columns(1), some(2, 5 * values, 400) * 96], axis=1)
+    assert all(require_same(Decode("yolov8-pose", keypoints=(5, values), most=7), {"output0": made}))
+    assert all(require_same(Decode("yolov8-pose", keypoints=(5, values), most=500), {"output0": made}))
+
+
+@pytest.mark.parametrize("opset", [LEAST_OPSET, OPSET])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Decode("yolov8-obb", most=500),
+        Decode("yolov8-obb", most=500, agnostic=True, iou=0.2),
+        Decode("yolov8-obb", most=5, activation="sigmoid"),
+        Decode("yolov8-obb", score=1.0),
+    ],
+)
+def test_turned_boxes(spec: Decode, opset: int) -> None:
+    made = np.concatenate([columns(power=2.0), some(2, 1, 400) * 3 - 1], axis=1)
+    assert any(require_same(spec, {"output0": made}, opset=opset)) == (spec.score < 1)
+
+
+def test_ssd_of_one_picture() -> None:
+    count = 40
+    rows = np.concatenate(
+        [some(1, count, 1) > 0.2, classes(1, count, 1), some(1, count, 1), corners(count)[:1] / 96], axis=2
+    )
+    rows[0, :, 0] -= 1  # picture 0, or -1: the rest of the list
+    for spec in (Decode("ssd", space="unit"), Decode("ssd", space="unit", most=3), Decode("ssd", score=1.0)):
+        counts = require_same(spec, {"y": rows[np.newaxis].astype(np.float32)}, ASKEW[:1])
+        assert any(counts) == (spec.score < 1)
+    signature = Signature((), (Tensor("y", "FP32", ("batch", 1, count, 7)),))
+    with pytest.raises(ConversionError, match="of all pictures in one list"):
+        objects(Decode("ssd"), signature, (), batched=True)
+
+
+MASKED = {
+    "input": some(2, 50, 1, 24, 24),
+    "box": some(2, 50, 1, 14, 14),
+    "flat": some(2, 50, 24, 24),
+}
+
+
+@pytest.mark.parametrize("score", [0.5, 0.999, 2.0])
+@pytest.mark.parametrize("masks", MASKED)
+def test_lists_with_masks_and_keypoints(masks: str, score: float) -> None:
+    spec = Decode("boxes", score=score, masks="box" if masks == "box" else "input")
+    answer = {"boxes": corners(), "scores": some(2, 50), "classes": classes(2, 50).astype(np.int64),
+              "masks": MASKED[masks], "keypoints": some(2, 50, 4, 3) * 96}  # fmt: skip
+    require_same(spec, answer, LETTERBOX)
+    one = {name: array[0] for name, array in answer.items()}
+    require_same(spec, one, LETTERBOX[:1])
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_queries_with_masks(activation: str) -> None:
+    spec = Decode("detr", score=0.9, activation=activation, background="last")  # type: ignore[arg-type]
+    boxes = np.concatenate([some(2, 50, 2) / 2 + 0.2, some(2, 50, 2) / 3], axis=2)
+    answer = {"boxes": boxes, "scores": some(2, 50, 4) * 12 - 6, "masks": some(2, 50, 24, 24) - np.float32(0.5)}
+    assert any(require_same(spec, answer, LETTERBOX))
+
+
+def test_maps_of_what_is_unusual() -> None:
+    for spec in (Decode("anomaly-map", score=0.5), Decode("anomaly-map", score=2.0)):
+        require_same(spec, {"map": some(2, 1, 24, 24), "score": some(2, 1)}, LETTERBOX)
+        require_same(spec, {"map": some(2, 24, 24)}, LETTERBOX)
+        require_same(spec, {"score": some(2)}, LETTERBOX)
+
+
+LETTERS = ("a", "b", "\u00fc", "\u5b57")
+
+
+@pytest.mark.parametrize("blank", ["first", "last"])
+@pytest.mark.parametrize("space", [True, False])
+def test_texts(blank: str, space: bool) -> None:
+    """Repetitions, blanks, the space, and what no label names."""
+    spec = Decode("ocr-recognition", blank=blank, space_character=space, activation="softmax")  # type: ignore[arg-type]
+    scores = some(2, 40, 7) * 5
+    scores[1] = 0
+    scores[1, :, 0 if blank == "first" else 6] = 9  # nothing is written
+    require_same(spec, {"scores": scores}, labels=LETTERS)
+    require_same(spec, {"scores": np.repeat(scores[0], 3, axis=0)}, ASKEW[:1], labels=LETTERS)
+
+
+def test_vectors_and_numbers() -> None:
+    require_same(Decode("embedding"), {"v": some(2, 16)})
+    require_same(Decode("regression"), {"v": some(2, 3, 1).astype(np.float64)})
+
+
 def test_what_has_no_front_says_so() -> None:
     assert READERS.keys() == FRONTS
     signature = Signature((), (Tensor("map", "FP32", ("batch", 1, 8, 8)),))
-    with pytest.raises(ConversionError, match="there is no front for anomaly-map yet"):
-        objects(Decode("anomaly-map"), signature, (), batched=True)
+    with pytest.raises(ConversionError, match="there is no front for ocr-detection"):
+        objects(Decode("ocr-detection"), signature, (), batched=True)

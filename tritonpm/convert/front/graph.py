@@ -45,7 +45,7 @@ class Graph:
         from onnx import numpy_helper
 
         array = np.asarray(value)
-        key = (array.dtype.str, array.shape, array.tobytes())
+        key = (array.dtype.str, array.shape, tuple(array.ravel()) if array.dtype == np.object_ else array.tobytes())
         if key not in self.constants:
             self.constants[key] = numpy_helper.from_array(array, self._fresh())
         return str(self.constants[key].name)
@@ -96,6 +96,16 @@ class Graph:
         from onnx import helper
 
         self.nodes.append(helper.make_node("Identity", [tensor], [name]))
+
+    def body(self, state: str, after: str, again: str) -> Any:
+        """The graph as what a Loop repeats: `state` FP32 [n, k] becomes `after`, as long as `again` holds."""
+        from onnx import TensorProto, helper
+
+        infos = helper.make_tensor_value_info
+        told = infos(f"{self.prefix}round", TensorProto.INT64, []), infos(f"{self.prefix}go", TensorProto.BOOL, [])
+        inputs = [*told, infos(state, TensorProto.FLOAT, None)]
+        outputs = [infos(again, TensorProto.BOOL, []), infos(after, TensorProto.FLOAT, None)]
+        return helper.make_graph(self.nodes, "body", inputs, outputs, list(self.constants.values()))
 
     def model(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> bytes:
         """The graph as a file."""

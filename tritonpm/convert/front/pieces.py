@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tritonpm.convert.conversion import ConversionError
+from tritonpm.convert.front.about import FrontAbout
 from tritonpm.convert.front.graph import OPSET, Graph
-from tritonpm.convert.front.objects import READERS, FrontAbout
+from tritonpm.convert.front.objects import READERS
 from tritonpm.convert.front.pictures import GEOMETRY, prepared
 from tritonpm.core.types import Shape, Signature, Tensor, dims
 from tritonpm.meaning.served import IMAGE, PIXELS
@@ -15,6 +16,8 @@ from tritonpm.meaning.stages import tensor_of
 
 PLACES = "picture_geometry"  # from the one piece to the other
 MODEL, RAW = "model.", "raw."  # before the names of the model's tensors: between it and the pieces, and for clients
+# The outputs that models of one picture give without a batch axis: with one they have three.
+_OF_ONE = {"boxes": ("boxes",), "efficient-nms": ("boxes",), "ocr-recognition": ("scores",)}
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def objects(
     spec: Decode, signature: Signature, labels: tuple[str, ...], *,
     batched: bool, raw: bool = False, opset: int = OPSET,
 ) -> FrontModel:  # fmt: skip
-    """From a model's outputs to boxes, scores, classes; with `raw` the outputs themselves beside them.
+    """From a model's outputs to what they hold; with `raw` the outputs themselves beside them.
 
     Raises ConversionError where there is no front for that kind, or an output has no rank.
     """
@@ -55,15 +58,15 @@ def objects(
     roles = {role.rstrip("?"): tensor_of(spec, role.rstrip("?"), tuple(tensors)) for role in ROLES[spec.kind]}
     roles = {role: name for role, name in roles.items() if name}
     if spec.kind not in READERS:
-        raise ConversionError(f"there is no front for {spec.kind} yet", do=f"there is one for {', '.join(READERS)}")
+        raise ConversionError(f"there is no front for {spec.kind}", do="`tritonpm infer --image` reads it")
     graph, rows = Graph("objects/", opset), "batch" if batched else 1
-    lifted = spec.kind in ("boxes", "efficient-nms") and len(_shape(tensors[roles["boxes"]])) == 2
+    lifted = any(len(_shape(tensors[roles[role]])) == 2 for role in _OF_ONE.get(spec.kind, ()))
     read, about = {}, {}
     for role, name in roles.items():
         shape = _shape(tensors[name])
         read[role] = graph.with_axes(MODEL + name, 0) if lifted else MODEL + name
         about[role] = replace(tensors[name], shape=(1, *shape) if lifted else shape)
-    found = READERS[spec.kind](read, FrontAbout(graph, spec, PLACES, about))
+    found = READERS[spec.kind](read, FrontAbout(graph, spec, PLACES, about, labels))
     for one in found:
         graph.give(one.tensor, one.described.name)
     outputs = [_fixed(one.described, rows) for one in found]
