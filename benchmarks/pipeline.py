@@ -1,17 +1,19 @@
-"""Pictures in, objects out: the server's way (`serve: image`) against a client that does it with NumPy and Pillow.
+"""Pictures in, objects out: the server's way (`serve: image`, `encoded`) against a client with NumPy and Pillow.
 
     .venv/bin/python benchmarks/pipeline.py [--seconds 1.0] [--rounds 9]
 
 A classifier (shortest side, centre crop, averaged) and a detector (letterbox, 80 classes, suppression) of random
-weights take pictures of two sizes. Each is served four times: as tensors and with its front, by ONNX Runtime and
-by OpenVINO, in an ensemble of three. All take turns, window by window, from the same closed loop over
-gRPC, with the input in the message and in system shared memory. What the ensemble itself costs is its time in the
-server less the times of its members there.
+weights take pictures of two sizes. Each is served six times: as tensors, with its front, and with what decodes JPEG
+before that, by ONNX Runtime and by OpenVINO, in an ensemble. All take turns, window by window, from the same closed
+loop over gRPC, with the pixels in the message and in system shared memory, and with a JPEG in the message, which the
+client's way decodes with Pillow first. What the ensemble itself costs is its time in the server less the times of its
+members there.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
 import os
 import statistics
@@ -50,7 +52,8 @@ from tritonpm.triton.client import Client
 RESULTS = Path(__file__).parent / "results" / "pipeline.md"
 SIZES = ((480, 640), (1080, 1920))
 IN_FLIGHT = 4
-BACKENDS = {"onnxruntime": "ensemble", "openvino": "ensemble"}
+BACKENDS = ("onnxruntime", "openvino")
+SENT = ("pixels in shared memory", "pixels in the message", "JPEG in the message")
 SAID: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "classifier": {
         "preprocess": {
@@ -156,7 +159,9 @@ class PillowClient:
         self.then: Decode = decode(said["decode"])
 
     def __call__(self, picture: np.ndarray) -> Any:
-        """One picture's objects."""
+        """One picture's objects; a JPEG is bytes."""
+        if picture.dtype == np.object_:
+            picture = opened(picture.item())
         tensor, geometry = self.prepared(picture)
         answer = self.asker(tensor)
         return decoded(answer, self.then, (), [geometry])[0]
@@ -226,7 +231,7 @@ def served() -> Iterator[tuple[Client, str, Callable[[], float]]]:
             try:
                 for kind, said in SAID.items():
                     for backend in BACKENDS:
-                        for how in ("tensors", "image"):
+                        for how in ("tensors", "image", "encoded"):
                             name = f"{kind}-{backend}-{how}"
                             (root / f"{name}.onnx").write_bytes(network(kind, name))
                             import_package(context, root / f"{name}.onnx")
@@ -262,14 +267,16 @@ def spent(client: Client, prefix: str) -> tuple[int, float, float]:
 
 def measured(
     client: Client, url: str, kind: str, backend: str, size: tuple[int, int], seconds: float, rounds: int,
-    busy: Callable[[], float], *, shared: bool,
+    busy: Callable[[], float], *, sent: str,
 ) -> str:  # fmt: skip
     """One row of the table."""
-    picture, front = photograph(size), f"{kind}-{backend}-image"
+    jpeg, shared = sent.startswith("JPEG"), "shared" in sent
+    picture, front = photograph(size), f"{kind}-{backend}-{'encoded' if jpeg else 'image'}"
+    picture = np.array([written(picture)], np.object_) if jpeg else picture
     tensors = [Asker(url, f"{kind}-{backend}-tensors", "x", "FP32", shared=shared) for _ in range(IN_FLIGHT)]
-    images = [Asker(url, front, "image", "UINT8", shared=shared) for _ in range(IN_FLIGHT)]
+    images = [Asker(url, front, "image", "BYTES" if jpeg else "UINT8", shared=shared) for _ in range(IN_FLIGHT)]
     clients = [PillowClient(asker, SAID[kind]) for asker in tensors]
-    tensor, _ = clients[0].prepared(picture)
+    tensor, _ = clients[0].prepared(photograph(size))
     ways = [
         Way("client", list(clients), [], [], []),
         Way("server", [lambda one, ask=ask: ask(one[np.newaxis]) for ask in images], [], [], []),
@@ -290,8 +297,7 @@ def measured(
     spent_by = {way.name: statistics.median(way.processor[1:]) for way in ways}
     rate = {way.name: statistics.median(way.rates[1:]) for way in ways}
     cells = [
-        kind, f"{size[1]} x {size[0]}", f"{backend}, {BACKENDS[backend]}",
-        "shared memory" if shared else "message",
+        kind, f"{size[1]} x {size[0]}", backend, sent,
         *(f"{spent_by[name]:.1f} ms" for name in ("model", "client", "server")),
         *(f"{latency[name]:.1f} ms" for name in ("client", "server")),
         *(f"{rate[name]:.1f}/s" for name in ("client", "server")), overhead or "–",
@@ -306,6 +312,22 @@ def photograph(size: tuple[int, int]) -> np.ndarray:
     return np.ascontiguousarray(slopes.astype(np.uint8))
 
 
+def written(picture: np.ndarray) -> bytes:
+    """As a JPEG."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def opened(jpeg: bytes) -> np.ndarray:
+    """The pixels."""
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+
+
 def main() -> int:
     """Measure, print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -314,9 +336,9 @@ def main() -> int:
     options = parser.parse_args()
     rows = []
     with served() as (client, url, busy):
-        for kind, backend, size, shared in itertools.product(SAID, BACKENDS, SIZES, (True, False)):
+        for kind, backend, size, sent in itertools.product(SAID, BACKENDS, SIZES, SENT):
             seconds, rounds = options.seconds, options.rounds
-            rows.append(measured(client, url, kind, backend, size, seconds, rounds, busy, shared=shared))
+            rows.append(measured(client, url, kind, backend, size, seconds, rounds, busy, sent=sent))
             print(rows[-1], file=sys.stderr)
     lines = [
         "# Pictures in, objects out: on the server, or in the client",
@@ -325,7 +347,7 @@ def main() -> int:
         f"request over gRPC; the rates with {IN_FLIGHT} requests in flight. Processor: of client and server together "
         "for one request, one after the other.",
         "",
-        "| Network | Picture | Served by | Input in | Processor: tensor alone | client's way | server's way | "
+        "| Network | Picture | Served by | Sent | Processor: tensor alone | client's way | server's way | "
         "Latency: client's | server's | Rate: client's | server's | Ensemble's own |",
         "| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         *rows,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,22 @@ def classifier(context: Context, tmp_path: Path) -> Context:
     return context
 
 
+def _side_by_side(context: Context) -> None:
+    """Each client gets its own answer, whatever the others send meanwhile."""
+    kinds = [(colour, height) for colour in range(3) for height in (16, 33, 90)] * 4
+
+    def ask(kind: tuple[int, int]) -> int:
+        colour, height = kind
+        with connect(context, "grpc") as client:
+            if height == 90:
+                with pytest.raises(InferenceError, match="picture 0 is no JPEG or PNG"):
+                    client.infer("colours", rows(b"nothing like it"))
+            return int(client.infer("colours", rows(file(plain(colour, height), "JPEG")))["classes"][0, 0])
+
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(ask, kinds)) == [colour for colour, _ in kinds]
+
+
 BAD: dict[str, tuple[Callable[[], tuple[bytes, ...]], str]] = {
     "no picture": (lambda: (file(plain(0)), b"GIF89a"), "picture 1 is no JPEG or PNG"),
     "nothing": (lambda: (b"",), "picture 0 is no JPEG or PNG"),
@@ -89,6 +106,8 @@ def test_a_classifier_takes_files_and_outlives_bad_ones(classifier: Context, tmp
             with pytest.raises(InferenceError, match=sentence):
                 client.infer("colours", rows(*make()))
         assert client.infer("colours", sent)["classes"].tolist() == answer["classes"].tolist()
+    _side_by_side(context)
+    with connect(context, "grpc") as client:
         measured = measuring_inputs(context, context.catalogue.get("colours"), client, "colours", batch=2)
         assert set(client.infer("colours", measured.request(2))) == {"classes", "scores"}
     assert [found.rule for found in lint(context.workspace.repository)] == ["needs-pillow"]

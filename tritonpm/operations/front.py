@@ -46,7 +46,8 @@ _OWN = {
     "backend": "onnxruntime",
     "parameters": {"intra_op_thread_count": "1"},  # many small operators, between which other threads would wait
 }
-_PYTHON = {**_APART, "backend": "python"}
+# What decodes is handed all requests that wait, and decodes them side by side, each with an answer of its own.
+_PYTHON = {**_APART, "backend": "python", "dynamic_batching": True, "queue_delay_us": 0}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -40,29 +40,38 @@ class TritonPythonModel:
         self.pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer each request for itself: a bad picture is the error of its own request only."""
-        return [self._answer(request) for request in requests]
+        """Decode the pictures of all requests side by side, and answer each request for itself.
+
+        A bad picture is the error of its own request only, and only the pictures of one request are of one size.
+        """
+        begun = [self._begun(pb_utils.get_input_tensor_by_name(one, "image").as_numpy().ravel()) for one in requests]
+        return [_answer(one) for one in begun]
 
     def finalize(self) -> None:
         """End the threads."""
         self.pool.shutdown()
 
-    def _answer(self, request: Any) -> Any:
+    def _begun(self, rows: Sequence[bytes]) -> list[Future[NDArray[np.uint8]]] | RefusedError:
         try:
-            pixels = self._decoded(pb_utils.get_input_tensor_by_name(request, "image").as_numpy().ravel())
+            images = [_opened(row, number) for number, row in enumerate(rows)]
+            if (total := sum(image.width * image.height for image in images)) > MOST_PIXELS:
+                raise RefusedError(f"the pictures of one request have {total} pixels, and may have {MOST_PIXELS}")
         except RefusedError as refusal:
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(refusal)))
-        return pb_utils.InferenceResponse([pb_utils.Tensor("pixels", pixels)])
+            return refusal
+        return [self.pool.submit(_pixels, image, number) for number, image in enumerate(images)]
 
-    def _decoded(self, rows: Sequence[bytes]) -> NDArray[np.uint8]:
-        images = [_opened(row, number) for number, row in enumerate(rows)]
-        if (total := sum(image.width * image.height for image in images)) > MOST_PIXELS:
-            raise RefusedError(f"the pictures of one request have {total} pixels, and may have {MOST_PIXELS}")
-        pictures = list(self.pool.map(_pixels, images, range(len(images))))
+
+def _answer(begun: list[Future[NDArray[np.uint8]]] | RefusedError) -> Any:
+    try:
+        if isinstance(begun, RefusedError):
+            raise begun
+        pictures = [one.result() for one in begun]
         if len(sizes := {picture.shape[:2] for picture in pictures}) > 1:
             listed = ", ".join(f"{width} x {height}" for height, width in sorted(sizes))
             raise RefusedError(f"the pictures of one request are of one size, not of {listed}")
-        return np.stack(pictures)
+    except RefusedError as refusal:
+        return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(refusal)))
+    return pb_utils.InferenceResponse([pb_utils.Tensor("pixels", np.stack(pictures))])
 
 
 def _opened(encoded: bytes, number: int) -> Any:
