@@ -27,6 +27,7 @@ from tritonpm.operations.load import load
 from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.rollback import rollback
 from tritonpm.operations.sample_inputs import measuring_inputs
+from tritonpm.operations.seen import seen
 from tritonpm.operations.server import connect
 from tritonpm.operations.set import change, change_live
 from tritonpm.operations.verify import verify
@@ -117,9 +118,11 @@ def test_a_classifier_takes_files_and_outlives_bad_ones(classifier: Context, tmp
     Image.fromarray(plain(2)).save(tmp_path / "other.webp", lossless=True)
     (found,) = infer_pictures(context, "colours", tmp_path / "turned.jpg")
     assert (found.width, found.height, found.objects[0]["class_id"]) == (20, 40, 1)
+    (shown,) = seen(context, "colours", tmp_path / "turned.jpg").pictures
+    assert (shown.width, shown.height) == (20, 40) and isinstance(shown.objects[0], Classification)
     with clients.use("colours", project="test", workspace=context.workspace.root) as model:
-        seen = model.predict_all([tmp_path / "turned.jpg", tmp_path / "other.webp", plain(0)])
-    assert [one[0].class_id for one in seen if isinstance(one[0], Classification)] == [1, 2, 0]
+        told = model.predict_all([tmp_path / "turned.jpg", tmp_path / "other.webp", plain(0)])
+    assert [one[0].class_id for one in told if isinstance(one[0], Classification)] == [1, 2, 0]
 
     change_live(context, "colours", {"serve": "image"})
     rollback(context, "colours")

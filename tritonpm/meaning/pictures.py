@@ -46,6 +46,11 @@ def read_picture(path: Path) -> Array:
     return np.asarray(image, np.uint8)
 
 
+def pixels(picture: Array | Path) -> Array:
+    """A picture as it is, or a file's. Raises as `read_picture`."""
+    return read_picture(picture) if isinstance(picture, Path) else picture
+
+
 def opened(path: Path) -> Any:
     """The Pillow image, upright and in RGB. Raises as `read_picture`."""
     with _file(path) as image:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Signature
 from tritonpm.meaning.objects import Objects
-from tritonpm.meaning.pictures import encoded, read_picture
+from tritonpm.meaning.pictures import encoded, pixels
 from tritonpm.meaning.predict import Infer, predict, required
 from tritonpm.meaning.served import predict_served, takes_encoded, takes_pictures
 from tritonpm.meaning.spec import Condition, condition
@@ -48,7 +48,7 @@ class Predictor:
         """What each picture (UINT8, [height, width, 3]: red, green, blue; or a file) holds. Raises InferenceError."""
         if self.encoded:
             return tuple(self._served([encoded(one) for one in pictures]))
-        seen = [read_picture(one) if isinstance(one, Path) else one for one in pictures]
+        seen = [pixels(one) for one in pictures]
         if self.fronted:
             return tuple(self._served(seen))
         return tuple(predict(self.name, self.meaning, self.signature, seen, self.infer, most=self.most))

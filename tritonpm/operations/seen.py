@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tritonpm.convert.calibration import is_npz, read
 from tritonpm.core.errors import NotFoundError, PackageError, ServerError
 from tritonpm.core.tensors import MOST_BYTES, Array, as_served
 from tritonpm.meaning.geometry import Geometry, identity
 from tritonpm.meaning.objects import Objects
-from tritonpm.meaning.pictures import read_picture
+from tritonpm.meaning.pictures import encoded, pixels, read_picture
 from tritonpm.meaning.predict import prepared_for
 from tritonpm.meaning.preprocess import stretched
-from tritonpm.meaning.served import IMAGE, found, takes_pictures
+from tritonpm.meaning.served import IMAGE, found, takes_encoded, takes_pictures
+from tritonpm.meaning.served import request as request_of
 from tritonpm.meaning.spec import DETECTIONS, PLACELESS, ROLES, condition
 from tritonpm.meaning.stages import Meaning, tensor_of
 from tritonpm.meaning.verdict import Judgement, judged
@@ -167,14 +166,16 @@ def _request(
 ) -> _Request:  # fmt: skip
     tensors = given is not None and is_npz(given)
     if fronted and not tensors:
-        pictures = [read_picture(given)] if given else _shown(context, record, sample)
-        return _Request({IMAGE: np.stack(pictures)}, tuple(identity(*one.shape[:2]) for one in pictures))
+        shown = [given] if given else _shown(context, record, sample)
+        sent = [encoded(one) for one in shown] if takes_encoded(signature) else [pixels(one) for one in shown]
+        return _Request(request_of(sent), tuple(identity(*one.shape[:2]) for one in sent))
     if given and not tensors:
         return _of_picture(record.package.name, meaning, signature, read_picture(given))
     arrays = read(given, signature, most) if given else arrays_of(context, record, sample_of(record, sample))
     inputs = as_served(arrays, signature.inputs)
     if fronted:
-        return _Request(inputs, tuple(identity(*one.shape[:2]) for one in inputs[IMAGE]))
+        sizes = () if takes_encoded(signature) else inputs[IMAGE]
+        return _Request(inputs, tuple(identity(*one.shape[:2]) for one in sizes))
     return _Request(inputs, _geometries(meaning, signature, inputs))
 
 
