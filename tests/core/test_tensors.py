@@ -15,7 +15,7 @@ from tritonclient.utils import np_to_triton_dtype
 
 from tritonpm.core.errors import PackageError
 from tritonpm.core.tensors import as_served, compare, guesses, load_npz, numpy_dtype, save_npz, synthesize, triton_dtype
-from tritonpm.core.types import DTYPES, Tensor
+from tritonpm.core.types import DTYPES, Tensor, Values
 
 NAMES = st.text(st.characters(categories=("L", "N"), include_characters="_:./-"), min_size=1, max_size=20)
 STORED = st.sampled_from([d for d in DTYPES if d not in ("BYTES", "BF16")]).map(numpy_dtype)
@@ -188,6 +188,15 @@ def test_guesses_grow_with_the_dynamic_dimensions_and_stay_small() -> None:
     assert shapes("n", 3, "h", "w") == [(1, 3, 4, 4), (1, 3, 32, 32), (1, 3, 224, 224)]
     assert shapes("n", 3) == [(1, 3)]
     assert shapes("n", "a", "b", "c", "d") == [(1, 4, 4, 4, 4), (1, 32, 32, 32, 32)]
+
+
+def test_guesses_hold_what_is_said_of_values() -> None:
+    tensors = (Tensor("ids", "INT64", ("n", 64)), Tensor("word", "BYTES", ("n", 8)), Tensor("x", "FP16", ("n", 64)))
+    said = {"ids": Values(5, 9), "word": Values(texts=("ok", "NG")), "x": Values(-2, -1)}
+    (made, *_) = guesses(tensors, said=said)
+    assert set(made["ids"].ravel()) == {5, 6, 7, 8, 9}
+    assert set(made["word"].ravel()) == {b"ok", b"NG"}
+    assert made["x"].dtype == np.float16 and (made["x"] <= -1).all() and (made["x"] >= -2).all()
 
 
 def test_single_values_in_the_shape_that_triton_has() -> None:

@@ -20,7 +20,7 @@ from tritonpm.operations.load import load
 from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.sample_inputs import measuring_inputs
 from tritonpm.operations.server import connect
-from tritonpm.operations.set import change, change_live
+from tritonpm.operations.set import change, change_live, choose
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("server")]
 CLASSIFIED = {
@@ -122,10 +122,22 @@ def test_infer_and_perf_hand_in_pictures(context: Context, tmp_path: Path) -> No
     red[:32, :24, 0] = 255
     Image.fromarray(red).save(tmp_path / "red.png")
     (before,) = infer_pictures(context, "quarters", tmp_path / "red.png")
+    with connect(context) as client:
+        asked = context.catalogue.get("quarters")
+        painted = measuring_inputs(context, asked, client, "quarters")
+        assert painted.source.startswith("made-up pictures, prepared as the package says")
+        assert [row["images"].shape for row in painted.rows] == [(3, 32, 32), (3, 32, 32)]
+        choose(context, "quarters", {}, calibration=tmp_path / "red.png")
+        real = measuring_inputs(context, context.catalogue.get("quarters"), client, "quarters")
+        assert real.source == "1 input that INT8 is calibrated on, in turn"
+        assert np.allclose(np.unique(real.rows[0]["images"][1:]), [0, 114 / 255])  # its filling, and no green or blue
     change_live(context, "quarters", {"serve": "image"})
     (after,) = infer_pictures(context, "quarters", tmp_path / "red.png")
     assert before == after and len(after.objects) == 1
     with connect(context) as client:
+        sent = measuring_inputs(context, context.catalogue.get("quarters"), client, "quarters", batch=2)
+        assert (sent.request(2)["image"] == red).all()  # as it is: the server prepares it
+        change(context, "quarters", {}, unset=["calibration"])
         sent = measuring_inputs(context, context.catalogue.get("quarters"), client, "quarters", batch=2)
         assert sent.request(2)["image"].shape == (2, 240, 320, 3)
         assert set(client.infer("quarters", sent.request(2))) == {"boxes", "scores", "classes", "count"}

@@ -1,28 +1,28 @@
 """What INT8 is calibrated on: the user's own samples, never made-up data, which would give made-up ranges.
 
-A sample is an .npz whose arrays are named for the model's inputs, with one row or many; or, for a model with a single
-image-like input, an image: resized to the model's height and width, with the values that the file has (0 to 255).
+A sample is an .npz whose arrays are named for the model's inputs, with one row or many; or an image, prepared as the
+stage's `preprocess` says: where nobody says it, resized to the height and width of the model's only input, with the
+values that the file has (0 to 255).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import numpy as np
-
-from tritonpm.convert.conversion import Artefact, ConversionError, MissingToolError
-from tritonpm.core.extras import needed
+from tritonpm.convert.conversion import Artefact, ConversionError, Options
 from tritonpm.core.tensors import MOST_BYTES, Array, load_npz, numpy_dtype
 from tritonpm.core.types import Signature, Tensor
+from tritonpm.meaning.pictures import SUFFIXES, read_picture
+from tritonpm.meaning.predict import prepared_for
+from tritonpm.meaning.preprocess import stretched
+from tritonpm.meaning.spec import Preprocess
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+FILES = (".npz", *SUFFIXES)
 MOST_ROWS = 300  # that a calibration looks at: more bring little
 NONE = "INT8 is calibrated on samples, and there are none"
 GIVE = "give --calibration FOLDER with .npz files or images"
-_CHANNELS = (1, 3)
-_MOST_PIXELS = 100_000_000  # of an image: 8 bytes each while it is resized
 Row = dict[str, Array]
 T = TypeVar("T")
 
@@ -31,24 +31,24 @@ def gather(source: Path) -> tuple[Path, ...]:
     """The .npz files and images that `source`, a file or folder, holds, in order. Raises ConversionError."""
     if not source.exists():
         raise ConversionError("is not there", where=str(source), do=GIVE)
-    known = (".npz", *IMAGES)
     listed = [source] if source.is_file() else sorted(source.rglob("*"))
-    paths = tuple(path for path in listed if path.is_file() and path.suffix.lower() in known)
+    paths = tuple(path for path in listed if path.is_file() and path.suffix.lower() in FILES)
     if not paths:
         raise ConversionError("holds no .npz file and no image", where=str(source), do=GIVE)
     return paths
 
 
-def rows(artefact: Artefact, samples: Sequence[str]) -> list[Row]:
-    """The inputs of one inference each, of batch 1 where the model has a batch axis.
+def rows(artefact: Artefact, options: Options) -> list[Row]:
+    """What INT8 is calibrated with: the inputs of one inference each, of batch 1 where the model has a batch axis.
 
     Raises ConversionError: no samples, or one that does not fit the model.
     """
-    if not samples:
+    if not options.samples:
         raise ConversionError(NONE, do=GIVE)
     listed: list[Row] = []
-    for sample in spread(samples, MOST_ROWS):  # of every class, where a folder is sorted by class
-        listed += _split(Path(sample), artefact.signature, read(Path(sample), artefact.signature))
+    for sample in spread(options.samples, MOST_ROWS):  # of every class, where a folder is sorted by class
+        arrays = read(Path(sample), artefact.signature, first=options.preprocess)
+        listed += _split(Path(sample), artefact.signature, arrays)
     if not listed:
         raise ConversionError("the samples hold no row", do=GIVE)
     return list(spread(listed, MOST_ROWS))
@@ -61,12 +61,14 @@ def spread(listed: Sequence[T], most: int) -> Sequence[T]:
     return [listed[index * len(listed) // most] for index in range(most)]
 
 
-def read(path: Path, signature: Signature, most: int = MOST_BYTES) -> Row:
+def read(path: Path, signature: Signature, most: int = MOST_BYTES, *, first: Preprocess | None = None) -> Row:
     """One sample's arrays, `most` bytes of them, checked. Blobs have no suffix: what is no .npz is an image.
+
+    `first` is how one becomes the input, None where nobody says it.
 
     Raises ConversionError, PackageError.
     """
-    arrays = load_npz(path, most) if is_npz(path) else {signature.inputs[0].name: _image(path, signature)}
+    arrays = load_npz(path, most) if is_npz(path) else _image(path, signature, first)
     for tensor in signature.inputs:
         if tensor.name in arrays:
             _check(path, tensor, arrays[tensor.name])
@@ -119,34 +121,14 @@ def _split(path: Path, signature: Signature, arrays: Row) -> Iterator[Row]:
     yield arrays
 
 
-def _image(path: Path, signature: Signature) -> Array:
-    """One image as the model's only input. Raises ConversionError, MissingToolError."""
-    height, width, channels, first = _size(path, signature)
-    with needed("reading an image", "images", MissingToolError):
-        from PIL import Image, UnidentifiedImageError
-    try:
-        with Image.open(path) as opened:
-            if opened.width * opened.height > _MOST_PIXELS:
-                raise ConversionError(f"has more than {_MOST_PIXELS} pixels", where=path.name, do="make it smaller")
-            picture = opened.convert("L" if channels == 1 else "RGB").resize((width, height))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
-        raise ConversionError(f"is no readable image ({error})", where=path.name, do="leave it out") from None
-    pixels: Any = np.asarray(picture, dtype=numpy_dtype(signature.inputs[0].dtype)).reshape(height, width, channels)
-    return np.asarray((pixels.transpose(2, 0, 1) if first else pixels)[np.newaxis])
-
-
-def _size(path: Path, signature: Signature) -> tuple[int, int, int, bool]:
-    """Height, width, channels, and whether these come first. Raises ConversionError where it is no image's shape."""
-    shape = signature.inputs[0].shape or ()
-    sizes = shape[1:]
-    if len(signature.inputs) == 1 and len(shape) == 4 and all(isinstance(size, int) for size in sizes):
-        one, two, three = (int(size) for size in sizes)
-        if one in _CHANNELS:
-            return two, three, one, True
-        if three in _CHANNELS:
-            return one, two, three, False
-    raise ConversionError(
-        f"is no .npz, and the model does not take a single image of a fixed size ({list(shape)})",
-        where=path.name,
-        do="give .npz files whose arrays are named for the inputs",
-    )
+def _image(path: Path, signature: Signature, first: Preprocess | None) -> Row:
+    """One image as the model's inputs. Raises ConversionError, PackageError."""
+    prepared_as = first or stretched(signature)
+    if prepared_as is None:
+        shapes = ", ".join(f"{tensor.name} {list(tensor.shape or ())}" for tensor in signature.inputs)
+        raise ConversionError(
+            f"is no .npz, and the model does not take a single image of a fixed size ({shapes})",
+            where=path.name,
+            do="say its preprocess, or give .npz files whose arrays are named for the inputs",
+        )
+    return dict(prepared_for(path.name, prepared_as, signature, read_picture(path)).inputs)

@@ -17,6 +17,7 @@ from typing import Protocol
 from tritonpm.core.errors import TritonpmError
 from tritonpm.core.extras import to_install
 from tritonpm.core.types import Format, Gpu, Signature, Step, Task
+from tritonpm.meaning.spec import Preprocess
 from tritonpm.settings.shapes import ShapeRange
 
 
@@ -53,7 +54,8 @@ class Options:
     bf16: bool = False  # OpenVINO: what is served may compute in bf16
     task: Task = Task.OTHER
     max_batch_size: int = 1
-    samples: tuple[str, ...] = ()  # .npz files of inputs: what INT8 is calibrated with
+    samples: tuple[str, ...] = ()  # .npz files of inputs, or pictures: what INT8 is calibrated with
+    preprocess: Preprocess | None = None  # how a picture becomes the input, where that is said
     max_drop: float | None = None  # INT8: how much of the task's score may be lost; None: plain quantisation
     shapes: Mapping[str, ShapeRange] = field(default_factory=dict)  # TensorRT: the optimisation profile, by input
     workspace_bytes: int | None = None  # TensorRT: of scratch memory

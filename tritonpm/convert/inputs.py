@@ -17,7 +17,7 @@ import numpy as np
 
 from tritonpm.convert.graph_values import GraphValues
 from tritonpm.convert.running import Run, RunFailedError
-from tritonpm.core.tensors import SIZES, Array, numpy_dtype, sized
+from tritonpm.core.tensors import SIZES, Array, between, numpy_dtype, sized
 from tritonpm.core.types import Tensor, Values
 
 Row = dict[str, Array]  # inputs with a first dimension of 1, or as the model has it
@@ -211,18 +211,12 @@ def _values(maker: Maker, tensor: Tensor, kind: Kind, random: Random, shape: tup
         return np.asarray(random.random(shape) < 0.5)
     said = maker.said.get(tensor.name)
     if said and said.low is not None and said.high is not None:
-        return _between(random, own, shape, said.low, said.high)
+        return between(random, tensor.dtype, shape, said.low, said.high)
     if kind is KNOWN:
         return _near(random, own, shape, maker.graph.numbers)
     if own.kind in "fV":
         return np.asarray(_FLOATS[kind](random, shape)).astype(own)
     return _whole(random, own, shape, kind, maker.bounds.get(tensor.name, _ONES))
-
-
-def _between(random: Random, own: Any, shape: tuple[int, ...], low: float, high: float) -> Array:
-    if own.kind in "iu":
-        return np.asarray(random.integers(int(low), int(high), shape, own, endpoint=True))
-    return np.asarray(low + (high - low) * random.random(shape)).astype(own)
 
 
 def _near(random: Random, own: Any, shape: tuple[int, ...], numbers: Sequence[float]) -> Array:

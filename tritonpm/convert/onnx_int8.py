@@ -43,7 +43,7 @@ Answers = list[dict[str, Array]]
 def convert(artefact: Artefact, options: Options, device: Gpu | None, folder: Path, watch: Watch) -> Conversion:
     """Write model.onnx into `folder`. Raises ConversionError: no samples, or nothing within max_drop."""
     tools = {name: version(name) for name in ("onnx", "onnxruntime")}
-    samples = rows(artefact, options.samples)
+    samples = rows(artefact, options)
     logging.getLogger().setLevel(logging.ERROR)  # it advises to pre-process, which was done
     work = folder / "work"
     work.mkdir()

@@ -28,7 +28,7 @@ Answers = list[dict[str, Array]]
 def convert(artefact: Artefact, options: Options, device: Gpu | None, folder: Path, watch: Watch) -> Conversion:
     """Write model.xml and model.bin into `folder`. Raises ConversionError: no samples, or nothing within max_drop."""
     tools = {name: version(name) for name in ("openvino", "nncf")}
-    samples = rows(artefact, options.samples)
+    samples = rows(artefact, options)
     model, layouts = ported(artefact)
     watch.report("calibrating", 0, len(samples))
     details: dict[str, object] = {"samples": len(samples), "layouts": layouts}

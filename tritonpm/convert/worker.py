@@ -97,7 +97,7 @@ def proved(original: Artefact, artefact: Artefact, request: Convert) -> Agreemen
         known = original.signature if original.signature.inputs else artefact.signature
         also = spread(options.samples, _CALIBRATION) if request.samples else options.samples
         paths = dict.fromkeys((*request.samples, *also))
-        samples = [read(Path(path), known) for path in paths]
+        samples = [read(Path(path), known, first=options.preprocess) for path in paths]
         batches = request.batches or ((1, options.max_batch_size) if known.dynamic_batch else ())
         ground = Knowledge(known.inputs, request.model.values, graph_values(original.format, original.model))
         tried: list[Trial] = []
@@ -193,7 +193,7 @@ def profile(request: Profile, folder: Path, watch: _Events) -> Answer:
     model = request.model
     run = runtimes.load(model.format, Path(model.path)) if model.format is not Format.TENSORRT else None
     samples = [load_npz(Path(path)) for path in request.samples[:1]]
-    for inputs in samples or guesses(model.signature.inputs, batch=1 if request.batches else None):
+    for inputs in samples or guesses(model.signature.inputs, batch=1 if request.batches else None, said=model.values):
         try:
             if run:
                 run(inputs)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tritonpm.core.errors import PackageError
 from tritonpm.core.text import harmless
-from tritonpm.core.types import Dim, Shape, Tensor
+from tritonpm.core.types import Dim, Shape, Tensor, Values
 from tritonpm.core.units import GIB, human
 
 Array = NDArray[Any]
@@ -149,17 +149,21 @@ def _to_file(name: str, array: Array) -> Array:
 
 
 def synthesize(
-    tensors: Sequence[Tensor], *, batch: int | None = None, seed: int = 0, size: int = _DYNAMIC_SIZE
-) -> dict[str, Array]:
+    tensors: Sequence[Tensor], *, batch: int | None = None, seed: int = 0, size: int = _DYNAMIC_SIZE,
+    said: Mapping[str, Values] | None = None,
+) -> dict[str, Array]:  # fmt: skip
     """Plausible inputs for the tensors that are not optional: FP in [0, 1), integers 0 or 1, short texts.
 
+    What is `said` of an input's values holds instead.
     The first dimension is `batch` where that is given, and 1 where it is dynamic; any other dynamic dimension is
     `size`, and a dimension of the same name as the first one's follows it.
     """
     random = np.random.default_rng(seed)
     wanted = {t.name: t for t in tensors if not t.optional}
     shapes = sized(tensors, batch=batch, size=size)
-    return {name: _filled(random, tensor.dtype, shapes[name]) for name, tensor in wanted.items()}
+    return {
+        name: _filled(random, tensor.dtype, shapes[name], (said or {}).get(name)) for name, tensor in wanted.items()
+    }
 
 
 def sized(tensors: Sequence[Tensor], *, batch: int | None, size: int) -> dict[str, tuple[int, ...]]:
@@ -169,14 +173,16 @@ def sized(tensors: Sequence[Tensor], *, batch: int | None, size: int) -> dict[st
     return {t.name: _sized(t.shape or (), batch, first, size) for t in wanted}
 
 
-def guesses(tensors: Sequence[Tensor], *, batch: int | None = None, seed: int = 0) -> Iterator[dict[str, Array]]:
+def guesses(
+    tensors: Sequence[Tensor], *, batch: int | None = None, seed: int = 0, said: Mapping[str, Values] | None = None
+) -> Iterator[dict[str, Array]]:
     """Synthesized inputs, with ever larger dynamic dimensions: a model with convolutions refuses small ones."""
     tried: list[int] = []
     for size in SIZES:
         elements = sum(math.prod(_sized(t.shape or (), batch, {}, size)) for t in tensors)
         if not tried or (elements not in tried and elements <= _MOST_ELEMENTS):
             tried.append(elements)
-            yield synthesize(tensors, batch=batch, seed=seed, size=size)
+            yield synthesize(tensors, batch=batch, seed=seed, size=size, said=said)
 
 
 def as_served(arrays: Mapping[str, Array], tensors: Sequence[Tensor]) -> dict[str, Array]:
@@ -197,8 +203,21 @@ def _sized(shape: Shape, batch: int | None, named: Mapping[Dim, int], size: int)
     return tuple(sized)
 
 
-def _filled(random: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> Array:
+def between(random: np.random.Generator, dtype: str, shape: tuple[int, ...], low: float, high: float) -> Array:
+    """Numbers of a range, both ends included."""
     kind = numpy_dtype(dtype)
+    if kind.kind in "iu":
+        return np.asarray(random.integers(int(low), int(high), shape, kind, endpoint=True))
+    return np.asarray(low + (high - low) * random.random(shape)).astype(kind)
+
+
+def _filled(random: np.random.Generator, dtype: str, shape: tuple[int, ...], said: Values | None) -> Array:
+    kind = numpy_dtype(dtype)
+    if said and said.low is not None and said.high is not None and kind.kind in "iufV":
+        return between(random, dtype, shape, said.low, said.high)
+    if said and said.texts and kind.kind == "O":
+        words = np.array([word.encode() for word in said.texts], dtype=np.object_)
+        return np.asarray(random.choice(words, shape), dtype=np.object_)
     if kind.kind in "fV":
         return np.asarray(random.random(shape)).astype(kind)
     if kind.kind == "O":

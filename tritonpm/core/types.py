@@ -196,6 +196,11 @@ class Package:
         """Whether several models run in series."""
         return len(self.stages) > 1
 
+    @property
+    def values(self) -> Mapping[str, Values]:
+        """What inputs may hold, by name, where the manifest says it."""
+        return {name: own for stage in self.stages for name, own in stage.values.items()}
+
     def file(self, path: str) -> File:
         """The file at a package path. Raises KeyError."""
         for file in self.files:

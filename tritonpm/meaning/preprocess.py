@@ -45,7 +45,7 @@ def prepare(picture: Array, spec: Preprocess, dtypes: Mapping[str, str]) -> Prep
 
 
 def stretched(signature: Signature) -> Preprocess | None:
-    """Where nobody says it: the picture stretched, as Pillow does, its values as they are; None: it takes no image.
+    """Where nobody says it: the picture stretched, its values as they are; None: it takes no image.
 
     That is a single input of a fixed size with one channel or three.
     """
@@ -58,7 +58,7 @@ def stretched(signature: Signature) -> Preprocess | None:
     first = one in (1, 3)
     return Preprocess(
         input=signature.inputs[0].name, colour="GRAY" if (one if first else three) == 1 else "RGB",
-        size=(two, three) if first else (one, two), interpolation="bicubic", antialias=True,
+        size=(two, three) if first else (one, two), interpolation="bilinear", antialias=True,
         layout="NCHW" if first else "NHWC", dtype=signature.inputs[0].dtype,
     )  # fmt: skip
 

@@ -52,7 +52,7 @@ def probe(context: Context, client: Client, record: Record, *, model: str = "") 
         return _probe_pictures(context, client, record, name, made, encode=takes_encoded(signature))
     samples = samples_of(record)
     if not samples and not _unverified(made):
-        _require_finite(_made_up(client, name, signature)[1])
+        _require_finite(_made_up(client, record, name, signature)[1])
         return "answered a synthesized input; the package has no samples to compare with"
     compared = 0
     for what, inputs, expected in _trials(context, client, record, name, made, signature):
@@ -121,7 +121,7 @@ def _trials(
         return
     listed = list(samples)
     if not listed:
-        listed = [("a synthesized input", _made_up(client, name, signature)[0], {})]
+        listed = [("a synthesized input", _made_up(client, record, name, signature)[0], {})]
     answers = _references(context, record, [inputs for _, inputs, _ in listed])
     for (what, inputs, _), answer in zip(listed, answers, strict=True):
         yield what, inputs, answer
@@ -153,9 +153,10 @@ def _apart(record: Record, made: dict[str, Optimised], expected: Arrays, answer:
     return judged(expected, answer, precision=coarsest, task=task, tolerances=tolerances, meant=known).reason
 
 
-def _made_up(client: Client, name: str, signature: Signature) -> tuple[Arrays, Arrays]:
+def _made_up(client: Client, record: Record, name: str, signature: Signature) -> tuple[Arrays, Arrays]:
     batch = 1 if client.config(name).get("max_batch_size") else None
-    return made_up(client, name, signature, batch, do="add a sample to the package, or load it with --no-probe")
+    values = record.package.values
+    return made_up(client, name, signature, batch, values, do="add a sample to the package, or load it with --no-probe")
 
 
 def _require_finite(answer: Arrays) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.core.errors import InferenceError, NotFoundError
+from tritonpm.convert.calibration import is_npz, read, spread
+from tritonpm.convert.conversion import ConversionError
+from tritonpm.core.errors import InferenceError, NotFoundError, PackageError
 from tritonpm.core.tensors import MOST_BYTES, Array, guesses, load_npz
 from tritonpm.core.units import number_of
-from tritonpm.meaning.pictures import encoded
+from tritonpm.meaning.pictures import encoded, read_picture
 from tritonpm.meaning.pictures import made_up as made_up_picture
+from tritonpm.meaning.predict import prepared_for
 from tritonpm.meaning.preprocess import undone
 from tritonpm.meaning.served import request, takes_encoded, takes_pictures
 from tritonpm.operations.batch_axes import batch_axes
@@ -16,20 +22,19 @@ from tritonpm.operations.meanings import meaning_of
 from tritonpm.perf.inputs import Inputs, batching, inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tritonpm.catalogue import Record
-    from tritonpm.core.types import Sample, Signature
+    from tritonpm.core.types import Sample, Signature, Values
     from tritonpm.meaning.spec import Preprocess
     from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client
 
 _SIZES = ((240, 320), (377, 211))  # of made-up pictures
-_PICTURES = 8  # of those that samples show
+_PICTURES = 8  # of real ones
+_FILES = 32  # of those that INT8 is calibrated on
 
 
 def measuring_inputs(context: Context, record: Record, client: Client, model: str, *, batch: int = 1) -> Inputs:
-    """What a loaded model is sent: the package's samples in turn, else a made-up input.
+    """What a loaded model is sent: real inputs in turn, else pictures that are made up, else a made-up input.
 
     `batch` are the rows of a request. Raises InferenceError where it takes none of the made-up inputs.
     """
@@ -45,20 +50,45 @@ def measuring_inputs(context: Context, record: Record, client: Client, model: st
         else:
             sent = [request([one]) for one in shown]
         return inputs(sent, signature, who, batch=batch, source=source)
+    for listed, source in (_real(context, record, signature), _painted(record, signature)):
+        if listed:
+            return inputs(listed, signature, who, batch=batch, source=source)
+    guess, _ = made_up(client, model, signature, None if who == "none" else 1, package.values)
+    return inputs([guess], signature, who, source="a made-up input, since the package has no samples")
+
+
+def _real(context: Context, record: Record, signature: Signature) -> tuple[list[dict[str, Array]], str]:
+    """The package's samples, else what its first stage's INT8 was calibrated on, pictures prepared as it says."""
     samples: list[dict[str, Array]] = []
     for sample in samples_of(record):
         samples.append(arrays_of(context, record, sample))
         if sum(array.nbytes for arrays in samples for array in arrays.values()) > MOST_BYTES:
             break  # enough to measure with, and the rest of memory is the server's
     if samples:
-        source = f"{number_of(len(samples), 'sample')} of the package, in turn"
-        return inputs(samples, signature, who, batch=batch, source=source)
-    guess, _ = made_up(client, model, signature, None if who == "none" else 1)
-    return inputs([guess], signature, who, source="a made-up input, since the package has no samples")
+        return samples, f"{number_of(len(samples), 'sample')} of the package, in turn"
+    first = meaning_of(record.package, record.settings).preprocess
+    with suppress(ConversionError, PackageError):  # of a stage whose inputs are called otherwise
+        samples = [read(path, signature, first=first) for path in _handed_in(context, record)]
+    return samples, f"{number_of(len(samples), 'input')} that INT8 is calibrated on, in turn"
+
+
+def _painted(record: Record, signature: Signature) -> tuple[list[dict[str, Array]], str]:
+    """Made-up pictures as the package prepares pictures; none where that is not known, or not all that it takes."""
+    first = meaning_of(record.package, record.settings).preprocess
+    source = "made-up pictures, prepared as the package says, since it has no samples"
+    if first is None or not shows_pictures(record):
+        return [], source
+    shown = [made_up_picture(*size) for size in _SIZES]
+    try:
+        listed = [dict(prepared_for(record.package.name, first, signature, one).inputs) for one in shown]
+    except PackageError:
+        return [], source
+    asked = {tensor.name for tensor in signature.inputs if not tensor.optional}
+    return (listed if asked <= listed[0].keys() else []), source
 
 
 def pictures_of(context: Context, record: Record) -> tuple[list[Array], str]:
-    """Pictures that the package takes, and whence: what its samples show, else made-up ones of two sizes."""
+    """Pictures that the package takes, and whence: of its samples, of what INT8 is calibrated on, or made-up ones."""
     shown: list[Array] = []
     for sample in samples_of(record):
         shown += shown_by(context, record, sample)
@@ -66,7 +96,15 @@ def pictures_of(context: Context, record: Record) -> tuple[list[Array], str]:
             break
     if shown:
         return shown[:_PICTURES], f"what {number_of(len(shown[:_PICTURES]), 'row')} of its samples show"
+    if files := [path for path in _handed_in(context, record) if not is_npz(path)][:_PICTURES]:
+        return [read_picture(path) for path in files], f"{number_of(len(files), 'picture')} that INT8 is calibrated on"
     return [made_up_picture(*size) for size in _SIZES], "made-up pictures, since the package has no samples"
+
+
+def _handed_in(context: Context, record: Record) -> Sequence[Path]:
+    """Some of the files that the first stage's INT8 is calibrated on, of all that there are."""
+    digests = record.settings.for_stage(record.package.stages[0].name).calibration
+    return [context.blobs.path(digest) for digest in spread(digests, _FILES)]
 
 
 def shown_by(context: Context, record: Record, sample: Sample) -> tuple[Array, ...]:
@@ -114,14 +152,16 @@ def samples_of(record: Record) -> tuple[Sample, ...]:
 
 
 def made_up(
-    client: Client, model: str, signature: Signature, rows: int | None, *, do: str = "add a sample to the package"
-) -> tuple[dict[str, Array], dict[str, Array]]:
+    client: Client, model: str, signature: Signature, rows: int | None, said: Mapping[str, Values],
+    *, do: str = "add a sample to the package",
+) -> tuple[dict[str, Array], dict[str, Array]]:  # fmt: skip
     """The first made-up input that the model takes, and its answer. Raises InferenceError.
 
-    `rows` is what its first dimension has, None where that is as the model says.
+    `said` is what the manifest says of inputs' values; `rows` is what its first dimension has, None where that is as
+    the model says.
     """
     refusal = ""
-    for guess in guesses(signature.inputs, batch=rows):
+    for guess in guesses(signature.inputs, batch=rows, said=said):
         try:
             return guess, client.infer(model, guess)
         except InferenceError as error:

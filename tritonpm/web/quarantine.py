@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from starlette.requests import Request
 
-from tritonpm.convert.calibration import IMAGES
+from tritonpm.convert.calibration import FILES
 from tritonpm.core.errors import PackageError, StorageError
 from tritonpm.core.files import storage_error
 from tritonpm.package.paths import name_from
@@ -18,7 +18,7 @@ from tritonpm.web.site import Site
 from tritonpm.web.uploads import Incoming
 
 SUFFIXES = (".zip", ".onnx", ".plan", ".engine", ".pt", ".pt2", ".keras", ".tflite", ".npz")
-SAMPLES = (".npz", ".zip", *IMAGES)  # what INT8 is calibrated on
+SAMPLES = (".zip", *FILES)  # what INT8 is calibrated on
 _BLOCK = 1 << 20
 _SPARE = 256 << 20  # bytes that stay free on the disk
 

@@ -13,15 +13,18 @@ import numpy as np
 import psutil
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from tests.support.consistency import optimised
 from tests.support.models import WIDTH, scaled
+from tests.support.networks import convolution
 from tests.support.packages import cascade, single
 from tests.support.waiting import until
 from tests.support.workspaces import QUICKLY, opened, publish
 from tritonpm.catalogue.jobs import Job
 from tritonpm.core.errors import BusyError, NotOptimisedError, OptimisationError, RuleError, UsageError
 from tritonpm.core.tensors import save_npz
+from tritonpm.operations.artefacts import kept_artefact, works_of
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.infer import infer
@@ -32,7 +35,7 @@ from tritonpm.operations.optimize.jobs import cancel, ensure, list_jobs, resume,
 from tritonpm.operations.optimize.profile import profile
 from tritonpm.operations.remove import remove
 from tritonpm.operations.serve import serve
-from tritonpm.operations.set import change
+from tritonpm.operations.set import change, choose
 from tritonpm.operations.show import show
 from tritonpm.operations.stop import stop
 
@@ -109,6 +112,29 @@ def test_int8_without_samples_is_refused_before_anything_runs(context: Context, 
     with pytest.raises(OptimisationError, match=r"calibrated on samples.*--calibration FOLDER"):
         start(context, "bare", settings)
     assert list_jobs(context) == []
+
+
+def test_pictures_calibrate_as_the_stage_prepares_them(context: Context, tmp_path: Path) -> None:
+    import openvino
+
+    convolution(tmp_path / "seen.onnx")
+    import_package(context, tmp_path / "seen.onnx")
+    change(context, "seen", {"preprocess": {"resize": "stretch", "size": [16, 16], "scale": 1 / 255}})
+    (tmp_path / "pictures").mkdir()
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(0, 256, (30, 20, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{number}.png")
+    choose(context, "seen", {}, calibration=tmp_path / "pictures")
+    optimised(context, "seen", precision="INT8")
+    [work], _ = works_of(context, context.catalogue.get("seen"))
+    made = kept_artefact(context, work)
+    assert made is not None and made.steps[0].details["samples"] == 4
+    files = {file.path: context.blobs.path(file.digest) for file in made.files}
+    model = openvino.Core().read_model(files["model.xml"], files["model.bin"])
+    highest = [
+        op.input_value(2).get_node().data.max() for op in model.get_ops() if op.get_type_name() == "FakeQuantize"
+    ]
+    assert max(highest) < 10  # what the model sees of a picture, and not its 0 to 255
 
 
 def test_a_guilty_member_goes_back_to_fp32(context: Context, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from tritonpm.core.errors import OptimisationError, TritonpmError
 from tritonpm.core.files import digest_of
 from tritonpm.core.types import CascadeProof, File, Gpu, Optimised
 from tritonpm.core.units import MIB
+from tritonpm.meaning.spec import Preprocess
 from tritonpm.meaning.stages import of_stage
 from tritonpm.operations.context import Context, Report, open_context
 from tritonpm.operations.local_repository import changing
@@ -91,18 +92,19 @@ class Optimiser:
     def _convert(self, work: Work, notes: tuple[str, ...] = ()) -> Optimised:
         stage, made = work.stage, work.plan
         proved_on = self.inputs.samples(stage)
+        meaning = of_stage(stage, preprocess=work.settings.preprocess, decode=work.settings.decode)
         request = Convert(
             **self.inputs.common(stage.name),
             model=self.inputs.original(stage),
             steps=made.steps,
             accelerated=made.optimizer in ACCELERATED,
             named="openvino" not in made.optimizer or self.named(stage.name),
-            options=self._options(work, proved_on),
+            options=self._options(work, proved_on, meaning.preprocess),
             gpu=self._gpu(work),
             samples=proved_on,
             batches=self.inputs.batches(stage),
             tolerances=dict(work.settings.tolerances),
-            meant=meant(of_stage(stage, preprocess=work.settings.preprocess, decode=work.settings.decode)),
+            meant=meant(meaning),
         )
         answer, folder = self.inputs.ask(request, f"{stage.name}-{made.optimizer}")
         if answer.state == "failed":
@@ -166,7 +168,7 @@ class Optimiser:
             links=wiring.links, models=m.originals(), outputs=wiring.outputs, inputs=wiring.inputs,
             optimised={stage: model for stage, model in laid_out.items() if model},
             samples=m.paths(self.package.samples),
-            values={name: own for stage in self.package.stages for name, own in stage.values.items()},
+            values=dict(self.package.values),
             batches=tuple(sorted({batch for work in current for batch in m.batches(work.stage)})),
             task=self.package.stages[-1].task,
             tolerances=dict(self.settings.tolerances),
@@ -176,7 +178,7 @@ class Optimiser:
 
     # What a worker is given
 
-    def _options(self, work: Work, proved_on: tuple[str, ...]) -> Options:
+    def _options(self, work: Work, proved_on: tuple[str, ...], first: Preprocess | None) -> Options:
         s = work.settings
         own = tuple(str(self.context.blobs.path(digest)) for digest in s.calibration)
         caches = self.context.workspace.timing_cache
@@ -187,6 +189,7 @@ class Optimiser:
             task=work.stage.task,
             max_batch_size=max(1, s.max_batch_size),
             samples=(own or proved_on) if work.needs_samples else (),
+            preprocess=first,
             max_drop=s.max_drop,
             shapes=shape_ranges(s.shapes),
             workspace_bytes=s.workspace_mb * MIB if s.workspace_mb is not None else None,
