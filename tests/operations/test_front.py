@@ -9,16 +9,18 @@ import pytest
 from PIL import Image
 
 from tests.support.models import answering, colours, quadrants
+from tests.support.packages import single
 from tritonpm.convert.front import pictures
 from tritonpm.convert.front.graph import Graph
 from tritonpm.core.errors import RenderError, RuleError, ServerError
 from tritonpm.core.tensors import Array, save_npz
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
-from tritonpm.operations.infer import infer_pictures
+from tritonpm.operations.infer import infer, infer_pictures
 from tritonpm.operations.load import load
 from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.sample_inputs import measuring_inputs
+from tritonpm.operations.seen import seen
 from tritonpm.operations.server import connect
 from tritonpm.operations.set import change, change_live, choose
 
@@ -141,6 +143,23 @@ def test_infer_and_perf_hand_in_pictures(context: Context, tmp_path: Path) -> No
         sent = measuring_inputs(context, context.catalogue.get("quarters"), client, "quarters", batch=2)
         assert sent.request(2)["image"].shape == (2, 240, 320, 3)
         assert set(client.infer("quarters", sent.request(2))) == {"boxes", "scores", "classes", "count"}
+
+
+def test_a_front_is_asked_with_what_a_sample_shows(context: Context, tmp_path: Path) -> None:
+    single(tmp_path / "in", quadrants(), "quarters")
+    red = np.zeros((1, 3, 32, 32), np.float32)
+    red[0, 0, :16, :16] = 1.0
+    save_npz(tmp_path / "in" / "i.npz", {"images": red})
+    import_package(context, tmp_path / "in")
+    change(context, "quarters", {"serve": "image"})
+    load(context, "quarters")
+    [classes] = [one for one in infer(context, "quarters", None, None).tensors if one.name == "classes"]
+    assert classes.numbers[:2] == (0, -1)
+    answer = seen(context, "quarters")
+    [shown] = answer.pictures
+    assert (shown.width, shown.height, [one.box.right for one in shown.objects]) == (32, 32, [16])
+    Image.new("RGB", (64, 64), (255, 0, 0)).save(tmp_path / "red.png")
+    assert [len(one.objects) for one in seen(context, "quarters", tmp_path / "red.png").pictures] == [4]
 
 
 def test_a_front_that_sees_other_colours_is_not_loaded(

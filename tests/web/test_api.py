@@ -275,7 +275,8 @@ def test_a_canary_is_served_beside_its_package_then_promoted_or_given_up(live: S
     assert live.http.get(f"{API}/packages/song-canary").status_code == 404
     assert live.get("/packages/song")["mode"] == "shared"
     live.done(live.upload(zipped(tmp_path / "two", scaled(4.0, less=0.5), "song"), "/packages/song/canary/content"))
-    values = [live.http.post(f"{API}/packages/{name}/infer").json()["outputs"][0]["values"][0] for name in BOTH]
+    ask = f"{API}/packages/%s/infer?of=song"
+    values = [live.http.post(ask % name).json()["outputs"][0]["values"][0] for name in BOTH]
     assert [float(value) for value in values] == pytest.approx([0.8, 1.6])
     assert "song serves revision 2" in live.done(live.post("/packages/song/promote"))
     promoted = live.http.post(f"{API}/packages/song/infer").json()["outputs"][0]["values"][0]
@@ -355,6 +356,7 @@ def test_an_answer_is_told_by_its_meaning(live: Site, tmp_path: Path) -> None:
 @pytest.mark.server
 def test_an_upgrade_is_live_and_a_bad_one_is_never_seen(live: Site, tmp_path: Path) -> None:
     live.done(live.upload(zipped(tmp_path / "one", scaled(3.0), "up")))
+    live.http.patch(f"{API}/packages/up/settings", json={"changes": {"kept_versions": 2}}).raise_for_status()
     live.done(live.post("/packages/up/load"))
     live.done(live.upload(zipped(tmp_path / "two", scaled(5.0), "up"), "/packages/up/upgrade"))
     assert live.get("/packages/up")["revision"] == 2
@@ -363,6 +365,10 @@ def test_an_upgrade_is_live_and_a_bad_one_is_never_seen(live: Site, tmp_path: Pa
     assert live.refused(live.upload(broken, "/packages/up/upgrade"))["status"] == 422
     answer = live.http.post(f"{API}/packages/up/infer").json()
     assert answer["outputs"][0]["values"][0] == "4.5"
+    assert "version 1</option>" in live.http.get("/packages/up").text
+    before = live.http.post(f"{API}/packages/up/infer", params={"version": "1"}).json()
+    assert before["outputs"][0]["values"][0] == "2.7"
+    assert live.http.post(f"{API}/packages/up/infer", params={"version": "7"}).status_code == 404
 
 
 @pytest.mark.server

@@ -206,7 +206,10 @@ def test_a_detector_is_tried_by_its_meaning(live: Site, browser: Browser, tmp_pa
         expect(answer.locator(".legend li")).to_have_text(["red"])
         assert drawn(canvas, 0.75, 0.01) == [0, 128, 0]
         assert len(asked) == 1
+        with page.expect_response(lambda answer: answer.url.endswith("/packages/quarters")):
+            page.evaluate("htmx.trigger(document.body, 'packages-changed')")
         fits(page, "an answer")
+        expect(rows).to_have_count(1)  # it stays when the page is drawn anew
 
 
 def drawn(canvas: Locator, x: float, y: float) -> list[int]:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tritonpm.core.errors import NotFoundError, PackageError, StorageError
+from tritonpm.core.errors import NotFoundError, StorageError
 from tritonpm.core.tensors import Array, as_served, load_npz, save_npz, triton_dtype
 from tritonpm.meaning.draw import drawn
 from tritonpm.meaning.objects import Objects, plain
 from tritonpm.meaning.pictures import pictures_in, read_picture
 from tritonpm.operations.load import ensure_loaded
 from tritonpm.operations.predictor import predictor_of
-from tritonpm.operations.sample_inputs import samples_of
+from tritonpm.operations.sample_inputs import sample_request
 from tritonpm.operations.server import connect
 
 if TYPE_CHECKING:
@@ -70,8 +70,11 @@ def infer(
     """
     ensure_loaded(context, name)
     with connect(context, protocol) as client:
-        arrays = load_npz(inputs) if inputs else _sample(context, name)
-        arrays = as_served(arrays, client.metadata(name, version).inputs)
+        signature = client.metadata(name, version)
+        if inputs:
+            arrays = as_served(load_npz(inputs), signature.inputs)
+        else:
+            arrays = sample_request(context, context.catalogue.get(name), signature)
         answers = client.responses(name, arrays, version=version)
     answer = answers[0] if len(answers) == 1 else numbered(answers)
     if outputs:
@@ -129,14 +132,6 @@ def labels_of(context: Context, name: str) -> tuple[str, ...]:
         return context.catalogue.get(name).package.stages[-1].signature.labels
     except NotFoundError:
         return ()
-
-
-def _sample(context: Context, name: str) -> dict[str, Array]:
-    record = context.catalogue.get(name)
-    samples = samples_of(record)
-    if not samples:
-        raise PackageError(f"{name} has no sample", do="give --input FILE.npz")
-    return load_npz(context.blobs.path(record.package.file(samples[0].inputs).digest))
 
 
 def _view(name: str, array: Array, labels: tuple[str, ...]) -> TensorView:

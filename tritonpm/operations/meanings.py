@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tritonpm.core.types import Package, Stage
+from tritonpm.core.types import Package, Signature, Stage
 from tritonpm.meaning.crops import crops_of
+from tritonpm.meaning.served import takes_pictures
 from tritonpm.meaning.spec import ROLES
 from tritonpm.meaning.stage_answer import StageAnswer
 from tritonpm.meaning.stages import Meaning, of_stage, tensor_of
@@ -28,6 +29,11 @@ def meaning_of(package: Package, settings: Settings) -> Meaning:
     labels = main.labels if main else last.labels
     alone = len(parts) == 1 and parts[0].stage == package.stages[-1].name
     return Meaning(first.preprocess, decode, labels, {**first.said, **last.said}, () if alone else parts)
+
+
+def hands_in_pictures(package: Package, settings: Settings, signature: Signature) -> bool:
+    """Whether what is served takes pictures as they are: it shall (`serve: image`), and it does."""
+    return settings.takes_pictures(package.stages[0].name) and takes_pictures(signature)
 
 
 def _of(stage: Stage, settings: Settings) -> Meaning:

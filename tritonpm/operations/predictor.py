@@ -12,12 +12,12 @@ from tritonpm.core.types import Signature
 from tritonpm.meaning.objects import Objects
 from tritonpm.meaning.pictures import encoded, pixels
 from tritonpm.meaning.predict import Infer, predict, required
-from tritonpm.meaning.served import predict_served, takes_encoded, takes_pictures
+from tritonpm.meaning.served import predict_served, takes_encoded
 from tritonpm.meaning.spec import Condition, condition
 from tritonpm.meaning.stages import Meaning
 from tritonpm.meaning.verdict import Judgement, judged
 from tritonpm.operations.batch_axes import batch_axes
-from tritonpm.operations.meanings import meaning_of
+from tritonpm.operations.meanings import hands_in_pictures, meaning_of
 from tritonpm.perf.inputs import batching
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def predictor_of(
     def ask(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         return client.infer(name, inputs, version=version)
 
-    fronted = record.settings.takes_pictures(record.package.stages[0].name) and takes_pictures(signature)
+    fronted = hands_in_pictures(record.package, record.settings, signature)
     conditions = {label: condition(said) for label, said in record.package.verdict.items()}
     most = _most(context, record, client, signature)
     return Predictor(name, meaning, signature, infer or ask, most, fronted, conditions)

@@ -21,9 +21,9 @@ from tritonpm.meaning.matching import matched
 from tritonpm.meaning.pictures import encoded
 from tritonpm.meaning.predict import required
 from tritonpm.meaning.preprocess import prepare
-from tritonpm.meaning.served import found, request, takes_encoded, takes_pictures
+from tritonpm.meaning.served import found, request, takes_encoded
 from tritonpm.operations.artefacts import made as made_of
-from tritonpm.operations.meanings import meaning_of
+from tritonpm.operations.meanings import hands_in_pictures, meaning_of
 from tritonpm.operations.sample_inputs import made_up, pictures_of, samples_of
 from tritonpm.settings.settings import PRECISIONS
 
@@ -48,7 +48,7 @@ def probe(context: Context, client: Client, record: Record, *, model: str = "") 
     """
     name = model or record.package.name
     made, signature = made_of(context, record), client.metadata(name)
-    if record.settings.takes_pictures(record.package.stages[0].name) and takes_pictures(signature):
+    if hands_in_pictures(record.package, record.settings, signature):
         return _probe_pictures(context, client, record, name, made, encode=takes_encoded(signature))
     samples = samples_of(record)
     if not samples and not _unverified(made):

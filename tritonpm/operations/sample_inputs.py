@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from tritonpm.convert.calibration import is_npz, read, spread
 from tritonpm.convert.conversion import ConversionError
 from tritonpm.core.errors import InferenceError, NotFoundError, PackageError
-from tritonpm.core.tensors import MOST_BYTES, Array, guesses, load_npz
+from tritonpm.core.tensors import MOST_BYTES, Array, as_served, guesses, load_npz
 from tritonpm.core.units import number_of
 from tritonpm.meaning.pictures import encoded, read_picture
 from tritonpm.meaning.pictures import made_up as made_up_picture
 from tritonpm.meaning.predict import prepared_for
 from tritonpm.meaning.preprocess import undone
-from tritonpm.meaning.served import request, takes_encoded, takes_pictures
+from tritonpm.meaning.served import request, takes_encoded
 from tritonpm.operations.batch_axes import batch_axes
-from tritonpm.operations.meanings import meaning_of
+from tritonpm.operations.meanings import hands_in_pictures, meaning_of
 from tritonpm.perf.inputs import Inputs, batching, inputs
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def measuring_inputs(context: Context, record: Record, client: Client, model: st
     package, signature = record.package, client.metadata(model)
     has_axis = all(axis.kind != "none" for axis in batch_axes(context, package).values())
     who = batching(client.config(model), signature, axis=has_axis)
-    if takes_pictures(signature) and record.settings.takes_pictures(package.stages[0].name):
+    if hands_in_pictures(package, record.settings, signature):
         shown, source = pictures_of(context, record)
         if takes_encoded(signature):
             if batch > 1:  # in one request only those of one size
@@ -134,11 +134,28 @@ def arrays_of(context: Context, record: Record, sample: Sample) -> dict[str, Arr
     return load_npz(context.blobs.path(record.package.file(sample.inputs).digest))
 
 
+def sample_request(
+    context: Context, record: Record, signature: Signature, number: int = 1, owner: Record | None = None
+) -> dict[str, Array]:
+    """A sample's inputs, from 1, as a served model takes them: what they show where that takes pictures.
+
+    `owner` is whose sample it is, where not the package's own. Raises NotFoundError where there is none, PackageError
+    where it shows no picture.
+    """
+    owner = owner or record
+    sample = sample_of(owner, number)
+    if not hands_in_pictures(record.package, record.settings, signature):
+        return as_served(arrays_of(context, owner, sample), signature.inputs)
+    if shown := shown_by(context, owner, sample):
+        return request([encoded(one) for one in shown] if takes_encoded(signature) else shown)
+    raise PackageError("its samples show no pictures", where=owner.package.name, do="give a picture")
+
+
 def sample_of(record: Record, number: int = 1) -> Sample:
     """The package's sample of that number, from 1. Raises NotFoundError."""
     samples = samples_of(record)
     if not samples:
-        raise NotFoundError(f"{record.package.name} has no sample", do="give its inputs")
+        raise NotFoundError(f"{record.package.name} has no sample", do="give an image, or an .npz of inputs")
     if not 1 <= number <= len(samples):
         what = f"{record.package.name} has {number_of(len(samples), 'sample')}, and no number {number}"
         raise NotFoundError(what, do="name one of them")

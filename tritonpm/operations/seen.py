@@ -6,7 +6,7 @@ By the package's `preprocess` and `decode` alone: an output that they say nothin
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +16,10 @@ from tritonpm.core.errors import NotFoundError, PackageError, ServerError
 from tritonpm.core.tensors import MOST_BYTES, Array, as_served
 from tritonpm.meaning.geometry import Geometry, identity
 from tritonpm.meaning.objects import Objects
-from tritonpm.meaning.pictures import encoded, pixels, read_picture
+from tritonpm.meaning.pictures import encoded, read_picture
 from tritonpm.meaning.predict import prepared_for
 from tritonpm.meaning.preprocess import stretched
-from tritonpm.meaning.served import IMAGE, found, takes_encoded, takes_pictures
+from tritonpm.meaning.served import IMAGE, found, takes_encoded
 from tritonpm.meaning.served import request as request_of
 from tritonpm.meaning.spec import DETECTIONS, PLACELESS, ROLES, condition
 from tritonpm.meaning.stages import Meaning, tensor_of
@@ -28,8 +28,8 @@ from tritonpm.meaning.whole import decoded_whole, pictures_of_whole
 from tritonpm.operations.canary import SUFFIX
 from tritonpm.operations.history import as_it_was
 from tritonpm.operations.infer import numbered
-from tritonpm.operations.meanings import meaning_of
-from tritonpm.operations.sample_inputs import arrays_of, pictured, sample_of, shown_by
+from tritonpm.operations.meanings import hands_in_pictures, meaning_of
+from tritonpm.operations.sample_inputs import pictured, sample_of, sample_request, shown_by
 from tritonpm.operations.server import connect
 
 if TYPE_CHECKING:
@@ -83,11 +83,12 @@ class _Request:
 
 
 def seen(
-    context: Context, name: str, given: Path | None = None, *, sample: int = 1, version: str = "",
+    context: Context, name: str, given: Path | None = None, *, sample: int = 1, of: str = "", version: str = "",
     most: int = MOST_BYTES,
 ) -> Seen:  # fmt: skip
-    """Ask a loaded package with a picture or an .npz of at most `most` bytes, else with its sample of that number.
+    """Ask a loaded package with a picture or an .npz of at most `most` bytes, else with the sample of that number.
 
+    `of` is the package whose sample it is, "" its own: two that are compared are asked the same.
     Raises NotFoundError, PackageError, ConversionError, InferenceError.
     """
     record = _as_served(context, name, version)
@@ -97,8 +98,12 @@ def seen(
             what = f"version {version} of {name}" if version else name
             raise NotFoundError(f"{what} is not loaded", do="load it first")
         signature = client.metadata(name, version)
-        fronted = record.settings.takes_pictures(record.package.stages[0].name) and takes_pictures(signature)
-        request = _request(context, record, meaning, signature, given, sample, most, fronted=fronted)
+        fronted = hands_in_pictures(record.package, record.settings, signature)
+        if given:
+            request = _handed_in(record, meaning, signature, given, most, fronted=fronted)
+        else:
+            owner = context.catalogue.get(of) if of else record
+            request = _of_sample(context, record, meaning, signature, sample, owner, fronted=fronted)
         started = time.perf_counter()
         answers = client.responses(name, request.inputs, version=version)
         took = (time.perf_counter() - started) * 1000
@@ -160,29 +165,34 @@ def _as_served(context: Context, name: str, version: str) -> Record:
     return as_it_was(context, name, number)
 
 
-def _request(
-    context: Context, record: Record, meaning: Meaning, signature: Signature, given: Path | None, sample: int,
-    most: int, *, fronted: bool,
-) -> _Request:  # fmt: skip
-    tensors = given is not None and is_npz(given)
-    if fronted and not tensors:
-        shown = [given] if given else _shown(context, record, sample)
-        sent = [encoded(one) for one in shown] if takes_encoded(signature) else [pixels(one) for one in shown]
+def _handed_in(
+    record: Record, meaning: Meaning, signature: Signature, given: Path, most: int, *, fronted: bool
+) -> _Request:
+    if is_npz(given):
+        inputs = as_served(read(given, signature, most), signature.inputs)
+        return _of_tensors(meaning, signature, inputs, fronted=fronted)
+    if fronted:
+        sent = [encoded(given)] if takes_encoded(signature) else [read_picture(given)]
         return _Request(request_of(sent), tuple(identity(*one.shape[:2]) for one in sent))
-    if given and not tensors:
-        return _of_picture(record.package.name, meaning, signature, read_picture(given))
-    arrays = read(given, signature, most) if given else arrays_of(context, record, sample_of(record, sample))
-    inputs = as_served(arrays, signature.inputs)
+    return _of_picture(record.package.name, meaning, signature, read_picture(given))
+
+
+def _of_sample(
+    context: Context, record: Record, meaning: Meaning, signature: Signature, sample: int, owner: Record, *,
+    fronted: bool,
+) -> _Request:  # fmt: skip
+    inputs = sample_request(context, record, signature, sample, owner)
+    if not fronted:
+        return _of_tensors(meaning, signature, inputs, fronted=False)
+    shown = shown_by(context, owner, sample_of(owner, sample))
+    return _Request(inputs, tuple(identity(*one.shape[:2]) for one in shown))
+
+
+def _of_tensors(meaning: Meaning, signature: Signature, inputs: Mapping[str, Array], *, fronted: bool) -> _Request:
     if fronted:
         sizes = () if takes_encoded(signature) else inputs[IMAGE]
         return _Request(inputs, tuple(identity(*one.shape[:2]) for one in sizes))
     return _Request(inputs, _geometries(meaning, signature, inputs))
-
-
-def _shown(context: Context, record: Record, sample: int) -> Sequence[Array]:
-    if pictures := shown_by(context, record, sample_of(record, sample)):
-        return pictures
-    raise PackageError("its samples show no pictures", where=record.package.name, do="give a picture")
 
 
 def _of_picture(name: str, meaning: Meaning, signature: Signature, picture: Array) -> _Request:

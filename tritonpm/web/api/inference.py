@@ -33,14 +33,17 @@ Sample = Annotated[int, Query(ge=1, description=_SAMPLE)]
 Number = Annotated[int, fastapi.Path(ge=1, description=_SAMPLE)]
 Row = Annotated[int, Query(ge=0, description="Which row of its input, from 0.")]
 Side = Annotated[int | None, Query(ge=16, le=1024, description="The longest side in pixels; else as large as it is.")]
+Owner = Annotated[str, Query(max_length=200, description="The package whose sample it is, where not NAME itself.")]
 Version = Annotated[str, Query(pattern=r"^\d{0,18}$", description="Of an earlier content that is still served.")]
 
 
 @router.post("/packages/{name}/infer", openapi_extra=_RAW)
-async def infer(site: TheSite, request: Request, name: str, sample: Sample = 1, version: Version = "") -> AnswerView:
+async def infer(
+    site: TheSite, request: Request, name: str, sample: Sample = 1, of: Owner = "", version: Version = ""
+) -> AnswerView:
     """One inference. The body is an .npz of inputs by name, or an image; empty, it is one of the package's samples."""
     with inputs_of(site, await request.body()) as inputs:
-        return await run_in_threadpool(_answered, site, name, inputs, sample, version)
+        return await run_in_threadpool(_answered, site, name, inputs, sample, of, version)
 
 
 @router.get("/packages/{name}/samples/{sample}/picture", response_class=Response, responses=_PNG)
@@ -51,6 +54,6 @@ def picture(site: TheSite, name: str, sample: Number, row: Row = 0, side: Side =
     return Response(shown, media_type="image/png")
 
 
-def _answered(site: Site, name: str, inputs: Path | None, sample: int, version: str) -> AnswerView:
+def _answered(site: Site, name: str, inputs: Path | None, sample: int, of: str, version: str) -> AnswerView:
     with site.open() as context:
-        return told(seen(context, name, inputs, sample=sample, version=version, most=_MOST_INPUT))
+        return told(seen(context, name, inputs, sample=sample, of=of, version=version, most=_MOST_INPUT))

@@ -10,11 +10,12 @@ export async function asking(form, sample = null) {
   const file = sample ? null : form.elements.file.files[0];
   const place = document.getElementById("try-answer");
   place.replaceChildren(element("p", { text: t("Asking …") }));
-  const sides = [{ name: form.dataset.try, version: "", title: form.dataset.try }];
+  const of = form.dataset.try; // both are asked with its sample
+  const sides = [{ name: of, version: "", title: of }];
   const other = form.elements.other?.selectedOptions[0];
   if (other?.value) sides.push({ ...JSON.parse(other.value), title: other.textContent });
   try {
-    for (const side of sides) side.answer = await asked(side, file, sample);
+    for (const side of sides) side.answer = await asked(side, file, sample ?? 1, of);
   } catch (error) {
     place.replaceChildren();
     throw error;
@@ -23,8 +24,8 @@ export async function asking(form, sample = null) {
   shown(place, sides, images);
 }
 
-function asked({ name, version }, file, sample) {
-  const query = new URLSearchParams({ ...(sample && { sample }), ...(version && { version }) });
+function asked({ name, version }, file, sample, of) {
+  const query = new URLSearchParams({ sample, of, version });
   return call("POST", packagePath(name, `/infer?${query}`), file ?? new Blob([]));
 }
 
