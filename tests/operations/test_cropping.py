@@ -15,7 +15,7 @@ from tests.support.cropped import MANIFEST, SIDE, crop, package
 from tests.support.workspaces import QUICKLY, opened
 from tritonpm.core.errors import PackageError, RuleError
 from tritonpm.core.tensors import Array
-from tritonpm.meaning.objects import Classification, Detection
+from tritonpm.meaning.objects import Classification, Detection, plain
 from tritonpm.operations.context import Context
 from tritonpm.operations.export import export
 from tritonpm.operations.import_package import import_package
@@ -25,6 +25,7 @@ from tritonpm.operations.inspect import inspect
 from tritonpm.operations.lint import lint
 from tritonpm.operations.load import load
 from tritonpm.operations.predictor import predictor_of
+from tritonpm.operations.seen import seen
 from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
 from tritonpm.operations.set import change
@@ -107,6 +108,11 @@ def test_the_terminal_tells_of_both_stages(served: Context, tmp_path: Path) -> N
     (view,) = infer_pictures(served, "quarters", tmp_path / "one.png", draw=tmp_path / "drawn.png")
     (one,) = view.objects
     assert (view.verdict, view.failed) == ("OK", ())
+    answer = seen(served, "quarters", tmp_path / "one.png")  # and so does the page
+    assert (answer.unknown, answer.reason) == ((), "")
+    [shown] = answer.pictures
+    assert shown.verdict and shown.verdict.word == "OK"
+    assert tuple(map(plain, shown.objects)) == view.objects
     assert (one["name"], one["box"], len(one["answers"])) == ("red", [0, 16, 16, 32], 3)
     assert Image.open(tmp_path / "drawn.png").size == (32, 32)
     stages = {stage.name: stage for stage in show(served, "quarters").stages_in_detail}

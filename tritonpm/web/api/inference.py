@@ -34,7 +34,7 @@ Number = Annotated[int, fastapi.Path(ge=1, description=_SAMPLE)]
 Row = Annotated[int, Query(ge=0, description="Which row of its input, from 0.")]
 Side = Annotated[int | None, Query(ge=16, le=1024, description="The longest side in pixels; else as large as it is.")]
 Owner = Annotated[str, Query(max_length=200, description="The package whose sample it is, where not NAME itself.")]
-Version = Annotated[str, Query(pattern=r"^\d{0,18}$", description="Of an earlier content that is still served.")]
+Version = Annotated[str, Query(pattern="^[0-9]{0,18}$", description="Of an earlier content that is still served.")]
 
 
 @router.post("/packages/{name}/infer", openapi_extra=_RAW)
@@ -46,11 +46,11 @@ async def infer(
         return await run_in_threadpool(_answered, site, name, inputs, sample, of, version)
 
 
-@router.get("/packages/{name}/samples/{sample}/picture", response_class=Response, responses=_PNG)
-def picture(site: TheSite, name: str, sample: Number, row: Row = 0, side: Side = None) -> Response:
+@router.get("/packages/{name}/samples/{number}/picture", response_class=Response, responses=_PNG)
+def picture(site: TheSite, name: str, number: Number, row: Row = 0, side: Side = None) -> Response:
     """What a sample of the package shows, as a PNG."""
     with site.open() as context:
-        shown = as_png(sample_picture(context, name, sample, row), side)
+        shown = as_png(sample_picture(context, name, number, row), side)
     return Response(shown, media_type="image/png")
 
 
