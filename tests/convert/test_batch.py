@@ -75,13 +75,25 @@ def test_rows_that_are_not_independent(tmp_path: Path, graph: str, said: str) ->
         ("g (float x) => (float y) { y = Abs(x) }", "'x' is a scalar"),
         ("g (float[1] x) => (float[1] y) { y = Abs(x) }", "'x' has shape [1]"),
         ("g (float[2,4] x) => (float[2,4] y) { y = Abs(x) }", "'x' has a fixed first dimension of 2"),
-        ("g (float[N,4] x, float[M,4] w) => (float[K,4] y) { y = Concat<axis=0>(x, w) }", "do not share"),
+        (
+            "g (float[N,4] x, float[M,4] w) => (float[K,4] y) { y = Concat<axis=0>(x, w) }",
+            "has shape [2, 4] for a batch of 1",
+        ),
+        (
+            "g (float[N,4] x, bfloat16[M,4] w) => (float[K,4] y) { c = Sin(w) d = Cast<to=1>(c) y = Add(x, d) }",
+            "do not share",
+        ),
     ],
 )
 def test_no_batch_axis_is_told_with_the_tensor(tmp_path: Path, graph: str, said: str) -> None:
     axis, _ = proved(write(tmp_path, graph))
     assert axis.kind == "none"
     assert said in axis.reason
+
+
+def test_a_batch_that_the_exporter_names_anew_for_each_input_is_tried(tmp_path: Path) -> None:
+    axis, _ = proved(write(tmp_path, "g (float[N,4] x, float[M,4] w) => (float[K,4] y) { y = Mul(x, w) }"))
+    assert axis.kind == "proved", axis.reason
 
 
 RESHAPE = "g (float[1,2,6] x) => (float[1,12] y) { y = Reshape(x, shape) }"

@@ -24,7 +24,7 @@ from tritonpm.core.types import BatchAxis, Format, Power, Signature, Stage, Tens
 from tritonpm.core.units import GIB, human
 from tritonpm.settings.settings import Settings
 
-PROOF = "4"  # the version of the proof: a change in what is rewritten or proved is a new one
+PROOF = "5"  # the version of the proof: a change in what is rewritten or proved is a new one
 RUNNABLE = (Format.ONNX, Format.OPENVINO)
 LARGEST_BATCH = Settings().max_batch_size  # that is proved where no other one is asked for
 LARGEST = 2 * GIB  # bytes of a model's files that are worth loading a few times only to know its batch axis
@@ -107,7 +107,7 @@ def _judged(
 ) -> tuple[BatchAxis, Path | None]:
     signature = stage.signature
     dynamic, static = signature.dynamic_batch, signature.static_batch_one
-    if not (dynamic or static):
+    if not (signature.open_batch or static):
         return BatchAxis("none", _no_axis(signature)), None
     if static and (single := _single(signature)):
         return BatchAxis("none", f"{single} has shape [1], for which Triton would want [1, 1] if it batched"), None
@@ -117,7 +117,10 @@ def _judged(
         return _unproved(dynamic, f"a {stage.format.value} model cannot be run here to prove it"), None
     if model is None:
         return _unproved(dynamic, f"the model is larger than {human(LARGEST)}, so it was not run to prove it"), None
-    return _tried(stage, model, samples, size, trials)
+    axis, rewritten = _tried(stage, model, samples, size, trials)
+    if static or dynamic or axis.kind == "proved":
+        return axis, rewritten
+    return replace(axis, kind="none", reason=f"{_no_axis(signature)}, and {axis.reason}"), None
 
 
 def _tried(
@@ -126,7 +129,7 @@ def _tried(
     request = {
         "inputs": [[t.name, t.dtype, t.shape, t.optional] for t in stage.signature.inputs],
         "values": {name: asdict(values) for name, values in stage.values.items()},
-        "rewrite": not stage.signature.dynamic_batch,
+        "rewrite": not stage.signature.open_batch,
         "samples": [str(path) for path in samples],
         "largest": trials.largest,
     }
@@ -134,7 +137,7 @@ def _tried(
     if answer.get("ended"):  # values that it was not made for may take all memory, or its process
         model.with_name(f"batchable-{model.name}").unlink(missing_ok=True)
         answer = trials.ask(stage, model, size, {**request, "tame": True})
-    dynamic, power = stage.signature.dynamic_batch, Power(**answer.get("power", {}))
+    dynamic, power = stage.signature.open_batch, Power(**answer.get("power", {}))
     if answer["verdict"] == "unrun":
         return _unproved(dynamic, answer["reason"]), None
     if answer["verdict"] == "refuted" or (answer["verdict"] == "blind" and not dynamic):
@@ -151,7 +154,7 @@ def _tried(
 
 def _vague(signature: Signature) -> bool:
     """Whether the file leaves open more of its outputs' shapes than the batch."""
-    first = 1 if signature.dynamic_batch else 0
+    first = 1 if signature.open_batch else 0
     return any(t.shape is None or any(isinstance(d, str) for d in t.shape[first:]) for t in signature.outputs)
 
 

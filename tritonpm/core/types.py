@@ -91,19 +91,26 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Signature:
-    """The tensors of a model, in the model's order, and what else its file tells."""
+    """The tensors of a model, in the model's order, and what else its file tells.
+
+    `overridable` have a value in the file that a request may replace, where a config names them as optional inputs.
+    """
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     labels: tuple[str, ...] = ()
+    overridable: tuple[Tensor, ...] = ()
+
+    @property
+    def open_batch(self) -> bool:
+        """Whether every input and output has a dynamic first dimension: a candidate for a batch axis."""
+        tensors = (*self.inputs, *self.outputs)
+        return bool(self.inputs and self.outputs) and all(t.shape and isinstance(t.shape[0], str) for t in tensors)
 
     @property
     def dynamic_batch(self) -> bool:
-        """Whether every input and output has a dynamic first dimension, of one name among those inputs that name it."""
-        tensors = (*self.inputs, *self.outputs)
-        if not self.inputs or not self.outputs or any(not t.shape or isinstance(t.shape[0], int) for t in tensors):
-            return False
-        return len({t.shape[0] for t in self.inputs if t.shape} - {"?"}) <= 1
+        """Whether it is of one name, too, among those inputs that name it; exporters may name it anew for each."""
+        return self.open_batch and len({t.shape[0] for t in self.inputs if t.shape} - {"?"}) <= 1
 
     @property
     def static_batch_one(self) -> bool:

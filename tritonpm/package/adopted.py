@@ -72,6 +72,8 @@ def newest_model(tree: Tree, root: str, allow_code: bool, limits: Limits) -> str
     for path in filter(None, models):
         inspect_model(tree.root / path, f"{tree.where}: {path}", limits)
     if not models[-1]:
+        if f"{root}{_versions(tree, root)[-1]}/model.py" in tree.files:
+            raise configs.completed_by_itself(tree.where)
         raise PackageError("has no model in its newest version", where=tree.where, do="add model.onnx or model.xml")
     return models[-1]
 

@@ -194,17 +194,11 @@ def refusals(
 
     file = None
     if model is not None:
-        inputs, outputs = (
+        inputs, outputs, overridable = (
             {t.name: Told(config_dtype(t.dtype), None if t.shape is None else dims(t.shape), t.layout) for t in side}
-            for side in (model.inputs, model.outputs)
+            for side in (model.inputs, model.outputs, model.overridable)
         )
-        optional = {tensor.name for tensor in model.inputs if tensor.optional}
-        file = FileTensors(
-            {name: told for name, told in inputs.items() if name not in optional},
-            outputs,
-            {name: inputs[name] for name in sorted(optional)},
-            inferred,
-        )
+        file = FileTensors(inputs, outputs, overridable, inferred)
     given = MessageToDict(config, preserving_proto_field_name=True)
     return problems(backend, given, file, embedded=embedded)
 
@@ -214,10 +208,21 @@ def signature(config: Any, own: Signature | None, where: str) -> Signature:
     sides: list[tuple[Tensor, ...]] = []
     for side in ("input", "output"):
         entries, known = getattr(config, side), getattr(own, f"{side}s") if own else ()
+        if not entries and not known and backend_of(config) == "python":
+            raise completed_by_itself(where)
         if not entries and not known:
             raise PackageError(f"names no {side}, and the model file does not tell", where=where, do="add them")
         sides.append(tuple(_tensor(entry, config.max_batch_size > 0) for entry in entries) or known)
     return Signature(sides[0], sides[1], own.labels if own else ())
+
+
+def completed_by_itself(where: str) -> PackageError:
+    """Of a Python model whose config leaves its tensors to its code."""
+    return PackageError(
+        "leaves its tensors to its model.py, which only a server asks for them (auto_complete_config)",
+        where=where,
+        do='write what it adds into config.pbtxt: backend: "python", input and output with name, data_type and dims',
+    )
 
 
 def _tensor(entry: Any, batched: bool) -> Tensor:

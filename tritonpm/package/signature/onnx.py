@@ -31,6 +31,7 @@ _DOMAINS = {
 
 # Operators of com.microsoft that load or run programs: compiled engines (by a path, too), Python, GPU kernels.
 _RUNNING = {"EPContext", "PythonOp", "PythonOpGrad", "TritonOp", "ExternOp", "ATen", "ATenGrad", "Snpe", "YieldOp"}
+_OVERRIDABLE = 4  # the IR from which on weights that stand among the inputs may be sent; before, all had to stand there
 _BITS = {
     **dict.fromkeys(("DOUBLE", "INT64", "UINT64", "COMPLEX64"), 64), "COMPLEX128": 128,
     **dict.fromkeys(("FLOAT", "INT32", "UINT32"), 32),
@@ -54,13 +55,18 @@ def read(path: Path, where: str, limits: Limits) -> ReadModel:
     weights |= {sparse.values.name for sparse in model.graph.sparse_initializer}
     inputs = tuple(_tensor(value, "input", where) for value in model.graph.input if value.name not in weights)
     outputs = tuple(_tensor(value, "output", where) for value in model.graph.output)
+    overridable = tuple(
+        _tensor(value, "input", where) for value in model.graph.input
+        if value.name in weights and model.ir_version >= _OVERRIDABLE
+    )  # fmt: skip
     if not outputs:
         raise PackageError("has no outputs", where=where, do="export it with its outputs")
     external = tuple(sorted(_external_files(model, path.parent, where, limits)))
     metadata = {_text(entry.key): _text(entry.value) for entry in model.metadata_props}
     ends = {name for value in model.graph.output for name in [value.name]}
     softmax = any(node.op_type == "Softmax" and ends & set(node.output) for node in model.graph.node)
-    return ReadModel(Signature(inputs, outputs, from_metadata(metadata)), external, metadata, softmax, _needs(model))
+    signature = Signature(inputs, outputs, from_metadata(metadata), overridable)
+    return ReadModel(signature, external, metadata, softmax, _needs(model))
 
 
 def needs(path: Path, where: str, limits: Limits) -> Needs:
