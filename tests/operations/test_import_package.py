@@ -5,12 +5,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import onnx
 import pytest
 
 from tests.support.packages import package
 from tests.support.repositories import BASE, model
 from tests.support.workspaces import files_of, opened
-from tritonpm.core.errors import NameTakenError, RuleError, UnsafeError
+from tritonpm.core.errors import NameTakenError, PackageError, RuleError, UnsafeError
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.list import packages
@@ -55,3 +56,57 @@ def test_settings_of_an_adopted_folder_are_its_own(context: Context, tmp_path: P
     change(context, "m", {"max_batch_size": 4})
     render(context, "m", tmp_path / "out")
     assert "max_batch_size: 4" in (tmp_path / "out/m/config.pbtxt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "words"),
+    [
+        ("bfloat16", "y = Add(x, x)", "uses Add (opset 14, bfloat16), which ONNX Runtime"),
+        ("string", 'y = StringNormalizer<case_change_action = "LOWER">(x)', "locale-gen en_US.UTF-8"),
+    ],
+)
+def test_what_the_runtime_would_not_start_is_said(
+    context: Context, tmp_path: Path, kind: str, body: str, words: str
+) -> None:
+    text = f'<ir_version: 8, opset_import: ["" : 17]> g ({kind}[N,3] x) => ({kind}[N,3] y) {{ {body} }}'
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    said: list[str] = []
+    import_package(opened(context.workspace.root, warn=said.append), tmp_path / "m.onnx")
+    assert [sentence for sentence in said if words in sentence], said
+
+
+OVERRIDE = """name: "m"
+backend: "onnxruntime"
+input [ { name: "x" data_type: TYPE_FP32 dims: [ -1, 3 ] }, { name: "w" data_type: TYPE_FP32 dims: [ 3, 2 ] optional: true } ]
+output { name: "y" data_type: TYPE_FP32 dims: [ -1, 2 ] }
+instance_group { count: 1 kind: KIND_CPU }
+"""
+
+
+@pytest.mark.parametrize(("ir", "taken"), [(8, True), (3, False)])
+def test_a_weight_that_may_be_sent_is_an_optional_input(context: Context, tmp_path: Path, ir: int, taken: bool) -> None:
+    folder = model(tmp_path, OVERRIDE)
+    text = (
+        f'<ir_version: {ir}, opset_import: ["" : {9 if ir == 3 else 17}]> g (float[N,3] x, float[3,2] w) => (float[N,2] y) '
+        "<float[3,2] w = {1, 1, 1, 1, 1, 1}> { y = MatMul(x, w) }"
+    )
+    onnx.save(onnx.parser.parse_model(text), folder / "1/model.onnx")
+    if not taken:  # before IR 4 all weights stand among the inputs, and none may be sent
+        with pytest.raises(PackageError, match="'w' is not in the model file"):
+            import_package(context, folder)
+        return
+    import_package(context, folder)
+    stage = context.catalogue.get("m").package.stages[0]
+    assert [(tensor.name, tensor.optional) for tensor in stage.signature.inputs] == [("x", False), ("w", True)]
+
+
+@pytest.mark.parametrize("config", ["", 'backend: "python"\n'])
+def test_a_python_model_that_completes_its_config_is_told_what_to_write(
+    context: Context, tmp_path: Path, config: str
+) -> None:
+    (tmp_path / "auto/1").mkdir(parents=True)
+    (tmp_path / "auto/1/model.py").write_text("class TritonPythonModel: ...\n")
+    if config:
+        (tmp_path / "auto/config.pbtxt").write_text(config)
+    with pytest.raises(PackageError, match="auto_complete_config"):
+        import_package(context, tmp_path / "auto", allow_code=True)

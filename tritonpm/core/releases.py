@@ -70,10 +70,10 @@ def embedded() -> Release:
     """The embedded server: its Python-based backends run whatever runtimes this environment has."""
     carried = release(CARRIED)
     onnxruntime, openvino = _installed("onnxruntime"), _installed("openvino")
-    limits, opset = _limits(onnxruntime or carried.onnxruntime), _openvino_opset(openvino or carried.openvino)
+    taken, opset = limits(onnxruntime or carried.onnxruntime), _openvino_opset(openvino or carried.openvino)
     return replace(
         carried, name=EMBEDDED, fields=(), flags=(),
-        onnxruntime=onnxruntime, openvino=openvino, ir=limits["ir"], opset=limits["opset"], ml=limits["ml"],
+        onnxruntime=onnxruntime, openvino=openvino, ir=taken["ir"], opset=taken["opset"], ml=taken["ml"],
         openvino_opset=opset,
     )  # fmt: skip
 
@@ -175,17 +175,17 @@ def _facts() -> dict[str, Any]:
 
 
 def _release(name: str, row: Mapping[str, Any]) -> Release:
-    limits = _limits(row["onnxruntime"])
+    taken = limits(row["onnxruntime"])
     return Release(
-        name, row["triton"], row["onnxruntime"], limits["ir"], limits["opset"], limits["ml"], row["openvino"],
+        name, row["triton"], row["onnxruntime"], taken["ir"], taken["opset"], taken["ml"], row["openvino"],
         _openvino_opset(row["openvino"]), tuple(row.get("fields", ())), tuple(row.get("flags", ())),
     )  # fmt: skip
 
 
-def _limits(onnxruntime: str) -> Mapping[str, int]:
-    """Of that version, or of the newest one before it that was measured."""
-    limits: Mapping[str, int] = _before(_facts()["onnxruntime"], onnxruntime)
-    return limits
+def limits(onnxruntime: str) -> Mapping[str, int]:
+    """The newest IR and opsets that a version loads, or the newest one before it that was measured."""
+    newest: Mapping[str, int] = _before(_facts()["onnxruntime"], onnxruntime)
+    return newest
 
 
 def _openvino_opset(version: str) -> int:

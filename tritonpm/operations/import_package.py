@@ -14,7 +14,7 @@ from tritonpm.core.types import BatchAxis, File, Package
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.chosen_settings import require_handed_in
 from tritonpm.operations.local_repository import changing
-from tritonpm.operations.readable import require_readable
+from tritonpm.operations.readable import foretold, require_readable
 from tritonpm.operations.render import revision_of
 from tritonpm.operations.show import PackageDetails, show
 from tritonpm.operations.starting_settings import adopted
@@ -71,11 +71,14 @@ def import_package(
         revision_of(context, package, chosen, axes, place)
         require_readable(context, package, chosen, place)
         _require_machine(context, package, chosen, profile, ignore=ignore_requirements)
+        told = list(foretold(context, package, chosen, place))
         with changing(context, f"import {package.name}"):
             catalogue.require_free(package.name, digest)
             for file in package.files:
                 context.blobs.put(staging / file.path, file.digest, move=True)
             catalogue.add(package, chosen, summary(context, package, chosen, axes), canary_of=canary_of)
+    for sentence in told:
+        context.warn(f"{package.name}: {sentence}")
     if dropped:
         context.warn(choices.along(package.name, dropped))
     return show(context, package.name)

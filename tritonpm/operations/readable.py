@@ -1,8 +1,8 @@
-"""Whether the runtime that a backend brings reads the model that it is given."""
+"""Whether the runtime that a backend brings reads the model that it is given, and starts it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -39,3 +39,25 @@ def require_readable(
                 where=package.name,
                 do="leave it to onnxruntime, without --backend",
             )
+
+
+def foretold(
+    context: Context, package: Package, settings: Settings, place: Callable[[File], Path] | None = None
+) -> Iterator[str]:
+    """What of the ONNX models keeps, or may keep, the ONNX Runtime of the release that is meant from starting them."""
+    from tritonpm.convert.lowering import too_new
+    from tritonpm.package.needs import locale_sentence, locales, operators_without
+
+    release = context.release
+    for stage in package.stages:
+        own = settings.for_stage(stage.name)
+        if stage.format is not Format.ONNX or own.optimised or backend_of(stage, own) != "onnxruntime":
+            continue
+        file = package.file(stage.model)
+        path = place(file) if place else context.blobs.path(file.digest)
+        yield from (locale_sentence(f"stage {stage.name}", locale) for locale in locales(path))
+        if own.device != "cpu" or not release.onnxruntime or too_new(stage, release):  # what is made older is run
+            continue
+        for operator in operators_without(path, release.onnxruntime):
+            runtime = f"ONNX Runtime {release.onnxruntime} of {release.title}"
+            yield f"stage {stage.name} uses {operator}, which {runtime} does not load on a CPU: `load` will fail"

@@ -1,7 +1,11 @@
-"""For which operators and types a version of ONNX Runtime has no kernel on a CPU, as measured with its wheel.
+"""What of ONNX's operators a version of ONNX Runtime does not load on a CPU, as measured with its wheel.
 
-kernels.json: operator → version → binding of type variables ("T=int16", "T=float T1=uint32"; "*": all) → the first
-version of ONNX Runtime that has a kernel; "" where none so far has one. What is not in it was found to load.
+A node is known by its *facts*: "T=int16" (what a type variable is bound to), "+attn_mask" (an input that may be left
+out, and is given), "layout=1" and "layout>0" (an attribute's value, said or not), "@axis" (an attribute that is said)
+and "!num_heads" (one that is not).
+
+kernels.json: operator → version → facts, of which a node that has them all is not loaded ("": any node) → by which
+versions of ONNX Runtime: "..1.24.4" before that, "1.19.2.." from then on, ".." by none of those that were measured.
 """
 
 from __future__ import annotations
@@ -18,46 +22,68 @@ TYPES = (
     "bool", "string", "complex64", "complex128", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz",
     "int4", "uint4", "float4e2m1", "int2", "uint2",
 )  # fmt: skip
-_PRODUCT = 2  # type variables of which every pair is known; of more, one at a time
 _FACTS = Path(__file__).with_suffix(".json")
 
 
-def bindings(schema: Any) -> Iterator[dict[str, str]]:
-    """The bindings of an operator's type variables that are told apart."""
-    rows = _taken(schema)
-    if not rows or not all(rows.values()):
-        return
-    if len(rows) <= _PRODUCT:
-        yield from (dict(zip(rows, chosen, strict=True)) for chosen in product(*rows.values()))
-        return
-    first = {name: kinds[0] for name, kinds in rows.items()}
-    yield first
-    yield from ({**first, name: kind} for name, kinds in rows.items() for kind in kinds[1:])
-
-
-def without(schema: Any, binding: Mapping[str, str], onnxruntime: tuple[int, ...]) -> bool:
-    """Whether that version has no kernel for an operator with its type variables bound so."""
-    name = f"{schema.domain}:{schema.name}" if schema.domain else schema.name
-    rows: dict[str, str] = _facts().get(name, {}).get(str(schema.since_version), {})
-    every = ("*",) if len(_taken(schema)) <= _PRODUCT else ()  # else not every binding was measured
-    first = next((rows[row] for row in (*every, key(binding)) if row in rows), None)
-    return first is not None and not _has(first, onnxruntime)
-
-
-def key(binding: Mapping[str, str]) -> str:
-    """How a binding is written."""
-    return " ".join(f"{name}={kind}" for name, kind in sorted(binding.items()))
-
-
-def _taken(schema: Any) -> dict[str, list[str]]:
-    return {
+def bindings(schema: Any, formals: Any) -> Iterator[dict[str, str]]:
+    """Every way in which the type variables of these inputs and outputs of an operator may be bound to tensors."""
+    used = {formal.type_str for formal in formals}
+    rows = {
         row.type_param_str: [kind for kind in TYPES if f"tensor({kind})" in row.allowed_type_strs]
         for row in schema.type_constraints
+        if row.type_param_str in used
     }
+    yield from (dict(zip(rows, chosen, strict=True)) for chosen in product(*rows.values()))
 
 
-def _has(first: str, onnxruntime: tuple[int, ...]) -> bool:
-    return bool(first) and tuple(map(int, first.split("."))) <= onnxruntime
+def facts(node: Any, schema: Any, binding: Mapping[str, str]) -> frozenset[str]:
+    """What tells a node from others of its operator, with its type variables bound so."""
+    from onnx import helper
+
+    given = {attribute.name: attribute for attribute in node.attribute}
+    found = {f"{name}={kind}" for name, kind in binding.items()}
+    named = zip(schema.inputs, node.input, strict=False)  # what follows the last formal is more of the same
+    found |= {f"+{formal.name}" for formal, name in named if name and formal.option.name == "Optional"}
+    found |= {f"{'@' if name in given else '!'}{name}" for name in {*schema.attributes, *given}}
+    for name, described in schema.attributes.items():
+        attribute = given.get(name, described.default_value)
+        if attribute.type == attribute.INT:
+            found |= {f"{name}={attribute.i}", *([f"{name}>0"] if attribute.i > 0 else [])}
+        elif attribute.type == attribute.STRING:
+            found.add(f"{name}={helper.get_attribute_value(attribute).decode(errors='replace')}")
+    return frozenset(found)
+
+
+def refused(schema: Any, known: frozenset[str], onnxruntime: tuple[int, ...]) -> tuple[str, ...] | None:
+    """The facts for which that version does not load a node of an operator; None where it does."""
+    name = f"{schema.domain}:{schema.name}" if schema.domain else schema.name
+    rows: dict[str, str] = _facts().get(name, {}).get(str(schema.since_version), {})
+    lacking = (tuple(row.split()) for row, span in rows.items() if within(onnxruntime, span))
+    return next((row for row in lacking if known.issuperset(row)), None)
+
+
+def words(row: tuple[str, ...]) -> str:
+    """What a sentence says of these facts: "bfloat16, layout > 0, with attn_mask"."""
+    return ", ".join(_word(fact) for fact in row)
+
+
+def _word(fact: str) -> str:
+    if fact[0] in "+@":
+        return f"with {fact[1:]}"
+    if fact[0] == "!":
+        return f"without {fact[1:]}"
+    name, _, kind = fact.partition("=")
+    return kind if kind in TYPES and name[:1].isupper() else fact.replace(">0", " > 0").replace("=", " = ")
+
+
+def within(version: tuple[int, ...], span: str) -> bool:
+    """Whether a version is one of those that a row of kernels.json names."""
+    since, _, until = span.partition("..")
+    return _numbers(since) <= version and (not until or version < _numbers(until))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split("."))) if version else ()
 
 
 @cache

@@ -11,6 +11,7 @@ from tritonpm.core.types import Format, Needs
 from tritonpm.core.units import MIB
 from tritonpm.package.limits import Limits
 
+DEFAULT_LOCALE = "en_US.UTF-8"  # that ONNX Runtime takes where a model names none
 _LAYER = re.compile(rb'\bversion="opset(\d{1,4})"')
 _PREVIEW = "ai.onnx.preview"  # domains of operators that ONNX Runtime has none of
 _BLOCK = 1 << 20
@@ -37,11 +38,11 @@ def _newest_layer(path: Path) -> int:
 
 
 def operators_without(path: Path, onnxruntime: str) -> list[str]:
-    """Operators of an ONNX model for which that version has no kernel on a CPU, with their types.
+    """Operators of an ONNX model that this version does not load on a CPU, with what of them it is about.
 
     Raises PackageError for a model that cannot be read.
     """
-    from tritonpm.package.kernels import without
+    from tritonpm.package import kernels
     from tritonpm.package.opsets import Opsets
 
     model, version = _whole(path), tuple(map(int, onnxruntime.split(".")))
@@ -51,10 +52,35 @@ def operators_without(path: Path, onnxruntime: str) -> list[str]:
             found[f"{node.op_type} of {node.domain}"] = None
             continue
         new = opsets.new(node) if node.op_type not in own else None
-        if new is not None and without(new, binding := opsets.binding(node), version):
-            types = ", ".join(dict.fromkeys(binding.values()))
-            found[f"{node.op_type} (opset {new.since_version}, {types})"] = None
+        if new is None:
+            continue
+        known = kernels.facts(node, new, opsets.binding(node))
+        if (lacking := kernels.refused(new, known, version)) is not None:
+            about = ", ".join(filter(None, (f"opset {new.since_version}", kernels.words(lacking))))
+            found[f"{node.op_type} ({about})"] = None
     return list(found)
+
+
+def locales(path: Path) -> list[str]:
+    """The locales of the machine that an ONNX model's operators ask for. Raises PackageError as above."""
+    from tritonpm.package.opsets import graphs
+
+    found = dict[str, None]()
+    for node in (node for graph in graphs(_whole(path).graph) for node in graph.node):
+        if node.op_type == "StringNormalizer":
+            said = {attribute.name: attribute for attribute in node.attribute}
+            folded = "is_case_sensitive" not in said or not said["is_case_sensitive"].i
+            if folded or ("case_change_action" in said and said["case_change_action"].s != b"NONE"):
+                found[said["locale"].s.decode() if "locale" in said and said["locale"].s else DEFAULT_LOCALE] = None
+    return list(found)
+
+
+def locale_sentence(what: str, locale: str) -> str:
+    """What a model with a StringNormalizer asks of the machine that serves it."""
+    return (
+        f"{what} has a StringNormalizer, for which ONNX Runtime needs the locale {locale} of the machine that serves; "
+        f"generate it where it is missing, as in NVIDIA's container: locale-gen {locale}"
+    )
 
 
 def _whole(path: Path) -> Any:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
+from tritonpm.core.errors import TritonpmError
 from tritonpm.package.members import is_ours
+from tritonpm.package.needs import locale_sentence, locales
 from tritonpm.repository.config import messages
 from tritonpm.repository.lint.folder import ModelFolder
 from tritonpm.repository.lint.model import Problem, backend_of
+from tritonpm.repository.lint.release import model_files
 
 
 def problems(model: ModelFolder) -> Iterator[tuple[str, Problem]]:
@@ -44,6 +48,10 @@ def problems(model: ModelFolder) -> Iterator[tuple[str, Problem]]:
     ):
         if value:
             yield "code", (field, f"{field} makes Triton run code of the model")
+    for place, path in model_files(model) if backend == "onnxruntime" else ():
+        with suppress(TritonpmError):  # what cannot be read is another rule's
+            for locale in locales(path):
+                yield "machine-locale", ("", locale_sentence(f"the model file {place}", locale))
     if "EXECUTION_ENV_PATH" in config.parameters:
         yield "code", ("parameters", "EXECUTION_ENV_PATH makes Triton run another Python")
     for place in sorted((*model.path.rglob("*.so"), *model.path.glob("*/model.py"))):

@@ -57,7 +57,7 @@ def _kernels(model: ModelFolder, release: Release) -> Iterator[tuple[str, Proble
         return
     if not release.onnxruntime:  # of the embedded server: it is not installed
         return
-    for place, path in _files(model):
+    for place, path in model_files(model):
         try:
             missing = operators_without(path, release.onnxruntime)
         except TritonpmError:
@@ -66,7 +66,7 @@ def _kernels(model: ModelFolder, release: Release) -> Iterator[tuple[str, Proble
             runtime = f"ONNX Runtime {release.onnxruntime} of {release.title}"
             yield (
                 "release-kernel",
-                ("", f"the model file {place} uses {operator}; {runtime} has no kernel for it on a CPU"),
+                ("", f"the model file {place} uses {operator}, which {runtime} does not load on a CPU"),
             )
 
 
@@ -130,14 +130,14 @@ def _repeated(value: Any) -> bool:
 
 def _asked(model: ModelFolder) -> Iterator[tuple[str, Needs]]:
     """What each served version's model file asks for; what cannot be read is another rule's."""
-    for place, path in _files(model):
+    for place, path in model_files(model):
         try:
             yield place, needs(path, _FORMATS[backend_of(model)])
         except TritonpmError:
             continue
 
 
-def _files(model: ModelFolder) -> Iterator[tuple[str, Path]]:
+def model_files(model: ModelFolder) -> Iterator[tuple[str, Path]]:
     """The model file of each served version, where it is one that tells what it asks for."""
     backend = backend_of(model)
     if backend not in _FORMATS:
