@@ -26,7 +26,7 @@ from tritonpm.package.kernels import bindings, facts
 from tritonpm.package.opsets import ML
 
 _VALUES: dict[str, Any] = {"INT": 1, "INTS": [1], "FLOAT": 1.0, "FLOATS": [1.0], "STRING": "x", "STRINGS": ["x"]}
-_VALUES["TENSOR"] = helper.make_tensor("value", TensorProto.FLOAT, [1], [1.0])
+_BYTES = ("nodes_modes",)  # attributes that are tensors of bytes; others are of the type of the first input
 _COUNTS = (1, 2, 4)  # of an integer attribute: where each is refused it is not about the number
 _CHOICES = {  # what an attribute may say instead of what it says unsaid
     "DCR": ("CRD",),
@@ -152,7 +152,9 @@ def _model(schema: Any, usage: Usage, binding: dict[str, str]) -> Any:
     inputs, outputs = _formals(schema, usage)
     kept = {formal.name for formal in inputs[schema.min_input :] if formal.name != usage.optional}
     names = ["" if formal.name in kept else f"i{place}" for place, formal in enumerate(inputs)]
-    given = {name: _required(row) for name, row in schema.attributes.items() if row.required} | usage.attributes
+    required = {name: row.type.name for name, row in schema.attributes.items() if row.required}
+    kind = _kind(inputs[0], binding) if inputs else TensorProto.FLOAT
+    given = {name: _required(name, row, kind) for name, row in required.items()} | usage.attributes
     results = [helper.make_tensor_value_info(f"o{n}", _kind(f, binding), None) for n, f in enumerate(outputs)]
     if schema.name in _DTYPE:
         given[_DTYPE[schema.name]] = results[0].type.tensor_type.elem_type
@@ -177,10 +179,12 @@ def _kind(formal: Any, binding: dict[str, str]) -> int:
     return int(TensorProto.DataType.Value(kind.upper()))
 
 
-def _required(row: Any) -> Any:
-    if row.type.name not in _VALUES:
-        raise NotMadeError(row.type.name)
-    return _VALUES[row.type.name]
+def _required(name: str, kind: str, element: int) -> Any:
+    if kind == "TENSOR":
+        return helper.make_tensor(name, TensorProto.UINT8 if name in _BYTES else element, [1], [1])
+    if kind not in _VALUES:
+        raise NotMadeError(kind)
+    return _VALUES[kind]
 
 
 def _facts(schema: Any, usage: Usage, binding: dict[str, str]) -> frozenset[str]:
@@ -201,9 +205,9 @@ def _refusal(schema: Any, usage: Usage, binding: dict[str, str]) -> str:
     return ""
 
 
-def measured(newest: dict[str, int]) -> dict[str, dict[str, list[tuple[list[str], bool | None]]]]:
+def measured(newest: dict[str, int]) -> dict[str, dict[str, list[list[Any]]]]:
     """All operators up to these opsets."""
-    found: dict[str, dict[str, list[tuple[list[str], bool | None]]]] = {}
+    found: dict[str, dict[str, list[list[Any]]]] = {}
     for schema in defs.get_all_schemas_with_history():
         if schema.since_version > newest.get(schema.domain, 0) or schema.deprecated:
             continue
@@ -215,21 +219,34 @@ def measured(newest: dict[str, int]) -> dict[str, dict[str, list[tuple[list[str]
     return found
 
 
-def _survived(schema: Any) -> list[tuple[list[str], bool | None]]:
-    """What is observed in a process of its own, up to where some made-up value ended that."""
+def _survived(schema: Any) -> list[list[Any]]:
+    """What is observed, up to where some made-up value ended the process; at least whether each binding is loaded."""
+    rows, whole = _in_a_child(observed(schema))
+    if rows or whole:
+        return rows
+    each = [(binding, *_in_a_child(_plainly(schema, binding))) for binding in _bindings(schema, Usage())]
+    # What ends the process has found a kernel, which cannot stand what was made up.
+    return [
+        row for binding, own, ended in each for row in own or [[sorted(_facts(schema, Usage(), binding)), not ended]]
+    ]
+
+
+def _plainly(schema: Any, binding: dict[str, str]) -> Iterator[Observation]:
+    yield _facts(schema, Usage(), binding), _loads(_refusal(schema, Usage(), binding))
+
+
+def _in_a_child(observations: Iterator[Observation]) -> tuple[list[list[Any]], bool]:
+    """What comes of them in a process of its own, and whether that has come to its end."""
     with tempfile.TemporaryFile("w+") as lines:
         child = os.fork()
         if child == 0:
             with contextlib.suppress(NotMadeError):
-                for known, loads in observed(schema):
+                for known, loads in observations:
                     print(json.dumps((sorted(known), loads)), file=lines, flush=True)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         lines.seek(0)
-        rows = [json.loads(line) for line in lines]
-    if os.WIFSIGNALED(status) and not rows:  # its kernel is there: it could not stand what was made up
-        return [(sorted(_facts(schema, Usage(), binding)), True) for binding in _bindings(schema, Usage())]
-    return rows
+        return [json.loads(line) for line in lines], os.WIFEXITED(status)
 
 
 def joined(folder: Path) -> dict[str, dict[str, dict[str, str]]]:
