@@ -54,9 +54,9 @@ def problems(model: ModelFolder) -> Iterator[tuple[str, Problem]]:
                 yield "machine-locale", ("", locale_sentence(f"the model file {place}", locale))
     if "EXECUTION_ENV_PATH" in config.parameters:
         yield "code", ("parameters", "EXECUTION_ENV_PATH makes Triton run another Python")
-    for place in sorted((*model.path.rglob("*.so"), *model.path.glob("*/model.py"))):
-        path = place.relative_to(model.path)
-        if is_ours(place):
-            yield "needs-pillow", ("", f"{path} is tritonpm's own: it needs Pillow, which NVIDIA's container lacks")
+    for file in sorted((*model.path.rglob("*.so"), *model.path.glob("*/model.py"))):
+        inside = file.relative_to(model.path)
+        if is_ours(file):
+            yield "needs-pillow", ("", f"{inside} is tritonpm's own: it needs Pillow, which NVIDIA's container lacks")
         else:
-            yield "code", ("", f"{path} is code that Triton runs on load")
+            yield "code", ("", f"{inside} is code that Triton runs on load")
