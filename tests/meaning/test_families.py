@@ -80,7 +80,8 @@ def theirs(listed: Any) -> Array:
 
 def test_timm_classifies(asked: Asked, tmp_path: Path) -> None:
     torchvision()
-    timm, torch = pytest.importorskip("timm"), pytest.importorskip("torch")
+    import timm
+    import torch
     from timm.models._hub import save_config_for_hf
 
     torch.manual_seed(1)
@@ -103,7 +104,9 @@ def test_timm_classifies(asked: Asked, tmp_path: Path) -> None:
 
 
 def test_torchvision_classifies(asked: Asked, tmp_path: Path) -> None:
-    tv, torch = torchvision(), pytest.importorskip("torch")
+    import torch
+
+    tv = torchvision()
     import onnx
 
     torch.manual_seed(2)
@@ -127,7 +130,9 @@ def test_torchvision_classifies(asked: Asked, tmp_path: Path) -> None:
 
 
 def test_torchvision_detects(asked: Asked, tmp_path: Path) -> None:
-    tv, torch = torchvision(), pytest.importorskip("torch")
+    import torch
+
+    tv = torchvision()
     torch.manual_seed(3)
     model = tv.models.detection.ssdlite320_mobilenet_v3_large(
         weights=None, weights_backbone=None, num_classes=4, score_thresh=0.05, detections_per_img=20
@@ -151,7 +156,9 @@ def test_torchvision_detects(asked: Asked, tmp_path: Path) -> None:
 
 
 def test_torchvision_segments(asked: Asked, tmp_path: Path) -> None:
-    tv, torch = torchvision(), pytest.importorskip("torch")
+    import torch
+
+    tv = torchvision()
     torch.manual_seed(4)
     model = tv.models.segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=3).eval()
 
@@ -179,7 +186,9 @@ class Raw:
 
 
 def test_transformers_classifies(asked: Asked, tmp_path: Path) -> None:
-    transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
+    import torch
+    import transformers
+
     torchvision()
     torch.manual_seed(5)
     config = transformers.ViTConfig(
@@ -216,7 +225,9 @@ def _beside(model: Any, processor: Any, folder: Path, inputs: list[str], outputs
 
 @pytest.mark.parametrize("family", ["Yolos", "RTDetr"])
 def test_transformers_detects(asked: Asked, tmp_path: Path, family: str) -> None:
-    transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
+    import torch
+    import transformers
+
     torchvision()
     torch.manual_seed(6)
     labels = {index: f"part {index}" for index in range(3)}
@@ -252,7 +263,9 @@ def test_transformers_detects(asked: Asked, tmp_path: Path, family: str) -> None
 
 
 def test_transformers_segments(asked: Asked, tmp_path: Path) -> None:
-    transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
+    import torch
+    import transformers
+
     torchvision()
     torch.manual_seed(7)
     config = transformers.SegformerConfig(

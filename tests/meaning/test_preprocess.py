@@ -46,7 +46,8 @@ def test_area_as_pillow_where_it_gets_smaller(sides: tuple[int, int]) -> None:
 )
 @pytest.mark.parametrize("sides", [(20, 30), (80, 90), (11, 130)])
 def test_as_pytorch(method: str, antialias: bool, sides: tuple[int, int]) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     tensor = torch.from_numpy(PICTURE).permute(2, 0, 1).float()[None]
     want = torch.nn.functional.interpolate(tensor, sides, mode=method, antialias=antialias, align_corners=False)
     ours = resized(PICTURE.astype(np.float32), sides, method, antialias=antialias)

@@ -9,17 +9,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 _KEPT: list[Any] = []  # torch forgets the operators of a library that nobody holds
 
 
 def torchvision() -> Any:
     """torchvision, also beside a PyTorch without CUDA, for which PyPI's wheel cannot load its operators."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     spec = find_spec("torchvision")
-    if spec is None or spec.origin is None:
-        pytest.skip("torchvision is not installed")
+    assert spec is not None
+    assert spec.origin is not None
     try:
         import torchvision
 

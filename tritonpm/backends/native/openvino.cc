@@ -178,7 +178,9 @@ class OpenVino : public Runtime {
     for (const auto* tensors : {&inputs, &outputs}) {
       // OpenVINO 2026.4 frees text twice where a model hands it on, which would end the server.
       for (const auto& tensor : *tensors) {
-        if (!tensor.type->size) model.Refuse("'" + tensor.name + "' is text, which the Python-based backend serves");
+        if (!tensor.type->size)
+          model.Refuse("'" + tensor.name +
+                       "' is text, which only the Python-based backend serves (TRITONPM_BACKENDS=python)");
       }
     }
     auto compiled = std::make_shared<Compiled>();
