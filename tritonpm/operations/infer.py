@@ -11,10 +11,12 @@ import numpy as np
 
 from tritonpm.core.errors import NotFoundError, StorageError
 from tritonpm.core.tensors import Array, as_served, load_npz, save_npz, triton_dtype
+from tritonpm.core.types import Task
 from tritonpm.meaning.draw import drawn
 from tritonpm.meaning.objects import Objects, plain
 from tritonpm.meaning.pictures import pictures_in, read_picture
 from tritonpm.operations.load import ensure_loaded
+from tritonpm.operations.meanings import meaning_of
 from tritonpm.operations.predictor import predictor_of
 from tritonpm.operations.sample_inputs import sample_request
 from tritonpm.operations.server import connect
@@ -127,11 +129,14 @@ def numbered(answers: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
 
 
 def labels_of(context: Context, name: str) -> tuple[str, ...]:
-    """The labels of a package's last stage; none where the server has a model that the workspace does not know."""
+    """The classes of a package that says that it classifies; none of others, or where it is not known."""
     try:
-        return context.catalogue.get(name).package.stages[-1].signature.labels
+        record = context.catalogue.get(name)
     except NotFoundError:
         return ()
+    decode, last = meaning_of(record.package, record.settings).decode, record.package.stages[-1]
+    classifies = decode.kind == "classification" if decode else last.task is Task.IMAGE_CLASSIFICATION
+    return last.signature.labels if classifies else ()
 
 
 def _view(name: str, array: Array, labels: tuple[str, ...]) -> TensorView:
