@@ -19,7 +19,7 @@ from tritonpm.meaning.draw import drawn
 from tritonpm.meaning.objects import Detection
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
-from tritonpm.operations.infer import infer, infer_pictures
+from tritonpm.operations.infer import infer, infer_pictures, labels_of
 from tritonpm.operations.load import load
 from tritonpm.operations.set import change
 from tritonpm.operations.show import show
@@ -80,6 +80,13 @@ def test_what_cannot_be_is_refused(detector: Context, said: dict[str, object], s
 
 @pytest.mark.server
 @pytest.mark.usefixtures("server")
+def test_classes_are_named_only_of_what_classifies(detector: Context) -> None:
+    assert labels_of(detector, "quarters") == ()
+    change(detector, "quarters", {"decode": {"kind": "classification"}})
+    assert labels_of(detector, "quarters") == ("red", "green")
+    assert labels_of(detector, "nobody knows it") == ()
+
+
 def test_pictures_in_objects_out(detector: Context, tmp_path: Path) -> None:
     load(detector, "quarters")
     folder = tmp_path / "parts"
