@@ -59,6 +59,7 @@ _TYPED = (
     ("sign b.zip --check --public-key key.pem", ""), ("policy", ""),
     ("context list", ""), ("targets", ""), ("fleet status", ""), ("doctor", "perf"), ("schema", ""), ("completion bash", ""),
     ("optimize bolts", "server"), ("optimize bolts --precision int8", "server"), ("remove bolts", ""),
+    ("adopt rendered", ""),
 )  # fmt: skip
 
 # What only one extra brings, in an environment that has all others.

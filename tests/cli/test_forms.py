@@ -32,7 +32,7 @@ _TYPED = (
     ("sign bolts.zip --key key.pem", "Signed"), ("policy", "Policy"), ("context list", "Contexts"), ("targets", "Targets"),
     ("fleet status --context prod", "Fleet"), ("top --once --interval 0.2", "Snapshot"), ("doctor", "Doctor"),
     ("verify", "Damages"), ("optimize bolts --no-compare", "PackageDetails"), ("import nuts.onnx", "Package"),
-    ("upgrade bolts MODEL", "LoadResult"), ("pull bolts.zip --name screws", "Package"),
+    ("adopt repository", "Adoption"), ("upgrade bolts MODEL", "LoadResult"), ("pull bolts.zip --name screws", "Package"),
 )  # fmt: skip
 
 # What answers only where a server runs, or was there: other tests read their answers.
@@ -59,13 +59,16 @@ def parsed(form: str, text: str) -> Any:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the commands run, with a key and another model."""
+    """Where the commands run, with a key, another model and a repository."""
     work = tmp_path / "work"
     work.mkdir()
     private, none = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     key = ec.generate_private_key(ec.SECP256R1()).private_bytes(serialization.Encoding.PEM, private, none)
     (work / "key.pem").write_bytes(key)
     (work / "nuts.onnx").write_bytes(scaled(3.0))
+    (work / "repository/nails/1").mkdir(parents=True)
+    (work / "repository/nails/config.pbtxt").write_text('backend: "onnxruntime"\n')
+    (work / "repository/nails/1/model.onnx").write_bytes(scaled(5.0))
     return work
 
 

@@ -399,7 +399,20 @@ adopted("unknown-type", PackageError, "gives data_type as 99", CONFIG.replace("T
 adopted("unknown-kind", PackageError, "gives kind as 77", CONFIG + " instance_group { kind: 77 }")
 adopted("negative-batch", PackageError, "holds a negative count or batch size", CONFIG.replace("size: 4", "size: -4"))
 ENSEMBLE = 'platform: "ensemble" ensemble_scheduling { step { model_name: "../x" model_version: -1 } }'
-adopted("ensemble", PackageError, "is an ensemble, whose members are not in its folder", ENSEMBLE)
+adopted("ensemble-outside", UnsafeError, "names the member '../x', which is no name", ENSEMBLE)
+case(
+    "folder-of-an-ensemble",
+    PackageError,
+    "is an ensemble, whose members are not in its folder",
+    lambda root: package(
+        root,
+        **{
+            "package.yaml": MANIFEST.replace("model: m.onnx", "folder: d"),
+            "d/config.pbtxt": ENSEMBLE.replace("../x", "x"),
+            "d/1/.keep": b"",
+        },
+    ),
+)
 LABEL = CONFIG.replace("dims: [ 3 ] }", 'dims: [ 3 ] label_filename: "PATH" }').replace("PATH", "../l", 2)
 adopted(
     "label-outside",

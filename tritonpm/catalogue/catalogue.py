@@ -19,7 +19,7 @@ from tritonpm.catalogue.database import WITH_PROVED, Database
 from tritonpm.catalogue.listing import Summary
 from tritonpm.catalogue.references import References
 from tritonpm.catalogue.revisions import Revisions
-from tritonpm.catalogue.served import CANARY
+from tritonpm.catalogue.served import APART, CANARY
 from tritonpm.catalogue.workspace import Workspace
 from tritonpm.core.errors import BusyError, NameTakenError, StorageError
 from tritonpm.core.types import BatchAxis, Package
@@ -116,10 +116,17 @@ class Catalogue(Revisions):
 
     # Changing
 
-    def add(self, package: Package, settings: Settings, summary: Summary, *, canary_of: str = "") -> None:
-        """A new package; a canary may have the content of the one that it is of. Raises NameTakenError."""
+    def add(
+        self, package: Package, settings: Settings, summary: Summary, *, canary_of: str = "", again: bool = False
+    ) -> None:
+        """A new package; a canary may have the content of the one that it is of, and one that comes `again` of any.
+
+        Raises NameTakenError.
+        """
         digest = f"{package.digest}{CANARY}" if canary_of else package.digest
         with self._changing(package.name):
+            if again and self._database.one("SELECT 1 FROM packages WHERE digest = ?", digest):
+                digest += f"{APART}{package.name}"
             self.require_free(package.name, digest)
             self._database.do(
                 "INSERT INTO packages (name, digest, package, settings, summary, status, imported, canary_of) "

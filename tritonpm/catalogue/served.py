@@ -13,7 +13,8 @@ from tritonpm.catalogue.database import WITH_PROVED, Database
 from tritonpm.core.types import Package, Revision
 from tritonpm.settings.settings import UNPUBLISHED_SETTINGS, Settings
 
-CANARY = "+canary"  # after the digest of a canary, which may have the content of another package
+APART = "+"  # after the digest of a package that has the content of another one, before what tells them apart
+CANARY = f"{APART}canary"
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _differs(digest: str, settings: bytes, source: bytes) -> bool:
     wanted, proved = readable(settings, Settings), readable(source, Source)
     if wanted is None or proved is None:
         return True
-    return digest.removesuffix(CANARY) != proved.package.digest or _published(wanted) != _published(proved.settings)
+    return digest.partition(APART)[0] != proved.package.digest or _published(wanted) != _published(proved.settings)
 
 
 def _published(settings: Settings) -> Settings:

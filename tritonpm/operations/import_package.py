@@ -20,7 +20,8 @@ from tritonpm.operations.show import PackageDetails, show
 from tritonpm.operations.starting_settings import adopted
 from tritonpm.operations.summary import summary
 
-_OF_THE_PLACE = ("name", "backend")  # lint rules: the package may be renamed, and its server have other backends
+# Lint rules: the package may be renamed, its server have other backends, and an ensemble's members are other packages.
+_OF_THE_PLACE = ("name", "backend", "ensemble-member")
 
 if TYPE_CHECKING:
     from tritonpm.core.releases import Release
@@ -38,10 +39,12 @@ def import_package(
     profile: str = "",
     ignore_requirements: bool = False,
     canary_of: str = "",
+    again: bool = False,
 ) -> PackageDetails:
     """Bring a package in: read, refuse or keep. `profile` is the site's, such as mech-vision.
 
-    A canary begins with the settings of the package that it is of.
+    A canary begins with the settings of the package that it is of. `again`: the same content may be here under another
+    name, as two models of one repository may be.
 
     Raises PackageError, SignatureError, RuleError, NameTakenError, RequirementError.
     """
@@ -52,7 +55,7 @@ def import_package(
         catalogue.require_free(name)
     with context.workspace.scratch("import") as staging, Apart() as apart:
         package = read_package(context, source, staging, apart, name=name, allow_code=allow_code)
-        digest = "" if canary_of else package.digest
+        digest = "" if canary_of or again else package.digest
         catalogue.require_free(package.name, digest)
 
         def place(file: File) -> Path:
@@ -76,7 +79,7 @@ def import_package(
             catalogue.require_free(package.name, digest)
             for file in package.files:
                 context.blobs.put(staging / file.path, file.digest, move=True)
-            catalogue.add(package, chosen, summary(context, package, chosen, axes), canary_of=canary_of)
+            catalogue.add(package, chosen, summary(context, package, chosen, axes), canary_of=canary_of, again=again)
     for sentence in told:
         context.warn(f"{package.name}: {sentence}")
     if dropped:
@@ -105,8 +108,22 @@ def read_package(
         )
     for stage in package.stages:
         if stage.config is not None:
+            _require_members(context, staging / stage.config, str(source))
             require_loadable(staging / stage.config, str(source), context.release)
     return package
+
+
+def _require_members(context: Context, config: Path, where: str) -> None:
+    """Raise PackageError where an ensemble joins models that the workspace does not have."""
+    from tritonpm.package.config import parse, steps
+
+    known = {entry.name for entry in context.catalogue.packages()}
+    if absent := [member for member in steps(parse(config.read_bytes(), where)) if member not in known]:
+        raise PackageError(
+            f"is an ensemble whose members {', '.join(absent)} are no packages here",
+            where=f"{where}: {config.name}",
+            do="import them first, or adopt the whole repository: `tritonpm adopt`",
+        )
 
 
 def require_loadable(config: Path, where: str, release: Release) -> None:

@@ -33,13 +33,19 @@ def unload(
         return
     with connect(context, load_timeout=timeout) as client, changing(context, f"unload {name}"):
         context.catalogue.require(name)
-        above = foreign_users(client, [name], [revision.name for revision in context.catalogue.published()])
+        above = foreign_users(
+            client, [name], ()
+        )  # cascades of ours have members of their own; adopted ensembles have not
         if above and not dependents:
             what = f"{name} is a part of {', '.join(above)}, which the server has loaded"
             raise BusyError(what, do="unload that first, or use --dependents")
         with context.progress(f"Unloading {name}"):
+            ours = {entry.name for entry in context.catalogue.packages()}
             for ensemble in above:
-                client.unload_and_wait(ensemble, timeout=timeout)
+                if ensemble in ours:
+                    withdraw(context, client, ensemble, timeout=timeout)
+                else:
+                    client.unload_and_wait(ensemble, timeout=timeout)
             withdraw(context, client, name, timeout=timeout)
 
 

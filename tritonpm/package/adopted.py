@@ -87,6 +87,9 @@ def adopt(tree: Tree, root: str, allow_code: bool, limits: Limits) -> Adopted:
     main = root + configs.FILE
     variants = [path for path in tree.files if path.startswith(root) and configs.variant_of(path.removeprefix(root))]
     config = _config(tree, main, limits)
+    if root and configs.is_ensemble(config):
+        raise PackageError("is an ensemble, whose members are not in its folder", where=f"{tree.where}: {main}",
+                           do="make each of its members a stage")  # fmt: skip
     _check_code(tree, root, allow_code)
     served = [_served(tree, root, path, allow_code, limits) for path in (main, *sorted(variants))]
     format, model, own, _ = served[0]
@@ -122,6 +125,8 @@ def _served(tree: Tree, root: str, path: str, allow_code: bool, limits: Limits) 
     served = configs.served_versions(config, versions)
     if not served:
         raise PackageError("serves versions of which none is there", where=where, do="correct its version_policy")
+    if configs.is_ensemble(config):
+        return _Served(Format.OTHER, "", None, files)
     for version in versions:
         try:
             for name in configs.model_files(config):

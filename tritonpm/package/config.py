@@ -15,7 +15,7 @@ from tritonpm.core.types import Format, Shape, Signature, Tensor, config_dtype, 
 from tritonpm.package.code import RUNNING_BACKENDS, code_in_parameters
 from tritonpm.package.limits import Limits
 from tritonpm.package.native_rules import FileTensors, Problem, Told, problems
-from tritonpm.package.paths import problem
+from tritonpm.package.paths import is_name, problem
 
 FILE = "config.pbtxt"
 _VARIANT = re.compile(r"configs/([A-Za-z0-9_][A-Za-z0-9_.-]*)\.pbtxt")
@@ -70,12 +70,12 @@ def _values(value: Any) -> list[Any]:
 
 
 def _check(config: Any, where: str) -> None:
-    if config.platform == "ensemble" or config.HasField("ensemble_scheduling"):
-        raise PackageError("is an ensemble, whose members are not in its folder", where=where,
-                           do="make a package.yaml with one stage a member")  # fmt: skip
     name = config.name
     if name and (name in (".", "..") or "/" in name or not name.isprintable() or not name.strip()):
         raise UnsafeError(f"names the model {name!r}, which is no name", where=where, do="correct it")
+    for member in steps(config):
+        if not is_name(member):
+            raise UnsafeError(f"names the member {member!r}, which is no name", where=where, do="correct it")
     for kind, named in _named(config):
         if named and not _NAME.fullmatch(named):
             raise UnsafeError(f"names the {kind} {named!r}, which is no name", where=where, do="correct it")
@@ -87,6 +87,16 @@ def _check(config: Any, where: str) -> None:
             if any(size == 0 or size < -1 for size in sizes) or prod(size for size in sizes if size > 0) >= 1 << 63:
                 raise PackageError(f"gives {tensor.name!r} dims that are 0, below -1 or too large", where=where,
                                    do="correct it")  # fmt: skip
+
+
+def is_ensemble(config: Any) -> bool:
+    """Whether it joins other models and has none of its own."""
+    return bool(config.platform == "ensemble" or config.HasField("ensemble_scheduling"))
+
+
+def steps(config: Any) -> tuple[str, ...]:
+    """The models that an ensemble is made of, each once; none of any other model."""
+    return tuple(dict.fromkeys(step.model_name for step in config.ensemble_scheduling.step))
 
 
 def variant_of(path: str) -> str:

@@ -141,7 +141,11 @@ def _inferred(tree: Tree, name: str | None, allow_code: bool, limits: Limits) ->
         kept = tree.root / "config.pbtxt"
         stage |= {"folder": "."} if kept.is_file() else {"model": newest_model(tree, "", allow_code, limits)}
     elif holds_repository(tree):
-        raise PackageError("is a whole model repository", where=tree.where, do="import its model folders one by one")
+        raise PackageError(
+            "is a whole model repository",
+            where=tree.where,
+            do="take in all its models with `tritonpm adopt`, or import one of its folders",
+        )
     elif len(models) == 1:
         named = name or name_from(tree.stem)
         stage |= {"model": models[0]}

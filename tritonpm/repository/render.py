@@ -25,7 +25,7 @@ from tritonpm.core.types import (
     Target,
 )
 from tritonpm.package.code import code_in_name
-from tritonpm.package.config import variant_of
+from tritonpm.package.config import is_ensemble, variant_of
 from tritonpm.repository.adopt import adapt, in_folder, make_safe
 from tritonpm.repository.cascade import require_unbound, wire
 from tritonpm.repository.config import LABELS, member, messages, parse, served_by
@@ -35,6 +35,7 @@ from tritonpm.settings.settings import Settings
 
 VERSION = "1"
 CONFIG = "config.pbtxt"
+_EMPTY = RepositoryFile(f"{VERSION}/.keep", text="")
 
 
 def render(
@@ -66,7 +67,7 @@ def render(
     stages = {stage.name: look.stage(stage) for stage in package.stages}
     members = [look.member(stage, rendered) for stage, rendered in stages.items()]
     joined = ensemble(package.name, wiring, {stage: rendered.config for stage, rendered in stages.items()})
-    last = look.model(_Made(joined, (RepositoryFile(f"{VERSION}/.keep", text=""),)), package.name)
+    last = look.model(_Made(joined, (_EMPTY,)), package.name)
     models = (*members, last)
     return Revision(package.name, _digest(models), models)
 
@@ -192,7 +193,9 @@ class _Look:
         config = self._own_config(stage, stage.config or CONFIG)
         paths = {in_folder(stage, path): path for path in stage.files if path != stage.config}
         variants = {name: self._own_config(stage, paths[path]) for path in paths if (name := variant_of(path))}
-        files = (RepositoryFile(p, blob=self.package.file(paths[p]).digest) for p in paths if not variant_of(p))
+        files = [RepositoryFile(p, blob=self.package.file(paths[p]).digest) for p in paths if not variant_of(p)]
+        if is_ensemble(config):  # Triton wants a version folder of it, too
+            files.append(_EMPTY)
         notes: list[str] = []
         for variant in variants.values():
             make_safe(variant, settings, [])

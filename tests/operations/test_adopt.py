@@ -1,0 +1,127 @@
+"""A whole repository becomes packages, and is served as it was before: by the real server, config by config."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.lint.oracle import a_server
+from tests.support.whole_repositories import repository, written
+from tests.support.workspaces import QUICKLY
+from tritonpm.core.errors import BusyError, NameTakenError, NotFoundError, PackageError
+from tritonpm.core.tensors import Array
+from tritonpm.core.types import REVISION
+from tritonpm.operations.adopt import adopt
+from tritonpm.operations.context import Context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.list import packages
+from tritonpm.operations.load import load
+from tritonpm.operations.serve import serve
+from tritonpm.operations.server import connect, is_loaded
+from tritonpm.operations.stop import stop
+from tritonpm.operations.unload import unload
+from tritonpm.triton.client import Client
+
+ROW = np.arange(8, dtype=np.float32).reshape(2, 4)
+INPUTS: dict[str, dict[str, Array]] = {
+    "simple": {"a": np.full((2, 16), 5, np.int32), "b": np.arange(32, dtype=np.int32).reshape(2, 16)},
+    "labelled": {"x": ROW},
+    "counter": {"X": np.array([[3]], np.int32)},
+    "words": {"t": np.array([[b"a", "ü".encode()]], dtype=np.object_)},
+    "prepare": {"x": ROW},
+    "classify": {"x": ROW},
+    "pipeline": {"RAW": ROW},
+}
+
+
+@pytest.fixture
+def completing(context: Context) -> Iterator[None]:
+    """The workspace's server, which completes configs as the one that served before does."""
+    serve(context, None, **{**QUICKLY, "arguments": ()})
+    yield
+    stop(context, 15)
+
+
+def told(client: Client, name: str) -> dict[str, Any]:
+    """A model's config as the server has it, but for the mark of a revision."""
+    config = client.config(name)
+    config.get("parameters", {}).pop(REVISION, None)
+    return {key: value for key, value in config.items() if value not in ({}, [])}
+
+
+def answers(client: Client) -> dict[str, list[Any]]:
+    found = {name: client.infer(name, given) for name, given in INPUTS.items()}
+    found["labelled 1"] = client.infer("labelled", INPUTS["labelled"], version="1")
+    return {model: [(name, array.tolist()) for name, array in sorted(own.items())] for model, own in found.items()}
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("completing")
+def test_a_repository_is_served_as_before(context: Context, tmp_path: Path) -> None:
+    root = repository(tmp_path / "before")
+    with a_server() as (served, client):
+        for folder in root.iterdir():
+            shutil.copytree(folder, served / folder.name)
+        for name in ("simple", "labelled", "counter", "words", "pipeline"):
+            client.load_and_wait(name, timeout=300)
+        configs, before = {folder.name: told(client, folder.name) for folder in root.iterdir()}, answers(client)
+    adopted = adopt(context, root)
+    assert [(model.name, model.refused) for model in adopted] == [(name, "") for name in sorted(configs)]
+    for name in ("simple", "labelled", "counter", "words", "pipeline"):
+        load(context, name, timeout=600)
+    assert is_loaded(context, "prepare") and is_loaded(context, "classify")  # an ensemble brings its members
+    with connect(context, "grpc") as client:  # as the server of before was asked
+        now = {name: told(client, name) for name in configs}
+        differ = {
+            (name, key): (configs[name].get(key), now[name].get(key))
+            for name in configs
+            for key in {*configs[name], *now[name]}
+            if configs[name].get(key) != now[name].get(key)
+        }
+        assert not differ
+        assert answers(client) == before
+    with pytest.raises(BusyError, match="prepare is a part of pipeline"):
+        unload(context, "prepare")
+    unload(context, "prepare", dependents=True)
+    assert not is_loaded(context, "pipeline") and is_loaded(context, "classify")
+
+
+def test_one_model_that_is_refused_keeps_out_only_what_is_made_of_it(context: Context, tmp_path: Path) -> None:
+    root = repository(tmp_path / "repository")
+    (root / "classify/1/model.onnx").write_bytes(b"no model")
+    adopted = {model.name: model.refused for model in adopt(context, root)}
+    assert {name for name, refused in adopted.items() if refused} == {"classify", "pipeline"}
+    assert "its member classify is not adopted" in adopted["pipeline"]
+    assert {entry.name for entry in packages(context.catalogue)} == set(adopted) - {"classify", "pipeline"}
+
+
+def test_two_models_of_one_content_are_two_packages(context: Context, tmp_path: Path) -> None:
+    root = repository(tmp_path / "repository")
+    shutil.copytree(root / "prepare", root / "again")
+    assert not any(model.refused for model in adopt(context, root))
+    assert {"again", "prepare"} <= {entry.name for entry in packages(context.catalogue)}
+
+
+def test_a_taken_name_is_told_before_anything_is_adopted(context: Context, tmp_path: Path) -> None:
+    root = repository(tmp_path / "repository")
+    import_package(context, root / "words")
+    with pytest.raises(NameTakenError, match="'words' is taken"):
+        adopt(context, root)
+    assert [entry.name for entry in packages(context.catalogue)] == ["words"]
+    with pytest.raises(NotFoundError, match="holds no model folder"):
+        adopt(context, root / "words/1")
+
+
+def test_an_ensemble_alone_names_the_members_that_it_lacks(context: Context, tmp_path: Path) -> None:
+    root = repository(tmp_path / "repository")
+    with pytest.raises(PackageError, match=r"members prepare, classify are no packages here.*tritonpm adopt"):
+        import_package(context, root / "pipeline")
+    step = 'ensemble_scheduling { step { model_name: "round" input_map { key: "x" value: "x" } } }'
+    written(root, "round", f'platform: "ensemble"\n{step}\n', {"1/.keep": b""})
+    adopted = {model.name: model.refused for model in adopt(context, root)}
+    assert "its member round is not adopted" in adopted["round"]

@@ -1,0 +1,51 @@
+"""`tritonpm adopt`: a whole repository becomes packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tritonpm.cli.app import App, command, for_a_release, pass_app, reading
+from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS
+from tritonpm.cli.output import echo
+from tritonpm.core.errors import PackageError
+from tritonpm.core.units import number_of
+
+
+@command(
+    "adopt",
+    examples="""
+    tritonpm adopt /srv/model_repository
+    tritonpm adopt model_repository --allow-code
+    """,
+)
+@click.argument("repository", type=click.Path(path_type=Path))
+@ALLOW_CODE
+@IGNORE_REQUIREMENTS
+@for_a_release
+@reading
+@pass_app
+def adopt_command(app: App, /, repository: Path, **options: Any) -> None:
+    """Take in a repository that Triton serves: a package for each model, under its name and with its own config."""
+    from tritonpm.operations.adopt import adopt
+
+    with app.open() as context:
+        models = adopt(context, repository, **options)
+
+    def text() -> None:
+        for model in models:
+            of = f" (an ensemble of {', '.join(model.members)})" if model.members else ""
+            echo(f"{model.name}{of}: {model.refused or 'adopted'}")
+
+    app.emit("Adoption", models, text)
+    for model in models:
+        for note in model.notes:
+            app.advise(f"Note: {model.name}: {note}")
+    if refused := [model for model in models if model.refused]:
+        raise PackageError(
+            f"{number_of(len(refused), 'model')} of {len(models)} could not be adopted",
+            where=str(repository),
+            do="correct what is said above and adopt them again with `tritonpm import`",
+        )
