@@ -21,6 +21,8 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.list import packages
 from tritonpm.operations.load import load
+from tritonpm.operations.remove import remove
+from tritonpm.operations.rename import rename
 from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect, is_loaded
 from tritonpm.operations.stop import stop
@@ -98,6 +100,16 @@ def test_one_model_that_is_refused_keeps_out_only_what_is_made_of_it(context: Co
     assert {name for name, refused in adopted.items() if refused} == {"classify", "pipeline"}
     assert "its member classify is not adopted" in adopted["pipeline"]
     assert {entry.name for entry in packages(context.catalogue)} == set(adopted) - {"classify", "pipeline"}
+
+
+def test_a_member_stays_as_long_as_its_ensemble(context: Context, tmp_path: Path) -> None:
+    adopt(context, repository(tmp_path / "repository"))
+    with pytest.raises(BusyError, match="ensemble pipeline joins prepare"):
+        remove(context, "prepare")
+    with pytest.raises(BusyError, match="ensemble pipeline joins prepare"):
+        rename(context, "prepare", "other")
+    remove(context, "pipeline")
+    remove(context, "prepare")
 
 
 def test_two_models_of_one_content_are_two_packages(context: Context, tmp_path: Path) -> None:

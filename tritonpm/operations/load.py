@@ -16,13 +16,13 @@ from tritonpm.catalogue import Source
 from tritonpm.core.errors import CapacityError, NotFoundError, ServerError, StorageError, TritonpmError
 from tritonpm.core.rollback import UNKNOWN, undone
 from tritonpm.core.types import RenderedModel, Revision
-from tritonpm.operations.batch_axes import in_blobs
 from tritonpm.operations.local_repository import DELIVERY, changing, is_current, put, restore, settle, tidy
+from tritonpm.operations.members import members
 from tritonpm.operations.memory import require_room_on_gpus, room_for
 from tritonpm.operations.on_demand import make_room, remember_host, server_memory
 from tritonpm.operations.optimize.jobs import ensure
 from tritonpm.operations.probe import probe as probe_model
-from tritonpm.operations.render import configs, wanted_revision
+from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.server import (
     address_of,
     await_return,
@@ -35,8 +35,6 @@ from tritonpm.operations.server import (
 )
 from tritonpm.operations.stubs import renew
 from tritonpm.operations.unload import unload_old
-from tritonpm.package.config import steps
-from tritonpm.repository.config import parse
 from tritonpm.settings.settings import ON_DEMAND
 from tritonpm.triton.ensembles import NEXT, members_of, unload_unneeded
 from tritonpm.triton.served_revision import OWN_FOLDER, load_revision, serves
@@ -229,17 +227,10 @@ def load(context: Context, name: str, *, probe: bool = True, timeout: float = TI
     """
     await_return(context)
     await_server(context, wait)
-    for member in members_here(context, name):
+    for member in members(context, name):
         if not is_loaded(context, member):
             load(context, member, probe=probe, timeout=timeout)
     return _load_wanted(context, name, probe=probe, timeout=timeout)
-
-
-def members_here(context: Context, name: str) -> tuple[str, ...]:
-    """The packages that an adopted ensemble joins; none of any other package. Raises NotFoundError."""
-    package = context.catalogue.get(name).package
-    texts = configs(package, in_blobs(context))
-    return tuple(member for text in texts.values() for member in steps(parse(text, name)))
 
 
 def _load_wanted(context: Context, name: str, *, probe: bool, timeout: float) -> Loaded:

@@ -14,6 +14,7 @@ from tritonpm.operations.local_repository import (
     settle,
     unowned,
 )
+from tritonpm.operations.members import require_not_joined
 from tritonpm.operations.unload import require_unloaded
 from tritonpm.operations.usage import require_unused
 
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 def remove(context: Context, name: str) -> None:
     """Forget a package, what was published of it, and its files, also where its record cannot be read.
 
-    Raises NotFoundError; BusyError while it is loaded.
+    Raises NotFoundError; BusyError while it is loaded, or an ensemble joins it.
     """
     with changing(context, f"remove {name}"):
         require_idle(context, name)
         require_no_canary(context, name)
         require_unused(context, name)
+        require_not_joined(context, name)
         require_unloaded(context, name)
         folders = _folders(context, name)
         with context.catalogue.intent("remove", folders):

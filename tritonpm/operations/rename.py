@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import UsageError
 from tritonpm.operations.local_repository import changing, models, require_idle, require_no_canary, settle
+from tritonpm.operations.members import require_not_joined
 from tritonpm.operations.unload import require_unloaded
 from tritonpm.operations.usage import require_unused
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def rename(context: Context, name: str, new_name: str) -> None:
-    """Give a package another name. Raises NameTakenError, UsageError; BusyError while it is loaded or used."""
+    """Give a package another name. Raises NameTakenError, UsageError; BusyError while it is loaded, used or joined."""
     from tritonpm.package.paths import NAME_RULE, is_name
 
     if not is_name(new_name):
@@ -23,6 +24,7 @@ def rename(context: Context, name: str, new_name: str) -> None:
         require_idle(context, name)
         require_no_canary(context, name)
         require_unused(context, name)
+        require_not_joined(context, name)
         require_unloaded(context, name)
         context.catalogue.require_free(new_name)
         folders = models(context, name)
