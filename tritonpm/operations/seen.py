@@ -75,7 +75,7 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class _Request:
+class _Asked:
     """What is sent, and where pictures lie in it; None: it is not known which part of it they are."""
 
     inputs: Mapping[str, Array]
@@ -167,35 +167,35 @@ def _as_served(context: Context, name: str, version: str) -> Record:
 
 def _handed_in(
     record: Record, meaning: Meaning, signature: Signature, given: Path, most: int, *, fronted: bool
-) -> _Request:
+) -> _Asked:
     if is_npz(given):
         inputs = as_served(read(given, signature, most), signature.inputs)
         return _of_tensors(meaning, signature, inputs, fronted=fronted)
     if fronted:
         sent = [encoded(given)] if takes_encoded(signature) else [read_picture(given)]
-        return _Request(request_of(sent), tuple(identity(*one.shape[:2]) for one in sent))
+        return _Asked(request_of(sent), tuple(identity(*one.shape[:2]) for one in sent))
     return _of_picture(record.package.name, meaning, signature, read_picture(given))
 
 
 def _of_sample(
     context: Context, record: Record, meaning: Meaning, signature: Signature, sample: int, owner: Record, *,
     fronted: bool,
-) -> _Request:  # fmt: skip
+) -> _Asked:  # fmt: skip
     inputs = sample_request(context, record, signature, sample, owner)
     if not fronted:
         return _of_tensors(meaning, signature, inputs, fronted=False)
     shown = shown_by(context, owner, sample_of(owner, sample))
-    return _Request(inputs, tuple(identity(*one.shape[:2]) for one in shown))
+    return _Asked(inputs, tuple(identity(*one.shape[:2]) for one in shown))
 
 
-def _of_tensors(meaning: Meaning, signature: Signature, inputs: Mapping[str, Array], *, fronted: bool) -> _Request:
+def _of_tensors(meaning: Meaning, signature: Signature, inputs: Mapping[str, Array], *, fronted: bool) -> _Asked:
     if fronted:
         sizes = () if takes_encoded(signature) else inputs[IMAGE]
-        return _Request(inputs, tuple(identity(*one.shape[:2]) for one in sizes))
-    return _Request(inputs, _geometries(meaning, signature, inputs))
+        return _Asked(inputs, tuple(identity(*one.shape[:2]) for one in sizes))
+    return _Asked(inputs, _geometries(meaning, signature, inputs))
 
 
-def _of_picture(name: str, meaning: Meaning, signature: Signature, picture: Array) -> _Request:
+def _of_picture(name: str, meaning: Meaning, signature: Signature, picture: Array) -> _Asked:
     """Prepared as the package says, else stretched to an input that can only be an image. Raises PackageError."""
     first = meaning.preprocess or stretched(signature)
     if first is None:
@@ -203,7 +203,7 @@ def _of_picture(name: str, meaning: Meaning, signature: Signature, picture: Arra
         what = f"does not say its preprocess, and its inputs ({shapes}) are no single image of a fixed size"
         raise PackageError(what, where=name, do="give an .npz whose arrays are named for the inputs")
     prepared = prepared_for(name, first, signature, picture)
-    return _Request(prepared.inputs, (prepared.geometry,))
+    return _Asked(prepared.inputs, (prepared.geometry,))
 
 
 def _geometries(meaning: Meaning, signature: Signature, inputs: Mapping[str, Array]) -> tuple[Geometry, ...] | None:

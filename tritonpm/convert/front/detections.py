@@ -8,7 +8,7 @@ from tritonpm.convert.conversion import ConversionError
 from tritonpm.convert.front.about import FrontAbout, FrontOutput, Outputs, activated, least_above, output, where
 from tritonpm.convert.front.graph import Graph
 from tritonpm.convert.front.masks import mixed, of_boxes, of_input
-from tritonpm.convert.front.rows import Best, Boxes, best, corners_of
+from tritonpm.convert.front.rows import Best, Candidates, best, corners_of
 
 
 def yolov5(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
@@ -90,7 +90,7 @@ def ssd(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     scores = where(graph, graph.op("Equal", graph.cast(picture, "INT64"), np.int64(0)), scores, np.float32(-1))
     made = _listed(graph.cut(rows, 2, 3), scores, classes, about)
     count = shape[-2] if len(shape) > 2 else shape[0]
-    return best(Boxes(made.boxes, made.scores, made.classes, count, made.form, made.space), about).outputs(about)
+    return best(Candidates(made.boxes, made.scores, made.classes, count, made.form, made.space), about).outputs(about)
 
 
 def detr(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
@@ -107,7 +107,7 @@ def detr(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
         scores, index = graph.op("TopK", graph.op("Flatten", scores), most, axis=1, results=2)
         query, classes = graph.op("Div", index, count), graph.op("Mod", index, count)
         listed = graph.op("GatherND", listed, graph.with_axes(query, 2), batch_dims=1)
-    made = Boxes(listed, scores, graph.cast(classes, "INT32"), about.shape("boxes")[1], "cxcywh", "unit")
+    made = Candidates(listed, scores, graph.cast(classes, "INT32"), about.shape("boxes")[1], "cxcywh", "unit")
     kept = best(made, about)
     if "masks" not in outputs:
         return kept.outputs(about)
@@ -117,10 +117,10 @@ def detr(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     return [*kept.outputs(about), of_input(masks, found, about, _level(about))]
 
 
-def _listed(listed: str, scores: str, classes: str, about: FrontAbout, role: str = "predictions") -> Boxes:
+def _listed(listed: str, scores: str, classes: str, about: FrontAbout, role: str = "predictions") -> Candidates:
     """A list of boxes as it is, in the form that the package says."""
     spec = about.spec
-    return Boxes(listed, scores, about.graph.cast(classes, "INT32"), about.shape(role)[1], spec.boxes, spec.space)
+    return Candidates(listed, scores, about.graph.cast(classes, "INT32"), about.shape(role)[1], spec.boxes, spec.space)
 
 
 def _without_background(graph: Graph, scores: str, which: str) -> str:
@@ -132,7 +132,7 @@ def _without_background(graph: Graph, scores: str, which: str) -> str:
     return where(graph, graph.op("Equal", graph.counted(classes), none), np.float32(-1), scores)
 
 
-def _suppressed(boxes: str, scores: str, about: FrontAbout, axis: int) -> Boxes:
+def _suppressed(boxes: str, scores: str, about: FrontAbout, axis: int) -> Candidates:
     """Boxes [n, m, 4] as centre and size, scores [n, classes, m]: of those of a class that overlap the best.
 
     `axis` is the one of m in the model's own output.
@@ -154,7 +154,7 @@ def _suppressed(boxes: str, scores: str, about: FrontAbout, axis: int) -> Boxes:
     nothing = graph.op("Expand", np.array([-1], np.float32), graph.op("Shape", highest))
     scores = graph.op("ScatterND", nothing, places, graph.op("GatherND", highest, places))
     rows = about.shape("predictions")[axis]
-    return Boxes(boxes, scores, graph.cast(classes, "INT32"), rows, "xyxy", "input")
+    return Candidates(boxes, scores, graph.cast(classes, "INT32"), rows, "xyxy", "input")
 
 
 def _keypoints(kept: Best, flat: str, about: FrontAbout, count: int, values: int) -> list[FrontOutput]:

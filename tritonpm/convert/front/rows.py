@@ -16,7 +16,7 @@ from tritonpm.core.types import Dim
 
 
 @dataclass(frozen=True)
-class Boxes:
+class Candidates:
     """What a model's boxes are: FP32 [n, m, 4], scores [n, m], classes INT32 [n, m]; `rows` is m."""
 
     boxes: str
@@ -68,7 +68,7 @@ class Best:
         return Best(*(cut(getattr(self, name)) for name in self.__dataclass_fields__))
 
 
-def best(made: Boxes, about: FrontAbout, *, cut: bool = True) -> Best:
+def best(made: Candidates, about: FrontAbout, *, cut: bool = True) -> Best:
     """The best rows whose score counts, but for those that lie outside of the picture."""
     graph, spec = about.graph, about.spec
     scores = graph.cast(made.scores, "FP32")

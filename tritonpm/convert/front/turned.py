@@ -15,7 +15,7 @@ from tritonpm.convert.front.about import (
     where,
 )
 from tritonpm.convert.front.graph import Graph
-from tritonpm.convert.front.rows import Boxes, best, taken
+from tritonpm.convert.front.rows import Candidates, best, taken
 
 _LITTLE = np.float32(1e-7)
 _MOST_RIVALS = 2048  # candidates of a picture that are held against one another, the best: each against each
@@ -39,7 +39,7 @@ def yolov8_obb(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
         rivals = graph.op("And", rivals, graph.op("Equal", graph.with_axes(classes, 2), graph.with_axes(classes, 1)))
     scores = where(graph, _kept(graph, rivals, scores), scores, np.float32(-1))
     boxes = graph.cut(turned, 2, 0, 4)
-    kept = best(Boxes(boxes, scores, graph.cast(classes, "INT32"), "?", "cxcywh", "input"), about, cut=False)
+    kept = best(Candidates(boxes, scores, graph.cast(classes, "INT32"), "?", "cxcywh", "input"), about, cut=False)
     angles = graph.without_axes(kept.of(about, graph.cut(turned, 2, 4)), 2)
     angles = where(graph, kept.there, angles, np.float32(0))
     return [*kept.outputs(about), output(angles, "angles", "FP32", spec.most)]
