@@ -1,4 +1,4 @@
-"""No room, or a disk that fails at fsync, at every write of every command: a sentence, and all is as it was, or done."""
+"""No room, no inodes, or a disk that fails at fsync, at every write of every command: a sentence, and all is as it was, or done."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from tritonpm.operations.set import change
 FAULTS = int(os.environ.get("TRITONPM_KILLS", "11"))  # for each way in which a disk has no room, over all commands
 NEVER = 1 << 30
 ROOM = 180_000  # bytes that are enough for all that any of these commands writes
+NODES = 20  # files and folders that are
+OF_ITS_OWN = ("full", "nodes")  # ways that need a disk of their own
 COMMANDS = {
     "import": ["import", "other"],
     "publish": ["publish"],
@@ -53,12 +55,12 @@ from tritonpm.operations.local_repository import changing
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 place, way, done, sync = Path(sys.argv[1]), sys.argv[2], [], os.fsync
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-if way == "full":
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place / "disk")], check=True)
+if way in ("full", "nodes"):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,nr_inodes=4096", "tmpfs", str(place / "disk")], check=True)
 
 def published():
-    context = opened(Path("ws"))
     try:
+        context = opened(Path("ws"))
         with changing(context, "publish"):
             publish(context, "p")
     except TritonpmError as error:
@@ -91,7 +93,16 @@ def full(room, chances):
     yield
     filler.unlink()
 
-faults = {"sync": failing, "small": small, "full": full}
+@contextlib.contextmanager
+def nodes(room, chances):
+    free, filler = os.statvfs(place / "disk").f_favail, place / "disk/filler"
+    filler.mkdir()
+    for number in range(free - 1 - room):
+        os.mknod(filler / str(number))
+    yield
+    shutil.rmtree(filler)
+
+faults = {"sync": failing, "small": small, "full": full, "nodes": nodes}
 for number, (command, chance) in enumerate(json.loads(sys.argv[3])):
     folder = place / "disk" / f"{number}"
     shutil.copytree(place.parent / "template", folder)
@@ -151,7 +162,7 @@ def ran(
     place = Path(tempfile.mkdtemp(dir=template.parent))
     (place / "disk").mkdir()
     told = json.dumps([(COMMANDS[name], chance) for name, chance in faults])
-    space = ("unshare", "--mount") if way == "full" else ()
+    space = ("unshare", "--mount") if way in OF_ITS_OWN else ()
     done = subprocess.run(
         [*space, sys.executable, "-c", RUN, str(place), way, told], capture_output=True, text=True, timeout=800
     )
@@ -162,7 +173,7 @@ def ran(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("way", ["sync", "small", *(["full"] if can_mount() else [])])
+@pytest.mark.parametrize("way", ["sync", "small", *(OF_ITS_OWN if can_mount() else [])])
 def test_a_disk_that_fails_at_any_write_leaves_old_or_new(template: Path, way: str) -> None:
     before = state(template)
     after, chances = {}, {}
@@ -173,7 +184,8 @@ def test_a_disk_that_fails_at_any_write_leaves_old_or_new(template: Path, way: s
         faults = [(name, chance + 1) for name in COMMANDS for chance in range(chances[name])]
     else:
         dice, names = random.Random(2), sorted(COMMANDS)
-        faults = [(names[number % len(names)], dice.randrange(ROOM)) for number in range(FAULTS)]
+        most = NODES if way == "nodes" else ROOM
+        faults = [(names[number % len(names)], dice.randrange(most)) for number in range(FAULTS)]
     wrong, told = [], 0
     for name, chance, found, code, error, _ in ran(template, way, faults):
         sentence = code == 0 or (code == 1 and error.startswith("Error: ") and error.count("\n") == 1)

@@ -23,6 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
+from tritonpm.core.files import is_full, storage_error
 from tritonpm.core.sandbox import EndedError, die_with_parent, ended, says_out_of_memory
 from tritonpm.core.units import human
 
@@ -55,7 +56,7 @@ class Apart:
         """What `function` ("module:name"), given the request, the folder and a way to report, returns.
 
         `folder` is the caller's. Raises EndedError, whose text goes on a sentence's subject, where there is no answer
-        within these seconds and bytes.
+        within these seconds and bytes, StorageError where the disk has no room for it.
         """
         (folder / _REQUEST).write_bytes(request)
         question = {"function": function, "folder": str(folder), "memory": memory}
@@ -69,6 +70,8 @@ class Apart:
         except BaseException:
             self.close()
             raise
+        if ending and (number := ending.get("full")):  # nothing that the model could help
+            raise storage_error(OSError(number, os.strerror(number)), folder)
         if ending:
             raise EndedError(ending["how"], limit=ending["limit"])
         return (folder / _ANSWER).read_bytes()
@@ -132,10 +135,16 @@ def _answer(question: dict[str, Any], report: Report) -> dict[str, Any] | None:
         (folder / _ANSWER).write_bytes(answer)
     except MemoryError:
         return beyond
+    except OSError as error:
+        return {"full": error.errno} if is_full(error) else _failed(error)
     except Exception as error:  # of a runtime that gave up: who asks tells it
-        last = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        return beyond if says_out_of_memory(last) else {"how": f"ended with {last}", "limit": False}
+        failed = _failed(error)
+        return beyond if says_out_of_memory(failed["how"]) else failed
     return None
+
+
+def _failed(error: Exception) -> dict[str, Any]:
+    return {"how": f"ended with {type(error).__name__}: {' '.join(str(error).split())[:200]}", "limit": False}
 
 
 def main() -> None:

@@ -106,9 +106,14 @@ def link_or_copy(source: Path, place: Path) -> None:
         shutil.copyfile(source, place)
 
 
+def is_full(error: OSError) -> bool:
+    """Whether there is no room for what was to be written."""
+    return error.errno in _FULL
+
+
 def storage_error(error: OSError, where: Path) -> StorageError:
     """The sentence for a failed write."""
-    full = error.errno in _FULL
+    full = is_full(error)
     return StorageError(
         "the disk is full" if full else f"cannot be written ({error.strerror})",
         where=str(where),
@@ -118,7 +123,7 @@ def storage_error(error: OSError, where: Path) -> StorageError:
 
 def system_error(error: OSError) -> StorageError:
     """The sentence where the operating system refused something that nobody had asked it about before."""
-    if error.errno in _FULL:
+    if is_full(error):
         return storage_error(error, Path(str(error.filename or "")))
     return StorageError(
         f"the operating system refused it ({error.strerror or error})",
