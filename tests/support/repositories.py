@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 BASE = """name: "m"
@@ -28,18 +29,23 @@ ensemble_scheduling {
 """
 
 
-def onnx_model() -> bytes:
-    """y = -x over [batch, 4] FP32."""
-    from onnx import TensorProto, helper
+def onnx_graph(
+    inputs: Sequence[tuple[str, int, object]] = (("x", 1, ["batch", 4]),),
+    outputs: Sequence[tuple[str, int, object]] = (("y", 1, ["batch", 4]),),
+    operator: str = "Neg",
+) -> bytes:
+    """Outputs that are each made of the first input: y = -x over [batch, 4] FP32; tensors are (name, ONNX type, dims)."""
+    from onnx import helper
 
-    def value(name: str) -> object:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4])
+    def values(tensors: Sequence[tuple[str, int, object]]) -> list[object]:
+        return [helper.make_tensor_value_info(*tensor) for tensor in tensors]
 
-    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", [value("x")], [value("y")])
+    nodes = [helper.make_node(operator, [inputs[0][0]], [name]) for name, _, _ in outputs]
+    graph = helper.make_graph(nodes, "g", values(inputs), values(outputs))
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
 
 
-MODEL = onnx_model()
+MODEL = onnx_graph()
 
 
 def model(root: Path, config: str | None = BASE, name: str = "m", versions: tuple[str, ...] = ("1",)) -> Path:

@@ -14,7 +14,7 @@ from tritonpm.core.errors import PackageError, UnsafeError
 from tritonpm.core.types import Format, Shape, Signature, Tensor, config_dtype, dims, protocol_dtype
 from tritonpm.package.code import RUNNING_BACKENDS, code_in_parameters
 from tritonpm.package.limits import Limits
-from tritonpm.package.native_rules import FileTensors, Problem, Told, problems
+from tritonpm.package.native_rules import FileTensors, Problem, Told, completed_batch, problems
 from tritonpm.package.paths import is_name, problem
 
 FILE = "config.pbtxt"
@@ -145,11 +145,12 @@ def _files(config: Any) -> Iterator[tuple[str, str, bool]]:
 def _named(config: Any) -> Iterator[tuple[str, str]]:
     """(what it is, its name) of all that Triton looks up by its name."""
     yield from (("backend", config.backend), ("platform", config.platform))
-    yield from (("accelerator", accelerator.name) for accelerator in _accelerators(config))
+    yield from (("accelerator", accelerator.name) for accelerator in accelerators(config))
     yield from (("host policy", group.host_policy) for group in config.instance_group)
 
 
-def _accelerators(config: Any) -> list[Any]:
+def accelerators(config: Any) -> list[Any]:
+    """The execution accelerators that a config asks for, those of GPUs first."""
     listed = config.optimization.execution_accelerators
     return [*listed.gpu_execution_accelerator, *listed.cpu_execution_accelerator]
 
@@ -162,7 +163,7 @@ def code_in(config: Any) -> list[str]:
     reasons += [f"repository agent {agent.name}" for agent in config.model_repository_agents.agents]
     reasons += [f"op_library_filename {name}" for name in config.model_operations.op_library_filename]
     reasons += code_in_parameters({name: value.string_value for name, value in config.parameters.items()})
-    return reasons + [reason for entry in _accelerators(config) for reason in code_in_parameters(entry.parameters)]
+    return reasons + [reason for entry in accelerators(config) for reason in code_in_parameters(entry.parameters)]
 
 
 def _runs(name: str) -> bool:
@@ -200,17 +201,28 @@ def refusals(
     `inferred`: the signature's outputs are those that the runtime infers, not only what the file says; `embedded`: what
     the embedded server's own backends refuse, too.
     """
+    file = None if model is None else _told(model, inferred)
+    return problems(backend, _given(config), file, embedded=embedded)
+
+
+def completed_batch_size(config: Any, model: Signature) -> int:
+    """max_batch_size once Triton's onnxruntime backend has completed the config."""
+    return completed_batch(_given(config), _told(model))
+
+
+def _given(config: Any) -> dict[str, Any]:
     from google.protobuf.json_format import MessageToDict
 
-    file = None
-    if model is not None:
-        inputs, outputs, overridable = (
-            {t.name: Told(config_dtype(t.dtype), None if t.shape is None else dims(t.shape), t.layout) for t in side}
-            for side in (model.inputs, model.outputs, model.overridable)
-        )
-        file = FileTensors(inputs, outputs, overridable, inferred)
-    given = MessageToDict(config, preserving_proto_field_name=True)
-    return problems(backend, given, file, embedded=embedded)
+    given: dict[str, Any] = MessageToDict(config, preserving_proto_field_name=True)
+    return given
+
+
+def _told(model: Signature, inferred: bool = False) -> FileTensors:
+    inputs, outputs, overridable = (
+        {t.name: Told(config_dtype(t.dtype), None if t.shape is None else dims(t.shape), t.layout) for t in side}
+        for side in (model.inputs, model.outputs, model.overridable)
+    )
+    return FileTensors(inputs, outputs, overridable, inferred)
 
 
 def signature(config: Any, own: Signature | None, where: str) -> Signature:

@@ -73,7 +73,9 @@ def problems(backend: str, config: Config, model: FileTensors | None, *, embedde
 
 def said(tensor: Config) -> list[int]:
     """A config's dims as the backend sees them, after `reshape`; protobuf's JSON has them as text or numbers."""
-    return [int(size) for size in (tensor["reshape"].get("shape", ()) if "reshape" in tensor else tensor["dims"])]
+    return [
+        int(size) for size in (tensor["reshape"].get("shape", ()) if "reshape" in tensor else tensor.get("dims", ()))
+    ]
 
 
 def _parameters(config: Config) -> Iterator[tuple[str, str]]:
@@ -115,13 +117,19 @@ def _openvino_types(config: Config, embedded: bool) -> Iterator[Problem]:
         for number, tensor in enumerate(config.get(kind, ())):
             place, dtype = f"{kind}[{number}]", tensor.get("data_type", "")
             if tensor.get("optional"):
-                yield place, f"the input {tensor['name']!r} is optional, which the openvino backend does not know"
+                yield (
+                    place,
+                    f"the input {tensor.get('name', '')!r} is optional, which the openvino backend does not know",
+                )
             if dtype and dtype not in _OPENVINO_TYPES and not embedded:
-                yield place, f"the {kind} {tensor['name']!r} is {dtype}, which the openvino backend does not take"
+                yield (
+                    place,
+                    f"the {kind} {tensor.get('name', '')!r} is {dtype}, which the openvino backend does not take",
+                )
 
 
 def _onnxruntime(config: Config, model: FileTensors) -> Iterator[Problem]:
-    size, entries = _completed_batch(config, model), config.get("input", ())
+    size, entries = completed_batch(config, model), config.get("input", ())
     if config.get("max_batch_size", 0) > 0 and not (entries and config.get("output")) and not batches(model):
         yield "max_batch_size", "the model file takes no batches, so max_batch_size must be 0"
         return
@@ -147,7 +155,7 @@ def batches(model: FileTensors) -> bool:
     return all(tensor.dims is None or list(tensor.dims[:1]) == [-1] for tensor in tensors)
 
 
-def _completed_batch(config: Config, model: FileTensors) -> int:
+def completed_batch(config: Config, model: FileTensors) -> int:
     """max_batch_size once the onnxruntime backend has completed the config."""
     size: int = config.get("max_batch_size", 0)
     whole = config.get("input") and config.get("output")
@@ -155,15 +163,21 @@ def _completed_batch(config: Config, model: FileTensors) -> int:
 
 
 def _controls(config: Config) -> list[str]:
-    return [control["name"] for control in config.get("sequence_batching", {}).get("control_input", ())]
+    """The inputs that Triton fills with a sequence's controls; one without a control is not looked for."""
+    entries = config.get("sequence_batching", {}).get("control_input", ())
+    return [
+        entry.get("name", "")
+        for entry in entries
+        if any(isinstance(control.get("kind", ""), str) for control in entry.get("control", ()))
+    ]
 
 
 def _batch_inputs(config: Config) -> list[str]:
-    return [name for batch in config.get("batch_input", ()) for name in batch["target_name"]]
+    return [name for batch in config.get("batch_input", ()) for name in batch.get("target_name", ())]
 
 
 def _states(config: Config) -> list[str]:
-    return [state["input_name"] for state in config.get("sequence_batching", {}).get("state", ())]
+    return [state.get("input_name", "") for state in config.get("sequence_batching", {}).get("state", ())]
 
 
 def _openvino(config: Config, model: FileTensors, embedded: bool) -> Iterator[Problem]:
@@ -226,14 +240,16 @@ def _tensors(
     `typed`: the types must be the same, not only convertible, and what is ragged is looked at; `scalars` are taken.
     """
     for number, entry in enumerate(config.get(kind, ())):
-        place, name = f"{kind}[{number}]", entry["name"]
+        place, name = f"{kind}[{number}]", entry.get("name", "")
         if name not in known:
             yield place, f"the {kind} {name!r} is not in the model file, which has {', '.join(known)}"
             continue
         told, dtype = known[name], entry.get("data_type", "")
+        # ONNX Runtime tells an input without a rank as it tells a scalar.
+        dims = () if typed and kind == "input" and told.dims is None else told.dims
         if typed and dtype and dtype != told.dtype:
             yield place, f"the {kind} {name!r} is {dtype}, but {told.dtype} in the model file"
-        elif sentence := _shape(entry, kind, told.dims, size, agree, ragged=typed, scalars=scalars):
+        elif sentence := _shape(entry, kind, dims, size, agree, ragged=typed, scalars=scalars):
             yield place, sentence
 
 
@@ -249,7 +265,7 @@ def _shape(
 ) -> str:
     if dims is None or "dims" not in entry:
         return ""
-    subject, own, file = f"the {kind} {entry['name']!r}", said(entry), list(dims)
+    subject, own, file = f"the {kind} {entry.get('name', '')!r}", said(entry), list(dims)
     if ragged and entry.get("allow_ragged_batch"):
         return "" if file == [-1] else f"{subject} is ragged, but has the shape {file} and not [-1] in the model file"
     if scalars and not file and own == [1] and size == 0:  # a scalar, which a config can only call one element

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -253,26 +252,6 @@ def catalogue() -> list[Case]:
         for name, text in ENSEMBLES.items()
     ]
     return [*single, *several, *_layouts(), *_members()]
-
-
-def combined(count: int, seed: int) -> list[Case]:
-    """Random configs: two additions of the catalogue on one base, and small edits of the text."""
-    dice = random.Random(seed)
-    added = [text[len(BASE) :] for text in (*GOOD.values(), *BROKEN.values()) if text.startswith(BASE) and text != BASE]
-    cases = []
-    for number in range(count):
-        text = dice.choice([BASE, FIXED, *GOOD.values()]) + "\n".join(dice.sample(added, dice.choice([1, 1, 2])))
-        if dice.random() < 0.4:
-            old, new = dice.choice(_EDITS)
-            text = text.replace(old, new)
-        cases.append(Case(f"random-{seed}-{number}", lambda root, text=text: (model(root, text), None)[1]))  # type: ignore[misc]
-    return cases
-
-
-_EDITS = (
-    ("4 ]", "-1 ]"), ("FP32", "FP16"), ("KIND_CPU", "KIND_AUTO"), ("max_batch_size: 8", "max_batch_size: 1"), ('"x"', '"y"'),
-    ("count: 1", "count: 2"), ("{", "<"), ("dims", "dim"), ("8", "-8"), ("TYPE_", "type_"), ("1", "2"), ("}", ""),
-)  # fmt: skip
 
 
 def fifo(root: Path) -> None:

@@ -101,6 +101,8 @@ def skimmed(path: Path, where: str, limits: Limits) -> Any:
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
+    if not path.stat().st_size:
+        raise PackageError("is empty", where=where, do="export or copy it again")
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         small = skim(data, where, limits)
     try:

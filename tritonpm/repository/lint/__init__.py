@@ -6,8 +6,6 @@ docs/lint.md lists the rules and how often their verdict agreed with the real se
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,7 @@ from tritonpm.core.releases import Release, embedded
 from tritonpm.core.types import Finding
 from tritonpm.repository.lint import advice, contents, ensemble, release
 from tritonpm.repository.lint.contents import ReadSignature
-from tritonpm.repository.lint.folder import ModelFolder, read
+from tritonpm.repository.lint.folder import ModelFolder, read, unreachable
 from tritonpm.repository.lint.model import CHECKS
 
 __all__ = ["lint", "lint_model", "loadable"]
@@ -45,8 +43,8 @@ def lint_model(
 
 
 def loadable(root: Path, name: str, read_signature: ReadSignature | None = None) -> list[Finding]:
-    """The errors that would keep a server from loading model `name`: its own and, for an ensemble, its members'."""
-    models, _ = _models(root)
+    """The errors that would keep a server from loading model `name`: its own, its members' and the repository's."""
+    models, findings = _models(root)
     reached, waiting = set(), [name]
     while waiting:
         current = waiting.pop()
@@ -55,8 +53,9 @@ def loadable(root: Path, name: str, read_signature: ReadSignature | None = None)
             config = models[current].config
             waiting += [step.model_name for step in config.ensemble_scheduling.step] if config is not None else []
     if name not in models:
-        return [Finding("error", "absent", str(root / name), 0, f"there is no model {name!r}")]
-    findings = (finding for name in sorted(reached) for finding in _findings(models[name], models, read_signature))
+        findings.append(Finding("error", "absent", str(root / name), 0, f"there is no model {name!r}"))
+    for model in sorted(reached):
+        findings += _findings(models[model], models, read_signature)
     return [finding for finding in findings if finding.level == "error"]
 
 
@@ -66,12 +65,12 @@ def _models(root: Path) -> tuple[dict[str, ModelFolder], list[Finding]]:
         raise NotFoundError("there is no such folder", where=str(root), do="name a repository or a model folder")
     models, findings = {}, []
     for entry in sorted(root.iterdir()):
-        mode = entry.lstat().st_mode
-        if stat.S_ISLNK(mode) and not os.path.isdir(entry):  # noqa: PTH112  # a loop raises in pathlib before 3.13
-            findings.append(Finding("error", "link", str(entry), 0, "is a link to itself, to a file or to nothing"))
-        elif stat.S_ISLNK(mode) and root.resolve().is_relative_to(entry.resolve()):
-            findings.append(Finding("error", "link", str(entry), 0, "is a link to a folder above: Triton hangs on it"))
-        elif stat.S_ISDIR(mode) or stat.S_ISLNK(mode):
+        if reason := unreachable(entry):
+            findings.append(Finding("error", "link", str(entry), 0, f"{entry.name} is a link to {reason}"))
+        elif entry.is_symlink() and root.resolve().is_relative_to(entry.resolve()):
+            sentence = f"{entry.name} is a link to a folder above: Triton hangs on it"
+            findings.append(Finding("error", "link", str(entry), 0, sentence))
+        elif entry.is_dir():
             models[entry.name] = read(entry)
     return models, findings
 
@@ -96,7 +95,9 @@ def _findings(
         for rule, (place, sentence) in release.problems(model, target):
             yield replace(model.finding("error", rule, place, sentence), release=target.name if targets else "")
     if model.ensemble:
-        for rule, (place, sentence) in ensemble.problems(model, models):
+        members = {step.model_name for step in model.config.ensemble_scheduling.step}
+        whole = {name: contents.completed(models[name], read_signature) for name in members & set(models)}
+        for rule, (place, sentence) in ensemble.problems(model, {**models, **whole}):
             yield model.finding("error", rule, place, sentence)
     for rule, (place, sentence) in advice.problems(model):
         yield model.finding("warning", rule, place, sentence)

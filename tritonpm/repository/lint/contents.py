@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tritonpm.core.errors import TritonpmError
-from tritonpm.core.types import Signature
-from tritonpm.package.config import refusals, served_versions
-from tritonpm.repository.config import DEFAULT_FILES
-from tritonpm.repository.lint.folder import ModelFolder
-from tritonpm.repository.lint.model import Problem, backend_of
+from tritonpm.core.types import Signature, config_dtype, dims
+from tritonpm.package.config import completed_batch_size, refusals
+from tritonpm.repository.lint.folder import ModelFolder, Problem
+from tritonpm.repository.lint.model import backend_of, model_files
 
 # The tensors of a model file that a backend is to read, and whether its outputs are those that the runtime infers.
 ReadSignature = Callable[[Path, str], tuple[Signature, bool]]
@@ -22,20 +22,38 @@ def problems(model: ModelFolder, read_signature: ReadSignature | None) -> Iterat
     config, backend = model.config, backend_of(model)
     if backend not in READABLE:
         return
-    name = config.default_model_filename or DEFAULT_FILES[backend]
     if read_signature is None:
         for problem in refusals(config, backend, None):
             yield "parameters", problem
         return
-    for version in served_versions(config, model.versions):
-        place = model.path / str(version) / name
-        place = place / place.name if place.is_dir() else place  # a folder with the model and its external data
-        if not place.is_file():
+    for place, path in model_files(model):
+        if not path.is_file():
             continue
         try:
-            signature, inferred = read_signature(place, backend)
+            signature, inferred = read_signature(path, backend)
         except TritonpmError as error:
-            yield "model-file", ("", f"the model file {version}/{name} cannot be read: {error.what}")
+            yield "model-file", ("", f"the model file {place} cannot be read: {error.what}")
             continue
         for problem in refusals(config, backend, signature, inferred=inferred):
             yield "model-tensors", problem
+
+
+def completed(model: ModelFolder, read_signature: ReadSignature | None) -> ModelFolder:
+    """The model with what the onnxruntime backend adds to its config: the file's tensors, and max_batch_size."""
+    config = model.config
+    whole = config is None or (config.input and config.output)
+    if whole or read_signature is None or backend_of(model) != "onnxruntime":
+        return model
+    made = type(config)()
+    made.CopyFrom(config)
+    for _, path in model_files(model):
+        try:
+            signature, _ = read_signature(path, "onnxruntime")
+        except (TritonpmError, OSError):
+            return model
+        made.max_batch_size = completed_batch_size(config, signature)
+        for entries, tensors in ((made.input, signature.inputs), (made.output, signature.outputs)):
+            for tensor in () if len(entries) else tensors:
+                sizes = dims(tensor.shape or ())[1 if made.max_batch_size > 0 else 0 :]
+                entries.add(name=tensor.name, data_type=config_dtype(tensor.dtype), dims=sizes)
+    return replace(model, config=made)

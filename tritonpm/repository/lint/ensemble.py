@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tritonpm.package.config import served_versions
-from tritonpm.repository.lint.folder import ModelFolder
-from tritonpm.repository.lint.model import Problem
+from tritonpm.repository.config import DEFAULT_FILES
+from tritonpm.repository.lint.folder import ModelFolder, Problem
 
 Models = Mapping[str, ModelFolder]
 
@@ -23,11 +23,18 @@ class EdgeEnd:
     who: str
     tensor: Any
     batched: bool
+    own: bool = False  # of the ensemble, not of a member
 
     @property
     def full(self) -> list[int]:
         """The dims with the batch dimension."""
-        return ([-1] if self.batched else []) + list(self.tensor.dims)
+        return ([-1] if self.batched else []) + self.dims
+
+    @property
+    def dims(self) -> list[int]:
+        """The dims without the batch dimension; an ensemble's own are reshaped for its members."""
+        own = self.tensor.reshape.shape if self.own and self.tensor.HasField("reshape") else self.tensor.dims
+        return list(own)
 
 
 def problems(model: ModelFolder, models: Models) -> Iterator[tuple[str, Problem]]:
@@ -38,7 +45,10 @@ def problems(model: ModelFolder, models: Models) -> Iterator[tuple[str, Problem]
         return
     if config.instance_group:
         yield "ensemble-instance-group", ("instance_group", "an ensemble has no instances of its own: set its members'")
-    for field, given in (("backend", config.backend), ("optimization", config.HasField("optimization"))):
+    if config.backend or config.default_model_filename in DEFAULT_FILES.values():  # which tells a backend, too
+        field = "backend" if config.backend else "default_model_filename"
+        yield "ensemble-fields", (field, f"an ensemble takes no {field}: its members have their own")
+    for field, given in (("optimization", config.HasField("optimization")), ("model_warmup", config.model_warmup)):
         if given:
             yield "ensemble-fields", (field, f"an ensemble takes no {field}: its members have their own")
     if config.max_batch_size < 0:
@@ -54,6 +64,9 @@ def problems(model: ModelFolder, models: Models) -> Iterator[tuple[str, Problem]
     if cycle := _cycle(model.name, models):
         wired = False
         yield "ensemble-cycle", ("ensemble_scheduling", f"it runs in a circle: {' → '.join(cycle)}")
+    for rule, problem in _flow(config) if wired else ():
+        wired = False
+        yield rule, problem
     if wired:
         yield from _wiring(model, models)
 
@@ -73,7 +86,7 @@ def _steps(model: ModelFolder, models: Models) -> Iterator[tuple[str, Problem]]:
                 "ensemble-version",
                 (f"{place}.model_version", f"{step.model_version} is no version: use -1 for the newest"),
             )
-        elif step.model_version > 0 and step.model_version not in served_versions(
+        elif step.model_version != -1 and step.model_version not in served_versions(
             models[name].config, models[name].versions
         ):
             yield "ensemble-version", (f"{place}.model_version", f"{name} serves no version {step.model_version}")
@@ -105,13 +118,56 @@ def _cycle(start: str, models: Models) -> list[str]:
     return visit(start)
 
 
+def _flow(config: Any) -> Iterator[tuple[str, Problem]]:
+    """Whether every tensor has one writer and is read, and every output is reached from the inputs."""
+    place = "ensemble_scheduling"
+    steps = [(set(step.input_map.values()), list(step.output_map.values())) for step in config.ensemble_scheduling.step]
+    read = set().union(*(inputs for inputs, _ in steps))
+    inputs, outputs = ([tensor.name for tensor in tensors] for tensors in (config.input, config.output))
+    written = [name for _, names in steps for name in names]
+    for name in sorted({name for name in written if written.count(name) > 1 or name in inputs}):
+        yield "ensemble-writer", (place, f"the tensor {name!r} is written twice")
+    for number, name in enumerate(inputs):
+        if name not in read:
+            yield "ensemble-unused", (f"input[{number}]", f"the input {name!r} is read by no step")
+    for number, name in enumerate(outputs):
+        if name not in {*written, *inputs}:
+            yield "ensemble-output", (f"output[{number}]", f"the output {name!r} is written by no step")
+    for name in sorted(read - {*written, *inputs}):
+        yield "ensemble-dangling", (place, f"the tensor {name!r} is read by a step, but written by none")
+    for name in sorted(set(written) - read - set(outputs)):
+        yield "ensemble-unused", (place, f"the tensor {name!r} is written by a step, but nobody reads it")
+    ready = set(inputs)
+    while reached := {name for needs, names in steps if needs <= ready for name in names} - ready:
+        ready |= reached
+    for name in sorted({*written} - ready):
+        yield "ensemble-dangling", (place, f"the tensor {name!r} waits for one that is never written")
+
+
+def _answers(config: Any, models: Models) -> Iterator[tuple[str, Problem]]:
+    """Whether each step reads of one decoupled model at most: two of them answer as often as each likes."""
+    origin = dict.fromkeys((tensor.name for tensor in config.input), -1)
+    waiting = list(enumerate(config.ensemble_scheduling.step))
+    while ready := [(at, step) for at, step in waiting if set(step.input_map.values()) <= set(origin)]:
+        waiting = [item for item in waiting if item not in ready]
+        for number, step in ready:
+            sources = {origin[name] for name in step.input_map.values()}
+            if len(sources) > 1:
+                sentence = f"the step of {step.model_name} reads of several decoupled models, or of one and the request"
+                yield "ensemble-decoupled", (f"ensemble_scheduling.step[{number}]", sentence)
+            decoupled = models[step.model_name].config.model_transaction_policy.decoupled
+            origin |= dict.fromkeys(step.output_map.values(), number if decoupled else min(sources))
+    if config.response_cache.enable and any(number >= 0 for number in origin.values()):
+        yield "ensemble-decoupled", ("response_cache", "an ensemble of decoupled models cannot use the response cache")
+
+
 def _wiring(model: ModelFolder, models: Models) -> Iterator[tuple[str, Problem]]:
+    """Whether what the members say of a tensor that they share agrees."""
     config = model.config
     tensors: dict[str, EdgeEnd] = {}
-    for tensor in config.input:
-        tensors[tensor.name] = EdgeEnd("the ensemble", tensor, config.max_batch_size > 0)
-    written = set(tensors)
-    read: set[str] = set()
+    for kind in (config.input, config.output):
+        for tensor in kind:
+            tensors.setdefault(tensor.name, EdgeEnd("the ensemble", tensor, config.max_batch_size > 0, own=True))
     for number, step in enumerate(config.ensemble_scheduling.step):
         place = f"ensemble_scheduling.step[{number}]"
         member = models[step.model_name].config
@@ -119,33 +175,12 @@ def _wiring(model: ModelFolder, models: Models) -> Iterator[tuple[str, Problem]]
             return  # a member that its backend completes, or a broken one, which is told where it stands
         yield from _batches(config, member, place, step.model_name)
         yield from _mapped(step, member, place)
-        for tensor in member.output:
-            name = step.output_map.get(tensor.name)
-            if name and name in written:
-                yield "ensemble-writer", (f"{place}.output_map", f"the tensor {name!r} is written twice")
-            if name:
-                written.add(name)
         for kind, mapping in (("input", step.input_map), ("output", step.output_map)):
             for tensor in getattr(member, kind):
                 if name := mapping.get(tensor.name):
-                    yield from _agreed(
-                        tensors, name, EdgeEnd(step.model_name, tensor, member.max_batch_size > 0), place
-                    )
-            read.update(mapping.values() if kind == "input" else ())
-    for number, tensor in enumerate(config.output):
-        if tensor.name not in written:
-            yield "ensemble-output", (f"output[{number}]", f"the output {tensor.name!r} is written by no step")
-        else:
-            side = EdgeEnd("the ensemble", tensor, config.max_batch_size > 0)
-            yield from _agreed(tensors, tensor.name, side, f"output[{number}]")
-    for name in sorted(read - written):
-        yield (
-            "ensemble-dangling",
-            ("ensemble_scheduling", f"the tensor {name!r} is read by a step, but written by none"),
-        )
-    for number, tensor in enumerate(config.input):
-        if tensor.name not in read:
-            yield "ensemble-unused", (f"input[{number}]", f"the input {tensor.name!r} is read by no step")
+                    end = EdgeEnd(step.model_name, tensor, member.max_batch_size > 0)
+                    yield from _agreed(tensors, name, end, place)
+    yield from _answers(config, models)
 
 
 def _batches(config: Any, member: Any, place: str, name: str) -> Iterator[tuple[str, Problem]]:
@@ -173,7 +208,7 @@ def _agreed(tensors: dict[str, EdgeEnd], name: str, ours: EdgeEnd, place: str) -
     theirs = tensors.setdefault(name, ours)
     if theirs.tensor.data_type != ours.tensor.data_type:
         yield "ensemble-dtype", (place, f"the tensor {name!r} has one type for {theirs.who} and another for {ours.who}")
-    if not (_fit(theirs.full, ours.full) or _fit(list(theirs.tensor.dims), list(ours.tensor.dims))):
+    if not (_fit(theirs.full, ours.full) or _fit(theirs.dims, ours.dims)):
         yield (
             "ensemble-dims",
             (place, f"the tensor {name!r} is {theirs.full} for {theirs.who}, but {ours.full} for {ours.who}"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import re
 import stat
 from collections.abc import Iterator
@@ -13,10 +13,13 @@ from typing import Any
 from tritonpm.core.types import Finding
 from tritonpm.core.units import MIB
 from tritonpm.repository.config import messages
-from tritonpm.repository.lint.lines import lines_of
+from tritonpm.repository.lint.lines import lines_of, stray
 
+Problem = tuple[str, str]  # (path of the field, sentence)
 CONFIG = "config.pbtxt"
 _MOST_CONFIG = 4 * MIB  # bytes: Triton takes more, and needs seconds and gigabytes for it
+# A byte beyond ASCII, escaped in a string: Triton takes any, Python's reader UTF-8 only.
+_ESCAPED = re.compile(r"(?<!\\)((?:\\\\)*)\\(?:[23][0-7]{2}|x[89a-fA-F][0-9a-fA-F])")
 _MOST_ENTRIES = 100_000
 _MOST_VERSION = 2**63 - 1
 
@@ -53,7 +56,7 @@ class ModelFolder:
 def read(path: Path) -> ModelFolder:
     """Read a model folder."""
     problems = list(_strange_files(path))
-    if problems:
+    if any(problem.level == "error" for problem in problems):
         return ModelFolder(path, None, {}, (), tuple(problems))
     versions = tuple(_versions(path, problems))
     text = _config_text(path, problems)
@@ -66,24 +69,51 @@ def read(path: Path) -> ModelFolder:
 
 
 def _strange_files(path: Path) -> Iterator[Finding]:
-    """What wedges or crashes a server, or leads out of the repository: links, pipes, devices."""
-    count = 0
-    for folder, folders, files in os.walk(path):
-        for name in (*folders, *files):
-            place = Path(folder, name)
-            mode = place.lstat().st_mode
-            if stat.S_ISLNK(mode) and not os.path.exists(place):  # noqa: PTH110  # a loop raises in pathlib before 3.13
-                yield Finding("error", "link", str(place), 0, f"{name} is a link to itself or to nothing")
-            elif stat.S_ISLNK(mode) and not place.resolve().is_relative_to(path.resolve()):
-                yield Finding("error", "link", str(place), 0, f"{name} is a link that leads out of the model folder")
-            elif not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
-                yield Finding(
-                    "error", "special-file", str(place), 0, f"{name} is a pipe, socket or device: Triton hangs on it"
-                )
-            count += 1
+    """What wedges a server (circular links, pipes, devices), and links that only this machine can follow."""
+    for count, (place, above) in enumerate(_entries(path, (path.resolve(),))):
+        name = place.name
+        link = place.is_symlink()
+        if reason := unreachable(place):
+            level = (
+                "warning" if reason == "nothing" and place.parent != path else "error"
+            )  # Triton looks at its own level
+            yield Finding(level, "link", str(place), 0, f"{name} is a link to {reason}")
+            continue
+        mode, target = place.stat().st_mode, place.resolve()
+        if link and any(folder.is_relative_to(target) for folder in above):
+            yield Finding("error", "link", str(place), 0, f"{name} is a link to a folder above: Triton hangs on it")
+        elif link and not target.is_relative_to(path.resolve()):
+            sentence = (
+                f"{name} is a link that leads out of the model folder: object stores and other machines have no {name}"
+            )
+            yield Finding("warning", "link", str(place), 0, sentence)
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            sentence = f"{name} is a pipe, socket or device: Triton hangs on it"
+            yield Finding("error", "special-file", str(place), 0, sentence)
         if count > _MOST_ENTRIES:
             yield Finding("error", "too-many-files", str(path), 0, f"it has more than {_MOST_ENTRIES} files")
             return
+
+
+def unreachable(place: Path) -> str:
+    """What a link leads to that leads nowhere; "" for what is there."""
+    try:
+        place.stat()
+    except OSError as error:
+        return "itself" if error.errno == errno.ELOOP else "nothing"
+    return ""
+
+
+def _entries(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, tuple[Path, ...]]]:
+    """Everything in a folder and below, with the real folders that it lies in; links are followed, but in no circle."""
+    try:
+        entries = sorted(folder.iterdir())
+    except PermissionError:
+        return
+    for entry in entries:
+        yield entry, above
+        if entry.is_dir() and not any(outer.is_relative_to(entry.resolve()) for outer in above):
+            yield from _entries(entry, (*above, entry.resolve()))
 
 
 def _versions(path: Path, problems: list[Finding]) -> Iterator[int]:
@@ -112,19 +142,17 @@ def _config_text(path: Path, problems: list[Finding]) -> str | None:
     if place.stat().st_size > _MOST_CONFIG:
         problems.append(Finding("error", "config-size", str(place), 0, f"{CONFIG} has more than {_MOST_CONFIG} bytes"))
         return None
-    try:
-        return place.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        problems.append(Finding("error", "config-parse", str(place), 0, f"{CONFIG} is no UTF-8 text ({error.reason})"))
-        return None
+    return place.read_bytes().decode("utf-8", errors="replace")  # Triton does not mind in a comment
 
 
 def _parsed(text: str) -> tuple[Any, int, str]:
     """(config, line, reason): None and why where it does not parse."""
     from google.protobuf import text_format
 
+    if line := stray(text):
+        return None, line, "it does not parse: a character stands there that the text format does not have"
     try:
-        return text_format.Parse(text, messages().ModelConfig()), 0, ""
+        return text_format.Parse(_ESCAPED.sub(r"\1?", text), messages().ModelConfig()), 0, ""
     except text_format.ParseError as error:
         reason = re.sub(r"^\d+:\d+ ?:? ?", "", str(error)).replace("'", '"')
         return None, error.GetLine() or 0, f"it does not parse: {reason}"

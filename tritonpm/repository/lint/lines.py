@@ -9,6 +9,21 @@ _TOKEN = re.compile(
 )
 
 
+def stray(text: str) -> int:
+    """The line of the first character that Triton's reader of text does not take, and Python's does; 0: there is none.
+
+    Outside of strings and comments it knows ASCII only, and NUL nowhere.
+    """
+    line = 1
+    for match in _TOKEN.finditer(text):
+        word = match[0]
+        plain = not word.startswith(("#", '"', "'"))
+        if "\0" in word or (plain and re.search(r"[^\t-\r -~]", word)):
+            return line
+        line += word.count("\n")
+    return 0
+
+
 def lines_of(text: str) -> dict[str, int]:
     """The line of each field by its path; repeated fields are numbered: `input[0].name`.
 

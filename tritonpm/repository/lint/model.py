@@ -5,21 +5,34 @@ Source: Triton's model configuration document, and what a real tritonserver 2.51
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
+from pathlib import Path
 from typing import Any
 
 from tritonpm.package import config as configs
 from tritonpm.repository.config import DEFAULT_FILES, messages
-from tritonpm.repository.lint.folder import ModelFolder
+from tritonpm.repository.lint import batching
+from tritonpm.repository.lint.folder import ModelFolder, Problem
 
-Problem = tuple[str, str]  # (path of the field, sentence)
 Check = Callable[[ModelFolder], Iterator[Problem]]
 
 _AGENTS = ("checksum",)
+_BITS = re.compile(r"\d+$|(?<=BOOL)$")  # of a value, in its type's name
+_ACCELERATORS = ("openvino", "tensorrt", "cuda")  # of ONNX Runtime
+_LABEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9_]*)?")  # as measured: none is taken, and none begins with _
 BACKENDS = (
     "onnxruntime", "openvino", "tensorrt", "pytorch", "tensorflow", "python", "dali", "fil", "vllm", "tensorrtllm",
     "identity", "repeat", "square",
 )  # fmt: skip
+
+
+# The backends whose platforms Triton itself knows, TensorFlow's without a default; any other takes every platform.
+_PLATFORMS_OF = {
+    backend: {name for name, of in configs.PLATFORMS.items() if of == backend} | default
+    for backend, default in (("tensorrt", {""}), ("onnxruntime", {""}), ("pytorch", {""}), ("tensorflow", set[str]()))
+}
 
 
 def backend_of(model: ModelFolder) -> str:
@@ -42,6 +55,8 @@ def _platform(model: ModelFolder) -> Iterator[Problem]:
     config = model.config
     if config.platform and config.platform not in (*configs.PLATFORMS, "ensemble") and not config.backend:
         yield "platform", f"the platform {config.platform!r} is none that Triton knows"
+    elif config.platform not in _PLATFORMS_OF.get(config.backend, {config.platform}):
+        yield "platform", f"the platform {config.platform!r} is none of the backend {config.backend!r}"
     elif not config.platform and not config.backend and not _backend_of_file(model):
         yield "", "neither backend nor platform is given, and no model file tells which it is"
 
@@ -71,49 +86,30 @@ def _versions(model: ModelFolder) -> Iterator[Problem]:
         yield "version_policy.latest", "num_versions is 0, so nothing is served"
 
 
-def _files(model: ModelFolder) -> Iterator[Problem]:
-    config = model.config
+def model_files(model: ModelFolder) -> Iterator[tuple[str, Path]]:
+    """(version/name, path) of the model file of each served version, be it there or not."""
     backend = backend_of(model)
-    name = config.default_model_filename or DEFAULT_FILES.get(backend, "")
-    if backend not in DEFAULT_FILES or not name:
-        return
-    for version in configs.served_versions(config, model.versions):
-        place = model.path / str(version) / name
-        if not place.exists():
-            yield "default_model_filename", f"the model file {version}/{name} is missing"
+    default = DEFAULT_FILES.get(backend, "")
+    name = model.config.default_model_filename or default
+    for version in configs.served_versions(model.config, model.versions) if default else ():
+        path = model.path / str(version) / name
+        if backend == "onnxruntime" and path.is_dir():  # with the model and its external data
+            path = path / default
+        yield f"{version}/{name}", path
+
+
+def _files(model: ModelFolder) -> Iterator[Problem]:
+    for place, path in model_files(model):
+        if not path.exists():
+            yield "default_model_filename", f"the model file {place} is missing"
 
 
 def _labels(model: ModelFolder) -> Iterator[Problem]:
     for number, output in enumerate(model.config.output):
         if not output.label_filename:
             continue
-        place = model.path / output.label_filename
-        if not place.resolve().is_relative_to(model.path.resolve()):
-            yield (
-                f"output[{number}].label_filename",
-                f"the label file {output.label_filename!r} is outside the model folder",
-            )
-        elif not place.is_file():
+        if not (model.path / output.label_filename).is_file():
             yield f"output[{number}].label_filename", f"the label file {output.label_filename!r} is missing"
-
-
-def _batch(model: ModelFolder) -> Iterator[Problem]:
-    config = model.config
-    if config.max_batch_size < 0:
-        yield "max_batch_size", f"max_batch_size is {config.max_batch_size}, and cannot be negative"
-    for field, sizes in (
-        ("dynamic_batching", config.dynamic_batching.preferred_batch_size),
-        ("sequence_batching.oldest", config.sequence_batching.oldest.preferred_batch_size),
-    ):
-        for size in sizes:
-            if size <= 0:
-                yield field, f"the preferred batch size {size} is not positive"
-            elif size > config.max_batch_size:
-                yield field, f"the preferred batch size {size} is more than max_batch_size, {config.max_batch_size}"
-    batching = config.dynamic_batching
-    level, levels = batching.default_priority_level, batching.priority_levels
-    if levels and not 1 <= level <= levels:
-        yield "dynamic_batching", f"the default priority level {level} is not between 1 and {levels}"
 
 
 def _tensors(model: ModelFolder) -> Iterator[Problem]:
@@ -173,21 +169,24 @@ def _formats(model: ModelFolder) -> Iterator[Problem]:
         if tensor.format in (1, 2) and len(tensor.dims) != 3:  # FORMAT_NHWC, FORMAT_NCHW
             dimensions = "3 dims" if batched else "3 dims (the batch dimension not counted)"
             yield f"input[{number}].format", f"the input {tensor.name!r} has an image format, which needs {dimensions}"
-        if tensor.allow_ragged_batch and model.ensemble:
-            yield f"input[{number}].allow_ragged_batch", "an ensemble takes no ragged batch"
 
 
 def _groups(model: ModelFolder) -> Iterator[Problem]:
     kinds = messages().ModelInstanceGroup
+    of_devices: dict[str, bool] = {}
     for number, group in enumerate(model.config.instance_group):
         place = f"instance_group[{number}]"
+        if group.kind not in kinds.Kind.values():
+            yield f"{place}.kind", f"the kind {group.kind} means nothing"
         if group.profile and backend_of(model) != "tensorrt":
             yield f"{place}.profile", "only TensorRT has profiles"
-        if group.kind == kinds.KIND_CPU and group.gpus:
-            yield f"{place}.gpus", "gpus are listed, but the kind is KIND_CPU"
+        if group.kind in (kinds.KIND_CPU, kinds.KIND_MODEL) and group.gpus:
+            yield f"{place}.gpus", f"gpus are listed, but the kind is {kinds.Kind.Name(group.kind)}"
         for resource in group.rate_limiter.resources:
-            if not resource.name:
-                yield f"{place}.rate_limiter", "a rate limiter resource has no name"
+            everywhere = getattr(resource, "global")
+            if of_devices.setdefault(resource.name, everywhere) != everywhere:
+                sentence = f"the resource {resource.name!r} is global in one place and each device's own in another"
+                yield f"{place}.rate_limiter", sentence
 
 
 def _warm_ups(model: ModelFolder) -> Iterator[Problem]:
@@ -195,23 +194,35 @@ def _warm_ups(model: ModelFolder) -> Iterator[Problem]:
     inputs = {tensor.name: tensor for tensor in config.input}
     for number, sample in enumerate(config.model_warmup):
         place = f"model_warmup[{number}]"
+        if not sample.batch_size:
+            continue  # Triton passes over it
         if sample.batch_size > max(1, config.max_batch_size):
             yield f"{place}.batch_size", f"its batch size {sample.batch_size} is more than max_batch_size"
         for name, value in sorted(sample.inputs.items()):
-            if inputs and name not in inputs:
-                yield f"{place}.inputs", f"the model has no input {name!r}"
             if name in inputs and value.data_type != inputs[name].data_type:
                 yield f"{place}.inputs", f"the data of {name!r} has another data_type than the input"
             if name in inputs and not _takes(inputs[name].dims, value.dims):
                 shapes = f"{list(value.dims)}, and the input {list(inputs[name].dims)}"
                 yield f"{place}.inputs", f"the data of {name!r} has the dims {shapes}"
-            if not value.WhichOneof("input_data_type"):
+            data = value.WhichOneof("input_data_type")
+            if not data:
                 yield f"{place}.inputs", f"the input {name!r} has no data (zero_data, random_data or input_data_file)"
-            if value.input_data_file and not (model.path / "warmup" / value.input_data_file).is_file():
-                yield f"{place}.inputs", f"the data file warmup/{value.input_data_file} is missing"
+            if data == "input_data_file":
+                for sentence in _data_file(model, value):
+                    yield f"{place}.inputs", sentence
         for name in sorted(set(inputs) - set(sample.inputs)):
             if not inputs[name].optional:
                 yield place, f"the input {name!r} has no data"
+
+
+def _data_file(model: ModelFolder, value: Any) -> Iterator[str]:
+    file = model.path / "warmup" / value.input_data_file
+    if not file.is_file():
+        yield f"the data file warmup/{value.input_data_file} is missing"
+    elif bits := _BITS.search(messages().DataType.Name(value.data_type)):
+        needed = prod(value.dims) * max(1, int(bits[0] or 8) // 8)
+        if file.stat().st_size < needed:
+            yield f"the data file warmup/{value.input_data_file} has less than {needed} bytes"
 
 
 def _takes(dims: Sequence[int], given: Sequence[int]) -> bool:
@@ -219,44 +230,56 @@ def _takes(dims: Sequence[int], given: Sequence[int]) -> bool:
 
 
 def _code(model: ModelFolder) -> Iterator[Problem]:
+    if model.config.HasField("model_repository_agents") and not model.config.model_repository_agents.agents:
+        yield "model_repository_agents", "model_repository_agents lists no agent, which ends the server"
+    parameters = {name: value.string_value for name, value in model.config.parameters.items()}
+    library = "" if model.ensemble else parameters.get("TRITON_BATCH_STRATEGY_PATH", "")
+    if library and not Path(library).exists():
+        yield "parameters", f"the batching library {library} (TRITON_BATCH_STRATEGY_PATH) is not there"
     for number, agent in enumerate(model.config.model_repository_agents.agents):
         if agent.name not in _AGENTS:
             yield f"model_repository_agents.agents[{number}]", f"no repository agent {agent.name!r} comes with Triton"
-    runtime = model.config.runtime
+    runtime = "" if model.ensemble else model.config.runtime
     brought = runtime and any((place / runtime).is_file() for place in (model.path, *model.path.iterdir()))
     if runtime and not brought and runtime != f"libtriton_{backend_of(model)}.so":
         yield "runtime", f"the runtime {runtime!r} is neither the backend's own nor in the model folder"
 
 
-def _sequences(model: ModelFolder) -> Iterator[Problem]:
-    if not model.config.HasField("sequence_batching"):
-        return
-    for number, control in enumerate(model.config.sequence_batching.control_input):
-        if not control.name:
-            yield f"sequence_batching.control_input[{number}]", "a control input has no name"
+def _ensemble_scheduling(model: ModelFolder) -> Iterator[Problem]:
+    if model.config.HasField("ensemble_scheduling") and not model.ensemble:
+        yield "ensemble_scheduling", 'ensemble_scheduling needs the platform "ensemble"'
 
 
-def _cache(model: ModelFolder) -> Iterator[Problem]:
-    config = model.config
-    if config.response_cache.enable and config.model_transaction_policy.decoupled:
-        yield "response_cache", "a decoupled model cannot use the response cache"
-    if config.response_cache.enable and config.HasField("sequence_batching"):
-        yield "response_cache", "a model with sequence batching cannot use the response cache"
+def _accelerators(model: ModelFolder) -> Iterator[Problem]:
+    for accelerator in configs.accelerators(model.config) if backend_of(model) == "onnxruntime" else ():
+        if accelerator.name not in _ACCELERATORS:
+            known = ", ".join(_ACCELERATORS)
+            yield "optimization", f"there is no execution accelerator {accelerator.name!r}; ONNX Runtime has {known}"
+
+
+def _tags(model: ModelFolder) -> Iterator[Problem]:
+    for name in sorted(model.config.metric_tags):
+        if not _LABEL.fullmatch(name):
+            yield "metric_tags", f"the metric tag {name!r} is no letters, digits and _, which ends the server"
 
 
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("name", _name),
     ("backend", _backend),
     ("platform", _platform),
+    ("ensemble-scheduling", _ensemble_scheduling),
     ("versions", _versions),
     ("model-file", _files),
     ("labels", _labels),
-    ("batcher", _batch),
+    ("batcher", batching.batch_sizes),
     ("tensors", _tensors),
     ("formats", _formats),
     ("instance-group", _groups),
     ("warm-up", _warm_ups),
-    ("sequences", _sequences),
-    ("response-cache", _cache),
+    ("sequences", batching.sequences),
+    ("batch-tensors", batching.batch_tensors),
+    ("response-cache", batching.cache),
+    ("accelerator", _accelerators),
+    ("metric-tags", _tags),
     ("code", _code),
 )

@@ -11,11 +11,10 @@ from tritonpm.core import releases
 from tritonpm.core.errors import TritonpmError
 from tritonpm.core.releases import Release
 from tritonpm.core.types import Format, Needs
-from tritonpm.package.config import served_versions
 from tritonpm.package.needs import needs, operators_without
-from tritonpm.repository.config import DEFAULT_FILES, messages
-from tritonpm.repository.lint.folder import ModelFolder
-from tritonpm.repository.lint.model import Problem, backend_of
+from tritonpm.repository.config import messages
+from tritonpm.repository.lint.folder import ModelFolder, Problem
+from tritonpm.repository.lint.model import backend_of, model_files
 
 _FORMATS = {"onnxruntime": Format.ONNX, "openvino": Format.OPENVINO}
 _PACKAGE = "inference."  # of the .proto
@@ -57,7 +56,7 @@ def _kernels(model: ModelFolder, release: Release) -> Iterator[tuple[str, Proble
         return
     if not release.onnxruntime:  # of the embedded server: it is not installed
         return
-    for place, path in model_files(model):
+    for place, path in _readable(model):
         try:
             missing = operators_without(path, release.onnxruntime)
         except TritonpmError:
@@ -117,9 +116,9 @@ def _values(message: Any, around: str) -> Iterator[tuple[str, str]]:
         for number, single in enumerate(values):
             place = f"{around}{field.name}[{number}]"
             if field.enum_type is not None:
-                name = field.enum_type.values_by_number.get(single)
                 scope = field.enum_type.full_name.removeprefix(_PACKAGE)
-                yield f"{place}={single}", f"{scope}.{name.name}" if name else f"{scope}.{single}"
+                if name := field.enum_type.values_by_number.get(single):  # any number is read, also one without a name
+                    yield f"{place}={single}", f"{scope}.{name.name}"
             elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
                 yield from _values(single, f"{place}.")
 
@@ -130,21 +129,16 @@ def _repeated(value: Any) -> bool:
 
 def _asked(model: ModelFolder) -> Iterator[tuple[str, Needs]]:
     """What each served version's model file asks for; what cannot be read is another rule's."""
-    for place, path in model_files(model):
+    for place, path in _readable(model):
         try:
             yield place, needs(path, _FORMATS[backend_of(model)])
         except TritonpmError:
             continue
 
 
-def model_files(model: ModelFolder) -> Iterator[tuple[str, Path]]:
-    """The model file of each served version, where it is one that tells what it asks for."""
+def _readable(model: ModelFolder) -> Iterator[tuple[str, Path]]:
+    """The model file of each served version, where it is there and tells what it asks for."""
     backend = backend_of(model)
-    if backend not in _FORMATS:
-        return
-    name = model.config.default_model_filename or DEFAULT_FILES[backend]
-    for version in served_versions(model.config, model.versions):
-        path = model.path / str(version) / name
-        path = path / path.name if path.is_dir() else path
+    for place, path in model_files(model) if backend in _FORMATS else ():
         if path.is_file() and not (backend == "openvino" and path.suffix == ".onnx"):  # which it reads leniently
-            yield f"{version}/{name}", path
+            yield place, path
