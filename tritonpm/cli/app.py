@@ -231,18 +231,22 @@ def command(
 
 def reading(function: F) -> F:
     """Add `-o table|json|yaml` to a command that reads."""
-    option = click.option(
+    return reading_as()(function)
+
+
+def reading_as(*more: str) -> Callable[[F], F]:
+    """As `reading`, with forms that the command itself prints."""
+    return click.option(
         "-o",
         "--format",
         "output",
-        type=click.Choice(["table", "json", "yaml"]),
+        type=click.Choice(["table", "json", "yaml", *more]),
         default="table",
         show_default=True,
         expose_value=False,
         callback=_remember("output"),
         help="How the answer is printed.",
     )
-    return option(function)
 
 
 # The options that say where somebody else's Triton is and what it wants to see: App's field, option, and the help.

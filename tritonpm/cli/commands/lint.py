@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.app import App, command, pass_app, reading_as
 from tritonpm.cli.output import echo
 from tritonpm.core.errors import TritonpmError
 from tritonpm.core.units import number_of
@@ -18,16 +18,20 @@ from tritonpm.core.units import number_of
     tritonpm lint model_repository
     tritonpm lint model_repository/densenet_onnx --target 25.10
     tritonpm lint model_repository --target 24.10..26.08
+    tritonpm lint model_repository -o sarif > lint.sarif
     """,
 )
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--target", default="", metavar="RELEASES", help="24.10 or 24.10,25.10 or 24.10..26.08 [default: embedded]."
 )
-@reading
+@reading_as("sarif")
 @pass_app
 def lint_command(app: App, folder: Path, target: str) -> None:
-    """Say what Triton would say of a repository or a model folder; no server is needed."""
+    """Say what Triton would say of a repository or a model folder; no server is needed.
+
+    The exit code is 0 where all loads, whatever it warns of, 1 where something does not, 2 for a wrong command.
+    """
     from tritonpm.operations.lint import lint
 
     findings = lint(folder, target)
@@ -37,7 +41,12 @@ def lint_command(app: App, folder: Path, target: str) -> None:
             place = f"{f.file}:{f.line}" if f.line else f.file
             echo(f"{place}: {f.level}: {f.sentence} [{f.rule}]")
 
-    app.emit("LintReport", findings, text)
+    if app.output == "sarif":
+        from tritonpm.cli.sarif import sarif
+
+        echo(sarif(findings, Path.cwd()))
+    else:
+        app.emit("LintReport", findings, text)
     errors = [f for f in findings if f.level == "error"]
     refusing = {f.release for f in errors}
     if errors:
