@@ -8,7 +8,7 @@ from hypothesis import given
 
 from tritonpm.core.errors import RenderError
 from tritonpm.core.types import RenderedModel, RepositoryFile, Revision
-from tritonpm.repository.config import parse
+from tritonpm.package.config import parsed
 from tritonpm.repository.immutable import immutable, versions
 
 BACKEND = 'backend: "onnxruntime"\n'
@@ -49,7 +49,7 @@ def test_a_version_is_numbered_by_its_content() -> None:
 def test_the_policy_s_versions_are_served_and_the_newest_stays_the_newest(policy: str, served: list[int]) -> None:
     model = rendered(BACKEND + policy, *(blob(f"{number}/model.onnx", str(number)) for number in (3, 1, 2)))
     assert [int(version) // 10**9 for version in versions(model)] == served
-    assert list(parse(config_of(model), "").version_policy.specific.versions) == [int(v) for v in versions(model)]
+    assert list(parsed(config_of(model), "").version_policy.specific.versions) == [int(v) for v in versions(model)]
 
 
 def test_what_a_config_names_is_renamed_with_it() -> None:
@@ -61,7 +61,7 @@ def test_what_a_config_names_is_renamed_with_it() -> None:
     model = rendered(
         config, blob("1/model.py"), blob("1/env.tar.gz"), blob("labels.txt"), blob("warmup/x"), blob("notes")
     )
-    (number,), said = versions(model), parse(config_of(model), "")
+    (number,), said = versions(model), parsed(config_of(model), "")
     paths = {file.path for file in model.files}
     assert paths == {
         f"{number}/model.py", f"{number}/env.tar.gz", "aaaaaaaaaaaa-labels.txt", "warmup/aaaaaaaaaaaa-x", "notes", "config.pbtxt",

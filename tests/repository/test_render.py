@@ -16,7 +16,8 @@ from tests.support.catalogued import NONE, PROVED, TARGET, package, stage
 from tritonpm.core.errors import RenderError
 from tritonpm.core.types import DTYPES, REVISION, BatchAxis, File, Format, Gpu, Optimised, Package, Target, Task
 from tritonpm.operations.summary import batch_size
-from tritonpm.repository.config import messages, parse
+from tritonpm.package.config import parsed
+from tritonpm.repository.config import messages
 from tritonpm.repository.render import max_batch_size, render
 from tritonpm.settings.settings import Settings
 
@@ -28,7 +29,7 @@ GPUS = Target(4, (Gpu(0, "NVIDIA L4", "8.9", 24 << 30, 20 << 30), Gpu(1, "NVIDIA
 def config(handed_in: Package, settings: Settings = Settings(), target: Target = TARGET, axis: Any = PROVED) -> Any:
     """The config of a single package's model, parsed back."""
     (model,) = render(handed_in, settings, target, {"s": axis}).models
-    return parse(next(f.text or "" for f in model.files if f.path == "config.pbtxt"), "config.pbtxt")
+    return parsed(next(f.text or "" for f in model.files if f.path == "config.pbtxt"), "config.pbtxt")
 
 
 def single(**options: Any) -> Package:
@@ -128,7 +129,7 @@ def test_gpus() -> None:
 def test_no_batch_axis_is_said_with_its_reason() -> None:
     (model,) = render(single(), Settings(), TARGET, {"s": NONE}).models
     text = next(f.text or "" for f in model.files if f.path == "config.pbtxt")
-    assert parse(text, "").max_batch_size == 0
+    assert parsed(text, "").max_batch_size == 0
     assert "is a scalar" in text
 
 
@@ -198,12 +199,12 @@ def test_a_cascade() -> None:
     first, second, ensemble = revision.models
     assert first.name.startswith("a.")
     assert len(first.name.split(".")[-1]) == 12
-    said = parse(next(f.text or "" for f in ensemble.files if f.path == "config.pbtxt"), "")
+    said = parsed(next(f.text or "" for f in ensemble.files if f.path == "config.pbtxt"), "")
     assert (said.name, said.platform, said.max_batch_size) == ("bolts", "ensemble", 2)
     assert [step.model_name for step in said.ensemble_scheduling.step] == [first.name, second.name]
     assert not said.instance_group
     for model in (first, second):  # the config names the folder that it lies in
-        assert parse(next(f.text or "" for f in model.files if f.path == "config.pbtxt"), "").name == model.name
+        assert parsed(next(f.text or "" for f in model.files if f.path == "config.pbtxt"), "").name == model.name
     other = render(handed_in, Settings(stages={"c": {"max_batch_size": 4}}), TARGET, axes)
     assert other.models[0].name == first.name  # an unchanged member keeps its name
     assert other.models[1].name != second.name  # a changed one never takes the old one's
@@ -212,7 +213,7 @@ def test_a_cascade() -> None:
 def ensemble_of(*stages: Any, axes: Any) -> Any:
     """The config of the ensemble of these stages."""
     models = render(package(*stages), Settings(), TARGET, axes).models
-    return parse(next(f.text or "" for f in models[-1].files if f.path == "config.pbtxt"), "")
+    return parsed(next(f.text or "" for f in models[-1].files if f.path == "config.pbtxt"), "")
 
 
 def test_a_cascade_is_as_batchable_as_its_rewritten_members() -> None:

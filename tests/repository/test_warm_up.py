@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tritonpm.core.errors import RenderError
+from tritonpm.package.config import parsed
 from tritonpm.repository.adopt import adapt, settings_of
-from tritonpm.repository.config import parse
 from tritonpm.settings.settings import Settings
 
 INPUT = 'input { name: "x" data_type: TYPE_FP32 dims: [ 1 ] reshape { shape: [ ] } }\n'
@@ -14,7 +14,7 @@ OUTPUT = 'output { name: "y" data_type: TYPE_FP32 dims: [ 2 ] }\n'
 
 
 def config(text: str, backend: str = "onnxruntime"):
-    return parse(f'name: "m" backend: "{backend}" max_batch_size: 4\n{text}', "m")
+    return parsed(f'name: "m" backend: "{backend}" max_batch_size: 4\n{text}', "m")
 
 
 def sample(dims: int, *, batch: int = 1, count: int = 1, dtype: str = "TYPE_FP32") -> str:

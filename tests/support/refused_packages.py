@@ -383,6 +383,7 @@ for id, name in {"dot": ".", "dots": "..", "blank": " ", "slash": "a/b", "contro
 case("triton-name-not-ours", PackageError, "is no package name", triton("res.net"))
 adopted("config-too-long", UnsafeError, "is longer than 1 MiB", "#" * ((1 << 20) + 1))
 adopted("config-no-proto", PackageError, "is no model configuration", "max_batch_size: many")
+adopted("config-number-too-large", PackageError, "is no model configuration", "max_batch_size: " + 80 * "6")
 adopted("config-unknown-field", PackageError, "is no model configuration", CONFIG + " colour: 1")
 adopted("config-not-utf8", PackageError, "is not UTF-8", None, **{"config.pbtxt": b"\xff"})
 adopted(

@@ -9,8 +9,7 @@ from tritonpm.core.errors import BusyError, StorageError
 from tritonpm.core.types import Format
 from tritonpm.operations.batch_axes import in_blobs
 from tritonpm.operations.render import configs
-from tritonpm.package.config import steps
-from tritonpm.repository.config import parse
+from tritonpm.package.config import parsed, steps
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -22,7 +21,7 @@ def members(context: Context, name: str) -> tuple[str, ...]:
     if package.stages[0].format is not Format.OTHER:
         return ()
     texts = configs(package, in_blobs(context))
-    return tuple(member for text in texts.values() for member in steps(parse(text, name)))
+    return tuple(member for text in texts.values() for member in steps(parsed(text, name)))
 
 
 def require_not_joined(context: Context, name: str) -> None:

@@ -23,11 +23,11 @@ def starting_settings(context: Context, package: Package, axes: Mapping[str, Bat
 
 def adopted(package: Package, settings: Settings, place: Place) -> Settings:
     """Settings with what an adopted folder's own config says laid over them."""
+    from tritonpm.package.config import parsed
     from tritonpm.repository.adopt import settings_of
-    from tritonpm.repository.config import parse
     from tritonpm.settings import changed
 
     texts = configs(package, place)
     for path in (stage.config for stage in package.stages if stage.config):
-        settings = changed(settings, settings_of(parse(texts[path], path)))
+        settings = changed(settings, settings_of(parsed(texts[path], path)))
     return settings

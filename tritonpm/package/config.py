@@ -35,19 +35,26 @@ _FORMATS = {
 
 
 def parse(raw: bytes, where: str) -> Any:
-    """The ModelConfig in these bytes. Raises PackageError with line and column."""
+    """The ModelConfig in these bytes. Raises PackageError with line and column, as far as they are known."""
+    try:
+        config = parsed(raw.decode("utf-8"), where)
+    except UnicodeDecodeError:
+        raise PackageError("is not UTF-8", where=where, do="save it as UTF-8") from None
+    _check_words(config, where)
+    _check(config, where)
+    return config
+
+
+def parsed(text: str, where: str) -> Any:
+    """The ModelConfig of a text, whatever it says. Raises PackageError as `parse`."""
     from google.protobuf.text_format import Parse, ParseError
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
     try:
-        config = Parse(raw.decode("utf-8"), ModelConfig())
-    except UnicodeDecodeError:
-        raise PackageError("is not UTF-8", where=where, do="save it as UTF-8") from None
-    except ParseError as error:
-        raise PackageError(f"is no model configuration ({error})", where=where, do="correct it") from None
-    _check_words(config, where)
-    _check(config, where)
-    return config
+        return Parse(text, ModelConfig())
+    except (ParseError, RecursionError, ValueError) as error:  # too deep; a number that no field holds
+        reason = str(error).splitlines()[0][:200]
+        raise PackageError(f"is no model configuration ({reason})", where=where, do="correct it") from None
 
 
 def _check_words(message: Any, where: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tritonpm.core.errors import PackageError, RenderError
+from tritonpm.core.errors import RenderError
 from tritonpm.core.types import (
     BACKENDS,
     BatchAxis,
@@ -50,16 +50,6 @@ def messages() -> Any:
     from tritonclient.grpc import model_config_pb2
 
     return model_config_pb2
-
-
-def parse(text: str, where: str) -> Any:
-    """A config.pbtxt as a ModelConfig. Raises PackageError with the line."""
-    from google.protobuf import text_format
-
-    try:
-        return text_format.Parse(text, messages().ModelConfig())
-    except text_format.ParseError as error:
-        raise PackageError(f"is no model configuration ({error})", where=where, do="correct that line") from None
 
 
 @dataclass(frozen=True)

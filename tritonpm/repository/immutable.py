@@ -18,7 +18,7 @@ import msgspec
 from tritonpm.core.errors import RenderError
 from tritonpm.core.files import digest_of_bytes
 from tritonpm.core.types import RenderedModel, RepositoryFile, Revision
-from tritonpm.repository.config import parse
+from tritonpm.package.config import parsed
 from tritonpm.repository.render import CONFIG
 
 _CONTENT = 10**9  # the last nine digits of a number are its content's, those before them the version
@@ -43,7 +43,7 @@ def is_config(path: str) -> bool:
 
 def versions(model: RenderedModel) -> tuple[str, ...]:
     """The version folders that a model's config serves."""
-    config = parse(_text(model), CONFIG)
+    config = parsed(_text(model), CONFIG)
     return tuple(str(version) for version in _served(config, _folders(model)))
 
 
@@ -91,7 +91,7 @@ def _numbered(model: RenderedModel) -> dict[str, str]:
 
 def _named(model: RenderedModel) -> dict[str, str]:
     """The new paths of the files in the model's folder itself that its config names."""
-    config = parse(_text(model), CONFIG)
+    config = parsed(_text(model), CONFIG)
     named = {output.label_filename for output in config.output}
     named |= {_WARMUP + value.input_data_file for sample in config.model_warmup for value in sample.inputs.values()}
     named |= {value.string_value.removeprefix(_HERE) for value in config.parameters.values()}
@@ -122,7 +122,7 @@ def _config(text: str, folders: list[int], place: Callable[[str], str]) -> str:
     """A config that names what it serves by its new names; its comments stay."""
     from google.protobuf import text_format
 
-    config = parse(text, CONFIG)
+    config = parsed(text, CONFIG)
     served = [int(place(str(version))) for version in _served(config, folders)]
     config.version_policy.Clear()
     config.version_policy.specific.versions.extend(served)

@@ -25,10 +25,10 @@ from tritonpm.core.types import (
     Target,
 )
 from tritonpm.package.code import code_in_name
-from tritonpm.package.config import is_ensemble, variant_of
+from tritonpm.package.config import is_ensemble, parsed, variant_of
 from tritonpm.repository.adopt import adapt, in_folder, make_safe
 from tritonpm.repository.cascade import require_unbound, wire
-from tritonpm.repository.config import LABELS, member, messages, parse, served_by
+from tritonpm.repository.config import LABELS, member, messages, served_by
 from tritonpm.repository.ensemble import ensemble
 from tritonpm.repository.templates import config_text
 from tritonpm.settings.settings import Settings
@@ -75,7 +75,7 @@ def render(
 def max_batch_size(revision: Revision) -> int:
     """What Triton joins of a rendered package, 0 where it does not batch."""
     text = next(file.text or "" for file in revision.models[-1].files if file.path == CONFIG)
-    return int(parse(text, revision.name).max_batch_size)
+    return int(parsed(text, revision.name).max_batch_size)
 
 
 def _as_served(
@@ -202,7 +202,7 @@ class _Look:
         return _Made(adapt(config, settings, notes), tuple(files), tuple(notes), variants)
 
     def _own_config(self, stage: Stage, path: str) -> Any:
-        config = parse(self.configs[path], path)
+        config = parsed(self.configs[path], path)
         if not (config.backend or config.platform) and stage.format in BACKENDS:
             config.backend = BACKENDS[stage.format][0]  # else Triton takes one from a file's name
         return config
@@ -241,7 +241,7 @@ def _moved(files: tuple[RepositoryFile, ...], version: str, *, was: str = VERSIO
 def _beside(made: _Made, earlier: Mapping[str, RenderedModel]) -> _Made:
     """With the version folders of earlier contents that the same config can serve; a note tells of the others."""
     for version, model in earlier.items():
-        config = parse(next(file.text or "" for file in model.files if file.path == CONFIG), CONFIG)
+        config = parsed(next(file.text or "" for file in model.files if file.path == CONFIG), CONFIG)
         if _serves_as(config) != _serves_as(made.config):
             note = f"version {version} is not kept: its tensors, backend or batching are others"
             made = replace(made, notes=(*made.notes, note))
