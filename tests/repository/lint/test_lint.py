@@ -109,6 +109,26 @@ def test_a_huge_config_is_refused_unread(tmp_path: Path) -> None:
     assert found(tmp_path)["config-size"][0] == "error"
 
 
+def test_as_many_instances_as_take_the_whole_machine_are_an_error(tmp_path: Path) -> None:
+    """A raw tritonserver 2.51 starts threads until nothing on the machine can."""
+    cases.model(tmp_path, cases.BASE.replace("count: 1", "count: 2147483647"))
+    assert found(tmp_path)["instance-group"][:2] == ("error", 6)
+
+
+def test_links_out_of_a_model_folder_are_warnings(tmp_path: Path) -> None:
+    outside = cases.model(tmp_path / "outside")
+    folder = cases.model(tmp_path / "repository", versions=())
+    (folder / "1").symlink_to(outside / "1")
+    assert [f.level for f in lint(tmp_path / "repository") if f.rule == "link"] == ["warning"]
+
+
+def test_links_in_a_circle_are_errors(tmp_path: Path) -> None:
+    one, other = cases.model(tmp_path, name="one", config=None), cases.model(tmp_path, name="other", config=None)
+    (one / "1/there").symlink_to(other)
+    (other / "1/back").symlink_to(one)
+    assert {Path(f.file).name for f in lint(tmp_path) if f.rule == "link" and f.level == "error"} == {"there", "back"}
+
+
 def test_native_traps_are_warnings(tmp_path: Path) -> None:
     cases.model(tmp_path, cases.BASE.replace("onnxruntime", "openvino") + 'default_model_filename: "model.onnx"')
     assert found(tmp_path)["openvino-batch"][0] == "warning"

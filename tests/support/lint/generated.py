@@ -27,6 +27,7 @@ class Config:
 
     batched: bool = True
     of_ensemble: bool = False
+    backend: str = 'backend: "onnxruntime"'
     types: tuple[str, str] = ("TYPE_FP32", "TYPE_FP32")
     places: Mapping[str, tuple[Piece, ...]] = field(default_factory=dict)
 
@@ -61,7 +62,7 @@ class Config:
                 f"  {at['scheduling']} }}",
             ]
         else:
-            lines += ['backend: "onnxruntime"', f"instance_group {{ {at['group'] or 'count: 1 kind: KIND_CPU'} }}"]
+            lines += [self.backend, f"instance_group {{ {at['group'] or 'count: 1 kind: KIND_CPU'} }}"]
         return "\n".join([*lines, at["model"]])
 
     def case(self, name: str, text: str | None = None) -> Case:
@@ -94,7 +95,12 @@ def _families(slots: Slots) -> list[tuple[str, str, Family]]:
     return [(place, name, pieces) for place, families in slots.items() for name, pieces in families.items()]
 
 
-BASES = {"batched": Config(), "plain": Config(batched=False), "ensemble": Config(of_ensemble=True)}
+BASES = {
+    "batched": Config(),
+    "plain": Config(batched=False),
+    "ensemble": Config(of_ensemble=True),
+    "openvino": Config(batched=False, backend='backend: "openvino" default_model_filename: "model.onnx"'),
+}
 
 
 def alone() -> Iterator[Case]:

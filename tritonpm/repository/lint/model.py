@@ -22,6 +22,7 @@ _AGENTS = ("checksum",)
 _BITS = re.compile(r"\d+$|(?<=BOOL)$")  # of a value, in its type's name
 _ACCELERATORS = ("openvino", "tensorrt", "cuda")  # of ONNX Runtime
 _LABEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9_]*)?")  # as measured: none is taken, and none begins with _
+_MOST_INSTANCES = 10_000  # Triton starts a thread for each, until the machine has none left
 BACKENDS = (
     "onnxruntime", "openvino", "tensorrt", "pytorch", "tensorflow", "python", "dali", "fil", "vllm", "tensorrtllm",
     "identity", "repeat", "square",
@@ -29,9 +30,11 @@ BACKENDS = (
 
 
 # The backends whose platforms Triton itself knows, TensorFlow's without a default; any other takes every platform.
+# torch_aoti is newer than 2.51, whose PyTorch reads no such file in any case.
+_DEFAULT_PLATFORMS = {"tensorrt": {""}, "onnxruntime": {""}, "pytorch": {"", "torch_aoti"}, "tensorflow": set[str]()}
 _PLATFORMS_OF = {
     backend: {name for name, of in configs.PLATFORMS.items() if of == backend} | default
-    for backend, default in (("tensorrt", {""}), ("onnxruntime", {""}), ("pytorch", {""}), ("tensorflow", set[str]()))
+    for backend, default in _DEFAULT_PLATFORMS.items()
 }
 
 
@@ -178,6 +181,8 @@ def _groups(model: ModelFolder) -> Iterator[Problem]:
         place = f"instance_group[{number}]"
         if group.kind not in kinds.Kind.values():
             yield f"{place}.kind", f"the kind {group.kind} means nothing"
+        if group.count > _MOST_INSTANCES:
+            yield f"{place}.count", f"{group.count} instances are more threads than a machine has for everything else"
         if group.profile and backend_of(model) != "tensorrt":
             yield f"{place}.profile", "only TensorRT has profiles"
         if group.kind in (kinds.KIND_CPU, kinds.KIND_MODEL) and group.gpus:
