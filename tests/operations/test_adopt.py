@@ -27,6 +27,7 @@ from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect, is_loaded
 from tritonpm.operations.stop import stop
 from tritonpm.operations.unload import unload
+from tritonpm.operations.upgrade import upgrade
 from tritonpm.triton.client import Client
 
 ROW = np.arange(8, dtype=np.float32).reshape(2, 4)
@@ -110,6 +111,19 @@ def test_a_member_stays_as_long_as_its_ensemble(context: Context, tmp_path: Path
         rename(context, "prepare", "other")
     remove(context, "pipeline")
     remove(context, "prepare")
+
+
+def test_no_circle_of_ensembles_comes_to_be(context: Context, tmp_path: Path) -> None:
+    """It would end the server that loads it."""
+    root = repository(tmp_path / "repository")
+    adopt(context, root)
+    text = (root / "pipeline/config.pbtxt").read_text()
+    circle = tmp_path / "prepare"
+    (circle / "1").mkdir(parents=True)
+    lines = [line for line in text.splitlines() if not line.startswith("name:")]
+    (circle / "config.pbtxt").write_text("\n".join(lines).replace('"prepare"', '"pipeline"'))
+    with pytest.raises(PackageError, match=r"runs in a circle: prepare → pipeline → prepare"):
+        upgrade(context, "prepare", circle)
 
 
 def test_two_models_of_one_content_are_two_packages(context: Context, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tritonpm.core.types import BatchAxis, File, Package
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.chosen_settings import require_handed_in
 from tritonpm.operations.local_repository import changing
+from tritonpm.operations.members import require_no_circle
 from tritonpm.operations.readable import foretold, require_readable
 from tritonpm.operations.render import revision_of
 from tritonpm.operations.show import PackageDetails, show
@@ -108,17 +109,19 @@ def read_package(
         )
     for stage in package.stages:
         if stage.config is not None:
-            _require_members(context, staging / stage.config, str(source))
+            _require_members(context, package.name, staging / stage.config, str(source))
             require_loadable(staging / stage.config, str(source), context.release)
     return package
 
 
-def _require_members(context: Context, config: Path, where: str) -> None:
-    """Raise PackageError where an ensemble joins models that the workspace does not have."""
+def _require_members(context: Context, name: str, config: Path, where: str) -> None:
+    """Raise PackageError where an ensemble joins models that the workspace does not have, or itself."""
     from tritonpm.package.config import parse, steps
 
+    joined = steps(parse(config.read_bytes(), where))
+    require_no_circle(context, name, joined, f"{where}: {config.name}")
     known = {entry.name for entry in context.catalogue.packages()}
-    if absent := [member for member in steps(parse(config.read_bytes(), where)) if member not in known]:
+    if absent := [member for member in joined if member not in known]:
         raise PackageError(
             f"is an ensemble whose members {', '.join(absent)} are no packages here",
             where=f"{where}: {config.name}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tritonpm.core.errors import BusyError, StorageError
+from tritonpm.core.errors import BusyError, NotFoundError, PackageError, StorageError
 from tritonpm.core.types import Format
 from tritonpm.operations.batch_axes import in_blobs
 from tritonpm.operations.render import configs
@@ -22,6 +22,18 @@ def members(context: Context, name: str) -> tuple[str, ...]:
         return ()
     texts = configs(package, in_blobs(context))
     return tuple(member for text in texts.values() for member in steps(parsed(text, name)))
+
+
+def require_no_circle(context: Context, name: str, joined: tuple[str, ...], where: str) -> None:
+    """Raise PackageError where an ensemble of this name would join itself, by others too: that ends tritonserver."""
+    ways: list[tuple[str, ...]] = [(name, member) for member in joined]
+    while ways:
+        way = ways.pop()
+        if way[-1] in way[:-1]:
+            what = f"runs in a circle: {' → '.join(way[way.index(way[-1]) :])}"
+            raise PackageError(what, where=where, do="let it join none that joins it")
+        with suppress(NotFoundError):
+            ways += [(*way, member) for member in members(context, way[-1])]
 
 
 def require_not_joined(context: Context, name: str) -> None:

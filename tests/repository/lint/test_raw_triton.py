@@ -10,8 +10,10 @@ import pytest
 
 from tests.support.lint import cases
 from tests.support.waiting import until
-from tritonpm.core.errors import PackageError, TritonpmError
-from tritonpm.package import read
+from tests.support.workspaces import opened
+from tritonpm.core.errors import TritonpmError
+from tritonpm.operations.adopt import adopt
+from tritonpm.operations.init import init
 from tritonpm.repository.lint import loadable
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
@@ -48,7 +50,7 @@ def test_what_ends_a_raw_triton_is_an_error_here(tmp_path: Path, build: Callable
     (tmp_path / "models").mkdir()
     name = build(tmp_path / "models")
     assert loadable(tmp_path / "models", name)
-    (tmp_path / "staging").mkdir()
-    with pytest.raises(PackageError):
-        read(tmp_path / "models" / name, tmp_path / "staging")
+    init(tmp_path / "workspace")
+    adopted = adopt(opened(tmp_path / "workspace"), tmp_path / "models")
+    assert next(model for model in adopted if model.name == name).refused
     dies(tmp_path, name)
