@@ -78,8 +78,6 @@ def test_what_cannot_be_is_refused(detector: Context, said: dict[str, object], s
         change(detector, "quarters", said)
 
 
-@pytest.mark.server
-@pytest.mark.usefixtures("server")
 def test_classes_are_named_only_of_what_classifies(detector: Context) -> None:
     assert labels_of(detector, "quarters") == ()
     change(detector, "quarters", {"decode": {"kind": "classification"}})
@@ -87,6 +85,8 @@ def test_classes_are_named_only_of_what_classifies(detector: Context) -> None:
     assert labels_of(detector, "nobody knows it") == ()
 
 
+@pytest.mark.server
+@pytest.mark.usefixtures("server")
 def test_pictures_in_objects_out(detector: Context, tmp_path: Path) -> None:
     load(detector, "quarters")
     folder = tmp_path / "parts"
