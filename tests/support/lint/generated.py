@@ -41,9 +41,7 @@ class Config:
         return tuple({name.partition(" ")[0]: name for name in every}.values())
 
     def text(self) -> str:
-        at = {
-            place: " ".join(piece.text for piece in self.places.get(place, ())) for place in (*PLAIN, *ENSEMBLE, "base")
-        }
+        at = {place: " ".join(piece.text for piece in self.places.get(place, ())) for place in (*PLAIN, *ENSEMBLE)}
         dims = "[ 4 ]" if self.batched else "[ -1, 4 ]"
         names = ("in", "out") if self.of_ensemble else ("x", "y")
         lines = [

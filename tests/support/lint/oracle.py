@@ -42,6 +42,7 @@ EXPLAINED: tuple[tuple[str, str, str], ...] = (
     ),
     (r"^every request brings|^the input '\w*' is ragged|^the control input .* model file", "", _KINDER),
     (r"^the (input|output) '\w*' has the shape .* in the model file$", "", _KINDER),
+    (r"which the openvino backend does not take$", "", _KINDER),
     (r"^the parameter \w+ is ''", "", _KINDER),
 )
 POISONOUS = {"layout-version-negative"}  # the server takes -1 for 2^64 - 1, and the name is never ready again
