@@ -68,7 +68,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 CASES = [
     (place, list(DAMAGES)[(number + more) % len(DAMAGES)])
     for number, place in enumerate(PLACES)
-    for more in (range(len(DAMAGES)) if os.environ.get("TRITONPM_CORPUS") else (0, 3))
+    for more in (range(len(DAMAGES)) if os.environ.get("TRITONPM_CORPUS") == "1" else (0, 3))
 ]
 
 

@@ -13,7 +13,7 @@ from tests.support.load import ONES, serving_answer, under_load
 from tests.support.models import WIDTH, logarithm, scaled
 from tests.support.packages import cascade, single
 from tests.support.waiting import until
-from tests.support.workspaces import QUICKLY, opened
+from tests.support.workspaces import served
 from tritonpm.core.errors import (
     BusyError,
     InferenceError,
@@ -25,18 +25,15 @@ from tritonpm.core.errors import (
 from tritonpm.operations import canary
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
-from tritonpm.operations.init import init
 from tritonpm.operations.load import load
 from tritonpm.operations.reload import reload
 from tritonpm.operations.remove import remove
 from tritonpm.operations.rename import rename
 from tritonpm.operations.rollback import rollback
-from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
 from tritonpm.operations.set import change_live
 from tritonpm.operations.show import show
 from tritonpm.operations.status import status
-from tritonpm.operations.stop import stop
 from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import upgrade
 from tritonpm.operations.verify import verify
@@ -48,12 +45,8 @@ M1, M2, M3 = scaled(2.0, result="m"), scaled(3.0, source="m"), scaled(5.0, sourc
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
-    root = tmp_path_factory.mktemp("a workspace")
-    init(root)
-    context = opened(root)
-    serve(context, None, **QUICKLY)
-    yield context
-    stop(context, 15)
+    with served(tmp_path_factory.mktemp("a workspace")) as context:
+        yield context
 
 
 def ready(context: Context) -> set[str]:

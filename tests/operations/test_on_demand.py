@@ -15,20 +15,17 @@ from tests.support.load import ONES, serving_answer, under_load
 from tests.support.models import WIDTH, scaled
 from tests.support.packages import single
 from tests.support.waiting import until
-from tests.support.workspaces import QUICKLY, opened, running
+from tests.support.workspaces import running, served
 from tritonpm.core.errors import CapacityError, ServerError
 from tritonpm.core.units import MIB
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
-from tritonpm.operations.init import init
 from tritonpm.operations.load import load
 from tritonpm.operations.on_demand import HOST, LIMIT, Idle
 from tritonpm.operations.remove import remove
-from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
 from tritonpm.operations.set import change, change_live
 from tritonpm.operations.show import show
-from tritonpm.operations.stop import stop
 from tritonpm.operations.unload import unload
 from tritonpm.triton import compiled
 from tritonpm.triton.processes import processes
@@ -38,12 +35,8 @@ pytestmark = pytest.mark.server
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory, python_backends: None) -> Iterator[Context]:
-    root = tmp_path_factory.mktemp("a workspace")
-    init(root)
-    context = opened(root)
-    serve(context, None, **QUICKLY)
-    yield context
-    stop(context, 15)
+    with served(tmp_path_factory.mktemp("a workspace")) as context:
+        yield context
 
 
 def asked_last(context: Context, model: str) -> int:
@@ -142,10 +135,7 @@ def test_what_runs_in_the_server_itself_takes_that_by_which_it_grew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(compiled.VARIABLE, "compiled")
-    init(tmp_path / "workspace")
-    context = opened(tmp_path / "workspace")
-    serve(context, None, **QUICKLY)
-    try:
+    with served(tmp_path / "workspace") as context:
         for weight, name in enumerate(("here", "there"), 1):
             import_package(context, single(tmp_path / name, heavy(64, weight), name=name))
             load(context, name)
@@ -158,5 +148,3 @@ def test_what_runs_in_the_server_itself_takes_that_by_which_it_grew(
         assert ready(context) == {"there"}
         with pytest.raises(ServerError, match=r"[MG]iB are free"):
             load(context, "here")
-    finally:
-        stop(context, 15)

@@ -11,7 +11,7 @@ import pytest
 from tests.support.load import serving_answer, under_load
 from tests.support.models import WIDTH, failing_for_zeros, logarithm, scaled
 from tests.support.packages import cascade, single
-from tests.support.workspaces import QUICKLY, opened, running
+from tests.support.workspaces import opened, running, served
 from tritonpm.core.errors import NotFoundError, RuleError, ServerError
 from tritonpm.core.tensors import save_npz
 from tritonpm.operations.context import Context
@@ -52,12 +52,9 @@ def test_a_warm_up_that_fails_is_noticed_by_nobody_else(
 ) -> None:
     """Python-based backends refuse such a model, compiled ones warn of it: it answers what is not all zeros."""
     monkeypatch.setenv(compiled.VARIABLE, backends)
-    init(tmp_path / "workspace")
-    context = opened(tmp_path / "workspace")
-    import_package(context, single(tmp_path / "in", scaled(11.0), name="warm"))
-    import_package(context, single(tmp_path / "zeros", failing_for_zeros(), name="zeros"))
-    serve(context, None, **QUICKLY)
-    try:
+    with served(tmp_path / "workspace") as context:
+        import_package(context, single(tmp_path / "in", scaled(11.0), name="warm"))
+        import_package(context, single(tmp_path / "zeros", failing_for_zeros(), name="zeros"))
         load(context, "warm")
         pid = running(context).pid
         with under_load(context, "warm") as seen:
@@ -73,8 +70,6 @@ def test_a_warm_up_that_fails_is_noticed_by_nobody_else(
                 with pytest.raises(ServerError, match=r"the old one serves on: .*out of data bounds"):
                     upgrade(context, "warm", single(tmp_path / "worse", failing_for_zeros(), name="worse"))
         assert (running(context).pid, seen.failures, set(seen.answers)) == (pid, [], {11.0})
-    finally:
-        stop(context, 15)
 
 
 def test_settings_change_under_load_and_nothing_fails(context: Context, tmp_path: Path) -> None:

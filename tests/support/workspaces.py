@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tritonpm.catalogue import Blobs, Catalogue, find
 from tritonpm.core.types import Revision
 from tritonpm.operations.context import Context, Progress, Warn, quiet, unheard
+from tritonpm.operations.init import init
 from tritonpm.operations.local_repository import is_current, restore
 from tritonpm.operations.render import wanted_revision
+from tritonpm.operations.serve import serve
 from tritonpm.operations.server import own_server
+from tritonpm.operations.stop import stop
 from tritonpm.triton import embedded
 from tritonpm.triton.connection import Connection
 
@@ -32,6 +36,18 @@ def opened(
     """The workspace at `root`; its catalogue is closed with the last reference to it."""
     workspace = find(root)
     return Context(workspace, Catalogue.open(workspace), Blobs(workspace), server, progress, warn)
+
+
+@contextmanager
+def served(root: Path) -> Iterator[Context]:
+    """A new workspace at `root` whose own server runs, and is gone afterwards."""
+    init(root)
+    context = opened(root)
+    serve(context, None, **QUICKLY)
+    try:
+        yield context
+    finally:
+        stop(context, 15)
 
 
 def running(context: Context) -> embedded.Server:

@@ -135,16 +135,12 @@ def _answer(question: dict[str, Any], report: Report) -> dict[str, Any] | None:
         (folder / _ANSWER).write_bytes(answer)
     except MemoryError:
         return beyond
-    except OSError as error:
-        return {"full": error.errno} if is_full(error) else _failed(error)
     except Exception as error:  # of a runtime that gave up: who asks tells it
-        failed = _failed(error)
-        return beyond if says_out_of_memory(failed["how"]) else failed
+        if isinstance(error, OSError) and is_full(error):
+            return {"full": error.errno}
+        last = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return beyond if says_out_of_memory(last) else {"how": f"ended with {last}", "limit": False}
     return None
-
-
-def _failed(error: Exception) -> dict[str, Any]:
-    return {"how": f"ended with {type(error).__name__}: {' '.join(str(error).split())[:200]}", "limit": False}
 
 
 def main() -> None:

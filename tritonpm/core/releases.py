@@ -67,7 +67,7 @@ def releases() -> tuple[Release, ...]:
 
 @cache
 def embedded() -> Release:
-    """The embedded server: its Python-based backends run whatever runtimes this environment has."""
+    """The embedded server: its backends run whatever runtimes this environment has."""
     carried = release(CARRIED)
     onnxruntime, openvino = _installed("onnxruntime"), _installed("openvino")
     taken, opset = limits(onnxruntime or carried.onnxruntime), _openvino_opset(openvino or carried.openvino)

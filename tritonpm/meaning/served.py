@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from tritonpm.meaning.objects import (
     Segmentation,
     Text,
 )
-from tritonpm.meaning.pictures import Encoded, batches
+from tritonpm.meaning.pictures import Encoded, batches, encoded, pixels
 from tritonpm.meaning.spec import Decode
 
 IMAGE = "image"  # the one input of a front
@@ -42,6 +43,15 @@ def takes_encoded(signature: Signature) -> bool:
 
 def _input(signature: Signature) -> tuple[str, str] | None:
     return (signature.inputs[0].name, signature.inputs[0].dtype) if len(signature.inputs) == 1 else None
+
+
+def sent(
+    signature: Signature, pictures: Sequence[Array | Path], format: str = "PNG"
+) -> Sequence[Array] | Sequence[Encoded]:
+    """Pictures as that server's front takes them: pixels, or files. Raises as `read_picture`."""
+    if takes_encoded(signature):
+        return [encoded(one, format) for one in pictures]
+    return [pixels(one) for one in pictures]
 
 
 def request(pictures: Sequence[Array] | Sequence[Encoded]) -> dict[str, Array]:

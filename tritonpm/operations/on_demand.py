@@ -20,7 +20,7 @@ from tritonpm.operations.unload import unload, withdraw
 from tritonpm.operations.usage import users
 from tritonpm.settings.settings import ON_DEMAND
 from tritonpm.triton.ensembles import NEXT
-from tritonpm.triton.processes import processes
+from tritonpm.triton.processes import own_memory, processes
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
@@ -98,10 +98,8 @@ def require_host(context: Context, client: Client, revision: Revision) -> None:
 
     What was never loaded here is not known, and tried. Servers of other machines say nothing of their memory.
     """
-    catalogue = context.catalogue
-    before = catalogue.revision(revision.name.removesuffix(NEXT))
-    digests = [revision.digest, *([before.digest] if before else [])]
-    known = next(filter(None, (catalogue.artefacts.memory(digest, HOST) for digest in digests)), None)
+    before = context.catalogue.revision(revision.name.removesuffix(NEXT))
+    known = next(filter(None, (taken(context, one) for one in (revision, before) if one)), None)
     if own_server(context) is None or known is None or client.ready(revision.name):
         return
     room, how = _room(context)
@@ -116,7 +114,7 @@ def require_host(context: Context, client: Client, revision: Revision) -> None:
 def server_memory(context: Context) -> int:
     """Bytes that the process of our own server takes, its stubs apart."""
     server = own_server(context)
-    return sum(process.taken for process in processes(server) if not process.model) if server else 0
+    return own_memory(server) if server else 0
 
 
 def taken(context: Context, revision: Revision) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Signature
 from tritonpm.meaning.objects import Objects
-from tritonpm.meaning.pictures import encoded, pixels
+from tritonpm.meaning.pictures import pixels
 from tritonpm.meaning.predict import Infer, predict, required
-from tritonpm.meaning.served import predict_served, takes_encoded
+from tritonpm.meaning.served import predict_served, sent, takes_encoded
 from tritonpm.meaning.spec import Condition, condition
 from tritonpm.meaning.stages import Meaning
 from tritonpm.meaning.verdict import Judgement, judged
@@ -22,7 +22,6 @@ from tritonpm.perf.inputs import batching
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
-    from tritonpm.meaning.pictures import Encoded
     from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client
 
@@ -46,16 +45,12 @@ class Predictor:
 
     def __call__(self, pictures: Sequence[Array | Path]) -> tuple[Objects, ...]:
         """What each picture (UINT8, [height, width, 3]: red, green, blue; or a file) holds. Raises InferenceError."""
-        if self.encoded:
-            return tuple(self._served([encoded(one) for one in pictures]))
-        seen = [pixels(one) for one in pictures]
         if self.fronted:
-            return tuple(self._served(seen))
+            _, decode = required(self.name, self.meaning)
+            shown = sent(self.signature, pictures)
+            return tuple(predict_served(decode, self.meaning.labels, shown, self.infer, most=self.most))
+        seen = [pixels(one) for one in pictures]
         return tuple(predict(self.name, self.meaning, self.signature, seen, self.infer, most=self.most))
-
-    def _served(self, pictures: Sequence[Array] | Sequence[Encoded]) -> Iterator[Objects]:
-        _, decode = required(self.name, self.meaning)
-        return predict_served(decode, self.meaning.labels, pictures, self.infer, most=self.most)
 
     def judged(self, objects: Objects) -> Judgement | None:
         """The package's verdict on what a picture holds; None where it has none."""

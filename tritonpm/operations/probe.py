@@ -18,10 +18,9 @@ from tritonpm.core.tensors import Array, as_served, compare, load_npz, save_npz
 from tritonpm.core.units import number_of
 from tritonpm.meaning.decode import decoded
 from tritonpm.meaning.matching import matched
-from tritonpm.meaning.pictures import encoded
 from tritonpm.meaning.predict import required
 from tritonpm.meaning.preprocess import prepare
-from tritonpm.meaning.served import found, request, takes_encoded
+from tritonpm.meaning.served import found, request, sent
 from tritonpm.operations.artefacts import made as made_of
 from tritonpm.operations.meanings import hands_in_pictures, meaning_of
 from tritonpm.operations.sample_inputs import made_up, pictures_of, samples_of
@@ -49,7 +48,7 @@ def probe(context: Context, client: Client, record: Record, *, model: str = "") 
     name = model or record.package.name
     made, signature = made_of(context, record), client.metadata(name)
     if hands_in_pictures(record.package, record.settings, signature):
-        return _probe_pictures(context, client, record, name, made, encode=takes_encoded(signature))
+        return _probe_pictures(context, client, record, name, made, signature)
     samples = samples_of(record)
     if not samples and not _unverified(made):
         _require_finite(_made_up(client, record, name, signature)[1])
@@ -70,13 +69,12 @@ def probe(context: Context, client: Client, record: Record, *, model: str = "") 
 
 
 def _probe_pictures(
-    context: Context, client: Client, record: Record, name: str, made: dict[str, Optimised], *, encode: bool
+    context: Context, client: Client, record: Record, name: str, made: dict[str, Optimised], served: Signature
 ) -> str:
     """Ask a front pictures, and compare what it finds with what the original model finds by the plain way."""
     meaning, (pictures, source) = meaning_of(record.package, record.settings), pictures_of(context, record)
     first, then = required(record.package.name, meaning)
-    sent = [request([encoded(picture)] if encode else [picture]) for picture in pictures]
-    answers = [client.infer(name, one) for one in sent]
+    answers = [client.infer(name, request(sent(served, [picture]))) for picture in pictures]
     for answer in answers:
         _require_finite(answer)
     signature = record.package.stages[0].signature

@@ -22,7 +22,7 @@ from tritonpm.operations.server import connect
 from tritonpm.operations.stubs import bereft, date_anew
 from tritonpm.operations.sync import sync
 from tritonpm.triton import embedded, liveness
-from tritonpm.triton.ensembles import NEXT, foreign_users
+from tritonpm.triton.ensembles import NEXT, joined_by
 from tritonpm.triton.processes import stubs
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _load_anew(context: Context, client: Client, model: str) -> None:
     if date_anew(context, model):
         client.load_and_wait(model)
         return
-    above = foreign_users(client, [model], ())  # of another repository, whose folder is not for us to touch
+    above = joined_by(client, model)  # of another repository, whose folder is not for us to touch
     client.unload_and_wait(model)
     for name in (model, *above):
         client.load_and_wait(name)

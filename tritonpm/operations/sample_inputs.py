@@ -12,11 +12,11 @@ from tritonpm.convert.conversion import ConversionError
 from tritonpm.core.errors import InferenceError, NotFoundError, PackageError
 from tritonpm.core.tensors import MOST_BYTES, Array, as_served, guesses, load_npz
 from tritonpm.core.units import number_of
-from tritonpm.meaning.pictures import encoded, read_picture
 from tritonpm.meaning.pictures import made_up as made_up_picture
+from tritonpm.meaning.pictures import read_picture
 from tritonpm.meaning.predict import prepared_for
 from tritonpm.meaning.preprocess import undone
-from tritonpm.meaning.served import request, takes_encoded
+from tritonpm.meaning.served import request, sent, takes_encoded
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.meanings import hands_in_pictures, meaning_of
 from tritonpm.perf.inputs import Inputs, batching, inputs
@@ -44,12 +44,11 @@ def measuring_inputs(context: Context, record: Record, client: Client, model: st
     if hands_in_pictures(package, record.settings, signature):
         shown, source = pictures_of(context, record)
         if takes_encoded(signature):
+            source = f"{source}; as JPEG"
             if batch > 1:  # in one request only those of one size
                 shown = [one for one in shown if one.shape == shown[0].shape]
-            sent, source = [request([encoded(one, "JPEG")]) for one in shown], f"{source}; as JPEG"
-        else:
-            sent = [request([one]) for one in shown]
-        return inputs(sent, signature, who, batch=batch, source=source)
+        requests = [request(sent(signature, [one], "JPEG")) for one in shown]
+        return inputs(requests, signature, who, batch=batch, source=source)
     for listed, source in (_real(context, record, signature), _painted(record, signature)):
         if listed:
             return inputs(listed, signature, who, batch=batch, source=source)
@@ -143,11 +142,15 @@ def sample_request(
     where it shows no picture.
     """
     owner = owner or record
-    sample = sample_of(owner, number)
-    if not hands_in_pictures(record.package, record.settings, signature):
-        return as_served(arrays_of(context, owner, sample), signature.inputs)
-    if shown := shown_by(context, owner, sample):
-        return request([encoded(one) for one in shown] if takes_encoded(signature) else shown)
+    if hands_in_pictures(record.package, record.settings, signature):
+        return request(sent(signature, pictures_in_sample(context, owner, number)))
+    return as_served(arrays_of(context, owner, sample_of(owner, number)), signature.inputs)
+
+
+def pictures_in_sample(context: Context, owner: Record, number: int) -> tuple[Array, ...]:
+    """What a package's sample shows, at least one picture. Raises as `sample_request`."""
+    if shown := shown_by(context, owner, sample_of(owner, number)):
+        return shown
     raise PackageError("its samples show no pictures", where=owner.package.name, do="give a picture")
 
 

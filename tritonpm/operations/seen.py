@@ -6,7 +6,7 @@ By the package's `preprocess` and `decode` alone: an output that they say nothin
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +16,10 @@ from tritonpm.core.errors import NotFoundError, PackageError, ServerError
 from tritonpm.core.tensors import MOST_BYTES, Array, as_served
 from tritonpm.meaning.geometry import Geometry, identity
 from tritonpm.meaning.objects import Objects
-from tritonpm.meaning.pictures import encoded, read_picture
+from tritonpm.meaning.pictures import read_picture
 from tritonpm.meaning.predict import prepared_for
 from tritonpm.meaning.preprocess import stretched
-from tritonpm.meaning.served import IMAGE, found, takes_encoded
+from tritonpm.meaning.served import IMAGE, found, sent, takes_encoded
 from tritonpm.meaning.served import request as request_of
 from tritonpm.meaning.spec import DETECTIONS, PLACELESS, ROLES, condition
 from tritonpm.meaning.stages import Meaning, tensor_of
@@ -29,7 +29,7 @@ from tritonpm.operations.canary import SUFFIX
 from tritonpm.operations.history import as_it_was
 from tritonpm.operations.infer import numbered
 from tritonpm.operations.meanings import hands_in_pictures, meaning_of
-from tritonpm.operations.sample_inputs import pictured, sample_of, sample_request, shown_by
+from tritonpm.operations.sample_inputs import pictured, pictures_in_sample, sample_of, sample_request, shown_by
 from tritonpm.operations.server import connect
 
 if TYPE_CHECKING:
@@ -172,8 +172,7 @@ def _handed_in(
         inputs = as_served(read(given, signature, most), signature.inputs)
         return _of_tensors(meaning, signature, inputs, fronted=fronted)
     if fronted:
-        sent = [encoded(given)] if takes_encoded(signature) else [read_picture(given)]
-        return _Asked(request_of(sent), tuple(identity(*one.shape[:2]) for one in sent))
+        return _of_shown(signature, (given,))
     return _of_picture(record.package.name, meaning, signature, read_picture(given))
 
 
@@ -181,11 +180,15 @@ def _of_sample(
     context: Context, record: Record, meaning: Meaning, signature: Signature, sample: int, owner: Record, *,
     fronted: bool,
 ) -> _Asked:  # fmt: skip
+    if fronted:
+        return _of_shown(signature, pictures_in_sample(context, owner, sample))
     inputs = sample_request(context, record, signature, sample, owner)
-    if not fronted:
-        return _of_tensors(meaning, signature, inputs, fronted=False)
-    shown = shown_by(context, owner, sample_of(owner, sample))
-    return _Asked(inputs, tuple(identity(*one.shape[:2]) for one in shown))
+    return _of_tensors(meaning, signature, inputs, fronted=False)
+
+
+def _of_shown(signature: Signature, shown: Sequence[Array | Path]) -> _Asked:
+    pictures = sent(signature, shown)
+    return _Asked(request_of(pictures), tuple(identity(*one.shape[:2]) for one in pictures))
 
 
 def _of_tensors(meaning: Meaning, signature: Signature, inputs: Mapping[str, Array], *, fronted: bool) -> _Asked:

@@ -9,7 +9,7 @@ from tritonpm.core.rollback import UNKNOWN
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.server import connect, has_server, is_loaded
 from tritonpm.operations.usage import require_unused
-from tritonpm.triton.ensembles import foreign_users, unload_unneeded
+from tritonpm.triton.ensembles import joined_by, unload_unneeded
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -33,9 +33,7 @@ def unload(
         return
     with connect(context, load_timeout=timeout) as client, changing(context, f"unload {name}"):
         context.catalogue.require(name)
-        above = foreign_users(
-            client, [name], ()
-        )  # cascades of ours have members of their own; adopted ensembles have not
+        above = joined_by(client, name)  # of ours adopted ensembles only: a cascade has members of its own
         if above and not dependents:
             what = f"{name} is a part of {', '.join(above)}, which the server has loaded"
             raise BusyError(what, do="unload that first, or use --dependents")

@@ -97,7 +97,7 @@ def kind(folder: Path) -> str:
 
 def unbuilt(name: str) -> bool:
     """Whether `chosen` would have to compile it first."""
-    return name in NAMES and wanted() != "python" and not _built(name) and not why_not(name)
+    return wanted() != "python" and not _built(name) and not why_not(name)
 
 
 def why_not(name: str) -> str:

@@ -38,14 +38,9 @@ def unload_unneeded(client: Client, members: Iterable[str]) -> None:
         client.unload_and_wait(name)
 
 
-def foreign_users(client: Client, models: Iterable[str], ours: Iterable[str]) -> list[str]:
-    """The loaded ensembles, but for `ours`, that one of `models` is a step of: to unload it would break them."""
-    wanted, known = set(models), set(ours)
-    names = []
-    for name in sorted(client.serving() - known - wanted):
-        if wanted & _steps(client, name):
-            names.append(name)
-    return names
+def joined_by(client: Client, model: str) -> list[str]:
+    """The loaded ensembles that a model is a step of: to unload it would break them."""
+    return [name for name in sorted(client.serving() - {model}) if model in _steps(client, name)]
 
 
 def _steps(client: Client, name: str) -> set[str]:

@@ -47,6 +47,13 @@ def processes(server: Server) -> list[ProcessUse]:
     return uses
 
 
+def own_memory(server: Server) -> int:
+    """Bytes that the process of a server takes, its stubs apart; 0 where it has ended."""
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return _use(psutil.Process(server.pid), "").taken if server.alive else 0
+    return 0
+
+
 def stubs(server: Server, known: Mapping[int, str] = MappingProxyType({})) -> dict[int, str]:
     """The stubs of a server that can answer, by number: the model that each serves, where that is not `known` yet."""
     found = {}

@@ -18,7 +18,7 @@ from tests.support.load import under_load
 from tests.support.models import scaled
 from tests.support.packages import cascade, single
 from tests.support.waiting import until
-from tests.support.workspaces import QUICKLY, opened
+from tests.support.workspaces import QUICKLY, opened, served
 from tritonpm.core.errors import UsageError
 from tritonpm.hardware.machine_use import MachineUse, machine_use
 from tritonpm.hardware.nvml import GpuProcess, Gpus, GpuSample, Mig
@@ -41,17 +41,12 @@ MACHINE = MachineUse(2, 10.0, 20.0, 1, 2)
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory, python_backends: None) -> Iterator[Context]:
     root = tmp_path_factory.mktemp("a workspace")
-    init(root)
-    context = opened(root)
-    serve(context, None, **QUICKLY)
-    try:
+    with served(root) as context:
         import_package(context, single(root / "in", scaled(2.0)))
         import_package(context, cascade(root / "c", scaled(2.0, result="m"), scaled(3.0, source="m")))
         load(context, "p")
         load(context, "c")
         yield context
-    finally:
-        stop(context, 15)
 
 
 def package(snapshot: Snapshot, name: str) -> PackageLoad:

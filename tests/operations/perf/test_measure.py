@@ -39,6 +39,7 @@ from tritonpm.operations.stop import stop
 from tritonpm.operations.unload import unload
 from tritonpm.perf import tool
 from tritonpm.perf.measurement import Measurement, Workload
+from tritonpm.triton import compiled
 from tritonpm.triton.connection import Connection
 
 pytestmark = pytest.mark.server
@@ -198,7 +199,8 @@ def test_a_region_of_somebody_else_is_left_alone(context: Context) -> None:
         foreign.unlink()
 
 
-def test_instances_are_tried_on_a_server_of_our_own(context: Context) -> None:
+def test_instances_are_tried_on_a_server_of_our_own(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(compiled.VARIABLE, "python")  # a process each, whose memory is its own
     found = measure(context, "bare", Sweep((Workload(seconds=BRIEF),), instances=(1, 2)))
     assert [each.instances for each in found.measurements] == [1, 2]
     held = [each.memory or 0 for each in found.measurements]

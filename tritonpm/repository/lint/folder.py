@@ -74,9 +74,8 @@ def _strange_files(path: Path) -> Iterator[Finding]:
         name = place.name
         link = place.is_symlink()
         if reason := unreachable(place):
-            level = (
-                "warning" if reason == "nothing" and place.parent != path else "error"
-            )  # Triton looks at its own level
+            harmless = reason == "nothing" and place.parent != path  # Triton looks at its own level
+            level = "warning" if harmless else "error"
             yield Finding(level, "link", str(place), 0, f"{name} is a link to {reason}")
             continue
         mode, target = place.stat().st_mode, place.resolve()
