@@ -115,7 +115,9 @@ def test_a_successor_that_is_killed_is_replaced(context: Context) -> None:
 
 
 def test_where_supervision_is_lost_status_says_so_and_the_next_change_brings_it_back(context: Context) -> None:
-    for pid in (*until(lambda: successors(context)), supervisor(context)):
+    waiting = until(lambda: successors(context))
+    os.kill(first := supervisor(context), signal.SIGSTOP)  # else it may start another successor before it is killed
+    for pid in (*waiting, first):
         os.kill(pid, signal.SIGKILL)
     until(lambda: not keepers(context))
     (sentence,) = status(context).drift
@@ -269,7 +271,9 @@ def test_a_package_that_ends_the_server_is_set_aside_by_name(context: Context, t
 
 def test_a_server_that_has_ended_before_the_first_look_comes_back(context: Context) -> None:
     """Its supervisor is killed, and it ends before the next one has begun."""
-    for pid in (*until(lambda: successors(context)), supervisor(context)):
+    waiting = until(lambda: successors(context))
+    os.kill(first := supervisor(context), signal.SIGSTOP)  # else it may start another successor before it is killed
+    for pid in (*waiting, first):
         os.kill(pid, signal.SIGKILL)
     until(lambda: not keepers(context))
     kill_server(context)
