@@ -69,6 +69,7 @@ def revision_of(
     optimised: Mapping[str, Optimised] | None = None,
 ) -> Revision:
     """The revision of a package with these settings. Raises RuleError, RenderError: it cannot be served so."""
+    from tritonpm.operations.exact import exact
     from tritonpm.operations.front import fronted
     from tritonpm.operations.version_folders import numbered, policy
     from tritonpm.repository.render import render as rendered
@@ -78,6 +79,7 @@ def revision_of(
     axes = axes or batch_axes(context, package, place, settings=settings)
     require(package, settings, axes, context.target)
     version, earlier = numbered(context.catalogue, package, settings)
+    axes = exact(context, package, settings, axes, optimised or {}, place)
     whole = fronted(context, package, settings, axes, optimised or {}, place)
     return rendered(
         whole.package, policy(whole.settings), context.target, whole.axes,
