@@ -329,6 +329,12 @@ def test_a_warm_up_only_where_zeros_are_plausible(inputs: Any, dtype: str, axis:
     [
         ({"x": ()}, "FP32", {"backend": "openvino"}, "only the embedded server takes this"),
         ({"x": (2, 3)}, "FP64", {"backend": "openvino"}, "only the embedded server takes this"),
+        (
+            {"x": (2, 3)},
+            "BYTES",
+            {"backend": "openvino"},
+            "only the embedded server with TRITONPM_BACKENDS=python takes",
+        ),
         ({"x": (2, 3)}, "FP32", {"backend": "openvino"}, "computes in bf16|compute in bf16"),
         ({"x": (2, 3)}, "FP32", {"backend": "openvino", "openvino_device": "AUTO", "streams": "2"}, "NUM_STREAMS"),
     ],

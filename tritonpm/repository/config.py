@@ -114,8 +114,10 @@ def _require_native(config: Any, backend: str, signature: Signature, stage: Stag
     for _, sentence in refusals(config, backend, signature, embedded=True):
         raise RenderError(f"Triton's {backend} backend refuses it: {sentence}", where=f"stage {stage.name}",
                           do="choose another --backend or other parameters")  # fmt: skip
+    text = backend == "openvino" and any(tensor.dtype == "BYTES" for tensor in (*signature.inputs, *signature.outputs))
+    server = "the embedded server with TRITONPM_BACKENDS=python" if text else "the embedded server"
     for _, sentence in refusals(config, backend, signature):
-        notes.append(f"stage {stage.name}: only the embedded server takes this; in NVIDIA's container {sentence}")
+        notes.append(f"stage {stage.name}: only {server} takes this; in NVIDIA's container {sentence}")
     if backend == "openvino" and stage.format is Format.ONNX and "HINT_BF16" not in config.parameters:
         notes.append(
             f"stage {stage.name}: on CPUs that compute in bf16 NVIDIA's container answers less exactly than what was "
