@@ -19,8 +19,8 @@ from tritonpm.core.tensors import save_npz
 from tritonpm.core.types import BatchAxis, Format, Signature, Stage, Task, Tensor
 from tritonpm.package import read_signature
 
-LIGHT = sorted((Path(onnx.__file__).parent / "backend/test/data/light").glob("*.onnx"))
-DIVERSE = ("light_densenet121", "light_shufflenet", "light_squeezenet")  # of the nine, and small
+LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
+DIVERSE = ("light_densenet121", "light_inception_v1", "light_shufflenet", "light_squeezenet")  # of nine
 
 
 def write(folder: Path, graph: str, *, ir: int = 8, opset: int = 17, **weights: np.ndarray) -> Path:
@@ -161,13 +161,10 @@ def test_a_batch_of_one_that_cannot_be_freed_stays(tmp_path: Path, graph: str) -
     assert "with a batch of" in axis.reason or "in a batch of" in axis.reason
 
 
-@pytest.mark.parametrize(
-    "model",
-    [path if path.stem in DIVERSE else pytest.param(path, marks=pytest.mark.long) for path in LIGHT],
-    ids=lambda path: path.stem,
-)
-def test_the_light_networks_are_made_batchable(tmp_path: Path, model: Path) -> None:
+@pytest.mark.parametrize("name", DIVERSE)
+def test_the_light_networks_are_made_batchable(tmp_path: Path, name: str) -> None:
     """The weights of most are all alike, and so are their answers, which proves nothing."""
+    model = LIGHT / f"{name}.onnx"
     (tmp_path / model.name).hardlink_to(model) if model.stat().st_dev == tmp_path.stat().st_dev else (
         tmp_path / model.name
     ).write_bytes(model.read_bytes())

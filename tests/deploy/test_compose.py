@@ -175,9 +175,17 @@ def test_what_the_dockerfile_copies_is_enough_for_the_wheel(tmp_path: Path) -> N
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=900)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
-    packed = set(zipfile.ZipFile(wheel).namelist())
-    here = {path.relative_to(ROOT / "templates") for path in (ROOT / "templates/deploy").rglob("*.j2")}
+    with zipfile.ZipFile(wheel) as archive:
+        packed = set(archive.namelist())
+        archive.extractall(tmp_path / "site")
+    here = {path.relative_to(ROOT / "templates") for path in (ROOT / "templates").rglob("*.j2")}
     assert {f"tritonpm/_templates/{path}" for path in here} <= packed
+    assert "tritonpm/backends/onnxruntime/model.py" in packed
+    assert not [name for name in packed if name.startswith(("tests", "examples"))]
+    code = "from tritonpm.repository.templates import packaged; print(packaged())"
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(command, cwd=tmp_path / "site", check=True, capture_output=True, text=True).stdout.strip()
+    assert Path(told) == tmp_path / "site/tritonpm/_templates"
 
 
 def test_yaml_has_no_surprises() -> None:
