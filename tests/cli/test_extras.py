@@ -37,7 +37,7 @@ _TYPED = (
     ("use bolts --project line --release", ""),
     ("serve", "server"), ("serve --ui --ui-port 0", "web"), ("serve --repository s3://bucket/models", "server"),
     ("stop", ""), ("logs", ""), ("tracing", ""), ("logging", ""), ("top --once --interval 0.2", ""),
-    ("ui --port 0", "web"),
+    ("ui --port 0", "web"), ("mcp", "mcp"),
     ("load bolts", ""), ("load bolts --repository out", "stores"), ("unload bolts", ""), ("reload bolts", ""),
     ("infer bolts", ""), ("status", ""), ("sync", ""), ("why bolts", ""),
     ("upgrade bolts PACKAGE", ""), ("history bolts", ""), ("rollback bolts", ""), ("diff bolts 1", ""),

@@ -35,7 +35,7 @@ GROUPS: Headings = {
     "Optimising and measuring": ("optimize", "jobs", "convert", "profile", "perf", "tune"),
     "Repositories and deployment": ("render", "lint", "targets", "publish", "deploy", "pull", "push", "sign", "policy"),
     "Fleets": ("context", "fleet"),
-    "Server": ("serve", "stop", "logs", "tracing", "logging", "top", "ui"),
+    "Server": ("serve", "stop", "logs", "tracing", "logging", "top", "ui", "mcp"),
     "Workspace": ("init", "doctor", "verify", "schema", "completion"),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)

@@ -18,6 +18,7 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
     "stores": {"obstore": "obstore"},
     "registry": {"model_signing": "model-signing", "oras": "oras", "OpenSSL": "pyopenssl", "requests": "requests"},
     "web": {"fastapi": "fastapi", "uvicorn": "uvicorn"},
+    "mcp": {"mcp": "mcp"},
     "perf": {"optuna": "optuna", "plotly": "plotly"},
     "tritonserver": {"tritonserver": "tritonserver"},
 }

@@ -157,9 +157,9 @@ def _for_package(
             yield Action("upgrade", name, f"{entry.digest[:19]} → {digest[:19]}")
         record = context.catalogue.get(name)
         now, settings[name] = record.settings, (after := _applied(context, record, wanted))
-        if difference := _difference(now, after):
+        if changes := difference(now, after):
             live = True
-            yield Action("set", name, difference)
+            yield Action("set", name, changes)
     if set(wanted.projects) != set(context.catalogue.leases.declared(name)):
         yield Action("projects", name, ", ".join(wanted.projects) or "none")
     if wanted.loaded and (entry is None or entry.status != "loaded"):
@@ -183,7 +183,8 @@ def _applied(context: Context, record: Record, wanted: DeclaredPackage) -> Setti
     return after
 
 
-def _difference(now: Settings, after: Settings) -> str:
+def difference(now: Settings, after: Settings) -> str:
+    """Which settings change, and from what to what."""
     one, other = asdict(now), asdict(after)
     return ", ".join(f"{key}: {one[key]} → {other[key]}" for key in one if one[key] != other[key])
 
