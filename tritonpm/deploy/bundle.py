@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.deploy import arguments, metrics
 from tritonpm.deploy.files import BundleFile, render
+from tritonpm.deploy.helm import chart
 
 if TYPE_CHECKING:
     from tritonpm.deploy.choices import Choices
@@ -82,13 +83,23 @@ def _compose(choices: Choices, own: Path | None) -> list[BundleFile]:
 
 
 def _kubernetes(choices: Choices, own: Path | None) -> list[BundleFile]:
+    values, made = _values(choices, choices.repository or REPOSITORY), _cluster(choices, own)
+    return [*made, *_kustomized(made, own), *_adapter(choices, values, own)]
+
+
+def _helm(choices: Choices, own: Path | None) -> list[BundleFile]:
+    values = _values(choices, choices.repository or REPOSITORY)
+    return [*chart(_cluster(choices, own), choices), *_adapter(choices, values, own)]
+
+
+def _cluster(choices: Choices, own: Path | None) -> list[BundleFile]:
+    """The objects that a kustomization and a chart are made of."""
     values = _values(choices, choices.repository or REPOSITORY)
     names = ["triton.yaml", "networkpolicy.yaml"]
     names += [] if choices.repository else ["workspace.yaml", "manager.yaml"]
     names += ["autoscaling.yaml"] if choices.scaled else []
     made = [render(f"kubernetes/{name}", name, values, own) for name in names]
-    made.append(render(_MONITORING, "monitoring.yaml", values | _monitored(choices, own), own))
-    return [*made, *_kustomized(made, own), *_adapter(choices, values, own)]
+    return [*made, render(_MONITORING, "monitoring.yaml", values | _monitored(choices, own), own)]
 
 
 def _adapter(choices: Choices, values: dict[str, object], own: Path | None) -> list[BundleFile]:
@@ -119,5 +130,6 @@ TARGETS = {
     "prometheus": DeploymentKind(_prometheus),
     "grafana": DeploymentKind(_grafana),
     "kubernetes": DeploymentKind(_kubernetes, cluster=True),
+    "helm": DeploymentKind(_helm, cluster=True),
     "kserve": DeploymentKind(_kserve, cluster=True),
 }

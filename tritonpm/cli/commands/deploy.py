@@ -104,6 +104,7 @@ def grafana_command(app: App, /, **options: Any) -> None:
     tritonpm deploy kubernetes --gpus 1 --output cluster
     tritonpm deploy kubernetes --replicas 2 --max-replicas 6 --repository s3://models/line-3 --output cluster
     tritonpm deploy kubernetes --apply --context production
+    tritonpm deploy kubernetes --form helm --output chart && helm install line-3 chart
     """,
 )
 @FILES
@@ -112,10 +113,19 @@ def grafana_command(app: App, /, **options: Any) -> None:
 @_chosen("storage", "Of the workspace's volume.")
 @_chosen("storage_class", "Of the workspace's volume; it must offer ReadWriteMany.")
 @THRESHOLDS
+@click.option(
+    "--form",
+    type=click.Choice(["kustomize", "helm"]),
+    default="kustomize",
+    show_default=True,
+    help="A kustomization, or a Helm chart of the same objects.",
+)
 @pass_app
-def kubernetes_command(app: App, /, **options: Any) -> None:
-    """A kustomization: Triton, the manager, autoscaler, monitoring and network policies."""
-    _deploy(app, "kubernetes", **options)
+def kubernetes_command(app: App, /, form: str, **options: Any) -> None:
+    """A kustomization, or a Helm chart: Triton, the manager, autoscaler, monitoring and network policies."""
+    if form == "helm" and (options["applied"] or not options["output"]):
+        raise click.UsageError("a Helm chart is written with --output, and installed with `helm install`")
+    _deploy(app, "helm" if form == "helm" else "kubernetes", **options)
 
 
 @command("kserve", examples="tritonpm deploy kserve --repository s3://models/line-3 --output cluster")

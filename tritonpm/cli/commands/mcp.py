@@ -14,7 +14,8 @@ from tritonpm.cli.app import App, command, on_a_server, pass_app
 def mcp_command(app: App, read_only: bool) -> None:
     """Offer the workspace to agents (Model Context Protocol).
 
-    On standard input and output: the agent starts it. Reading is free. A change needs the digest of a plan that was shown, and is refused where something changed since.
+    On standard input and output: the agent starts it. Reading is free. A change needs the digest of a plan that was
+    shown, and is refused where something changed since.
     """
     from tritonpm.cli.mcp_tools import agents_server
 
