@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import zipfile
@@ -13,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from jsonschema import Draft202012Validator
 
 from tests.support.archives import (
     CONFIG,
@@ -31,11 +29,10 @@ from tests.support.archives import (
 from tritonpm.core.errors import ManifestError, PackageError, StorageError, UnsafeError, UsageError
 from tritonpm.core.tensors import save_npz
 from tritonpm.core.types import DTYPES, File, Format, Package, Tensor
-from tritonpm.package import Limits, export, inspect, manifest_schema, read
+from tritonpm.package import Limits, export, inspect, read
 from tritonpm.package.document import load
 from tritonpm.package.tree import plain as without_links
 
-SCHEMA = Path(__file__).parents[2] / "docs" / "package.schema.json"
 CASCADE = """\
 schema: 1
 name: bolts
@@ -367,19 +364,6 @@ def test_an_export_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         export(made, vanished, tmp_path / "out.zip")  # type: ignore[arg-type]
     assert not list(tmp_path.glob("*out.zip*"))
-
-
-def test_the_published_schema_is_current() -> None:
-    assert json.loads(SCHEMA.read_text(encoding="utf-8")) == json.loads(json.dumps(manifest_schema()))
-
-
-@pytest.mark.parametrize("text", [MANIFEST, CASCADE], ids=["single", "cascade"])
-def test_manifests_agree_with_the_schema(text: str) -> None:
-    validator = Draft202012Validator(manifest_schema())
-    document = load(text.encode(), "", Limits())
-    document["stages"][0]["task"] = document["stages"][0]["task"].lower()
-    assert not list(validator.iter_errors(document))
-    assert list(validator.iter_errors({**document, "colour": "red"}))
 
 
 def test_yaml_means_what_it_says() -> None:

@@ -9,13 +9,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tritonpm.core.text import harmless
+from tritonpm.core.text import API_VERSION, harmless
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
-
-API_VERSION = "tritonpm/v1"
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:

@@ -46,13 +46,17 @@ _NEIGHBOUR = re.compile(r"\W*polic(y|ies)(\W*(ya?ml|json|toml)(\W*\w*)?)?\W*")
 _ALIKE = 0.8  # of two names, by difflib: a letter is missing, or two are exchanged
 
 
-class _Trusted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TrustedFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Files beside the policy; a signature by any one of them is enough."""
+
     keys: list[str] = []
     certificates: list[str] = []
 
 
-class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    require_signature: _Trusted
+class PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """policy.yaml as it is written."""
+
+    require_signature: TrustedFiles
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,7 @@ def _trust(path: Path) -> Trust:
             document = load(stream.read(limits.manifest + 1), str(path), limits)
         if document is None:
             raise ManifestError([("", "says nothing")], where=str(path), do=f"{_CORRECT}, or {_CLEAR}")
-        required = msgspec.convert(document, _Document).require_signature
+        required = msgspec.convert(document, PolicyDocument).require_signature
     except msgspec.ValidationError as error:
         sentence, _, place = str(error).partition(" - at ")
         raise ManifestError([(place.strip("`$."), sentence)], where=str(path), do=_CORRECT) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tritonpm.package.limits import Limits, require_bounded
 from tritonpm.package.staging import Progress, silent
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tritonpm.core.types import File, Format, Package, Signature
 
-__all__ = ["Limits", "export", "inspect", "manifest_schema", "read", "read_signature"]
+__all__ = ["Limits", "export", "inspect", "read", "read_signature"]
 
 
 def read(
@@ -46,13 +46,6 @@ def inspect(path: Path) -> Package:
 
     with TemporaryDirectory(prefix="tritonpm-inspect-") as staging:
         return read(path, Path(staging), allow_code=True)
-
-
-def manifest_schema() -> dict[str, Any]:
-    """The JSON Schema of package.yaml."""
-    from tritonpm.package.manifest import schema
-
-    return schema()
 
 
 def export(package: Package, open_file: Callable[[File], BinaryIO], destination: Path) -> None:

@@ -190,17 +190,6 @@ class Manifest(_Strict):
     )
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of package.yaml."""
-    body = Manifest.model_json_schema(by_alias=True)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "https://tritonpm.invalid/package.schema.json",
-        **body,
-        "title": "tritonpm package",
-    }
-
-
 def parse(raw: bytes, where: str, limits: Limits) -> Manifest:
     """The manifest in these bytes. Raises ManifestError with every problem and its path."""
     document = load(raw, where, limits)

@@ -1,0 +1,62 @@
+"""`tritonpm schema`: the JSON Schemas of what people write and of what commands print, for editors and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+import msgspec
+
+from tritonpm.core.text import API_VERSION
+from tritonpm.operations.declaration import Declaration
+from tritonpm.operations.policy import PolicyDocument
+from tritonpm.package.manifest import Manifest
+from tritonpm.settings.settings import Settings
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """The JSON Schema of one of `KINDS`; its `$id` is a name, and no place that it could be fetched from."""
+    body = KINDS[kind]()
+    return {"$schema": _DIALECT, "$id": f"urn:tritonpm:schema:{kind}:1", **body, "title": f"tritonpm {kind}"}
+
+
+def _package() -> dict[str, Any]:
+    return Manifest.model_json_schema(by_alias=True)
+
+
+def _declaration() -> dict[str, Any]:
+    body = msgspec.json.schema(Declaration)
+    chosen = {
+        "type": "object",
+        "properties": {field.name: {} for field in fields(Settings)},
+        "additionalProperties": False,
+    }
+    package = body["$defs"]["DeclaredPackage"]["properties"]
+    package["settings"] |= chosen
+    package["stages"]["additionalProperties"] = chosen
+    return body
+
+
+def _policy() -> dict[str, Any]:
+    return msgspec.json.schema(PolicyDocument)
+
+
+def _envelope() -> dict[str, Any]:
+    return {
+        "description": "What reading commands print with -o json; docs/json.md tells the data of each kind.",
+        "type": "object",
+        "properties": {"apiVersion": {"const": API_VERSION}, "kind": {"type": "string"}, "data": {}},
+        "required": ["apiVersion", "kind", "data"],
+        "additionalProperties": False,
+    }
+
+
+KINDS: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "package": _package,
+    "declaration": _declaration,
+    "policy": _policy,
+    "envelope": _envelope,
+}
