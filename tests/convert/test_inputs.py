@@ -110,3 +110,11 @@ def test_numbers_that_are_steps_are_not_driven_up() -> None:
     maker = Maker.learned(loops, (Tensor("steps", "INT64", ("batch", 1)),), {}, GraphValues(), batch=1)
     assert largest <= 127 and maker.bounds == {"steps": 9}
     assert set(maker.kinds()) == {ORDINARY}
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3)])
+def test_every_kind_is_made_of_scalars_and_of_nothing(shape: tuple[int, ...]) -> None:
+    tensor = Tensor("x", "FP32", shape)
+    maker = Maker((tensor,))
+    for kind in maker.kinds():
+        assert maker.make(kind, batch=None, seed=0)["x"].shape == shape

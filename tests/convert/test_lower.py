@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tritonpm.convert.lower import NotLowerableError, lower
 from tritonpm.convert.lower_proof import reference
-from tritonpm.convert.lowering import LoweredModel, too_new
+from tritonpm.convert.lowering import LoweredModel, opened, too_new
 from tritonpm.convert.lowering import lower as asked
 from tritonpm.convert.runtimes import load
 from tritonpm.core.errors import PackageError
@@ -38,7 +38,7 @@ def stage(path: Path) -> Stage:
     return Stage("s", Task.OTHER, Format.ONNX, path.name, (path.name,), signature, needs=needs(path, Format.ONNX))
 
 
-def made(path: Path, target: Release = OLD) -> LoweredModel:
+def made(path: Path, target: Release = OLD) -> LoweredModel | None:
     folder = path.parent / "work"
     folder.mkdir()
     return asked(stage(path), {path.name: path}, [], target, folder)
@@ -130,8 +130,8 @@ def test_a_lowering_that_answers_otherwise_is_refused(tmp_path: Path, monkeypatc
     path = built(tmp_path / "m.onnx", "y = Swish(x)")
     honest = lower_proof.lower
 
-    def wrong(source: Path, target: Path, limits: Needs, without: frozenset[str] = frozenset()) -> object:
-        changes = honest(source, target, limits, without)
+    def wrong(source: Path, target: Path, limits: Needs, without: frozenset[str], *, raised: bool) -> object:
+        changes = honest(source, target, limits, without, raised=raised)
         model = onnx.load(target)
         model.graph.node.append(helper.make_node("Abs", [model.graph.node[-1].output[0]], ["z"]))
         model.graph.output[0].name = "z"
@@ -148,9 +148,33 @@ def test_a_lowering_that_answers_otherwise_is_refused(tmp_path: Path, monkeypatc
     request = {
         "model": str(path), "limits": {"ir": 10, "opset": 21, "ml": 5}, "inputs": [["x", "FP32", [3, 4], False]],
         "values": {}, "samples": [], "run": True,
+        "old": False, "other": True,
     }  # fmt: skip
     said = json.loads(lower_proof.answer(json.dumps(request).encode(), tmp_path, lambda *_: None))
-    assert "made older, it answers otherwise" in said["refused"]
+    assert "rewritten, it answers otherwise" in said["refused"]
+
+
+def test_what_is_older_than_the_runtimes_kernels_is_made_newer(tmp_path: Path) -> None:
+    """An AveragePool of opset 6, for which there is no kernel; a Relu of opset 6 is served as it is."""
+    text = """<ir_version: 3, opset_import: ["": 6]>
+    g (float[1,1,4] x) => (float[1,1,3] y) { y = AveragePool<kernel_shape=[2]>(x) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    result = made(tmp_path / "m.onnx", embedded())
+    assert result is not None and versions(result.path) == (3, 7)
+    assert "opset 7 for the embedded Triton" in result.sentence and "proved equal" in result.sentence
+    x = np.arange(4, dtype=np.float32)[None, None]
+    assert (load(Format.ONNX, result.path)({"x": x})["y"] == x[..., :3] + 0.5).all()
+    (tmp_path / "work").rename(tmp_path / "earlier")
+    assert made(built(tmp_path / "n.onnx", "y = Relu(x)", ir=3, opset=6), embedded()) is None
+
+
+def test_a_size_of_zero_is_left_open(tmp_path: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["": 18]> g (float[2,0] x, float[2,3] z) => (float[2,w] y) { y = Concat<axis=1>(x, z) }'
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    result = made(tmp_path / "m.onnx", embedded())
+    assert result is not None and result.sentence == "the size 0 of x is left open"
+    assert read_signature(result.path)[1].inputs[0].shape == (2, "x_1")
+    assert opened(stage(tmp_path / "m.onnx").signature) == read_signature(result.path)[1]
 
 
 def test_what_answers_by_chance_keeps_its_operators_and_says_so(tmp_path: Path) -> None:

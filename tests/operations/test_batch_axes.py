@@ -5,17 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 
 from tests.support.packages import single
 from tests.support.proof_oracle.models import WRONG_BATCHED
 from tests.support.proof_oracle.run import written
+from tests.support.workspaces import served
 from tritonpm.core.errors import RuleError
 from tritonpm.core.tensors import save_npz
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
+from tritonpm.operations.load import load
 from tritonpm.operations.render import render
+from tritonpm.operations.server import connect
 from tritonpm.operations.set import change
 from tritonpm.operations.show import show
 from tritonpm.operations.upgrade import exchange
@@ -95,3 +100,18 @@ def test_a_large_batch_of_rows_is_proved_and_allowed(context: Context, tmp_path:
     graph = "g (float[batch,4] x) => (float[batch,4] y) { y = Softmax<axis=1>(x) }"
     model = written(tmp_path / "model.onnx", graph, {})
     assert import_package(context, model, name="p", changes={"max_batch_size": 8192}).max_batch_size == 8192
+
+
+@pytest.mark.server
+def test_what_takes_nothing_is_served(tmp_path: Path) -> None:
+    """Axes of a size of 0, over both protocols."""
+    text = """<ir_version: 8, opset_import: ["": 18]>
+    g (float[2,3] x, int64[0] axes) => (float[1,1] y) { y = ReduceSum(x, axes) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    sent = {"x": np.ones((2, 3), np.float32), "axes": np.zeros(0, np.int64)}
+    with served(tmp_path / "workspace") as context:
+        import_package(context, tmp_path / "m.onnx", name="m")
+        load(context, "m")
+        for protocol in ("http", "grpc"):
+            with connect(context, protocol) as client:
+                assert client.infer("m", sent)["y"] == [[6]]

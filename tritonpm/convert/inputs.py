@@ -259,7 +259,9 @@ def _texts(maker: Maker, tensor: Tensor, kind: Kind, random: Random, shape: tupl
 
 def _bright(random: Random, shape: tuple[int, ...]) -> Array:
     """A dark ground, and on it something bright, elsewhere in each row: what detectors look for."""
-    image = 0.2 * random.random(shape)
+    image = np.asarray(0.2 * random.random(shape))
+    if not image.size:
+        return image
     rows = image.reshape(shape[0], -1) if len(shape) > 1 and shape[0] else image.reshape(1, -1)
     axes = sorted(range(1, len(shape)), key=lambda axis: (shape[axis], axis))[-2:] if len(shape) > 1 else []
     for row in range(len(rows)):
@@ -271,7 +273,7 @@ def _bright(random: Random, shape: tuple[int, ...]) -> Array:
             start = int(random.integers(0, shape[axis] - length + 1))
             place[axis] = slice(start, start + length)
         image[tuple(place)] = random.uniform(0.9, 1.0)
-    return np.asarray(image)
+    return image
 
 
 def _large(random: Random, shape: tuple[int, ...]) -> Array:

@@ -1,4 +1,5 @@
-"""An ONNX model made older: of an IR and opsets that a Triton release takes, where it is newer than those.
+"""An ONNX model made older: of an IR and opsets that a Triton release takes, where it is newer than those. Or newer,
+where it is older than ONNX Runtime's kernels; and with sizes of 0, which Triton's config cannot say, left open.
 
 The stamps alone where nothing newer is used; an operator whose newer version only takes more keeps its name; one that
 is new is replaced by what ONNX itself defines it to be; of types that the older one does not take it gets wider ones;
@@ -15,6 +16,8 @@ from typing import Any
 from tritonpm.core.types import Needs
 from tritonpm.package.opsets import ML, ONNX, Opsets, graphs, limit, say_defaults, settle, variable_of
 
+OLDEST_OPSET = 7  # of which ONNX Runtime has all kernels; of older ones it has some
+
 _OURS = "tritonpm"  # the domain of functions that are at once written out again
 _DRAWING = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 _ROUNDS = 12  # of replacing operators by others: ONNX defines none deeper
@@ -28,6 +31,10 @@ class NotLowerableError(Exception):
         self.operator, self.needs, self.domain = operator, needs, domain
 
 
+class NotRaisableError(Exception):
+    """A model is too old, and cannot be made newer."""
+
+
 @dataclass
 class LoweringSteps:
     """What was done to a model, for its record."""
@@ -36,6 +43,7 @@ class LoweringSteps:
     expanded: set[str] = field(default_factory=set)
     cast: set[str] = field(default_factory=set)
     converted: bool = False
+    opened: set[str] = field(default_factory=set)  # inputs and outputs that had a size of 0
 
     @property
     def rewritten(self) -> bool:
@@ -49,20 +57,27 @@ class LoweringSteps:
             f"{', '.join(sorted(self.expanded))} replaced by what ONNX defines it to be" if self.expanded else "",
             f"{', '.join(sorted(self.cast))} run in a wider type" if self.cast else "",
             "rewritten by ONNX's version converter" if self.converted else "",
+            f"the size 0 of {', '.join(sorted(self.opened))} is left open" if self.opened else "",
         ]
         plain = "its operators are the same" if self.kept else "nothing newer is used"
         return "; ".join(filter(None, parts)) or plain
 
 
-def lower(source: Path, target: Path, limits: Needs, without: frozenset[str] = frozenset()) -> LoweringSteps:
+def lower(
+    source: Path, target: Path, limits: Needs, without: frozenset[str] = frozenset(), *, raised: bool = False
+) -> LoweringSteps:
     """Write the model of `source` as `target`, beside it, within `limits`; operators `without` are replaced too.
 
-    Raises NotLowerableError.
+    `raised`: it is of an older opset than `OLDEST_OPSET`, and is made one of that first.
+    Raises NotLowerableError, NotRaisableError.
     """
     import onnx
     from onnx import inliner
 
     model, changes = onnx.load(source, load_external_data=False), LoweringSteps()
+    if raised:
+        model, changes.converted = _raised(model), True
+    changes.opened |= _opened(model)
     model = inliner.inline_local_functions(model) if model.functions else model
     for round in range(_ROUNDS):
         opsets = Opsets.of(model, limits)
@@ -141,6 +156,29 @@ def _converted(opsets: Opsets, node: Any) -> Any:
         return version_converter.convert_version(opsets.model, opsets.limits.opset)
     except Exception as error:  # the converter's own are of C++ and have no base
         raise _refusal(opsets, node) from error
+
+
+def _raised(model: Any) -> Any:
+    """By ONNX's version converter, of the oldest opset that is served. Raises NotRaisableError."""
+    from onnx import version_converter
+
+    if _has_data_outside(model):
+        raise NotRaisableError("its weights lie in files of their own")
+    try:
+        return version_converter.convert_version(model, OLDEST_OPSET)
+    except Exception as error:  # the converter's own are of C++ and have no base
+        raise NotRaisableError(f"ONNX's version converter does not know how ({error})") from None
+
+
+def _opened(model: Any) -> set[str]:
+    """Give the sizes of 0 of what is sent and answered a name, as of any size. The names of those tensors."""
+    opened = set()
+    for tensor in (*model.graph.input, *model.graph.output):
+        for place, size in enumerate(tensor.type.tensor_type.shape.dim):
+            if size.HasField("dim_value") and size.dim_value == 0:
+                size.dim_param = f"{tensor.name}_{place}"
+                opened.add(tensor.name)
+    return opened
 
 
 def _has_data_outside(model: Any) -> bool:

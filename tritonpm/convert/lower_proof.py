@@ -20,7 +20,7 @@ from tritonpm.convert import runtimes
 from tritonpm.convert.agreement import UnverifiableError, agreement
 from tritonpm.convert.graph_values import graph_values
 from tritonpm.convert.inputs import Clock
-from tritonpm.convert.lower import LoweringSteps, NotLowerableError, chance, lower
+from tritonpm.convert.lower import LoweringSteps, NotLowerableError, NotRaisableError, chance, lower
 from tritonpm.convert.running import NotRunnableError, Run, RunFailedError
 from tritonpm.convert.trials import Knowledge, trials
 from tritonpm.core.apart import Report
@@ -32,14 +32,14 @@ _WITHOUT = re.compile(r"find (?:an implementation|kernel) for (?:\w+\.)*(\w+)\(\
 _ROUNDS = 8  # of replacing operators that the runtime has no kernel for
 
 
-def made(source: Path, target: Path, limits: Needs, run: bool) -> tuple[LoweringSteps, Run | None]:
+def made(source: Path, target: Path, limits: Needs, run: bool, raised: bool) -> tuple[LoweringSteps, Run | None]:
     """The older model, without operators for which the runtime has no kernel; it loads, or nothing is run.
 
-    Raises NotLowerableError, NotRunnableError.
+    Raises NotLowerableError, NotRaisableError, NotRunnableError.
     """
     without: frozenset[str] = frozenset()
     for _ in range(_ROUNDS):
-        changes = lower(source, target, limits, without)
+        changes = lower(source, target, limits, without, raised=raised)
         if not run:
             return changes, None
         try:
@@ -99,22 +99,35 @@ def _proved(source: Path, target: Path, after: Run, request: Mapping[str, Any], 
         return Agreement("unverified", str(error))
 
 
+def _loads(model: Path) -> bool:
+    try:
+        runtimes.load(Format.ONNX, model)
+    except NotRunnableError:
+        return False
+    return True
+
+
 def answer(request: bytes, folder: Path, report: Report) -> bytes:
-    """The lowered model beside the one that is asked about, and how; or what cannot be lowered."""
+    """The rewritten model beside the one that is asked about, and how; that it needs none; or why there can be none."""
     asked = json.loads(request)
     source = Path(asked["model"])
     target = source.with_name(f"lowered-{source.name}")
     try:
-        changes, after = made(source, target, Needs(**asked["limits"]), asked["run"])
+        raised = asked["old"] and asked["run"] and not _loads(source)
+        if not (raised or asked["other"]):
+            return json.dumps({"fits": True}).encode()
+        changes, after = made(source, target, Needs(**asked["limits"]), asked["run"], raised)
+    except NotRaisableError as error:
+        return json.dumps({"refused": f"{error}"}).encode()
     except NotLowerableError as error:
         return json.dumps({"operator": error.operator, "needs": error.needs, "domain": error.domain}).encode()
     except NotRunnableError as error:
-        return json.dumps({"refused": f"made older, {error}"}).encode()
+        return json.dumps({"refused": f"rewritten, {error}"}).encode()
     proof = Agreement("unverified", "it is too large") if after is None else Agreement("verified")
     if after is not None and (changes.kept or changes.rewritten):
         proof = _proved(source, target, after, asked, changes)
     if proof.state == "failed":
-        return json.dumps({"refused": f"made older, it answers otherwise: {proof.reason}"}).encode()
+        return json.dumps({"refused": f"rewritten, it answers otherwise: {proof.reason}"}).encode()
     if proof.state == "unverified" and changes.rewritten:
-        return json.dumps({"refused": f"made older, it could not be proved equal: {proof.reason}"}).encode()
+        return json.dumps({"refused": f"rewritten, it could not be proved equal: {proof.reason}"}).encode()
     return json.dumps({"model": str(target), "how": changes.sentence, "proof": asdict(proof)}).encode()

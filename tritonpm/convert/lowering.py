@@ -1,4 +1,7 @@
-"""Models made older for a Triton release, asked of a process of its own: what does it is `convert.lower_proof`."""
+"""Models rewritten so that a Triton release serves them, by `convert.lower_proof` in a process of its own.
+
+Those that are too new are made older, those older than ONNX Runtime's kernels newer, and sizes of 0 are left open.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from tritonpm.convert.batch import COPIES, LARGEST, LEAST_MEMORY, MEMORY, laid_out
+from tritonpm.convert.lower import OLDEST_OPSET
 from tritonpm.core import releases
 from tritonpm.core.apart import Apart
 from tritonpm.core.errors import PackageError
 from tritonpm.core.releases import Release
 from tritonpm.core.sandbox import EndedError
-from tritonpm.core.types import Format, Needs, Stage
+from tritonpm.core.types import Format, Needs, Signature, Stage, Tensor
 from tritonpm.core.units import GIB
 
 SECONDS = 300.0  # for a small model, and once more for each GiB
@@ -24,7 +28,7 @@ _LOWER = "tritonpm.convert.lower_proof:answer"
 
 @dataclass(frozen=True)
 class LoweredModel:
-    """The older model, in the folder that it was to be made in, and what its record says."""
+    """The rewritten model, in the folder that it was to be made in, and what its record says."""
 
     path: Path
     sentence: str
@@ -37,6 +41,28 @@ def too_new(stage: Stage, release: Release) -> bool:
     return newer and stage.format is Format.ONNX and stage.config is None
 
 
+def unfit(stage: Stage, release: Release) -> bool:
+    """Whether a stage's model may have to be rewritten before the release serves it."""
+    ours = stage.format is Format.ONNX and stage.config is None
+    return ours and (too_new(stage, release) or _old(stage) or opened(stage.signature) != stage.signature)
+
+
+def opened(signature: Signature) -> Signature:
+    """With sizes of 0, which Triton's config cannot say, left open."""
+
+    def open_sizes(tensor: Tensor) -> Tensor:
+        if tensor.shape is None or 0 not in tensor.shape:
+            return tensor
+        return replace(tensor, shape=tuple(size or f"{tensor.name}_{place}" for place, size in enumerate(tensor.shape)))
+
+    inputs, outputs = (tuple(map(open_sizes, side)) for side in (signature.inputs, signature.outputs))
+    return replace(signature, inputs=inputs, outputs=outputs)
+
+
+def _old(stage: Stage) -> bool:
+    return 0 < stage.needs.opset < OLDEST_OPSET
+
+
 def lower(
     stage: Stage,
     files: Mapping[str, Path],
@@ -44,13 +70,15 @@ def lower(
     release: Release,
     workdir: Path,
     apart: Apart | None = None,
-) -> LoweredModel:
-    """The stage's model as the release takes it, proved to answer as before, in `workdir`, an empty folder.
+) -> LoweredModel | None:
+    """The stage's model as the release takes it, proved to answer as before, in `workdir`; None where that is as it is.
 
-    `files` says where the stage's files lie, by package path; `apart` is a process to do it in, else one is started.
+    `workdir` is an empty folder; `files` says where the stage's files lie, by package path; `apart` is a process to do
+    it in, else one is started.
     Raises PackageError where it cannot be, with the operator and the first release that takes it.
     """
-    limits = Needs(min(release.ir, stage.needs.ir), min(release.opset, stage.needs.opset), release.ml)
+    opset = max(stage.needs.opset, OLDEST_OPSET if _old(stage) else 0)
+    limits = Needs(min(release.ir, stage.needs.ir), min(release.opset, opset), release.ml)
     size = sum(files[path].stat().st_size for path in stage.files)
     request = {
         "model": str(laid_out(stage, files, workdir / "model")),
@@ -59,14 +87,18 @@ def lower(
         "values": {name: asdict(values) for name, values in stage.values.items()},
         "samples": [str(path) for path in samples],
         "run": size <= LARGEST,
+        "old": _old(stage),
+        "other": too_new(stage, release) or opened(stage.signature) != stage.signature,
     }
     memory, seconds = min(MEMORY, LEAST_MEMORY + COPIES * size), SECONDS * (1 + size / GIB)
     with nullcontext(apart) if apart else Apart() as process:
         try:
             raw = process.ask(_LOWER, json.dumps(request).encode(), workdir, seconds=seconds, memory=memory)
         except EndedError as error:
-            raise _refused(stage, release, f"making it older {error}", needs=stage.needs) from None
+            raise _refused(stage, release, f"rewriting it {error}", needs=stage.needs) from None
     answer: dict[str, Any] = json.loads(raw)
+    if "fits" in answer:
+        return None
     if "operator" in answer:
         domain, version = answer["domain"], answer["needs"]
         what = f"its operator {answer['operator']} came with opset {version}{f' of {domain}' if domain else ''}"
@@ -85,11 +117,13 @@ def _refused(stage: Stage, release: Release, why: str, *, needs: Needs) -> Packa
     ]
     newest = max(firsts) if all(firsts) else ""
     do = f"serve it with {newest}, the first release that takes it" if newest else "no release takes it so far"
-    return PackageError(
-        f"{_asked(stage.needs)} is more than {release.title} takes ({_asked(_taken(release))}), and {why}",
-        where=f"stage {stage.name}",
-        do=f"{do}, or export it for opset {release.opset}",
-    )
+    what = f"{_asked(stage.needs)} is more than {release.title} takes ({_asked(_taken(release))})"
+    if not too_new(stage, release):
+        what, do = f"opset {stage.needs.opset} is older than ONNX Runtime has all kernels of ({OLDEST_OPSET})", ""
+        if not _old(stage):
+            what = "a tensor has a size of 0, which Triton cannot say"
+    other = f"export it for opset {release.opset}"
+    return PackageError(f"{what}, and {why}", where=f"stage {stage.name}", do=f"{do}, or {other}" if do else other)
 
 
 def _taken(release: Release) -> Needs:
@@ -101,9 +135,11 @@ def _asked(needs: Needs) -> str:
 
 
 def _sentence(asked: Needs, limits: Needs, release: Release, answer: Mapping[str, Any]) -> str:
-    made = replace(limits, ir=min(limits.ir, asked.ir), opset=min(limits.opset, asked.opset))
+    made = Needs(limits.ir, limits.opset, asked.ml)
     proof = answer["proof"]
-    how = f"made {_asked(made)} for {release.title}, from {_asked(asked)}: {answer['how']}"
+    how = answer["how"]
+    if made != asked:
+        how = f"made {_asked(made)} for {release.title}, from {_asked(asked)}: {how}"
     if proof["state"] == "unverified":
         return f"{how}; not proved by running it: {proof['reason']}"
     return f"{how}; proved equal on {proof['inputs']}" if proof["inputs"] else how

@@ -33,7 +33,7 @@ def batch_axes(
     """By stage; `place` says where the package's files lie, if not in blobs, `apart` is a process to try models in.
 
     With `settings` they are proved at what those allow: what was proved at less is proved again.
-    A model that is too new for the release that it is for is made older first, which may raise PackageError.
+    A model that the release would not serve as it is is rewritten first, which may raise PackageError.
     Raises UnsafeError where a model cannot even be loaded within the limits of time and memory.
     """
     axes = {}
@@ -63,14 +63,14 @@ def _key(package: Package, stage: Stage, release: Release) -> str:
     The first word is the content that keeps what was rewritten (see `catalogue.references`).
     """
     from tritonpm.convert.batch import PROOF
-    from tritonpm.convert.lowering import too_new
+    from tritonpm.convert.lowering import unfit
 
     files = [package.file(path).digest for path in stage.files]
     samples = [package.file(sample.inputs).digest for sample in stage.samples]
     parts = [files, samples, stage.values, stage.model]
     content = hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
     kept = package.file(stage.model).digest if stage.model else package.digest
-    older = f"{release.ir}.{release.opset}.{release.ml}" if too_new(stage, release) else ""
+    older = f"{release.ir}.{release.opset}.{release.ml}" if unfit(stage, release) else ""
     return f"{kept} {content} {PROOF} {stage.format.value} {'adopted' if stage.config else older}"
 
 
@@ -85,21 +85,24 @@ def _proved(
     context: Context, package: Package, stage: Stage, place: Place, apart: Apart | None, largest: int = 0
 ) -> BatchAxis:
     from tritonpm.convert.batch import LARGEST_BATCH, prove
-    from tritonpm.convert.lowering import lower, too_new
+    from tritonpm.convert.lowering import lower, opened, unfit
 
     with context.progress(f"Proving the batch axis of {stage.name}"), context.workspace.scratch("axis") as folder:
         files = {path: place(package.file(path)) for path in stage.files}
         samples = [place(package.file(sample.inputs)) for sample in stage.samples]
-        older = None
-        if too_new(stage, context.release):
+        older, signature = None, stage.signature
+        if unfit(stage, context.release):
             older = lower(stage, files, samples, context.release, _fresh(folder / "lowering"), apart)
-            files[stage.model] = older.path
+        if older:
+            files[stage.model], stage = older.path, replace(stage, signature=opened(signature))
         trial = _fresh(folder / "trial")
         axis, rewritten = prove(stage, files, samples, trial, apart, largest=largest or LARGEST_BATCH)
         if older:
-            axis = replace(axis, artefact=axis.artefact or digest_of(older.path), lowered=older.sentence)
-        if axis.artefact and (served := rewritten or (older and older.path)):
-            context.blobs.put(served, axis.artefact, move=True)
+            known = axis.signature or (stage.signature if stage.signature != signature else None)
+            artefact = axis.artefact or digest_of(older.path)
+            axis = replace(axis, artefact=artefact, lowered=older.sentence, signature=known)
+        if axis.artefact and (made := rewritten or (older and older.path)):
+            context.blobs.put(made, axis.artefact, move=True)
     return axis
 
 

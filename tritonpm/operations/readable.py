@@ -45,7 +45,7 @@ def foretold(
     context: Context, package: Package, settings: Settings, place: Callable[[File], Path] | None = None
 ) -> Iterator[str]:
     """What of the ONNX models keeps, or may keep, the ONNX Runtime of the release that is meant from starting them."""
-    from tritonpm.convert.lowering import too_new
+    from tritonpm.convert.lowering import unfit
     from tritonpm.package.needs import locale_sentence, locales, operators_without
 
     release = context.release
@@ -56,7 +56,7 @@ def foretold(
         file = package.file(stage.model)
         path = place(file) if place else context.blobs.path(file.digest)
         yield from (locale_sentence(f"stage {stage.name}", locale) for locale in locales(path))
-        if own.device != "cpu" or not release.onnxruntime or too_new(stage, release):  # what is made older is run
+        if own.device != "cpu" or not release.onnxruntime or unfit(stage, release):  # what is rewritten is run
             continue
         for operator in operators_without(path, release.onnxruntime):
             runtime = f"ONNX Runtime {release.onnxruntime} of {release.title}"
