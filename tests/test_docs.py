@@ -1,8 +1,11 @@
 """The docs are true: files that are named are there, verbs are where they are said to be, commands and keys are as told."""
 
 import dataclasses
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +69,14 @@ def shown() -> Iterator[tuple[str, str]]:
                 for command in re.split(r" ; | && | \| |\s+#|;$", commands):
                     if command.startswith("tritonpm "):
                         yield f"{page.name}:{number}", command
+
+
+def test_the_site_has_no_broken_link(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, timeout=600)
+    assert ended.returncode == 0, ended.stderr
+    assert "tritonpm upgrade" in (tmp_path / "commands.html").read_text(encoding="utf-8")
 
 
 LINES = list(shown())
