@@ -1,4 +1,4 @@
-"""What the site has beside docs/: the pages at the repository's root, results of benchmarks, and every command's help."""
+"""What the site has beside docs/: pages at the root, results of benchmarks, and the help of every command."""
 
 from __future__ import annotations
 
