@@ -38,6 +38,8 @@ schema: 1
 name: bolts
 version: "1.0"
 exporter: {name: trainer, version: "2.3"}
+license: Apache-2.0
+model_card: LICENSE
 stages:
   - name: detect
     task: Object Detection
@@ -110,6 +112,7 @@ def test_a_cascade(tmp_path: Path) -> None:
     made, staging = staged(cascade(tmp_path), tmp_path)
     assert made.cascade
     assert (made.name, made.version, made.exporter, made.exporter_version) == ("bolts", "1.0", "trainer", "2.3")
+    assert (made.license, made.model_card) == ("Apache-2.0", "LICENSE")
     first, second = made.stages
     assert first.task.value == "object-detection"
     assert second.task.value == "defect-segmentation"

@@ -24,6 +24,8 @@ def describe_package(view: PackageDetails) -> None:
             ("type", view.type),
             ("version", view.version),
             ("exporter", view.exporter),
+            *([("license", view.license)] if view.license else []),
+            *([("model card", view.model_card)] if view.model_card else []),
             ("status", f"{view.status}: {view.reason}" if view.reason else view.status),
             ("mode", f"{view.mode}, {view.instances} instance{'s' * (view.instances != 1)}"),
             ("device", view.device),

@@ -197,6 +197,8 @@ class Package:
     digest: str
     samples: tuple[Sample, ...] = ()  # of the package as a whole
     verdict: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # name → fields of `spec.Condition`
+    license: str = ""  # an SPDX expression
+    model_card: str | None = None  # the path of a text among `files`
 
     @property
     def cascade(self) -> bool:

@@ -57,6 +57,8 @@ class PackageDetails(PackageView):
 
     version: str = ""
     exporter: str = ""
+    license: str = ""
+    model_card: str = ""
     instances: int = 1
     pending: bool = False
     stages_in_detail: tuple[StageView, ...] = ()
@@ -96,6 +98,8 @@ def show(context: Context, name: str) -> PackageDetails:
         unproved(name, record.changed, record.problem, record.proved, wanted=record.wanted),
         version=package.version,
         exporter=f"{package.exporter} {package.exporter_version}".strip(),
+        license=package.license,
+        model_card=package.model_card or "",
         instances=instances(settings, context.target, package),
         pending=current is not None and current.digest != revision.digest,
         stages_in_detail=tuple(detailed),

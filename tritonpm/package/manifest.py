@@ -180,6 +180,10 @@ class Manifest(_Strict):
     name: Name
     version: Text
     exporter: ExporterEntry | None = None
+    license: Text = Field(
+        "", description="An SPDX expression such as Apache-2.0; LicenseRef-… for one of your own."
+    )
+    model_card: Path | None = Field(None, description="A text of the package: what its models are for.")
     stages: Annotated[list[StageEntry], Field(min_length=1, max_length=64)]
     samples: list[SampleEntry] = Field(default_factory=list, description="Of the package as a whole.")
     verdict: dict[Text, ConditionEntry] = Field(
@@ -271,6 +275,8 @@ def of(package: Package, *, named: bool = True) -> dict[str, Any]:
         **({"name": package.name} if named else {}),
         "version": package.version,
         **({"exporter": {k: v for k, v in exporter.items() if v}} if package.exporter else {}),
+        **({"license": package.license} if package.license else {}),
+        **({"model_card": package.model_card} if package.model_card else {}),
         "stages": [_stage(stage) for stage in package.stages],
         **({"samples": _samples(package.samples)} if package.samples else {}),
         **({"verdict": {name: dict(said) for name, said in package.verdict.items()}} if package.verdict else {}),

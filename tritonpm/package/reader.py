@@ -40,7 +40,8 @@ def assemble(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> 
     whole = {entry.name: _stage(entry, tree, allow_code, limits) for entry in manifest.stages if entry.crop is None}
     stages = with_crops(manifest.stages, whole, tree)
     samples = _samples(manifest.samples, tree, None)
-    tree.forget({path for stage in stages for path in _used(stage)} | _sampled(samples))
+    card = {manifest.model_card} if manifest.model_card else set()
+    tree.forget({path for stage in stages for path in _used(stage)} | _sampled(samples) | card)
     exporter = manifest.exporter
     package = Package(
         name=name or manifest.name,
@@ -52,6 +53,8 @@ def assemble(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> 
         digest="",
         samples=samples,
         verdict=_verdict(manifest, stages, tree),
+        license=manifest.license,
+        model_card=manifest.model_card,
     )
     return replace(package, digest=digest(package))
 
@@ -101,7 +104,7 @@ def _manifest(tree: Tree, limits: Limits) -> Manifest:
 
 def _absent(manifest: Manifest, files: dict[str, File]) -> list[tuple[str, str]]:
     """The paths in the manifest that the package does not hold."""
-    named: list[tuple[str, str | None]] = []
+    named: list[tuple[str, str | None]] = [("model_card", manifest.model_card)]
     for index, stage in enumerate(manifest.stages):
         labels = stage.labels if isinstance(stage.labels, str) else None
         tokenizer = stage.preprocess.tokenizer or None
