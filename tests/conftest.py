@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +13,36 @@ from hypothesis import HealthCheck, settings
 
 from tests.support import registries as servers
 from tests.support.running import Running
+from tritonpm.core.apart import Apart
 from tritonpm.triton import compiled, embedded
 
 # How long an example takes says how busy the machine is, and fails nothing.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_process_apart(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What is read and tried apart is so in one process for all tests of a module, which spares its imports each time.
+
+    A module that says `FRESH = True` has a process for each import, as users have.
+    """
+    if getattr(request.module, "FRESH", False):
+        yield
+        return
+    kept = threading.local()  # a process ends with the thread that started it
+
+    def shared(self: Apart) -> None:
+        if not hasattr(kept, "state"):
+            kept.state = {"_process": None, "_log": None}
+        self.__dict__ = kept.state
+
+    close = Apart.close
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Apart, "__init__", shared)
+        patch.setattr(Apart, "__exit__", lambda *_: None)
+        yield
+        close(Apart())
 
 
 @pytest.fixture(scope="module")

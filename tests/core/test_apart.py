@@ -14,6 +14,8 @@ from tritonpm.core.apart import Apart, Report
 from tritonpm.core.sandbox import EndedError
 from tritonpm.core.units import GIB, MIB
 
+FRESH = True  # a process for each import
+
 
 def echo(request: bytes, folder: Path, report: Report) -> bytes:
     report("half", 1, 2)

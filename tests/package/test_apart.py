@@ -20,6 +20,8 @@ from tritonpm.package import apart as reading
 from tritonpm.package import read
 from tritonpm.package.apart import read_apart
 
+FRESH = True  # a process for each import
+
 
 @pytest.fixture
 def reader(tmp_path) -> Callable[..., Package]:

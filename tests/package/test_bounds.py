@@ -21,6 +21,8 @@ from tritonpm.package import read, read_signature
 from tritonpm.package import reader
 source, staging, file_size = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 import onnx, tritonclient.grpc.model_config_pb2
+
+FRESH = True  # a process for each import
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 if file_size:
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))

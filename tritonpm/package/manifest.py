@@ -180,9 +180,7 @@ class Manifest(_Strict):
     name: Name
     version: Text
     exporter: ExporterEntry | None = None
-    license: Text = Field(
-        "", description="An SPDX expression such as Apache-2.0; LicenseRef-… for one of your own."
-    )
+    license: Text = Field("", description="An SPDX expression such as Apache-2.0; LicenseRef-… for one of your own.")
     model_card: Path | None = Field(None, description="A text of the package: what its models are for.")
     stages: Annotated[list[StageEntry], Field(min_length=1, max_length=64)]
     samples: list[SampleEntry] = Field(default_factory=list, description="Of the package as a whole.")
