@@ -28,6 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 # Every command, by what a user does with it, in the order in which a newcomer meets them. `tritonpm VERB` is
 # commands/VERB.py, which is imported only when the command is run or its help is asked for.
 GROUPS: Headings = {
+    "The first minute": ("run", "client"),
     "Packages": ("import", "adopt", "list", "show", "inspect", "rename", "remove", "export"),
     "Settings": ("set", "plan", "apply", "declare"),
     "Serving": ("load", "unload", "reload", "infer", "status", "sync", "why", "use", "projects"),

@@ -65,6 +65,11 @@ def start_again(
             gpu=bool(context.target.gpus),
             **{"standard_ports": True, **address},  # type: ignore[arg-type]
         )
+    return addresses(server)
+
+
+def addresses(server: embedded.Server) -> ServerAddresses:
+    """Where a server that runs is asked."""
     return ServerAddresses(server.version, server.pid, server.http, server.grpc, server.metrics, server.log)
 
 
