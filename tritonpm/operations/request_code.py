@@ -20,6 +20,7 @@ import numpy as np
 from tritonpm.core.errors import RenderError, UsageError
 from tritonpm.core.tensors import Array, numpy_dtype
 from tritonpm.core.types import Signature
+from tritonpm.meaning.served import IMAGE
 
 # Language → (template, the file that it is, what it needs).
 LANGUAGES: Mapping[str, tuple[str, str, str]] = {
@@ -174,6 +175,7 @@ def rendered(language: str, model: CodeModel, own: Path | None = None) -> str:
     url = f"{scheme}://{model.http}/v2/models/{quote(model.name, safe='')}/infer"
     try:
         values = {"model": model, "url": url, "request": _request(model), "sequence": _sequence(model)}
+        values["picture_head"] = _picture_head()
         return str(_environment(own).get_template(template).render(values)).rstrip() + "\n"
     except TemplateError as error:
         raise RenderError(f"cannot be rendered ({error})", where=template, do="correct the template") from None
@@ -196,7 +198,13 @@ def _request(model: CodeModel) -> dict[str, Any]:
         behind = {"parameters": {"binary_data_size": one.size * one.width}}
         inputs.append(about | (behind if one.filled else {"data": one.values}))
     sequence = {"sequence_id": model.sequence, "sequence_start": True, "sequence_end": True}
-    return {"inputs": inputs, **({"parameters": sequence} if model.sequence else {})}
+    return {"inputs": inputs, "parameters": sequence} if model.sequence else {"inputs": inputs}
+
+
+def _picture_head() -> str:
+    """The JSON in front of a file, up to its size: what follows is that, and `}}]}`."""
+    about = {"name": IMAGE, "shape": [1, 1], "datatype": "BYTES", "parameters": {"binary_data_size": 0}}
+    return json.dumps({"inputs": [about]})[: -len("0}}]}")]
 
 
 def _sequence(model: CodeModel) -> str:
