@@ -14,6 +14,7 @@ import pytest
 
 from tritonpm.cli.app import COMMANDS, cli
 from tritonpm.operations.artefacts import OptimisationView
+from tritonpm.operations.client import ClientCode
 from tritonpm.operations.fleet.place import PackagePlan, ServerPlan
 from tritonpm.operations.fleet.roll_out import RolledOut
 from tritonpm.operations.fleet.status import FleetView, ServerView
@@ -21,6 +22,7 @@ from tritonpm.operations.history import RevisionView
 from tritonpm.operations.infer import InferenceView, TensorView
 from tritonpm.operations.optimize.jobs import JobView
 from tritonpm.operations.remote_repository import StoredPackage
+from tritonpm.operations.run import Run
 from tritonpm.operations.serve import ServerAddresses
 from tritonpm.operations.show import PackageDetails, StageView
 from tritonpm.operations.status import ModelView, StatusView
@@ -35,6 +37,7 @@ KEYS = set(re.findall(r"`(\w+)`", (ROOT / "docs/json.md").read_text(encoding="ut
 VIEWS = (
     PackageDetails, StageView, OptimisationView, StatusView, ModelView, RevisionView, JobView, ServerAddresses,
     InferenceView, TensorView, StoredPackage, Damage, FleetView, ServerView, RolledOut, PackagePlan, ServerPlan,
+    Run, ClientCode,
 )  # fmt: skip
 
 

@@ -33,10 +33,12 @@ _TYPED = (
     ("fleet status --context prod", "Fleet"), ("top --once --interval 0.2", "Snapshot"), ("doctor", "Doctor"),
     ("verify", "Damages"), ("optimize bolts --no-compare", "PackageDetails"), ("import nuts.onnx", "Package"),
     ("adopt repository", "Adoption"), ("upgrade bolts MODEL", "LoadResult"), ("pull bolts.zip --name screws", "Package"),
+    ("client bolts", "ClientCode"),
 )  # fmt: skip
 
 # What answers only where a server runs, or was there: other tests read their answers.
 _ON_A_SERVER = {
+    "run",
     "load", "reload", "infer", "why", "history", "rollback", "canary", "promote", "tune", "serve", "tracing", "logging",
     "perf run", "perf compare", "perf gate", "perf report",
     "fleet load", "fleet place", "fleet set", "fleet upgrade", "fleet rollback",

@@ -58,7 +58,8 @@ def workspace_for(source: str, named: Path | None) -> Iterator[tuple[Path, bool]
     if "://" not in source and not Path(source).exists():
         raise NotFoundError("there is no such file or folder", where=source, do="check the path")
     root = _root(named)
-    fresh, kept = not Workspace(root).exists, (root.exists(), Workspace(root).repository.exists())
+    fresh = not Workspace(root).exists
+    made = [folder for folder in (Workspace(root).repository, root, *root.parents) if not folder.exists()]
     if fresh and "://" not in source and Path(source).is_dir() and root.is_relative_to(Path(source).resolve()):
         raise UsageError("the workspace would lie in the package", where=str(root), do="name another folder with -w")
     if fresh:
@@ -67,7 +68,7 @@ def workspace_for(source: str, named: Path | None) -> Iterator[tuple[Path, bool]
         yield root, fresh
     except BaseException:
         if fresh:
-            _take_away(Workspace(root), *kept)
+            _take_away(Workspace(root), made)
         raise
 
 
@@ -133,11 +134,9 @@ def _root(named: Path | None) -> Path:
         return Path.cwd().resolve()
 
 
-def _take_away(workspace: Workspace, root_there: bool, repository_there: bool) -> None:
-    """Undo `init`, which made all of it, but for the folders that were there before."""
+def _take_away(workspace: Workspace, made: list[Path]) -> None:
+    """Undo `init`: what tritonpm keeps, and the folders that it made, the innermost first."""
     shutil.rmtree(workspace.state, ignore_errors=True)
     with suppress(OSError):  # somebody has put something there
-        if not repository_there:
-            workspace.repository.rmdir()
-        if not root_there:
-            workspace.root.rmdir()
+        for folder in made:
+            folder.rmdir()

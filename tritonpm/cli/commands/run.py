@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,7 @@ def run_command(
     with app.open() as context, server_for(context, detach=detach, **ports) as (server, started):
         view = run(context, name, server, started=started, timeout=timeout)
         app.emit("Run", view, lambda: _describe(app, view))
+        sys.stdout.flush()  # whoever reads it, reads it now
         app.advise(_end(view, detach))
         if started and not detach:
             with suppress(KeyboardInterrupt):
