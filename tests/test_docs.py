@@ -99,7 +99,7 @@ def test_a_command_of_the_docs_is_there_with_its_options(place: str, line: str) 
 
 def _inner(group: click.Group, context: click.Context, words: list[str]) -> click.Command | None:
     """The command that the words begin with, which is taken off them; `perf NAME` is `perf run NAME`."""
-    if group.get_command(context, words[0]) is None and "run" in group.list_commands(context):
+    if group is not cli and group.get_command(context, words[0]) is None and "run" in group.list_commands(context):
         return group.get_command(context, "run")
     inner = group.get_command(context, words[0])
     if inner is not None:

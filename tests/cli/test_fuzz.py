@@ -35,7 +35,10 @@ from tritonpm.operations.init import init
 EXAMPLES = int(os.environ.get("TRITONPM_EXAMPLES", "0"))
 # These work for long, serve, or ask a network once they find a workspace: they are typed where there is none.
 WITHOUT_WORKSPACE = {"serve", "ui", "optimize", "tune", "perf", "profile", "jobs", "top", "convert", "fleet", "deploy"}
-LEFT_OUT = {("perf", "install"), ("run",)}  # asks a package registry; serves, in a workspace that it makes. Both need none
+LEFT_OUT = {
+    ("perf", "install"),
+    ("run",),
+}  # asks a package registry; serves, in a workspace that it makes. Both need none
 NEVER = frozenset({"workspace", "follow", "debug", "help", "install"})
 NAMES = ("one", "two", "one-canary", "nobody")
 

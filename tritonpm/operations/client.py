@@ -47,7 +47,7 @@ class ClientCode:
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedPackage:
     """How a package is asked: the tensors as clients see them, and everything that code about it says."""
 
     signature: Signature
@@ -63,7 +63,7 @@ def client_code(context: Context, name: str, language: str = "python") -> Client
     return code_of(context, served(context, name), language)
 
 
-def code_of(context: Context, known: Served, language: str) -> ClientCode:
+def code_of(context: Context, known: ServedPackage, language: str) -> ClientCode:
     """As `client_code`, of a package that was looked at. Raises UsageError."""
     model, own = known.model, context.workspace.templates
     _, file, needs = LANGUAGES[language]
@@ -74,7 +74,7 @@ def code_of(context: Context, known: Served, language: str) -> ClientCode:
     return ClientCode(name, language, code, file, needs, url, notes)
 
 
-def served(context: Context, name: str) -> Served:
+def served(context: Context, name: str) -> ServedPackage:
     """A package as the server has it; as it would be served where it is not loaded. Raises NotFoundError."""
     record = context.catalogue.get(name)
     if has_server(context):
@@ -90,7 +90,7 @@ def served(context: Context, name: str) -> Served:
 def _served(
     context: Context, record: Record, signature: Signature, asking: Asking, *,
     batched: bool, client: Client | None = None,
-) -> Served:  # fmt: skip
+) -> ServedPackage:  # fmt: skip
     picture = _encoded() if takes_encoded(signature) else b""
     example = _example(context, record, signature, batched=batched, client=client)
     http, grpc, secure = _addresses(context)
@@ -99,7 +99,7 @@ def _served(
         signature, example, name=record.package.name, http=http, grpc=grpc, secure=secure,
         decoupled=asking.decoupled, sequence=sequence, picture=base64.b64encode(picture).decode(),
     )  # fmt: skip
-    return Served(signature, model, client is not None)
+    return ServedPackage(signature, model, client is not None)
 
 
 def _example(
