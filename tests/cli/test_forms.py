@@ -25,7 +25,7 @@ _BEFORE = ("init .", "import PACKAGE", "export bolts", "declare > tritonpm.yaml"
 
 # What needs no server, and the kind of the answer.
 _TYPED = (
-    ("list", "PackageList"), ("show bolts", "PackageDetails"), ("inspect PACKAGE", "Inspection"), ("plan", "Plan"),
+    ("list", "PackageList"), ("show bolts", "PackageDetails"), ("client bolts", "ClientCode"), ("inspect PACKAGE", "Inspection"), ("plan", "Plan"),
     ("set bolts --priority 1", "Package"), ("status", "Status"), ("projects", "ProjectList"), ("jobs", "JobList"),
     ("profile bolts", "Profile"), ("perf list", "PerfList"), ("render bolts --output rendered", "Rendering"),
     ("lint rendered", "LintReport"), ("publish bolts --repository out", "Published"), ("push bolts c.zip", "Pushed"),
@@ -33,7 +33,6 @@ _TYPED = (
     ("fleet status --context prod", "Fleet"), ("top --once --interval 0.2", "Snapshot"), ("doctor", "Doctor"),
     ("verify", "Damages"), ("optimize bolts --no-compare", "PackageDetails"), ("import nuts.onnx", "Package"),
     ("adopt repository", "Adoption"), ("upgrade bolts MODEL", "LoadResult"), ("pull bolts.zip --name screws", "Package"),
-    ("client bolts", "ClientCode"),
 )  # fmt: skip
 
 # What answers only where a server runs, or was there: other tests read their answers.
