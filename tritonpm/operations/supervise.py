@@ -203,7 +203,7 @@ def _hanging_ended(context: Context, server: embedded.Server, say: Say) -> Itera
 
 def _again(context: Context, before: embedded.Server, say: Say) -> embedded.Server:
     """Start it on the addresses that it had, once they are free; a set that kills it is found by its end."""
-    ports = {f"{name}_port": int(getattr(before, name).rpartition(":")[2]) for name in ("http", "grpc", "metrics")}
+    ports = {f"{name}_port": port for name, port in embedded.ports_of(before).items()}
     host = before.http.rpartition(":")[0]
     unload_recorded(context)
     pause = _PAUSE

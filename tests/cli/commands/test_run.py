@@ -48,7 +48,7 @@ def running(folder: Path, *words: object) -> Iterator[tuple[subprocess.Popen[str
                 break
             printed += line
         os.set_blocking(process.stdout.fileno(), False)
-        yield process, (process.stdout.read() or "") + printed
+        yield process, printed + (process.stdout.read() or "")
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 0
     finally:
