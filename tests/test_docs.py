@@ -13,6 +13,7 @@ import click
 import pytest
 
 from tritonpm.cli.app import COMMANDS, cli
+from tritonpm.core.exit_codes import KINDS
 from tritonpm.operations.artefacts import OptimisationView
 from tritonpm.operations.client import ClientCode
 from tritonpm.operations.fleet.place import PackagePlan, ServerPlan
@@ -60,6 +61,11 @@ def test_a_named_definition_is_in_its_file(path: str, name: str) -> None:
 @pytest.mark.parametrize("view", VIEWS)
 def test_docs_json_names_every_key(view: type) -> None:
     assert {field.name for field in dataclasses.fields(view)} <= KEYS
+
+
+def test_the_exit_codes_are_told() -> None:
+    rows = [f"| {code} | {words} |" for code, words, _ in KINDS]
+    assert "\n".join(rows) in (ROOT / "docs/json.md").read_text(encoding="utf-8")
 
 
 def shown() -> Iterator[tuple[str, str]]:

@@ -198,6 +198,12 @@ class Commands(Drawn, click.Group):
 
     groups = GROUPS
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What the exit codes say."""
+        from tritonpm.core.exit_codes import KINDS
+
+        formatter.write("Exit codes:\n\n" + "".join(f"  {code:<3}  {words}\n" for code, words, _ in KINDS))
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in the order in which a newcomer meets them."""
         return list(COMMANDS)

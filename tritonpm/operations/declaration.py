@@ -94,7 +94,7 @@ def read(path: Path) -> Declaration:
     from tritonpm.package.limits import Limits
 
     if not path.is_file():
-        raise PackageError("is not there", where=str(path), do=f"write a {FILE}, or name one with --file")
+        raise NotFoundError("is not there", where=str(path), do=f"write a {FILE}, or name one with --file")
     if path.stat().st_size > _MOST:
         raise ManifestError([("", f"is longer than {human(_MOST)}")], where=str(path))
     document = parsed(path.read_bytes(), str(path), Limits())

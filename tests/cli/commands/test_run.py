@@ -88,15 +88,15 @@ def test_from_a_model_to_an_answer(folder: Path) -> None:
     detached = json.loads(typed(folder, "run", "model.onnx", "--detach", "-o", "json").stdout)
     assert (detached["kind"], detached["data"]["name"], detached["data"]["started"]) == ("Run", "model", True)
     (folder / "model.onnx").write_bytes(scaled(4.0))
-    assert "`tritonpm upgrade model`" in typed(folder, "run", "model.onnx", code=1).stderr
+    assert "`tritonpm upgrade model`" in typed(folder, "run", "model.onnx", code=3).stderr
     typed(folder, "stop")
 
 
 def test_what_is_refused_leaves_nothing(folder: Path) -> None:
     (folder / "broken.onnx").write_bytes(b"no model")
     before = sorted(folder.iterdir())
-    assert "broken.onnx" in typed(folder, "run", "broken.onnx", code=1).stderr
-    assert "no such file" in typed(folder, "run", "nothing.onnx", code=1).stderr
+    assert "broken.onnx" in typed(folder, "run", "broken.onnx", code=3).stderr
+    assert "no such file" in typed(folder, "run", "nothing.onnx", code=5).stderr
     assert "would lie in the package" in typed(folder, "run", ".", code=2).stderr
-    typed(folder, "run", "broken.onnx", "-w", "line/3", code=1)
+    typed(folder, "run", "broken.onnx", "-w", "line/3", code=3)
     assert sorted(folder.iterdir()) == before
