@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from onnx import TensorProto, helper
+from PIL import Image
 
 from tests.support import backend_models
 from tests.support.models import colours, quadrants, scaled
@@ -110,11 +111,16 @@ def _expected(context: Context, name: str) -> Mapping[str, Array]:
         return client.infer(name, {one.name: one.array for one in known.model.inputs})
 
 
-def _ran(code: ClientCode, folder: Path) -> str:
+def _ran(code: ClientCode, folder: Path, *arguments: str) -> str:
     """What the code prints."""
     (folder / code.file).write_text(code.code)
     ended = subprocess.run(
-        [*RUN[code.language], code.file], cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE
+        [*RUN[code.language], code.file, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     assert ended.returncode == 0, ended.stderr + code.code
     assert not (folder / "pwned").exists()  # nothing of a hostile name was run
@@ -130,6 +136,13 @@ def test_python_gets_the_answer(context: Context, name: str, tmp_path: Path) -> 
         return
     for output, array in _expected(context, name).items():
         assert f"{output} {array}" in printed
+
+
+@pytest.mark.server
+def test_python_sends_a_picture_of_the_users(context: Context, tmp_path: Path) -> None:
+    Image.new("RGB", (20, 30), (0, 0, 200)).save(tmp_path / "blue.png")
+    for name in ("image", "encoded"):
+        assert "classes [[2 " in _ran(client_code(context, name), tmp_path, "blue.png")
 
 
 @pytest.mark.server

@@ -98,6 +98,7 @@ def _served(
     model = code_model(
         signature, example, name=record.package.name, http=http, grpc=grpc, secure=secure,
         decoupled=asking.decoupled, sequence=sequence, picture=base64.b64encode(picture).decode(),
+        pixels=takes_pictures(signature),
     )  # fmt: skip
     return ServedPackage(signature, model, client is not None)
 

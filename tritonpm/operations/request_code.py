@@ -30,7 +30,7 @@ LANGUAGES: Mapping[str, tuple[str, str, str]] = {
     "java": ("java.java.j2", "Client.java", "a JDK, 11 or later"),
     "js": ("js.mjs.j2", "client.mjs", "Node.js, 18 or later"),
 }
-PICTURE = "picture"  # the input is a file of the user's
+PICTURE, PIXELS = "picture", "pixels"  # the input is a file of the user's, as it is or decoded
 MOST_SHOWN = 64  # values of a tensor that are written out; more are zeros, or empty texts
 _JSON = ("curl", "java", "js")
 _HALF = {"FP16", "BF16"}  # which KServe's JSON does not have
@@ -120,7 +120,8 @@ class CodeInput:
 class CodeModel:
     """A served model as templates see it. `picture` is the base64 of one, where what it takes is a file.
 
-    `sequence` is the id of a sequence of this one request: a number, or a text where the model knows texts only.
+    `pixels`: it takes pictures decoded. `sequence` is the id of a sequence of this one request: a number, or a text
+    where the model knows texts only.
     """
 
     name: str
@@ -133,11 +134,12 @@ class CodeModel:
     decoupled: bool = False
     sequence: int | str = 0
     picture: str = ""
+    pixels: bool = False
 
     @property
     def fills_in(self) -> str:
         """What is not written down but read from a file of the user's."""
-        return PICTURE if self.picture else ""
+        return PICTURE if self.picture else PIXELS if self.pixels else ""
 
     @property
     def zeros(self) -> int:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tritonpm.catalogue import Workspace, find
-from tritonpm.core.errors import NotFoundError, UsageError
+from tritonpm.core.errors import NotFoundError, RenderError, UsageError
+from tritonpm.core.units import number_of
 from tritonpm.operations.client import ClientCode, code_of, served
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.load import TIMEOUT, load
+from tritonpm.operations.meanings import meaning_of
 from tritonpm.operations.pull import pull
 from tritonpm.operations.serve import ServerAddresses, addresses, serve
 from tritonpm.operations.server import await_return, own_server, supervise_detached
@@ -25,6 +27,7 @@ from tritonpm.operations.supervise import ended_with_us
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Tensor
+    from tritonpm.meaning.stages import Meaning
     from tritonpm.operations.context import Context
 
 SNIPPETS = ("curl", "python")  # the languages of what is printed
@@ -35,7 +38,8 @@ _STOP = 60.0  # seconds that a server may take to end
 class Run:
     """A package that is served: the tensors as clients see them, who serves it, and code that asks it.
 
-    `started` is whether the server was started for it, `probe` what the load proved.
+    `started` is whether the server was started for it, `probe` what the load proved, `meaning` what is known of its
+    tensors in a few words, "" for nothing.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Run:
     server: ServerAddresses
     started: bool
     code: tuple[ClientCode, ...]
+    meaning: str = ""
 
 
 @contextmanager
@@ -121,7 +126,29 @@ def run(context: Context, name: str, server: ServerAddresses, *, started: bool, 
         with suppress(UsageError):  # it has no way to say it
             code.append(code_of(context, known, language))
     signature = known.signature
-    return Run(name, loaded.revision, loaded.probe, signature.inputs, signature.outputs, server, started, tuple(code))
+    return Run(
+        name, loaded.revision, loaded.probe, signature.inputs, signature.outputs, server, started, tuple(code),
+        _meaning(context, name),
+    )  # fmt: skip
+
+
+def _meaning(context: Context, name: str) -> str:
+    """What is known of a package's tensors, in a few words."""
+    record = context.catalogue.get(name)
+    try:
+        meaning = meaning_of(record.package, record.settings)
+    except (ValueError, RenderError):  # what is said of them cannot be, which a rule tells
+        return ""
+    labels = meaning.labels or record.package.stages[-1].signature.labels
+    words: list[str] = [meaning.decode.kind] if meaning.decode else []
+    words += [number_of(len(labels), "label")] if labels else []
+    words += [f"`tritonpm infer {name} --image FILE` tells what is in a picture"] if _sees(meaning) else []
+    return ", ".join(words)
+
+
+def _sees(meaning: Meaning) -> bool:
+    """Whether it is known how a picture becomes its input, and what its outputs say of one."""
+    return meaning.preprocess is not None and meaning.decode is not None and not meaning.preprocess.tokenizer
 
 
 def _root(named: Path | None) -> Path:

@@ -74,12 +74,11 @@ def start_again(
 
 def _tell_taken(context: Context, server: embedded.Server, last: Mapping[str, int], named: Collection[str]) -> None:
     """Say where it is, where that is neither named, nor Triton's usual port, nor where the last one was."""
-    for name, port in embedded.ports_of(server).items():
-        usual = embedded.PORTS[name]
-        if name not in named and port not in (usual, last.get(name)):
-            context.warn(
-                f"Port {usual} is taken: {name} is at {port}, and stays there (--{name}-port chooses another)."
-            )
+    ports = embedded.ports_of(server)
+    moved = [name for name, port in ports.items() if port not in (embedded.PORTS[name], last.get(name))]
+    if taken := [name for name in moved if name not in named]:
+        usual = ", ".join(f"{embedded.PORTS[name]} ({name})" for name in taken)
+        context.warn(f"Triton's port is somebody else's: {usual}; this workspace's server has, and keeps, another one.")
 
 
 def addresses(server: embedded.Server) -> ServerAddresses:

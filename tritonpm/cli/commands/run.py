@@ -93,6 +93,8 @@ def _describe(app: App, view: Run) -> None:
         for tensor in tensors
     ]
     table(("", "TENSOR", "TYPE", "SHAPE"), rows)
+    if view.meaning:
+        echo(f"\nIt means: {view.meaning}.")
     for one in view.code:
         echo(f"\n{one.language} (needs {one.needs}):\n")
         echo(one.code, nl=False)
