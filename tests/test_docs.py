@@ -14,6 +14,7 @@ import pytest
 
 from tritonpm.cli.app import COMMANDS, cli
 from tritonpm.core.exit_codes import KINDS
+from tritonpm.core.user_config import KEYS as CONFIG_KEYS
 from tritonpm.operations.artefacts import OptimisationView
 from tritonpm.operations.client import ClientCode
 from tritonpm.operations.fleet.place import PackagePlan, ServerPlan
@@ -66,6 +67,11 @@ def test_docs_json_names_every_key(view: type) -> None:
 def test_the_exit_codes_are_told() -> None:
     rows = [f"| {code} | {words} |" for code, words, _ in KINDS]
     assert "\n".join(rows) in (ROOT / "docs/json.md").read_text(encoding="utf-8")
+
+
+def test_the_keys_of_the_users_file_are_told() -> None:
+    rows = [f"| `{key}` | `{variable}` | {meaning} |" for key, (variable, meaning) in CONFIG_KEYS.items()]
+    assert "\n".join(rows) in (ROOT / "docs/workspace.md").read_text(encoding="utf-8")
 
 
 def shown() -> Iterator[tuple[str, str]]:

@@ -31,7 +31,7 @@ for module in pkgutil.walk_packages(tritonpm.__path__, "tritonpm.", onerror=lamb
 
 # Each command as it may be typed, and the extra that its sentence names where there is none; "" where it needs none.
 _TYPED = (
-    ("init .", ""), ("import PACKAGE", ""), ("import x.keras", ""), ("list", ""), ("show bolts", ""), ("client bolts", ""),
+    ("init .", ""), ("config", ""), ("import PACKAGE", ""), ("import x.keras", ""), ("list", ""), ("show bolts", ""), ("client bolts", ""),
     ("run MODEL --name nuts", "server"),
     ("inspect PACKAGE", ""), ("rename bolts nuts", ""), ("rename nuts bolts", ""), ("export bolts --output b.zip", ""),
     ("set bolts --max-batch-size 4", ""), ("set bolts --mode performance --instances auto", "server"),

@@ -37,7 +37,7 @@ GROUPS: Headings = {
     "Repositories and deployment": ("render", "lint", "targets", "publish", "deploy", "pull", "push", "sign", "policy"),
     "Fleets": ("context", "fleet"),
     "Server": ("serve", "stop", "logs", "tracing", "logging", "top", "ui", "mcp"),
-    "Workspace": ("init", "doctor", "verify", "schema", "completion"),
+    "Workspace": ("init", "config", "doctor", "verify", "schema", "completion"),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 _ALL = "--all"

@@ -32,10 +32,12 @@ def _run() -> int:
     from tritonpm.core.errors import TritonpmError
     from tritonpm.core.exit_codes import INTERRUPTED, PIPE_CLOSED, exit_code
     from tritonpm.core.files import system_error
+    from tritonpm.core.user_config import adopt
 
     app = App()
     try:
         _require_text()
+        adopt()
         cli.main(prog_name="tritonpm", standalone_mode=False, obj=app)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
