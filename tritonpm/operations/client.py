@@ -15,8 +15,9 @@ from tritonpm.core.tensors import Array, guesses, numpy_dtype
 from tritonpm.core.types import Signature
 from tritonpm.meaning.pictures import encoded, made_up
 from tritonpm.meaning.served import takes_encoded, takes_pictures
+from tritonpm.operations.code_languages import LANGUAGES
 from tritonpm.operations.render import wanted_revision
-from tritonpm.operations.request_code import LANGUAGES, CodeModel, code_model, rendered, shown
+from tritonpm.operations.request_code import CodeModel, code_model, rendered, shown
 from tritonpm.operations.sample_inputs import sample_request, samples_of
 from tritonpm.operations.server import connect, has_server, own_server
 from tritonpm.triton.connection import Connection, address

@@ -21,15 +21,8 @@ from tritonpm.core.errors import RenderError, UsageError
 from tritonpm.core.tensors import Array, numpy_dtype
 from tritonpm.core.types import Signature
 from tritonpm.meaning.served import IMAGE
+from tritonpm.operations.code_languages import LANGUAGES
 
-# Language → (template, the file that it is, what it needs).
-LANGUAGES: Mapping[str, tuple[str, str, str]] = {
-    "python": ("python.py.j2", "client.py", 'pip install "tritonclient[all]"'),
-    "curl": ("curl.sh.j2", "client.sh", "curl"),
-    "cpp": ("cpp.cc.j2", "client.cc", "Triton's C++ client library"),
-    "java": ("java.java.j2", "Client.java", "a JDK, 11 or later"),
-    "js": ("js.mjs.j2", "client.mjs", "Node.js, 18 or later"),
-}
 PICTURE, PIXELS = "picture", "pixels"  # the input is a file of the user's, as it is or decoded
 MOST_SHOWN = 64  # values of a tensor that are written out; more are zeros, or empty texts
 _JSON = ("curl", "java", "js")

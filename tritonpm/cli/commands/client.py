@@ -7,6 +7,7 @@ import click
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.options import NAME
 from tritonpm.cli.output import echo
+from tritonpm.operations.code_languages import LANGUAGES
 
 
 @command(
@@ -18,9 +19,7 @@ from tritonpm.cli.output import echo
     """,
 )
 @NAME
-@click.option(
-    "--language", type=click.Choice(["python", "curl", "cpp", "java", "js"]), default="python", show_default=True
-)
+@click.option("--language", type=click.Choice([*LANGUAGES]), default="python", show_default=True)
 @on_a_server
 @reading
 @pass_app

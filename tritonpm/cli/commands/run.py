@@ -10,7 +10,7 @@ import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.headings import SETTINGS
-from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, LOAD_TIMEOUT, PROFILE
+from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, LOAD_TIMEOUT, PROFILE, on_ports
 from tritonpm.cli.output import echo, facts, table
 from tritonpm.cli.setting_options import setting_options
 
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 @click.argument("source")
 @click.option("--name", help="The package's name [default: the manifest's, or the file's].")
 @click.option("--detach", is_flag=True, help="Return when it answers; `tritonpm stop` ends the server.")
-@click.option("--http-port", type=int, help="Of a server that is started [default: 8000, or a free one].")
-@click.option("--grpc-port", type=int, help="[default: 8001, or a free one]")
-@click.option("--metrics-port", type=int, help="[default: 8002, or a free one]")
+@on_ports
 @LOAD_TIMEOUT
 @ALLOW_CODE
 @PROFILE
