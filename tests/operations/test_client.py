@@ -28,6 +28,7 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.load import load
 from tritonpm.operations.server import connect
+from tritonpm.triton.connection import Connection
 
 HOSTILE = "x'\"; touch pwned; \\u0022 $(touch pwned) `touch pwned` ${pwned} {{1}}"
 PICTURES = {
@@ -176,10 +177,13 @@ def test_what_a_language_cannot_say_is_refused(context: Context) -> None:
 @pytest.mark.server
 def test_the_address_is_that_of_the_server(context: Context) -> None:
     assert running(context).http in client_code(context, "single").code
-    elsewhere = opened(context.workspace.root, server="https://triton.site:8443")
+    server = Connection("https://triton.site:8443", {"authorization": "Bearer secret"})
+    elsewhere = opened(context.workspace.root, server=server)
     code = client_code(elsewhere, "single", "curl")
     assert "https://triton.site:8443/v2/models/single/infer" in code.code
     assert "is not loaded" in code.notes[0]
+    assert "wants authorization" in code.notes[1]
+    assert "secret" not in str(code)
 
 
 @pytest.mark.server

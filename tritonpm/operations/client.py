@@ -70,9 +70,12 @@ def code_of(context: Context, known: ServedPackage, language: str) -> ClientCode
     _, file, needs = LANGUAGES[language]
     code = rendered(language, model, own if own.is_dir() else None)
     name = model.name
-    notes = () if known.loaded else (f"{name} is not loaded: `tritonpm load {name}`; the code assumes {model.http}",)
+    notes = [] if known.loaded else [f"{name} is not loaded: `tritonpm load {name}`; the code assumes {model.http}"]
+    connection = Connection.to(context.server)
+    if connection and connection.headers:  # which may be a secret
+        notes.append(f"the server wants {', '.join(sorted(connection.headers))}, which the code does not send")
     url = f"grpc://{model.grpc}" if model.decoupled else f"{'https' if model.secure else 'http'}://{model.http}"
-    return ClientCode(name, language, code, file, needs, url, notes)
+    return ClientCode(name, language, code, file, needs, url, tuple(notes))
 
 
 def served(context: Context, name: str) -> ServedPackage:
