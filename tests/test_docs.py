@@ -13,7 +13,10 @@ import click
 import pytest
 
 from tritonpm.cli.app import COMMANDS, cli
+from tritonpm.core.exit_codes import KINDS
+from tritonpm.core.user_config import KEYS as CONFIG_KEYS
 from tritonpm.operations.artefacts import OptimisationView
+from tritonpm.operations.client import ClientCode
 from tritonpm.operations.fleet.place import PackagePlan, ServerPlan
 from tritonpm.operations.fleet.roll_out import RolledOut
 from tritonpm.operations.fleet.status import FleetView, ServerView
@@ -21,6 +24,7 @@ from tritonpm.operations.history import RevisionView
 from tritonpm.operations.infer import InferenceView, TensorView
 from tritonpm.operations.optimize.jobs import JobView
 from tritonpm.operations.remote_repository import StoredPackage
+from tritonpm.operations.run import Run
 from tritonpm.operations.serve import ServerAddresses
 from tritonpm.operations.show import PackageDetails, StageView
 from tritonpm.operations.status import ModelView, StatusView
@@ -35,6 +39,7 @@ KEYS = set(re.findall(r"`(\w+)`", (ROOT / "docs/json.md").read_text(encoding="ut
 VIEWS = (
     PackageDetails, StageView, OptimisationView, StatusView, ModelView, RevisionView, JobView, ServerAddresses,
     InferenceView, TensorView, StoredPackage, Damage, FleetView, ServerView, RolledOut, PackagePlan, ServerPlan,
+    Run, ClientCode,
 )  # fmt: skip
 
 
@@ -57,6 +62,16 @@ def test_a_named_definition_is_in_its_file(path: str, name: str) -> None:
 @pytest.mark.parametrize("view", VIEWS)
 def test_docs_json_names_every_key(view: type) -> None:
     assert {field.name for field in dataclasses.fields(view)} <= KEYS
+
+
+def test_the_exit_codes_are_told() -> None:
+    rows = [f"| {code} | {words} |" for code, words, _ in KINDS]
+    assert "\n".join(rows) in (ROOT / "docs/json.md").read_text(encoding="utf-8")
+
+
+def test_the_keys_of_the_users_file_are_told() -> None:
+    rows = [f"| `{key}` | `{variable}` | {meaning} |" for key, (variable, meaning) in CONFIG_KEYS.items()]
+    assert "\n".join(rows) in (ROOT / "docs/workspace.md").read_text(encoding="utf-8")
 
 
 def shown() -> Iterator[tuple[str, str]]:
@@ -96,7 +111,7 @@ def test_a_command_of_the_docs_is_there_with_its_options(place: str, line: str) 
 
 def _inner(group: click.Group, context: click.Context, words: list[str]) -> click.Command | None:
     """The command that the words begin with, which is taken off them; `perf NAME` is `perf run NAME`."""
-    if group.get_command(context, words[0]) is None and "run" in group.list_commands(context):
+    if group is not cli and group.get_command(context, words[0]) is None and "run" in group.list_commands(context):
         return group.get_command(context, "run")
     inner = group.get_command(context, words[0])
     if inner is not None:

@@ -66,9 +66,9 @@ def test_the_whole_way(package: Path, workspace: Path, tmp_path: Path) -> None:
     assert [(m["name"], m["state"], m["status"]) for m in status["models"]] == [("bolts", "READY", "loaded")]
     url = status["server"]
     assert "bolts" in run("status", "--server", url, workspace=workspace)
-    assert "is loaded" in run("remove", "bolts", workspace=workspace, code=1)
-    assert "is loaded" in run("rename", "bolts", "nuts", workspace=workspace, code=1)
-    assert "already runs" in run("serve", "--detach", workspace=workspace, code=1)
+    assert "is loaded" in run("remove", "bolts", workspace=workspace, code=4)
+    assert "is loaded" in run("rename", "bolts", "nuts", workspace=workspace, code=4)
+    assert "already runs" in run("serve", "--detach", workspace=workspace, code=4)
     run("unload", "bolts", workspace=workspace)
     run("rename", "bolts", "nuts", workspace=workspace)
     assert not (workspace / "model_repository/bolts").exists()
@@ -97,7 +97,7 @@ def test_render_export_and_import_again(package: Path, workspace: Path, tmp_path
     assert first == {p.relative_to(tmp_path): p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert "Triton would load it" in run("lint", tmp_path / "out")
     run("export", "bolts", "--output", tmp_path / "bolts.zip", workspace=workspace)
-    assert "exists already" in run("export", "bolts", "--output", tmp_path / "bolts.zip", workspace=workspace, code=1)
+    assert "exists already" in run("export", "bolts", "--output", tmp_path / "bolts.zip", workspace=workspace, code=3)
     other = tmp_path / "other"
     run("init", other)
     run("import", tmp_path / "bolts.zip", workspace=other)
@@ -109,16 +109,16 @@ def test_render_export_and_import_again(package: Path, workspace: Path, tmp_path
 
 def test_what_is_refused_is_one_sentence(package: Path, workspace: Path, tmp_path: Path) -> None:
     run("import", package, workspace=workspace)
-    assert "the name 'bolts' is taken" in run("import", package, workspace=workspace, code=1)
-    assert "the same content" in run("import", package, "--name", "again", workspace=workspace, code=1)
-    assert "did you mean 'bolts'" in run("show", "bolt", workspace=workspace, code=1)
-    assert "0 to 65536" in run("set", "bolts", "--max-batch-size", 65_537, workspace=workspace, code=1)
-    assert "one instance" in run("set", "bolts", "--instances", 3, workspace=workspace, code=1)
+    assert "the name 'bolts' is taken" in run("import", package, workspace=workspace, code=3)
+    assert "the same content" in run("import", package, "--name", "again", workspace=workspace, code=3)
+    assert "did you mean 'bolts'" in run("show", "bolt", workspace=workspace, code=5)
+    assert "0 to 65536" in run("set", "bolts", "--max-batch-size", 65_537, workspace=workspace, code=3)
+    assert "one instance" in run("set", "bolts", "--instances", 3, workspace=workspace, code=3)
     assert "nothing to change" in run("set", "bolts", workspace=workspace, code=2)
     assert "No such command" in run("frobnicate", code=2)
-    assert "no such file" in run("import", tmp_path / "nothing.zip", workspace=workspace, code=1).lower()
-    assert "tritonpm init" in run("list", "-w", tmp_path, code=1)
-    assert "tritonpm serve" in run("load", "bolts", workspace=workspace, code=1)
+    assert "no such file" in run("import", tmp_path / "nothing.zip", workspace=workspace, code=5).lower()
+    assert "tritonpm init" in run("list", "-w", tmp_path, code=5)
+    assert "tritonpm serve" in run("load", "bolts", workspace=workspace, code=6)
     model(tmp_path / "bad", BASE + "wrong: 1")
     ended = subprocess.run([*TRITONPM, "lint", str(tmp_path / "bad")], capture_output=True, text=True, check=False)
     assert ended.returncode == 1

@@ -25,11 +25,11 @@ _BEFORE = ("init .", "import PACKAGE", "export bolts", "declare > tritonpm.yaml"
 
 # What needs no server, and the kind of the answer.
 _TYPED = (
-    ("list", "PackageList"), ("show bolts", "PackageDetails"), ("inspect PACKAGE", "Inspection"), ("plan", "Plan"),
+    ("list", "PackageList"), ("show bolts", "PackageDetails"), ("client bolts", "ClientCode"), ("inspect PACKAGE", "Inspection"), ("plan", "Plan"),
     ("set bolts --priority 1", "Package"), ("status", "Status"), ("projects", "ProjectList"), ("jobs", "JobList"),
     ("profile bolts", "Profile"), ("perf list", "PerfList"), ("render bolts --output rendered", "Rendering"),
     ("lint rendered", "LintReport"), ("publish bolts --repository out", "Published"), ("push bolts c.zip", "Pushed"),
-    ("sign bolts.zip --key key.pem", "Signed"), ("policy", "Policy"), ("context list", "Contexts"), ("targets", "Targets"),
+    ("sign bolts.zip --key key.pem", "Signed"), ("policy", "Policy"), ("context list", "Contexts"), ("targets", "Targets"), ("config", "Config"),
     ("fleet status --context prod", "Fleet"), ("top --once --interval 0.2", "Snapshot"), ("doctor", "Doctor"),
     ("verify", "Damages"), ("optimize bolts --no-compare", "PackageDetails"), ("import nuts.onnx", "Package"),
     ("adopt repository", "Adoption"), ("upgrade bolts MODEL", "LoadResult"), ("pull bolts.zip --name screws", "Package"),
@@ -37,6 +37,7 @@ _TYPED = (
 
 # What answers only where a server runs, or was there: other tests read their answers.
 _ON_A_SERVER = {
+    "run",
     "load", "reload", "infer", "why", "history", "rollback", "canary", "promote", "tune", "serve", "tracing", "logging",
     "perf run", "perf compare", "perf gate", "perf report",
     "fleet load", "fleet place", "fleet set", "fleet upgrade", "fleet rollback",

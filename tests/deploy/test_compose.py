@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -20,6 +19,7 @@ from tests.support.deployment import file, services
 from tritonpm.core.errors import UsageError
 from tritonpm.deploy import Choices, bundle
 from tritonpm.deploy.choices import TRITON_FLOOR
+from tritonpm.operations.deploy import deployment, write
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json"
@@ -163,15 +163,17 @@ def test_the_image_of_the_manager_has_no_root() -> None:
     assert not [what for step, what in steps[last:] if step in ("COPY", "ADD")]  # nothing of the source
 
 
-def test_what_the_dockerfile_copies_is_enough_for_the_wheel(tmp_path: Path) -> None:
+def test_what_a_deployment_builds_from_is_enough_for_the_wheel(tmp_path: Path) -> None:
     shown = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    for step, what in _dockerfile():
-        if step == "COPY":
-            *sources, _ = what.split()
-            assert set(sources) <= shown
-            for source in sources:
-                copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy2
-                copy(ROOT / source, tmp_path / source)
+    copied = {source for step, what in _dockerfile() if step == "COPY" for source in what.split()[:-1]}
+    assert copied <= shown
+    made = deployment(None, "compose", output=tmp_path / "site")
+    write(made, tmp_path / "site")
+    manager = services(Choices(build="./manager"))["manager"]
+    assert made.files[0].text.count(f"build: {manager['build']}\n") == 1
+    (tmp_path / "site" / manager["build"]).rename(tmp_path / "build")  # nothing beside it is needed
+    tmp_path = tmp_path / "build"
+    assert {path.name for path in tmp_path.iterdir()} == copied
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=900)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
@@ -180,7 +182,7 @@ def test_what_the_dockerfile_copies_is_enough_for_the_wheel(tmp_path: Path) -> N
         archive.extractall(tmp_path / "site")
     here = {path.relative_to(ROOT / "templates") for path in (ROOT / "templates").rglob("*.j2")}
     assert {f"tritonpm/_templates/{path}" for path in here} <= packed
-    assert "tritonpm/backends/onnxruntime/model.py" in packed
+    assert {"tritonpm/backends/onnxruntime/model.py", "tritonpm/_source/Dockerfile"} <= packed
     assert not [name for name in packed if name.startswith(("tests", "examples"))]
     code = "from tritonpm.repository.templates import packaged; print(packaged())"
     command = [sys.executable, "-c", code]

@@ -75,7 +75,7 @@ def test_a_job_is_neither_lost_nor_kept(root: Path, tmp_path: Path, at: At) -> N
     jobs.owned(job.id, sleeping.pid)
     try:
         for jump in JUMPS:
-            assert "is being optimised" in at(jump, "remove", "p", workspace=root, code=1)
+            assert "is being optimised" in at(jump, "remove", "p", workspace=root, code=4)
     finally:
         sleeping.kill()
         sleeping.wait()
@@ -100,7 +100,7 @@ def test_a_server_is_the_same_whatever_the_time(root: Path, tmp_path: Path, at: 
         for jump in JUMPS:
             assert "loaded" in at(jump, "list", workspace=root)
             at(jump, "infer", "p", workspace=root)
-            assert "already runs" in at(jump, "serve", "--detach", workspace=root, code=1)
+            assert "already runs" in at(jump, "serve", "--detach", workspace=root, code=4)
     finally:
         at(3 * YEAR, "stop", workspace=root)
     assert "ready" in at(-3600, "list", workspace=root)

@@ -17,6 +17,7 @@ from tests.support.forked import run_forked
 from tests.support.models import scaled
 from tests.support.packages import single
 from tests.support.workspaces import opened, publish
+from tritonpm.core.exit_codes import CODES
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.use import use
@@ -116,7 +117,7 @@ def test_a_command_works_or_says_why(whole: Path, tmp_path: Path, named: str, da
     for commands in (READING, CHANGING):
         typed = [line.split() for line in commands.split("|")]
         for command, (code, printed) in zip(typed, run_forked(typed, root), strict=True):
-            assert code in (0, 1, 2), (command, printed)
+            assert code in CODES, (command, printed)
             assert "Traceback" not in printed, (command, printed)
             assert code == 0 or "Error: " in printed, (command, printed)
     original = place_of(whole, named)

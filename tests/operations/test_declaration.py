@@ -94,8 +94,12 @@ def test_a_second_machine_becomes_the_same(folder: Path) -> None:
 def test_a_workspace_declares_itself(folder: Path) -> None:
     context = serving_of(folder)
     list(apply(context, folder / "tritonpm.yaml"))
-    (folder / "again.yaml").write_text(export(context).replace("bolts.zip", "one").replace("nuts.zip", "two"))
-    assert said(plan(context, folder / "again.yaml").actions) == []
+    again = folder / "again.yaml"
+    again.write_text(export(context))
+    assert said(plan(context, again).actions) == []
+    init(folder / "bare")
+    with pytest.raises(PackageError, match="`tritonpm export bolts` where it is"):
+        plan(opened(folder / "bare"), again)
 
 
 @pytest.mark.parametrize(

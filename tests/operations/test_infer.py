@@ -132,9 +132,34 @@ def test_what_is_not_known_is_said_and_numbers_are_numbers(context: Context, tmp
     load(context, "p")
     np.savez(tmp_path / "x.npz", x=np.array([[0.5, 1, 2, 3]], np.float32))
     assert infer(context, "p", tmp_path / "x.npz", None).tensors[0].numbers == (1.0, 2.0, 4.0, 6.0)
+    _json(context, tmp_path / "x.json")
     Image.fromarray(RED).save(tmp_path / "red.png")
     with pytest.raises(PackageError, match="does not say its `preprocess`"):
         list(infer_pictures(context, "p", tmp_path / "red.png"))
+
+
+def _json(context: Context, path: Path) -> None:
+    rows = [[0.5, 1, 2, 3 + number] for number in range(19)]  # more than one request holds
+    most = show(context, "p").max_batch_size
+    assert most and most < len(rows)
+    flat = [value for row in rows for value in row]
+    kserve = {"inputs": [{"name": "x", "shape": [19, 4], "datatype": "FP32", "data": flat}]}
+    for document in (kserve, {"x": rows}, rows):
+        path.write_text(json.dumps(document))
+        (answer,) = infer(context, "p", path, None).tensors
+        assert (answer.shape, answer.numbers) == ("19 x 4", tuple(2 * value for value in flat))
+    for wrong, sentence in (
+        ({"z": rows}, "no input 'z'"),
+        ([["a"]], "are no FP32"),
+        ([[1], [2, 3]], "are no FP32"),
+        ({"x": {}}, "no FP32"),
+    ):
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(PackageError, match=sentence):
+            infer(context, "p", path, None)
+    path.write_text("[[1,")
+    with pytest.raises(PackageError, match="no readable JSON"):
+        infer(context, "p", path, None)
 
 
 def test_a_drawing_shows_the_mask_where_it_is() -> None:

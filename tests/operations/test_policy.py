@@ -113,7 +113,7 @@ def test_a_policy_that_is_lost_lets_nothing_in(context: Context, package: Path, 
         import_package(context, package)
     assert refused.value.where.startswith((str(policy), str(policy.parent)))
     assert files_of(context) == before
-    assert "Error: " in run("policy", workspace=context.workspace.root, code=1 if "NUL" not in what else 2)
+    assert "Error: " in run("policy", workspace=context.workspace.root, code=3 if "NUL" not in what else 2)
     if "policy" in what.lower() and not policy.exists():
         kept = {"line.pub", "model_repository", ".tritonpm"}
         (beside,) = {file.name for file in policy.parent.iterdir()} - kept
@@ -124,11 +124,11 @@ def test_a_policy_that_is_lost_lets_nothing_in(context: Context, package: Path, 
 def test_an_administrator_lifts_it_or_puts_it_back(context: Context, package: Path, what: str) -> None:
     LOST[what][0](context.workspace.policy)
     root = context.workspace.root
-    run("import", package, workspace=root, code=1)
+    run("import", package, workspace=root, code=3)
     keeps = root / "kept.yaml"
     keeps.write_text(POLICY)
     run("policy", "set", keeps, workspace=root)
-    assert "is not signed" in run("import", package, workspace=root, code=1)
+    assert "is not signed" in run("import", package, workspace=root, code=3)
     LOST[what][0](context.workspace.policy)
     run("policy", "clear", workspace=root)
     assert "not required" in run("policy", workspace=root)

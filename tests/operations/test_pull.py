@@ -228,7 +228,7 @@ def test_the_commands(run: Run, package: Path, registry: str, tmp_path: Path) ->
     assert pushed["url"].startswith(f"{url}@sha256:")
     assert "Changed bolts" in run("pull", url, "--upgrade", "bolts", workspace=workspace)
     run("rename", "bolts", "nuts", workspace=workspace)
-    assert "the same content" in run("pull", url, workspace=workspace, code=1)
+    assert "the same content" in run("pull", url, workspace=workspace, code=3)
     run("remove", "nuts", workspace=workspace)
     assert "Pulled bolts" in run("pull", pushed["url"], "--digest", pushed["digest"], workspace=workspace)
     assert "--key is missing" in run("sign", package, code=2)

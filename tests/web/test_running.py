@@ -78,11 +78,11 @@ def test_tls_and_an_address_that_others_reach_need_a_token(workspace: Path, tmp_
 
 def test_what_cannot_be_served_is_said(workspace: Path, tmp_path: Path) -> None:
     assert "needs a token" in run("ui", "-w", workspace, "--host", "0.0.0.0", code=2, TRITONPM_UI_TOKEN="")
-    assert "cannot be read" in run("ui", "-w", workspace, "--token-file", tmp_path / "none", code=1)
+    assert "cannot be read" in run("ui", "-w", workspace, "--token-file", tmp_path / "none", code=5)
     assert "go together" in run("ui", "-w", workspace, "--port", 0, "--tls-key", tmp_path / "key", code=2)
     with started("ui", "-w", workspace, "--port", 0) as (_, url):
         taken = url.rstrip("/").rpartition(":")[2]
-        assert "cannot be bound" in run("ui", "-w", workspace, "--port", taken, code=1)
+        assert "cannot be bound" in run("ui", "-w", workspace, "--port", taken, code=6)
     assert "stays with its server" in run("serve", "-w", workspace, "--ui", "--detach", code=2)
 
 
@@ -93,4 +93,4 @@ def test_without_its_libraries_it_says_what_to_install(workspace: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code, workspace], capture_output=True, text=True, check=False)
     assert ended.stderr == 'Error: the page needs uvicorn; pip install "tritonpm[web]"\n'
-    assert ended.returncode == 1
+    assert ended.returncode == 7

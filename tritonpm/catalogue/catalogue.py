@@ -87,12 +87,18 @@ class Catalogue(Revisions):
         """Raises NameTakenError where the name, or the same content under another name, is there already."""
         if self._database.one("SELECT 1 FROM packages WHERE name = ?", name):
             raise NameTakenError(
-                f"the name {name!r} is taken", do=f"import it with another --name, or `tritonpm remove {name}` first"
+                f"the name {name!r} is taken",
+                do=f"give another --name, or put it in its place with `tritonpm upgrade {name}`",
             )
         if digest and (same := self._database.one("SELECT name FROM packages WHERE digest = ?", digest)):
             raise NameTakenError(
                 f"the same content is there as {same[0]!r}", do=f"use it, or `tritonpm rename {same[0]} {name}`"
             )
+
+    def of_content(self, digest: str) -> tuple[str, ...]:
+        """The packages of that content, canaries apart."""
+        rows = self._database.all("SELECT name FROM packages WHERE digest = ? AND canary_of = '' ORDER BY name", digest)
+        return tuple(name for (name,) in rows)
 
     def wanted(self) -> list[str]:
         """The packages that shall be loaded whenever a server runs."""

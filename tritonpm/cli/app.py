@@ -28,6 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 # Every command, by what a user does with it, in the order in which a newcomer meets them. `tritonpm VERB` is
 # commands/VERB.py, which is imported only when the command is run or its help is asked for.
 GROUPS: Headings = {
+    "The first minute": ("run", "client"),
     "Packages": ("import", "adopt", "list", "show", "inspect", "rename", "remove", "export"),
     "Settings": ("set", "plan", "apply", "declare"),
     "Serving": ("load", "unload", "reload", "infer", "status", "sync", "why", "use", "projects"),
@@ -36,7 +37,7 @@ GROUPS: Headings = {
     "Repositories and deployment": ("render", "lint", "targets", "publish", "deploy", "pull", "push", "sign", "policy"),
     "Fleets": ("context", "fleet"),
     "Server": ("serve", "stop", "logs", "tracing", "logging", "top", "ui", "mcp"),
-    "Workspace": ("init", "doctor", "verify", "schema", "completion"),
+    "Workspace": ("init", "config", "doctor", "verify", "schema", "completion"),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 _ALL = "--all"
@@ -196,6 +197,12 @@ class Commands(Drawn, click.Group):
     """Finds a command's module by its name, so that `tritonpm list` imports nothing that only `serve` needs."""
 
     groups = GROUPS
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What the exit codes say."""
+        from tritonpm.core.exit_codes import KINDS
+
+        formatter.write("Exit codes:\n\n" + "".join(f"  {code:<3}  {words}\n" for code, words, _ in KINDS))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in the order in which a newcomer meets them."""

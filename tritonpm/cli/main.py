@@ -10,7 +10,7 @@ from tritonpm import __version__
 
 
 def main() -> NoReturn:
-    """Run `tritonpm`. Exit codes: 0, 1 (failed), 2 (usage), 130 (interrupted)."""
+    """Run `tritonpm`; it ends with a code of `core/exit_codes.py`."""
     if sys.argv[1:] == ["--version"]:  # before click is imported: scripts ask this often
         print(f"tritonpm {__version__}")  # noqa: T201
         sys.exit(0)
@@ -21,7 +21,7 @@ def main() -> NoReturn:
         code = _run()
     except KeyboardInterrupt:  # while the command was still being loaded
         sys.stderr.write("Error: interrupted\n")
-        code = 130
+        code = 130  # INTERRUPTED, which may not be loaded yet
     sys.exit(code)
 
 
@@ -30,11 +30,14 @@ def _run() -> int:
 
     from tritonpm.cli.app import App, cli
     from tritonpm.core.errors import TritonpmError
+    from tritonpm.core.exit_codes import INTERRUPTED, PIPE_CLOSED, exit_code
     from tritonpm.core.files import system_error
+    from tritonpm.core.user_config import adopt
 
     app = App()
     try:
         _require_text()
+        adopt()
         cli.main(prog_name="tritonpm", standalone_mode=False, obj=app)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
@@ -45,16 +48,17 @@ def _run() -> int:
     except TritonpmError as error:
         if app.debug:
             raise
-        return app.fail(str(error), error.exit_code)
+        return app.fail(str(error), exit_code(error))
     except (KeyboardInterrupt, click.Abort):
-        return app.fail("interrupted", 130)
+        return app.fail("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of a pipe has gone: nothing is left to say to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return PIPE_CLOSED
     except OSError as error:
         if app.debug:
             raise
-        return app.fail(str(system_error(error)), 1)
+        failed = system_error(error)
+        return app.fail(str(failed), exit_code(failed))
     return 0
 
 

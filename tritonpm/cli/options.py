@@ -26,6 +26,10 @@ REPOSITORY = click.option(
 LOAD_TIMEOUT = click.option(
     "--timeout", type=WAIT, default=300.0, show_default=True, help="Seconds until it must be ready."
 )
+_PORTS = tuple(
+    click.option(f"--{name}-port", type=int, help=f"[default: the last one's, {port}, or a free one]")
+    for name, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002))
+)
 PROTOCOL = click.option("--protocol", type=click.Choice(["http", "grpc"]), default="http", show_default=True)
 DECLARATION = click.option(
     "-f", "--file", "path", type=click.Path(path_type=Path), default=Path("tritonpm.yaml"), show_default=True,
@@ -41,6 +45,13 @@ LIMITS = (
     click.option("--time-limit", type=LIMIT, default=3600.0, show_default=True, help="Seconds for each stage."),
     click.option("--memory-limit", type=ABOVE_0, metavar="GIB", help="For each stage [default: 3/4 of the machine's]."),
 )
+
+
+def on_ports(function: Any) -> Any:
+    """Add the ports of a server that is started; the command gets them by their names."""
+    for option in reversed(_PORTS):
+        function = option(function)
+    return function
 
 
 def limited(function: Any) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tritonpm.convert.conversion import Artefact, ConversionError, Options
+from tritonpm.core.errors import NotFoundError
 from tritonpm.core.tensors import MOST_BYTES, Array, load_npz, numpy_dtype
 from tritonpm.core.types import Signature, Tensor
 from tritonpm.meaning.pictures import SUFFIXES, read_picture
@@ -28,9 +29,12 @@ T = TypeVar("T")
 
 
 def gather(source: Path) -> tuple[Path, ...]:
-    """The .npz files and images that `source`, a file or folder, holds, in order. Raises ConversionError."""
+    """The .npz files and images that `source`, a file or folder, holds, in order.
+
+    Raises NotFoundError, ConversionError.
+    """
     if not source.exists():
-        raise ConversionError("is not there", where=str(source), do=GIVE)
+        raise NotFoundError("is not there", where=str(source), do=GIVE)
     listed = [source] if source.is_file() else sorted(source.rglob("*"))
     paths = tuple(path for path in listed if path.is_file() and path.suffix.lower() in FILES)
     if not paths:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from tritonpm.core.errors import TritonpmError
+from tritonpm.core.errors import RequirementError, TritonpmError
 from tritonpm.core.extras import to_install
 from tritonpm.core.types import Format, Gpu, Signature, Step, Task
 from tritonpm.meaning.spec import Preprocess
@@ -29,7 +29,7 @@ class NotTakenError(ConversionError):
     """The toolkit takes this model's graph only in part; another one may take it whole."""
 
 
-class MissingToolError(ConversionError):
+class MissingToolError(ConversionError, RequirementError):
     """The toolkit that the conversion needs is not installed."""
 
 

@@ -1,7 +1,7 @@
-"""Everything that a user can cause, and nothing else.
+"""Everything that a user can cause, and nothing else. What a command ends with for each: `core/exit_codes.py`.
 
-    TritonpmError                 what went wrong, where, what to do; exit code 1
-    ├── UsageError                the command or its options make no sense together; exit code 2
+    TritonpmError                 what went wrong, where, what to do
+    ├── UsageError                the command or its options make no sense together
     ├── PackageError              what was handed in is refused; nothing was written
     │   ├── ManifestError         package.yaml breaks the schema; carries every error with its path
     │   ├── UnsafeError           hostile or dangerous content (traversal, bomb, code)
@@ -34,8 +34,6 @@ from contextlib import contextmanager
 class TritonpmError(Exception):
     """One sentence: `what` happened, `where` (a file, a stage, an option), what to `do` about it."""
 
-    exit_code = 1
-
     def __init__(self, what: str, *, where: str = "", do: str = "") -> None:
         super().__init__(what)
         self.what, self.where, self.do = what, where, do
@@ -57,8 +55,6 @@ def in_place_of(copy: str, original: str) -> Iterator[None]:
 
 class UsageError(TritonpmError):
     """The command or its options make no sense together."""
-
-    exit_code = 2
 
 
 class PackageError(TritonpmError):

@@ -26,6 +26,7 @@ class Choices:
     triton_version: str = TRITON_FLOOR
     triton_image: str = ""  # the whole name, best with its digest; wins over the version
     manager_image: str = f"tritonpm:{__version__}"
+    build: str = "."  # the folder that the manager's image is built of, where it is ours
     decoding: bool = False  # some package takes JPEG and PNG, for which Triton's image needs Pillow
     namespace: str = "tritonpm"
     repository: str = ""  # s3://…; "" is the workspace's volume

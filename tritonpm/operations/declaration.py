@@ -2,7 +2,8 @@
 
     packages:
       bolts:
-        source: packages/bolts.zip            # beside this file, or oci://, https://, s3://… with a `digest`
+        source: packages/bolts.zip            # beside this file, or oci://, https://, s3://… with a `digest`;
+                                              # with a `digest` alone it is the content that the workspace has
         settings: {mode: performance, instances: 2}
         stages: {detect: {max_batch_size: 1}}
         projects: [LINE-3]                    # who uses it, besides those that say so themselves
@@ -16,6 +17,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,7 @@ import msgspec
 import yaml
 
 from tritonpm.core.apart import Apart
-from tritonpm.core.errors import ManifestError, PackageError
+from tritonpm.core.errors import ManifestError, NotFoundError, PackageError
 from tritonpm.core.files import write_atomically
 from tritonpm.core.units import MIB, human
 from tritonpm.operations.batch_axes import batch_axes
@@ -61,7 +63,7 @@ class Action:
 class DeclaredPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One package as it shall be."""
 
-    source: str
+    source: str = ""  # "": what the workspace has, by its `digest`
     digest: str = ""  # of the .zip, where the source is an address of a registry
     settings: dict[str, Any] = {}
     stages: dict[str, dict[str, Any]] = {}
@@ -92,7 +94,7 @@ def read(path: Path) -> Declaration:
     from tritonpm.package.limits import Limits
 
     if not path.is_file():
-        raise PackageError("is not there", where=str(path), do=f"write a {FILE}, or name one with --file")
+        raise NotFoundError("is not there", where=str(path), do=f"write a {FILE}, or name one with --file")
     if path.stat().st_size > _MOST:
         raise ManifestError([("", f"is longer than {human(_MOST)}")], where=str(path))
     document = parsed(path.read_bytes(), str(path), Limits())
@@ -102,6 +104,9 @@ def read(path: Path) -> Declaration:
         sentence, _, place = str(error).partition(" - at ")
         raise ManifestError([(place.strip("`$."), sentence)], where=str(path), do=_CORRECT) from None
     for name, wanted in declaration.packages.items():
+        if not wanted.source and not wanted.digest:
+            said = "has no source, and no digest of what the workspace has"
+            raise ManifestError([(f"packages.{name}", said)], where=str(path), do=_CORRECT)
         _require_choices(f"{path}: packages.{name}", wanted)
     return declaration
 
@@ -122,8 +127,10 @@ def plan(context: Context, path: Path, *, prune: bool = False, update: bool = Fa
     """What would change; nothing is written. Raises ManifestError, PackageError, RuleError."""
     declaration = read(path)
     pinned = {} if update else _pinned(path.with_name(LOCK))
-    sources = {name: _source(context, path, wanted) for name, wanted in declaration.packages.items()}
-    digests = {name: _digest(context, sources[name], name, pinned.get(name)) for name in sources}
+    declared = declaration.packages
+    sources = {name: _source(context, path, wanted) for name, wanted in declared.items() if wanted.source}
+    digests = {name: _there(context, name, wanted.digest) for name, wanted in declared.items() if not wanted.source}
+    digests |= {name: _digest(context, source, name, pinned.get(name)) for name, source in sources.items()}
     actions: list[Action] = []
     alive = liveness.server_lives(context.workspace.server)
     entries = {
@@ -131,13 +138,13 @@ def plan(context: Context, path: Path, *, prune: bool = False, update: bool = Fa
     }
     known = {name: entry for name, entry in entries.items() if not entry.canary_of}
     settings: dict[str, Settings] = {}
-    for name, wanted in declaration.packages.items():
+    for name, wanted in declared.items():
         actions += _for_package(context, name, entries.get(name), wanted, digests[name], settings)
     for name in known.keys() - declaration.packages.keys() if prune else ():
         if known[name].status == "loaded":
             actions.append(Action("unload", name, "it is not declared"))
         actions.append(Action("remove", name, "it is not declared"))
-    return DeclaredPlan(tuple(actions), digests, sources, declaration.packages, settings)
+    return DeclaredPlan(tuple(actions), digests, sources, declared, settings)
 
 
 def _for_package(
@@ -197,6 +204,16 @@ def _source(context: Context, path: Path, wanted: DeclaredPackage) -> Path:
     if is_address(wanted.source):
         return fetch(context, wanted.source, wanted.digest)
     return (path.parent / wanted.source).resolve()
+
+
+def _there(context: Context, name: str, digest: str) -> str:
+    """The digest of what a package is here. Raises PackageError where that is something else, or nothing."""
+    with suppress(NotFoundError):
+        if context.catalogue.get(name).package.digest == digest:
+            return digest
+    what = f"the workspace does not have {name} with the digest {digest[:19]}"
+    do = f"`tritonpm export {name}` where it is, and name that file as its `source`"
+    raise PackageError(what, where=f"packages.{name}", do=do)
 
 
 def _shown(source: str) -> str:
@@ -266,13 +283,13 @@ def _pin(path: Path, digests: Mapping[str, str]) -> None:
 
 
 def export(context: Context) -> str:
-    """The workspace as it is, as a declaration to begin with; sources are where `export` writes by default."""
+    """The workspace as it is, as a declaration that `plan` takes: what it has, by digest."""
     packages = {}
     for entry in (entry for entry in context.catalogue.packages() if not entry.canary_of):
         settings = context.catalogue.get(entry.name).settings
         one, first = asdict(settings), asdict(Settings())
         own = {key: value for key, value in one.items() if value != first[key] and key != "stages"}
-        package: dict[str, Any] = {"source": f"{entry.name}.zip"}
+        package: dict[str, Any] = {"digest": entry.digest}
         package |= {"settings": own} if own else {}
         package |= {"stages": one["stages"]} if one["stages"] else {}
         projects = context.catalogue.leases.declared(entry.name)

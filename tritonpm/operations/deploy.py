@@ -12,6 +12,7 @@ from tritonpm.catalogue import find
 from tritonpm.core.errors import NotFoundError, PackageError
 from tritonpm.core.files import storage_error, write_atomically
 from tritonpm.deploy import DOCKERFILE, TARGETS, Choices, bundle
+from tritonpm.deploy.sources import FOLDER, is_checkout, sources
 from tritonpm.operations.context import open_context
 from tritonpm.settings.settings import ENCODED
 
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deployment's files, and what a person should know of them."""
+    """A deployment's files, what a person should know of them, and what images are built of: path and file here."""
 
     files: tuple[BundleFile, ...]
     packages: tuple[str, ...]
     advice: tuple[str, ...] = ()
+    copies: tuple[tuple[str, Path], ...] = ()
 
     @property
     def text(self) -> str:
@@ -39,18 +41,24 @@ def _is_objects(file: BundleFile) -> bool:
     return all("metadata" in document for document in file.objects)
 
 
-def deployment(root: Path | None, target: str, packages: Sequence[str] = (), **chosen: object) -> Deployment:
+def deployment(
+    root: Path | None, target: str, packages: Sequence[str] = (), output: Path | None = None, **chosen: object
+) -> Deployment:
     """The files for the named packages, or for all that the workspace at `root` wants loaded.
 
+    For a folder `output` with what the manager's image is built of, unless that is the checkout itself.
     Raises UsageError, RenderError; NotFoundError where there is no workspace or package, or it was not published yet.
     """
+    if target == "compose" and output and not is_checkout(output):
+        chosen |= {"build": f"./{FOLDER}"}
     try:
         find(root)
     except NotFoundError:
         if root is not None or target != "compose":
             raise
         advice = "There is no workspace here: the rules are for all models, and for no package"
-        return Deployment(tuple(bundle(target, Choices(**chosen))), (), (advice,))  # type: ignore[arg-type]
+        choices = Choices(**chosen)  # type: ignore[arg-type]
+        return Deployment(tuple(bundle(target, choices)), (), (advice,), _copies(choices))
     with open_context(root) as context:
         names = tuple(sorted(packages)) or tuple(context.catalogue.wanted())
         for name in names:
@@ -64,7 +72,14 @@ def deployment(root: Path | None, target: str, packages: Sequence[str] = (), **c
             f"{', '.join(encoded)} decodes JPEG and PNG with Pillow, which {choices.image} lacks: build {DOCKERFILE}, "
             "push it, and name it with --triton-image"
         )
-    return Deployment(tuple(files), names, tuple(notes))
+    return Deployment(tuple(files), names, tuple(notes), _copies(choices))
+
+
+def _copies(choices: Choices) -> tuple[tuple[str, Path], ...]:
+    """What the manager's image is built of, where that is in a folder of the deployment's own."""
+    if not choices.built or choices.build == Choices.build:
+        return ()
+    return tuple((f"{FOLDER}/{path}", file) for path, file in sources())
 
 
 def _takes_files(context: Context, name: str) -> bool:
@@ -78,32 +93,34 @@ def _require(context: Context, name: str, *, published: bool) -> None:
         raise NotFoundError("was not published yet", where=name, do=f"publish it with `tritonpm load {name}`")
 
 
-def write(files: Sequence[BundleFile], folder: Path, *, force: bool = False) -> list[Path]:
-    """Write the files into a folder; those that are there and the same are left alone.
+def write(made: Deployment, folder: Path, *, force: bool = False) -> list[Path]:
+    """Write a deployment into a folder; files that are there and the same are left alone. The places of its files.
 
     Raises PackageError, before any is written, where one is there and says something else; StorageError.
     """
-    for file in files:
-        place = folder / file.path
-        if not force and place.exists() and (not place.is_file() or place.read_text(encoding="utf-8") != file.text):
+    files = {folder / file.path: file.text.encode() for file in made.files}
+    copies = {folder / path: file.read_bytes() for path, file in made.copies}
+    for place, content in (files | copies).items():
+        if not force and place.exists() and (not place.is_file() or place.read_bytes() != content):
             do = "choose another --output, or use --force"
             raise PackageError("it exists already and says something else", where=str(place), do=do)
-    return [_written(folder / file.path, file.text) for file in files]
+    for place, content in (files | copies).items():
+        _written(place, content)
+    return [*files, *([folder / FOLDER] if copies else ())]
 
 
-def _written(place: Path, text: str) -> Path:
+def _written(place: Path, content: bytes) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise storage_error(error, place) from None
-    write_atomically(place, text.encode())
-    return place
+    write_atomically(place, content)
 
 
-def apply(files: Sequence[BundleFile], context: str = "") -> list[str]:
+def apply(made: Deployment, context: str = "") -> list[str]:
     """Bring a cluster's objects there, after a dry run. Raises RequirementError, DeploymentError."""
     from tritonpm.deploy import kubectl
 
     with tempfile.TemporaryDirectory(prefix="tritonpm-deploy-") as folder:
-        write(files, Path(folder))
+        write(made, Path(folder))
         return kubectl.apply(Path(folder), context)

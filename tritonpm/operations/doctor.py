@@ -13,15 +13,17 @@ from tritonpm.core.units import human
 from tritonpm.hardware.host import host
 from tritonpm.hardware.machine import cores, gpus
 from tritonpm.hardware.requirements import PackageNeeds, unmet
+from tritonpm.triton.installation import CARRIER
 
 
 def doctor(profile: str = "") -> list[Check]:
     """Every check, in the order in which a newcomer needs them; `profile` is the site's, such as mech-vision."""
-    tools = [*map(_package, _PACKAGES), _tensorrt(), _perf_analyzer()]
-    return [_python(), _server(), _compiled(), *tools, _memory(), _gpu(), *_requirements(profile)]
+    serves = _is_there(CARRIER)
+    tools = [*(_package(*row, serves=serves) for row in _PACKAGES), _tensorrt(), _perf_analyzer()]
+    return [_python(), _server(needed=serves), _compiled(), *tools, _memory(), _gpu(), *_requirements(profile)]
 
 
-# package, what it is for, whether serving here needs it
+# package, what it is for, whether who asked for the embedded server needs it
 _PACKAGES = (
     ("onnxruntime", "the embedded server's onnxruntime backend", True),
     ("openvino", "the embedded server's openvino backend", True),
@@ -45,14 +47,23 @@ def _python() -> Check:
     return Check("Python", sys.version_info >= (3, 10), version, "install Python 3.10 or later")
 
 
-def _server() -> Check:
+def _is_there(distribution: str) -> bool:
+    """Whether a distribution is installed, and so was asked for."""
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _server(*, needed: bool) -> Check:
     from tritonpm.core.errors import ServerError
     from tritonpm.triton.installation import find
 
     try:
         server = find()
     except ServerError as error:
-        return Check("tritonserver", False, "", str(error))
+        return Check("tritonserver", False, "", f"to serve here: {error}", needed=needed)
     version = f" {server.version}" if server.version else ""
     return Check("tritonserver", True, f"{server.source}{version} ({server.binary})")
 
@@ -67,12 +78,11 @@ def _compiled() -> Check:
     return Check("compiled backends", not lacking, "" if lacking else what, without if lacking else "", needed=False)
 
 
-def _package(row: tuple[str, str, bool]) -> Check:
-    name, purpose, needed = row
-    try:
+def _package(name: str, purpose: str, of_server: bool, *, serves: bool) -> Check:
+    needed = of_server and serves
+    if _is_there(name):
         return Check(name, True, f"{metadata.version(name)}, for {purpose}", needed=needed)
-    except metadata.PackageNotFoundError:
-        return Check(name, False, "", f"for {purpose}: {to_install(name)}", needed=needed)
+    return Check(name, False, "", f"for {purpose}: {to_install(name)}", needed=needed)
 
 
 def _tensorrt() -> Check:

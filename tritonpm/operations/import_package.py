@@ -41,21 +41,26 @@ def import_package(
     ignore_requirements: bool = False,
     canary_of: str = "",
     again: bool = False,
+    known: bool = False,
 ) -> PackageDetails:
     """Bring a package in: read, refuse or keep. `profile` is the site's, such as mech-vision.
 
     A canary begins with the settings of the package that it is of. `again`: the same content may be here under another
-    name, as two models of one repository may be.
+    name, as two models of one repository may be. `known`: that package is handed back as it is where it is
+    here already.
 
     Raises PackageError, SignatureError, RuleError, NameTakenError, RequirementError.
     """
     from tritonpm import settings as choices
 
     catalogue = context.catalogue
-    if name is not None:
+    if name is not None and not known:
         catalogue.require_free(name)
     with context.workspace.scratch("import") as staging, Apart() as apart:
         package = read_package(context, source, staging, apart, name=name, allow_code=allow_code)
+        there = catalogue.of_content(package.digest) if known else ()
+        if there and name in (None, *there):
+            return show(context, name or there[0])
         digest = "" if canary_of or again else package.digest
         catalogue.require_free(package.name, digest)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tritonpm.core.errors import NotFoundError, StorageError
-from tritonpm.core.tensors import Array, as_served, load_npz, save_npz, triton_dtype
+from tritonpm.core.tensors import Array, as_served, save_npz, triton_dtype
 from tritonpm.core.types import Task
 from tritonpm.meaning.draw import drawn
 from tritonpm.meaning.objects import Objects, plain
@@ -18,11 +18,13 @@ from tritonpm.meaning.pictures import pictures_in, read_picture
 from tritonpm.operations.load import ensure_loaded
 from tritonpm.operations.meanings import meaning_of
 from tritonpm.operations.predictor import predictor_of
+from tritonpm.operations.request_file import in_parts, request_in
 from tritonpm.operations.sample_inputs import sample_request
 from tritonpm.operations.server import connect
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
+    from tritonpm.triton.client import Client
 
 _NUMBERS = 10_000  # of a tensor that JSON gets; all go into an .npz
 
@@ -66,18 +68,21 @@ class PictureView:
 def infer(
     context: Context, name: str, inputs: Path | None, outputs: Path | None, *, protocol: str = "http", version: str = ""
 ) -> InferenceView:
-    """One inference with the arrays of an .npz, or with the package's sample. Raises InferenceError.
+    """One inference with the arrays of a file, .npz or .json, or with the package's sample. Raises InferenceError.
 
-    Where a decoupled model sends several responses, the outputs of the second are NAME#2, and so on from NAME#1.
+    More rows than the model takes at once are as many requests as they need, and one answer. Where a decoupled model
+    sends several responses, the outputs of the second are NAME#2, and so on from NAME#1.
     """
     ensure_loaded(context, name)
     with connect(context, protocol) as client:
         signature = client.metadata(name, version)
         if inputs:
-            arrays = as_served(load_npz(inputs), signature.inputs)
+            arrays = as_served(request_in(inputs, signature), signature.inputs)
         else:
             arrays = sample_request(context, context.catalogue.get(name), signature)
-        answers = client.responses(name, arrays, version=version)
+        parts = list(in_parts(arrays, _most(client, name, version)))
+        answered = [client.responses(name, part, version=version) for part in parts]
+    answers = answered[0] if len(parts) == 1 else [_joined([responses[0] for responses in answered])]
     answer = answers[0] if len(answers) == 1 else numbered(answers)
     if outputs:
         save_npz(outputs, answer)
@@ -106,6 +111,18 @@ def infer_pictures(
                 verdict = predictor.judged(objects)
                 said = (verdict.word, verdict.failed) if verdict else ("", ())
                 yield PictureView(str(file), width, height, tuple(map(plain, objects)), where, *said)
+
+
+def _most(client: Client, name: str, version: str) -> int:
+    """The rows of one request; 0 where Triton has no limit, or its rows belong together."""
+    asking = client.asking(name, version)
+    together = bool(asking.sequences) or asking.decoupled
+    return 0 if together else int(client.config(name, version).get("max_batch_size") or 0)
+
+
+def _joined(answers: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """The rows of several answers as one."""
+    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
 
 def _drawn(draw: Path | None, file: Path, picture: Array, objects: Objects, *, several: bool) -> str:

@@ -34,7 +34,9 @@ def _declaration() -> dict[str, Any]:
         "properties": {field.name: {} for field in fields(Settings)},
         "additionalProperties": False,
     }
-    package = body["$defs"]["DeclaredPackage"]["properties"]
+    declared = body["$defs"]["DeclaredPackage"]
+    declared["anyOf"] = [{"required": ["source"]}, {"required": ["digest"]}]
+    package = declared["properties"]
     package["settings"] |= chosen
     package["stages"]["additionalProperties"] = chosen
     return body

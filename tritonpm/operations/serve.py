@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tritonpm.core.errors import BusyError, NotFoundError, TritonpmError
 from tritonpm.operations.load import load_proved
@@ -55,6 +55,8 @@ def start_again(
     for name in to_compile(installation):
         with context.progress(f"Compiling the {name} backend, once"):
             compiled.chosen(name)
+    options: dict[str, Any] = {"standard_ports": True, **address}
+    last = embedded.last_ports(context.workspace.server)
     with context.progress("Starting Triton"):
         server = embedded.start(
             installation,
@@ -63,8 +65,24 @@ def start_again(
             detach=detach,
             timeout=timeout,
             gpu=bool(context.target.gpus),
-            **{"standard_ports": True, **address},  # type: ignore[arg-type]
+            **options,
         )
+    if options["standard_ports"]:
+        _tell_taken(context, server, last, {name for name in embedded.PORTS if options.get(f"{name}_port") is not None})
+    return addresses(server)
+
+
+def _tell_taken(context: Context, server: embedded.Server, last: Mapping[str, int], named: Collection[str]) -> None:
+    """Say where it is, where that is neither named, nor Triton's usual port, nor where the last one was."""
+    ports = embedded.ports_of(server)
+    moved = [name for name, port in ports.items() if port not in (embedded.PORTS[name], last.get(name))]
+    if taken := [name for name in moved if name not in named]:
+        usual = ", ".join(f"{embedded.PORTS[name]} ({name})" for name in taken)
+        context.warn(f"Triton's port is somebody else's: {usual}; this workspace's server has, and keeps, another one.")
+
+
+def addresses(server: embedded.Server) -> ServerAddresses:
+    """Where a server that runs is asked."""
     return ServerAddresses(server.version, server.pid, server.http, server.grpc, server.metrics, server.log)
 
 

@@ -105,15 +105,20 @@ def _by_itself(words: str) -> bool:
 
 def stay(context: Context, say: Say) -> None:
     """Stay with the server and keep it alive, until we are interrupted; then end it. Raises ServerError."""
+    with ended_with_us(context), suppress(KeyboardInterrupt):
+        supervise(context, say)
+
+
+@contextmanager
+def ended_with_us(context: Context) -> Iterator[None]:
+    """The workspace's server ends with the block, however that ends; TERM interrupts it as Ctrl-C does."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        supervise(context, say)
-    except KeyboardInterrupt:
-        pass
+        yield
     finally:
         if server := own_server(context):
             embedded.stop(server, context.workspace.server)
@@ -198,7 +203,7 @@ def _hanging_ended(context: Context, server: embedded.Server, say: Say) -> Itera
 
 def _again(context: Context, before: embedded.Server, say: Say) -> embedded.Server:
     """Start it on the addresses that it had, once they are free; a set that kills it is found by its end."""
-    ports = {f"{name}_port": int(getattr(before, name).rpartition(":")[2]) for name in ("http", "grpc", "metrics")}
+    ports = {f"{name}_port": port for name, port in embedded.ports_of(before).items()}
     host = before.http.rpartition(":")[0]
     unload_recorded(context)
     pause = _PAUSE

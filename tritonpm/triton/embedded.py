@@ -24,7 +24,9 @@ from tritonpm.triton.server import (
     LOCK,
     SUPERVISOR_LOG,
     Server,
+    last_ports,
     may_run,
+    ports_of,
     recorded,
     region_prefix,
     remember,
@@ -40,17 +42,43 @@ from tritonpm.triton.server import (
 )
 
 __all__ = [
-    "CACHE_BYTES", "CLIENT_SHARED_MEMORY", "EXIT_TIMEOUT", "SUPERVISOR_LOG", "AddressTakenError", "Installation",
-    "Server", "answers", "backends_in", "end", "find", "guarded", "last_words", "reasons", "recorded", "region_prefix",
-    "remember_again", "running", "start", "stop", "supervised", "supervising", "supervision_lost", "supervisor_lock",
-    "sweep", "tell_to_stop", "told_to_stop",
+    "CACHE_BYTES",
+    "CLIENT_SHARED_MEMORY",
+    "EXIT_TIMEOUT",
+    "PORTS",
+    "SUPERVISOR_LOG",
+    "AddressTakenError",
+    "Installation",
+    "Server",
+    "answers",
+    "backends_in",
+    "end",
+    "find",
+    "guarded",
+    "last_ports",
+    "last_words",
+    "ports_of",
+    "reasons",
+    "recorded",
+    "region_prefix",
+    "remember_again",
+    "running",
+    "start",
+    "stop",
+    "supervised",
+    "supervising",
+    "supervision_lost",
+    "supervisor_lock",
+    "sweep",
+    "tell_to_stop",
+    "told_to_stop",
 ]  # fmt: skip
 
 CLIENT_SHARED_MEMORY = "--allow-client-shm=true"  # else a release that has it lets no client register regions
 CACHE_BYTES = 64 * MIB  # of the local response cache, which packages may use
 _ATTEMPTS = 5  # how often free ports are chosen again when somebody takes one in between
 _LINK, _TRACE, _BACKENDS = "repository", "trace.json", "backends"  # in the state folder
-_PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # Triton's own
+PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # Triton's own
 # Most of a load is waiting for the stub; it holds the thread of its connection, and who shares that waits for it.
 _LOADS, _HTTP_THREADS = 8, 32
 _FAILED = 1.0  # seconds that a server which did not come up has to end, before KILL
@@ -76,9 +104,10 @@ def start(
 ) -> Server:
     """Start a server on `repository` and wait until it is live; a port that is None becomes a free one.
 
-    With `standard_ports` Triton's usual ports are taken where they are free. In the foreground the server ends with the
-    thread that started it; detached it stays. Raises BusyError where one runs on this state folder already, ServerError
-    where a port is taken, or the server ends or is not live in `timeout` seconds.
+    With `standard_ports` those that the last server here had, else Triton's usual ones, are taken where they are free.
+    In the foreground the server ends with the thread that started it; detached it stays. Raises BusyError where one
+    runs on this state folder already, ServerError where a port is taken, or the server ends or is not live in `timeout`
+    seconds.
     """
     state.mkdir(parents=True, exist_ok=True)
     log = log or state / "triton.log"
@@ -91,7 +120,7 @@ def start(
         rotate(log)
         wanted = {"http": http_port, "grpc": grpc_port, "metrics": metrics_port}
         for _ in range(_ATTEMPTS):
-            ports = _choose(host, wanted, standard_ports)
+            ports = _choose(host, _usual(host, wanted, state) if standard_ports else wanted)
             command = _command(installation, backends, host, ports, state, gpu, arguments)
             with suppress(_PortTaken):
                 pid = _started(command, installation, state, log, held, detach, ports, timeout)
@@ -188,10 +217,15 @@ def _free(host: str, port: int) -> bool:
     return True
 
 
-def _choose(host: str, wanted: dict[str, int | None], standard: bool) -> dict[str, int]:
+def _usual(host: str, wanted: dict[str, int | None], state: Path) -> dict[str, int | None]:
+    """Ports by name: the wanted ones, else that of the last server, else Triton's own, as far as they are free."""
+    last = last_ports(state)
+    usual = {name: [port for port in (last.get(name), PORTS[name]) if port and _free(host, port)] for name in PORTS}
+    return {name: port if port is not None else next(iter(usual[name]), None) for name, port in wanted.items()}
+
+
+def _choose(host: str, wanted: dict[str, int | None]) -> dict[str, int]:
     """Ports by name: the wanted ones, which must be free, and free ones for the rest."""
-    if standard:
-        wanted = {n: port or (_PORTS[n] if _free(host, _PORTS[n]) else None) for n, port in wanted.items()}
     open_sockets, ports = [], {}
     try:
         for name, port in wanted.items():

@@ -18,7 +18,7 @@ from tritonpm.core.files import read_state, require_file, storage_error, write_a
 from tritonpm.triton import liveness
 
 LOCK = "server.lock"  # held by the server of a state folder, and by who starts it
-_STOPPING, _RECORD = "stopping", "server.json"  # files in the state folder
+_STOPPING, _RECORD, _PORTS = "stopping", "server.json", "ports.json"  # files in the state folder
 _LOOK_EVERY = 0.05  # seconds
 _SUPERVISOR = "supervisor.lock"  # who supervises its server holds it, and says in it who that is
 SUPERVISOR_LOG = "supervisor.log"  # what a supervisor says that has a process of its own
@@ -121,8 +121,27 @@ def require_files(state: Path, log: Path) -> None:
 
 
 def forget(state: Path) -> None:
-    """The state folder's server has ended."""
+    """The state folder's server has ended. Its ports stay known, as far as they can be written."""
+    if server := recorded(state):
+        with suppress(StorageError, ValueError):
+            write_atomically(state / _PORTS, json.dumps(ports_of(server)).encode())
     (state / _RECORD).unlink(missing_ok=True)
+
+
+def ports_of(server: Server) -> dict[str, int]:
+    """Its ports by name: http, grpc, metrics."""
+    return {name: int(getattr(server, name).rpartition(":")[2]) for name in ("http", "grpc", "metrics")}
+
+
+def last_ports(state: Path) -> dict[str, int]:
+    """The ports that the last server had; none where nobody knows."""
+    try:
+        if server := recorded(state):
+            return ports_of(server)
+        known = json.loads(read_state(state / _PORTS))
+        return {str(name): port for name, port in known.items() if isinstance(port, int) and 0 < port < 1 << 16}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def region_prefix(state: Path) -> str:

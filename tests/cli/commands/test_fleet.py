@@ -28,8 +28,8 @@ def test_contexts(workspace: Path) -> None:
     assert "prod     2" in run("context", "list", workspace=workspace)
     run("context", "remove", "test", workspace=workspace)
     assert "no context is chosen" in run("fleet", "status", workspace=workspace, code=2)
-    assert "there is no context 'x'" in run("fleet", "status", "--context", "x", workspace=workspace, code=1)
-    assert "is no protocol" in run("context", "add", "x", "--url", "ftp://a", workspace=workspace, code=1)
+    assert "there is no context 'x'" in run("fleet", "status", "--context", "x", workspace=workspace, code=5)
+    assert "is no protocol" in run("context", "add", "x", "--url", "ftp://a", workspace=workspace, code=6)
     assert "has no server yet" in run("context", "add", "x", workspace=workspace, code=2)
 
 
@@ -37,15 +37,15 @@ def test_servers_that_do_not_answer_are_told_before_anything_changes(package: Pa
     run("import", package, workspace=workspace)
     run("context", "add", "prod", *URLS, "--memory-mb", 300, "--server-timeout", 1, workspace=workspace)
     assert "not live" in run("fleet", "status", workspace=workspace)
-    assert "127.0.0.1:1 does not answer" in run("fleet", "load", "bolts", workspace=workspace, code=1)
+    assert "127.0.0.1:1 does not answer" in run("fleet", "load", "bolts", workspace=workspace, code=6)
     assert list((workspace / "model_repository").iterdir()) == []
     assert "no server of prod serves bolts" in run(
-        "fleet", "set", "bolts", "--max-batch-size", 2, workspace=workspace, code=1
+        "fleet", "set", "bolts", "--max-batch-size", 2, workspace=workspace, code=5
     )
     plan = json.loads(run("fleet", "place", "--replicas", 2, "-o", "json", workspace=workspace))["data"]
     assert plan["packages"][0]["load"] == ["127.0.0.1:1", "127.0.0.1:2"]
     assert "is no size of a wave" in run("fleet", "load", "bolts", "--wave", "x", workspace=workspace, code=2)
-    said = run("fleet", "place", "--replicas", 3, "--apply", "-o", "json", workspace=workspace, code=1)
+    said = run("fleet", "place", "--replicas", 3, "--apply", "-o", "json", workspace=workspace, code=7)
     assert "no server has room for bolts" in said
 
 
@@ -61,7 +61,7 @@ def test_a_server_of_a_fleet(package: Path, workspace: Path, tmp_path: Path) -> 
     )["data"]
     run("context", "add", "line", "--url", server["http"], "--memory-mb", 2000, workspace=other)
     assert "bolts serves revision 1 on 1 server: answered 1 sample" in run("fleet", "load", "bolts", workspace=other)
-    assert "in use by the servers of line" in run("remove", "bolts", workspace=other, code=1)
+    assert "in use by the servers of line" in run("remove", "bolts", workspace=other, code=4)
     found = embedded.running(workspace / ".tritonpm" / "server")
     assert found is not None
     assert found.arguments == (f"--model-repository={repository}",)

@@ -43,7 +43,7 @@ def test_detached_followed_cancelled(workspace: Path) -> None:
     number = said.split("Job ")[1].split(" ")[0]
     assert f"Job {number} on p is done." in said_of(workspace, "jobs", "follow", number)
     assert "is done, not running" in said_of(workspace, "jobs", "cancel", number, code=1 + 1)
-    assert "there is no job 99" in said_of(workspace, "jobs", "follow", "99", code=1)
+    assert "there is no job 99" in said_of(workspace, "jobs", "follow", "99", code=5)
     assert "give the number" in said_of(workspace, "jobs", "follow", code=2)
 
 
@@ -75,13 +75,13 @@ def test_what_is_only_converted_to_openvino_is_told_so(workspace: Path, target: 
     said = said_of(workspace, "convert", str(source), *target.split(), "-o", str(workspace / "other"), code=2)
     assert reason in said
     assert f"`tritonpm convert '{source}' --to openvino -o OUT`" in said
-    assert "`tritonpm convert x.keras --to openvino -o OUT`" in said_of(workspace, "import", str(source), code=1)
+    assert "`tritonpm convert x.keras --to openvino -o OUT`" in said_of(workspace, "import", str(source), code=3)
 
 
 def test_mistakes_are_sentences(workspace: Path) -> None:
-    refused = said_of(workspace, "optimize", "p", "--device", "gpu", "--precision", "int8", code=1)
+    refused = said_of(workspace, "optimize", "p", "--device", "gpu", "--precision", "int8", code=3)
     assert "use --device gpu-optimised" in refused
-    assert "no measure of that name" in said_of(workspace, "optimize", "p", "--tolerance", "luck=1", code=1)
-    assert "calibrat" in said_of(workspace, "optimize", "p", "--calibration", str(workspace / "none"), code=1)
+    assert "no measure of that name" in said_of(workspace, "optimize", "p", "--tolerance", "luck=1", code=3)
+    assert "calibrat" in said_of(workspace, "optimize", "p", "--calibration", str(workspace / "none"), code=5)
     assert "leave --no-compare out" in said_of(workspace, "optimize", "p", "--no-compare", "--concurrency", "4", code=2)
     assert "measured by" in said_of(workspace, "import", "x.onnx", "--instances", "auto", code=2)

@@ -39,7 +39,7 @@ def test_what_makes_no_sense_elsewhere(tmp_path: Path) -> None:
     run("init", tmp_path / "w")
     assert "no prefix" in run("publish", "--repository", "s3://bucket", workspace=tmp_path / "w", code=2)
     assert "there is no package" in run(
-        "publish", "nuts", "--repository", tmp_path / "r", workspace=tmp_path / "w", code=1
+        "publish", "nuts", "--repository", tmp_path / "r", workspace=tmp_path / "w", code=5
     )
     assert "NAME is missing" in run("prune", workspace=tmp_path / "w", code=2)
     assert "always stays" in run("prune", "bolts", "--keep", 0, workspace=tmp_path / "w", code=2)

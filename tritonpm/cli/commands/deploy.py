@@ -148,10 +148,10 @@ def _deploy(
 ) -> None:
     from tritonpm.operations import deploy as deploying
 
-    made = deploying.deployment(app.workspace, target, **chosen)
-    for place in deploying.write(made.files, output, force=force) if output else ():
+    made = deploying.deployment(app.workspace, target, output=output, **chosen)
+    for place in deploying.write(made, output, force=force) if output else ():
         app.say(f"Wrote {place}.")
-    for line in deploying.apply(made.files, context) if applied else ():
+    for line in deploying.apply(made, context) if applied else ():
         app.say(line)
     if not output and not applied:
         echo(made.text, nl=False)

@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     "infer",
     examples="""
     tritonpm infer bolts --input in.npz --output out.npz --protocol grpc
+    tritonpm infer bolts --input in.json -o json
     tritonpm infer bolts --image part.png --draw found.png
     tritonpm infer bolts --image parts/ -o json
     """,
 )
 @NAME
 @click.option(
-    "--input", "inputs", type=click.Path(path_type=Path), help="An .npz of input tensors by name [default: a sample]."
+    "--input",
+    "inputs",
+    type=click.Path(path_type=Path),
+    help="Input tensors by name: an .npz, or JSON, as KServe has it or nested lists [default: a sample].",
 )
 @click.option("--image", type=click.Path(path_type=Path), help="A picture, or a folder of them.")
 @click.option("--draw", type=click.Path(path_type=Path), help="Draw what a picture holds into a file, or a folder.")
@@ -45,7 +49,10 @@ def infer_command(
     version: str,
     protocol: str,
 ) -> None:
-    """Send an inference request and print or keep the answer; of pictures, what they hold."""
+    """Send an inference request and print or keep the answer; of pictures, what they hold.
+
+    More rows than the model takes at once are sent as several requests.
+    """
     if image is not None and (inputs is not None or outputs is not None):
         raise click.UsageError("--image goes without --input and --output")
     if draw is not None and image is None:

@@ -30,7 +30,7 @@ from tritonpm.core.units import number_of
 def lint_command(app: App, folder: Path, target: str) -> None:
     """Say what Triton would say of a repository or a model folder; no server is needed.
 
-    The exit code is 0 where all loads, whatever it warns of, 1 where something does not, 2 for a wrong command.
+    The exit code is 0 where all loads, whatever it warns of, and 1 where something does not.
     """
     from tritonpm.operations.lint import lint
 

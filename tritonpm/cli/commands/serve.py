@@ -9,6 +9,7 @@ import click
 
 from tritonpm.cli.amounts import WAIT
 from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.options import on_ports
 from tritonpm.cli.output import echo
 from tritonpm.cli.page import made, read_token
 
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 @click.option("--detach", is_flag=True, help="Return when it is ready; `tritonpm stop` ends it.")
 @click.option("--tritonserver", type=click.Path(path_type=Path), help="The server's binary [TRITONPM_TRITONSERVER].")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to bind to.")
-@click.option("--http-port", type=int, help="[default: 8000, or a free one]")
-@click.option("--grpc-port", type=int, help="[default: 8001, or a free one]")
-@click.option("--metrics-port", type=int, help="[default: 8002, or a free one]")
+@on_ports
 @click.option("--timeout", type=WAIT, default=60.0, show_default=True, help="Seconds to wait until it is live.")
 @click.option(
     "--repository", metavar="URL", help="Read this one, too: a server of a fleet; a folder, s3://, gs://, as://."

@@ -1,0 +1,30 @@
+"""What the manager's image is built of: its Dockerfile and all that it copies, of the checkout or inside the wheel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+FOLDER = "manager"  # of a deployment: what its image is built of
+_LEFT_OUT = {"__pycache__", "_source", "_templates"}
+
+
+def is_checkout(folder: Path) -> bool:
+    """Whether a folder is the checkout that this tritonpm runs from, so that the image is built of it as it is."""
+    return folder.resolve() == _PACKAGE.parent and (folder / "Dockerfile").is_file()
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    """Each file: its path in the folder that is built, and where it lies here."""
+    from tritonpm.repository.templates import packaged
+
+    kept = _PACKAGE / "_source"
+    base = kept if kept.is_dir() else _PACKAGE.parent
+    for name in ("Dockerfile", "LICENSE", "README.md", "hatch_build.py", "pyproject.toml", "requirements.lock"):
+        yield name, base / name
+    for folder, place in (("templates", packaged()), ("tritonpm", _PACKAGE)):
+        for path in sorted(place.rglob("*")):
+            inside = path.relative_to(place)
+            if path.is_file() and not _LEFT_OUT & {*inside.parts} and path.suffix not in (".pyc", ".so"):
+                yield f"{folder}/{inside}", path
