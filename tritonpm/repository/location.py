@@ -32,15 +32,18 @@ class Location:
         return f"{self.scheme}://" + "/".join(part for part in parts if part)
 
 
-def located(text: str) -> Location:
-    """The place that a URL, or a folder's path, names. Raises UsageError, which repeats no secret."""
+def located(text: str, where: str = "--repository", *, whole: bool = False) -> Location:
+    """The place that a URL, or a folder's path, names; `whole`: a bucket alone is one, which is only read.
+
+    Raises UsageError, which repeats no secret.
+    """
     scheme, separator, rest = text.partition("://")
     if not separator or scheme == "file":
         folder = Path(rest if separator else text).expanduser().absolute()
         return Location("file", str(folder.parent), folder.name)
     if "@" in rest or "?" in rest:
         do = "put them into the environment (AWS_ACCESS_KEY_ID, GOOGLE_SERVICE_ACCOUNT, AZURE_STORAGE_ACCOUNT_KEY, …)"
-        raise UsageError("credentials do not belong into a URL", where="--repository", do=do)
+        raise UsageError("credentials do not belong into a URL", where=where, do=do)
     endpoint = account = ""
     if scheme == "s3" and (match := _ENDPOINT.match(rest)):
         endpoint, rest = f"{match[1] or 'http'}://{match[2]}", rest[match.end() :]
@@ -48,10 +51,10 @@ def located(text: str) -> Location:
         account, _, rest = rest.partition("/")
     bucket, _, prefix = re.sub("/+", "/", rest).strip("/").partition("/")
     if scheme not in ("s3", "gs", "as") or (scheme == "as" and not _is_path(account)) or not _is_path(bucket):
-        raise UsageError(f"{text} is no repository", where="--repository", do=f"name a folder, or {FORMS}")
-    if not _is_path(prefix):
+        raise UsageError(f"{text} is no repository", where=where, do=f"name a folder, or {FORMS}")
+    if not _is_path(prefix) and not (whole and not prefix):
         do = "letters, digits, '.', '_' and '-'; the records of what is there lie beside it, so a bucket alone is none"
-        raise UsageError(f"{text} has no prefix that Triton can read", where="--repository", do=do)
+        raise UsageError(f"{text} has no prefix that Triton can read", where=where, do=do)
     return Location(scheme, bucket, prefix, endpoint, account)
 
 
