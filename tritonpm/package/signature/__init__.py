@@ -21,6 +21,8 @@ SUFFIXES = {
 }  # fmt: skip
 CONVERTED = {".keras": Format.KERAS, ".tflite": Format.TFLITE, ".pdmodel": Format.PADDLE}  # served by nothing here
 SAVED_MODEL = "saved_model.pb"  # what makes a folder a TensorFlow SavedModel, which is served by nothing here, either
+PROGRAMS = (Format.TORCHSCRIPT, Format.TORCH_EXPORT)  # of PyTorch, which tell their tensors only to it
+CONVERTIBLE = {**CONVERTED, **{suffix: format for suffix, format in SUFFIXES.items() if format in PROGRAMS}}
 SPEAKING = (Format.ONNX, Format.OPENVINO)  # formats whose files tell their tensors
 
 
@@ -72,7 +74,7 @@ def inspect_model(path: Path, where: str, limits: Limits, format: Format | None 
     if format is Format.TENSORRT:
         starts, metadata = tensorrt.read(path, where, limits)
         return InspectedModel(format, None, (path.name,), metadata, starts=starts)
-    if format in (Format.TORCHSCRIPT, Format.TORCH_EXPORT):
+    if format in PROGRAMS:
         torch.check(path, format, where, limits)
     else:
         require_served(path.name, where)
