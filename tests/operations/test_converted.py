@@ -17,6 +17,7 @@ from tritonpm.operations.import_package import import_package
 from tritonpm.operations.load import load
 from tritonpm.operations.server import connect
 
+pytestmark = pytest.mark.server
 FIXTURES = Path(__file__).parents[1] / "convert/fixtures"
 
 
@@ -49,7 +50,6 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
         yield context
 
 
-@pytest.mark.server
 def test_what_was_converted_on_its_way_in_answers_as_its_framework(context: Context, programs: Path) -> None:
     heard: list[str] = []
     telling = opened(context.workspace.root, warn=heard.append)

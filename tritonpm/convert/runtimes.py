@@ -292,12 +292,8 @@ _LOADERS: Mapping[Format, tuple[str, Callable[[Path], Run]]] = {
     Format.SAVED_MODEL: ("tensorflow", _saved_model),
     Format.PADDLE: ("paddle", _paddle),
 }
-PROGRAMS = (
-    Format.TORCH_EXPORT,
-    Format.TORCHSCRIPT,
-    Format.SAVED_MODEL,
-    Format.PADDLE,
-)  # which may read and write files
+# Whose operators may read and write files.
+ACTING = (Format.TORCH_EXPORT, Format.TORCHSCRIPT, Format.SAVED_MODEL, Format.PADDLE)
 
 
 def as_text(array: Array) -> Array:

@@ -1,4 +1,4 @@
-"""`import` of a model that nothing here serves as it is: converted to OpenVINO on the way, and proved where it can be."""
+"""`import` of a model that nothing here serves as it is: converted to OpenVINO on the way, proved where it can be."""
 
 from __future__ import annotations
 
