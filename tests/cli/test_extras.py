@@ -17,7 +17,7 @@ from tritonpm.core.extras import EXTRAS, install
 
 # Whole rooms that an extra brings, entered by one door each, which says what is missing.
 _ROOMS = ("tritonpm.web.", "tritonpm.registry.https", "tritonpm.registry.objects", "tritonpm.registry.oci",
-          "tritonpm.registry.web")  # fmt: skip
+          "tritonpm.registry.web", "tritonpm.registry.hub")  # fmt: skip
 _IMPORT_ALL = """
 import importlib, pkgutil, tritonpm
 for module in pkgutil.walk_packages(tritonpm.__path__, "tritonpm.", onerror=lambda name: None):
@@ -30,7 +30,7 @@ for module in pkgutil.walk_packages(tritonpm.__path__, "tritonpm.", onerror=lamb
 
 # Each command as it may be typed, and the extra that its sentence names where there is none; "" where it needs none.
 _TYPED = (
-    ("init .", ""), ("import PACKAGE", ""), ("import x.keras", ""), ("list", ""), ("show bolts", ""),
+    ("init .", ""), ("import PACKAGE", ""), ("import x.keras", "server"), ("import hf://org/net", "hub"), ("list", ""), ("show bolts", ""),
     ("inspect PACKAGE", ""), ("rename bolts nuts", ""), ("rename nuts bolts", ""), ("export bolts --output b.zip", ""),
     ("set bolts --max-batch-size 4", ""), ("set bolts --mode performance --instances auto", "server"),
     ("declare > tritonpm.yaml", ""), ("plan", ""), ("apply", ""), ("use bolts --project line", ""), ("projects", ""),
@@ -59,7 +59,7 @@ _TYPED = (
     ("sign b.zip --check --public-key key.pem", ""), ("policy", ""),
     ("context list", ""), ("targets", ""), ("fleet status", ""), ("doctor", "perf"), ("schema", ""), ("completion bash", ""),
     ("optimize bolts", "server"), ("optimize bolts --precision int8", "server"), ("remove bolts", ""),
-    ("adopt rendered", ""),
+    ("adopt rendered", ""), ("adopt s3://bucket/models", "stores"),
 )  # fmt: skip
 
 # What only one extra brings, in an environment that has all others.
@@ -69,6 +69,7 @@ _ONE_MISSING = (
     ("optimize", "convert MODEL --to openvino --precision int8 -o made"),
     ("frameworks", "convert x.keras --to openvino -o made"),
     ("stores", "publish --repository out"),
+    ("hub", "import hf://org/net"),
     ("web", "ui --port 0"),
     ("perf", "tune bolts"),
 )

@@ -62,7 +62,8 @@ def ported(artefact: Artefact) -> tuple[Any, dict[str, str]]:
         name = error.name or str(error)
         raise MissingToolError(f"{name} is not installed", do=to_install(name)) from None
     except Exception as error:  # each frontend has exceptions of its own
-        raise ConversionError(f"OpenVINO cannot convert it: {plain(error)}", where=artefact.model.name) from None
+        why = plain(error).replace(str(artefact.model), artefact.model.name)
+        raise ConversionError(f"OpenVINO cannot convert it: {why}", where=artefact.model.name) from None
     _name(model, artefact.signature)
     return model, _lay_out(openvino, model, artefact.signature)
 

@@ -20,6 +20,7 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
     "tensorrt-rtx": {"tensorrt_rtx": "tensorrt-rtx-cu13-bindings"},
     "stores": {"obstore": "obstore"},
     "registry": {"model_signing": "model-signing", "oras": "oras", "OpenSSL": "pyopenssl", "requests": "requests"},
+    "hub": {"huggingface_hub": "huggingface-hub"},
     "web": {"fastapi": "fastapi", "uvicorn": "uvicorn"},
     "mcp": {"mcp": "mcp"},
     "perf": {"optuna": "optuna", "plotly": "plotly"},

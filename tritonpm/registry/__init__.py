@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 MODULES = {
     "oci": "oci", "https": "https", "http": "https", "file": "folder",
-    "s3": "objects", "gs": "objects", "az": "objects",
+    "s3": "objects", "gs": "objects", "az": "objects", "hf": "hub",
 }  # fmt: skip
+_EXTRAS = {"hub": "hub"}  # of a module; of all others it is `registry`
 SIGNATURE = ".sig"  # what a signature's name adds to its package's
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,120}\.zip")
 
@@ -32,7 +33,7 @@ class Module(Protocol):
     """What each module of this folder offers."""
 
     def fetch(self, url: str, folder: Path, task: DownloadTask) -> Path:
-        """The package's file in `folder`, checked against the task's digest; a partial one there is gone on with.
+        """The package's file or folder in `folder`, checked against the task's digest; a partial one is gone on with.
 
         Raises RegistryError, NotFoundError, StorageError.
         """
@@ -69,7 +70,7 @@ def module(url: str) -> Module:
         raise UsageError(
             "the address holds a user or password", do="take it out; docs/registries.md says where it goes"
         )
-    with needed(f"{scheme}://", "registry"):
+    with needed(f"{scheme}://", _EXTRAS.get(MODULES[scheme], "registry")):
         return cast(Module, import_module(f"tritonpm.registry.{MODULES[scheme]}"))
 
 

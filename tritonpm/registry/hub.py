@@ -1,0 +1,197 @@
+"""Models of the Hugging Face Hub: `hf://ORG/MODEL[@REVISION][/FILE]`, an ONNX or OpenVINO export that is there.
+
+Fetched are the export, what it needs, and the documents that say what it means, of one commit. `HF_ENDPOINT` names
+another Hub, `HF_TOKEN` or `hf auth login` a token; it stays with the Hub's own host.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import huggingface_hub
+import requests
+from huggingface_hub import errors
+
+from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
+from tritonpm.core.units import human
+from tritonpm.meaning.inferred import BESIDE
+from tritonpm.package.limits import Limits
+from tritonpm.package.paths import Paths, name_from
+from tritonpm.package.signature.onnx import external_locations
+from tritonpm.registry import Pushed, shown
+from tritonpm.registry.transfer import DownloadTask, Part, Source, download
+from tritonpm.registry.web import Session, part_of, require_encrypted, speaking
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
+
+_URL = re.compile(r"hf://(?P<model>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/@?#]+))?(?:/(?P<file>[^?#]+))?/?")
+_USUAL = ("model.onnx", "onnx/model.onnx", "openvino_model.xml", "openvino/openvino_model.xml")
+_ENDINGS = (".onnx", ".xml")
+_LOGIN = "`hf auth login`, or HF_TOKEN, gives a token"
+_PATIENCE = 30.0  # seconds
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """One commit of a model: its files with their sizes in bytes and digests ("": the Hub does not say)."""
+
+    where: str
+    model: str
+    endpoint: str
+    commit: str
+    files: Mapping[str, tuple[int, str]]
+
+
+def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
+    """A folder with the export and what belongs to it. Raises RegistryError, NotFoundError, UsageError."""
+    if task.digest:
+        raise UsageError("is pinned by its revision, not by a digest", where=shown(url), do="name it hf://…@COMMIT")
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise UsageError("is no address of a model", where=shown(url), do="name it hf://ORG/MODEL[@REVISION][/FILE]")
+    hub = _listed(shown(url), match["model"], unquote(match["revision"] or "main"))
+    main = _export(hub, unquote(match["file"] or ""))
+    target = folder / (name_from(hub.model.rpartition("/")[2]) or "model")
+    with Session(task.bounds.silence) as session:
+        if token := huggingface_hub.get_token():
+            session.auth = _Token(token)
+        fetched = _Fetch(hub, session, target, task)
+        fetched.all([main, *_weights(hub, main)], PurePosixPath(main).parent)
+        if main.endswith(".onnx"):
+            name = PurePosixPath(main).name
+            inside = external_locations(target / name, f"{hub.where}: {main}", Limits())
+            paths = (str(PurePosixPath(main).parent / path) for path in inside)
+            fetched.all([path for path in paths if path in hub.files], PurePosixPath(main).parent)
+        for path in _documents(hub, main):
+            fetched.all([path], PurePosixPath(path).parent)
+    return target
+
+
+def push(file: Path, url: str, *, force: bool = False) -> Pushed:
+    """The Hub is only read from. Raises UsageError."""
+    raise UsageError("hf:// is only pulled from", where=shown(url), do="push to oci://, s3:// or a folder")
+
+
+class _Token(requests.auth.AuthBase):
+    """Sent to the host that was asked, and to none that it leads to."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+@dataclass
+class _Fetch:
+    """Files of a commit on their way to `target`, all of them together within the task's bounds."""
+
+    hub: HubModel
+    session: Session
+    target: Path
+    task: DownloadTask
+    done: int = 0
+
+    def all(self, paths: list[str], root: PurePosixPath) -> None:
+        """Fetch them to where they lie below `root`. Raises RegistryError, StorageError."""
+        for path in paths:
+            size, digest = self.hub.files[path]
+            if self.done + size > self.task.bounds.size:
+                raise RegistryError(f"is longer than {human(self.task.bounds.size)}", where=self.hub.where,
+                                    do="name a smaller export")  # fmt: skip
+            bounds = replace(self.task.bounds, size=self.task.bounds.size - self.done)
+            before = self.done
+            own = DownloadTask(digest, bounds, lambda done, _, before=before: self._report(before + done))  # type: ignore[misc]
+            place = self.target / PurePosixPath(path).relative_to(root)
+            download(self._source(path), place, f"{self.hub.where}: {path}", own)
+            self.done += place.stat().st_size
+
+    def _report(self, done: int) -> None:
+        self.task.report(done, 0)
+
+    def _source(self, path: str) -> Source:
+        where = f"{self.hub.where}: {path}"
+        url = huggingface_hub.hf_hub_url(self.hub.model, path, revision=self.hub.commit, endpoint=self.hub.endpoint)
+
+        @contextmanager
+        def open_from(start: int) -> Iterator[Part]:
+            headers = {"Range": f"bytes={start}-"} if start else {}
+            with speaking(where):
+                answer = self.session.get(url, headers=headers, stream=True)
+            with answer:
+                yield part_of(answer, start, where, _LOGIN)
+
+        return open_from
+
+
+def _listed(where: str, model: str, revision: str) -> HubModel:
+    """What the Hub says of a revision. Raises NotFoundError, RegistryError."""
+    endpoint = (os.environ.get("HF_ENDPOINT") or huggingface_hub.constants.ENDPOINT).rstrip("/")
+    require_encrypted(endpoint, "HF_ENDPOINT: ")
+    api = huggingface_hub.HfApi(endpoint=endpoint, token=huggingface_hub.get_token())
+    try:
+        info = api.model_info(model, revision=revision, files_metadata=True, timeout=_PATIENCE)
+    except errors.GatedRepoError:
+        raise RegistryError("wants its terms to be accepted, and a token", where=where, do=_LOGIN) from None
+    except errors.RevisionNotFoundError:
+        raise NotFoundError(f"has no revision {revision!r}", where=where, do="check it") from None
+    except errors.RepositoryNotFoundError:
+        raise NotFoundError("is no model, or one that wants a token", where=where, do=f"check it; {_LOGIN}") from None
+    except Exception as error:  # of whichever HTTP client it uses; its words may hold a signed address
+        what = f"{endpoint} does not answer as a Hub does ({type(error).__name__})"
+        raise RegistryError(what, where=where, do="check that it is reachable, and run it again") from None
+    paths = Paths(where, Limits())
+    siblings = [sibling for sibling in info.siblings or () if sibling.rfilename.endswith(_TAKEN)]
+    for sibling in siblings:
+        paths.add(sibling.rfilename)
+    return HubModel(where, model, endpoint, str(info.sha), {one.rfilename: _told(one) for one in siblings})
+
+
+_TAKEN = (*_ENDINGS, ".bin", ".data", ".onnx_data", *BESIDE)
+
+
+def _told(sibling: RepoSibling) -> tuple[int, str]:
+    large: Any = sibling.lfs
+    return sibling.size or 0, f"sha256:{large.sha256}" if large else ""
+
+
+def _export(hub: HubModel, named: str) -> str:
+    """The file that was named, or the one export that is usual or alone. Raises NotFoundError, UsageError."""
+    exports = [path for path in hub.files if path.endswith(_ENDINGS)]
+    if named:
+        if named not in exports:
+            raise NotFoundError(f"has no export {named}", where=hub.where, do=f"name one of {_few(exports)}")
+        return named
+    usual = next((path for path in _USUAL if path in exports), "")
+    if usual or len(exports) == 1:
+        return usual or exports[0]
+    if exports:
+        raise UsageError(f"has several exports: {_few(exports)}", where=hub.where,
+                         do=f"name one, as hf://{hub.model}/{exports[0]}")  # fmt: skip
+    do = f"make one with Optimum, `optimum-cli export onnx --model {hub.model} OUT`, and import OUT"
+    raise NotFoundError("has neither an ONNX nor an OpenVINO export", where=hub.where, do=do)
+
+
+def _few(paths: list[str]) -> str:
+    return ", ".join(paths[:8]) + (" …" if len(paths) > 8 else "") if paths else "none"
+
+
+def _weights(hub: HubModel, main: str) -> list[str]:
+    path = str(PurePosixPath(main).with_suffix(".bin"))
+    return [path] if main.endswith(".xml") and path in hub.files else []
+
+
+def _documents(hub: HubModel, main: str) -> list[str]:
+    """Those beside the export, else those at the top."""
+    folder = PurePosixPath(main).parent
+    places = ([str(folder / name), name] for name in BESIDE)
+    return [path for both in places if (path := next((one for one in both if one in hub.files), ""))]
