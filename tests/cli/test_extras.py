@@ -17,7 +17,7 @@ from tritonpm.core.extras import EXTRAS, install
 
 # Whole rooms that an extra brings, entered by one door each, which says what is missing.
 _ROOMS = ("tritonpm.web.", "tritonpm.registry.https", "tritonpm.registry.objects", "tritonpm.registry.oci",
-          "tritonpm.registry.web", "tritonpm.registry.hub")  # fmt: skip
+          "tritonpm.registry.web", "tritonpm.registry.hub", "tritonpm.registry.mlflow_models", "tritonpm.mlflow_deployments")  # fmt: skip
 _IMPORT_ALL = """
 import importlib, pkgutil, tritonpm
 for module in pkgutil.walk_packages(tritonpm.__path__, "tritonpm.", onerror=lambda name: None):
@@ -30,7 +30,7 @@ for module in pkgutil.walk_packages(tritonpm.__path__, "tritonpm.", onerror=lamb
 
 # Each command as it may be typed, and the extra that its sentence names where there is none; "" where it needs none.
 _TYPED = (
-    ("init .", ""), ("import PACKAGE", ""), ("import x.keras", "server"), ("import hf://org/net", "hub"), ("list", ""), ("show bolts", ""),
+    ("init .", ""), ("import PACKAGE", ""), ("import x.keras", "server"), ("import hf://org/net", "hub"), ("import models:/net/1", "mlflow"), ("list", ""), ("show bolts", ""),
     ("inspect PACKAGE", ""), ("rename bolts nuts", ""), ("rename nuts bolts", ""), ("export bolts --output b.zip", ""),
     ("set bolts --max-batch-size 4", ""), ("set bolts --mode performance --instances auto", "server"),
     ("declare > tritonpm.yaml", ""), ("plan", ""), ("apply", ""), ("use bolts --project line", ""), ("projects", ""),
@@ -70,6 +70,7 @@ _ONE_MISSING = (
     ("frameworks", "convert x.keras --to openvino -o made"),
     ("stores", "publish --repository out"),
     ("hub", "import hf://org/net"),
+    ("mlflow", "import models:/net/1"),
     ("web", "ui --port 0"),
     ("perf", "tune bolts"),
 )
@@ -113,7 +114,7 @@ def test_every_command_without_any_extra(tmp_path: Path, package: Path) -> None:
 @pytest.mark.parametrize("missing", sorted({extra for extra, _ in _ONE_MISSING}))
 def test_a_command_with_one_extra_missing(missing: str, tmp_path: Path, package: Path) -> None:
     typed = [command for extra, command in _ONE_MISSING if extra == missing]
-    others = set(EXTRAS) - {missing, "registry" if missing == "stores" else ""}  # which brings it, too
+    others = set(EXTRAS) - {missing, {"stores": "registry", "web": "mlflow"}.get(missing, "")}  # which brings it, too
     variables = environment(tmp_path, others)
     for code, _, err in ran(tmp_path, variables, ["init .", "import PACKAGE", *typed], package)[2:]:
         assert code == 1, err

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 MODULES = {
     "oci": "oci", "https": "https", "http": "https", "file": "folder",
     "s3": "objects", "gs": "objects", "az": "objects", "hf": "hub",
+    "models": "mlflow_models", "mlflow": "mlflow_models",
 }  # fmt: skip
-_EXTRAS = {"hub": "hub"}  # of a module; of all others it is `registry`
+_EXTRAS = {"hub": "hub", "mlflow_models": "mlflow"}  # of a module; of all others it is `registry`
 SIGNATURE = ".sig"  # what a signature's name adds to its package's
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,120}\.zip")
 
@@ -53,12 +54,12 @@ class Pushed:
 
 def is_address(text: str) -> bool:
     """Whether this is an address of a registry and no path."""
-    return "://" in text
+    return "://" in text or text.startswith("models:/")
 
 
 def module(url: str) -> Module:
     """The module for an address. Raises UsageError, RequirementError."""
-    scheme = url.partition("://")[0] if is_address(url) else "file"
+    scheme = url.partition(":")[0] if is_address(url) else "file"
     if scheme not in MODULES:
         raise UsageError(f"{scheme}:// is no kind of address", do=f"use {', '.join(f'{s}://' for s in MODULES)}")
     try:

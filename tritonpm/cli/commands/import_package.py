@@ -20,6 +20,7 @@ from tritonpm.cli.setting_options import setting_options
     tritonpm import resnet50.onnx --max-batch-size 16
     tritonpm import model_repository/densenet_onnx
     tritonpm import hf://timm/resnet18@main
+    tritonpm import models:/bolts/3
     """,
     headings=SETTINGS,
 )
