@@ -5,15 +5,24 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from tritonpm.convert.foreign import ForeignAnswer, ForeignConversion
+from tritonpm.core import sandbox
+from tritonpm.core.errors import OptimisationError
+from tritonpm.core.plugins import CONVERTERS, described, plugins
 from tritonpm.core.types import Format
 from tritonpm.meaning.inferred import BESIDE
+from tritonpm.operations.optimize.jobs import TIME_LIMIT, default_memory
 from tritonpm.package.code import RUNNING_FORMATS, allow
 from tritonpm.package.config import FILE as CONFIG
 from tritonpm.package.limits import Limits
 from tritonpm.package.manifest import FILE as MANIFEST
+from tritonpm.package.paths import name_from
 from tritonpm.package.signature import CONVERTIBLE, SAVED_MODEL, format_of
 from tritonpm.package.staging import Staging, stage_file, stage_folder
 
@@ -29,6 +38,10 @@ def converted(context: Context, source: Path, *, allow_code: bool = False) -> It
 
     Raises UnsafeError where the model is a program and code was not allowed, PackageError, OptimisationError.
     """
+    if point := _foreign(source):
+        with context.workspace.scratch("convert") as scratch:
+            yield _by_another(context, source, point, scratch)
+        return
     model = _model(source)
     if model is None:
         yield source
@@ -49,6 +62,32 @@ def converted(context: Context, source: Path, *, allow_code: bool = False) -> It
         proof = f"verified against {format.value}" if good else f"{view.agreement.state}: {view.agreement.reason}"
         context.warn(f"{source.name}: was converted from {format.value} to openvino, {proof}")
         yield folder
+
+
+def _foreign(source: Path) -> EntryPoint | None:
+    """Who else converts a file of this ending; ours are nobody else's."""
+    ending = source.suffix.lower()
+    if not source.is_file() or ending in CONVERTIBLE or format_of(source.name) or ending in ("", ".zip"):
+        return None
+    return plugins(CONVERTERS).get(ending.removeprefix("."))
+
+
+def _by_another(context: Context, source: Path, point: EntryPoint, scratch: Path) -> Path:
+    """The model that another distribution's converter makes, in a process with limits. Raises OptimisationError."""
+    copy, folder = _copied(source, source, scratch / "original"), scratch / name_from(source.stem)
+    folder.mkdir()
+    request = ForeignConversion(point.name, str(copy), str(folder), default_memory())
+    (scratch / "request.json").write_bytes(msgspec.json.encode(request))
+    try:
+        with context.progress(f"Converting {source.name}"):
+            raw = sandbox.answered("tritonpm.convert.foreign", scratch, deadline=TIME_LIMIT)
+    except sandbox.EndedError as error:
+        raise OptimisationError(f"its conversion {error}", where=source.name, do=f"ask {described(point)}") from None
+    answer = msgspec.json.decode(raw, type=ForeignAnswer)
+    if not answer.model:
+        raise OptimisationError(f"{described(point)} does not convert it: {answer.reason}", where=source.name)
+    context.warn(f"{source.name}: was converted by {described(point)}, unverified: nobody here runs the original")
+    return folder
 
 
 def _model(source: Path) -> Path | None:

@@ -90,7 +90,7 @@ def fetched(context: Context, url: str, digest: str = "", bounds: Bounds | None 
         with in_place_of(str(file), registry.shown(url)):
             yield file
     finally:
-        shutil.rmtree(file.parent, ignore_errors=True)
+        shutil.rmtree(_place(context, url, digest), ignore_errors=True)
 
 
 def _place(context: Context, url: str, digest: str) -> Path:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from tritonpm.core.errors import UsageError
 from tritonpm.core.extras import needed
 from tritonpm.core.files import DIGEST
+from tritonpm.core.plugins import SOURCES, loaded, plugins
 
 if TYPE_CHECKING:
     from tritonpm.registry.transfer import DownloadTask
@@ -60,7 +61,8 @@ def is_address(text: str) -> bool:
 def module(url: str) -> Module:
     """The module for an address. Raises UsageError, RequirementError."""
     scheme = url.partition(":")[0] if is_address(url) else "file"
-    if scheme not in MODULES:
+    foreign = plugins(SOURCES)[scheme] if scheme not in MODULES and scheme in plugins(SOURCES) else None
+    if scheme not in MODULES and foreign is None:
         raise UsageError(f"{scheme}:// is no kind of address", do=f"use {', '.join(f'{s}://' for s in MODULES)}")
     try:
         parts = urlsplit(url)
@@ -71,6 +73,8 @@ def module(url: str) -> Module:
         raise UsageError(
             "the address holds a user or password", do="take it out; docs/registries.md says where it goes"
         )
+    if foreign is not None:
+        return cast(Module, loaded(foreign))
     with needed(f"{scheme}://", _EXTRAS.get(MODULES[scheme], "registry")):
         return cast(Module, import_module(f"tritonpm.registry.{MODULES[scheme]}"))
 

@@ -25,7 +25,7 @@ from tritonpm.meaning.inferred import BESIDE
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import Paths, name_from
 from tritonpm.package.signature.onnx import external_locations
-from tritonpm.registry import Pushed, shown
+from tritonpm.registry import shown
 from tritonpm.registry.transfer import DownloadTask, Part, Source, download
 from tritonpm.registry.web import Session, part_of, require_encrypted, speaking
 
@@ -73,11 +73,6 @@ def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
         for path in _documents(hub, main):
             fetched.all([path], PurePosixPath(path).parent)
     return target
-
-
-def push(file: Path, url: str, *, force: bool = False) -> Pushed:
-    """The Hub is only read from. Raises UsageError."""
-    raise UsageError("hf:// is only pulled from", where=shown(url), do="push to oci://, s3:// or a folder")
 
 
 class _Token(requests.auth.AuthBase):

@@ -24,7 +24,7 @@ from tritonpm.package.document import load
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import Paths, name_from
 from tritonpm.package.signature import SAVED_MODEL
-from tritonpm.registry import Pushed, shown
+from tritonpm.registry import shown
 from tritonpm.registry.transfer import DownloadTask
 from tritonpm.registry.web import is_loopback, require_encrypted
 
@@ -62,11 +62,6 @@ def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
         target.mkdir(parents=True, exist_ok=True)
         artifacts.download_artifacts("", dst_path=str(target))
     return _model(target, paths, name_from(told["name"]) or "model", where)
-
-
-def push(file: Path, url: str, *, force: bool = False) -> Pushed:
-    """A registry of MLflow's is only read from. Raises UsageError."""
-    raise UsageError("models:/ is only pulled from", where=shown(url), do="push to oci://, s3:// or a folder")
 
 
 def _server(host: str) -> str:

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tritonpm.core.errors import StorageError
 from tritonpm.core.extras import needed
 from tritonpm.core.files import sync
 from tritonpm.core.object_stores import UNREACHABLE, fault_of
+from tritonpm.core.plugins import STORES, loaded, plugins
 from tritonpm.core.units import GIB, MIB
 from tritonpm.repository.location import Location
 
@@ -208,6 +209,8 @@ def _opened(location: Location, retries: int, patience: timedelta) -> ObjectStor
 
     if location.scheme == "file":
         return LocalStore(location.bucket, automatic_cleanup=True, mkdir=True)  # no empty folders are left
+    if foreign := plugins(STORES).get(location.scheme):
+        return cast("ObjectStore", loaded(foreign)(location))
     options: dict[str, Any] = {
         "client_options": {"connect_timeout": _CONNECT, "timeout": _ANSWER, "allow_http": "http:" in location.endpoint},
         "retry_config": {"max_retries": retries, "retry_timeout": patience},
