@@ -1,15 +1,19 @@
-"""Models of other frameworks are converted on their way in, and the real server answers as the framework did."""
+"""Models of other frameworks are converted on their way in, and Python models bring their own environment."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.support.models import scaled
 from tests.support.workspaces import opened, served
 from tritonpm.core.errors import OptimisationError, UnsafeError
 from tritonpm.operations.context import Context
@@ -96,3 +100,50 @@ def test_what_is_refused_before_or_instead_of_a_conversion(
     with pytest.raises(OptimisationError, match=r'keras is not installed; pip install "tritonpm\[frameworks\]"'):
         import_package(context, FIXTURES / "net.keras")
     assert not list(context.workspace.staging.iterdir())
+
+
+PREPARE = """backend: "python"
+max_batch_size: 8
+input { name: "X" data_type: TYPE_FP32 dims: 4 }
+output { name: "m" data_type: TYPE_FP32 dims: 4 }
+instance_group { count: 1 kind: KIND_CPU }
+parameters { key: "EXECUTION_ENV_PATH" value { string_value: "$$TRITON_MODEL_DIRECTORY/env.tar.gz" } }
+"""
+PROGRAM = """import triton_python_backend_utils as pb_utils
+from only_in_its_environment import FACTOR
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        x = [pb_utils.get_input_tensor_by_name(request, "X").as_numpy() for request in requests]
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("m", one * one.dtype.type(FACTOR))]) for one in x]
+"""
+
+
+def environment(folder: Path, archive: Path) -> None:
+    """A packed one, as venv-pack makes it: it activates itself wherever it is unpacked."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    packages = next(folder.glob("lib/python*/site-packages"))
+    (packages / "only_in_its_environment.py").write_text("FACTOR = 3\n")
+    (packages / "numpy.pth").write_text(str(Path(np.__file__).parents[1]))
+    (folder / "bin/activate").write_text('export PATH="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd):$PATH"\n')
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(folder, ".")
+
+
+def test_a_python_model_with_its_environment_is_a_stage_of_a_cascade(context: Context, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    (source / "prepare/1").mkdir(parents=True)
+    (source / "prepare/config.pbtxt").write_text(PREPARE)
+    (source / "prepare/1/model.py").write_text(PROGRAM)
+    environment(tmp_path / "env", source / "prepare/env.tar.gz")
+    (source / "double.onnx").write_bytes(scaled(2.0, source="m"))
+    stages = "[{name: prepare, folder: prepare}, {name: double, model: double.onnx}]"
+    (source / "package.yaml").write_text(f'schema: 1\nname: sextuple\nversion: "1"\nstages: {stages}\n')
+    with pytest.raises(UnsafeError, match="--allow-code"):
+        import_package(context, source)
+    import_package(context, source, allow_code=True)
+    load(context, "sextuple", timeout=600)
+    with connect(context) as client:
+        answer = client.infer("sextuple", {"X": np.ones((2, 4), np.float32)})
+    assert np.array_equal(answer["y"], np.full((2, 4), 6, np.float32))
