@@ -70,9 +70,7 @@ def test_an_export_comes_with_its_weights_and_its_meaning(hub: servers.Web, cont
 
 def test_what_is_not_there_or_not_to_be_trusted(hub: servers.Web, context: Context) -> None:
     publish(hub, "org/torch", {"model.safetensors": b"-"})
-    with pytest.raises(
-        NotFoundError, match=r"neither an ONNX nor an OpenVINO export; make one .*--model org/torch OUT"
-    ):
+    with pytest.raises(NotFoundError, match=r"neither an ONNX nor an OpenVINO export; install .*--model org/torch OUT"):
         bring_in(context, "hf://org/torch")
     publish(hub, "org/two", {"a.onnx": MODEL, "b.onnx": MODEL})
     with pytest.raises(UsageError, match=r"several exports: a\.onnx, b\.onnx; name one, as hf://org/two/a\.onnx"):
@@ -95,3 +93,34 @@ def test_what_is_not_there_or_not_to_be_trusted(hub: servers.Web, context: Conte
         bring_in(context, "hf://org/odd")
     with pytest.raises(UsageError, match="is pinned by its revision"):
         bring_in(context, "hf://org/two", digest="sha256:" + "0" * 64)
+
+
+OPTIMUM = """from pathlib import Path
+
+def main_export(model, output, revision, trust_remote_code):
+    assert (revision, trust_remote_code) == ("{commit}", False)
+    if model != "org/torch":
+        raise ValueError("a model of a kind that is not known")
+    output.mkdir()
+    for name in ("model.onnx", "config.json", "run_me.py"):
+        (output / name).write_bytes(Path("{folder}", name).read_bytes())
+"""
+
+
+def test_optimum_exports_what_has_no_export_where_it_is_here(
+    hub: servers.Web, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It wants other versions of everything than the suite has, so that a stand-in of its one function is called."""
+    stand_in = tmp_path / "installed/optimum/exporters"
+    stand_in.mkdir(parents=True)
+    (stand_in / "onnx.py").write_text(OPTIMUM.format(commit=COMMIT, folder=tmp_path))
+    for name, content in (("model.onnx", MODEL), ("config.json", CONFIG.encode()), ("run_me.py", b"-")):
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.syspath_prepend(str(tmp_path / "installed"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "installed"))
+    publish(hub, "org/torch", {"model.safetensors": b"-"})
+    publish(hub, "org/odd", {"model.safetensors": b"-"})
+    bring_in(context, "hf://org/torch")
+    assert context.catalogue.get("torch").package.stages[0].signature.labels == ("a", "b", "c")
+    with pytest.raises(RegistryError, match="Optimum does not export it: ValueError: a model of a kind"):
+        bring_in(context, "hf://org/odd")

@@ -11,14 +11,18 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import huggingface_hub
+import msgspec
+import psutil
 import requests
 from huggingface_hub import errors
 
+from tritonpm.core import sandbox
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
 from tritonpm.core.units import human
 from tritonpm.meaning.inferred import BESIDE
@@ -26,6 +30,7 @@ from tritonpm.package.limits import Limits
 from tritonpm.package.paths import Paths, name_from
 from tritonpm.package.signature.onnx import external_locations
 from tritonpm.registry import shown
+from tritonpm.registry.hub_export import ExportRequest
 from tritonpm.registry.transfer import DownloadTask, Part, Source, download
 from tritonpm.registry.web import Session, part_of, require_encrypted, speaking
 
@@ -37,6 +42,7 @@ _USUAL = ("model.onnx", "onnx/model.onnx", "openvino_model.xml", "openvino/openv
 _ENDINGS = (".onnx", ".xml")
 _LOGIN = "`hf auth login`, or HF_TOKEN, gives a token"
 _PATIENCE = 30.0  # seconds
+_SHARE = 0.75  # of the machine's memory, that an export may use
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,10 @@ def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
     if match is None:
         raise UsageError("is no address of a model", where=shown(url), do="name it hf://ORG/MODEL[@REVISION][/FILE]")
     hub = _listed(shown(url), match["model"], unquote(match["revision"] or "main"))
-    main = _export(hub, unquote(match["file"] or ""))
     target = folder / (name_from(hub.model.rpartition("/")[2]) or "model")
+    main = _export(hub, unquote(match["file"] or ""))
+    if not main:
+        return _made(hub, folder, target, task)
     with Session(task.bounds.silence) as session:
         if token := huggingface_hub.get_token():
             session.auth = _Token(token)
@@ -160,7 +168,10 @@ def _told(sibling: RepoSibling) -> tuple[int, str]:
 
 
 def _export(hub: HubModel, named: str) -> str:
-    """The file that was named, or the one export that is usual or alone. Raises NotFoundError, UsageError."""
+    """The file that was named, or the one export that is usual or alone; "" where Optimum is here to make one.
+
+    Raises NotFoundError, UsageError.
+    """
     exports = [path for path in hub.files if path.endswith(_ENDINGS)]
     if named:
         if named not in exports:
@@ -172,8 +183,28 @@ def _export(hub: HubModel, named: str) -> str:
     if exports:
         raise UsageError(f"has several exports: {_few(exports)}", where=hub.where,
                          do=f"name one, as hf://{hub.model}/{exports[0]}")  # fmt: skip
-    do = f"make one with Optimum, `optimum-cli export onnx --model {hub.model} OUT`, and import OUT"
+    if find_spec("optimum"):
+        return ""
+    by_hand = f"make one with it, `optimum-cli export onnx --model {hub.model} OUT`, and import OUT"
+    do = f"install Optimum here (`pip install optimum-onnx`), or {by_hand}"
     raise NotFoundError("has neither an ONNX nor an OpenVINO export", where=hub.where, do=do)
+
+
+def _made(hub: HubModel, folder: Path, target: Path, task: DownloadTask) -> Path:
+    """The export that Optimum makes, in a process of its own with limits. Raises RegistryError."""
+    memory = int(_SHARE * psutil.virtual_memory().total)
+    (folder / "request.json").write_bytes(msgspec.json.encode(ExportRequest(hub.model, hub.commit, memory)))
+    try:
+        raw = sandbox.answered("tritonpm.registry.hub_export", folder, deadline=task.bounds.duration)
+    except sandbox.EndedError as error:
+        raise RegistryError(f"Optimum's export {error}", where=hub.where, do="export it elsewhere") from None
+    if why := msgspec.json.decode(raw, type=str):
+        raise RegistryError(f"Optimum does not export it: {why}", where=hub.where, do="export it by its own means")
+    target.mkdir()
+    for path in (folder / "export").iterdir():
+        if path.name.endswith(_TAKEN):
+            path.rename(target / path.name)
+    return target
 
 
 def _few(paths: list[str]) -> str:
