@@ -52,7 +52,7 @@ def converted(context: Context, source: Path, *, allow_code: bool = False) -> It
     allow(RUNNING_FORMATS.get(format, ""), source.name, allow_code)
     with context.workspace.scratch("convert") as scratch:
         copy = _copied(source, model, scratch / "original")
-        folder = scratch / source.stem
+        folder = scratch / "made" / (source.name if source.is_dir() else source.stem)
         view = convert(copy, "openvino", folder, progress=context.progress, trusted=allow_code)
         beside = copy if copy.is_dir() else copy.parent
         for document in BESIDE:
@@ -74,8 +74,8 @@ def _foreign(source: Path) -> EntryPoint | None:
 
 def _by_another(context: Context, source: Path, point: EntryPoint, scratch: Path) -> Path:
     """The model that another distribution's converter makes, in a process with limits. Raises OptimisationError."""
-    copy, folder = _copied(source, source, scratch / "original"), scratch / name_from(source.stem)
-    folder.mkdir()
+    copy, folder = _copied(source, source, scratch / "original"), scratch / "made" / name_from(source.stem)
+    folder.mkdir(parents=True)
     request = ForeignConversion(point.name, str(copy), str(folder), default_memory())
     (scratch / "request.json").write_bytes(msgspec.json.encode(request))
     try:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _URL = re.compile(r"hf://(?P<model>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/@?#]+))?(?:/(?P<file>[^?#]+))?/?")
 _USUAL = ("model.onnx", "onnx/model.onnx", "openvino_model.xml", "openvino/openvino_model.xml")
 _ENDINGS = (".onnx", ".xml")
+_KEPT = (*_ENDINGS, ".bin", ".data", ".onnx_data", *BESIDE)  # of what Optimum writes
 _LOGIN = "`hf auth login`, or HF_TOKEN, gives a token"
 _PATIENCE = 30.0  # seconds
 _SHARE = 0.75  # of the machine's memory, that an export may use
@@ -104,9 +105,13 @@ class _Fetch:
     task: DownloadTask
     done: int = 0
 
+    def __post_init__(self) -> None:
+        self.paths = Paths(self.hub.where, Limits())
+
     def all(self, paths: list[str], root: PurePosixPath) -> None:
-        """Fetch them to where they lie below `root`. Raises RegistryError, StorageError."""
+        """Fetch them to where they lie below `root`. Raises RegistryError, StorageError, UnsafeError."""
         for path in paths:
+            self.paths.add(path)
             size, digest = self.hub.files[path]
             if self.done + size > self.task.bounds.size:
                 raise RegistryError(f"is longer than {human(self.task.bounds.size)}", where=self.hub.where,
@@ -152,14 +157,7 @@ def _listed(where: str, model: str, revision: str) -> HubModel:
     except Exception as error:  # of whichever HTTP client it uses; its words may hold a signed address
         what = f"{endpoint} does not answer as a Hub does ({type(error).__name__})"
         raise RegistryError(what, where=where, do="check that it is reachable, and run it again") from None
-    paths = Paths(where, Limits())
-    siblings = [sibling for sibling in info.siblings or () if sibling.rfilename.endswith(_TAKEN)]
-    for sibling in siblings:
-        paths.add(sibling.rfilename)
-    return HubModel(where, model, endpoint, str(info.sha), {one.rfilename: _told(one) for one in siblings})
-
-
-_TAKEN = (*_ENDINGS, ".bin", ".data", ".onnx_data", *BESIDE)
+    return HubModel(where, model, endpoint, str(info.sha), {one.rfilename: _told(one) for one in info.siblings or ()})
 
 
 def _told(sibling: RepoSibling) -> tuple[int, str]:
@@ -202,7 +200,7 @@ def _made(hub: HubModel, folder: Path, target: Path, task: DownloadTask) -> Path
         raise RegistryError(f"Optimum does not export it: {why}", where=hub.where, do="export it by its own means")
     target.mkdir()
     for path in (folder / "export").iterdir():
-        if path.name.endswith(_TAKEN):
+        if path.name.endswith(_KEPT):
             path.rename(target / path.name)
     return target
 
