@@ -36,7 +36,8 @@ class RepositorySource:
 def repository_source(context: Context, place: str) -> RepositorySource:
     """What lies in a folder or at the URL of a store. Raises NotFoundError, StorageError, UsageError."""
     if place.partition("://")[0] in ("http", "https", "grpc"):
-        do = "name the folder or store that it reads, its --model-repository"
+        known = "`tritonpm status --server` and `tritonpm infer --server` know its models as they are"
+        do = f"name the folder or store that it reads, its --model-repository; {known}"
         raise UsageError("is a server, and none hands out the files of its models", where=place, do=do)
     location = located(place, "REPOSITORY", whole=True) if is_address(place) else None
     if location is None or location.scheme == "file":
