@@ -18,7 +18,7 @@ from tritonpm.core.extras import EXTRAS, install
 
 # Whole rooms that an extra brings, entered by one door each, which says what is missing.
 _ROOMS = ("tritonpm.web.", "tritonpm.registry.https", "tritonpm.registry.objects", "tritonpm.registry.oci",
-          "tritonpm.registry.web")  # fmt: skip
+          "tritonpm.registry.web", "tritonpm.registry.hub", "tritonpm.registry.mlflow_models", "tritonpm.mlflow_deployments")  # fmt: skip
 _IMPORT_ALL = """
 import importlib, pkgutil, tritonpm
 for module in pkgutil.walk_packages(tritonpm.__path__, "tritonpm.", onerror=lambda name: None):
@@ -31,8 +31,8 @@ for module in pkgutil.walk_packages(tritonpm.__path__, "tritonpm.", onerror=lamb
 
 # Each command as it may be typed, and the extra that its sentence names where there is none; "" where it needs none.
 _TYPED = (
-    ("init .", ""), ("config", ""), ("import PACKAGE", ""), ("import x.keras", ""), ("list", ""), ("show bolts", ""), ("client bolts", ""),
-    ("run MODEL --name nuts", "server"),
+    ("init .", ""), ("config", ""), ("import PACKAGE", ""), ("import x.keras", "server"), ("import hf://org/net", "hub"),
+    ("import models:/net/1", "mlflow"), ("list", ""), ("show bolts", ""), ("client bolts", ""), ("run MODEL --name nuts", "server"),
     ("inspect PACKAGE", ""), ("rename bolts nuts", ""), ("rename nuts bolts", ""), ("export bolts --output b.zip", ""),
     ("set bolts --max-batch-size 4", ""), ("set bolts --mode performance --instances auto", "server"),
     ("declare > tritonpm.yaml", ""), ("plan", ""), ("apply", ""), ("use bolts --project line", ""), ("projects", ""),
@@ -61,7 +61,7 @@ _TYPED = (
     ("sign b.zip --check --public-key key.pem", ""), ("policy", ""),
     ("context list", ""), ("targets", ""), ("fleet status", ""), ("doctor", "perf"), ("schema", ""), ("completion bash", ""),
     ("optimize bolts", "server"), ("optimize bolts --precision int8", "server"), ("remove bolts", ""),
-    ("adopt rendered", ""),
+    ("adopt rendered", ""), ("adopt s3://bucket/models", "stores"),
 )  # fmt: skip
 
 # What only one extra brings, in an environment that has all others.
@@ -71,6 +71,8 @@ _ONE_MISSING = (
     ("optimize", "convert MODEL --to openvino --precision int8 -o made"),
     ("frameworks", "convert x.keras --to openvino -o made"),
     ("stores", "publish --repository out"),
+    ("hub", "import hf://org/net"),
+    ("mlflow", "import models:/net/1"),
     ("web", "ui --port 0"),
     ("perf", "tune bolts"),
 )
@@ -115,7 +117,7 @@ def test_every_command_without_any_extra(tmp_path: Path, package: Path) -> None:
 @pytest.mark.parametrize("missing", sorted({extra for extra, _ in _ONE_MISSING}))
 def test_a_command_with_one_extra_missing(missing: str, tmp_path: Path, package: Path) -> None:
     typed = [command for extra, command in _ONE_MISSING if extra == missing]
-    others = set(EXTRAS) - {missing, "registry" if missing == "stores" else ""}  # which brings it, too
+    others = set(EXTRAS) - {missing, {"stores": "registry", "web": "mlflow"}.get(missing, "")}  # which brings it, too
     variables = environment(tmp_path, others)
     for code, _, err in ran(tmp_path, variables, ["init .", "import PACKAGE", *typed], package)[2:]:
         assert code, err

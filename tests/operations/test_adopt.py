@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support import s3
 from tests.support.lint.oracle import a_server
 from tests.support.whole_repositories import repository, written
-from tests.support.workspaces import QUICKLY
-from tritonpm.core.errors import BusyError, NameTakenError, NotFoundError, PackageError
+from tests.support.workspaces import QUICKLY, opened
+from tritonpm.core.errors import BusyError, NameTakenError, NotFoundError, PackageError, StorageError, UsageError
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import REVISION
+from tritonpm.operations import repository_source
 from tritonpm.operations.adopt import adopt
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
+from tritonpm.operations.init import init
 from tritonpm.operations.list import packages
 from tritonpm.operations.load import load
 from tritonpm.operations.remove import remove
@@ -151,3 +154,42 @@ def test_an_ensemble_alone_names_the_members_that_it_lacks(context: Context, tmp
     written(root, "round", f'platform: "ensemble"\n{step}\n', {"1/.keep": b""})
     adopted = {model.name: model.refused for model in adopt(context, root)}
     assert "its member round is not adopted" in adopted["round"]
+
+
+def test_a_store_is_adopted_as_a_folder_is_and_what_is_hostile_in_it_is_refused(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = repository(tmp_path / "repository")
+    (root / "pipeline/1/.keep").unlink()
+    with s3.known() as server:
+        store = server.store("line/models")
+        for path in filter(Path.is_file, root.rglob("*")):
+            store.write(str(path.relative_to(root)), path.read_bytes())
+        store.write("pipeline/1", b"")  # a console's marker of an empty folder
+        store.write("strange/config.pbtxt", b'backend: "onnxruntime"')
+        store.write("strange/1/a:b", b"-")
+        store.write("notes.txt", b"no model")
+        url = server.url("line/models")
+        adopted = {model.name: model.refused for model in adopt(context, url)}
+        assert {name for name, refused in adopted.items() if refused} == {"strange"}
+        assert "'strange/1/a:b' has a backslash, a drive letter" in adopted["strange"]
+        init(tmp_path / "other")
+        other = opened(tmp_path / "other")
+        adopt(other, root)
+        digests = [{entry.name: entry.digest for entry in one.catalogue.packages()} for one in (context, other)]
+        assert digests[0] == digests[1]
+        assert not list(context.workspace.staging.iterdir())
+        with pytest.raises(StorageError, match=r"'words/1/model\.onnx' has changed meanwhile"):
+            list(store.chunks("words/1/model.onnx", 1))
+        server.store("alone").write("config.pbtxt", b"")
+        bucket = server.url("").removesuffix("/")
+        assert set(repository_source.repository_source(context, bucket).members) == {"alone"}
+        monkeypatch.setattr(repository_source, "_MOST_OBJECTS", 5)
+        with pytest.raises(StorageError, match="holds more than 5 objects"):
+            adopt(context, url)
+        with pytest.raises(NotFoundError, match="holds no model folder"):
+            adopt(context, server.url("nothing"))
+    with pytest.raises(UsageError, match="credentials do not belong into a URL"):
+        adopt(context, "s3://me:secret@bucket/models")
+    with pytest.raises(UsageError, match=r"is a server, and none hands out the files.*its --model-repository"):
+        adopt(context, "http://127.0.0.1:8000")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import tempfile
 from pathlib import Path
@@ -15,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from tests.support.archives import IR, MODEL, external, folder, model, value
+from tests.support.archives import IR, MODEL, PLAN, external, folder, model, value
+from tritonpm.core.errors import PackageError
 from tritonpm.core.types import Format, Tensor, dims
-from tritonpm.package import Limits, read_signature
+from tritonpm.package import Limits, read, read_signature
 from tritonpm.package.labels import from_metadata
 from tritonpm.package.signature.wire import relocate
 
@@ -188,3 +190,36 @@ def test_a_relocated_model_differs_in_its_locations_only(data: st.DataObject) ->
 
 def _weights(location: str) -> onnx.TensorProto:
     return external(location, length="12").graph.initializer[0]
+
+
+ENGINE = """
+schema: 1
+name: parts
+version: "1"
+stages:
+  - name: detect
+    task: object-detection
+    model: parts.engine
+    signature:
+      inputs: [{name: images, dtype: FP32, shape: [1, 3, 320, 640]}]
+      outputs: [{name: output0, dtype: FP32, shape: [1, 6, 4200]}]
+"""
+
+
+def test_what_ultralytics_writes_before_a_plan_is_read_and_cut_off(tmp_path: Path) -> None:
+    told = {"author": "Ultralytics", "task": "detect", "imgsz": [320, 640], "names": {"0": "bolt", "1": "nut"}}
+    before = json.dumps(told).encode()
+    source = tmp_path / "in"
+    for written, good in ((before, True), (before + b" " * (5 << 20), False), (b"{" * 90_000, False), (b"[1]", False)):
+        folder(source, {"package.yaml": ENGINE, "parts.engine": len(written).to_bytes(4, "little") + written + PLAN})
+        staging = tmp_path / str(len(written))
+        staging.mkdir()
+        if not good:
+            with pytest.raises(PackageError, match="is no TensorRT plan"):
+                read(source, staging, allow_code=True)
+            continue
+        stage = read(source, staging, allow_code=True).stages[0]
+        assert (staging / stage.model).read_bytes() == PLAN
+        assert stage.signature.labels == ("bolt", "nut")
+        said = stage.inferred["Ultralytics"]
+        assert (said["preprocess"]["resize"], said["decode"]["kind"]) == ("letterbox", "yolov8")

@@ -22,7 +22,7 @@ from tritonpm.convert.conversion import (
     version,
 )
 from tritonpm.convert.precise import keep_precision
-from tritonpm.convert.runtimes import load_keras, output_names
+from tritonpm.convert.runtimes import load_keras, output_names, script_inputs, script_outputs
 from tritonpm.core.extras import to_install
 from tritonpm.core.types import Format, Gpu, Signature, Tensor
 
@@ -56,11 +56,14 @@ def ported(artefact: Artefact) -> tuple[Any, dict[str, str]]:
 
     try:
         model = _read(openvino, artefact)
+    except ConversionError:
+        raise
     except ImportError as error:
         name = error.name or str(error)
         raise MissingToolError(f"{name} is not installed", do=to_install(name)) from None
     except Exception as error:  # each frontend has exceptions of its own
-        raise ConversionError(f"OpenVINO cannot convert it: {plain(error)}", where=artefact.model.name) from None
+        why = plain(error).replace(str(artefact.model), artefact.model.name)
+        raise ConversionError(f"OpenVINO cannot convert it: {why}", where=artefact.model.name) from None
     _name(model, artefact.signature)
     return model, _lay_out(openvino, model, artefact.signature)
 
@@ -102,17 +105,14 @@ def _read(openvino: Any, artefact: Artefact) -> Any:
     if artefact.format is Format.TORCH_EXPORT:
         return _read_torch_export(openvino, path)
     if artefact.format is Format.TORCHSCRIPT:
-        import torch
-
-        module = torch.jit.load(str(path), map_location="cpu")
-        return openvino.convert_model(module, input=_shapes(openvino, artefact.signature))
+        return _read_torch_script(openvino, path, artefact.signature)
     if artefact.format is Format.KERAS:
         return _read_keras(openvino, path)
     return openvino.convert_model(str(path))
 
 
 def _read_torch_export(openvino: Any, path: Path) -> Any:
-    """With the names that the export has for its inputs and outputs: OpenVINO gives numbers instead."""
+    """With the names that the export has, where OpenVINO gives numbers, and the sizes that it leaves open."""
     import torch
 
     program = torch.export.load(str(path))
@@ -121,6 +121,29 @@ def _read_torch_export(openvino: Any, path: Path) -> Any:
     for ports, names in ((model.inputs, signature.user_inputs), (model.outputs, signature.user_outputs)):
         for port, name in zip(ports, names, strict=True):
             port.set_names({str(name)})
+    values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    sizes = [[size if isinstance(size, int) else -1 for size in values[name].shape] for name in signature.user_inputs]
+    model.reshape(dict(zip(model.inputs, map(openvino.PartialShape, sizes), strict=True)))
+    return model
+
+
+def _read_torch_script(openvino: Any, path: Path, signature: Signature) -> Any:
+    """The file tells its inputs' names alone: shapes are the signature's, outputs called as Triton's backend does."""
+    import torch
+
+    module = torch.jit.load(str(path), map_location="cpu")
+    if signature.inputs:
+        return openvino.convert_model(module, input=_shapes(openvino, signature))
+    model = openvino.convert_model(module)
+    for port, name in zip(model.inputs, script_inputs(module), strict=True):
+        port.set_names({name})
+    for port, name in zip(model.outputs, script_outputs(len(model.outputs)), strict=True):
+        port.set_names({name})
+    unknown = next((port for port in model.inputs if port.get_partial_shape().rank.is_dynamic), None)
+    if unknown is not None:
+        what = f"does not tell how many dimensions its input {unknown.get_any_name()!r} has"
+        do = "export it with torch.export or to ONNX, or give its `signature` in a package.yaml"
+        raise ConversionError(what, where=path.name, do=do)
     return model
 
 

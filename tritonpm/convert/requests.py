@@ -49,6 +49,7 @@ class Convert(WorkerRequest, frozen=True, kw_only=True, tag=True):
     sizes: tuple[int, ...] = ()
     tolerances: dict[str, float] = {}
     meant: Meant | None = None  # what the package says of its outputs
+    trusted: bool = True  # an original that is a program may be run
 
 
 class Profile(WorkerRequest, frozen=True, kw_only=True, tag=True):

@@ -170,6 +170,83 @@ def _torch(path: Path) -> Run:
     return run
 
 
+def script_inputs(module: Any) -> list[str]:
+    """The arguments of a TorchScript's forward, which are what PyTorch calls its inputs."""
+    return [argument.name for argument in module.forward.schema.arguments[1:]]
+
+
+def script_outputs(count: int) -> list[str]:
+    """What Triton's PyTorch backend calls the outputs of a TorchScript, which have no names of their own."""
+    return [f"OUTPUT__{index}" for index in range(count)]
+
+
+def _torch_script(path: Path) -> Run:
+    import torch
+
+    module = torch.jit.load(str(path), map_location="cpu").eval()
+
+    def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        with torch.no_grad():
+            answer = module(*(torch.from_numpy(np.array(array)) for array in inputs.values()))
+        listed = answer if isinstance(answer, (tuple, list)) else [answer]
+        return dict(zip(script_outputs(len(listed)), (tensor.numpy() for tensor in listed), strict=True))
+
+    return run
+
+
+def _tflite(path: Path) -> Run:
+    """LiteRT's interpreter. Its inputs are named as OpenVINO names them, and their sizes are those of each request."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    sides = interpreter.get_input_details(), interpreter.get_output_details()
+    into, out_of = ({detail["name"]: detail["index"] for detail in side} for side in sides)
+
+    def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        for name, array in inputs.items():
+            interpreter.resize_tensor_input(into[name], array.shape)
+        interpreter.allocate_tensors()
+        for name, array in inputs.items():
+            interpreter.set_tensor(into[name], array)
+        interpreter.invoke()
+        return {name: interpreter.get_tensor(index) for name, index in out_of.items()}
+
+    return run
+
+
+def _saved_model(path: Path) -> Run:
+    """TensorFlow's own: the signature that servers call."""
+    import tensorflow
+
+    model = tensorflow.saved_model.load(str(path))
+    function = model.signatures["serving_default"]
+
+    def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        answers = function(**{name: tensorflow.constant(array) for name, array in inputs.items()})
+        return {name: tensor.numpy() for name, tensor in answers.items()}
+
+    return run
+
+
+def _paddle(path: Path) -> Run:
+    from paddle import inference
+
+    config = inference.Config(str(path), str(path.with_suffix(".pdiparams")))
+    config.disable_gpu()
+    config.disable_glog_info()
+    predictor = inference.create_predictor(config)
+
+    def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        for name, array in inputs.items():
+            handle = predictor.get_input_handle(name)
+            handle.reshape(array.shape)
+            handle.copy_from_cpu(np.ascontiguousarray(array))
+        predictor.run()
+        return {name: predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()}
+
+    return run
+
+
 def load_keras(path: Path) -> Any:
     """A Keras 3 model on PyTorch; `safe_mode`: nothing in the file is run."""
     os.environ["KERAS_BACKEND"] = "torch"  # read once, when keras is imported: a worker imports it for nothing else
@@ -210,7 +287,13 @@ _LOADERS: Mapping[Format, tuple[str, Callable[[Path], Run]]] = {
     Format.TENSORRT: ("tensorrt", _tensorrt),
     Format.TORCH_EXPORT: ("torch", _torch),
     Format.KERAS: ("keras", _keras),
+    Format.TORCHSCRIPT: ("torch", _torch_script),
+    Format.TFLITE: ("ai_edge_litert", _tflite),
+    Format.SAVED_MODEL: ("tensorflow", _saved_model),
+    Format.PADDLE: ("paddle", _paddle),
 }
+# Whose operators may read and write files.
+ACTING = (Format.TORCH_EXPORT, Format.TORCHSCRIPT, Format.SAVED_MODEL, Format.PADDLE)
 
 
 def as_text(array: Array) -> Array:

@@ -91,6 +91,8 @@ def convert(request: Convert, folder: Path, watch: _Events) -> Answer:
 def proved(original: Artefact, artefact: Artefact, request: Convert) -> Agreement:
     """Unverified, with the reason, where either of them cannot be run here."""
     clock, options = Clock(_SECONDS), request.options
+    if original.format in runtimes.ACTING and not request.trusted:
+        return Agreement("unverified", f"{original.format.value} is a program, and was not run without --allow-code")
     try:
         before = runtimes.load(original.format, original.model, longest=_LONGEST)
         after = runtimes.load(artefact.format, artefact.model)

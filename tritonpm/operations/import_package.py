@@ -13,6 +13,7 @@ from tritonpm.core.errors import PackageError
 from tritonpm.core.types import BatchAxis, File, Package
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.chosen_settings import require_handed_in
+from tritonpm.operations.converted import converted
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.members import require_no_circle
 from tritonpm.operations.readable import foretold, require_readable
@@ -99,13 +100,14 @@ def read_package(
     """What a source holds, its files in `staging`, once the workspace's policy lets it in; read in the process `apart`.
 
     Raises PackageError, also where an adopted model folder is none that Triton loads; SignatureError before anything
-    of it is read.
+    of it is read; OptimisationError where what must be converted cannot be.
     """
     from tritonpm.operations.policy import admitted
     from tritonpm.package.apart import read_apart
 
     with (
-        admitted(context, source) as file,
+        admitted(context, source) as admitted_file,
+        converted(context, admitted_file, allow_code=allow_code) as file,
         tempfile.TemporaryDirectory(prefix="tritonpm-read-") as folder,  # a workspace may be read-only
         context.progress(f"Reading {file.name}") as report,
     ):

@@ -41,6 +41,13 @@ def pull(
         return import_package(context, file, name=name, **options)
 
 
+def bring_in(context: Context, source: str, **options: Any) -> PackageDetails:
+    """Import what lies at a path, or fetch it where the source is an address. Raises what `pull` raises."""
+    if registry.is_address(source):
+        return pull(context, source, **options)
+    return import_package(context, Path(source), **options)
+
+
 def pull_upgrade(context: Context, name: str, url: str, *, digest: str = "", allow_code: bool = False) -> Loaded | None:
     """Fetch a package and put it in the place of one that is there. Raises what `pull` and `upgrade` raise."""
     context.catalogue.get(name)
@@ -83,7 +90,7 @@ def fetched(context: Context, url: str, digest: str = "", bounds: Bounds | None 
         with in_place_of(str(file), registry.shown(url)):
             yield file
     finally:
-        shutil.rmtree(file.parent, ignore_errors=True)
+        shutil.rmtree(_place(context, url, digest), ignore_errors=True)
 
 
 def _place(context: Context, url: str, digest: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tritonpm import registry
+from tritonpm.core.errors import UsageError
 from tritonpm.operations.export import export
 from tritonpm.registry import signing
 
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
 
 
 def push(context: Context, name: str, url: str, *, signer: signing.Signer | None = None, force: bool = False) -> Pushed:
-    """Put a package, and its signature. Raises RegistryError.
+    """Put a package, and its signature. Raises RegistryError, UsageError where addresses of that kind are only read.
 
     An address that ends in a slash is a folder: there the file is called NAME-VERSION.zip.
     """
     package, module = context.catalogue.get(name).package, registry.module(url)
+    if not hasattr(module, "push"):
+        raise UsageError("is only pulled from", where=registry.shown(url), do="push to oci://, s3:// or a folder")
     with context.workspace.scratch("push") as folder:
         file = export(context, name, folder / f"{name}.zip")
         if signer:

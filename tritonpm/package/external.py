@@ -1,4 +1,4 @@
-"""ONNX weights beside their model: under names of ours, whatever the package calls them.
+"""A model and what lies around it: weights beside an ONNX model under names of ours, nothing before a plan.
 
 A file's name can be code to somebody (`libtriton_onnxruntime.so` beside a model is a backend to Triton), so none that
 a package chose reaches a model folder. Ours says what the file holds, so it is the same however often it is given.
@@ -7,19 +7,21 @@ a package chose reaches a model folder. Ours says what the file holds, so it is 
 from __future__ import annotations
 
 import mmap
-from pathlib import PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 from tritonpm.core.types import Format
 from tritonpm.package.code import allow, code_in_file
 from tritonpm.package.limits import Limits
 from tritonpm.package.signature import InspectedModel, inspect_model
+from tritonpm.package.staging import CHUNK
 from tritonpm.package.tree import Tree
 
 _DIGITS = 32  # of the digest, in a name
 
 
 def inspected(tree: Tree, path: str, allow_code: bool, limits: Limits, format: Format | None = None) -> InspectedModel:
-    """What a model of the tree tells, once its external data have our names and it names them so.
+    """What a model of the tree tells, once its external data have our names and it names them so, and it stands alone.
 
     Raises PackageError; UnsafeError where one of its files is code that was not allowed.
     """
@@ -34,6 +36,8 @@ def inspected(tree: Tree, path: str, allow_code: bool, limits: Limits, format: F
         if place != path or model.format is not Format.ONNX:
             allow(code_in_file(place, tree.root / place), f"{tree.where}: {place}", allow_code)
     if model.format is not Format.ONNX:
+        if model.starts:
+            tree.replace(path, _after(tree.root / path, model.starts))
         return model
     if operator := running_operator(tree.root / path, where, limits):
         allow(f"uses the operator {operator}, which is code", where, allow_code)
@@ -46,6 +50,18 @@ def inspected(tree: Tree, path: str, allow_code: bool, limits: Limits, format: F
     with (tree.root / path).open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         tree.replace(path, relocate(data, names, where, limits))
     return inspect_model(tree.root / path, where, limits, format)
+
+
+def _after(path: Path, start: int) -> Iterator[bytes]:
+    """A file from a byte on, also once it has lost its name."""
+    stream = path.open("rb")
+
+    def chunks() -> Iterator[bytes]:
+        with stream:
+            stream.seek(start)
+            yield from iter(lambda: stream.read(CHUNK), b"")
+
+    return chunks()
 
 
 def _name(digest: str) -> str:

@@ -13,7 +13,7 @@ from tritonpm.core.files import digest_of_bytes, link_or_copy
 from tritonpm.core.types import File, Format
 from tritonpm.package.archive import is_zip, stage_archive
 from tritonpm.package.limits import Limits
-from tritonpm.package.signature import CONVERTED, format_of, to_convert
+from tritonpm.package.signature import format_of, require_served
 from tritonpm.package.signature.onnx import external_locations
 from tritonpm.package.staging import Progress, Staging, linked, opened, stage_file, stage_folder
 
@@ -81,10 +81,8 @@ def stage(source: Path, root: Path, limits: Limits, progress: Progress) -> Tree:
         stage_folder(real, staging)
     elif format_of(named.name):
         _stage_bare(named, staging)
-    elif other := CONVERTED.get(named.suffix.lower()):
-        do = to_convert(named.name)
-        raise PackageError(f"nothing here serves {other.value} as it is", where=staging.where, do=do)
     else:
+        require_served(named.name, staging.where)
         with opened(real, staging.where) as stream:
             if not is_zip(stream.read(4)):
                 raise PackageError("is neither a package (.zip or folder) nor a model", where=staging.where,

@@ -16,14 +16,17 @@ from urllib.parse import urlsplit
 from tritonpm.core.errors import UsageError
 from tritonpm.core.extras import needed
 from tritonpm.core.files import DIGEST
+from tritonpm.core.plugins import SOURCES, loaded, plugins
 
 if TYPE_CHECKING:
     from tritonpm.registry.transfer import DownloadTask
 
 MODULES = {
     "oci": "oci", "https": "https", "http": "https", "file": "folder",
-    "s3": "objects", "gs": "objects", "az": "objects",
+    "s3": "objects", "gs": "objects", "az": "objects", "hf": "hub",
+    "models": "mlflow_models", "mlflow": "mlflow_models",
 }  # fmt: skip
+_EXTRAS = {"hub": "hub", "mlflow_models": "mlflow"}  # of a module; of all others it is `registry`
 SIGNATURE = ".sig"  # what a signature's name adds to its package's
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,120}\.zip")
 
@@ -32,7 +35,7 @@ class Module(Protocol):
     """What each module of this folder offers."""
 
     def fetch(self, url: str, folder: Path, task: DownloadTask) -> Path:
-        """The package's file in `folder`, checked against the task's digest; a partial one there is gone on with.
+        """The package's file or folder in `folder`, checked against the task's digest; a partial one is gone on with.
 
         Raises RegistryError, NotFoundError, StorageError.
         """
@@ -52,13 +55,14 @@ class Pushed:
 
 def is_address(text: str) -> bool:
     """Whether this is an address of a registry and no path."""
-    return "://" in text
+    return "://" in text or text.startswith("models:/")
 
 
 def module(url: str) -> Module:
     """The module for an address. Raises UsageError, RequirementError."""
-    scheme = url.partition("://")[0] if is_address(url) else "file"
-    if scheme not in MODULES:
+    scheme = url.partition(":")[0] if is_address(url) else "file"
+    foreign = plugins(SOURCES)[scheme] if scheme not in MODULES and scheme in plugins(SOURCES) else None
+    if scheme not in MODULES and foreign is None:
         raise UsageError(f"{scheme}:// is no kind of address", do=f"use {', '.join(f'{s}://' for s in MODULES)}")
     try:
         parts = urlsplit(url)
@@ -69,7 +73,9 @@ def module(url: str) -> Module:
         raise UsageError(
             "the address holds a user or password", do="take it out; docs/registries.md says where it goes"
         )
-    with needed(f"{scheme}://", "registry"):
+    if foreign is not None:
+        return cast(Module, loaded(foreign))
+    with needed(f"{scheme}://", _EXTRAS.get(MODULES[scheme], "registry")):
         return cast(Module, import_module(f"tritonpm.registry.{MODULES[scheme]}"))
 
 

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tritonpm.core.errors import StorageError
 from tritonpm.core.extras import needed
 from tritonpm.core.files import sync
 from tritonpm.core.object_stores import UNREACHABLE, fault_of
+from tritonpm.core.plugins import STORES, loaded, plugins
 from tritonpm.core.units import GIB, MIB
 from tritonpm.repository.location import Location
 
@@ -60,18 +61,19 @@ class Store:
         """As Triton takes it."""
         return self.location.url
 
-    def listed(self, folder: str, *, records: bool = False) -> dict[str, Listed]:
-        """Everything under a folder, by path. Raises StorageError."""
+    def listed(self, folder: str, *, records: bool = False, most: int | None = None) -> dict[str, Listed]:
+        """Everything under a folder, by path. Raises StorageError, also where that is more than `most` objects."""
         import obstore
 
-        base = self._key("", records)
+        base, found = self._key("", records), {}
         with self._plainly():
-            objects = obstore.list(self._store, prefix=self._key(f"{folder}/" if folder else "", records)).collect()
-        return {
-            one["path"].removeprefix(base): Listed(one["size"], one["last_modified"])
-            for one in objects
-            if one["path"].startswith(base)
-        }
+            for page in obstore.list(self._store, prefix=self._key(f"{folder}/" if folder else "", records)):
+                for one in page:
+                    if one["path"].startswith(base):
+                        found[one["path"].removeprefix(base)] = Listed(one["size"], one["last_modified"])
+                if most is not None and len(found) > most:
+                    raise StorageError(f"holds more than {most:,} objects", where=self.url, do="name a smaller folder")
+        return found
 
     def read(self, path: str, *, records: bool = False) -> bytes | None:
         """A small object; None where there is none. Raises StorageError."""
@@ -84,6 +86,25 @@ class Store:
                 if fault_of(error):
                     raise
                 return None
+
+    def chunks(self, path: str, size: int) -> Iterator[bytes]:
+        """An object that was listed with that size, in pieces. Raises StorageError, also where it has changed."""
+        import obstore
+
+        left = size
+        with self._plainly():
+            try:
+                for chunk in obstore.get(self._store, self._key(path)).stream():
+                    left -= len(chunk)
+                    if left < 0:
+                        break
+                    yield bytes(chunk)
+            except FileNotFoundError as error:
+                if fault_of(error):
+                    raise
+                left = -1
+        if left:
+            raise StorageError(f"{path!r} has changed meanwhile", where=self.url, do="run it again when it is complete")
 
     def write(self, path: str, content: bytes, *, records: bool = False) -> None:
         """A small object, in one request: whoever reads sees the old one or the new one. Raises StorageError."""
@@ -149,7 +170,7 @@ class Store:
         return f"sha256:{digest.hexdigest()}"
 
     def _key(self, path: str, records: bool = False) -> str:
-        return f"{self.location.prefix}{RECORDS if records else ''}/{path}"
+        return f"{self.location.prefix}{RECORDS if records else ''}/{path}".lstrip("/")
 
     def _to_disk(self, path: str, records: bool = False) -> None:
         """Where the store is a folder: a power cut takes nothing back."""
@@ -188,6 +209,8 @@ def _opened(location: Location, retries: int, patience: timedelta) -> ObjectStor
 
     if location.scheme == "file":
         return LocalStore(location.bucket, automatic_cleanup=True, mkdir=True)  # no empty folders are left
+    if foreign := plugins(STORES).get(location.scheme):
+        return cast("ObjectStore", loaded(foreign)(location))
     options: dict[str, Any] = {
         "client_options": {"connect_timeout": _CONNECT, "timeout": _ANSWER, "allow_http": "http:" in location.endpoint},
         "retry_config": {"max_retries": retries, "retry_timeout": patience},

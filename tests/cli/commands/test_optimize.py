@@ -75,7 +75,6 @@ def test_what_is_only_converted_to_openvino_is_told_so(workspace: Path, target: 
     said = said_of(workspace, "convert", str(source), *target.split(), "-o", str(workspace / "other"), code=2)
     assert reason in said
     assert f"`tritonpm convert '{source}' --to openvino -o OUT`" in said
-    assert "`tritonpm convert x.keras --to openvino -o OUT`" in said_of(workspace, "import", str(source), code=3)
 
 
 def test_mistakes_are_sentences(workspace: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,16 +18,20 @@ from tritonpm.core.units import number_of
     examples="""
     tritonpm adopt /srv/model_repository
     tritonpm adopt model_repository --allow-code
+    tritonpm adopt s3://http://minio.site:9000/models/line3
     """,
 )
-@click.argument("repository", type=click.Path(path_type=Path))
+@click.argument("repository")
 @ALLOW_CODE
 @IGNORE_REQUIREMENTS
 @for_a_release
 @reading
 @pass_app
-def adopt_command(app: App, /, repository: Path, **options: Any) -> None:
-    """Take in a repository that Triton serves: a package for each model, under its name and with its own config."""
+def adopt_command(app: App, /, repository: str, **options: Any) -> None:
+    """Take in a repository that Triton serves: a package for each model, under its name and with its own config.
+
+    REPOSITORY is a folder or an object store, as Triton's --model-repository takes it (s3://, gs://, as://).
+    """
     from tritonpm.operations.adopt import adopt
 
     with app.open() as context:
@@ -46,6 +49,6 @@ def adopt_command(app: App, /, repository: Path, **options: Any) -> None:
     if refused := [model for model in models if model.refused]:
         raise PackageError(
             f"{number_of(len(refused), 'model')} of {len(models)} could not be adopted",
-            where=str(repository),
+            where=repository,
             do="correct what is said above and adopt them again with `tritonpm import`",
         )

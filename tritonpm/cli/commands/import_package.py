@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,10 +19,12 @@ from tritonpm.cli.setting_options import setting_options
     tritonpm import bolts.zip --name bolts
     tritonpm import resnet50.onnx --max-batch-size 16
     tritonpm import model_repository/densenet_onnx
+    tritonpm import hf://timm/resnet18@main
+    tritonpm import models:/bolts/3
     """,
     headings=SETTINGS,
 )
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source")
 @click.option("--name", help="The package's name [default: the manifest's, or the file's].")
 @ALLOW_CODE
 @PROFILE
@@ -32,12 +33,16 @@ from tritonpm.cli.setting_options import setting_options
 @for_a_release
 @reading
 @pass_app
-def import_command(app: App, /, source: Path, changes: dict[str, Any], **options: Any) -> None:
-    """Import a package: a .zip or folder with package.yaml, a model file, or a Triton model folder."""
-    from tritonpm.operations.import_package import import_package
+def import_command(app: App, /, source: str, changes: dict[str, Any], **options: Any) -> None:
+    """Import a package: a .zip or folder with package.yaml, a model file, or a Triton model folder.
+
+    Models of TensorFlow, Keras, PaddlePaddle and PyTorch are converted on the way. SOURCE may be an address, as for
+    `tritonpm pull`.
+    """
+    from tritonpm.operations.pull import bring_in
 
     with app.open() as context:
-        view = import_package(context, source, changes=changes, **options)
+        view = bring_in(context, source, changes=changes, **options)
     app.emit("Package", view, lambda: echo(f"Imported {view.name} ({view.type}, {view.digest[:19]})."))
     for note in view.notes:
         app.advise(f"Note: {note}")

@@ -38,7 +38,7 @@ from tritonpm.cli.setting_options import setting_options
 @reading
 @pass_app
 def pull_command(app: App, /, url: str, digest: str, upgrade: str | None, **options: Any) -> None:
-    """Fetch a package and import it: from oci://, https://, s3://, gs://, az:// or a folder."""
+    """Fetch a package and import it: from oci://, https://, s3://, gs://, az://, hf://, models:/ or a folder."""
     from tritonpm.operations.pull import pull, pull_upgrade
 
     if upgrade:

@@ -51,8 +51,12 @@ def convert(
     compute_capability: str | None = None,
     time_limit: float = TIME_LIMIT,
     memory_limit: int | None = None,
+    trusted: bool = True,
 ) -> ConversionView:
-    """Write what `source` becomes into `output`, a new or empty folder. Raises PackageError, OptimisationError."""
+    """Write what `source` becomes into `output`, a new or empty folder.
+
+    What is not `trusted` is not run to prove it, where its format is a program. Raises PackageError, OptimisationError.
+    """
     from tritonpm.package.tree import plain
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -79,6 +83,7 @@ def convert(
             gpu=_gpu(compute_capability),
             samples=samples,
             tolerances=dict(tolerances or {}),
+            trusted=trusted,
         )
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".tritonpm-convert-", dir=output.parent) as scratch:
@@ -132,17 +137,18 @@ def _steps(source: Path, format: Format, target: str, precision: str) -> tuple[s
 
 def _model(source: Path) -> ModelFile:
     """What the file or folder is. Raises PackageError."""
-    from tritonpm.package.signature import CONVERTED, SAVED_MODEL, read_signature
+    from tritonpm.package.limits import Limits
+    from tritonpm.package.signature import CONVERTIBLE, PROGRAMS, SAVED_MODEL, inspect_model, read_signature
 
     path = source.resolve()
     if path.is_dir():
         if not (path / SAVED_MODEL).is_file():
             raise PackageError("is no model", where=str(source), do=f"give a file, or a folder with {SAVED_MODEL}")
         return ModelFile(Format.SAVED_MODEL, str(path), Signature((), ()))
-    if format := CONVERTED.get(path.suffix.lower()):
+    if format := CONVERTIBLE.get(path.suffix.lower()):
+        if format in PROGRAMS:
+            inspect_model(path, path.name, Limits(), format)
         return ModelFile(format, str(path), Signature((), ()))
-    if path.suffix.lower() == ".pt2":
-        return ModelFile(Format.TORCH_EXPORT, str(path), Signature((), ()))
     format, signature = read_signature(path)
     return ModelFile(format, str(path), signature)
 

@@ -21,6 +21,8 @@ SUFFIXES = {
 }  # fmt: skip
 CONVERTED = {".keras": Format.KERAS, ".tflite": Format.TFLITE, ".pdmodel": Format.PADDLE}  # served by nothing here
 SAVED_MODEL = "saved_model.pb"  # what makes a folder a TensorFlow SavedModel, which is served by nothing here, either
+PROGRAMS = (Format.TORCHSCRIPT, Format.TORCH_EXPORT)  # of PyTorch, which tell their tensors only to it
+CONVERTIBLE = {**CONVERTED, **{suffix: format for suffix, format in SUFFIXES.items() if format in PROGRAMS}}
 SPEAKING = (Format.ONNX, Format.OPENVINO)  # formats whose files tell their tensors
 
 
@@ -34,6 +36,7 @@ class InspectedModel:
     metadata: Mapping[str, str] = field(default_factory=dict)
     softmax: bool | None = None  # whether an output is that of one
     needs: Needs = field(default_factory=Needs)
+    starts: int = 0  # at which byte of its file the model begins: what an exporter wrote before it is no part of it
 
 
 def format_of(path: str) -> Format | None:
@@ -44,6 +47,16 @@ def format_of(path: str) -> Format | None:
 def to_convert(name: str) -> str:
     """What to do with a model that nothing here serves as it is."""
     return f"`tritonpm convert {shlex.quote(name)} --to openvino -o OUT` makes a model.xml of it, to be imported"
+
+
+def require_served(name: str, where: str) -> None:
+    """Raise PackageError where a file of that name is a model that nothing here serves as it is."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if other := CONVERTED.get(suffix):
+        raise PackageError(f"nothing here serves {other.value} as it is", where=where, do=to_convert(name))
+    if suffix.startswith(".dlk") and suffix not in SUFFIXES:
+        what = "is an archive of Mech-DLK, which only its own SDK reads"
+        raise PackageError(what, where=where, do="export the model as ONNX in Mech-DLK, and hand that in")
 
 
 def inspect_model(path: Path, where: str, limits: Limits, format: Format | None = None) -> InspectedModel:
@@ -59,12 +72,12 @@ def inspect_model(path: Path, where: str, limits: Limits, format: Format | None 
             format, file.signature, (path.name, *file.others), file.metadata, file.softmax, file.needs
         )
     if format is Format.TENSORRT:
-        tensorrt.check(path, where)
-    elif format in (Format.TORCHSCRIPT, Format.TORCH_EXPORT):
+        starts, metadata = tensorrt.read(path, where, limits)
+        return InspectedModel(format, None, (path.name,), metadata, starts=starts)
+    if format in PROGRAMS:
         torch.check(path, format, where, limits)
-    elif other := CONVERTED.get(path.suffix.lower()):
-        raise PackageError(f"nothing here serves {other.value} as it is", where=where, do=to_convert(path.name))
     else:
+        require_served(path.name, where)
         known = ", ".join(sorted(SUFFIXES))
         raise PackageError("is no model that tritonpm knows", where=where, do=f"hand in one of {known}")
     return InspectedModel(format, None, (path.name,))

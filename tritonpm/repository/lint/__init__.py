@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritonpm.core.errors import NotFoundError
+from tritonpm.core.plugins import LINT_RULES, described, loaded, plugins
 from tritonpm.core.releases import Release, embedded
 from tritonpm.core.types import Finding
 from tritonpm.repository.lint import advice, contents, ensemble, release
@@ -101,3 +102,17 @@ def _findings(
             yield model.finding("error", rule, place, sentence)
     for rule, (place, sentence) in advice.problems(model):
         yield model.finding("warning", rule, place, sentence)
+    yield from _of_others(model)
+
+
+def _of_others(model: ModelFolder) -> Iterator[Finding]:
+    """What rules of other distributions find; one that fails is a warning itself."""
+    for rule, point in plugins(LINT_RULES).items():
+        try:
+            check = loaded(point)
+            found = [(str(place), str(sentence)) for place, sentence in check(model.path, model.config)]
+            level = "error" if getattr(check, "level", "") == "error" else "warning"
+        except Exception as error:  # of code that is not ours
+            level, found = "warning", [("", f"{described(point)} failed ({type(error).__name__}: {error})")]
+        for place, sentence in found:
+            yield model.finding(level, rule, place, sentence)
