@@ -35,7 +35,20 @@ from tritonpm.operations.init import init
 
 EXAMPLES = int(os.environ.get("TRITONPM_EXAMPLES", "0"))
 # These work for long, serve, or ask a network once they find a workspace: they are typed where there is none.
-WITHOUT_WORKSPACE = {"serve", "ui", "optimize", "tune", "perf", "profile", "jobs", "top", "convert", "fleet", "deploy"}
+WITHOUT_WORKSPACE = {
+    "serve",
+    "ui",
+    "optimize",
+    "tune",
+    "perf",
+    "profile",
+    "jobs",
+    "top",
+    "convert",
+    "fleet",
+    "deploy",
+    "mcp",
+}
 LEFT_OUT = {
     ("perf", "install"),
     ("run",),

@@ -112,6 +112,12 @@ def test_where_headers_come_from(tmp_path: Path) -> None:
     assert headers_of(["X-Line=3=4"]) == {"x-line": "3=4"}
     with pytest.raises(UsageError, match="NAME=VALUE"):
         headers_of(["nothing"])
+    for wrong in (">a\rb=two", "a b=two", "a=two\r\nx: three", "a=zw\u00f6lf"):
+        with pytest.raises(UsageError, match="NAME=VALUE|characters"):
+            headers_of([wrong])
+    (tmp_path / "two").write_text("s3cret\nmore\n")
+    with pytest.raises(UsageError, match="more than a token"):
+        bearer(tmp_path / "two")
     (tmp_path / "token").write_text("s3cret\n")
     assert bearer(tmp_path / "token") == SECRET
     with pytest.raises(NotFoundError, match="cannot be read"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from tritonpm.core.errors import NotFoundError, ServerError, UsageError
 
 TIMEOUT = 30.0  # seconds for every call but load and unload
 _SCHEMES = {"http": ("http", False), "https": ("http", True), "grpc": ("grpc", False), "grpcs": ("grpc", True)}
+# RFC 9110; of values what both HTTP and gRPC carry.
+_HEADER_NAME, _HEADER_VALUE = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"), re.compile(r"[ -~]*")
 
 
 @dataclass(frozen=True)
@@ -48,18 +51,24 @@ def headers_of(pairs: Iterable[str]) -> dict[str, str]:
     sent = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
-        if not name or not equals:
+        if not equals or not _HEADER_NAME.fullmatch(name):
             raise UsageError("a header is given as NAME=VALUE", where="--server-header")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise UsageError(f"the header {name} has characters that none may have", where="--server-header")
         sent[name.lower()] = value  # gRPC takes no capitals
     return sent
 
 
 def bearer(file: Path) -> dict[str, str]:
-    """The header that carries the token in a file. Raises NotFoundError."""
+    """The header that carries the token in a file. Raises NotFoundError, UsageError."""
+    where = "--server-token-file"
     try:
-        return {"authorization": f"Bearer {file.read_text(encoding='utf-8').strip()}"}
+        token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise NotFoundError(f"cannot be read ({error})", where="--server-token-file", do="check the path") from None
+        raise NotFoundError(f"cannot be read ({error})", where=where, do="check the path") from None
+    if not _HEADER_VALUE.fullmatch(token):
+        raise UsageError("holds more than a token", where=where, do="put the token alone into the file")
+    return {"authorization": f"Bearer {token}"}
 
 
 def address(url: str, protocol: str | None = None) -> tuple[str, str, bool]:
