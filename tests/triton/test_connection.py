@@ -113,7 +113,7 @@ def test_where_headers_come_from(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="NAME=VALUE"):
         headers_of(["nothing"])
     for wrong in (">a\rb=two", "a b=two", "a=two\r\nx: three", "a=zw\u00f6lf"):
-        with pytest.raises(UsageError, match="NAME=VALUE|characters"):
+        with pytest.raises(UsageError, match=r"NAME=VALUE|characters"):
             headers_of([wrong])
     (tmp_path / "two").write_text("s3cret\nmore\n")
     with pytest.raises(UsageError, match="more than a token"):
