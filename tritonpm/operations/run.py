@@ -24,6 +24,7 @@ from tritonpm.operations.set import change
 from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.stop import stop
 from tritonpm.operations.supervise import ended_with_us
+from tritonpm.registry import is_address
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Tensor
@@ -60,12 +61,13 @@ def workspace_for(source: str, named: Path | None) -> Iterator[tuple[Path, bool]
     Where the block fails, what was made is taken away. Raises NotFoundError where there is no such source, UsageError
     where the workspace would lie in it.
     """
-    if "://" not in source and not Path(source).exists():
+    there = not is_address(source)
+    if there and not Path(source).exists():
         raise NotFoundError("there is no such file or folder", where=source, do="check the path")
     root = _root(named)
     fresh = not Workspace(root).exists
     made = [folder for folder in (Workspace(root).repository, root, *root.parents) if not folder.exists()]
-    if fresh and "://" not in source and Path(source).is_dir() and root.is_relative_to(Path(source).resolve()):
+    if fresh and there and Path(source).is_dir() and root.is_relative_to(Path(source).resolve()):
         raise UsageError("the workspace would lie in the package", where=str(root), do="name another folder with -w")
     if fresh:
         init(root)
@@ -85,7 +87,7 @@ def brought_in(
     Raises what `import_package`, `pull` and `change` raise.
     """
     before = {entry.name for entry in context.catalogue.packages()}
-    if "://" in source:
+    if is_address(source):
         view = pull(context, source, changes=changes, known=True, **options)
     else:
         view = import_package(context, Path(source), changes=changes, known=True, **options)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     tritonpm run model.onnx
     tritonpm run bolts.zip --max-batch-size 16 --detach
     tritonpm run detector.onnx --serve image -w lines/line-3
+    tritonpm run hf://timm/resnet18@main
     tritonpm run oci://registry.site/vision/bolts:1.2
     """,
     headings=SETTINGS,
