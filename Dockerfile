@@ -5,7 +5,7 @@ ARG PYTHON_IMAGE=python:3.12-slim
 FROM ${PYTHON_IMAGE} AS wheels
 ARG EXTRAS=web
 WORKDIR /source
-COPY Dockerfile pyproject.toml hatch_build.py README.md LICENSE requirements.lock ./
+COPY Dockerfile pyproject.toml hatch_build.py README.md LICENSE NOTICE requirements.lock ./
 COPY templates templates
 COPY tritonpm tritonpm
 RUN pip wheel --no-cache-dir --constraint requirements.lock --wheel-dir /wheels ".[${EXTRAS}]"

@@ -21,7 +21,15 @@ def sources() -> Iterator[tuple[str, Path]]:
 
     kept = _PACKAGE / "_source"
     base = kept if kept.is_dir() else _PACKAGE.parent
-    for name in ("Dockerfile", "LICENSE", "README.md", "hatch_build.py", "pyproject.toml", "requirements.lock"):
+    for name in (
+        "Dockerfile",
+        "LICENSE",
+        "NOTICE",
+        "README.md",
+        "hatch_build.py",
+        "pyproject.toml",
+        "requirements.lock",
+    ):
         yield name, base / name
     for folder, place in (("templates", packaged()), ("tritonpm", _PACKAGE)):
         for path in sorted(place.rglob("*")):
