@@ -7,6 +7,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 FOLDER = "manager"  # of a deployment: what its image is built of
+_FILES = ("Dockerfile", "LICENSE", "NOTICE", "README.md", "hatch_build.py", "pyproject.toml", "requirements.lock")
 _LEFT_OUT = {"__pycache__", "_source", "_templates"}
 
 
@@ -21,15 +22,7 @@ def sources() -> Iterator[tuple[str, Path]]:
 
     kept = _PACKAGE / "_source"
     base = kept if kept.is_dir() else _PACKAGE.parent
-    for name in (
-        "Dockerfile",
-        "LICENSE",
-        "NOTICE",
-        "README.md",
-        "hatch_build.py",
-        "pyproject.toml",
-        "requirements.lock",
-    ):
+    for name in _FILES:
         yield name, base / name
     for folder, place in (("templates", packaged()), ("tritonpm", _PACKAGE)):
         for path in sorted(place.rglob("*")):
