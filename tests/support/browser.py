@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,8 +40,8 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
-    """A page in a context of its own; what its scripts complain of fails the test."""
+def opened(browser: Browser, url: str, *, expected: str = "", **options: Any) -> Iterator[Page]:
+    """A page in a context of its own; what its scripts complain of fails the test, but for what a pattern `expected`."""
     context = browser.new_context(base_url=url, **options)
     context.set_default_timeout(DEADLINE)
     wrong: list[str] = []
@@ -49,7 +50,8 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     try:
         yield page
-        assert wrong == []
+        surprising = [one for one in wrong if not (expected and re.search(expected, one))]
+        assert surprising == [], surprising
     finally:
         context.close()
 

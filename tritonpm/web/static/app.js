@@ -196,6 +196,12 @@ document.addEventListener("htmx:afterSettle", (event) => {
   if (event.detail.target.id === "dialog-content" && !dialog.open) dialog.showModal();
 });
 
+// The address of a list says only what is asked for.
+document.addEventListener("htmx:configRequest", ({ detail }) => {
+  if (detail.elt.id !== "filters") return;
+  for (const [name, value] of [...detail.formData]) if (value === "") detail.formData.delete(name);
+});
+
 // A refusal is a page, too: it is shown where the answer would be.
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.xhr.status >= 400 && event.detail.target.id === "dialog-content") event.detail.shouldSwap = true;

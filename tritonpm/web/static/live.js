@@ -1,17 +1,33 @@
 // What happens elsewhere, as it happens: operations and jobs in their rows, and the list when it has changed.
-import { call } from "./api.js";
+import { call, Refused } from "./api.js";
 import { begin, observed, observing } from "./monitor.js";
 import { sentenceOf, t, toast } from "./say.js";
 
 const watched = new Map(); // operation id → what to do when it has ended
 const jobs = new Set(); // ids of the optimisations that this page has started
+const working = new Map(); // operation id → what is being done
+const KEPT = "tritonpm-watched"; // in this tab: a reload does not lose what an operation comes to
+const AGAIN = 2000; // milliseconds between two attempts to reach the page's server
 let stream = null;
 
 export function listen() {
   const monitor = observing();
+  connect(monitor);
+  resume();
+  setInterval(askAgain, 3000);
+  document.addEventListener("htmx:afterSettle", () => working.forEach(show));
+  document.addEventListener("htmx:responseError", ({ detail }) => { if (detail.target.id === "state") location.reload(); }); // it is gone
+  document.addEventListener("focusout", () => setTimeout(changedLater, 50));
+  document.addEventListener("toggle", () => setTimeout(changedLater, 50), true);
+}
+
+function connect(monitor) {
   stream = new EventSource(`/api/v1/events?snapshots=${monitor}`);
-  stream.addEventListener("open", changed);
-  stream.addEventListener("open", serverChanged);
+  stream.addEventListener("open", () => { lost(false); changed(); serverChanged(); });
+  stream.addEventListener("error", () => {
+    lost(true);
+    if (stream.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN, monitor); // refused; else it tries by itself
+  });
   if (monitor) {
     stream.addEventListener("open", begin);
     stream.addEventListener("snapshot", (event) => observed(JSON.parse(event.data)));
@@ -20,14 +36,41 @@ export function listen() {
   stream.addEventListener("server", serverChanged);
   stream.addEventListener("operation", (event) => seen(JSON.parse(event.data)));
   stream.addEventListener("job", (event) => seenJob(JSON.parse(event.data)));
-  setInterval(askAgain, 3000);
-  document.addEventListener("focusout", () => setTimeout(changedLater, 50));
-  document.addEventListener("toggle", () => setTimeout(changedLater, 50), true);
+}
+
+// What is on the page is how it was: it says so, and since when.
+function lost(now) {
+  const banner = document.getElementById("lost");
+  if (now === !banner.hidden) return;
+  if (now) {
+    const time = new Date().toLocaleTimeString(document.documentElement.lang, { hourCycle: "h23" });
+    banner.textContent = t("The page's server does not answer. What is shown here is of {time}; it is asked again until it answers.", { time });
+  }
+  banner.hidden = !now;
+  document.body.classList.toggle("stale", now);
+}
+
+// What this tab has asked for and what others are doing, after a reload.
+async function resume() {
+  const mine = new Set(JSON.parse(sessionStorage.getItem(KEPT) ?? "[]"));
+  try {
+    for (const operation of await call("GET", "/operations")) {
+      if (mine.has(operation.id)) follow(operation);
+      else if (operation.state === "running") seen(operation);
+    }
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error; // the banner tells it
+  }
+}
+
+function remember() {
+  sessionStorage.setItem(KEPT, JSON.stringify([...watched.keys()]));
 }
 
 // `ended` is called when it went well; `ended.failed`, where there is one, says whether it said the failure itself.
 export function follow(operation, ended = () => {}) {
   watched.set(operation.id, ended);
+  remember();
   seen(operation);
 }
 
@@ -68,10 +111,13 @@ function changedLater() {
 }
 
 function seen(operation) {
+  if (operation.state === "running") working.set(operation.id, operation);
+  else working.delete(operation.id);
   show(operation);
   if (operation.state === "running") return;
   const ended = watched.get(operation.id);
   watched.delete(operation.id);
+  remember();
   if (ended) {
     if (operation.state === "done") toast(operation.result);
     else if (!ended.failed?.(operation)) toast(sentenceOf(operation.problem), { kind: "failed" });

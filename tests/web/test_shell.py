@@ -1,0 +1,100 @@
+"""What surrounds the pages: the connection, what was done, and where one was; in Chromium, before a real Triton."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.support.browser import DEADLINE, chromium, detecting, opened
+from tests.support.models import scaled
+from tests.support.page import Site, zipped
+from tritonpm.web.running import Page as Served
+from tritonpm.web.security import access
+
+pytestmark = pytest.mark.server
+expect.set_options(timeout=DEADLINE)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def shop(live: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A page with two packages, of which `bolts` is loaded."""
+    folder = tmp_path_factory.mktemp("in")
+    live.done(live.upload(detecting(folder / "bolts")))
+    live.done(live.upload(zipped(folder / "nuts", scaled(2.0), "nuts")))
+    live.done(live.post("/packages/bolts/load"))
+    return live
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.locator(f"#package-{name}")
+
+
+def served(root: Path, port: int) -> Served:
+    return Served(root, None, "127.0.0.1", port, access("127.0.0.1"))
+
+
+def test_a_page_whose_server_is_gone_says_so_until_it_is_back(shop: Site, browser: Browser) -> None:
+    first = served(shop.root, 0)
+    with opened(browser, first.url, expected="Failed to load resource|^htmx:") as page:
+        banner = page.get_by_role("alert").filter(has_text="The page's server does not answer")
+        with first.running():
+            page.goto("/packages")
+            expect(row(page, "bolts")).to_be_visible()
+            expect(banner).to_have_count(0)
+        expect(banner).to_be_visible()
+        with page.expect_event("requestfailed"):
+            page.get_by_label("Search").fill("bolts")
+        expect(banner).to_be_visible()  # so what fails now does not fail silently
+        with served(shop.root, int(first.url.rsplit(":", 1)[1].strip("/"))).running():
+            expect(banner).to_have_count(0)
+            expect(row(page, "bolts")).to_be_visible()
+            page.goto("about:blank")
+
+
+def test_a_reload_in_the_middle_of_an_operation_loses_nothing_of_it(shop: Site, browser: Browser) -> None:
+    with opened(browser, shop.url) as page:
+        page.goto("/packages")
+        with page.expect_response("**/bolts/load"):
+            row(page, "bolts").locator("details.menu summary").click()
+            row(page, "bolts").get_by_role("button", name="Load again").click()
+        page.reload()
+        expect(page.locator(".toast", has_text="Loaded bolts")).to_be_visible()
+
+
+def test_the_page_of_a_package_shows_its_new_content(shop: Site, browser: Browser, tmp_path: Path) -> None:
+    with opened(browser, shop.url) as page:
+        page.goto("/packages/nuts")
+        expect(page.locator("#asking").get_by_role("button", name="Ask")).to_be_disabled()
+        expect(page.locator("#stages-of")).to_contain_text("y")
+        content = zipped(tmp_path / "in", scaled(3.0, result="length"), "nuts")
+        shop.done(shop.upload(content, "/packages/nuts/upgrade"))
+        expect(page.locator("#stages-of")).to_contain_text("length")
+        expect(page.locator("#tensors-of")).to_contain_text("length")
+        shop.done(shop.post("/packages/nuts/load"))
+        expect(page.locator("#asking").get_by_role("button", name="Ask")).to_be_enabled()
+        shop.done(shop.post("/packages/nuts/unload"))
+
+
+def test_back_leads_to_a_list_that_works(shop: Site, browser: Browser) -> None:
+    with opened(browser, shop.url) as page:
+        page.goto("/packages")
+        page.get_by_label("Search").fill("bolts")
+        expect(row(page, "nuts")).to_have_count(0)
+        page.get_by_role("columnheader", name="Package").get_by_role("link").click()
+        expect(page.locator("th[aria-sort=descending]")).to_be_visible()
+        page.get_by_label("Search").fill("")
+        expect(row(page, "nuts")).to_be_visible()
+        page.go_back()
+        expect(row(page, "nuts")).to_have_count(0)
+        expect(page.get_by_label("Search")).to_have_value("bolts")
+        with page.expect_file_chooser():
+            page.get_by_role("button", name="Import packages").click()
