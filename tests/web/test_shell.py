@@ -98,3 +98,27 @@ def test_back_leads_to_a_list_that_works(shop: Site, browser: Browser) -> None:
         expect(page.get_by_label("Search")).to_have_value("bolts")
         with page.expect_file_chooser():
             page.get_by_role("button", name="Import packages").click()
+
+
+def test_messages_cover_nothing_that_is_pressed_and_the_bell_keeps_them(shop: Site, browser: Browser) -> None:
+    """Nine refusals: the last three are shown, and each button of the list can be pressed."""
+    with opened(browser, shop.url, viewport={"width": 1440, "height": 700}) as page:
+        with page.expect_response("**/api/v1/operations"):
+            page.goto("/packages")
+        for _ in range(9):
+            shop.refused(shop.post("/packages/bolts/rollback", {"revision": 99}))
+        page.evaluate(
+            """async () => { const { toast } = await import("/static/say.js");
+            for (let number = 1; number < 10; number += 1) toast(`refused ${number}`, { kind: "failed" }); }"""
+        )
+        expect(page.locator(".toast p")).to_have_text(["refused 7", "refused 8", "refused 9"])
+        covered = "(all) => all.filter((it) => { const b = it.getBoundingClientRect(); return !it.contains(document.elementFromPoint(b.x + b.width / 2, b.y + b.height / 2)); }).length"
+        for width in (1440, 1024):
+            page.set_viewport_size({"width": width, "height": 700})
+            buttons = page.locator("td.actions > button")
+            expect(buttons).to_have_count(2)
+            assert buttons.evaluate_all(covered) == 0
+        expect(page.locator("#bell .badge")).to_have_text("9")
+        page.get_by_label("What was done").first.click()
+        expect(page.locator("#bell li.failed").first).to_contain_text("bolts has no revision 99")
+        expect(page.locator("#bell .badge")).to_be_hidden()

@@ -20,9 +20,9 @@ from tritonpm.core.files import system_error
 from tritonpm.triton.connection import Connection
 from tritonpm.web import pages
 from tritonpm.web.api import canaries, events, inference, jobs, monitor, packages, policy, revisions, serving, settings
-from tritonpm.web.api.common import PREFIX, PROBLEMS
+from tritonpm.web.api.common import PREFIX, PROBLEMS, language_of
 from tritonpm.web.language import HERE
-from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem, problem_of
+from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem, problem_of, problem_shown
 from tritonpm.web.security import Guard, PageAccess
 from tritonpm.web.site import Site
 
@@ -73,15 +73,19 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(site.tasks.close)
 
 
-def answered(problem: Problem) -> Response:
-    """A problem as a response."""
-    return Response(msgspec.json.encode(problem), problem.status, media_type=MEDIA_TYPE)
+def answered(request: Request, problem: Problem) -> Response:
+    """A problem as a response, in the language of the request."""
+    say = language_of(request)
+    problem = problem_shown(problem, say)
+    if not _for_programs(request):
+        return pages.failed(request, problem)
+    headers = {"Content-Language": say.code, "Vary": "Accept-Language, Cookie"}
+    return Response(msgspec.json.encode(problem), problem.status, headers, MEDIA_TYPE)
 
 
 def _told(request: Request, error: Exception) -> Response:
     assert isinstance(error, TritonpmError)  # noqa: S101
-    problem = problem_of(error, request.app.state.site.root)
-    return answered(problem) if _for_programs(request) else pages.failed(request, problem)
+    return answered(request, problem_of(error, request.app.state.site.root))
 
 
 def _refused_by_the_system(request: Request, error: Exception) -> Response:
@@ -93,13 +97,13 @@ def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     mistakes = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:20]]
     problem = plain_problem(422, "Malformed request", "; ".join(mistakes))
-    return answered(problem) if _for_programs(request) else pages.failed(request, problem)
+    return answered(request, problem)
 
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     problem = plain_problem(error.status_code, str(error.detail))
-    response = answered(problem) if _for_programs(request) else pages.failed(request, problem)
+    response = answered(request, problem)
     response.headers.update(error.headers or {})
     return response
 

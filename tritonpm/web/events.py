@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
+
+from tritonpm.web.language import ENGLISH, Language
 
 SNAPSHOT = "snapshot"  # what only those hear who ask for it
 _QUEUED = 256  # events that a slow page may be behind; what does not fit is lost, and the page looks again
@@ -18,7 +20,7 @@ class Hub:
 
     def __init__(self, most: int = 64) -> None:
         self.most = most
-        self._listeners: dict[asyncio.Queue[bytes], bool] = {}  # whether each wants snapshots, too
+        self._listeners: dict[asyncio.Queue[bytes], tuple[Language, bool]] = {}  # whether each wants snapshots, too
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -32,11 +34,10 @@ class Hub:
         """Whether no more may listen."""
         return len(self._listeners) >= self.most
 
-    def publish(self, kind: str, data: Any) -> None:
-        """Tell everybody."""
+    def publish(self, kind: str, data: Callable[[Language], Any]) -> None:
+        """Tell everybody, each in the own language."""
         if self._loop is not None and self._listeners and not self._closed:
-            message = f"event: {kind}\ndata: {msgspec.json.encode(data).decode()}\n\n".encode()
-            self._loop.call_soon_threadsafe(self._deliver, message, kind == SNAPSHOT)
+            self._loop.call_soon_threadsafe(self._deliver, kind, data)
 
     def close(self) -> None:
         """End every stream, so that the server can end."""
@@ -46,11 +47,11 @@ class Hub:
                 queue.get_nowait()
             queue.put_nowait(b"")
 
-    async def listen(self, *, snapshots: bool = False) -> AsyncIterator[bytes]:
+    async def listen(self, say: Language = ENGLISH, *, snapshots: bool = False) -> AsyncIterator[bytes]:
         """The events from now on, as they are sent."""
         self._loop = asyncio.get_running_loop()
         queue: asyncio.Queue[bytes] = asyncio.Queue(_QUEUED)
-        self._listeners[queue] = snapshots
+        self._listeners[queue] = say, snapshots
         try:
             yield b"retry: 2000\n\n"
             while not self._closed:
@@ -64,7 +65,10 @@ class Hub:
         finally:
             self._listeners.pop(queue, None)
 
-    def _deliver(self, message: bytes, snapshot: bool) -> None:
-        for queue, wants in self._listeners.items():
-            if (wants or not snapshot) and not queue.full():
-                queue.put_nowait(message)
+    def _deliver(self, kind: str, data: Callable[[Language], Any]) -> None:
+        messages: dict[str, bytes] = {}
+        for queue, (say, snapshots) in self._listeners.items():
+            if (snapshots or kind != SNAPSHOT) and not queue.full():
+                if say.code not in messages:
+                    messages[say.code] = f"event: {kind}\ndata: {msgspec.json.encode(data(say)).decode()}\n\n".encode()
+                queue.put_nowait(messages[say.code])

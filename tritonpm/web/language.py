@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from tritonpm.settings.rule import Case, Rule
@@ -17,6 +18,8 @@ from tritonpm.settings.rule import Case, Rule
 HERE = Path(__file__).parent
 NAMES = {"en": "English", "zh-CN": "简体中文", "vi": "Tiếng Việt"}
 COOKIE = "tritonpm-language"
+_JOINTS = ("; ", ": ", ". ")
+_CHINESE = {"; ": "；", ": ": "：", ". ": "。"}
 _CALL = re.compile(r"""\bt\(\s*(["'`])(.+?)\1""")
 
 
@@ -36,13 +39,75 @@ class Language:
         """What a rule says of a case."""
         return replace(rule, sentence=self(rule.sentence)).explain(case)
 
+    def told(self, text: str) -> str:
+        """An English text that was made elsewhere, in this language: its sentences as far as the catalogue has them."""
+        return translated(text, self.code) if self.sentences else text
+
+
+ENGLISH = Language("en", {})
+
 
 @cache
 def language(code: str) -> Language:
     """The language of a code; English for one that is not known."""
     if code == "en" or code not in NAMES:
-        return Language("en", {})
+        return ENGLISH
     return Language(code, json.loads((HERE / "locales" / f"{code}.json").read_text(encoding="utf-8")))
+
+
+@lru_cache(4096)
+def translated(text: str, code: str) -> str:
+    """A text by the template of the catalogue that it fits: what stands in its places is translated, too.
+
+    So what an error says, what was kept of it in the catalogue of packages, and what a worker of another process says
+    are translated in one place, and none of them carries more than its English text.
+    """
+    known = language(code).sentences
+    if text in known:
+        return known[text]
+    for template in _templates(code):
+        if template.part in text and (fits := template.pattern.fullmatch(text)):
+            values = {name: translated(value, code) for name, value in fits.groupdict().items()}
+            return known[template.sentence].format(**values)
+    for mark in _JOINTS:
+        first, joint, rest = text.partition(mark)
+        if joint and first and rest and (said := translated(first, code)) != first:
+            return said + _joined(mark, code) + translated(rest, code)
+    return text
+
+
+@dataclass(frozen=True)
+class Template:
+    """A sentence with places in it; `part` is its longest literal part."""
+
+    sentence: str
+    part: str
+    pattern: re.Pattern[str]
+
+
+@cache
+def _templates(code: str) -> tuple[Template, ...]:
+    """Those of a catalogue, the one that says most first."""
+    found = [_template(sentence) for sentence in language(code).sentences if "{" in sentence]
+    return tuple(sorted(found, key=lambda template: -len(re.sub(r"\{.*?\}", "", template.sentence))))
+
+
+def _template(sentence: str) -> Template:
+    names = set[str]()
+    pattern, parts = "", [""]
+    for literal, name, _, _ in string.Formatter().parse(sentence):
+        pattern += re.escape(literal)
+        parts.append(literal)
+        if name is not None:
+            plain = name.isidentifier()
+            pattern += f"(?P={name})" if name in names else f"(?P<{name}>.+?)" if plain else "(.+?)"
+            names |= {name} if plain else set()
+    return Template(sentence, max(parts, key=len), re.compile(pattern, re.DOTALL))
+
+
+def _joined(mark: str, code: str) -> str:
+    """What stands between two sentences."""
+    return _CHINESE.get(mark, mark) if code.startswith("zh") else mark
 
 
 def negotiated(accepted: str, chosen: str = "") -> Language:

@@ -1,4 +1,4 @@
-"""Views as a client may see them: reasons without this machine's folders."""
+"""Views as a client may see them: reasons without this machine's folders, in the client's language."""
 
 from __future__ import annotations
 
@@ -11,36 +11,46 @@ from tritonpm.operations.list import PackageView
 from tritonpm.operations.optimize.jobs import JobView
 from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.status import StatusView
+from tritonpm.web.language import ENGLISH, Language
 from tritonpm.web.problems import shown
 
 V = TypeVar("V", PackageView, PackageDetails)
 
 
-def package_shown(view: V, root: Path) -> V:
+def package_shown(view: V, root: Path, say: Language = ENGLISH) -> V:
     """A row of the list."""
-    return replace(view, reason=shown(view.reason, root), drift=shown(view.drift, root))
+    return replace(view, reason=_told(view.reason, root, say), drift=_told(view.drift, root, say))
 
 
-def details_shown(view: PackageDetails, root: Path) -> PackageDetails:
+def details_shown(view: PackageDetails, root: Path, say: Language = ENGLISH) -> PackageDetails:
     """All of one package."""
-    notes = tuple(shown(note, root) for note in view.notes)
-    optimisations = tuple(_optimisation(artefact, root) for artefact in view.optimisations)
-    comparison = tuple(shown(sentence, root) for sentence in view.comparison)
-    return replace(package_shown(view, root), notes=notes, optimisations=optimisations, comparison=comparison)
+    optimisations = tuple(_optimisation(artefact, root, say) for artefact in view.optimisations)
+    stages = tuple(replace(stage, batch_reason=say.told(stage.batch_reason)) for stage in view.stages_in_detail)
+    return replace(
+        package_shown(view, root, say), notes=_all(view.notes, root, say), optimisations=optimisations,
+        comparison=_all(view.comparison, root, say), stages_in_detail=stages,
+    )  # fmt: skip
 
 
-def _optimisation(view: OptimisationView, root: Path) -> OptimisationView:
-    notes = tuple(shown(note, root) for note in view.notes)
-    return replace(view, reason=shown(view.reason, root), notes=notes)
+def _optimisation(view: OptimisationView, root: Path, say: Language) -> OptimisationView:
+    return replace(view, reason=_told(view.reason, root, say), notes=_all(view.notes, root, say))
 
 
-def job_shown(view: JobView, root: Path) -> JobView:
+def job_shown(view: JobView, root: Path, say: Language = ENGLISH) -> JobView:
     """A job."""
-    comparison = tuple(shown(sentence, root) for sentence in view.comparison)
-    return replace(view, reason=shown(view.reason, root), comparison=comparison)
+    reason, comparison = _told(view.reason, root, say), _all(view.comparison, root, say)
+    return replace(view, step=say.told(view.step), reason=reason, comparison=comparison)
 
 
-def status_shown(view: StatusView, root: Path) -> StatusView:
+def status_shown(view: StatusView, root: Path, say: Language = ENGLISH) -> StatusView:
     """The server beside the workspace."""
-    models = tuple(replace(model, reason=shown(model.reason, root)) for model in view.models)
-    return replace(view, models=models, drift=tuple(shown(sentence, root) for sentence in view.drift))
+    models = tuple(replace(model, reason=_told(model.reason, root, say)) for model in view.models)
+    return replace(view, models=models, drift=_all(view.drift, root, say))
+
+
+def _told(text: str, root: Path, say: Language) -> str:
+    return say.told(shown(text, root))
+
+
+def _all(texts: tuple[str, ...], root: Path, say: Language) -> tuple[str, ...]:
+    return tuple(_told(text, root, say) for text in texts)

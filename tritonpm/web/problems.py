@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonpm.core import errors
+from tritonpm.web.language import Language
 
 # The nearest class of an error's own classes counts.
 STATUS: dict[type[errors.TritonpmError], int] = {
@@ -68,6 +69,11 @@ def title_of(kind: type[errors.TritonpmError]) -> str:
 def plain_problem(status: int, title: str, detail: str = "") -> Problem:
     """A problem that is no error of ours: a bad request, a missing token, a page that is not there."""
     return Problem("about:blank", title, status, detail or title)
+
+
+def problem_shown(problem: Problem, say: Language) -> Problem:
+    """A problem in a client's language."""
+    return replace(problem, title=say(problem.title), detail=say.told(problem.detail), do=say.told(problem.do))
 
 
 ELSEWHERE = "…"

@@ -7,7 +7,9 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tritonpm.catalogue import Workspace, find
 from tritonpm.core.errors import TritonpmError
@@ -17,11 +19,22 @@ from tritonpm.operations.optimize.jobs import JobView, job_view
 from tritonpm.triton.connection import Connection
 from tritonpm.triton.server import Server, running, supervised
 from tritonpm.web.events import SNAPSHOT, Hub
-from tritonpm.web.observed import figure_history
+from tritonpm.web.language import Language
+from tritonpm.web.observed import FigureHistory, figure_history
 from tritonpm.web.tasks import LongTask, LongTasks
 from tritonpm.web.uploads import Uploads
 
 _LOOK_EVERY = 0.5  # seconds
+
+
+def _same(history: FigureHistory, _: Language) -> FigureHistory:
+    return history
+
+
+def _nothing(_: Language) -> dict[str, Any]:
+    return {}
+
+
 log = logging.getLogger("tritonpm.web")
 
 
@@ -58,7 +71,8 @@ class Site:
             await asyncio.sleep(_LOOK_EVERY)
             if snapshots := self.ring.snapshots(last):
                 last = snapshots[-1].number
-                self.hub.publish(SNAPSHOT, figure_history(snapshots))
+                history = figure_history(snapshots)
+                self.hub.publish(SNAPSHOT, partial(_same, history))
 
     async def watch(self) -> None:
         """Tell the pages when the catalogue or the server changes, whoever changes it, and how far the jobs are."""
@@ -108,12 +122,12 @@ class Watcher:
             jobs = {}
         for number, view in jobs.items():
             if self.jobs.get(number) != view:
-                self.site.hub.publish("job", job_shown(view, self.site.root))
+                self.site.hub.publish("job", partial(job_shown, view, self.site.root))
         server = self._server_now()
         if anew or server != self._server:
-            self.site.hub.publish("server", {})
+            self.site.hub.publish("server", _nothing)
         if anew or state != self._state or jobs.keys() != self.jobs.keys() or server != self._server:
-            self.site.hub.publish("packages", {})
+            self.site.hub.publish("packages", _nothing)
         self._state, self.jobs, self._server = state, jobs, server
 
     def _server_now(self) -> tuple[Server | None, bool, str]:

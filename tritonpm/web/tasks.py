@@ -14,13 +14,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from tritonpm.core.errors import BusyError, TritonpmError
 from tritonpm.core.files import system_error
 from tritonpm.operations.context import Progress, Report
 from tritonpm.web.events import Hub
-from tritonpm.web.problems import Problem, plain_problem, problem_of, shown
+from tritonpm.web.language import Language
+from tritonpm.web.problems import Problem, plain_problem, problem_of, problem_shown, shown
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
 _AT_ONCE = 4
@@ -43,6 +45,14 @@ class LongTask:
     total: int = 0
     result: str = ""
     problem: Problem | None = None
+    started: float = 0.0  # Unix time
+    ended: float = 0.0  # 0 while it runs
+
+
+def task_shown(task: LongTask, say: Language) -> LongTask:
+    """An operation in a client's language."""
+    problem = task.problem and problem_shown(task.problem, say)
+    return replace(task, step=say.told(task.step), result=say.told(task.result), problem=problem)
 
 
 class LongTasks:
@@ -56,7 +66,7 @@ class LongTasks:
 
     def start(self, kind: str, package: str, work: Callable[[Progress], str]) -> LongTask:
         """Do `work`, which returns a sentence, in a thread. Raises BusyError where too much waits already."""
-        task = LongTask(secrets.token_urlsafe(9), kind, package)
+        task = LongTask(secrets.token_urlsafe(9), kind, package, started=time.time())
         with self._lock:
             if sum(known.state == RUNNING for known in self._known.values()) >= _WAITING:
                 raise BusyError("too much is being done at once", do="wait until some of it is done")
@@ -113,7 +123,8 @@ class LongTasks:
 
     def _change(self, number: str, **values: object) -> None:
         with self._lock:
-            changed = replace(self._known[number], **values)  # type: ignore[arg-type]
+            ended = time.time() if values.get("state", RUNNING) != RUNNING else 0.0
+            changed = replace(self._known[number], ended=ended, **values)  # type: ignore[arg-type]
         self._tell(changed)
 
     def _tell(self, task: LongTask) -> None:
@@ -122,4 +133,4 @@ class LongTasks:
             ended = [number for number, known in self._known.items() if known.state != RUNNING]
             for number in ended[:-_KEPT]:
                 del self._known[number]
-        self.hub.publish("operation", task)
+        self.hub.publish("operation", partial(task_shown, task))

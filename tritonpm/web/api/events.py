@@ -6,14 +6,14 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from tritonpm.core.errors import BusyError, NotFoundError
-from tritonpm.web.api.common import TheSite
-from tritonpm.web.tasks import LongTask
+from tritonpm.web.api.common import Say, TheSite
+from tritonpm.web.tasks import LongTask, task_shown
 
 router = APIRouter(tags=["events"])
 
 
 @router.get("/events", response_class=StreamingResponse)
-async def events(site: TheSite, snapshots: bool = False) -> StreamingResponse:
+async def events(site: TheSite, say: Say, snapshots: bool = False) -> StreamingResponse:
     """Server-sent events: `packages` (the list has changed), `server`, `job` and `operation` (how far each is).
 
     With `snapshots` also `snapshot`: what /monitor/history has more of.
@@ -21,19 +21,19 @@ async def events(site: TheSite, snapshots: bool = False) -> StreamingResponse:
     if site.hub.full:
         raise BusyError("too many pages are open", do="close one of them")
     headers = {"X-Accel-Buffering": "no"}
-    return StreamingResponse(site.hub.listen(snapshots=snapshots), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(site.hub.listen(say, snapshots=snapshots), media_type="text/event-stream", headers=headers)
 
 
 @router.get("/operations")
-def operations(site: TheSite) -> list[LongTask]:
+def operations(site: TheSite, say: Say) -> list[LongTask]:
     """What is being done and what was done last, the newest first."""
-    return site.tasks.all()
+    return [task_shown(task, say) for task in site.tasks.all()]
 
 
 @router.get("/operations/{number}")
-def operation(site: TheSite, number: str) -> LongTask:
+def operation(site: TheSite, say: Say, number: str) -> LongTask:
     """One operation."""
     task = site.tasks.get(number)
     if task is None:
         raise NotFoundError("there is no such operation (any more)")
-    return task
+    return task_shown(task, say)

@@ -13,7 +13,8 @@ from tritonpm.operations.optimize.jobs import TIME_LIMIT, JobView, job_view, lis
 from tritonpm.operations.optimize.jobs import cancel as cancel_job
 from tritonpm.operations.optimize.jobs import resume as resume_job
 from tritonpm.operations.optimize.workload import ComparisonRequest
-from tritonpm.web.api.common import Changes, TheSite
+from tritonpm.web.api.common import Changes, Say, TheSite
+from tritonpm.web.language import Language
 from tritonpm.web.present import job_shown
 from tritonpm.web.site import Site
 
@@ -37,7 +38,9 @@ class OptimiseRequest(Changes):
 
 
 @router.post("/packages/{name}/optimise", status_code=202, responses={204: {"description": "Nothing is left to do"}})
-def optimise(site: TheSite, name: str, response: Response, body: OptimiseRequest | None = None) -> JobView | None:
+def optimise(
+    site: TheSite, say: Say, name: str, response: Response, body: OptimiseRequest | None = None
+) -> JobView | None:
     """Start the job that compiles a package for what it runs on and proves its answers unchanged."""
     request = body or OptimiseRequest()
     with site.open() as context:
@@ -50,39 +53,39 @@ def optimise(site: TheSite, name: str, response: Response, body: OptimiseRequest
         if job is None:
             response.status_code = 204
             return None
-        return _shown(site, context, job.id)
+        return _shown(site, context, job.id, say)
 
 
 @router.get("/jobs")
-def jobs(site: TheSite) -> list[JobView]:
+def jobs(site: TheSite, say: Say) -> list[JobView]:
     """Every optimisation, the newest first."""
     with site.open() as context:
-        return [job_shown(view, site.root) for view in list_jobs(context)]
+        return [job_shown(view, site.root, say) for view in list_jobs(context)]
 
 
 @router.get("/jobs/{number}")
-def job(site: TheSite, number: int) -> JobView:
+def job(site: TheSite, say: Say, number: int) -> JobView:
     """One optimisation, and how far it is."""
     with site.open() as context:
-        return _shown(site, context, number)
+        return _shown(site, context, number, say)
 
 
 @router.post("/jobs/{number}/cancel")
-def cancel(site: TheSite, number: int) -> JobView:
+def cancel(site: TheSite, say: Say, number: int) -> JobView:
     """End a job; the package is as it was before."""
     with site.open() as context:
         cancel_job(context, number)
-        return _shown(site, context, number)
+        return _shown(site, context, number, say)
 
 
 @router.post("/jobs/{number}/resume", status_code=202)
-def resume(site: TheSite, number: int) -> JobView:
+def resume(site: TheSite, say: Say, number: int) -> JobView:
     """Start what is left of a job that did not end well; the new job."""
     with site.open() as context:
-        return _shown(site, context, resume_job(context, number))
+        return _shown(site, context, resume_job(context, number), say)
 
 
-def _shown(site: Site, context: Context, number: int) -> JobView:
+def _shown(site: Site, context: Context, number: int, say: Language) -> JobView:
     jobs = context.catalogue.jobs
     view = job_view(jobs.get(number), jobs.last_event(number), of_job(jobs, number))
-    return job_shown(view, site.root)
+    return job_shown(view, site.root, say)

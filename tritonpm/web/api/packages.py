@@ -21,7 +21,8 @@ from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.show import show as show_package
 from tritonpm.operations.upgrade import upgrade as upgrade_package
 from tritonpm.web import listing
-from tritonpm.web.api.common import RAW, AllowCode, Body, FileName, TheSite
+from tritonpm.web.api.common import RAW, AllowCode, Body, FileName, Say, TheSite
+from tritonpm.web.language import Language
 from tritonpm.web.listing import MOST_ROWS, ListPage, page_of
 from tritonpm.web.present import details_shown, package_shown
 from tritonpm.web.quarantine import Upload, received
@@ -39,19 +40,19 @@ class NewName(Body):
 
 @router.get("/packages")
 def packages(
-    site: TheSite, q: str = "", type: str = "", project: str = "", mode: str = "", device: str = "",
+    site: TheSite, say: Say, q: str = "", type: str = "", project: str = "", mode: str = "", device: str = "",
     precision: str = "", status: str = "", sort: str = "name", page: Annotated[int, Query(ge=1)] = 1,
     size: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 50,
 ) -> ListPage:  # fmt: skip
     """A page of the list of packages."""
     query = listing.Query(q, type, project, mode, device, precision, status, sort, page, size)
-    return listed(site, query)
+    return listed(site, query, say)
 
 
-def listed(site: Site, query: listing.Query) -> ListPage:
+def listed(site: Site, query: listing.Query, say: Language) -> ListPage:
     """The page of the list that a query asks for."""
     with site.open() as context:
-        return page_of((package_shown(view, site.root) for view in list_packages(context.catalogue)), query)
+        return page_of((package_shown(view, site.root, say) for view in list_packages(context.catalogue)), query)
 
 
 @router.post("/packages", status_code=202, openapi_extra=RAW)
@@ -97,10 +98,10 @@ async def inspect(site: TheSite, request: Request, filename: FileName) -> Inspec
 
 
 @router.get("/packages/{name}")
-def show(site: TheSite, name: str) -> PackageDetails:
+def show(site: TheSite, say: Say, name: str) -> PackageDetails:
     """Everything about one package."""
     with site.open() as context:
-        return details_shown(show_package(context, name), site.root)
+        return details_shown(show_package(context, name), site.root, say)
 
 
 @router.delete("/packages/{name}", status_code=204)
@@ -112,11 +113,11 @@ def remove(site: TheSite, name: str) -> Response:
 
 
 @router.post("/packages/{name}/rename")
-def rename(site: TheSite, name: str, body: NewName) -> PackageDetails:
+def rename(site: TheSite, say: Say, name: str, body: NewName) -> PackageDetails:
     """Give a package another name; it must not be loaded."""
     with site.open() as context:
         rename_package(context, name, body.new_name)
-        return details_shown(show_package(context, body.new_name), site.root)
+        return details_shown(show_package(context, body.new_name), site.root, say)
 
 
 @router.get("/packages/{name}/export", response_class=FileResponse)

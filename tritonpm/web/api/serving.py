@@ -15,7 +15,7 @@ from tritonpm.operations.status import status as server_status
 from tritonpm.operations.stop import stop as stop_server
 from tritonpm.operations.supervise import start as start_server
 from tritonpm.operations.unload import unload as unload_package
-from tritonpm.web.api.common import Body, TheSite
+from tritonpm.web.api.common import Body, Say, TheSite
 from tritonpm.web.present import status_shown
 from tritonpm.web.statistics import ModelStatistics, statistics_of
 from tritonpm.web.tasks import LongTask
@@ -81,10 +81,10 @@ def users(site: TheSite, name: str) -> list[str]:
 
 
 @router.get("/server")
-def status(site: TheSite) -> StatusView:
+def status(site: TheSite, say: Say) -> StatusView:
     """The server's side and the workspace's, together."""
     with site.open() as context:
-        return status_shown(server_status(context), site.root)
+        return status_shown(server_status(context), site.root, say)
 
 
 @router.post("/server/start", status_code=202)

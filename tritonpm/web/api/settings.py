@@ -39,12 +39,12 @@ class SettingsChange(Changes):
 
 
 @router.patch("/packages/{name}/settings", responses={202: {"model": LongTask}})
-def change(site: TheSite, name: str, body: SettingsChange, response: Response) -> PackageDetails | LongTask:
+def change(site: TheSite, say: Say, name: str, body: SettingsChange, response: Response) -> PackageDetails | LongTask:
     """Change settings; what is changed live is an operation (202)."""
     if not body.live:
         with site.open() as context:
             return details_shown(
-                change_settings(context, name, body.changes, stage=body.stage, unset=body.unset), site.root
+                change_settings(context, name, body.changes, stage=body.stage, unset=body.unset), site.root, say
             )
 
     def work(context: Context) -> str:
@@ -68,15 +68,15 @@ def check(site: TheSite, say: Say, name: str, body: Changes) -> SettingChoices:
 
 @router.post("/packages/{name}/calibration", openapi_extra=RAW)
 async def calibrate(
-    site: TheSite, request: Request, name: str, filename: FileName, stage: str | None = None
+    site: TheSite, say: Say, request: Request, name: str, filename: FileName, stage: str | None = None
 ) -> PackageDetails:
     """What INT8 is calibrated on: an .npz of inputs, an image, or a .zip of such, in place of what there was."""
     with await received(site, request, filename, SAMPLES) as upload:
-        return await run_in_threadpool(_calibrated, site, name, stage, upload.path)
+        return await run_in_threadpool(_calibrated, site, say, name, stage, upload.path)
 
 
-def _calibrated(site: Site, name: str, stage: str | None, samples: Path) -> PackageDetails:
+def _calibrated(site: Site, say: Language, name: str, stage: str | None, samples: Path) -> PackageDetails:
     """What is served stays as it is until the package is optimised or switched: so also where it is in use."""
     with unpacked(site, samples) as folder, site.open() as context:
         choose(context, name, {}, stage=stage, calibration=folder)
-        return details_shown(show_package(context, name), site.root)
+        return details_shown(show_package(context, name), site.root, say)

@@ -65,7 +65,7 @@ def _configuring(site: Site, say: Language, name: str, form: dict[str, str] | No
             problem, changes = error.what, {}
             choices = chooser.choices({})
         forbidden = {field: chooser.why(changes, {field: 2}) for field in _LIMITED}
-        view = _row_of(context, name, site.root)
+        view = _row_of(context, name, site.root, say)
     return {
         "view": view, "stage": stage, "choices": choices, "settings": _plain(choices.settings), "changes": changes,
         "problem": problem, "forbidden": forbidden, "most_batch": MOST_BATCH, "samples": SAMPLES,
@@ -101,32 +101,32 @@ def newer(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
         canaries = [entry.name for entry in context.catalogue.packages() if entry.canary_of == name]
         options = Chooser(context, record, say).choices({}, _TRIED).options
     return rendered(
-        request, "newer.html", view=_view(site, name), suffixes=SUFFIXES, options=options,
+        request, "newer.html", view=_view(site, name, say), suffixes=SUFFIXES, options=options,
         canary=next(iter(canaries), ""), of=record.canary_of,
     )  # fmt: skip
 
 
 @router.get("/packages/{name}/remove", response_class=HTMLResponse)
-def remove(request: Request, site: TheSite, name: str) -> HTMLResponse:
+def remove(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
     """The question before a package goes: who uses it."""
     with site.open() as context:
         context.catalogue.get(name)
         names = users(context, name)
-    return rendered(request, "remove.html", view=_view(site, name), users=names)
+    return rendered(request, "remove.html", view=_view(site, name, say), users=names)
 
 
 @router.get("/packages/{name}/rename", response_class=HTMLResponse)
-def rename(request: Request, site: TheSite, name: str) -> HTMLResponse:
+def rename(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
     """Another name."""
-    return rendered(request, "rename.html", view=_view(site, name), pattern=NAME_PATTERN[1:-1])
+    return rendered(request, "rename.html", view=_view(site, name, say), pattern=NAME_PATTERN[1:-1])
 
 
 @router.get("/packages/{name}/back", response_class=HTMLResponse)
-def back(request: Request, site: TheSite, name: str) -> HTMLResponse:
+def back(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
     """The revisions to go back to: first those that served, as a roll-back goes through them."""
     with site.open() as context:
         revisions = sorted(package_history(context, name), key=lambda kept: (not kept.served, kept.served or 0))
-    return rendered(request, "back.html", view=_view(site, name), revisions=revisions)
+    return rendered(request, "back.html", view=_view(site, name, say), revisions=revisions)
 
 
 @router.get("/server", response_class=HTMLResponse)
@@ -143,12 +143,12 @@ def server(request: Request, site: TheSite) -> HTMLResponse:
     return rendered(request, "server.html", state=state, server_version=version, again=again, ours=site.server is None)
 
 
-def _view(site: Site, name: str) -> PackageView:
+def _view(site: Site, name: str, say: Language) -> PackageView:
     with site.open() as context:
         context.catalogue.get(name)
-        return _row_of(context, name, site.root)
+        return _row_of(context, name, site.root, say)
 
 
-def _row_of(context: Context, name: str, root: Path) -> PackageView:
+def _row_of(context: Context, name: str, root: Path, say: Language) -> PackageView:
     """A package as the list shows it."""
-    return next(package_shown(view, root) for view in list_packages(context.catalogue) if view.name == name)
+    return next(package_shown(view, root, say) for view in list_packages(context.catalogue) if view.name == name)

@@ -66,7 +66,7 @@ def row_of(context: Context, view: PackageView, job: Job | None, say: Language) 
 
 def _rows(site: Site, query: listing.Query, say: Language) -> tuple[ListPage, list[Row]]:
     with site.open() as context:
-        listed = page_of((package_shown(view, site.root) for view in list_packages(context.catalogue)), query)
+        listed = page_of((package_shown(view, site.root, say) for view in list_packages(context.catalogue)), query)
         busy = context.catalogue.jobs.busy()
         return listed, [row_of(context, view, busy.get(view.name), say) for view in listed.items]
 

@@ -33,9 +33,9 @@ _SAMPLES = 24  # of a package that are offered to try
 def package(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
     """Everything about a package."""
     with site.open() as context:
-        view = details_shown(show_package(context, name), site.root)
+        view = details_shown(show_package(context, name), site.root, say)
         record = context.catalogue.get(name)
-        jobs = [job_shown(job, site.root) for job in list_jobs(context) if job.package == name]
+        jobs = [job_shown(job, site.root, say) for job in list_jobs(context) if job.package == name]
         values: dict[str, Any] = {
             "settings": setting_rows(record.settings, starting(context, record), say),
             "row": row_of(context, view, context.catalogue.jobs.running(name), say),

@@ -1,5 +1,6 @@
 // What happens elsewhere, as it happens: operations and jobs in their rows, and the list when it has changed.
 import { call, Refused } from "./api.js";
+import { bell, recorded } from "./history.js";
 import { begin, observed, observing } from "./monitor.js";
 import { sentenceOf, t, toast } from "./say.js";
 
@@ -12,8 +13,8 @@ let stream = null;
 
 export function listen() {
   const monitor = observing();
+  bell();
   connect(monitor);
-  resume();
   setInterval(askAgain, 3000);
   document.addEventListener("htmx:afterSettle", () => working.forEach(show));
   document.addEventListener("htmx:responseError", ({ detail }) => { if (detail.target.id === "state") location.reload(); }); // it is gone
@@ -23,7 +24,7 @@ export function listen() {
 
 function connect(monitor) {
   stream = new EventSource(`/api/v1/events?snapshots=${monitor}`);
-  stream.addEventListener("open", () => { lost(false); changed(); serverChanged(); });
+  stream.addEventListener("open", () => { lost(false); resume(); changed(); serverChanged(); });
   stream.addEventListener("error", () => {
     lost(true);
     if (stream.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN, monitor); // refused; else it tries by itself
@@ -54,9 +55,10 @@ function lost(now) {
 async function resume() {
   const mine = new Set(JSON.parse(sessionStorage.getItem(KEPT) ?? "[]"));
   try {
-    for (const operation of await call("GET", "/operations")) {
-      if (mine.has(operation.id)) follow(operation);
-      else if (operation.state === "running") seen(operation);
+    for (const operation of (await call("GET", "/operations")).reverse()) {
+      recorded(operation, true);
+      if (mine.has(operation.id) && !watched.has(operation.id)) follow(operation);
+      else if (operation.state === "running" || watched.has(operation.id)) seen(operation);
     }
   } catch (error) {
     if (!(error instanceof Refused)) throw error; // the banner tells it
@@ -82,26 +84,48 @@ export function followJob(job) {
 let later = false;
 
 function changed() {
-  if (!shown()) return;
-  if (inUse()) later = true;
-  else htmx.trigger(document.body, "packages-changed");
+  if (shown()) htmx.trigger(document.body, "packages-changed");
 }
 
-// The list is not taken from under somebody's hand, also not by an answer that was asked for before.
+// What is under somebody's hand is not taken away, also not by an answer that was asked for before.
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.requestConfig.triggeringEvent?.type !== "packages-changed" || !inUse()) return;
+  if (event.detail.requestConfig.triggeringEvent?.type !== "packages-changed") return;
+  const fresh = new DOMParser().parseFromString(event.detail.serverResponse, "text/html").getElementById("listing");
+  if (mergeable(shown(), fresh)) merge(shown(), fresh);
+  else if (inUse(shown())) later = true;
+  else return;
   event.detail.shouldSwap = false;
-  later = true;
 });
+
+function mergeable(now, fresh) {
+  const ids = (list) => [...list.querySelectorAll("tbody tr")].map((row) => row.id).join();
+  return fresh && now.id === "listing" && ids(now) !== "" && ids(now) === ids(fresh) && now.childElementCount === fresh.childElementCount;
+}
+
+// Of a list with the same packages only the rows that differ are drawn anew.
+function merge(now, fresh) {
+  const parts = (list) => [...list.querySelectorAll("tbody tr"), ...[...list.children].filter((part) => part.tagName !== "TABLE")];
+  const others = parts(fresh);
+  parts(now).forEach((part, index) => {
+    if (part.isEqualNode(others[index])) return;
+    if (inUse(part)) later = true;
+    else {
+      part.replaceWith(others[index]);
+      htmx.process(others[index]);
+    }
+  });
+  now.setAttribute("hx-get", fresh.getAttribute("hx-get"));
+  working.forEach(show);
+}
 
 // The list, or how a package stands: what is drawn anew when something has changed.
 function shown() {
   return document.querySelector("#listing, #state");
 }
 
-function inUse() {
-  const chosen = shown().contains(document.activeElement) && document.activeElement.matches("select");
-  return chosen || shown().querySelector("details[open]") !== null;
+function inUse(part) {
+  const chosen = part.contains(document.activeElement) && document.activeElement.matches("select");
+  return chosen || part.querySelector("details[open]") !== null;
 }
 
 function changedLater() {
@@ -113,6 +137,7 @@ function changedLater() {
 function seen(operation) {
   if (operation.state === "running") working.set(operation.id, operation);
   else working.delete(operation.id);
+  recorded(operation);
   show(operation);
   if (operation.state === "running") return;
   const ended = watched.get(operation.id);

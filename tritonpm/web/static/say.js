@@ -15,7 +15,11 @@ export function element(tag, { text = "", ...attributes } = {}, ...children) {
   return made;
 }
 
+const AT_ONCE = 3; // messages; the bell keeps what was done
+const STAYS = { done: 8000, failed: 20000 }; // milliseconds; one with something to do stays until it is closed
+
 export function toast(text, { kind = "done", action = null } = {}) {
+  const place = document.getElementById("toasts");
   const close = element("button", { type: "button", class: "quiet", "aria-label": t("Close this message"), text: "×" });
   const made = element("div", { class: `toast ${kind}` }, element("p", { text }));
   if (action) {
@@ -25,12 +29,18 @@ export function toast(text, { kind = "done", action = null } = {}) {
   }
   made.append(close);
   close.addEventListener("click", () => made.remove());
-  document.getElementById("toasts").append(made);
-  if (kind === "done") setTimeout(() => made.remove(), 8000);
+  place.append(made);
+  while (place.childElementCount > AT_ONCE) (place.querySelector(".toast:not(:has(button:not(.quiet)))") ?? place.firstElementChild).remove();
+  if (!action) leaving(made, STAYS[kind]);
+}
+
+// Not while somebody reads it, or is in it.
+function leaving(made, after) {
+  setTimeout(() => { if (made.matches(":hover, :focus-within")) leaving(made, after); else made.remove(); }, after);
 }
 
 export function sentenceOf(problem) {
   const where = problem.where ? `${problem.where}: ` : "";
-  const help = problem.do ? ` (${problem.do})` : "";
-  return `${t(problem.title)}. ${where}${problem.detail}${help}`;
+  const help = problem.do && !problem.do.includes("`") ? ` (${problem.do})` : ""; // commands are for the command line
+  return `${problem.title}. ${where}${problem.detail}${help}`;
 }
