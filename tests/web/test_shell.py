@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.support.browser import DEADLINE, chromium, detecting, opened
 from tests.support.models import scaled
-from tests.support.page import Site, zipped
+from tests.support.page import API, Site, zipped
 from tritonpm.web.running import Page as Served
 from tritonpm.web.security import access
 
@@ -122,3 +124,45 @@ def test_messages_cover_nothing_that_is_pressed_and_the_bell_keeps_them(shop: Si
         page.get_by_label("What was done").first.click()
         expect(page.locator("#bell li.failed").first).to_contain_text("bolts has no revision 99")
         expect(page.locator("#bell .badge")).to_be_hidden()
+
+
+def test_stop_asks_first_and_names_who_uses_what(shop: Site, browser: Browser) -> None:
+    assert shop.http.put(f"{API}/packages/bolts/projects/LINE-3", json={"ttl": 600}).is_success
+    with opened(browser, shop.url) as page:
+        page.goto("/packages")
+        page.locator("#server").get_by_role("button", name="Stop").click()
+        dialog = page.get_by_role("dialog", name="Stop Triton?")
+        expect(dialog.locator("li", has_text="bolts")).to_contain_text("in use by LINE-3")
+        dialog.get_by_role("button", name="Close").click()
+        assert shop.get("/server")["state"] == "live"
+
+
+def test_what_was_changed_between_revisions_is_said_first(shop: Site, browser: Browser, tmp_path: Path) -> None:
+    shop.done(shop.upload(zipped(tmp_path / "1", scaled(21.5), "washers")))
+    shop.done(shop.post("/packages/washers/load"))
+    newer = zipped(tmp_path / "2", scaled(22.5), "washers")
+    shop.done(shop.upload(newer, "/packages/washers/upgrade", changes='{"max_batch_size": 4}'))
+    with opened(browser, shop.url) as page:
+        page.goto("/packages/washers")
+        page.locator("#history-of").get_by_role("button", name="Compare").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_role("row", name="max_batch_size 8 4")).to_be_visible()
+        expect(dialog.get_by_role("row", name="m.onnx")).to_be_visible()
+    shop.done(shop.post("/packages/washers/unload"))
+
+
+def test_a_wrong_file_is_refused_with_a_sentence(shop: Site) -> None:
+    for arrays in ({"foo": np.zeros(3)}, {"image": np.zeros((1, 3, 9, 9), np.float32)}, {"image": np.float64(1)}, {}):
+        stream = io.BytesIO()
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+        answer = shop.http.post(f"{API}/packages/bolts/infer", content=stream.getvalue())
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:tritonpm:package")
+
+
+def test_a_canary_is_marked_in_the_list(shop: Site, browser: Browser) -> None:
+    shop.done(shop.post("/packages/bolts/canary", {"changes": {"max_batch_size": 2}}))
+    with opened(browser, shop.url) as page:
+        page.goto("/packages")
+        expect(row(page, "bolts-canary").locator("th")).to_contain_text("canary of bolts")
+        expect(row(page, "bolts").locator("th")).not_to_contain_text("canary")
+    shop.done(shop.post("/packages/bolts/abort"))

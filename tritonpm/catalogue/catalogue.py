@@ -21,7 +21,7 @@ from tritonpm.catalogue.references import References
 from tritonpm.catalogue.revisions import Revisions
 from tritonpm.catalogue.served import APART, CANARY
 from tritonpm.catalogue.workspace import Workspace
-from tritonpm.core.errors import BusyError, NameTakenError, StorageError
+from tritonpm.core.errors import BusyError, NameTakenError, SameContentError, StorageError
 from tritonpm.core.types import BatchAxis, Package
 from tritonpm.settings.settings import Settings
 
@@ -86,14 +86,11 @@ class Catalogue(Revisions):
     def require_free(self, name: str, digest: str = "") -> None:
         """Raises NameTakenError where the name, or the same content under another name, is there already."""
         if self._database.one("SELECT 1 FROM packages WHERE name = ?", name):
-            raise NameTakenError(
-                f"the name {name!r} is taken",
-                do=f"give another --name, or put it in its place with `tritonpm upgrade {name}`",
-            )
+            do = f"give another --name, or put it in its place with `tritonpm upgrade {name}`"
+            raise NameTakenError(f"the name {name!r} is taken", existing=name, do=do)
         if digest and (same := self._database.one("SELECT name FROM packages WHERE digest = ?", digest)):
-            raise NameTakenError(
-                f"the same content is there as {same[0]!r}", do=f"use it, or `tritonpm rename {same[0]} {name}`"
-            )
+            do = f"use it, or `tritonpm rename {same[0]} {name}`"
+            raise SameContentError(f"the same content is there as {same[0]!r}", existing=same[0], do=do)
 
     def of_content(self, digest: str) -> tuple[str, ...]:
         """The packages of that content, canaries apart."""
@@ -191,7 +188,8 @@ class Catalogue(Revisions):
             self.require(name)
             other = self._database.one("SELECT name FROM packages WHERE digest = ? AND name != ?", package.digest, name)
             if other:
-                raise NameTakenError(f"the same content is there as {other[0]!r}", do="use that package")
+                do = "use that package"
+                raise SameContentError(f"the same content is there as {other[0]!r}", existing=other[0], do=do)
             self._database.do(
                 "UPDATE packages SET digest = ?, package = ?, settings = ?, summary = ?, problem = '' WHERE name = ?",
                 package.digest, *encoded(name, replace(package, name=name), settings, summary), name,

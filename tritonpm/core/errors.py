@@ -13,6 +13,7 @@
     ├── OptimisationError         a model could not be optimised, or does not answer as it did
     │   └── NotOptimisedError     the settings ask for an artefact that was not made yet
     ├── NameTakenError            the name belongs to another package
+    │   └── SameContentError      the same content is here under another name
     ├── NotFoundError             no such package, stage, file or workspace
     ├── BusyError                 another tritonpm holds the lock, or the package is in use
     ├── StorageError              disk full, read-only, corrupt
@@ -112,7 +113,15 @@ class NotOptimisedError(OptimisationError):
 
 
 class NameTakenError(TritonpmError):
-    """The name belongs to another package."""
+    """The name belongs to another package; `existing` is that package, "" where it is none."""
+
+    def __init__(self, what: str, *, existing: str = "", where: str = "", do: str = "") -> None:
+        super().__init__(what, where=where, do=do)
+        self.existing = existing
+
+
+class SameContentError(NameTakenError):
+    """The same content is here under another name; `existing` is that."""
 
 
 class NotFoundError(TritonpmError):

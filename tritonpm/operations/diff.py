@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from tritonpm.core.types import RepositoryFile, Revision
+from tritonpm.core.types import Package, RepositoryFile, Revision
+from tritonpm.core.units import human
+from tritonpm.operations.history import as_it_was
 
 if TYPE_CHECKING:
+    from tritonpm.catalogue import Record
     from tritonpm.operations.context import Context
+    from tritonpm.settings.settings import Settings
 
 
 def differences(context: Context, name: str, one: int, other: int | None) -> Iterator[str]:
@@ -22,6 +27,50 @@ def differences(context: Context, name: str, one: int, other: int | None) -> Ite
         if old != new:
             lines = (_lines(old), _lines(new), f"{one}/{path}", f"{wanted}/{path}")
             yield from difflib.unified_diff(*lines, lineterm="")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What two revisions have apart: `what` is version, a setting or a file, `stage` is "" for the package's own."""
+
+    what: str
+    stage: str
+    before: str
+    after: str
+
+
+def compared(context: Context, name: str, one: int, other: int | None) -> tuple[Difference, ...]:
+    """What was changed between two revisions: version, settings, the files of the content. Raises NotFoundError."""
+    current = next((kept.number for kept in context.catalogue.history(name) if kept.current), 0)
+    before, after = as_it_was(context, name, one), as_it_was(context, name, other or current)
+    first, then = before.package, after.package
+    version = [Difference("version", "", first.version, then.version)] if first.version != then.version else []
+    own = {stage for record in (before, after) for stage in record.settings.stages}
+    settings = [
+        Difference(field.name, stage, _plain(value), _plain(more))
+        for stage in ("", *sorted(own))
+        for field in fields(before.settings)
+        if field.name != "stages"
+        and (value := getattr(_of(before, stage), field.name)) != (more := getattr(_of(after, stage), field.name))
+        and (not stage or any(field.name in record.settings.stages.get(stage, {}) for record in (before, after)))
+    ]
+    old, new = _contents(first), _contents(then)
+    paths = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
+    files = [Difference(path, "", old.get(path, ""), new.get(path, "")) for path in paths]
+    return (*version, *settings, *files)
+
+
+def _contents(package: Package) -> dict[str, str]:
+    """Of each file its size and the beginning of its digest."""
+    return {file.path: f"{human(file.size)} ({file.digest.partition(':')[2][:8]})" for file in package.files}
+
+
+def _of(record: Record, stage: str) -> Settings:
+    return record.settings.for_stage(stage) if stage else record.settings
+
+
+def _plain(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _files(revision: Revision) -> dict[str, RepositoryFile]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.convert.calibration import is_npz, read
+from tritonpm.convert.conversion import ConversionError
 from tritonpm.core.errors import NotFoundError, PackageError, ServerError
 from tritonpm.core.tensors import MOST_BYTES, Array, as_served
 from tritonpm.meaning.geometry import Geometry, identity
@@ -169,11 +170,19 @@ def _handed_in(
     record: Record, meaning: Meaning, signature: Signature, given: Path, most: int, *, fronted: bool
 ) -> _Asked:
     if is_npz(given):
-        inputs = as_served(read(given, signature, most), signature.inputs)
+        inputs = as_served(_read(given, signature, most), signature.inputs)
         return _of_tensors(meaning, signature, inputs, fronted=fronted)
     if fronted:
         return _of_shown(signature, (given,))
     return _of_picture(record.package.name, meaning, signature, read_picture(given))
+
+
+def _read(given: Path, signature: Signature, most: int) -> Mapping[str, Array]:
+    """The arrays of an .npz. Raises PackageError."""
+    try:
+        return read(given, signature, most)
+    except ConversionError as error:  # nothing is converted here
+        raise PackageError(error.what, where=error.where, do=error.do) from None
 
 
 def _of_sample(

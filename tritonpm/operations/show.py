@@ -96,6 +96,7 @@ def show(context: Context, name: str) -> PackageDetails:
         *status(record, catalogue.jobs.running(name), alive), record.revision, package.digest,
         catalogue.leases.users().get(name, ()), record.proved,
         unproved(name, record.changed, record.problem, record.proved, wanted=record.wanted),
+        record.canary_of,
         version=package.version,
         exporter=f"{package.exporter} {package.exporter_version}".strip(),
         license=package.license,

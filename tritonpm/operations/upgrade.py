@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +20,20 @@ if TYPE_CHECKING:
     from tritonpm.operations.load import Loaded
 
 
-def upgrade(context: Context, name: str, source: Path, *, allow_code: bool = False) -> Loaded | None:
-    """Another content under the same name, live. Raises PackageError, RuleError, ServerError."""
-    return switch(context, name, lambda: exchange(context, name, source, allow_code=allow_code))
+def upgrade(
+    context: Context, name: str, source: Path, changes: Mapping[str, object] | None = None, *, allow_code: bool = False
+) -> Loaded | None:
+    """Another content under the same name, live, with `changes` to the settings.
+
+    Raises PackageError, RuleError, ServerError.
+    """
+    return switch(context, name, lambda: exchange(context, name, source, changes, allow_code=allow_code))
 
 
-def exchange(context: Context, name: str, source: Path, *, allow_code: bool = False) -> None:
-    """Another content is wanted under the same name; the settings stay where the rules let them.
+def exchange(
+    context: Context, name: str, source: Path, changes: Mapping[str, object] | None = None, *, allow_code: bool = False
+) -> None:
+    """Another content is wanted under the same name; the settings stay where the rules let them, but for `changes`.
 
     Raises PackageError, RuleError, NotFoundError, BusyError while it is being optimised.
     """
@@ -40,7 +48,9 @@ def exchange(context: Context, name: str, source: Path, *, allow_code: bool = Fa
 
         axes = batch_axes(context, package, place, apart)
         first = choices.defaults(package, axes, "gpu" if context.target.gpus else "cpu")
-        chosen = inherited(record.settings, package, first, axes)
+        chosen, _ = choices.adjusted(
+            package, inherited(record.settings, package, first, axes), changes or {}, axes, context.target
+        )
         axes = batch_axes(context, package, place, settings=chosen)
         revision_of(context, package, chosen, axes, place)
         with changing(context, f"upgrade {name}"):

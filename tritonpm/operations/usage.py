@@ -33,8 +33,33 @@ def users(context: Context, name: str) -> list[str]:
                 time.sleep(_MOMENT)
                 counts.append(sum(version.inferences for version in client.statistics(name)))
             if (more := counts[1] - counts[0]) > 0:
-                known.append(f"clients that are not registered ({more / _MOMENT:.0f} inferences/s)")
+                known.append(_unregistered(more))
     return known
+
+
+def users_of_all(context: Context) -> dict[str, list[str]]:
+    """Who uses each package that somebody uses, all asked at once. Raises ServerError."""
+    leased, counts = context.catalogue.leases.users(), []
+    if has_server(context):
+        with connect(context) as client:
+            for moment in (_MOMENT, 0.0):
+                counted: dict[str, int] = {}
+                for version in client.statistics():
+                    counted[version.name] = counted.get(version.name, 0) + version.inferences
+                counts.append(counted)
+                time.sleep(moment)
+    known = {}
+    for entry in context.catalogue.packages():
+        names = [*leased.get(entry.name, ()), *fleets_with(context.workspace.state, entry.name)]
+        if counts and (more := counts[1].get(entry.name, 0) - counts[0].get(entry.name, 0)) > 0:
+            names.append(_unregistered(more))
+        if names:
+            known[entry.name] = names
+    return known
+
+
+def _unregistered(inferences: int) -> str:
+    return f"clients that are not registered ({inferences / _MOMENT:.0f} inferences/s)"
 
 
 def require_unused(context: Context, name: str, do: str = WAIT) -> None:

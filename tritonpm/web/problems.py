@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tritonpm.convert.conversion import ConversionError
 from tritonpm.core import errors
 from tritonpm.web.language import Language
 
@@ -20,6 +21,7 @@ STATUS: dict[type[errors.TritonpmError], int] = {
     errors.CapacityError: 503,
     errors.RenderError: 422,
     errors.OptimisationError: 422,
+    ConversionError: 422,
     errors.NotOptimisedError: 409,
     errors.NameTakenError: 409,
     errors.NotFoundError: 404,
@@ -36,7 +38,10 @@ _ABSOLUTE = re.compile(rf"(?<![\w.:/…\-])/(?=[^\s/]){_REST}/{_REST}")
 
 @dataclass(frozen=True)
 class Problem:
-    """What a client is told: `title` is the kind of error, `detail` what happened, `do` what helps."""
+    """What a client is told: `title` is the kind of error, `detail` what happened, `do` what helps.
+
+    `existing` is the package that stands in the way.
+    """
 
     type: str
     title: str
@@ -44,6 +49,7 @@ class Problem:
     detail: str
     where: str = ""
     do: str = ""
+    existing: str = ""
 
 
 def status_of(error: errors.TritonpmError) -> int:
@@ -58,6 +64,7 @@ def problem_of(error: errors.TritonpmError, root: Path) -> Problem:
     return Problem(
         f"urn:tritonpm:{_dashed(kind)}", title_of(type(error)), status_of(error),
         shown(error.what, root), "" if where == ELSEWHERE else where, shown(error.do, root),
+        getattr(error, "existing", ""),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from tritonpm.operations import canary
 from tritonpm.operations.context import Context
 from tritonpm.operations.load import Loaded
-from tritonpm.web.api.common import RAW, AllowCode, Changes, FileName, TheSite
+from tritonpm.web.api.common import RAW, AllowCode, Changes, ChangesBeside, FileName, TheSite, changes_in
 from tritonpm.web.api.packages import started
 from tritonpm.web.quarantine import received
 from tritonpm.web.site import Site
@@ -29,14 +29,20 @@ def begin(site: TheSite, name: str, body: Changes) -> LongTask:
 
 @router.post("/packages/{name}/canary/content", status_code=202, openapi_extra=RAW)
 async def begin_with_content(
-    site: TheSite, request: Request, name: str, filename: FileName, allow_code: AllowCode = False
+    site: TheSite,
+    request: Request,
+    name: str,
+    filename: FileName,
+    allow_code: AllowCode = False,
+    beside: ChangesBeside = "",
 ) -> LongTask:
-    """Serve another content beside a package, as NAME-canary; the body is the file."""
+    """Serve another content beside a package, as NAME-canary; the body is the file, `changes` are settings."""
+    changes = changes_in(beside)
     upload = await received(site, request, filename)
 
     def work(context: Context) -> str:
         with upload:
-            return _beside(name, canary.start(context, name, upload.path, {}, allow_code=allow_code))
+            return _beside(name, canary.start(context, name, upload.path, changes, allow_code=allow_code))
 
     return started(site, upload, "canary", name, work)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict
 
+from tritonpm.core.errors import UsageError
 from tritonpm.web.language import COOKIE, Language, negotiated
 from tritonpm.web.problems import MEDIA_TYPE, Problem
 from tritonpm.web.site import Site
@@ -41,8 +43,19 @@ RAW: dict[str, Any] = {
 }
 FileName = Annotated[str, Query(description="The file's name; its suffix says what it is.", max_length=255)]
 AllowCode = Annotated[bool, Query(description="Accept content that runs code on load.")]
+ChangesBeside = Annotated[
+    str, Query(alias="changes", description="Settings to change, by name, as a JSON object.", max_length=100_000)
+]
 TheSite = Annotated[Site, Depends(_site)]
 Say = Annotated[Language, Depends(language_of)]
+
+
+def changes_in(text: str) -> dict[str, Any]:
+    """The settings that come beside a file. Raises UsageError."""
+    try:
+        return msgspec.json.decode(text or "{}", type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise UsageError(f"are no settings ({error})", where="changes", do="give a JSON object") from None
 
 
 class Body(BaseModel):

@@ -21,7 +21,7 @@ from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.show import show as show_package
 from tritonpm.operations.upgrade import upgrade as upgrade_package
 from tritonpm.web import listing
-from tritonpm.web.api.common import RAW, AllowCode, Body, FileName, Say, TheSite
+from tritonpm.web.api.common import RAW, AllowCode, Body, ChangesBeside, FileName, Say, TheSite, changes_in
 from tritonpm.web.language import Language
 from tritonpm.web.listing import MOST_ROWS, ListPage, page_of
 from tritonpm.web.present import details_shown, package_shown
@@ -72,15 +72,16 @@ async def bring_in(
 
 @router.post("/packages/{name}/upgrade", status_code=202, openapi_extra=RAW)
 async def upgrade(
-    site: TheSite, request: Request, name: str, filename: FileName, allow_code: AllowCode = False
-) -> LongTask:
-    """Put another content under the same name; where the package is loaded, live."""
-
+    site: TheSite, request: Request, name: str, filename: FileName, allow_code: AllowCode = False,
+    beside: ChangesBeside = "",
+) -> LongTask:  # fmt: skip
+    """Put another content under the same name, with `changes` to its settings; where the package is loaded, live."""
+    changes = changes_in(beside)
     upload = await received(site, request, filename)
 
     def work(context: Context) -> str:
         with upload:
-            loaded = upgrade_package(context, name, upload.path, allow_code=allow_code)
+            loaded = upgrade_package(context, name, upload.path, changes, allow_code=allow_code)
         return f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else f"Upgraded {name}."
 
     return started(site, upload, "upgrade", name, work)

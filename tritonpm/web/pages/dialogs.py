@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -10,13 +11,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
-from tritonpm.core.errors import RuleError, TritonpmError
+from tritonpm.core.errors import RuleError, ServerError, TritonpmError
 from tritonpm.operations.context import Context
 from tritonpm.operations.history import history as package_history
 from tritonpm.operations.list import PackageView
 from tritonpm.operations.list import packages as list_packages
 from tritonpm.operations.server import connect, has_server
-from tritonpm.operations.usage import users
+from tritonpm.operations.usage import users, users_of_all
 from tritonpm.package.paths import NAME_PATTERN
 from tritonpm.settings.rule import MOST_BATCH
 from tritonpm.settings.settings import Settings
@@ -111,7 +112,7 @@ def remove(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse
     """The question before a package goes: who uses it."""
     with site.open() as context:
         context.catalogue.get(name)
-        names = users(context, name)
+        names = [say.told(user) for user in users(context, name)]
     return rendered(request, "remove.html", view=_view(site, name, say), users=names)
 
 
@@ -127,6 +128,17 @@ def back(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
     with site.open() as context:
         revisions = sorted(package_history(context, name), key=lambda kept: (not kept.served, kept.served or 0))
     return rendered(request, "back.html", view=_view(site, name, say), revisions=revisions)
+
+
+@router.get("/server/stop", response_class=HTMLResponse)
+def stopping(request: Request, site: TheSite, say: Say) -> HTMLResponse:
+    """The question before Triton ends: what is loaded, and who uses it."""
+    with site.open() as context:
+        loaded = [view.name for view in list_packages(context.catalogue) if view.status == "loaded"]
+        users: dict[str, list[str]] = {}
+        with suppress(ServerError):  # which may just be why it is ended
+            users = {name: [say.told(user) for user in names] for name, names in users_of_all(context).items()}
+    return rendered(request, "stop.html", loaded=loaded, users=users)
 
 
 @router.get("/server", response_class=HTMLResponse)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from tritonpm.core.errors import NotFoundError, ServerError
-from tritonpm.operations.diff import differences
+from tritonpm.operations.diff import Difference, compared, differences
 from tritonpm.operations.history import history as package_history
 from tritonpm.operations.optimize.jobs import list_jobs
 from tritonpm.operations.sample_inputs import samples_of, shows_pictures
@@ -51,10 +52,13 @@ def package(request: Request, site: TheSite, say: Say, name: str) -> HTMLRespons
 
 @router.get("/packages/{name}/diff", response_class=HTMLResponse)
 def diff(request: Request, site: TheSite, name: str, one: int, other: int | None = None) -> HTMLResponse:
-    """Two revisions, line by line."""
+    """Two revisions: what was changed, and line by line what came of it."""
     with site.open() as context:
         lines = list(differences(context, name, one, other))
-    return rendered(request, "diff.html", lines=lines, one=one, other=other)
+        changed: tuple[Difference, ...] = ()
+        with suppress(NotFoundError):  # an older tritonpm kept no more than the files
+            changed = compared(context, name, one, other)
+    return rendered(request, "diff.html", lines=lines, changed=changed, one=one, other=other)
 
 
 @router.get("/packages/{name}/statistics", response_class=HTMLResponse)

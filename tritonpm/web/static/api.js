@@ -44,8 +44,8 @@ export async function picture(path) {
   return response.ok ? createImageBitmap(await response.blob()) : null;
 }
 
-// With progress, which fetch does not tell.
-export function upload(path, file, progress) {
+// With progress, which fetch does not tell; null where it was called off.
+export function upload(path, file, progress, { signal } = {}) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", API + path);
@@ -56,6 +56,8 @@ export function upload(path, file, progress) {
       if (request.status < 300) resolve(request.response);
       else reject(new Refused(request.response ?? unreachable()));
     });
+    request.addEventListener("abort", () => resolve(null));
+    signal?.addEventListener("abort", () => request.abort());
     request.addEventListener("error", () => reject(new Refused(unreachable())));
     request.send(file);
   });

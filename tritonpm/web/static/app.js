@@ -27,7 +27,7 @@ const actions = {
   promote: (name) => ended(name, "/promote"),
   abort: (name) => ended(name, "/abort"),
   start: () => operate("/server/start"),
-  stop: () => operate("/server/stop"),
+  stop: () => { dialog.close(); return operate("/server/stop"); },
 };
 
 async function operate(path, body, method = "POST") {
@@ -179,7 +179,8 @@ async function brought(form, name, how) {
   if (nothing) return;
   dialog.close();
   if (!file) return operate(packagePath(name, "/canary"), { changes });
-  const path = packagePath(name, `/${how === "upgrade" ? how : "canary/content"}?filename=${encodeURIComponent(file.name)}`);
+  const query = new URLSearchParams({ filename: file.name, changes: JSON.stringify(changes) });
+  const path = packagePath(name, `/${how === "upgrade" ? how : "canary/content"}?${query}`);
   toast(t("Sending"));
   follow(await upload(path, file, () => {}));
 }
