@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.browser import DEADLINE, chromium, opened
+from tests.support.browser import DEADLINE, chromium, opened, too_wide
 from tests.support.models import scaled
 from tests.support.page import API, Site, zipped
 
@@ -94,3 +94,54 @@ def test_a_new_version_keeps_what_was_chosen_for_it(pins: Site, browser: Browser
     assert pins.get("/packages/pins")["mode"] == "performance"
     wrong = {"filename": "pins.zip", "changes": "[1]"}
     assert pins.http.post(f"{API}/packages/pins/upgrade", params=wrong, content=b"x").status_code == 400
+
+
+def test_the_list_fits_every_window(pins: Site, browser: Browser, tmp_path: Path) -> None:
+    long = "screws-inspection-line-3-station-7-left-camera"
+    pins.done(pins.upload(zipped(tmp_path / "in", scaled(41.5), long)))
+    lines = "(it) => new Set([...it.getClientRects()].map((part) => part.top)).size"
+    heights = "(rows) => rows.map((row) => row.getBoundingClientRect().height)"
+    with opened(browser, pins.url) as page:
+        page.goto("/packages")
+        for width, most in ((1440, 47), (1024, 110), (920, 110), (390, 110)):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert too_wide(page) == [], width
+            assert max(page.locator("tbody tr").evaluate_all(heights)) <= most, width
+            assert row(page, long).locator("th a").evaluate(lines) == 1
+        names = page.locator("tbody button:visible").evaluate_all("(all) => all.map((it) => it.textContent.trim())")
+        assert len(names) == len(set(names))
+
+
+def test_many_are_done_at_once_and_one_is_not_done_twice(pins: Site, browser: Browser, tmp_path: Path) -> None:
+    for number in (1, 2):
+        pins.done(pins.upload(zipped(tmp_path / f"{number}", scaled(50.5 + number), f"several-{number}")))
+    with opened(browser, pins.url) as page:
+        page.goto("/packages?q=several")
+        page.get_by_label("Select all on this page").check()
+        group = page.get_by_role("group", name="Selected packages")
+        expect(group).to_contain_text("Selected: 2")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/load") else None)
+        group.get_by_role("button", name="Load", exact=True).click()
+        expect(group).to_be_hidden()
+        expect(page.locator(".toast.failed")).to_have_count(2)  # no Triton runs here
+        assert len(asked) == 2
+        row(page, "several-1").get_by_role("button", name="Load several-1").dblclick()
+        expect(page.locator(".toast.failed")).to_have_count(3)
+        assert len(asked) == 3
+        page.get_by_label("Select all on this page").check()
+        group.get_by_role("button", name="Unregister…").click()
+        page.get_by_role("dialog").get_by_role("button", name="Unregister").click()
+        expect(page.locator("tbody tr")).to_have_count(0)
+
+
+def test_the_api_says_where_to_look_and_refuses_what_it_does_not_know(pins: Site) -> None:
+    begun = pins.http.post(f"{API}/packages/pins/load")
+    assert begun.headers["location"] == f"{API}/operations/{begun.json()['id']}"
+    assert pins.http.get(begun.headers["location"]).json()["kind"] == "load"
+    assert pins.http.get(f"{API}/packages", params={"sort": "foo"}).status_code == 422
+    assert pins.http.get(f"{API}/packages", params={"status": "foo"}).status_code == 422
+    jobs = pins.http.get(f"{API}/jobs", params={"page": 2, "size": 1})
+    assert (jobs.json(), jobs.headers["x-total-count"]) == ([], "0")
+    found = pins.get("/packages", params={"q": "OTHER", "size": 1})
+    assert found["total"] == found["counts"]["type"]["other"]

@@ -67,6 +67,7 @@ PATHS = (
     "/", "/packages?sort=-device&status=imported", "/packages/one", "/packages/two", "/packages/one/configure",
     "/packages/two/configure", "/packages/one/rename", "/packages/one/remove", "/packages/one/back",
     "/packages/one/statistics", "/server", "/packages/nobody", "/packages/one/newer", "/monitor", "/monitor/now",
+    "/jobs", "/projects", "/triton", "/logs", "/api", "/server/stop",
 )  # fmt: skip
 
 
@@ -91,7 +92,7 @@ def test_every_control_has_a_name_for_who_cannot_see(filled: Site, path: str) ->
     page = Page(text)
     for tag, attributes in page.tags:
         if tag == "svg":
-            assert attributes.get("aria-labelledby")
+            assert attributes.get("aria-labelledby") or attributes.get("aria-hidden") == "true"
     for control in re.finditer(r"<(select|input|progress|meter)\b([^>]*)>", text):
         before, attributes = text[: control.start()], control[2]
         if 'type="hidden"' in attributes or "aria-label" in attributes or "aria-hidden" in attributes:
@@ -102,7 +103,7 @@ def test_every_control_has_a_name_for_who_cannot_see(filled: Site, path: str) ->
 
 def test_a_cascade_is_drawn_with_its_tensors(filled: Site) -> None:
     text = filled.http.get("/packages/two").text
-    drawing = text[text.index("<svg") : text.index("</svg>")]
+    drawing = text[text.index('<svg class="picture"') :].partition("</svg>")[0]
     for said in ("first", "second", "x  FP32 [batch, 4]", "z1  FP32 [batch, 4]", "y  FP32 [batch, 4]"):
         assert said in drawing
     assert "max_batch_size" in text
@@ -228,7 +229,17 @@ def _fields(sentence: str) -> Iterator[tuple[str, str | None]]:
 
 
 def test_the_openapi_document_names_every_use_case(filled: Site) -> None:
-    paths = filled.get("/openapi.json")["paths"]
+    document = filled.get("/openapi.json")
+    paths = document["paths"]
+    operations = [operation for methods in paths.values() for operation in methods.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(names) == len(set(names))
+    assert all(name.isidentifier() for name in names)
+    for operation in operations:
+        assert operation["description"]
+        assert {"401", "403", "413", "429", "503", "507"} <= operation["responses"].keys()
+        assert "Location" in operation["responses"].get("202", {"headers": ["Location"]})["headers"]
+    assert {tag for operation in operations for tag in operation["tags"]} == {tag["name"] for tag in document["tags"]}
     for path in ("/packages", "/packages/{name}/load", "/packages/{name}/infer", "/jobs/{number}/cancel", "/events"):
         assert API + path in paths
     assert all(path.startswith(API) for path in paths)

@@ -34,6 +34,7 @@ class Summary:
     device: str
     max_batch_size: int
     precision: str
+    version: str = ""  # of the package, as its author counts
 
 
 class Entry(NamedTuple):

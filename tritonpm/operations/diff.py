@@ -30,7 +30,7 @@ def differences(context: Context, name: str, one: int, other: int | None) -> Ite
 
 
 @dataclass(frozen=True)
-class Difference:
+class RevisionDifference:
     """What two revisions have apart: `what` is version, a setting or a file, `stage` is "" for the package's own."""
 
     what: str
@@ -39,15 +39,15 @@ class Difference:
     after: str
 
 
-def compared(context: Context, name: str, one: int, other: int | None) -> tuple[Difference, ...]:
+def compared(context: Context, name: str, one: int, other: int | None) -> tuple[RevisionDifference, ...]:
     """What was changed between two revisions: version, settings, the files of the content. Raises NotFoundError."""
     current = next((kept.number for kept in context.catalogue.history(name) if kept.current), 0)
     before, after = as_it_was(context, name, one), as_it_was(context, name, other or current)
     first, then = before.package, after.package
-    version = [Difference("version", "", first.version, then.version)] if first.version != then.version else []
+    version = [RevisionDifference("version", "", first.version, then.version)] if first.version != then.version else []
     own = {stage for record in (before, after) for stage in record.settings.stages}
     settings = [
-        Difference(field.name, stage, _plain(value), _plain(more))
+        RevisionDifference(field.name, stage, _plain(value), _plain(more))
         for stage in ("", *sorted(own))
         for field in fields(before.settings)
         if field.name != "stages"
@@ -56,7 +56,7 @@ def compared(context: Context, name: str, one: int, other: int | None) -> tuple[
     ]
     old, new = _contents(first), _contents(then)
     paths = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
-    files = [Difference(path, "", old.get(path, ""), new.get(path, "")) for path in paths]
+    files = [RevisionDifference(path, "", old.get(path, ""), new.get(path, "")) for path in paths]
     return (*version, *settings, *files)
 
 

@@ -34,6 +34,7 @@ class PackageView:
     proved: int | None = None  # the revision that a restart brings back
     drift: str = ""  # why what is wanted is not what was proved, and what to do
     canary_of: str = ""  # the package that it shall take the place of
+    version: str = ""
 
 
 def packages(listing: Listing) -> list[PackageView]:
@@ -47,7 +48,7 @@ def packages(listing: Listing) -> list[PackageView]:
             *status(entry, busy.get(entry.name), alive), entry.revision, entry.digest,
             users.get(entry.name, ()), entry.proved,
             unproved(entry.name, entry.changed, entry.problem, entry.proved, wanted=entry.wanted),
-            entry.canary_of,
+            entry.canary_of, entry.summary.version,
         )
         for entry in listing.packages()
     ]  # fmt: skip

@@ -55,7 +55,6 @@ class StageView:
 class PackageDetails(PackageView):
     """All that `show` knows. `pending`: what is wanted is not what is published."""
 
-    version: str = ""
     exporter: str = ""
     license: str = ""
     model_card: str = ""

@@ -27,7 +27,7 @@ def summary(
     kinds = " + ".join(stage.task.value.replace("-", " ") for stage in package.stages)
     stages = tuple(stage.name for stage in package.stages)
     batch = min(batch_size(stage, settings, axes[stage.name], artefacts.get(stage.name)) for stage in package.stages)
-    return Summary(kinds, stages, settings.mode, settings.device, batch, precision(package, settings))
+    return Summary(kinds, stages, settings.mode, settings.device, batch, precision(package, settings), package.version)
 
 
 def batch_size(stage: Stage, settings: Settings, axis: BatchAxis, artefact: Optimised | None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from tritonpm.triton.connection import Connection
 from tritonpm.web import pages
 from tritonpm.web.api import canaries, events, inference, jobs, monitor, packages, policy, revisions, serving, settings
 from tritonpm.web.api.common import PREFIX, PROBLEMS, language_of
+from tritonpm.web.api.document import document, operation_id
 from tritonpm.web.language import HERE
 from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem, problem_of, problem_shown
 from tritonpm.web.security import Guard, PageAccess
@@ -40,8 +42,10 @@ def create(
     site = Site(workspace, server, metrics)
     app = FastAPI(
         title="tritonpm", version=__version__, openapi_url=f"{PREFIX}/openapi.json",
-        docs_url=None, redoc_url=None, lifespan=_lifespan,
+        docs_url=None, redoc_url=None, lifespan=_lifespan, generate_unique_id_function=operation_id,
+        description="tritonpm over HTTP: every use case of the command line.", summary="Packages for Triton",
     )  # fmt: skip
+    app.openapi = partial(document, app)  # type: ignore[method-assign]
     app.state.site = site
     for module in API:
         app.include_router(module.router, prefix=PREFIX, responses=PROBLEMS)

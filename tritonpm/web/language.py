@@ -77,7 +77,7 @@ def translated(text: str, code: str) -> str:
 
 
 @dataclass(frozen=True)
-class Template:
+class SentenceTemplate:
     """A sentence with places in it; `part` is its longest literal part."""
 
     sentence: str
@@ -86,13 +86,13 @@ class Template:
 
 
 @cache
-def _templates(code: str) -> tuple[Template, ...]:
+def _templates(code: str) -> tuple[SentenceTemplate, ...]:
     """Those of a catalogue, the one that says most first."""
     found = [_template(sentence) for sentence in language(code).sentences if "{" in sentence]
     return tuple(sorted(found, key=lambda template: -len(re.sub(r"\{.*?\}", "", template.sentence))))
 
 
-def _template(sentence: str) -> Template:
+def _template(sentence: str) -> SentenceTemplate:
     names = set[str]()
     pattern, parts = "", [""]
     for literal, name, _, _ in string.Formatter().parse(sentence):
@@ -102,7 +102,7 @@ def _template(sentence: str) -> Template:
             plain = name.isidentifier()
             pattern += f"(?P={name})" if name in names else f"(?P<{name}>.+?)" if plain else "(.+?)"
             names |= {name} if plain else set()
-    return Template(sentence, max(parts, key=len), re.compile(pattern, re.DOTALL))
+    return SentenceTemplate(sentence, max(parts, key=len), re.compile(pattern, re.DOTALL))
 
 
 def _joined(mark: str, code: str) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tritonpm.operations.list import PackageView
 
 MOST_ROWS = 200
 STATUSES = ("imported", "optimising", "ready", "loaded", "failed")
+_COUNTED = ("status", "type", "mode", "device", "precision")
 SORTS: dict[str, Callable[[PackageView], Any]] = {
     "name": lambda view: (view.name.casefold(), view.name),
     "type": lambda view: view.type,
@@ -40,7 +42,10 @@ class Query:
 
 @dataclass(frozen=True)
 class ListPage:
-    """A page of the list. `total` is how many fit the query; `types` and `projects` are what could be asked for."""
+    """A page of the list. `total` is how many fit the query; `types` and `projects` are what could be asked for.
+
+    `counts`: of all packages, by status, type, project, mode, device and precision.
+    """
 
     items: tuple[PackageView, ...]
     total: int
@@ -49,6 +54,7 @@ class ListPage:
     size: int
     types: tuple[str, ...]
     projects: tuple[str, ...]
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def page_of(packages: Iterable[PackageView], query: Query) -> ListPage:
@@ -65,12 +71,17 @@ def page_of(packages: Iterable[PackageView], query: Query) -> ListPage:
         tuple(fitting[(page - 1) * size : page * size]), len(fitting), page, pages, size,
         tuple(sorted({view.type for view in known})),
         tuple(sorted({project for view in known for project in view.used_by})),
+        {
+            **{name: Counter(getattr(view, name) for view in known) for name in _COUNTED},
+            "project": Counter(project for view in known for project in view.used_by),
+        },
     )  # fmt: skip
 
 
 def _fits(view: PackageView, query: Query) -> bool:
     words = query.q.casefold().strip()
-    named = words in view.name.casefold() or any(words in stage.casefold() for stage in view.stages)
+    texts = (view.name, view.type, view.version, *view.stages, *view.used_by)
+    named = any(words in text.casefold() for text in texts)
     same = all(
         wanted in ("", has)
         for wanted, has in (

@@ -249,6 +249,16 @@ def list_jobs(context: Context) -> list[JobView]:
     return [job_view(job, jobs.last_event(job.id), of_job(jobs, job.id)) for job in jobs.all()]
 
 
+def jobs_page(context: Context, page: int, size: int = 50) -> tuple[list[JobView], int]:
+    """A page of the jobs, the newest first, past the end the last one; and how many jobs there are."""
+    jobs = context.catalogue.jobs
+    known = jobs.all()
+    pages = max(1, -(-len(known) // size))
+    first = (min(page, pages) - 1) * size
+    shown = known[first : first + size]
+    return [job_view(job, jobs.last_event(job.id), of_job(jobs, job.id)) for job in shown], len(known)
+
+
 def job_view(job: Job, event: Event | None, decision: Decision | None = None) -> JobView:
     """A job for people."""
     created = datetime.fromtimestamp(job.created).astimezone().isoformat(timespec="seconds")

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Request
 from tritonpm.operations import canary
 from tritonpm.operations.context import Context
 from tritonpm.operations.load import Loaded
-from tritonpm.web.api.common import RAW, AllowCode, Changes, ChangesBeside, FileName, TheSite, changes_in
+from tritonpm.web.api.common import RAW, Accepting, AllowCode, Changes, ChangesBeside, FileName, TheSite, changes_in
 from tritonpm.web.api.packages import started
 from tritonpm.web.quarantine import received
 from tritonpm.web.site import Site
 from tritonpm.web.tasks import LongTask
 
-router = APIRouter(tags=["canaries"])
+router = APIRouter(tags=["canaries"], route_class=Accepting)
 
 
 @router.post("/packages/{name}/canary", status_code=202)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 
 from tritonpm.core.errors import UsageError
@@ -19,12 +21,38 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": why, "content": {MEDIA_TYPE: {}}}
     for status, why in (
         (400, "The request makes no sense"),
+        (401, "The token is missing, or another one"),
+        (403, "Asked by another site's page"),
         (404, "No such package, job or revision"),
+        (408, "The body came too slowly"),
         (409, "Taken, in use, or busy"),
+        (413, "The body is too large"),
+        (421, "The host is none of this page's"),
         (422, "Refused, with the reason"),
+        (429, "Too many requests from one address"),
         (502, "Triton is absent, or did not do what it was asked to"),
+        (503, "Too little memory is free"),
+        (507, "The disk is full"),
     )
 }
+
+
+class Accepting(APIRoute):
+    """A route whose 202 says where what was begun is told."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, with the header."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            response = await handler(request)
+            if response.status_code == 202:
+                number = msgspec.json.decode(response.body)["id"]
+                place = "operations" if isinstance(number, str) else "jobs"
+                response.headers["Location"] = f"{PREFIX}/{place}/{number}"
+            return response
+
+        return handle
 
 
 def _site(request: Request) -> Site:
@@ -44,7 +72,7 @@ RAW: dict[str, Any] = {
 FileName = Annotated[str, Query(description="The file's name; its suffix says what it is.", max_length=255)]
 AllowCode = Annotated[bool, Query(description="Accept content that runs code on load.")]
 ChangesBeside = Annotated[
-    str, Query(alias="changes", description="Settings to change, by name, as a JSON object.", max_length=100_000)
+    str, Query(alias="changes", description="Settings to change, by name, as a JSON object.", max_length=2000)
 ]
 TheSite = Annotated[Site, Depends(_site)]
 Say = Annotated[Language, Depends(language_of)]

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from tritonpm.operations.context import Context
 from tritonpm.operations.optimize.decision import of_job
-from tritonpm.operations.optimize.jobs import TIME_LIMIT, JobView, job_view, list_jobs, start, to_optimise_for
+from tritonpm.operations.optimize.jobs import TIME_LIMIT, JobView, job_view, jobs_page, start, to_optimise_for
 from tritonpm.operations.optimize.jobs import cancel as cancel_job
 from tritonpm.operations.optimize.jobs import resume as resume_job
 from tritonpm.operations.optimize.workload import ComparisonRequest
-from tritonpm.web.api.common import Changes, Say, TheSite
+from tritonpm.web.api.common import PREFIX, Accepting, Changes, Say, TheSite
 from tritonpm.web.language import Language
+from tritonpm.web.listing import MOST_ROWS
 from tritonpm.web.present import job_shown
 from tritonpm.web.site import Site
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=Accepting)
 
 
 class OptimiseRequest(Changes):
@@ -57,10 +58,17 @@ def optimise(
 
 
 @router.get("/jobs")
-def jobs(site: TheSite, say: Say) -> list[JobView]:
-    """Every optimisation, the newest first."""
+def jobs(
+    site: TheSite, say: Say, response: Response, page: Annotated[int, Query(ge=1)] = 1,
+    size: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 50,
+) -> list[JobView]:  # fmt: skip
+    """A page of the optimisations, the newest first; X-Total-Count says how many there are, Link where the next are."""
     with site.open() as context:
-        return [job_shown(view, site.root, say) for view in list_jobs(context)]
+        listed, total = jobs_page(context, page, size)
+    response.headers["X-Total-Count"] = str(total)
+    if page * size < total:
+        response.headers["Link"] = f'<{PREFIX}/jobs?page={page + 1}&size={size}>; rel="next"'
+    return [job_shown(view, site.root, say) for view in listed]
 
 
 @router.get("/jobs/{number}")

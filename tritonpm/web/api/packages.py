@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
@@ -21,7 +21,7 @@ from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.show import show as show_package
 from tritonpm.operations.upgrade import upgrade as upgrade_package
 from tritonpm.web import listing
-from tritonpm.web.api.common import RAW, AllowCode, Body, ChangesBeside, FileName, Say, TheSite, changes_in
+from tritonpm.web.api.common import RAW, Accepting, AllowCode, Body, ChangesBeside, FileName, Say, TheSite, changes_in
 from tritonpm.web.language import Language
 from tritonpm.web.listing import MOST_ROWS, ListPage, page_of
 from tritonpm.web.present import details_shown, package_shown
@@ -29,7 +29,18 @@ from tritonpm.web.quarantine import Upload, received
 from tritonpm.web.site import Site
 from tritonpm.web.tasks import LongTask
 
-router = APIRouter(tags=["packages"])
+router = APIRouter(tags=["packages"], route_class=Accepting)
+
+
+Sort = Annotated[
+    str, Query(pattern=f"^-?({'|'.join(listing.SORTS)})$", description="Of the list, - before it for down.")
+]
+
+
+Mode = Literal["", "shared", "performance"]
+Device = Literal["", "cpu", "gpu", "gpu-optimised"]
+Precision = Literal["", "FP32", "FP16", "INT8"]
+Status = Literal["", "imported", "optimising", "ready", "loaded", "failed"]
 
 
 class NewName(Body):
@@ -40,9 +51,11 @@ class NewName(Body):
 
 @router.get("/packages")
 def packages(
-    site: TheSite, say: Say, q: str = "", type: str = "", project: str = "", mode: str = "", device: str = "",
-    precision: str = "", status: str = "", sort: str = "name", page: Annotated[int, Query(ge=1)] = 1,
-    size: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 50,
+    site: TheSite, say: Say,
+    q: Annotated[str, Query(description="Words in the name, type, version, stages or projects.")] = "",
+    type: Annotated[str, Query(description="As `types` of the answer has them.")] = "", project: str = "",
+    mode: Mode = "", device: Device = "", precision: Precision = "", status: Status = "", sort: Sort = "name",
+    page: Annotated[int, Query(ge=1)] = 1, size: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 50,
 ) -> ListPage:  # fmt: skip
     """A page of the list of packages."""
     query = listing.Query(q, type, project, mode, device, precision, status, sort, page, size)

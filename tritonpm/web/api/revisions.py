@@ -18,10 +18,10 @@ from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.rollback import rollback
 from tritonpm.operations.use import release as release_package
 from tritonpm.operations.use import use as use_package
-from tritonpm.web.api.common import Body, TheSite
+from tritonpm.web.api.common import Accepting, Body, TheSite
 from tritonpm.web.tasks import LongTask
 
-router = APIRouter(tags=["revisions"])
+router = APIRouter(tags=["revisions"], route_class=Accepting)
 
 
 class RollbackRequest(Body):

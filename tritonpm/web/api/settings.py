@@ -15,7 +15,7 @@ from tritonpm.operations.set import change_live, choose
 from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.show import show as show_package
 from tritonpm.operations.usage import require_unused
-from tritonpm.web.api.common import RAW, Changes, FileName, Say, TheSite
+from tritonpm.web.api.common import RAW, Accepting, Changes, FileName, Say, TheSite
 from tritonpm.web.choices import Chooser, SettingChoices
 from tritonpm.web.language import Language
 from tritonpm.web.present import details_shown
@@ -23,7 +23,7 @@ from tritonpm.web.quarantine import SAMPLES, received, unpacked
 from tritonpm.web.site import Site
 from tritonpm.web.tasks import LongTask
 
-router = APIRouter(tags=["settings"])
+router = APIRouter(tags=["settings"], route_class=Accepting)
 
 
 class SettingsChange(Changes):

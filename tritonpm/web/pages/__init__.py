@@ -6,10 +6,12 @@ from tritonpm.web.pages import dialogs as _dialogs
 from tritonpm.web.pages import list as _list
 from tritonpm.web.pages import monitor as _monitor
 from tritonpm.web.pages import package as _package
+from tritonpm.web.pages import server as _server
+from tritonpm.web.pages import tables as _tables
 from tritonpm.web.pages.render import failed
 
 router = APIRouter()
-for _module in (_list, _dialogs, _package, _monitor):
+for _module in (_list, _dialogs, _package, _monitor, _server, _tables):
     router.include_router(_module.router)
 
 __all__ = ["failed", "router"]

@@ -1,8 +1,7 @@
-"""What opens over a page: configure, new version, rename, roll back, unregister; and the server's place on top."""
+"""What opens over a page: configure, new version, rename, roll back, unregister."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -11,17 +10,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
-from tritonpm.core.errors import RuleError, ServerError, TritonpmError
+from tritonpm.core.errors import RuleError
 from tritonpm.operations.context import Context
 from tritonpm.operations.history import history as package_history
 from tritonpm.operations.list import PackageView
 from tritonpm.operations.list import packages as list_packages
-from tritonpm.operations.server import connect, has_server
-from tritonpm.operations.usage import users, users_of_all
+from tritonpm.operations.usage import users
 from tritonpm.package.paths import NAME_PATTERN
 from tritonpm.settings.rule import MOST_BATCH
 from tritonpm.settings.settings import Settings
-from tritonpm.triton.server import supervised
 from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.choices import VALUES, Chooser, differences
 from tritonpm.web.language import Language
@@ -128,31 +125,6 @@ def back(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
     with site.open() as context:
         revisions = sorted(package_history(context, name), key=lambda kept: (not kept.served, kept.served or 0))
     return rendered(request, "back.html", view=_view(site, name, say), revisions=revisions)
-
-
-@router.get("/server/stop", response_class=HTMLResponse)
-def stopping(request: Request, site: TheSite, say: Say) -> HTMLResponse:
-    """The question before Triton ends: what is loaded, and who uses it."""
-    with site.open() as context:
-        loaded = [view.name for view in list_packages(context.catalogue) if view.status == "loaded"]
-        users: dict[str, list[str]] = {}
-        with suppress(ServerError):  # which may just be why it is ended
-            users = {name: [say.told(user) for user in names] for name, names in users_of_all(context).items()}
-    return rendered(request, "stop.html", loaded=loaded, users=users)
-
-
-@router.get("/server", response_class=HTMLResponse)
-def server(request: Request, site: TheSite) -> HTMLResponse:
-    """Whether Triton runs, and whether one that has ended is started again."""
-    state, version, again = "stopped", "", site.server is None and supervised(site.workspace.server)
-    with site.open() as context:
-        try:
-            if has_server(context):
-                with connect(context) as client:
-                    state, version = ("live", client.server_version()) if client.live() else ("not live", "")
-        except TritonpmError:
-            state = "not live"
-    return rendered(request, "server.html", state=state, server_version=version, again=again, ours=site.server is None)
 
 
 def _view(site: Site, name: str, say: Language) -> PackageView:

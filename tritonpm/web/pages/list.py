@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -14,6 +14,7 @@ from tritonpm.catalogue.jobs import Event, Job
 from tritonpm.operations.context import Context
 from tritonpm.operations.list import PackageView
 from tritonpm.operations.list import packages as list_packages
+from tritonpm.operations.monitor.snapshot import Snapshot
 from tritonpm.settings.settings import PRECISIONS
 from tritonpm.web import listing
 from tritonpm.web.api.common import Say, TheSite
@@ -25,6 +26,7 @@ from tritonpm.web.present import package_shown
 from tritonpm.web.site import Site
 
 router = APIRouter()
+_POINTS = 30  # of the line of requests
 _IN_PLACE = ("mode", "device")
 Text = Annotated[str, Query(max_length=200)]
 
@@ -37,6 +39,37 @@ class Row:
     options: Mapping[str, tuple[Option, ...]]
     job: int | None = None
     event: Event | None = None
+    traffic: Traffic | None = None
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What clients ask of a package: requests a second, p99 in µs; `line` are the points of the last requests."""
+
+    requests: float | None
+    p99: float | None
+    line: str
+
+
+def traffic_of(snapshots: Sequence[Snapshot]) -> dict[str, Traffic]:
+    """The traffic of each package that is loaded, of the snapshots that there are."""
+    asked: dict[str, list[float]] = {}
+    for snapshot in snapshots[-_POINTS:]:
+        for load in snapshot.packages:
+            asked.setdefault(load.name, []).append(load.rates.requests_per_second or 0.0)
+    now = snapshots[-1].packages if snapshots else ()
+    return {
+        load.name: Traffic(load.rates.requests_per_second, load.rates.p99_us, _line(asked[load.name])) for load in now
+    }
+
+
+def _line(values: Sequence[float]) -> str:
+    """Points in a field of 60 by 20; "" where nothing was asked."""
+    most = max(values)
+    if not most:
+        return ""
+    left = 60 - 2 * (len(values) - 1)
+    return " ".join(f"{left + 2 * at},{19 - 18 * value / most:.1f}" for at, value in enumerate(values))
 
 
 @router.get("/", response_class=HTMLResponse)
@@ -66,9 +99,11 @@ def row_of(context: Context, view: PackageView, job: Job | None, say: Language) 
 
 def _rows(site: Site, query: listing.Query, say: Language) -> tuple[ListPage, list[Row]]:
     with site.open() as context:
+        traffic = traffic_of(site.ring.snapshots())
         listed = page_of((package_shown(view, site.root, say) for view in list_packages(context.catalogue)), query)
         busy = context.catalogue.jobs.busy()
-        return listed, [row_of(context, view, busy.get(view.name), say) for view in listed.items]
+        rows = [row_of(context, view, busy.get(view.name), say) for view in listed.items]
+        return listed, [replace(row, traffic=traffic.get(row.view.name)) for row in rows]
 
 
 def _filters(listed: ListPage, say: Language) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from tritonpm.core.errors import NotFoundError, ServerError
-from tritonpm.operations.diff import Difference, compared, differences
+from tritonpm.operations.diff import RevisionDifference, compared, differences
 from tritonpm.operations.history import history as package_history
 from tritonpm.operations.optimize.jobs import list_jobs
 from tritonpm.operations.sample_inputs import samples_of, shows_pictures
@@ -55,7 +55,7 @@ def diff(request: Request, site: TheSite, name: str, one: int, other: int | None
     """Two revisions: what was changed, and line by line what came of it."""
     with site.open() as context:
         lines = list(differences(context, name, one, other))
-        changed: tuple[Difference, ...] = ()
+        changed: tuple[RevisionDifference, ...] = ()
         with suppress(NotFoundError):  # an older tritonpm kept no more than the files
             changed = compared(context, name, one, other)
     return rendered(request, "diff.html", lines=lines, changed=changed, one=one, other=other)

@@ -21,6 +21,10 @@ DEVICES = {"cpu": "CPU", "gpu": "GPU (default)", "gpu-optimised": "GPU (optimise
 MODES = {"shared": "Shared", "performance": "Performance"}
 RESIDENCIES = {PINNED: "Stays loaded", ON_DEMAND: "Loaded when it is asked"}
 SENT = {TENSORS: "Tensors", PICTURES: "Pixels", ENCODED: "JPEG or PNG"}  # by clients
+RAIL = {
+    "packages": "Packages", "jobs": "Jobs", "projects": "Projects", "monitor": "Monitor", "logs": "Log",
+    "triton": "Server", "api": "API",
+}  # fmt: skip
 STATUSES = {
     "imported": "Imported", "optimising": "Optimising", "ready": "Ready", "loaded": "Loaded", "failed": "Failed",
 }  # fmt: skip
@@ -34,7 +38,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         version=__version__, api=PREFIX, devices=DEVICES, modes=MODES, statuses=STATUSES, residencies=RESIDENCIES,
-        sent=SENT, languages=NAMES, language_cookie=COOKIE,
+        sent=SENT, rail=RAIL, languages=NAMES, language_cookie=COOKIE,
     )  # fmt: skip
     environment.filters["moment"] = lambda text: datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S")
     environment.filters.update(of_tasks=of_tasks, number=number, duration=duration, size=size)

@@ -1,6 +1,7 @@
 // The page's own part: what a click does. Everything that changes something goes through the REST API.
 import { call, packagePath, page, Refused, upload } from "./api.js";
-import { follow, followJob, listen } from "./live.js";
+import { bulk } from "./bulk.js";
+import { follow, followJob, listen, refresh } from "./live.js";
 import { sentenceOf, t, toast } from "./say.js";
 import { asking } from "./try.js";
 import { receiving } from "./uploads.js";
@@ -19,13 +20,13 @@ const actions = {
     toast(t("Cancelled."));
   },
   remove: async (name) => {
-    await call("DELETE", packagePath(name));
+    await unregister(name);
     dialog.close();
-    toast(t("{name} was unregistered.", { name }));
     if (document.querySelector(`main > #package-${CSS.escape(name)}`)) location.assign("/packages");
   },
   promote: (name) => ended(name, "/promote"),
   abort: (name) => ended(name, "/abort"),
+  release: (name, { dataset }) => call("DELETE", packagePath(name, `/projects/${encodeURIComponent(dataset.project)}`)),
   start: () => operate("/server/start"),
   stop: () => { dialog.close(); return operate("/server/stop"); },
 };
@@ -72,10 +73,29 @@ async function guarded(work) {
   }
 }
 
+// Pressed twice it is done once.
+async function pressed(button) {
+  button.disabled = true;
+  await guarded(() => actions[button.dataset.do](button.dataset.name, button));
+  button.disabled = false;
+  refresh();
+}
+
+async function several(what, names) {
+  for (const name of names) await guarded(() => (what === "remove" ? unregister(name) : actions[what](name)));
+}
+
+async function unregister(name) {
+  await call("DELETE", packagePath(name));
+  toast(t("{name} was unregistered.", { name }));
+}
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-do]");
-  if (button) guarded(() => actions[button.dataset.do](button.dataset.name, button));
+  if (button) pressed(button);
   if (event.target.closest("[data-close]")) dialog.close();
+  const copied = event.target.closest("[data-copy]");
+  if (copied) navigator.clipboard?.writeText(copied.dataset.copy).then(() => toast(t("Copied: {text}", { text: copied.dataset.copy })));
   const sample = event.target.closest("[data-sample]");
   if (sample) guarded(() => asking(sample.form, sample.dataset.sample));
   const menu = event.target.closest("details.menu");
@@ -209,4 +229,5 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 });
 
 receiving();
+bulk(several);
 listen();

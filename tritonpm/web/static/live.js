@@ -16,7 +16,8 @@ export function listen() {
   bell();
   connect(monitor);
   setInterval(askAgain, 3000);
-  document.addEventListener("htmx:afterSettle", () => working.forEach(show));
+  setInterval(() => { if (!document.hidden && document.getElementById("listing")) changed(); }, 10000); // its traffic
+  document.addEventListener("htmx:afterSettle", refresh);
   document.addEventListener("htmx:responseError", ({ detail }) => { if (detail.target.id === "state") location.reload(); }); // it is gone
   document.addEventListener("focusout", () => setTimeout(changedLater, 50));
   document.addEventListener("toggle", () => setTimeout(changedLater, 50), true);
@@ -87,35 +88,43 @@ function changed() {
   if (shown()) htmx.trigger(document.body, "packages-changed");
 }
 
-// What is under somebody's hand is not taken away, also not by an answer that was asked for before.
+// What is under somebody's hand is not taken away, also not by an answer that was asked for before: of a page, and of a list
+// with the same packages, only what differs is drawn anew.
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.requestConfig.triggeringEvent?.type !== "packages-changed") return;
-  const fresh = new DOMParser().parseFromString(event.detail.serverResponse, "text/html").getElementById("listing");
-  if (mergeable(shown(), fresh)) merge(shown(), fresh);
-  else if (inUse(shown())) later = true;
-  else return;
+  if (event.detail.requestConfig.triggeringEvent?.type !== "packages-changed" || event.detail.xhr.status !== 200) return;
+  const fresh = new DOMParser().parseFromString(event.detail.serverResponse, "text/html");
+  const [now, then] = [parts(document), parts(fresh)];
+  if (shown().id === "listing" && now.map(({ id }) => id).join() !== then.map(({ id }) => id).join()) {
+    if (!inUse(shown())) return; // other packages: the whole list is drawn
+    later = true;
+  } else now.forEach((part, index) => merge(part, then[index]));
   event.detail.shouldSwap = false;
+  refresh();
 });
 
-function mergeable(now, fresh) {
-  const ids = (list) => [...list.querySelectorAll("tbody tr")].map((row) => row.id).join();
-  return fresh && now.id === "listing" && ids(now) !== "" && ids(now) === ids(fresh) && now.childElementCount === fresh.childElementCount;
+function parts(page) {
+  const list = page.getElementById("listing");
+  if (!list) return [...page.querySelectorAll("[data-part]")];
+  return [...list.querySelectorAll("tbody tr"), ...[...list.children].filter((part) => part.tagName !== "TABLE")];
 }
 
-// Of a list with the same packages only the rows that differ are drawn anew.
-function merge(now, fresh) {
-  const parts = (list) => [...list.querySelectorAll("tbody tr"), ...[...list.children].filter((part) => part.tagName !== "TABLE")];
-  const others = parts(fresh);
-  parts(now).forEach((part, index) => {
-    if (part.isEqualNode(others[index])) return;
-    if (inUse(part)) later = true;
-    else {
-      part.replaceWith(others[index]);
-      htmx.process(others[index]);
-    }
-  });
-  now.setAttribute("hx-get", fresh.getAttribute("hx-get"));
-  working.forEach(show);
+function merge(part, fresh) {
+  if (!fresh || bare(part).isEqualNode(bare(fresh))) return;
+  if (inUse(part)) later = true;
+  else {
+    const unfolded = [...part.querySelectorAll("details")];
+    const details = fresh.querySelectorAll("details");
+    if (unfolded.length === details.length) details.forEach((one, index) => { one.open = unfolded[index].open; });
+    part.replaceWith(fresh);
+    htmx.process(fresh);
+  }
+}
+
+// What a reader has unfolded is no difference.
+function bare(part) {
+  const copy = part.cloneNode(true);
+  for (const details of copy.querySelectorAll("details")) details.removeAttribute("open");
+  return copy;
 }
 
 // The list, or how a package stands: what is drawn anew when something has changed.
@@ -125,7 +134,7 @@ function shown() {
 
 function inUse(part) {
   const chosen = part.contains(document.activeElement) && document.activeElement.matches("select");
-  return chosen || part.querySelector("details[open]") !== null;
+  return chosen || part.querySelector("details.menu[open], details.why[open], details.reason[open]") !== null;
 }
 
 function changedLater() {
@@ -156,7 +165,14 @@ function serverChanged() {
   htmx.trigger(document.body, "server-changed");
 }
 
+// What is being done as its row shows it; what would do it twice cannot be pressed meanwhile.
+export function refresh() {
+  working.forEach(show);
+}
+
 function show(operation) {
+  const row = document.querySelector(`[data-name="${CSS.escape(operation.package)}"]:has(> .actions)`);
+  for (const button of row?.querySelectorAll(".actions > [data-do]") ?? []) button.disabled = operation.state === "running";
   const place = document.querySelector(`[data-doing="${CSS.escape(operation.package)}"]`);
   if (!place) return;
   place.hidden = operation.state !== "running";
