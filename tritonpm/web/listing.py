@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from tritonpm.operations.list import PackageView
+from tritonpm.web.language import Language
+from tritonpm.web.present import package_shown
 
 MOST_ROWS = 200
 STATUSES = ("imported", "optimising", "ready", "loaded", "failed")
@@ -76,6 +79,12 @@ def page_of(packages: Iterable[PackageView], query: Query) -> ListPage:
             "project": Counter(project for view in known for project in view.used_by),
         },
     )  # fmt: skip
+
+
+def page_shown(packages: Iterable[PackageView], query: Query, root: Path, say: Language) -> ListPage:
+    """The page that a query asks for, as a client may see it."""
+    page = page_of(packages, query)
+    return replace(page, items=tuple(package_shown(view, root, say) for view in page.items))
 
 
 def _fits(view: PackageView, query: Query) -> bool:

@@ -88,6 +88,8 @@ ELSEWHERE = "…"
 
 def shown(text: str, root: Path) -> str:
     """A sentence without this machine's folders: of a path only the last part stays."""
+    if "/" not in text:
+        return text
     for folder in sorted(_folders(root), key=len, reverse=True):
         text = re.sub(rf"{re.escape(folder)}(?![\w.-])(?P<rest>/{_REST})?", _without, text)
     return _ABSOLUTE.sub(lambda path: f"{ELSEWHERE}/{path[0].rstrip('/').rpartition('/')[2]}", text)

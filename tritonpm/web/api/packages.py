@@ -23,8 +23,8 @@ from tritonpm.operations.upgrade import upgrade as upgrade_package
 from tritonpm.web import listing
 from tritonpm.web.api.common import RAW, Accepting, AllowCode, Body, ChangesBeside, FileName, Say, TheSite, changes_in
 from tritonpm.web.language import Language
-from tritonpm.web.listing import MOST_ROWS, ListPage, page_of
-from tritonpm.web.present import details_shown, package_shown
+from tritonpm.web.listing import MOST_ROWS, ListPage, page_shown
+from tritonpm.web.present import details_shown
 from tritonpm.web.quarantine import Upload, received
 from tritonpm.web.site import Site
 from tritonpm.web.tasks import LongTask
@@ -65,7 +65,7 @@ def packages(
 def listed(site: Site, query: listing.Query, say: Language) -> ListPage:
     """The page of the list that a query asks for."""
     with site.open() as context:
-        return page_of((package_shown(view, site.root, say) for view in list_packages(context.catalogue)), query)
+        return page_shown(list_packages(context.catalogue), query, site.root, say)
 
 
 @router.post("/packages", status_code=202, openapi_extra=RAW)

@@ -20,9 +20,8 @@ from tritonpm.web import listing
 from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.choices import Chooser, Option
 from tritonpm.web.language import Language
-from tritonpm.web.listing import ListPage, page_of
+from tritonpm.web.listing import ListPage, page_shown
 from tritonpm.web.pages.render import of_tasks, rendered
-from tritonpm.web.present import package_shown
 from tritonpm.web.site import Site
 
 router = APIRouter()
@@ -100,7 +99,7 @@ def row_of(context: Context, view: PackageView, job: Job | None, say: Language) 
 def _rows(site: Site, query: listing.Query, say: Language) -> tuple[ListPage, list[Row]]:
     with site.open() as context:
         traffic = traffic_of(site.ring.snapshots())
-        listed = page_of((package_shown(view, site.root, say) for view in list_packages(context.catalogue)), query)
+        listed = page_shown(list_packages(context.catalogue), query, site.root, say)
         busy = context.catalogue.jobs.busy()
         rows = [row_of(context, view, busy.get(view.name), say) for view in listed.items]
         return listed, [replace(row, traffic=traffic.get(row.view.name)) for row in rows]
