@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,3 +146,33 @@ def test_the_api_says_where_to_look_and_refuses_what_it_does_not_know(pins: Site
     assert (jobs.json(), jobs.headers["x-total-count"]) == ([], "0")
     found = pins.get("/packages", params={"q": "OTHER", "size": 1})
     assert found["total"] == found["counts"]["type"]["other"]
+
+
+def test_what_this_machine_lacks_is_marked_and_asked_about(pins: Site, browser: Browser) -> None:
+    with opened(browser, pins.url) as page:
+        page.goto("/packages")
+        hardware = row(page, "pins").get_by_label("Hardware: pins")
+        hardware.select_option(label="GPU (default) (no GPU here)")
+        message = page.locator(".toast", has_text="pins: this machine has no GPU")
+        expect(hardware).to_have_value("cpu")
+        message.get_by_role("button", name="Choose it all the same").click()
+        expect(page.locator(".toast", has_text="pins was changed.")).to_be_visible()
+    assert pins.get("/packages/pins")["device"] == "gpu"
+
+
+def test_configure_keeps_the_focus_and_its_buttons_in_sight(pins: Site, browser: Browser, tmp_path: Path) -> None:
+    pins.done(pins.upload(zipped(tmp_path / "in", scaled(71.5), "rivets")))
+    with opened(browser, pins.url, viewport={"width": 1024, "height": 600}) as page:
+        page.goto("/packages")
+        row(page, "rivets").get_by_role("button", name="Configure rivets").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_role("button", name="Apply")).to_be_in_viewport()
+        expect(dialog).to_contain_text("shared mode runs one instance")
+        expect(dialog).not_to_contain_text("not 2")
+        expect(dialog.get_by_label("Precision")).to_have_accessible_description(re.compile("FP16 takes about half"))
+        batch = dialog.get_by_label("Batch size")
+        batch.fill("3")
+        with page.expect_response("**/packages/rivets/configure"):
+            batch.press("Tab")
+        expect(dialog.locator(".verdicts")).to_have_attribute("data-changes", re.compile("max_batch_size"))
+        expect(dialog.get_by_label("Precision")).to_be_focused()

@@ -35,6 +35,7 @@ class PackageView:
     drift: str = ""  # why what is wanted is not what was proved, and what to do
     canary_of: str = ""  # the package that it shall take the place of
     version: str = ""
+    serves: bool = False  # also while it is being optimised
 
 
 def packages(listing: Listing) -> list[PackageView]:
@@ -48,7 +49,7 @@ def packages(listing: Listing) -> list[PackageView]:
             *status(entry, busy.get(entry.name), alive), entry.revision, entry.digest,
             users.get(entry.name, ()), entry.proved,
             unproved(entry.name, entry.changed, entry.problem, entry.proved, wanted=entry.wanted),
-            entry.canary_of, entry.summary.version,
+            entry.canary_of, entry.summary.version, entry.status == "loaded" and (bool(entry.server) or alive),
         )
         for entry in listing.packages()
     ]  # fmt: skip

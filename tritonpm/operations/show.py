@@ -97,6 +97,7 @@ def show(context: Context, name: str) -> PackageDetails:
         unproved(name, record.changed, record.problem, record.proved, wanted=record.wanted),
         record.canary_of,
         version=package.version,
+        serves=record.status == "loaded" and (bool(record.server) or alive),
         exporter=f"{package.exporter} {package.exporter_version}".strip(),
         license=package.license,
         model_card=package.model_card or "",

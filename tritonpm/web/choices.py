@@ -32,13 +32,14 @@ VALUES: Mapping[str, tuple[str | None, ...]] = {
 class Option:
     """A value that a setting could have; `why` is the sentence of the rule that forbids it, "" where none does.
 
-    `changes` are what choosing it in place means.
+    `changes` are what choosing it in place means; `warning` is what then does not work on this machine.
     """
 
     value: str | None
     chosen: bool
     why: str
     changes: Mapping[str, object]
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,11 @@ class Chooser:
         options = {field: tuple(self._options(field, wanted, already)) for field in fields}
         return SettingChoices(self._of(wanted), verdicts, options)
 
-    def why(self, changes: Mapping[str, object], more: Mapping[str, object]) -> str:
-        """The sentence of the rule that forbids `more` after `changes`, "" where none does."""
+    def why_one(self, changes: Mapping[str, object], field: str) -> str:
+        """Why a number cannot be more than one after `changes`, "" where it can."""
+        more = {field: 2}
         wanted = self._with(self.record.settings, changes)
-        return self._why(more, wanted, {rule.name for rule, _ in self._broken(wanted)})
+        return self._why(more, wanted, {rule.name for rule, _ in self._broken(wanted)}, bare=True)
 
     def require(self, changes: Mapping[str, object], unset: Sequence[str] = ()) -> None:
         """Raise RuleError where `changes`, and settings that are `unset`, lead to what a rule forbids."""
@@ -102,16 +104,23 @@ class Chooser:
         now = getattr(self._of(wanted), field)
         for value in VALUES[field]:
             changes = {field: value}
-            yield Option(value, value == now, "" if value == now else self._why(changes, wanted, already), changes)
+            why = "" if value == now else self._why(changes, wanted, already)
+            yield Option(value, value == now, why, changes, self._warning(field, value))
 
-    def _why(self, changes: Mapping[str, object], wanted: Settings, already: set[str]) -> str:
+    def _warning(self, field: str, value: str | None) -> str:
+        if field == "device" and value != "cpu" and not self.target.gpus:
+            say = self.say
+            return say("this machine has no GPU, so it cannot be loaded here")
+        return ""
+
+    def _why(self, changes: Mapping[str, object], wanted: Settings, already: set[str], *, bare: bool = False) -> str:
         try:
             other = self._with(wanted, changes)
         except RuleError as error:
             return error.what
         for rule, case in self._broken(other):
             if rule.level == "error" and rule.name not in already:
-                return self.say.explain(rule, case)
+                return self.say.explain(rule, case, bare=bare)
         return ""
 
     def _with(self, settings: Settings, changes: Mapping[str, object], unset: Sequence[str] = ()) -> Settings:

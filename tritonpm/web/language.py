@@ -20,6 +20,7 @@ NAMES = {"en": "English", "zh-CN": "简体中文", "vi": "Tiếng Việt"}
 COOKIE = "tritonpm-language"
 _JOINTS = ("; ", ": ", ". ")
 _CHINESE = {"; ": "；", ": ": "：", ". ": "。"}
+_TRIED = re.compile(r"[,，][^,，{}]*\{s\.\w+\}[^:：,，]*")  # ", not 2"
 _CALL = re.compile(r"""\bt\(\s*(["'`])(.+?)\1""")
 
 
@@ -35,9 +36,10 @@ class Language:
         translated = self.sentences.get(sentence, sentence)
         return translated.format(**values) if values else translated
 
-    def explain(self, rule: Rule, case: Case) -> str:
-        """What a rule says of a case."""
-        return replace(rule, sentence=self(rule.sentence)).explain(case)
+    def explain(self, rule: Rule, case: Case, *, bare: bool = False) -> str:
+        """What a rule says of a case; `bare`: without the value that was tried, which nobody has asked for."""
+        sentence = self(rule.sentence)
+        return replace(rule, sentence=_TRIED.sub("", sentence) if bare else sentence).explain(case)
 
     def told(self, text: str) -> str:
         """An English text that was made elsewhere, in this language: its sentences as far as the catalogue has them."""

@@ -62,7 +62,7 @@ def _configuring(site: Site, say: Language, name: str, form: dict[str, str] | No
         except RuleError as error:
             problem, changes = error.what, {}
             choices = chooser.choices({})
-        forbidden = {field: chooser.why(changes, {field: 2}) for field in _LIMITED}
+        forbidden = {field: chooser.why_one(changes, field) for field in _LIMITED}
         view = _row_of(context, name, site.root, say)
     return {
         "view": view, "stage": stage, "choices": choices, "settings": _plain(choices.settings), "changes": changes,

@@ -39,6 +39,7 @@ class Row:
     job: int | None = None
     event: Event | None = None
     traffic: Traffic | None = None
+    since: float | None = None  # when the job began, Unix time
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def row_of(context: Context, view: PackageView, job: Job | None, say: Language) 
     options = Chooser(context, context.catalogue.get(view.name), say).choices({}, _IN_PLACE).options
     if job is None:
         return Row(view, options)
-    return Row(view, options, job.id, context.catalogue.jobs.last_event(job.id))
+    return Row(view, options, job.id, context.catalogue.jobs.last_event(job.id), since=job.created)
 
 
 def _rows(site: Site, query: listing.Query, say: Language) -> tuple[ListPage, list[Row]]:

@@ -21,6 +21,16 @@ DEVICES = {"cpu": "CPU", "gpu": "GPU (default)", "gpu-optimised": "GPU (optimise
 MODES = {"shared": "Shared", "performance": "Performance"}
 RESIDENCIES = {PINNED: "Stays loaded", ON_DEMAND: "Loaded when it is asked"}
 SENT = {TENSORS: "Tensors", PICTURES: "Pixels", ENCODED: "JPEG or PNG"}  # by clients
+HELPS = {  # what a choice means, below it
+    "mode": "Shared: one instance answers everybody, which takes the least memory. Performance: several answer at "
+    "once, which takes memory for each.",
+    "max_batch_size": "How many pictures or rows Triton joins into one execution: more of them give more throughput, "
+    "later answers and take more memory.",
+    "device": "GPU (default) is the model as it came; GPU (optimised) is compiled for this GPU first.",
+    "precision": "FP32 is the usual. FP16 takes about half the memory and is quicker where the hardware has it; "
+    "INT8 takes a quarter and is calibrated on samples. What either answers is proved against the original before it "
+    "serves.",
+}  # fmt: skip
 RAIL = {
     "packages": "Packages", "jobs": "Jobs", "projects": "Projects", "monitor": "Monitor", "logs": "Log",
     "triton": "Server", "api": "API",
@@ -38,7 +48,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         version=__version__, api=PREFIX, devices=DEVICES, modes=MODES, statuses=STATUSES, residencies=RESIDENCIES,
-        sent=SENT, rail=RAIL, languages=NAMES, language_cookie=COOKIE,
+        sent=SENT, rail=RAIL, helps=HELPS, languages=NAMES, language_cookie=COOKIE,
     )  # fmt: skip
     environment.filters["moment"] = lambda text: datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S")
     environment.filters.update(of_tasks=of_tasks, number=number, duration=duration, size=size)

@@ -136,8 +136,16 @@ document.addEventListener("change", (event) => {
 });
 
 // In place, what is in use is not switched without being asked once more.
-async function switched(select, name) {
-  const changes = JSON.parse(select.selectedOptions[0].dataset.changes);
+async function switched(select, name, sure = false) {
+  const [option] = select.selectedOptions;
+  const changes = JSON.parse(option.dataset.changes);
+  const { warning } = option.dataset;
+  if (warning && !sure) {
+    const again = () => { option.selected = true; return switched(select, name, true); };
+    select.value = [...select.options].find((one) => one.defaultSelected).value;
+    toast(`${name}: ${warning}`, { kind: "failed", action: { text: t("Choose it all the same"), run: () => guarded(again) } });
+    return undefined;
+  }
   const loaded = select.closest("tr").querySelector(".status.loaded") !== null;
   select.blur();
   if (!loaded) return apply(name, { changes }, {});

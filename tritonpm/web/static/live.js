@@ -16,6 +16,7 @@ export function listen() {
   bell();
   connect(monitor);
   setInterval(askAgain, 3000);
+  setInterval(elapsed, 1000);
   setInterval(() => { if (!document.hidden && document.getElementById("listing")) changed(); }, 10000); // its traffic
   document.addEventListener("htmx:afterSettle", refresh);
   document.addEventListener("htmx:responseError", ({ detail }) => { if (detail.target.id === "state") location.reload(); }); // it is gone
@@ -194,6 +195,14 @@ function showJob(job) {
   if (!place) return;
   place.querySelector("small").textContent = job.stage ? `${job.stage}: ${job.step}` : job.step;
   bar(place.querySelector("progress"), job);
+}
+
+// How long a job has run.
+function elapsed() {
+  for (const time of document.querySelectorAll("[data-since]")) {
+    const seconds = Math.max(0, Math.round(Date.now() / 1000 - Number(time.dataset.since)));
+    time.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  }
 }
 
 export function bar(progress, { done, total }) {
