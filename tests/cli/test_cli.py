@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.support.command import TRITONPM, run, run_apart
+from tests.support.command import TRITONPM, run, run_apart, streams
 from tests.support.repositories import BASE, model
 from tritonpm.core.tensors import load_npz
 
@@ -145,3 +145,13 @@ def test_completion_knows_the_commands() -> None:
 
 def test_schema_is_json() -> None:
     assert json.loads(run("schema"))["properties"]["stages"]
+
+
+def test_errors_are_told_in_the_language_that_is_asked_for(tmp_path: Path) -> None:
+    run("init", workspace=tmp_path)
+    for language, told in (
+        ("zh_CN.UTF-8", "没有模型包 'x'"), ("vi", "không có gói 'x'"), ("fr_FR.UTF-8", "there is no package 'x'"),
+    ):  # fmt: skip
+        error = streams("show", "x", workspace=tmp_path, code=1, TRITONPM_LANG=language)[1]
+        assert told in error
+        assert "`tritonpm list`" in error

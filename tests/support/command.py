@@ -61,7 +61,7 @@ def streams(*arguments: object, workspace: Path | None = None, code: int = 0, **
 
 def _environment(workspace: Path | None, variables: dict[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRITON", "NO_COLOR"))}
-    return {**kept, **variables, **({"TRITONPM_WORKSPACE": str(workspace)} if workspace else {})}
+    return {**kept, "TRITONPM_LANG": "en", **variables, **({"TRITONPM_WORKSPACE": str(workspace)} if workspace else {})}
 
 
 def _one_sentence(errors: str) -> str:

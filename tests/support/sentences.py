@@ -18,6 +18,13 @@ from tritonpm.web.pages.render import DEVICES, HELPS, MODES, RAIL, RESIDENCIES, 
 from tritonpm.web.problems import title_of
 
 _IN_TEMPLATE = re.compile(r"""(?<![\w.])_\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
+ROOT = HERE.parent
+# What is put together of parts, and what Triton says so often that it is worth a translation.
+_COMPOSED = (
+    "{count} sample", "{count} samples", "{count} object", "{count} objects",
+    "Triton {version} is live. Not loaded: {failed}.",
+    "load failed for model {name}: version {version} is at UNAVAILABLE state: {reason}",
+)  # fmt: skip
 # Words that come from views: job states, states of a proof, kinds of a batch axis.
 _WORDS = (
     "running", "done", "cancelled", "interrupted", "verified", "unverified", "stale", "missing", "proved", "declared",
@@ -44,6 +51,35 @@ def _all() -> Iterator[str]:
     yield from _titles(errors.TritonpmError)
     yield from (chart.title for chart in CHARTS)
     yield from (*NOTES, *REASONS, *_WORDS)
+
+
+def made_elsewhere() -> set[str]:
+    """The shapes of the sentences that other rooms make, places in them as {}: errors, progress, results."""
+    made = {shape(text) for path in sorted(ROOT.rglob("*.py")) for text in _texts(ast.parse(path.read_text("utf-8")))}
+    return made | set(map(shape, _COMPOSED))
+
+
+def results() -> set[str]:
+    """The shapes of what the REST API's operations come to."""
+    trees = (ast.parse(path.read_text("utf-8")) for path in sorted((HERE / "api").glob("*.py")))
+    returned = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Return))
+    return {shape(text) for node in returned for text in _texts(node) if text.endswith(".") and not text[0].isspace()}
+
+
+def shape(sentence: str) -> str:
+    """A sentence without the names of its places."""
+    return re.sub(r"\{[^}]*\}", "{}", sentence)
+
+
+def _texts(tree: ast.AST) -> Iterator[str]:
+    """Every text of a piece of code that is no documentation, f-strings with {} for what they hold."""
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation | inside:
+            yield node.value
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
 
 
 def _said(source: Path) -> Iterator[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from tritonpm import __version__
+
+if TYPE_CHECKING:
+    from tritonpm.core.errors import TritonpmError
 
 
 def main() -> NoReturn:
@@ -48,7 +51,7 @@ def _run() -> int:
     except TritonpmError as error:
         if app.debug:
             raise
-        return app.fail(str(error), exit_code(error))
+        return app.fail(_in_words(error), exit_code(error))
     except (KeyboardInterrupt, click.Abort):
         return app.fail("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of a pipe has gone: nothing is left to say to it
@@ -60,6 +63,18 @@ def _run() -> int:
         failed = system_error(error)
         return app.fail(str(failed), exit_code(failed))
     return 0
+
+
+def _in_words(error: TritonpmError) -> str:
+    """An error in the language of TRITONPM_LANG, else of the locale; English where neither names one that we speak."""
+    wanted = next(filter(None, map(os.environ.get, ("TRITONPM_LANG", "LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    if wanted.startswith(("en", "C", "POSIX")) or not wanted:
+        return str(error)
+    from tritonpm.web.language import negotiated
+
+    say = negotiated(wanted.partition(".")[0].replace("_", "-"))
+    where, do = (f"{error.where}: " if error.where else ""), (f"; {say.told(error.do)}" if error.do else "")
+    return f"{where}{say.told(error.what)}{do}"
 
 
 def _require_text() -> None:
