@@ -88,7 +88,7 @@ def pictures(browser: Browser, url: str) -> None:
     """All of them."""
     with opened(browser, url, viewport=WINDOW, locale="en") as page:
         page.goto("/packages/digits")
-        page.get_by_role("button", name="Ask").click()
+        page.get_by_role("button", name="Run").click()
         page.locator("#try-answer table").first.wait_for()
         taken(page, "package")
         page.goto("/packages")

@@ -271,7 +271,7 @@ def test_a_canary_is_served_beside_its_package_then_promoted_or_given_up(live: S
     with_canary = live.http.get("/packages/song/newer").text
     assert "/packages/song-canary" in with_canary
     assert "song-canary is served beside song" in live.http.get("/packages/song-canary/newer").text
-    assert live.done(live.post("/packages/song/abort")) == "Gave the canary of song up."
+    assert live.done(live.post("/packages/song/abort")) == "Discarded the canary of song."
     assert live.http.get(f"{API}/packages/song-canary").status_code == 404
     assert live.get("/packages/song")["mode"] == "shared"
     live.done(live.upload(zipped(tmp_path / "two", scaled(4.0, less=0.5), "song"), "/packages/song/canary/content"))

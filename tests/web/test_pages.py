@@ -205,7 +205,7 @@ def encoded(value: object) -> bytes:
 
 def test_the_browser_chooses_the_language(filled: Site) -> None:
     for wanted, code, title in (
-        ("zh-CN,zh;q=0.9,en;q=0.8", "zh-CN", "模型包"), ("vi-VN", "vi", "Gói"), ("fr;q=1, en;q=0.5", "en", "Packages"),
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh-CN", "模型包"), ("vi-VN", "vi", "Gói mô hình"), ("fr;q=1, en;q=0.5", "en", "Packages"),
         ("*;q=nonsense", "en", "Packages"), ("", "en", "Packages"),
     ):  # fmt: skip
         answer = filled.http.get("/packages", headers={"accept-language": wanted})
@@ -227,9 +227,18 @@ def test_every_sentence_is_in_every_language(code: str) -> None:
         assert (theirs == mine) if sentence in said else (set(theirs) <= set(mine)), sentence
 
 
+ENGLISH = re.compile(r"\b(the|is|are|was|and|of|not|with|cannot|that|which|from)\b", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("code", [code for code in NAMES if code != "en"])
+def test_no_english_is_left_in_a_translation(code: str) -> None:
+    told = language(code).sentences.values()
+    assert [text for text in told if ENGLISH.search(re.sub(r"`[^`]*`|\{[^}]*\}|--[\w-]+", "", text))] == []
+
+
 @pytest.mark.parametrize(("code", "told"), [
     ("zh-CN", "已加载 bolts，修订版本 1：已回答 2 个样本，其中 1 个符合预期。"),
-    ("vi", "Đã tải bolts, bản sửa đổi 1: đã trả lời 2 mẫu, 1 đúng như mong đợi."),
+    ("vi", "Đã nạp bolts, bản sửa đổi 1: đã trả lời 2 mẫu, 1 đúng như mong đợi."),
     ("en", "Loaded bolts, revision 1: answered 2 samples, 1 as expected."),
 ])  # fmt: skip
 def test_what_other_rooms_say_is_told_in_the_client_s_language(code: str, told: str) -> None:

@@ -75,14 +75,14 @@ def test_a_reload_in_the_middle_of_an_operation_loses_nothing_of_it(shop: Site, 
 def test_the_page_of_a_package_shows_its_new_content(shop: Site, browser: Browser, tmp_path: Path) -> None:
     with opened(browser, shop.url) as page:
         page.goto("/packages/nuts")
-        expect(page.locator("#asking").get_by_role("button", name="Ask")).to_be_disabled()
+        expect(page.locator("#asking").get_by_role("button", name="Run")).to_be_disabled()
         expect(page.locator("#stages-of")).to_contain_text("y")
         content = zipped(tmp_path / "in", scaled(3.0, result="length"), "nuts")
         shop.done(shop.upload(content, "/packages/nuts/upgrade"))
         expect(page.locator("#stages-of")).to_contain_text("length")
         expect(page.locator("#tensors-of")).to_contain_text("length")
         shop.done(shop.post("/packages/nuts/load"))
-        expect(page.locator("#asking").get_by_role("button", name="Ask")).to_be_enabled()
+        expect(page.locator("#asking").get_by_role("button", name="Run")).to_be_enabled()
         shop.done(shop.post("/packages/nuts/unload"))
 
 

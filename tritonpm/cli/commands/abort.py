@@ -16,4 +16,4 @@ def abort_command(app: App, name: str) -> None:
 
     with app.open() as context:
         abort(context, name)
-    app.say(f"Gave the canary of {name} up.")
+    app.say(f"Discarded the canary of {name}.")

@@ -70,7 +70,7 @@ def abort(site: TheSite, name: str) -> LongTask:
 
     def work(context: Context) -> str:
         canary.abort(context, name)
-        return f"Gave the canary of {name} up."
+        return f"Discarded the canary of {name}."
 
     return site.begin("abort", name, work)
 

@@ -9,7 +9,7 @@ const LISTED = 50; // objects
 export async function asking(form, sample = null) {
   const file = sample ? null : form.elements.file.files[0];
   const place = document.getElementById("try-answer");
-  place.replaceChildren(element("p", { text: t("Asking …") }));
+  place.replaceChildren(element("p", { text: t("Running …") }));
   const of = form.dataset.try; // both are asked with its sample
   const sides = [{ name: of, version: "", title: of }];
   const other = form.elements.other?.selectedOptions[0];
