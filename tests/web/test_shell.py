@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -166,3 +168,20 @@ def test_a_canary_is_marked_in_the_list(shop: Site, browser: Browser) -> None:
         expect(row(page, "bolts-canary").locator("th")).to_contain_text("canary of bolts")
         expect(row(page, "bolts").locator("th")).not_to_contain_text("canary")
     shop.done(shop.post("/packages/bolts/abort"))
+
+
+def test_the_monitor_has_its_charts_first_and_a_table_that_sorts(shop: Site, browser: Browser) -> None:
+    with opened(browser, shop.url, viewport={"width": 1440, "height": 900}, timezone_id="Asia/Tokyo") as page:
+        page.goto("/monitor")
+        table = page.locator("section[aria-labelledby=loads] table")
+        expect(table.get_by_role("row", name="bolts")).to_be_visible()
+        expect(page.locator("#charts canvas").first).to_be_in_viewport()
+        expect(page.locator("#legend li")).to_have_text(["bolts"])
+        expect(page.locator("#charts .u-legend")).to_have_count(0)
+        scroll = page.locator("section[aria-labelledby=loads] .scroll")
+        assert scroll.evaluate("(it) => it.scrollWidth <= it.clientWidth")  # no column is cut
+        page.get_by_role("button", name="p99").click()
+        expect(table.locator("th[aria-sort=descending]")).to_contain_text("p99")
+        page.get_by_role("button", name="Pause").click()
+        moment, shown = page.locator("#now time").evaluate("(it) => [it.dateTime, it.textContent]")
+        assert datetime.fromisoformat(moment).astimezone(ZoneInfo("Asia/Tokyo")).strftime("%H:%M:%S") in shown

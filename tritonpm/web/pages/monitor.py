@@ -49,9 +49,18 @@ FIELDS = {
 
 
 @router.get("/monitor", response_class=HTMLResponse)
-def monitor(request: Request) -> HTMLResponse:
+def monitor(request: Request, site: TheSite) -> HTMLResponse:
     """The page; its scripts fetch what they draw."""
-    return rendered(request, "monitor.html", charts=CHARTS)
+    snapshot = next(iter(site.ring.snapshots()[-1:]), None)
+    return rendered(request, "monitor.html", charts=CHARTS, most=_most(snapshot) if snapshot else {})
+
+
+def _most(snapshot: Snapshot) -> dict[str, float]:
+    """What each figure can be at most, where that is known; in the units of a snapshot."""
+    parts = [part for _, part in gpu_parts(snapshot.gpus)]
+    known = {"machine/cpu_percent": 100.0, "machine/memory_used": float(snapshot.machine.memory_total)}
+    memory = [part.memory_total for part in parts if part.memory_total]
+    return known | {"gpu/utilisation": 100.0} | ({"gpu/memory_used": float(max(memory))} if memory else {})
 
 
 @router.get("/monitor/now", response_class=HTMLResponse)

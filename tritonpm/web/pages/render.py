@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from tritonpm import __version__
 from tritonpm.operations.monitor.figures import duration, number, size
@@ -50,9 +51,15 @@ def _environment() -> Environment:
         version=__version__, api=PREFIX, devices=DEVICES, modes=MODES, statuses=STATUSES, residencies=RESIDENCIES,
         sent=SENT, rail=RAIL, helps=HELPS, languages=NAMES, language_cookie=COOKIE,
     )  # fmt: skip
-    environment.filters["moment"] = lambda text: datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S")
+    environment.filters["moment"] = _moment
     environment.filters.update(of_tasks=of_tasks, number=number, duration=duration, size=size)
     return environment
+
+
+def _moment(text: str) -> Markup:
+    """A moment; scripts write it in the reader's time zone."""
+    moment = datetime.fromisoformat(text)
+    return Markup('<time datetime="{}">{}</time>').format(text, moment.strftime("%Y-%m-%d %H:%M:%S"))
 
 
 def of_tasks(kinds: str, say: Language) -> str:

@@ -236,6 +236,14 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.xhr.status >= 400 && event.detail.target.id === "dialog-content") event.detail.shouldSwap = true;
 });
 
+// Moments are told in the reader's time zone.
+function localised() {
+  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "short", timeStyle: "medium", hourCycle: "h23" });
+  for (const time of document.querySelectorAll("main time[datetime], dialog time[datetime]")) time.textContent = format.format(new Date(time.dateTime));
+}
+document.addEventListener("htmx:afterSettle", localised);
+localised();
+
 receiving();
 bulk(several);
 listen();

@@ -1,7 +1,8 @@
 // A figure over time: a chart, and for who does not see it a table of the same, minute by minute.
+import { moments } from "./history.js";
 import { element, t } from "./say.js";
 
-const HEIGHT = 170;
+const HEIGHT = 150;
 const STEPS = [60, 120, 180, 300]; // seconds between two times that are written
 const LEAST = 120; // seconds that a chart shows
 const COLOURS = 8; // --line-1 to --line-8 of the style sheet
@@ -31,6 +32,8 @@ export class Chart {
     this.place = root.querySelector(".plot");
     this.labels = [];
     this.data = [[]];
+    this.most = Number(root.dataset.most) / this.divide; // 0: not known
+    this.at = root.querySelector(".at");
     this.plot = null;
     new ResizeObserver(() => this.plot?.setSize(this.size())).observe(this.place);
     const table = root.querySelector("details");
@@ -62,10 +65,20 @@ export class Chart {
     ];
     const scales = {
       x: { range: (_, first, last) => [Math.min(first, last - LEAST), last] },
-      y: { range: (_, least, most) => [0, Math.max(most * 1.1, 1e-3)] },
+      y: { range: (_, least, most) => [0, this.most || Math.max(most * 1.1, 1e-3)] },
     };
-    const options = { ...this.size(), series: [time, ...series], axes, scales, legend: { show: labels[0] !== "" } };
+    const hooks = { setCursor: [() => this.tell()], draw: [(plot) => marked(plot)] };
+    const options = { ...this.size(), series: [time, ...series], axes, scales, hooks, legend: { show: false }, cursor: { sync: { key: "monitor" } } };
     this.plot = new uPlot(options, this.data, this.place);
+  }
+
+  // What the charts show where the cursor is, which all of them share; whose line it is says the legend.
+  tell() {
+    const { idx } = this.plot?.cursor ?? {};
+    if (idx === null || idx === undefined) return this.at.replaceChildren();
+    const parts = this.labels.map((label, index) => element("span", {}, chip(index), shown(this.data[index + 1][idx])));
+    this.at.replaceChildren(element("b", { text: second.format(this.data[0][idx] * 1000) }), ...parts);
+    return undefined;
   }
 
   size() {
@@ -92,6 +105,29 @@ export class Chart {
     const caption = element("caption", { text: t("{title}: the mean of each minute", { title: this.title }) });
     place.replaceChildren(element("table", {}, caption, element("thead", {}, head), element("tbody", {}, ...rows)));
   }
+}
+
+export function chip(index) {
+  const made = element("span", { class: "chip", "aria-hidden": "true" });
+  made.style.background = colour(`--line-${(index % COLOURS) + 1}`);
+  return made;
+}
+
+// Loads, switches and the like, and their ends that were none.
+function marked(plot) {
+  const { ctx } = plot;
+  ctx.save();
+  for (const { moment, failed } of moments()) {
+    const x = plot.valToPos(moment, "x", true);
+    if (x < plot.bbox.left || x > plot.bbox.left + plot.bbox.width) continue;
+    ctx.strokeStyle = colour(failed ? "--bad" : "--faint");
+    ctx.setLineDash([2, 4]);
+    ctx.beginPath();
+    ctx.moveTo(x, plot.bbox.top);
+    ctx.lineTo(x, plot.bbox.top + plot.bbox.height);
+    ctx.stroke();
+  }
+  ctx.restore();
 }
 
 function colour(name) {

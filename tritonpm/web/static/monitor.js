@@ -1,7 +1,7 @@
 // The monitor: what was measured in the last minutes, as it comes in, and the charts of it.
 import { call } from "./api.js";
-import { Chart, labels, values } from "./charts.js";
-import { t } from "./say.js";
+import { Chart, chip, labels, values } from "./charts.js";
+import { element, t } from "./say.js";
 
 const KEPT = 900; // seconds that are shown
 const SHOWN = 8; // packages in one chart: those with the most requests
@@ -19,6 +19,34 @@ export function observing() {
   document.getElementById("pause").addEventListener("click", pause);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show(true));
   return true;
+}
+
+// The table of packages by a column of it; a stage stays below its package.
+let order = null;
+
+document.addEventListener("click", ({ target }) => {
+  const { sort } = target.dataset;
+  if (sort === undefined) return;
+  order = { column: Number(sort), down: order?.column === Number(sort) ? !order.down : sort !== "0" };
+  sorted();
+  document.querySelector(`#now [data-sort="${sort}"]`).focus();
+});
+document.addEventListener("htmx:afterSettle", () => { if (order) sorted(); });
+
+function sorted() {
+  const body = document.querySelector("#now [data-sort]")?.closest("table").tBodies[0];
+  if (!body) return;
+  const groups = [];
+  for (const row of body.rows) {
+    if (row.classList.contains("stage")) groups.at(-1).push(row);
+    else groups.push([row]);
+  }
+  const key = ([row]) => row.cells[order.column].dataset.value ?? row.cells[order.column].textContent;
+  const compare = (one, other) => (order.column ? Number(key(one)) - Number(key(other)) : key(one).localeCompare(key(other)));
+  groups.sort((one, other) => (order.down ? compare(other, one) : compare(one, other)));
+  body.replaceChildren(...groups.flat());
+  for (const heading of body.closest("table").tHead.rows[0].cells) heading.removeAttribute("aria-sort");
+  body.closest("table").tHead.rows[0].cells[order.column].setAttribute("aria-sort", order.down ? "descending" : "ascending");
 }
 
 // Everything anew: after a connection began, or where a snapshot was missed.
@@ -64,6 +92,7 @@ function show(anew = false) {
   if (paused) return;
   if (!document.getElementById("now").contains(document.activeElement)) htmx.trigger(document.body, "snapshot-taken");
   const packages = busiest();
+  document.getElementById("legend").replaceChildren(...packages.shown.map((label, index) => element("li", {}, chip(index), label)));
   for (const chart of charts) chart.draw(known, chart.of === "package" ? packages.shown : labels(known, chart), anew);
   const more = document.getElementById("more");
   more.hidden = packages.left === 0;
