@@ -11,10 +11,11 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 import tritonpm.cli
 from tritonpm.cli.app import App
-from tritonpm.cli.output import echo, envelope, facts, listing, show, table
+from tritonpm.cli.output import echo, envelope, facts, fitted, listing, show, table
 from tritonpm.core.text import UNSEEN, harmless
 
 ROWS = [("bolts", 3, None), ("a longer name", "", "two words"), ("x", 12345, "end")]
@@ -77,3 +78,18 @@ def test_one_module_prints() -> None:
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("click.echo", "print", "sys.stdout.write"):
                 printing.add(str(path.relative_to(root)))
     assert printing == {"output.py", "main.py"}
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_narrow_terminal_is_shown_fewer_columns_and_whole_names(width: int) -> None:
+    name = "screws-inspection-line-3-station-7-left-camera"
+    columns = ("NAME", "TYPE", "STAGES", "STATUS")
+    rows = [(name, "preprocessing + image classification", "denoise, classify", "loaded")]
+    shown, cells = fitted(columns, rows, ("STAGES", "TYPE"), width)
+    assert (shown[0], shown[-1]) == ("NAME", "STATUS")
+    assert len(shown) == {60: 2, 80: 2, 120: 4}[width]
+    console = Console(width=width, force_terminal=True, color_system="standard")
+    with console.capture() as printed:
+        console.print(listing(shown, cells))
+    assert name in printed.get()
+    assert "\x1b[32mloaded" in printed.get()

@@ -38,15 +38,42 @@ def envelope(kind: str, data: object, form: str) -> str:
     return text
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; as wide as it needs to be where standard output is no terminal."""
+# Of a status on a terminal; rich leaves colours out where NO_COLOR asks for that.
+_COLOURS = {
+    "loaded": "green", "READY": "green", "done": "green", "optimising": "yellow", "running": "yellow",
+    "LOADING": "yellow",
+    "failed": "red", "UNAVAILABLE": "red", "interrupted": "red",
+}  # fmt: skip
+_APART = 2  # blanks between two columns
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], drops: Sequence[str] = ()) -> None:
+    """Print a table; as wide as it needs to be where standard output is no terminal.
+
+    On a terminal that is too narrow for all of it the columns `drops` are left out, one after the other.
+    """
     cells = [[_cell(column) for column in columns], *([_cell(cell) for cell in row] for row in rows)]
     if sys.stdout.isatty() or not all(cell.isascii() and cell.isprintable() for row in cells for cell in row):
-        show(listing(columns, cells[1:]))
+        width = _console().width
+        show(listing(*fitted(columns, cells[1:], drops, width)))
         return
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]  # rich takes seconds for thousands of rows
     for row in cells:
         sys.stdout.write("  ".join(map(str.ljust, row, widths)).rstrip() + "\n")
+
+
+def fitted(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], drops: Sequence[str], width: int
+) -> tuple[list[str], list[list[str]]]:
+    """The columns, and their cells, that stay where a table may be `width` characters wide."""
+    from rich.cells import cell_len
+
+    lengths = [max(map(cell_len, column)) + _APART for column in zip(columns, *rows, strict=True)]
+    left, gone = list(range(len(columns))), list(drops)
+    while gone and sum(lengths[index] for index in left) - _APART > width:
+        name = gone.pop(0)
+        left = [index for index in left if columns[index] != name]
+    return [columns[index] for index in left], [[row[index] for index in left] for row in rows]
 
 
 def listing(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
@@ -55,10 +82,10 @@ def listing(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     from rich.text import Text
 
     made = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        made.add_column(_cell(column), overflow="fold")
+    for number, column in enumerate(columns):
+        made.add_column(_cell(column), overflow="fold", no_wrap=not number)  # what is named is copied whole
     for row in rows:
-        made.add_row(*(Text(_cell(cell)) for cell in row))
+        made.add_row(*(Text(_cell(cell), style=_COLOURS.get(_cell(cell).partition(",")[0], "")) for cell in row))
     return made
 
 

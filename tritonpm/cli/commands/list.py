@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tritonpm.cli.app import App, command, pass_app, reading
 
+_DROPS = ("STAGES", "TYPE", "USED BY", "PRECISION", "BATCH", "REVISION", "DEVICE", "MODE")  # where a terminal is narrow
+
 
 @command("list", examples="tritonpm list\ntritonpm list -o json | jq '.data[].name'")
 @reading
@@ -31,7 +33,7 @@ def list_command(app: App) -> None:
         )
         for package in listed
     )
-    app.emit("PackageList", listed, lambda: table(columns, rows))
+    app.emit("PackageList", listed, lambda: table(columns, rows, _DROPS))
     for package in listed:
         if package.drift:
             app.advise(f"{package.name}: {package.drift}.")

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from tritonpm.operations.status import ModelView
 
 
+# Where a terminal is narrow.
+_DROPS = ("LAST", "QUEUE µs", "VERSION", "INSTANCES", "STATUS", "FAILED", "INFERENCES", "REASON", "PACKAGE")
+
+
 @command("status", examples="tritonpm status\ntritonpm status -o json")
 @on_a_server
 @reading
@@ -30,7 +34,7 @@ def status_command(app: App) -> None:
             echo()
             columns = ("MODEL", "VERSION", "STATE", "PACKAGE", "STATUS", "INSTANCES", "INFERENCES", "FAILED",
                        "QUEUE µs", "LAST", "REASON")  # fmt: skip
-            table(columns, (_row(model) for model in view.models))
+            table(columns, [_row(model) for model in view.models], _DROPS)
 
     app.emit("Status", view, text)
     for sentence in view.drift:
