@@ -52,4 +52,6 @@ def test_the_page_shows_p95_where_it_is_known() -> None:
     page = html(tuned)
     assert "<th>p95 ms</th>" in page
     assert "<td class=n>2.00</td><td class=n>3.21</td><td class=n>4.00</td>" in page
+    assert "<tr class=chosen><td class=n>a</td>" in page
+    assert "beaten" not in page
     assert "<td class=n>2.00</td><td class=n></td><td class=n>4.00</td>" in page

@@ -24,7 +24,7 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
     "mlflow": {"mlflow": "mlflow-skinny"},
     "web": {"fastapi": "fastapi", "uvicorn": "uvicorn"},
     "mcp": {"mcp": "mcp"},
-    "perf": {"optuna": "optuna", "plotly": "plotly"},
+    "perf": {"optuna": "optuna"},
     "tritonserver": {"tritonserver": "tritonserver"},
 }
 

@@ -31,7 +31,6 @@ _PACKAGES = (
     ("pillow", "calibrating INT8 on images", False),
     ("keras", "converting .keras", False),
     ("torch", "converting .pt2 and .keras", False),
-    ("plotly", "reports of performance as pages", False),
     ("optuna", "`tritonpm tune`", False),
     ("fastapi", "the page, `tritonpm ui`", False),
     ("uvicorn", "the page, `tritonpm ui`", False),

@@ -5,99 +5,96 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tritonpm.core.extras import needed
+from tritonpm.perf.charts import Series, curves, stacked
 from tritonpm.perf.figures import LoadFigures, figures
 from tritonpm.perf.words import byte_words, money, quality_words, share
 
 if TYPE_CHECKING:
     from tritonpm.perf.measurement import Result
 
-_STYLE = """body{font-family:system-ui,sans-serif;margin:2rem auto;max-width:80rem;color:#222}
-table{border-collapse:collapse;margin:1rem 0}td,th{padding:.3rem .8rem;text-align:left;border-bottom:1px solid #ddd}
-td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}"""
+_STYLE = """:root{color-scheme:light dark;--ground:#fff;--ink:#18211d;--faint:#57635d;--line:#d5dbd8;--good:#dcf3e6;
+--0:#1b6b50;--1:#c2410c;--2:#1d4ed8;--3:#9333ea;--4:#a16207;--5:#be123c;--6:#0e7490;--7:#4d5d57}
+@media(prefers-color-scheme:dark){:root{--ground:#121715;--ink:#e6ece9;--faint:#a3b0aa;--line:#36423d;--good:#12382a;
+--0:#52c39a;--1:#fb923c;--2:#7aa7ff;--3:#d08cff;--4:#facc15;--5:#fb7185;--6:#67e8f9;--7:#b7c4be}}
+body{font-family:system-ui,sans-serif;margin:2rem auto;padding:0 1.5rem;max-width:84rem;
+background:var(--ground);color:var(--ink)}
+table{border-collapse:collapse;margin:1rem 0}.scroll{overflow-x:auto}
+td,th{padding:.3rem .8rem;text-align:left;border-bottom:1px solid var(--line)}
+td.n:first-child{text-align:left !important}td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}tr.chosen{background:var(--good);font-weight:600}
+figure{margin:1.5rem 0}figcaption{font-weight:600}svg{width:100%;max-width:60rem;height:auto}
+.grid{stroke:var(--line)}.limit{stroke:var(--faint);stroke-dasharray:2 4}.line{fill:none;stroke-width:2}
+.line.dashed{stroke-dasharray:6 4}.tick,.axis{fill:var(--faint);font-size:12px}.star{font-size:22px}
+.legend{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.2rem 1rem;font-size:.9rem}
+.key{display:inline-block;width:.8rem;height:.8rem;border-radius:3px;margin-right:.35rem}.key.dashed{opacity:.55}
+""" + "".join(f".c{n}{{stroke:var(--{n})}}.f{n}{{fill:var(--{n});background:var(--{n})}}" for n in range(8))
 _COLUMNS = ("Batch", "Instances", "Load", "Inferences/s", "Spread", "p50 ms", "p99 ms", "Queue", "Compute", "Overhead",
             "Cost per million", "Inferences/J", "Memory")  # fmt: skip
 
 
 def html(results: Sequence[Result]) -> str:
-    """One page with every result. Raises RequirementError without plotly."""
-    draw = plotting()
-    parts = []
-    for number, result in enumerate(results):
-        charts = [_curves(draw, result), _shares(draw, result)]
-        drawn = [embedded(chart, first=not number and not place) for place, chart in enumerate(charts)]
-        parts.append(
-            "\n".join([_heading(result), table(_COLUMNS, map(_cells, figures(result).rows)), *drawn, _facts(result)])
+    """One page with every result."""
+    parts = [
+        "\n".join(
+            [
+                _heading(result),
+                table(_COLUMNS, map(_cells, figures(result).rows)),
+                _curves(result),
+                _shares(result),
+                _facts(result),
+            ]
         )
+        for result in results
+    ]
     names = ", ".join(sorted({result.package for result in results}))
     return page(f"{names}: performance", parts)
 
 
-def plotting() -> Any:
-    """What draws charts. Raises RequirementError without plotly."""
-    with needed("the report", "perf"):
-        import plotly.graph_objects as draw
-    return draw
-
-
-def embedded(chart: Any, *, first: bool) -> str:
-    """A chart as a part of a page, whose `first` one brings the code that draws."""
-    import plotly.io
-
-    return str(plotly.io.to_html(chart, full_html=False, include_plotlyjs=first))
-
-
 def page(title: str, parts: Sequence[str]) -> str:
     """A page of its own."""
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head = f"{meta}<title>{escape(title)}</title><style>{_STYLE}</style>"
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"<hr>".join(parts)}</body></html>\n'
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of figures."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], chosen: int | None = None) -> str:
+    """A table of figures; the row `chosen`, from 0, is marked."""
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
-    body = "".join(f"<tr>{''.join(f'<td class=n>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    cells = ("".join(f"<td class=n>{escape(cell)}</td>" for cell in row) for row in rows)
+    body = "".join(f"<tr{' class=chosen' if at == chosen else ''}>{row}</tr>" for at, row in enumerate(cells))
+    return f"<div class=scroll><table><tr>{head}</tr>{body}</table></div>"
 
 
-def _curves(draw: Any, result: Result) -> Any:
+def _table(result: Result) -> str:
+    return table(_COLUMNS, map(_cells, figures(result).rows))
+
+
+def _curves(result: Result) -> str:
     """Latency over throughput, a curve for each batch size and number of instances."""
-    chart = draw.Figure()
     rows = sorted(figures(result).rows, key=lambda row: (row.batch, row.instances))
-    for (batch, instances), group in groupby(rows, key=lambda row: (row.batch, row.instances)):
+    series = []
+    for colour, ((batch, instances), group) in enumerate(groupby(rows, key=lambda row: (row.batch, row.instances))):
         points = list(group)
-        for name, dash in (("p50", "solid"), ("p99", "dot")):
-            chart.add_scatter(
-                x=[row.throughput for row in points], y=[getattr(row, name) / 1000 for row in points],
-                text=[row.load for row in points], mode="lines+markers", line={"dash": dash},
-                name=f"batch {batch}, {instances} inst., {name}",
-            )  # fmt: skip
-    axes = {"xaxis_title": "inferences/s", "yaxis_title": "latency, ms", "yaxis_rangemode": "tozero"}
-    chart.update_layout(title="Latency and throughput", template="plotly_white", **axes)
-    return chart
+        for name in ("p50", "p99"):
+            told = [(row.throughput, getattr(row, name) / 1000, row.load) for row in points]
+            series.append(Series(f"batch {batch}, {instances} inst., {name}", told, colour, dashed=name == "p99"))
+    return curves("Latency and throughput", "inferences/s", "latency, ms", series)
 
 
-def _shares(draw: Any, result: Result) -> Any:
+def _shares(result: Result) -> str:
     """Where a request's time goes, in milliseconds: each model's queue and compute, and the rest."""
     measurements = result.measurements
     labels = [f"batch {m.load.batch}, {m.instances} inst., {m.load.words}" for m in measurements]
-    chart = draw.Figure()
+    parts = []
     for place, stage in enumerate(measurements[0].stages if measurements else ()):
         name = stage.model.removeprefix(f"{result.package}.") if len(measurements[0].stages) > 1 else ""
-        queues = [m.stages[place].queue / 1000 for m in measurements]
-        computes = [
-            (m.stages[place].compute_input + m.stages[place].compute + m.stages[place].compute_output) / 1000
-            for m in measurements
-        ]
-        chart.add_bar(x=labels, y=queues, name=f"queue {name}".strip())
-        chart.add_bar(x=labels, y=computes, name=f"compute {name}".strip())
-    chart.add_bar(x=labels, y=[m.overhead / 1000 for m in measurements], name="overhead: client, network, server")
-    chart.update_layout(
-        title="Where the time goes", barmode="stack", yaxis_title="mean latency, ms", template="plotly_white"
-    )
-    return chart
+        stages = [m.stages[place] for m in measurements]
+        computes = [(one.compute_input + one.compute + one.compute_output) / 1000 for one in stages]
+        parts.append((f"queue {name}".strip(), [one.queue / 1000 for one in stages]))
+        parts.append((f"compute {name}".strip(), computes))
+    parts.append(("overhead: client, network, server", [m.overhead / 1000 for m in measurements]))
+    return stacked("Where the time goes", "mean latency, ms", labels, parts)
 
 
 def _heading(result: Result) -> str:

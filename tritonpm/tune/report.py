@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
 
-from tritonpm.perf.report import embedded, page, plotting, table
+from tritonpm.perf.charts import Series, curves
+from tritonpm.perf.report import page, table
 from tritonpm.perf.words import byte_words, share
 from tritonpm.tune.pareto import MeasuredSettings, Tuned
 from tritonpm.tune.words import milliseconds, recommendation
@@ -14,36 +14,38 @@ _COLUMNS = ("Settings", "Inferences/s", "In flight", "p50 ms", "p95 ms", "p99 ms
 
 
 def html(tuned: Tuned) -> str:
-    """One page, no network. Raises RequirementError without plotly."""
-    chart = embedded(_chart(plotting(), tuned), first=True)
+    """One page, no network."""
     heading = f"<h1>{escape(tuned.package)}</h1><p>{escape(recommendation(tuned))}</p>"
     ended = f"<p>{escape(f'{tuned.measurements} measurements in {tuned.seconds:.0f} s; {tuned.ended}.')}</p>"
     refused = "".join(f"<li>{escape(sentence)}</li>" for sentence in tuned.refused)
     left_out = f"<h2>Left out</h2><ul>{refused}</ul>" if refused else ""
-    return page(
-        f"{tuned.package}: tuning", [heading + chart + table(_COLUMNS, map(_cells, tuned.rows)) + ended + left_out]
-    )
+    rows = table(_COLUMNS, map(_cells, tuned.rows), tuned.rows.index(tuned.best) if tuned.best in tuned.rows else None)
+    return page(f"{tuned.package}: tuning", [heading + _chart(tuned) + rows + ended + left_out])
 
 
-def _chart(draw: Any, tuned: Tuned) -> Any:
-    chart = draw.Figure()
+def _chart(tuned: Tuned) -> str:
     ordered = sorted(tuned.rows, key=lambda row: row.throughput)
     groups = (
-        ("not beaten in everything by another", "lines+markers", [row for row in ordered if row.pareto]),
-        ("beaten", "markers", [row for row in ordered if not row.pareto]),
-        ("recommended", "markers", [tuned.best]),
+        (
+            "none answers more and sooner",
+            [row for row in ordered if row.pareto],
+            2,
+            True,
+            False,
+        ),
+        ("others", [row for row in ordered if not row.pareto], 7, False, False),
+        ("recommended", [tuned.best], 0, False, True),
     )
-    for name, mode, rows in groups:
-        chart.add_scatter(
-            x=[row.throughput for row in rows], y=[row.p99 / 1000 for row in rows], mode=mode, name=name,
-            text=[f"{row.words}, {row.in_flight} in flight" for row in rows],
-            marker={"size": 16, "symbol": "star"} if name == "recommended" else {"size": 9},
-        )  # fmt: skip
-    if tuned.max_p99 is not None:
-        chart.add_hline(y=tuned.max_p99 * 1000, line_dash="dot", annotation_text="limit of p99")
-    axes = {"xaxis_title": "inferences/s", "yaxis_title": "latency p99, ms", "yaxis_rangemode": "tozero"}
-    chart.update_layout(title="Throughput and latency", template="plotly_white", **axes)
-    return chart
+    series = [
+        Series(name, list(map(_point, rows)), colour, joined=joined, stars=stars)
+        for name, rows, colour, joined, stars in groups
+    ]
+    limit = None if tuned.max_p99 is None else tuned.max_p99 * 1000
+    return curves("Throughput and latency", "inferences/s", "latency p99, ms", series, limit)
+
+
+def _point(row: MeasuredSettings) -> tuple[float, float, str]:
+    return row.throughput, row.p99 / 1000, f"{row.words}, {row.in_flight} in flight"
 
 
 def _cells(row: MeasuredSettings) -> tuple[str, ...]:

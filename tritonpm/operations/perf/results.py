@@ -72,7 +72,7 @@ def machine(context: Context) -> Machine:
 
 
 def write_report(path: Path, results: Sequence[Result]) -> None:
-    """Write results as a page. Raises RequirementError without plotly, StorageError."""
+    """Write results as a page. Raises StorageError."""
     from tritonpm.perf.report import html
 
     write_page(path, html(results))
