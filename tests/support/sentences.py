@@ -14,6 +14,7 @@ from tritonpm.operations.monitor.figures import NOTES
 from tritonpm.settings import RULES
 from tritonpm.web.language import HERE, script_sentences
 from tritonpm.web.pages.monitor import CHARTS, FIELDS
+from tritonpm.web.pages.package import TABS
 from tritonpm.web.pages.render import DEVICES, HELPS, MODES, RAIL, RESIDENCIES, SENT, STATUSES
 from tritonpm.web.problems import title_of
 
@@ -43,7 +44,7 @@ def _all() -> Iterator[str]:
     for source in sorted(HERE.rglob("*.py")):
         yield from _said(source)
     yield from script_sentences()
-    for names in (DEVICES, HELPS, MODES, RAIL, RESIDENCIES, SENT, STATUSES, FIELDS):
+    for names in (DEVICES, HELPS, MODES, RAIL, TABS, RESIDENCIES, SENT, STATUSES, FIELDS):
         yield from names.values()
     yield from (task.value.replace("-", " ") for task in Task)
     for rule in RULES:

@@ -86,7 +86,7 @@ def test_every_setting_is_shown_and_taken_back(live: Site, browser: Browser, tmp
     change(context(live), "steps", {"max_batch_size": 4}, stage="second")
     change(context(live), "steps", {"preferred_batch_sizes": [2, 4], "parameters": {"colour": "blue"}})
     with opened(browser, live.url) as page:
-        page.goto("/packages/steps")
+        page.goto("/packages/steps#config")
         chosen = page.locator("#settings-of table")
         expect(chosen.get_by_role("row", name="second max_batch_size 4")).to_be_visible()
         expect(chosen).to_contain_text("colour: blue")
@@ -108,7 +108,7 @@ def test_a_roll_back_begins_with_what_served_before(live: Site, browser: Browser
     live.done(live.post("/packages/back/rollback"))
     live.done(live.upload(zipped(tmp_path / "3", scaled(6.5), "back"), "/packages/back/upgrade"))
     with opened(browser, live.url) as page:
-        page.goto("/packages/back")
+        page.goto("/packages/back#versions")
         history = page.locator("#history-of tbody")
         expect(history.get_by_role("row", name=re.compile("^3 .*served last"))).to_be_visible()
         expect(history.get_by_role("row", name=re.compile("^1 .*step 1"))).to_be_visible()

@@ -22,7 +22,9 @@ body{font-family:system-ui,sans-serif;margin:2rem auto;padding:0 1.5rem;max-widt
 background:var(--ground);color:var(--ink)}
 table{border-collapse:collapse;margin:1rem 0}.scroll{overflow-x:auto}
 td,th{padding:.3rem .8rem;text-align:left;border-bottom:1px solid var(--line)}
-td.n:first-child{text-align:left !important}td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}tr.chosen{background:var(--good);font-weight:600}
+td.n:first-child{text-align:left !important}
+td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+tr.chosen{background:var(--good);font-weight:600}
 figure{margin:1.5rem 0}figcaption{font-weight:600}svg{width:100%;max-width:60rem;height:auto}
 .grid{stroke:var(--line)}.limit{stroke:var(--faint);stroke-dasharray:2 4}.line{fill:none;stroke-width:2}
 .line.dashed{stroke-dasharray:6 4}.tick,.axis{fill:var(--faint);font-size:12px}.star{font-size:22px}

@@ -10,11 +10,15 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from tritonpm.core.errors import NotFoundError, ServerError
+from tritonpm.core.types import Tensor
+from tritonpm.operations.context import Context
 from tritonpm.operations.diff import RevisionDifference, compared, differences
 from tritonpm.operations.history import history as package_history
 from tritonpm.operations.optimize.jobs import list_jobs
 from tritonpm.operations.sample_inputs import samples_of, shows_pictures
 from tritonpm.operations.seen import beside
+from tritonpm.operations.server import own_server
+from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.show import show as show_package
 from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.choices import starting
@@ -24,10 +28,31 @@ from tritonpm.web.pages.render import rendered
 from tritonpm.web.pictures import described, picture
 from tritonpm.web.present import details_shown, job_shown
 from tritonpm.web.setting_rows import setting_rows
+from tritonpm.web.snippets import snippets
 from tritonpm.web.statistics import statistics_of
 
 router = APIRouter()
+TABS = {
+    "overview": "Overview", "performance": "Optimisation", "versions": "Versions", "config": "Configuration",
+    "activity": "Activity",
+}  # fmt: skip
 _SAMPLES = 24  # of a package that are offered to try
+
+
+def _first(view: PackageDetails) -> tuple[Tensor, ...]:
+    """What a client gives."""
+    return view.stages_in_detail[0].inputs
+
+
+def _last(view: PackageDetails) -> tuple[Tensor, ...]:
+    """What a client gets."""
+    return view.stages_in_detail[-1].outputs
+
+
+def _address(context: Context) -> str:
+    """Where a program of this machine finds Triton."""
+    own = own_server(context)
+    return own.http if own else "localhost:8000"
 
 
 @router.get("/packages/{name}", response_class=HTMLResponse)
@@ -45,6 +70,8 @@ def package(request: Request, site: TheSite, say: Say, name: str) -> HTMLRespons
             "history": package_history(context, name),
             "samples": min(len(samples_of(record)), _SAMPLES),
             "shows": shows_pictures(record),
+            "tabs": TABS,
+            "snippets": snippets(name, _first(view), _last(view), _address(context)),
             "others": beside(context, name) if view.status == "loaded" else (),
         }
     return rendered(request, "package.html", view=view, jobs=jobs, described=described, **values)

@@ -244,6 +244,17 @@ function localised() {
 document.addEventListener("htmx:afterSettle", localised);
 localised();
 
+// One tab of a package at a time; which one says the address, so that back and reload keep it.
+function turned() {
+  const panels = [...document.querySelectorAll("[data-panel]")];
+  if (!panels.length) return;
+  const chosen = panels.find((panel) => panel.dataset.panel === location.hash.slice(1)) ?? panels[0];
+  for (const panel of panels) panel.hidden = panel !== chosen;
+  for (const link of document.querySelectorAll(".tabs a")) link.toggleAttribute("aria-current", link.hash === `#${chosen.dataset.panel}`);
+}
+addEventListener("hashchange", turned);
+turned();
+
 receiving();
 bulk(several);
 listen();

@@ -6,6 +6,7 @@ const SHOWN = 50;
 let unseen = 0;
 
 export function bell() {
+  draw();
   place().addEventListener("toggle", () => {
     if (!place().open) return;
     unseen = 0;
@@ -31,12 +32,18 @@ function place() {
 }
 
 function draw() {
+  const own = document.getElementById("activity");
+  own?.replaceChildren(...entries(({ package: name }) => name === own.dataset.of));
   const count = place().querySelector(".badge");
   count.textContent = unseen || "";
   count.hidden = unseen === 0;
   if (!place().open) return;
-  const entries = [...operations.values()].sort((one, other) => other.started - one.started).slice(0, SHOWN).map(entry);
-  place().querySelector("ul").replaceChildren(...(entries.length ? entries : [element("li", { class: "none", text: t("Nothing was done yet.") })]));
+  place().querySelector("ul").replaceChildren(...entries(() => true));
+}
+
+function entries(wanted) {
+  const listed = [...operations.values()].filter(wanted).sort((one, other) => other.started - one.started).slice(0, SHOWN);
+  return listed.length ? listed.map(entry) : [element("li", { class: "none", text: t("Nothing was done yet.") })];
 }
 
 function entry(operation) {
