@@ -38,6 +38,7 @@ from tritonpm.operations.show import show
 from tritonpm.operations.use import release, use
 from tritonpm.triton.served_revision import serves
 from tritonpm.web.language import NAMES
+from tritonpm.web.pages.package import TABS
 
 pytestmark = pytest.mark.server
 expect.set_options(timeout=DEADLINE)
@@ -343,7 +344,7 @@ def test_the_monitor_shows_what_is_measured(bolts: Site, browser: Browser) -> No
         expect(page.locator("#now time")).not_to_have_text(measured)
 
 
-DIALOGS = ("configure", "newer", "rename", "back", "remove")
+DIALOGS = ("configure", "newer", "rename", "back", "remove", "/server/stop")
 
 
 @pytest.mark.parametrize(
@@ -358,17 +359,24 @@ def test_pages_fit_and_axe_finds_nothing_serious(bolts: Site, browser: Browser, 
             if path == "/monitor":
                 expect(page.locator("figure canvas").first).to_be_visible()
             fits(page, path)
+        for path in (*(f"/packages/bolts#{tab}" for tab in TABS), "/jobs", "/projects", "/triton", "/logs", "/api"):
+            page.goto(path)
+            expect(page.locator("h1")).to_be_visible()
+            fits(page, path)
         page.goto("/packages")
         for dialog in DIALOGS:
-            page.evaluate("(path) => htmx.ajax('GET', path, '#dialog-content')", f"/packages/bolts/{dialog}")
+            page.evaluate(
+                "(path) => htmx.ajax('GET', path, '#dialog-content')",
+                dialog if dialog.startswith("/") else f"/packages/bolts/{dialog}",
+            )
             expect(page.locator("dialog #dialog-title")).to_be_visible()
             fits(page, dialog)
             page.locator("#dialog-content").evaluate("(it) => it.replaceChildren()")
 
 
 def fits(page: Page, what: str) -> None:
-    """Nothing is wider than the window of a telephone and of a desktop; light and dark can be read."""
-    for width in (390, 1280):
+    """Nothing is wider than the window of a telephone, a tablet and a desktop; light and dark can be read."""
+    for width in (390, 1024, 1440):
         page.set_viewport_size({"width": width, "height": 844})
         assert (what, width, too_wide(page)) == (what, width, [])
     for scheme in ("light", "dark"):
