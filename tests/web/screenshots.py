@@ -33,7 +33,7 @@ IMAGES = ROOT / "docs" / "images"
 EXAMPLES = ("digits", "digits-cascade")
 MOST = 300_000  # bytes of a picture
 WATCHED = 60.0  # seconds of load that the monitor shows
-WINDOW = {"width": 1280, "height": 640}
+WINDOW = {"width": 1440, "height": 780}
 
 
 def filled(context: Context, folder: Path) -> None:
@@ -99,7 +99,6 @@ def pictures(browser: Browser, url: str) -> None:
         taken(page, "configure")
         page.goto("/monitor")
         page.wait_for_timeout(WATCHED * 1000)
-        page.evaluate("document.getElementById('loads').scrollIntoView()")
         taken(page, "monitor")
     with opened(browser, url, viewport=WINDOW, locale="zh-CN", color_scheme="dark") as page:
         page.goto("/packages")
