@@ -126,6 +126,7 @@ def test_many_are_done_at_once_and_one_is_not_done_twice(pins: Site, browser: Br
         group.get_by_role("button", name="Load", exact=True).click()
         expect(group).to_be_hidden()
         expect(page.locator(".toast.failed")).to_have_count(2)  # no Triton runs here
+        expect(page.locator(".toast").first.get_by_role("button", name="Start Triton")).to_be_visible()
         assert len(asked) == 2
         row(page, "several-1").get_by_role("button", name="Load several-1").dblclick()
         expect(page.locator(".toast.failed")).to_have_count(3)

@@ -20,6 +20,7 @@
     ├── RegistryError             a registry is absent, refused, or holds something else than was asked for
     ├── DeploymentError           a cluster cannot be reached, or refuses what it was given
     └── ServerError               Triton is absent, refused, or did not do what it said
+        ├── NoServerError         no server runs for this workspace
         ├── UnreachableError      the connection failed: what was asked for may have been done or not
         └── InferenceError        the server answered a request with an error
 
@@ -146,6 +147,10 @@ class DeploymentError(TritonpmError):
 
 class ServerError(TritonpmError):
     """Triton is absent, refused, or did not do what it said."""
+
+
+class NoServerError(ServerError):
+    """No server runs for this workspace."""
 
 
 class UnreachableError(ServerError):

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.core.errors import ServerError
+from tritonpm.core.errors import NoServerError, ServerError
 from tritonpm.core.files import require_file
 from tritonpm.triton import embedded, stubs
 from tritonpm.triton.client import Client
@@ -44,7 +44,7 @@ def connect(context: Context, protocol: str = "http", *, load_timeout: float = 6
             server = own_server(context)
             if server is None:
                 do = "start one with `tritonpm serve --detach`"
-                raise ServerError("no server runs for this workspace", do=do)
+                raise NoServerError("no server runs for this workspace", do=do)
             around.enter_context(embedded.guarded(server, context.workspace.server))
             url = server.http if protocol == "http" else server.grpc
             connection, seen = Connection(url, grpc=server.grpc), partial(stubs.abandoned, server)

@@ -1,7 +1,7 @@
 // The page's own part: what a click does. Everything that changes something goes through the REST API.
 import { call, packagePath, page, Refused, upload } from "./api.js";
 import { bulk } from "./bulk.js";
-import { follow, followJob, listen, refresh } from "./live.js";
+import { follow, followJob, helpFor, listen, refresh } from "./live.js";
 import { sentenceOf, t, toast } from "./say.js";
 import { asking } from "./try.js";
 import { receiving } from "./uploads.js";
@@ -68,7 +68,7 @@ async function guarded(work) {
     await work();
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    toast(sentenceOf(error.problem), { kind: "failed" });
+    toast(sentenceOf(error.problem), { kind: "failed", action: helpFor(error.problem) });
     htmx.trigger(document.body, "packages-changed");
   }
 }

@@ -155,11 +155,17 @@ function seen(operation) {
   remember();
   if (ended) {
     if (operation.state === "done") toast(operation.result);
-    else if (!ended.failed?.(operation)) toast(sentenceOf(operation.problem), { kind: "failed" });
+    else if (!ended.failed?.(operation)) toast(sentenceOf(operation.problem), { kind: "failed", action: helpFor(operation.problem) });
     if (operation.state === "done") ended(operation);
   }
   if (["start", "stop"].includes(operation.kind)) serverChanged();
   changed();
+}
+
+// What helps, where a click does it.
+export function helpFor(problem) {
+  if (problem.type !== "urn:tritonpm:no-server") return null;
+  return { text: t("Start Triton"), run: async () => follow(await call("POST", "/server/start")) };
 }
 
 function serverChanged() {
