@@ -152,6 +152,6 @@ def test_errors_are_told_in_the_language_that_is_asked_for(tmp_path: Path) -> No
     for language, told in (
         ("zh_CN.UTF-8", "没有模型包 'x'"), ("vi", "không có gói 'x'"), ("fr_FR.UTF-8", "there is no package 'x'"),
     ):  # fmt: skip
-        error = streams("show", "x", workspace=tmp_path, code=1, TRITONPM_LANG=language)[1]
+        error = streams("show", "x", workspace=tmp_path, code=5, TRITONPM_LANG=language)[1]
         assert told in error
         assert "`tritonpm list`" in error
