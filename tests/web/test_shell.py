@@ -178,9 +178,9 @@ def test_the_monitor_has_its_charts_first_and_a_table_that_sorts(shop: Site, bro
     with opened(browser, shop.url, viewport={"width": 1440, "height": 900}, timezone_id="Asia/Tokyo") as page:
         page.goto("/monitor")
         table = page.locator("section[aria-labelledby=loads] table")
-        expect(table.get_by_role("row", name="bolts")).to_be_visible()
+        expect(table.get_by_role("link", name="bolts", exact=True)).to_be_visible()
         expect(page.locator("#charts canvas").first).to_be_in_viewport()
-        expect(page.locator("#legend li", has_text="bolts")).to_have_count(1)
+        expect(page.locator("#legend").get_by_text("bolts", exact=True)).to_have_count(1)
         expect(page.locator("#charts .u-legend")).to_have_count(0)
         scroll = page.locator("section[aria-labelledby=loads] .scroll")
         assert scroll.evaluate("(it) => it.scrollWidth <= it.clientWidth")  # no column is cut
