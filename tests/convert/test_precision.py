@@ -18,7 +18,7 @@ from tritonpm.convert.conversion import Artefact, Conversion, ConversionError, O
 from tritonpm.convert.converters import converter
 from tritonpm.convert.rewrite import make_batchable
 from tritonpm.convert.scoring import score
-from tritonpm.core.errors import OptimisationError, PackageError
+from tritonpm.core.errors import NotFoundError, OptimisationError, PackageError
 from tritonpm.core.tensors import save_npz
 from tritonpm.core.types import Format, Signature, Task, Tensor
 from tritonpm.operations.optimize.convert_file import convert
@@ -219,7 +219,7 @@ def test_a_folder_is_gathered_and_an_empty_one_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConversionError, match=r"holds no \.npz file and no image"):
         calibration.gather(tmp_path / "empty")
-    with pytest.raises(ConversionError, match="is not there"):
+    with pytest.raises(NotFoundError, match="is not there"):
         calibration.gather(tmp_path / "nowhere")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import string
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tests.support.page import API, Site, Start, zipped
 from tests.support.sentences import made_elsewhere, results, sentences, shape
 from tests.support.workspaces import opened
 from tritonpm.catalogue import Catalogue, Summary
+from tritonpm.operations.client import client_code
 from tritonpm.operations.context import Context
 from tritonpm.operations.list import PackageView
 from tritonpm.web.language import NAMES, language, negotiated
@@ -108,6 +110,12 @@ def test_a_cascade_is_drawn_with_its_tensors(filled: Site) -> None:
         assert said in drawing
     assert "max_batch_size" in text
     assert '<span class="key">' in text
+
+
+def test_code_that_asks_a_package_is_the_command_lines(filled: Site) -> None:
+    code = client_code(opened(filled.root), "one", "curl").code
+    assert code in html.unescape(filled.http.get("/packages/one/code/curl").text)
+    assert filled.http.get("/packages/one/code/cobol").status_code == 404
 
 
 def test_what_a_rule_forbids_is_disabled_and_says_why(filled: Site) -> None:

@@ -9,16 +9,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from tritonpm.core.errors import NotFoundError, ServerError
-from tritonpm.core.types import Tensor
-from tritonpm.operations.context import Context
+from tritonpm.core.errors import NotFoundError, NotOptimisedError, RenderError, ServerError, UsageError
+from tritonpm.operations.client import client_code
+from tritonpm.operations.code_languages import LANGUAGES
 from tritonpm.operations.diff import RevisionDifference, compared, differences
 from tritonpm.operations.history import history as package_history
 from tritonpm.operations.optimize.jobs import list_jobs
 from tritonpm.operations.sample_inputs import samples_of, shows_pictures
 from tritonpm.operations.seen import beside
-from tritonpm.operations.server import own_server
-from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.show import show as show_package
 from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.choices import starting
@@ -28,7 +26,6 @@ from tritonpm.web.pages.render import rendered
 from tritonpm.web.pictures import described, picture
 from tritonpm.web.present import details_shown, job_shown
 from tritonpm.web.setting_rows import setting_rows
-from tritonpm.web.snippets import snippets
 from tritonpm.web.statistics import statistics_of
 
 router = APIRouter()
@@ -37,22 +34,6 @@ TABS = {
     "activity": "Activity",
 }  # fmt: skip
 _SAMPLES = 24  # of a package that are offered to try
-
-
-def _first(view: PackageDetails) -> tuple[Tensor, ...]:
-    """What a client gives."""
-    return view.stages_in_detail[0].inputs
-
-
-def _last(view: PackageDetails) -> tuple[Tensor, ...]:
-    """What a client gets."""
-    return view.stages_in_detail[-1].outputs
-
-
-def _address(context: Context) -> str:
-    """Where a program of this machine finds Triton."""
-    own = own_server(context)
-    return own.http if own else "localhost:8000"
 
 
 @router.get("/packages/{name}", response_class=HTMLResponse)
@@ -71,10 +52,23 @@ def package(request: Request, site: TheSite, say: Say, name: str) -> HTMLRespons
             "samples": min(len(samples_of(record)), _SAMPLES),
             "shows": shows_pictures(record),
             "tabs": TABS,
-            "snippets": snippets(name, _first(view), _last(view), _address(context)),
+            "programs": {language: needs for language, (_, _, needs) in LANGUAGES.items()},
             "others": beside(context, name) if view.status == "loaded" else (),
         }
     return rendered(request, "package.html", view=view, jobs=jobs, described=described, **values)
+
+
+@router.get("/packages/{name}/code/{language}", response_class=HTMLResponse)
+def code(request: Request, site: TheSite, say: Say, name: str, language: str) -> HTMLResponse:
+    """Code that asks the package, or why there is none in that language."""
+    if language not in LANGUAGES:
+        raise NotFoundError(f"there is no code in {language}", do=f"take one of {', '.join(LANGUAGES)}")
+    with site.open() as context:
+        try:
+            asked = client_code(context, name, language)
+        except (RenderError, UsageError, NotOptimisedError) as error:
+            return rendered(request, "code.html", language=language, reason=say.told(str(error)))
+    return rendered(request, "code.html", language=language, asked=asked)
 
 
 @router.get("/packages/{name}/diff", response_class=HTMLResponse)
