@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -77,6 +78,7 @@ __all__ = [
 CLIENT_SHARED_MEMORY = "--allow-client-shm=true"  # else a release that has it lets no client register regions
 CACHE_BYTES = 64 * MIB  # of the local response cache, which packages may use
 _ATTEMPTS = 5  # how often free ports are chosen again when somebody takes one in between
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")  # of a path that a shell leaves as it is
 _LINK, _TRACE, _BACKENDS = "repository", "trace.json", "backends"  # in the state folder
 PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # Triton's own
 # Most of a load is waiting for the stub; it holds the thread of its connection, and who shares that waits for it.
@@ -258,9 +260,9 @@ def _command(
 ) -> list[str]:
     command = [
         str(installation.binary),
-        f"--model-repository={_LINK}",
+        f"--model-repository={_said(state / _LINK)}",
         "--model-control-mode=explicit",
-        f"--backend-directory={backends.name}",
+        f"--backend-directory={_said(backends)}",
         f"--exit-timeout-secs={EXIT_TIMEOUT}",
         f"--http-address={host}",
         f"--http-port={ports['http']}",
@@ -286,12 +288,19 @@ def _command(
     return [*command, *arguments]
 
 
-def _link_repository(state: Path, repository: Path) -> None:
-    """Make the repository reachable from the state folder by a relative path.
+def _said(place: Path) -> str:
+    """A place in the state folder, where the server runs, as it is told.
 
-    The Python backend starts its stubs through a shell without quoting: a blank in a path would hang every load. So the
-    server runs in the state folder and is given relative paths only.
+    The Python backend starts its stubs through a shell without quoting: a blank in a path would hang every load, so
+    such a path is told relatively. Others are not: while it unpacks an environment the backend changes the whole
+    server's folder, and what loads meanwhile would not be found.
     """
+    whole = str(place.absolute())
+    return whole if _PLAIN.fullmatch(whole) else place.name
+
+
+def _link_repository(state: Path, repository: Path) -> None:
+    """Make the repository reachable from the state folder."""
     link = state / _LINK
     link.unlink(missing_ok=True)
     link.symlink_to(repository.resolve(), target_is_directory=True)
