@@ -167,6 +167,9 @@ def test_what_differs_beyond_the_usual_is_not_verified_and_within_has_failed() -
     beyond = agreement(original, converted, [usual, Trial("far", far, usual=False)], precision="FP32")
     assert (beyond.state, "far: " in beyond.reason, "`values`" in beyond.reason) == ("unverified", True, True)
     assert agreement(original, converted, [usual, Trial("far", far)], precision="FP32").state == "failed"
+    given = {"scaled": 1e-6}  # a bound that somebody gave holds there, too
+    both = [usual, Trial("far", far, usual=False)]
+    assert agreement(original, converted, both, precision="FP32", tolerances=given).state == "failed"
 
 
 def test_where_the_original_hangs_on_a_nudge_nothing_is_told() -> None:

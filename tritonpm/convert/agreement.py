@@ -238,10 +238,13 @@ def agreement(
                 return replace(measured.result(seen.tried), state="failed", reason=f"on {trial.what}: {error}")
     if not seen.tried:
         raise UnverifiableError(f"the original itself answers none of the inputs ({seen.refusal or 'there are none'})")
-    return _concluded(measured, seen, precision, bounds)
+    return _concluded(measured, seen, precision, bounds, given=bool(tolerances))
 
 
-def _concluded(measured: Measured, seen: _Seen, precision: str, bounds: Mapping[str, float]) -> Agreement:
+def _concluded(
+    measured: Measured, seen: _Seen, precision: str, bounds: Mapping[str, float], *, given: bool
+) -> Agreement:
+    """The judgement; bounds that were `given` hold on inputs that nobody may send, too."""
     result = measured.result(seen.tried)
     if reason := outside(result, bounds) or measured.collapsed(precision):
         return replace(result, state="failed", reason=reason)
@@ -253,7 +256,8 @@ def _concluded(measured: Measured, seen: _Seen, precision: str, bounds: Mapping[
     if measured.unread:
         return replace(result, state="unverified", reason=measured.unread)
     if seen.beyond:
-        return replace(result, state="unverified", reason=f"it answers otherwise on {seen.beyond}; {SETTLE}")
+        state = "failed" if given else "unverified"
+        return replace(result, state=state, reason=f"it answers otherwise on {seen.beyond}; {SETTLE}")
     if power.blind:
         return replace(result, state="unverified", reason=f"{power.blind[0]}, so that nothing is proved; {TELL}")
     return replace(result, state="verified")
