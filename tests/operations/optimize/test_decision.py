@@ -31,6 +31,8 @@ def against(name: str, ratio: float, low: float, high: float, concurrency: int =
         ([against("openvino", 1.4, 0.9, 1.6)], BEFORE),  # it may be noise
         ([against("openvino", 0.5, 0.3, 0.9)], BEFORE),
         ([against("openvino", 1.4, 1.3, 1.6), against("ort-openvino", 1.6, 1.2, 1.9)], "ort-openvino"),
+        ([against("ort-openvino", 1.3, 1.1, 1.6), against("none", 1.7, 0.6, 3.5)], BEFORE),  # noise
+        ([against("ort-openvino", 1.3, 1.1, 1.6), against("none", 1.7, 1.5, 1.9)], "none"),
         # fast with few requests and slow with many is a loss for who is asked both ways
         ([against("openvino", 3.0, 2.5, 3.5, 4), against("openvino", 0.5, 0.4, 0.6)], BEFORE),
         ([against("openvino", 1.4, 1.3, 1.6, 4), against("openvino", 0.97, 0.8, 1.1)], "openvino"),

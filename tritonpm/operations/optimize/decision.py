@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tritonpm.catalogue.jobs import Job, Jobs
 
 BEFORE = "before"  # what the package had
+_ORIGINAL = "none"  # the optimizer of the model as it came
 _FILE = "decision.json"  # in the job's folder
 
 
@@ -71,18 +72,20 @@ class Decision:
 def best(comparisons: Sequence[Comparison]) -> str:
     """The candidate to keep: it gains under one load beyond doubt and loses under none; of several, the fastest.
 
-    BEFORE where there is none.
+    BEFORE where there is none, or where the model as it came did better, if not beyond doubt: then it is noise.
     """
     by_name: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
         by_name.setdefault(comparison.b, []).append(comparison)
-    better = {
-        name: math.prod(comparison.throughput.ratio for comparison in own)
+    gains = {name: math.prod(comparison.throughput.ratio for comparison in own) for name, own in by_name.items()}
+    better = [
+        name
         for name, own in by_name.items()
         if any(comparison.throughput.low > 1 for comparison in own)
         and all(comparison.throughput.high >= 1 for comparison in own)
-    }
-    return max(better, key=better.__getitem__, default=BEFORE)
+    ]
+    fastest = max(better, key=gains.__getitem__, default=BEFORE)
+    return BEFORE if gains.get(fastest, 0.0) < gains.get(_ORIGINAL, 0.0) else fastest
 
 
 def batching_words(before: int, after: int) -> str:
@@ -116,7 +119,7 @@ def of_settings(jobs: Jobs, name: str, settings: Settings) -> Decision | None:
 
 def _named(candidate: str) -> str:
     """A candidate, for a person."""
-    return "the model as it came" if candidate == "none" else candidate
+    return "the model as it came" if candidate == _ORIGINAL else candidate
 
 
 def _words(comparison: Comparison) -> str:
