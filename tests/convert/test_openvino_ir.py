@@ -13,7 +13,7 @@ from tests.support.converting import quiet
 from tests.support.repositories import MODEL
 from tritonpm.convert import runtimes
 from tritonpm.convert.openvino_ir import settled
-from tritonpm.core.errors import OptimisationError, PackageError, UsageError
+from tritonpm.core.errors import OptimisationError, PackageError
 from tritonpm.core.types import Format, Signature, Tensor
 from tritonpm.operations.optimize.convert_file import ConversionView, convert
 from tritonpm.package.signature import read_signature
@@ -91,7 +91,7 @@ def test_a_folder_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").touch()
     (tmp_path / "m.onnx").write_bytes(MODEL)
-    with pytest.raises(UsageError, match="not an empty folder"):
+    with pytest.raises(PackageError, match="not an empty folder"):
         to_openvino(tmp_path / "m.onnx", tmp_path / "out")
 
 

@@ -111,6 +111,7 @@ def test_pictures_in_objects_out(detector: Context, tmp_path: Path) -> None:
     assert (np.asarray(Image.open(tmp_path / "out" / "1.png")) != RED).any()
     assert (np.asarray(Image.open(tmp_path / "out" / "3.png")) == NOTHING).all()
     _client(detector)
+    assert infer(detector, "quarters", None, None).sent.startswith("made-up pictures")
     with pytest.raises(NotFoundError, match="holds no pictures"):
         next(infer_pictures(detector, "quarters", tmp_path / "workspace"))
     (folder / "no.png").write_bytes(b"no picture")
@@ -132,6 +133,9 @@ def test_what_is_not_known_is_said_and_numbers_are_numbers(context: Context, tmp
     load(context, "p")
     np.savez(tmp_path / "x.npz", x=np.array([[0.5, 1, 2, 3]], np.float32))
     assert infer(context, "p", tmp_path / "x.npz", None).tensors[0].numbers == (1.0, 2.0, 4.0, 6.0)
+    np.savez(tmp_path / "z.npz", z=np.zeros((1, 4), np.float32))
+    with pytest.raises(PackageError, match="no input 'z'; its inputs are x"):
+        infer(context, "p", tmp_path / "z.npz", None)
     _json(context, tmp_path / "x.json")
     Image.fromarray(RED).save(tmp_path / "red.png")
     with pytest.raises(PackageError, match="does not say its `preprocess`"):

@@ -9,7 +9,7 @@ import pytest
 from tests.support.models import logarithm
 from tests.support.packages import package
 from tests.support.workspaces import files_of, opened, running
-from tritonpm.core.errors import ServerError, TritonpmError
+from tritonpm.core.errors import ServerError, TritonpmError, WrongAnswerError
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
@@ -25,14 +25,14 @@ pytestmark = [pytest.mark.server, pytest.mark.usefixtures("server")]
 
 def test_a_wrong_answer_does_not_go_live(context: Context, tmp_path: Path) -> None:
     import_package(context, package(tmp_path / "a", "wrong", expected=2.0))
-    with pytest.raises(ServerError, match=r"output 'y' at \[0, 0\] is -1.0, expected 2.0"):
+    with pytest.raises(WrongAnswerError, match=r"output 'y' at \[0, 0\] is -1.0, expected 2.0"):
         load(context, "wrong")
     assert show(context, "wrong").status == "failed"
     assert "expected 2.0" in show(context, "wrong").reason
     with connect(context) as client:
         assert not client.ready("wrong")
     import_package(context, package(tmp_path / "b", "nan", weights=logarithm()))
-    with pytest.raises(ServerError, match="NaN"):
+    with pytest.raises(WrongAnswerError, match="NaN"):
         load(context, "nan")
 
 

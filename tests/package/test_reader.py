@@ -26,7 +26,7 @@ from tests.support.archives import (
     triton,
     zipped,
 )
-from tritonpm.core.errors import ManifestError, PackageError, StorageError, UnsafeError, UsageError
+from tritonpm.core.errors import ManifestError, PackageError, StorageError, UnsafeError
 from tritonpm.core.tensors import save_npz
 from tritonpm.core.types import DTYPES, File, Format, Package, Tensor
 from tritonpm.package import Limits, export, inspect, read
@@ -146,7 +146,7 @@ def test_a_name_is_given_or_made_from_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", " ", ".", "..", "a/b", "a.b", "-a", "a" * 65, "é", "a\n"])
 def test_a_given_name_has_to_be_one(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no package name"):
+    with pytest.raises(PackageError, match="is not a package name"):
         staged(package(tmp_path), tmp_path, name=name)
 
 

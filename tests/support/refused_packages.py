@@ -260,7 +260,7 @@ case(
 case("two-models", PackageError, "holds neither package.yaml, nor one model",
      lambda root: folder(root / "d", {"a.onnx": MODEL, "b.onnx": MODEL}))  # fmt: skip
 case("whole-repository", PackageError, "is a whole model repository", lambda root: triton("repo/resnet")(root).parent)
-case("no-name", PackageError, "is no package name", file("\u6a21.onnx", MODEL))
+case("no-name", PackageError, "is not a package name", file("\u6a21.onnx", MODEL))
 
 CASES.append(Case("total", file("bolts.zip", GOOD), UnsafeError, "unpacks to more than 100 bytes", Limits(total=100)))
 CASES.append(
@@ -381,7 +381,7 @@ case(
 adopted("name-differs", PackageError, "and its folder is 'resnet'", CONFIG + ' name: "other"')
 for id, name in {"dot": ".", "dots": "..", "blank": " ", "slash": "a/b", "control": "a\\001"}.items():
     adopted(f"name-{id}", UnsafeError, "which is no name", CONFIG + f' name: "{name}"')
-case("triton-name-not-ours", PackageError, "is no package name", triton("res.net"))
+case("triton-name-not-ours", PackageError, "is not a package name", triton("res.net"))
 adopted("config-too-long", UnsafeError, "is longer than 1 MiB", "#" * ((1 << 20) + 1))
 adopted("config-no-proto", PackageError, "is no model configuration", "max_batch_size: many")
 adopted("config-number-too-large", PackageError, "is no model configuration", "max_batch_size: " + 80 * "6")

@@ -21,6 +21,7 @@
     ├── DeploymentError           a cluster cannot be reached, or refuses what it was given
     └── ServerError               Triton is absent, refused, or did not do what it said
         ├── NoServerError         no server runs for this workspace
+        ├── WrongAnswerError      the model answers, and not as it must
         ├── UnreachableError      the connection failed: what was asked for may have been done or not
         └── InferenceError        the server answered a request with an error
 
@@ -151,6 +152,10 @@ class ServerError(TritonpmError):
 
 class NoServerError(ServerError):
     """No server runs for this workspace."""
+
+
+class WrongAnswerError(ServerError):
+    """The model answers, and not as it must."""
 
 
 class UnreachableError(ServerError):

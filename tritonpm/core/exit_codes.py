@@ -17,6 +17,7 @@ from tritonpm.core.errors import (
     StorageError,
     TritonpmError,
     UsageError,
+    WrongAnswerError,
 )
 
 INTERRUPTED = 130  # as a shell has it for who was ended by Ctrl-C
@@ -25,7 +26,7 @@ PIPE_CLOSED = 141  # and for who was ended since nobody reads on
 # Code, what it says, the errors that end with it; an error that is in no row has its base's.
 KINDS: tuple[tuple[int, str, tuple[type[TritonpmError], ...]], ...] = (
     (0, "done", ()),
-    (1, "failed, or a check has found something", (TritonpmError,)),
+    (1, "failed, or a check has found something", (TritonpmError, WrongAnswerError)),
     (2, "usage", (UsageError,)),
     (3, "refused: a package, a setting, a name", (PackageError, RuleError, NameTakenError, RenderError)),
     (4, "busy, or in use", (BusyError,)),

@@ -22,7 +22,7 @@ from tritonpm.operations.server import await_return, is_loaded
 from tritonpm.operations.summary import summary
 from tritonpm.operations.switch import take_over
 from tritonpm.operations.unload import unload
-from tritonpm.package.paths import NAME_RULE, is_name
+from tritonpm.package.paths import require_name
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
@@ -41,8 +41,7 @@ def start(
     if source is None and not changes:
         raise UsageError("a canary differs in its content or in its settings", do="give a package, or options")
     canary = name + SUFFIX
-    if not is_name(canary):
-        raise UsageError(f"{canary!r} is no package name", do=NAME_RULE)
+    require_name(canary)
     context.catalogue.require_free(canary)
     if source is None:
         _add_alike(context, context.catalogue.get(name), canary, changes)

@@ -18,7 +18,7 @@ def export(context: Context, name: str, destination: Path, *, force: bool = Fals
 
     package = context.catalogue.get(name).package
     if destination.exists() and not force:
-        raise PackageError("it exists already", where=str(destination), do="choose another --output, or use --force")
+        raise PackageError("exists already", where=str(destination), do="choose another --output, or use --force")
 
     def open_file(file: File) -> BinaryIO:
         return context.blobs.path(file.digest).open("rb")

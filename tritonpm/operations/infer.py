@@ -11,7 +11,7 @@ import numpy as np
 
 from tritonpm.core.errors import NotFoundError, StorageError
 from tritonpm.core.tensors import Array, as_served, save_npz, triton_dtype
-from tritonpm.core.types import Task
+from tritonpm.core.types import Signature, Task
 from tritonpm.meaning.draw import drawn
 from tritonpm.meaning.objects import Objects, plain
 from tritonpm.meaning.pictures import pictures_in, read_picture
@@ -19,7 +19,7 @@ from tritonpm.operations.load import ensure_loaded
 from tritonpm.operations.meanings import meaning_of
 from tritonpm.operations.predictor import predictor_of
 from tritonpm.operations.request_file import in_parts, request_in
-from tritonpm.operations.sample_inputs import sample_request
+from tritonpm.operations.sample_inputs import measuring_inputs, sample_request, samples_of
 from tritonpm.operations.server import connect
 
 if TYPE_CHECKING:
@@ -43,10 +43,14 @@ class TensorView:
 
 @dataclass(frozen=True)
 class InferenceView:
-    """An inference's outputs; a decoupled model sends any number of responses."""
+    """An inference's outputs; a decoupled model sends any number of responses.
+
+    `sent` is what was sent where nobody named inputs and the package has no samples, else "".
+    """
 
     tensors: tuple[TensorView, ...]
     responses: int = 1
+    sent: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,9 @@ class PictureView:
 def infer(
     context: Context, name: str, inputs: Path | None, outputs: Path | None, *, protocol: str = "http", version: str = ""
 ) -> InferenceView:
-    """One inference with the arrays of a file, .npz or .json, or with the package's sample. Raises InferenceError.
+    """One inference with the arrays of a file, .npz or .json, with the package's sample, or with what is made up.
+
+    Raises InferenceError.
 
     More rows than the model takes at once are as many requests as they need, and one answer. Where a decoupled model
     sends several responses, the outputs of the second are NAME#2, and so on from NAME#1.
@@ -76,10 +82,7 @@ def infer(
     ensure_loaded(context, name)
     with connect(context, protocol) as client:
         signature = client.metadata(name, version)
-        if inputs:
-            arrays = as_served(request_in(inputs, signature), signature.inputs)
-        else:
-            arrays = sample_request(context, context.catalogue.get(name), signature)
+        arrays, sent = _asked(context, name, client, inputs, signature)
         parts = list(in_parts(arrays, _most(client, name, version)))
         answered = [client.responses(name, part, version=version) for part in parts]
     answers = answered[0] if len(parts) == 1 else [_joined([responses[0] for responses in answered])]
@@ -87,7 +90,7 @@ def infer(
     if outputs:
         save_npz(outputs, answer)
     labels = labels_of(context, name)
-    return InferenceView(tuple(_view(tensor, array, labels) for tensor, array in answer.items()), len(answers))
+    return InferenceView(tuple(_view(tensor, array, labels) for tensor, array in answer.items()), len(answers), sent)
 
 
 def infer_pictures(
@@ -111,6 +114,19 @@ def infer_pictures(
                 verdict = predictor.judged(objects)
                 said = (verdict.word, verdict.failed) if verdict else ("", ())
                 yield PictureView(str(file), width, height, tuple(map(plain, objects)), where, *said)
+
+
+def _asked(
+    context: Context, name: str, client: Client, inputs: Path | None, signature: Signature
+) -> tuple[dict[str, Array], str]:
+    """What the model is sent, and what it is where it was made up."""
+    if inputs:
+        return as_served(request_in(inputs, signature), signature.inputs), ""
+    record = context.catalogue.get(name)
+    if samples_of(record):
+        return sample_request(context, record, signature), ""
+    made_up = measuring_inputs(context, record, client, name)
+    return made_up.request(1), made_up.source
 
 
 def _most(client: Client, name: str, version: str) -> int:

@@ -13,7 +13,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from tritonpm.catalogue import Source
-from tritonpm.core.errors import CapacityError, NotFoundError, ServerError, StorageError, TritonpmError
+from tritonpm.core.errors import (
+    CapacityError,
+    NotFoundError,
+    ServerError,
+    StorageError,
+    TritonpmError,
+    WrongAnswerError,
+)
 from tritonpm.core.rollback import UNKNOWN, undone
 from tritonpm.core.types import RenderedModel, Revision
 from tritonpm.operations.local_repository import DELIVERY, changing, is_current, put, restore, settle, tidy
@@ -336,7 +343,8 @@ def _failed(
         tidy(context, name)
     if isinstance(error.error, StorageError):  # the server has nothing to do with it
         return error.error
-    return ServerError(f"{name} could not be loaded: {reason}", do="see `tritonpm logs`" if error.whole else UNKNOWN)
+    do = "see `tritonpm logs`" if error.whole else UNKNOWN
+    return _kind(error)(f"{name} could not be loaded: {reason}", do=do)
 
 
 def _not_rehearsed(name: str, error: UndeliveredError, reason: str) -> TritonpmError:
@@ -349,4 +357,9 @@ def _not_rehearsed(name: str, error: UndeliveredError, reason: str) -> TritonpmE
             do=f"`tritonpm unload {name}`, set, and `tritonpm load {name}`: a short outage",
         )
     what = f"the new revision does not prove itself, so the old one serves on: {reason}"
-    return ServerError(what, where=name, do="" if error.whole else UNKNOWN)
+    return _kind(error)(what, where=name, do="" if error.whole else UNKNOWN)
+
+
+def _kind(error: UndeliveredError) -> type[ServerError]:
+    """The server is to blame, unless all that failed is the model's answer."""
+    return WrongAnswerError if isinstance(error.error, WrongAnswerError) else ServerError

@@ -13,7 +13,7 @@ import psutil
 
 from tritonpm.convert.agreement import BOUNDS, judged
 from tritonpm.convert.meant import meant
-from tritonpm.core.errors import InferenceError, OptimisationError, ServerError
+from tritonpm.core.errors import OptimisationError, WrongAnswerError
 from tritonpm.core.tensors import Array, as_served, compare, load_npz, save_npz
 from tritonpm.core.units import number_of
 from tritonpm.meaning.decode import decoded
@@ -41,7 +41,7 @@ Arrays = dict[str, Array]
 
 
 def probe(context: Context, client: Client, record: Record, *, model: str = "") -> str:
-    """Infer and compare; what was proved, in a few words. Raises ServerError, InferenceError.
+    """Infer and compare; what was proved, in a few words. Raises ServerError, WrongAnswerError.
 
     `model` is what to ask where that is not the package's public name.
     """
@@ -58,7 +58,7 @@ def probe(context: Context, client: Client, record: Record, *, model: str = "") 
         answer = client.infer(name, as_served(inputs, signature.inputs))
         _require_finite(answer)
         if difference := _apart(record, made, as_served(expected, signature.outputs), answer):
-            raise ServerError(f"its answer to {what} is wrong: {difference}")
+            raise WrongAnswerError(f"its answer to {what} is wrong: {difference}")
         compared += bool(expected)
     if not samples:
         return "answered a synthesized input as the original does"
@@ -90,7 +90,7 @@ def _probe_pictures(
         match = matched(want, got, score=then.score)
         if match.reason or match.share < min(bounds.get("boxes", 1.0), bounds.get("top1", 1.0)):
             reason = match.reason or f"{match.both:.0f} of {match.either} objects are the same"
-            raise ServerError(f"what it finds in pictures is not what the original finds: {reason}")
+            raise WrongAnswerError(f"what it finds in pictures is not what the original finds: {reason}")
         total += match.either
     if not total:
         return f"answered {source}; as the original it finds nothing in them, which proves little"
@@ -160,4 +160,4 @@ def _made_up(client: Client, record: Record, name: str, signature: Signature) ->
 def _require_finite(answer: Arrays) -> None:
     for name, array in answer.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise InferenceError(f"output {name!r} holds NaN or infinity")
+            raise WrongAnswerError(f"output {name!r} holds NaN or infinity")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tritonpm.core.errors import UsageError
 from tritonpm.operations.local_repository import changing, models, require_idle, require_no_canary, settle
 from tritonpm.operations.members import require_not_joined
 from tritonpm.operations.unload import require_unloaded
@@ -15,11 +14,10 @@ if TYPE_CHECKING:
 
 
 def rename(context: Context, name: str, new_name: str) -> None:
-    """Give a package another name. Raises NameTakenError, UsageError; BusyError while it is loaded, used or joined."""
-    from tritonpm.package.paths import NAME_RULE, is_name
+    """Give a package another name. Raises NameTakenError, PackageError; BusyError while it is in use."""
+    from tritonpm.package.paths import require_name
 
-    if not is_name(new_name):
-        raise UsageError(f"{new_name!r} is no package name", do=NAME_RULE)
+    require_name(new_name)
     with changing(context, f"rename {name}"):
         require_idle(context, name)
         require_no_canary(context, name)

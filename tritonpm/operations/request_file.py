@@ -21,9 +21,12 @@ def request_in(path: Path, signature: Signature) -> dict[str, Array]:
     """The arrays of a file by name, of the types that the model takes. Raises NotFoundError, PackageError."""
     if not path.is_file():
         raise NotFoundError("there is no such file", where=str(path), do="name an .npz or a .json of input tensors")
-    if path.suffix.lower() != ".json":
-        return load_npz(path)
     known = {tensor.name: tensor for tensor in signature.inputs}
+    if path.suffix.lower() != ".json":
+        arrays = load_npz(path)
+        for name in arrays:
+            _require_known(path, name, known)
+        return arrays
     return {name: _array(path, known[name], data, shape) for name, data, shape in _tensors(path, known)}
 
 
@@ -51,10 +54,14 @@ def _tensors(path: Path, known: Mapping[str, Tensor]) -> Iterator[tuple[str, Any
     else:
         given = [(name, data, None) for name, data in document.items()]
     for name, data, shape in given:
-        if name not in known:
-            do = f"name one of {', '.join(known)}"
-            raise PackageError(f"there is no input {name!r}", where=str(path), do=do)
+        _require_known(path, name, known)
         yield name, data, None if shape is None else _sizes(path, name, shape)
+
+
+def _require_known(path: Path, name: str, known: Mapping[str, Tensor]) -> None:
+    if name not in known:
+        do = f"its inputs are {', '.join(known)}"
+        raise PackageError(f"there is no input {name!r}", where=str(path), do=do)
 
 
 def _document(path: Path) -> Any:

@@ -158,7 +158,8 @@ def sample_of(record: Record, number: int = 1) -> Sample:
     """The package's sample of that number, from 1. Raises NotFoundError."""
     samples = samples_of(record)
     if not samples:
-        raise NotFoundError(f"{record.package.name} has no sample", do="give an image, or an .npz of inputs")
+        name = record.package.name
+        raise NotFoundError(f"{name} has no sample", do=f"`tritonpm infer {name} --image FILE`, or --input FILE.npz")
     if not 1 <= number <= len(samples):
         what = f"{record.package.name} has {number_of(len(samples), 'sample')}, and no number {number}"
         raise NotFoundError(what, do="name one of them")

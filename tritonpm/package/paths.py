@@ -26,6 +26,12 @@ def is_name(name: str) -> bool:
     return re.fullmatch(NAME_PATTERN[1:-1], name) is not None
 
 
+def require_name(name: str) -> None:
+    """Raise PackageError for what may not name a package."""
+    if not is_name(name):
+        raise PackageError(f"{name!r} is not a package name", do=f"use {NAME_RULE}")
+
+
 def name_from(file_name: str) -> str:
     """A package name made from a file's: what is not allowed becomes '-'. "" where nothing is left."""
     plain = unicodedata.normalize("NFKD", file_name).encode("ascii", "ignore").decode()

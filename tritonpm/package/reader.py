@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from tritonpm.core.errors import ManifestError, PackageError, UsageError
+from tritonpm.core.errors import ManifestError, PackageError
 from tritonpm.core.files import digest_of_bytes
 from tritonpm.core.types import File, Package, Sample, Signature, Stage, Values
 from tritonpm.core.units import human
@@ -22,7 +22,7 @@ from tritonpm.package.inferring import with_inferred
 from tritonpm.package.labels import read_labels
 from tritonpm.package.limits import Limits
 from tritonpm.package.manifest import Manifest, SampleEntry, StageEntry, ValuesEntry
-from tritonpm.package.paths import NAME_RULE, is_name, name_from
+from tritonpm.package.paths import NAME_RULE, is_name, name_from, require_name
 from tritonpm.package.samples import check as check_sample
 from tritonpm.package.signature import SAVED_MODEL, SPEAKING, format_of, inspect_model, to_convert
 from tritonpm.package.tree import Tree
@@ -33,8 +33,8 @@ _INFERRED_VERSION = "0"
 
 def assemble(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> Package:
     """The package that the tree holds. Raises PackageError and its kinds."""
-    if name is not None and not is_name(name):
-        raise UsageError(f"{name!r} is no package name", do=f"use {NAME_RULE}")
+    if name is not None:
+        require_name(name)
     own = manifests.FILE in tree.files
     manifest = _manifest(tree, limits) if own else _inferred(tree, name, allow_code, limits)
     whole = {entry.name: _stage(entry, tree, allow_code, limits) for entry in manifest.stages if entry.crop is None}
@@ -158,7 +158,7 @@ def _inferred(tree: Tree, name: str | None, allow_code: bool, limits: Limits) ->
         raise PackageError("holds neither package.yaml, nor one model, nor a Triton model folder", where=tree.where,
                            do="add a package.yaml")  # fmt: skip
     if not named:
-        raise PackageError(f"{tree.stem!r} is no package name", where=tree.where, do=f"give --name: {NAME_RULE}")
+        raise PackageError(f"{tree.stem!r} is not a package name", where=tree.where, do=f"give --name: {NAME_RULE}")
     document = {"schema": 1, "name": named, "version": _INFERRED_VERSION, "stages": [stage]}
     return Manifest.model_validate_json(json.dumps(document))
 

@@ -53,7 +53,7 @@ def test_convert_says_what_it_made_and_how_it_answers(workspace: Path) -> None:
     said = said_of(workspace, "convert", str(source), "--to", "openvino", "-o", str(workspace / "made"))
     assert "Wrote" in said
     assert "answers      verified" in said
-    again = said_of(workspace, "convert", str(source), "--to", "openvino", "-o", str(workspace / "made"), code=2)
+    again = said_of(workspace, "convert", str(source), "--to", "openvino", "-o", str(workspace / "made"), code=3)
     assert "not an empty folder" in again
     assert "is onnx at FP32 as it is" in said_of(
         workspace, "convert", str(source), "--to", "onnx", "-o", str(workspace / "x"), code=2

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @command(
     "infer",
     examples="""
+    tritonpm infer bolts
     tritonpm infer bolts --input in.npz --output out.npz --protocol grpc
     tritonpm infer bolts --input in.json -o json
     tritonpm infer bolts --image part.png --draw found.png
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     "--input",
     "inputs",
     type=click.Path(path_type=Path),
-    help="Input tensors by name: an .npz, or JSON, as KServe has it or nested lists [default: a sample].",
+    help="Input tensors by name: an .npz, or JSON, as KServe has it or nested lists [default: a sample, else made up].",
 )
 @click.option("--image", type=click.Path(path_type=Path), help="A picture, or a folder of them.")
 @click.option("--draw", type=click.Path(path_type=Path), help="Draw what a picture holds into a file, or a folder.")
@@ -67,6 +68,10 @@ def infer_command(
         answer = infer(context, name, inputs, outputs, protocol=protocol, version=version)
     rows = ((t.name, t.dtype, t.shape, t.values, t.labels) for t in answer.tensors)
     app.emit("Answer", answer, lambda: table(("OUTPUT", "TYPE", "SHAPE", "VALUES", "CLASSES"), rows))
+    if answer.sent:
+        app.advise(
+            f"Sent {answer.sent}; --input or --image sends yours, `tritonpm client {name}` prints code that asks."
+        )
     if answer.responses != 1:
         app.advise(f"{name} sent {answer.responses or 'no'} responses.")
     if outputs:

@@ -62,6 +62,8 @@ def run_command(
         if started and not detach:
             with suppress(KeyboardInterrupt):
                 supervise(context, app.advise)
+    if started and not detach:
+        app.advise("Stopped.")
 
 
 def _import(app: App, source: str, options: dict[str, Any]) -> str:

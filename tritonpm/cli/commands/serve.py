@@ -60,6 +60,8 @@ def serve_command(
                 stay(context, app.advise)
         elif not detach:
             stay(context, app.advise)
+    if not detach:
+        app.advise("Stopped.")
 
 
 def _reading_too(repository: str | None) -> tuple[str, ...]:

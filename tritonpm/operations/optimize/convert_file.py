@@ -12,11 +12,11 @@ from pathlib import Path
 import msgspec
 
 from tritonpm.convert.conversion import Options
-from tritonpm.convert.converters import CONVERTERS
+from tritonpm.convert.converters import CONVERTERS, require_installed
 from tritonpm.convert.plan import STEPS
 from tritonpm.convert.requests import Answer, Convert, ModelFile
 from tritonpm.core import sandbox
-from tritonpm.core.errors import OptimisationError, PackageError, UsageError
+from tritonpm.core.errors import NotFoundError, OptimisationError, PackageError, UsageError
 from tritonpm.core.types import Agreement, Format, Gpu, Signature, Step
 from tritonpm.operations.optimize.jobs import TIME_LIMIT, default_memory
 from tritonpm.settings.shapes import shape_ranges
@@ -55,17 +55,21 @@ def convert(
 ) -> ConversionView:
     """Write what `source` becomes into `output`, a new or empty folder.
 
-    What is not `trusted` is not run to prove it, where its format is a program. Raises PackageError, OptimisationError.
+    What is not `trusted` is not run to prove it, where its format is a program.
+
+    Raises NotFoundError, PackageError, RequirementError, OptimisationError.
     """
     from tritonpm.package.tree import plain
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError("is there already and not an empty folder", where=str(output), do="choose another --output")
+        what = "exists already, and is not an empty folder"
+        raise PackageError(what, where=str(output), do="choose another --output")
     if not source.exists():
-        raise PackageError("is not there", where=str(source), do="check the path")
+        raise NotFoundError("there is no such file or folder", where=str(source), do="check the path")
     with plain(source) as path:
         model = _model(path)
         steps = _steps(source, model.format, target, precision)
+        require_installed(steps)
         samples = _samples(calibration)
         request = Convert(
             events="",

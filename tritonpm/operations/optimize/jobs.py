@@ -20,10 +20,11 @@ import msgspec
 import psutil
 
 from tritonpm.catalogue.jobs import RUNNING, Event
+from tritonpm.convert.converters import require_installed
 from tritonpm.convert.plan import cascade_key
 from tritonpm.convert.requests import CANCEL
 from tritonpm.core.errors import OptimisationError, UsageError
-from tritonpm.operations.artefacts import made, require_calibrated, works_of
+from tritonpm.operations.artefacts import kept_artefact, made, require_calibrated, works_of
 from tritonpm.operations.chosen_settings import chosen_settings
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.memory import require_room_to_build
@@ -121,7 +122,7 @@ def start(
 
     `settings` None are those that the package has. `time_limit` in seconds and `memory_limit` in bytes are for each
     stage. With `compare` it is measured beside what the package had, and the optimizer that is left to us is chosen by
-    that. Raises BusyError, OptimisationError, UsageError.
+    that. Raises BusyError, OptimisationError, RequirementError, UsageError.
     """
     present = context.catalogue.get(name)
     record = present if settings is None else replace(present, settings=settings)
@@ -133,6 +134,7 @@ def start(
         adopt(context, name, settings, present.settings)
         return None
     require_calibrated(record, asked)
+    require_installed(step for work in asked if again or not kept_artefact(context, work) for step in work.plan.steps)
     require_room_to_build(context, record)
     jobs = context.catalogue.jobs
     request = JobRequest(time_limit, memory_limit or default_memory(), settings, settings and present.settings, compare)
