@@ -193,7 +193,7 @@ def test_bytes_that_are_no_text(triton):
     good, bad = np.array([[b"a", b"b"]], np.object_), np.array([[b"\xff", b""]], np.object_)
     answers = triton.together("text", [{"in_STRING": good}, {"in_STRING": bad}, {"in_STRING": good}])
     if triton.kind == "python":
-        assert "input 'in_STRING' holds bytes that are no UTF-8 text" in str(answers[1])
+        assert "input 'in_STRING' holds bytes that are not UTF-8 text" in str(answers[1])
     else:  # as the native backend
         np.testing.assert_array_equal(answers[1]["out_STRING"], bad)
     for answer in (answers[0], answers[2]):

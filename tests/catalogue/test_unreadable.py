@@ -158,7 +158,7 @@ def test_what_is_no_finite_number_is_refused_before_it_is_stored(catalogue: Cata
     before = catalogue.get("bolts")
     chosen = Settings(tolerances={"max_abs": number})
     of_a_stage = Settings(stages={"s": {"tolerances": {"max_abs": number}}})
-    with pytest.raises(RuleError, match=r"bolts: tolerances\.max_abs is -?(inf|nan), which is no finite number"):
+    with pytest.raises(RuleError, match=r"bolts: tolerances\.max_abs is -?(inf|nan), which is not a finite number"):
         catalogue.set_settings("bolts", chosen, SUMMARY)
     with pytest.raises(RuleError, match=r"stages\.s\.tolerances\.max_abs"):
         catalogue.replace("bolts", before.package, of_a_stage, SUMMARY)

@@ -179,7 +179,7 @@ def test_an_image_becomes_the_input_that_the_model_takes(tmp_path: Path) -> None
         rows = calibration.rows(Artefact(Format.ONNX, tmp_path, Signature((x,), ())), red)
         assert rows[0]["x"].shape == want
         assert rows[0]["x"].max() == pytest.approx(255 if 3 in want else 77, abs=0.1)
-    with pytest.raises(PackageError, match=r"broken.jpg: is no picture that can be read"):
+    with pytest.raises(PackageError, match=r"broken.jpg: is not a picture that can be read"):
         broken = Options(samples=(str(tmp_path / "broken.jpg"),))
         calibration.rows(Artefact(Format.ONNX, tmp_path, Signature((x,), ())), broken)
     flat = Signature((Tensor("x", "FP32", ("n", 16)),), ())

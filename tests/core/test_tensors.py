@@ -67,7 +67,7 @@ def test_text_comes_back_as_bytes(tmp_path_factory: Any, text: Any) -> None:
 def test_a_header_that_cannot_be_read_is_a_sentence(tmp_path: Path, header: str) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("x.npy", b"\x93NUMPY\1\0" + (len(header) + 1).to_bytes(2, "little") + header.encode() + b"\n")
-    with pytest.raises(PackageError, match=r"is no readable \.npz") as told:
+    with pytest.raises(PackageError, match=r"is not a readable \.npz") as told:
         load_npz(tmp_path / "a.npz")
     assert len(told.value.what) < 300
 
@@ -148,7 +148,7 @@ def test_a_header_that_promises_more_than_there_is(tmp_path: Path) -> None:
 def test_a_header_that_is_no_python_is_refused(tmp_path: Path, header: bytes) -> None:
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
-    with pytest.raises(PackageError, match=r"a header that cannot be read|has version|is no readable"):
+    with pytest.raises(PackageError, match=r"a header that cannot be read|has version|is not a readable"):
         load_npz(tmp_path / "x.npz")
 
 

@@ -29,5 +29,5 @@ def test_how_many_at_once(size: str, servers: int, expected: int) -> None:
 
 @pytest.mark.parametrize("size", ["", "0", "0%", "101%", "-1", "x", "5%%", "5 %", "1.5"])
 def test_what_is_no_size(size: str) -> None:
-    with pytest.raises(UsageError, match="is no size of a wave"):
+    with pytest.raises(UsageError, match="is not a size for a wave"):
         waves([1, 2], size)

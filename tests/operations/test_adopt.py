@@ -148,7 +148,7 @@ def test_a_taken_name_is_told_before_anything_is_adopted(context: Context, tmp_p
 
 def test_an_ensemble_alone_names_the_members_that_it_lacks(context: Context, tmp_path: Path) -> None:
     root = repository(tmp_path / "repository")
-    with pytest.raises(PackageError, match=r"members prepare, classify are no packages here.*tritonpm adopt"):
+    with pytest.raises(PackageError, match=r"members prepare, classify are not packages here.*tritonpm adopt"):
         import_package(context, root / "pipeline")
     step = 'ensemble_scheduling { step { model_name: "round" input_map { key: "x" value: "x" } } }'
     written(root, "round", f'platform: "ensemble"\n{step}\n', {"1/.keep": b""})

@@ -39,9 +39,9 @@ def test_the_file_is_where_xdg_says(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("colour = 1", "no key 'colour'"),
-        ("target = [1]", "no text and no number"),
-        ("target", "is no TOML"),
-        ("\xff", "no TOML"),
+        ("target = [1]", "neither text nor a number"),
+        ("target", "is not TOML"),
+        ("\xff", "not TOML"),
     ],
 )
 def test_what_is_no_such_file_is_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:

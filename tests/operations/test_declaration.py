@@ -186,11 +186,11 @@ def test_what_a_source_asks_with_is_never_said(folder: Path, web: Web) -> None:
     [
         ("settings: {max_batch_size: x}", "settings: max_batch_size: expected `int`"),
         ("settings: {queue_delay_us: 9999999999999}", "the queue delay is 0 to 10000000"),
-        ("settings: {tolerances: {max_abs: -1}}", "a tolerance of"),
+        ("settings: {tolerances: {max_abs: -1}}", "a tolerance is negative"),
         ("settings: {colour: red}", "there is no setting 'colour'"),
         ("stages: {s: {threads: 4000}}", "an instance has 1 to 1024 threads"),
         ("stages: {s: {stages: {}}}", "no stages of its own"),
-        ("projects: ['  ']", "is no name of a project"),
+        ("projects: ['  ']", "is not a name for a project"),
     ],
 )
 def test_what_no_package_may_have_is_refused_when_it_is_read(folder: Path, declared: str, sentence: str) -> None:

@@ -74,7 +74,7 @@ def _side_by_side(context: Context) -> None:
         colour, height = kind
         with connect(context, "grpc") as client:
             if height == 90:
-                with pytest.raises(InferenceError, match="picture 0 is no JPEG or PNG"):
+                with pytest.raises(InferenceError, match="picture 0 is not a JPEG or PNG"):
                     client.infer("colours", rows(b"nothing like it"))
             return int(client.infer("colours", rows(file(plain(colour, height), "JPEG")))["classes"][0, 0])
 
@@ -83,10 +83,10 @@ def _side_by_side(context: Context) -> None:
 
 
 BAD: dict[str, tuple[Callable[[], tuple[bytes, ...]], str]] = {
-    "no picture": (lambda: (file(plain(0)), b"GIF89a"), "picture 1 is no JPEG or PNG"),
-    "nothing": (lambda: (b"",), "picture 0 is no JPEG or PNG"),
+    "no picture": (lambda: (file(plain(0)), b"GIF89a"), "picture 1 is not a JPEG or PNG"),
+    "nothing": (lambda: (b"",), "picture 0 is not a JPEG or PNG"),
     "cut off": (lambda: (file(plain(0, 400, 400), "JPEG")[:-900],), "picture 0 cannot be decoded"),
-    "another format": (lambda: (file(plain(0), "WEBP"),), "picture 0 is no JPEG or PNG"),
+    "another format": (lambda: (file(plain(0), "WEBP"),), "picture 0 is not a JPEG or PNG"),
     "two sizes": (lambda: (file(plain(0)), file(plain(0, 8, 8))), "one size, not of 8 x 8, 20 x 30"),
     "a bomb": (lambda: (file(np.zeros((8200, 8200), np.uint8)),), "67240000 pixels, and may have 67108864"),
 }

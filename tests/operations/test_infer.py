@@ -115,7 +115,7 @@ def test_pictures_in_objects_out(detector: Context, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="holds no pictures"):
         next(infer_pictures(detector, "quarters", tmp_path / "workspace"))
     (folder / "no.png").write_bytes(b"no picture")
-    with pytest.raises(PackageError, match=r"no\.png: is no picture"):
+    with pytest.raises(PackageError, match=r"no\.png: is not a picture"):
         list(infer_pictures(detector, "quarters", folder / "no.png"))
 
 
@@ -154,15 +154,15 @@ def _json(context: Context, path: Path) -> None:
         assert (answer.shape, answer.numbers) == ("19 x 4", tuple(2 * value for value in flat))
     for wrong, sentence in (
         ({"z": rows}, "no input 'z'"),
-        ([["a"]], "are no FP32"),
-        ([[1], [2, 3]], "are no FP32"),
-        ({"x": {}}, "no FP32"),
+        ([["a"]], "are not FP32"),
+        ([[1], [2, 3]], "are not FP32"),
+        ({"x": {}}, "not FP32"),
     ):
         path.write_text(json.dumps(wrong))
         with pytest.raises(PackageError, match=sentence):
             infer(context, "p", path, None)
     path.write_text("[[1,")
-    with pytest.raises(PackageError, match="no readable JSON"):
+    with pytest.raises(PackageError, match="not readable JSON"):
         infer(context, "p", path, None)
 
 

@@ -57,7 +57,7 @@ def test_a_source_and_a_converter_of_others(context: Context, tmp_path: Path) ->
         import_package(context, tmp_path / "bad.toy")
     with pytest.raises(UsageError, match="toy://quadruple/4: is only pulled from"):
         push(context, "triple", "toy://quadruple/4")
-    with pytest.raises(UsageError, match="unknown:// is no kind of address"):
+    with pytest.raises(UsageError, match="unknown:// is not a kind of address that is known"):
         bring_in(context, "unknown://a")
 
 
@@ -69,5 +69,5 @@ def test_a_store_and_a_lint_rule_of_others(context: Context, tmp_path: Path) -> 
     render(context, "double", tmp_path / "rendered")
     told = [(finding.rule, finding.level, finding.sentence) for finding in lint(tmp_path / "rendered")]
     assert ("toy-owner", "warning", "nobody is named as the owner of double") in told
-    with pytest.raises(UsageError, match="no repository"):
+    with pytest.raises(UsageError, match="not a repository"):
         adopt(context, "cupboard://bucket/models")

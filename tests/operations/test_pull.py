@@ -89,7 +89,7 @@ def test_a_wrong_digest_is_refused_before_anything_is_read(context: Context, pac
     package.write_bytes(b"PK\x03\x04 would not be read without an error")
     with pytest.raises(RegistryError, match="was asked for"):
         pull(context, str(package), digest="sha256:" + "0" * 64)
-    with pytest.raises(UsageError, match="is no digest"):
+    with pytest.raises(UsageError, match="is not a digest"):
         pull(context, str(package), digest="sha256:1")
     assert left(context) == []
 

@@ -25,7 +25,7 @@ def test_ports_are_kept_and_taken_ones_are_told(context: Context, monkeypatch: p
             serve(here, None, detach=True, timeout=600)
             first = embedded.ports_of(running(here))
             stop(here, 15)
-            assert f"somebody else's: {embedded.PORTS['http']} (http)" in told[0]
+            assert f"Port {embedded.PORTS['http']} (http) is in use; using {first['http']} instead" in told[0]
             told.clear()
             serve(here, None, detach=True, timeout=600)
             assert embedded.ports_of(running(here)) == first

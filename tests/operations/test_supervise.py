@@ -314,7 +314,7 @@ def test_a_pipe_in_the_place_of_what_it_writes_is_refused_at_once(tmp_path: Path
     for put in (lambda: os.mkfifo(place), lambda: place.symlink_to("/nowhere/at/all"), lambda: place.symlink_to(place)):
         put()
         assert status(context).state == "stopped"
-        with pytest.raises(StorageError, match="is no file"):
+        with pytest.raises(StorageError, match="is not a file"):
             serve(context, None, **QUICKLY)
         place.unlink()
 

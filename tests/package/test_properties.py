@@ -103,7 +103,7 @@ def test_documents_survive_being_written_as_json(tree: dict[str, object]) -> Non
     try:
         read_back = load(json.dumps(tree).encode(), "", Limits())
     except TritonpmError as error:
-        assert "nested" in str(error) or "no YAML" in str(error)
+        assert "nested" in str(error) or "not YAML" in str(error)
     else:
         assert read_back == tree
 

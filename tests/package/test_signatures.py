@@ -215,7 +215,7 @@ def test_what_ultralytics_writes_before_a_plan_is_read_and_cut_off(tmp_path: Pat
         staging = tmp_path / str(len(written))
         staging.mkdir()
         if not good:
-            with pytest.raises(PackageError, match="is no TensorRT plan"):
+            with pytest.raises(PackageError, match="is not a TensorRT plan"):
                 read(source, staging, allow_code=True)
             continue
         stage = read(source, staging, allow_code=True).stages[0]

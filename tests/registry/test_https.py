@@ -117,7 +117,7 @@ def test_credentials_stay_with_their_host(
         ("https://files.invalid/bolts.zip", "", UsageError, "needs a digest"),
         ("http://files.invalid/bolts.zip", "sha256:" + "0" * 64, RegistryError, "is not encrypted; use https"),
         ("https://me:secret@files.invalid/bolts.zip", "sha256:" + "0" * 64, UsageError, "holds a user or password"),
-        ("ftp://files.invalid/bolts.zip", "", UsageError, "ftp:// is no kind of address"),
+        ("ftp://files.invalid/bolts.zip", "", UsageError, "ftp:// is not a kind of address that is known"),
         ("https://127.0.0.1:1/bolts.zip", "sha256:" + "0" * 64, RegistryError, "broke off after 0 bytes"),
     ],
 )

@@ -77,7 +77,7 @@ def test_what_is_not_there_or_not_to_be_trusted(hub: servers.Web, context: Conte
         bring_in(context, "hf://org/two")
     with pytest.raises(NotFoundError, match=r"has no export c\.onnx"):
         bring_in(context, "hf://org/two/c.onnx")
-    with pytest.raises(UsageError, match="is no address of a model"):
+    with pytest.raises(UsageError, match="is not an address of a model"):
         bring_in(context, "hf://two")
     publish(hub, "org/long", {"model.onnx": MODEL})
     with pytest.raises(RegistryError, match="is longer than 10 bytes"):

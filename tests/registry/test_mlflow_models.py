@@ -62,7 +62,7 @@ def test_what_is_not_there_or_not_to_be_trusted(
     for address in ("models:/forest/9", "models:/nothing/1", "models:/forest@best"):
         with pytest.raises((NotFoundError, RegistryError), match="check MLFLOW_TRACKING_URI"):
             bring_in(context, address)
-    with pytest.raises(UsageError, match="is no address of a model"):
+    with pytest.raises(UsageError, match="is not an address of a model"):
         bring_in(context, "models:/forest")
     with pytest.raises(RegistryError, match="lies in a folder of the server"):
         mlflow_models._require_elsewhere("/etc", "http://127.0.0.1:5000", "http://127.0.0.1:5000", "models:/a/1")

@@ -98,7 +98,7 @@ def push_blob(place: str, name: str, content: bytes) -> dict[str, object]:
     ],
 )
 def test_what_is_no_address(tmp_path: Path, url: str) -> None:
-    with pytest.raises(UsageError, match="is no address of a registry; use oci://HOST/NAME:TAG"):
+    with pytest.raises(UsageError, match="is not an address of a registry; use oci://HOST/NAME:TAG"):
         fetch(url, tmp_path, "")
 
 

@@ -38,7 +38,7 @@ BREAKING = {
     "kept-versions": (Settings(kept_versions=17), "1 to 16", Task.OTHER, Format.ONNX, PROVED),
     "residency": (Settings(residency="never"), "'never'", Task.OTHER, Format.ONNX, PROVED),
     "idle-seconds": (Settings(idle_seconds=0), "not 0", Task.OTHER, Format.ONNX, PROVED),
-    "backend": (Settings(backend="../../.."), "no name of a backend", Task.OTHER, Format.ONNX, PROVED),
+    "backend": (Settings(backend="../../.."), "not the name of a backend", Task.OTHER, Format.ONNX, PROVED),
     "threads-of-machine": (
         Settings(mode="performance", instances=2, threads=129), "the 2 cores", Task.OTHER, Format.ONNX, PROVED,
     ),
@@ -77,7 +77,7 @@ BREAKING = {
     "shapes": (Settings(shapes={"y": "1x4"}), "names no input", Task.OTHER, Format.ONNX, PROVED),
     "builder-level": (Settings(builder_level=6), "0 to 5", Task.OTHER, Format.ONNX, PROVED),
     "build-workspace": (Settings(workspace_mb=0), "1 to 1048576", Task.OTHER, Format.ONNX, PROVED),
-    "meaning": (Settings(decode={"kind": "yolo"}), "'model' cannot be: kind", Task.OTHER, Format.ONNX, PROVED),
+    "meaning": (Settings(decode={"kind": "yolo"}), "'model' cannot mean that: kind", Task.OTHER, Format.ONNX, PROVED),
     "serve": (Settings(serve="pictures"), "tensors, image or encoded", Task.OTHER, Format.ONNX, PROVED),
     "raw-outputs": (Settings(raw_outputs=True), "none beside them", Task.OTHER, Format.ONNX, PROVED),
     "front-preprocess": (Settings(serve="image"), "how a picture becomes", Task.OTHER, Format.ONNX, PROVED),
@@ -108,7 +108,7 @@ WARNING = {
 SEGMENTATION, DETECTION = Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION
 # Rules of the Mech-DLK exporter → (a package and settings that break it, words, a package and settings that do not)
 OF_THE_EXPORTER = {
-    "mech-dlk-version": ((dlk("new"), Settings()), "'new' is no version", (dlk("2.4.1"), Settings())),
+    "mech-dlk-version": ((dlk("new"), Settings()), "'new' is not a version", (dlk("2.4.1"), Settings())),
     "mech-dlk-switching": (
         (dlk("2.4.0"), Settings(precision="FP16")), "cannot be chosen", (dlk("2.4.1"), Settings(precision="FP16")),
     ),
@@ -253,7 +253,7 @@ def test_what_an_exporter_wrote_can_be_imported_as_it_is_on_any_machine(
 
 @pytest.mark.parametrize("version", ["", "new", "2", "2.4.1-rc1", "build 2024.11", "2.4.1.0"])
 def test_what_is_no_version_is_told(version: str) -> None:
-    with pytest.raises(RuleError, match="is no version"):
+    with pytest.raises(RuleError, match="is not a version"):
         require(dlk(version), Settings(), {"model": PROVED}, TARGET)
 
 

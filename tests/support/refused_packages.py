@@ -124,7 +124,7 @@ archive(
 for id, mode, what in (
     ("symlink", stat.S_IFLNK, "is a symbolic link"), ("fifo", stat.S_IFIFO, "is a FIFO"),
     ("socket", stat.S_IFSOCK, "is a socket"), ("device", stat.S_IFCHR, "is a device"),
-    ("block-device", stat.S_IFBLK, "is a device"), ("odd-kind", 0o170000, "is no plain file"),
+    ("block-device", stat.S_IFBLK, "is a device"), ("odd-kind", 0o170000, "is not a plain file"),
     ("setuid", stat.S_IFREG | 0o4755, "its setuid or setgid bit set"),
     ("setgid", stat.S_IFREG | 0o2755, "its setuid or setgid bit set"),
     ("folder-mode-on-file", stat.S_IFDIR | 0o755, "is both a file and a folder"),
@@ -160,8 +160,8 @@ archive("trailing", UnsafeError, GAP, GOOD + b"#!/bin/sh")
 archive("prepended", UnsafeError, GAP, LOCAL + GOOD)
 archive("concatenated", UnsafeError, GAP, GOOD + GOOD)
 archive("comment-holds-zip", UnsafeError, GAP, patched(GOOD, END, 20, "<H", len(GOOD)) + GOOD)
-archive("truncated", PackageError, "is no zip, or is cut off", GOOD[:-30])
-archive("only-a-header", PackageError, "is no zip, or is cut off", GOOD[:40])
+archive("truncated", PackageError, "is not a zip, or is cut off", GOOD[:-30])
+archive("only-a-header", PackageError, "is not a zip, or is cut off", GOOD[:40])
 archive("encrypted", PackageError, "is encrypted", patched(patched(GOOD, CENTRAL, 8, "<H", 1), LOCAL, 6, "<H", 1))
 archive("unknown-method", PackageError, "a method other than store or deflate", patched(GOOD, CENTRAL, 10, "<H", 99))
 archive(
@@ -322,12 +322,12 @@ manifest("no-stages", "at least 1 item", MANIFEST.split("stages:")[0] + "stages:
 manifest("stage-twice", "'detect' is there twice", MANIFEST + "  - {name: detect, model: m.onnx}\n")
 manifest("neither-model-nor-folder", "needs either `model` or `folder`", MANIFEST.replace(", model: m.onnx", ""))
 manifest("two-documents", "is a second document", MANIFEST + "---\n{}\n")
-manifest("no-yaml", "is no YAML", "stages: [}\n")
+manifest("no-yaml", "is not YAML", "stages: [}\n")
 manifest("not-a-mapping", "Input should be an object", "- 1\n")
 manifest("empty", "Input should be an object", "")
 manifest("not-utf8", "is not UTF-8", b"name: \xff\n")
 manifest("control-characters", "it holds control characters", b"name: \x01\n")
-manifest("key-no-word", "is a key that is no word", "{[1]: 2}\n")
+manifest("key-no-word", "is a key that is not a word", "{[1]: 2}\n")
 manifest("too-long", "is longer than 4 MiB", "#" * ((4 << 20) + 1))
 
 
@@ -343,8 +343,8 @@ def sample(id: str, sentence: str, content: dict[str, object] | bytes) -> None:
     case(f"sample-{id}", PackageError, sentence, build)
 
 
-sample("no-npz", "is no readable .npz", b"not an archive")
-sample("pickled", "is no readable .npz", {"x": np.array([{"a": 1}], dtype=object)})
+sample("no-npz", "is not a readable .npz", b"not an archive")
+sample("pickled", "is not a readable .npz", {"x": np.array([{"a": 1}], dtype=object)})
 sample("unknown-tensor", "holds 'z', and the model has x", {"z": np.zeros((1, 3), np.float32)})
 sample("wrong-type", "holds 'x' as INT64", {"x": np.zeros((1, 3), np.int64)})
 sample("no-such-type", "holds 'x' as complex128", {"x": np.zeros((1, 3), complex)})
@@ -370,8 +370,8 @@ case("labels-in-the-way", PackageError, "is in the way of the stage's own labels
 for id, version in {
     "leading-zero": "01", "negative": "-1", "decimal": "2.0", "zero": "0", "too-large": str(1 << 63), "suffix": "1-old",
 }.items():  # fmt: skip
-    adopted(f"version-{id}", PackageError, "is no version", **{f"{version}/model.onnx": MODEL})
-    adopted(f"version-{id}-no-config", PackageError, "is no version", None, **{f"{version}/model.onnx": MODEL})
+    adopted(f"version-{id}", PackageError, "is not a version", **{f"{version}/model.onnx": MODEL})
+    adopted(f"version-{id}-no-config", PackageError, "is not a version", None, **{f"{version}/model.onnx": MODEL})
 case(
     "triton-no-version",
     PackageError,
@@ -380,12 +380,12 @@ case(
 )
 adopted("name-differs", PackageError, "and its folder is 'resnet'", CONFIG + ' name: "other"')
 for id, name in {"dot": ".", "dots": "..", "blank": " ", "slash": "a/b", "control": "a\\001"}.items():
-    adopted(f"name-{id}", UnsafeError, "which is no name", CONFIG + f' name: "{name}"')
+    adopted(f"name-{id}", UnsafeError, "which is not a name", CONFIG + f' name: "{name}"')
 case("triton-name-not-ours", PackageError, "is not a package name", triton("res.net"))
 adopted("config-too-long", UnsafeError, "is longer than 1 MiB", "#" * ((1 << 20) + 1))
-adopted("config-no-proto", PackageError, "is no model configuration", "max_batch_size: many")
-adopted("config-number-too-large", PackageError, "is no model configuration", "max_batch_size: " + 80 * "6")
-adopted("config-unknown-field", PackageError, "is no model configuration", CONFIG + " colour: 1")
+adopted("config-no-proto", PackageError, "is not a model configuration", "max_batch_size: many")
+adopted("config-number-too-large", PackageError, "is not a model configuration", "max_batch_size: " + 80 * "6")
+adopted("config-unknown-field", PackageError, "is not a model configuration", CONFIG + " colour: 1")
 adopted("config-not-utf8", PackageError, "is not UTF-8", None, **{"config.pbtxt": b"\xff"})
 adopted(
     "dims-overflow",
@@ -401,7 +401,7 @@ adopted("unknown-type", PackageError, "gives data_type as 99", CONFIG.replace("T
 adopted("unknown-kind", PackageError, "gives kind as 77", CONFIG + " instance_group { kind: 77 }")
 adopted("negative-batch", PackageError, "holds a negative count or batch size", CONFIG.replace("size: 4", "size: -4"))
 ENSEMBLE = 'platform: "ensemble" ensemble_scheduling { step { model_name: "../x" model_version: -1 } }'
-adopted("ensemble-outside", UnsafeError, "names the member '../x', which is no name", ENSEMBLE)
+adopted("ensemble-outside", UnsafeError, "names the member '../x', which is not a name", ENSEMBLE)
 case(
     "folder-of-an-ensemble",
     PackageError,
@@ -516,11 +516,11 @@ for id, name in {
     "long": "a" * 99,
 }.items():
     wrong = CONFIG.replace("onnxruntime", name)
-    adopted(f"backend-{id}", UnsafeError, "which is no name", wrong)
-    adopted(f"platform-{id}", UnsafeError, "which is no name", wrong.replace("backend", "platform"))
-adopted("host-policy", UnsafeError, "which is no name", CONFIG + 'instance_group { host_policy: "../x" }')
+    adopted(f"backend-{id}", UnsafeError, "which is not a name", wrong)
+    adopted(f"platform-{id}", UnsafeError, "which is not a name", wrong.replace("backend", "platform"))
+adopted("host-policy", UnsafeError, "which is not a name", CONFIG + 'instance_group { host_policy: "../x" }')
 ACCELERATED = CONFIG + "optimization { execution_accelerators { cpu_execution_accelerator { name: %s } } }"
-adopted("accelerator", UnsafeError, "which is no name", ACCELERATED % '"../x"')
+adopted("accelerator", UnsafeError, "which is not a name", ACCELERATED % '"../x"')
 for name in ("Python", "vllm", "tensorrtllm", "dali", "pytorch", "torch_aoti", "tensorrt", "tensorflow"):
     adopted(f"backend-runs-{name}", UnsafeError, CODE, CONFIG.replace("onnxruntime", name))
 for name in ("tensorrt_plan", "pytorch_libtorch", "tensorflow_savedmodel", "tensorflow_graphdef", "custom"):
@@ -539,7 +539,7 @@ for name, text in {
     adopted(f"accelerator-parameter-{name}", UnsafeError, CODE, ACCELERATED % accelerator)
 for id, line in {"runtime": 'runtime: "x"', "agent": 'model_repository_agents { agents { name: "a" } }'}.items():
     adopted(f"variant-{id}", UnsafeError, CODE, **{"configs/cpu.pbtxt": CONFIG + line})
-adopted("variant-backend", UnsafeError, "which is no name",
+adopted("variant-backend", UnsafeError, "which is not a name",
         **{"configs/cpu.pbtxt": CONFIG.replace("onnxruntime", "../x")})  # fmt: skip
 adopted("variant-python", UnsafeError, CODE, **{"configs/cpu.pbtxt": CONFIG.replace("onnxruntime", "python")})
 adopted("variant-file-outside", UnsafeError, "leads out", **{"configs/cpu.pbtxt": 'default_model_filename: "../x"'})
@@ -556,7 +556,7 @@ for id, name in {"torchscript": "model.pt", "export": "model.pt2"}.items():
     adopted(f"code-{id}", UnsafeError, CODE, **{f"1/{name}": SCRIPT})
 
 # Models
-CUT = "is no ONNX model, or is cut off"
+CUT = "is not an ONNX model, or is cut off"
 onnx_file("external-parent", UnsafeError, "leads out of the package", external("../w"))
 onnx_file("external-absolute", UnsafeError, "leads out of the package", external("/etc/passwd"))
 onnx_file("external-sparse", UnsafeError, "leads out of the package", external("../w", sparse=True))
@@ -690,15 +690,15 @@ ir("external-entity", UnsafeError, "defines XML entities or a document type",
    '<!DOCTYPE net [<!ENTITY a SYSTEM "file:///etc/passwd">]><net version="11">&a;</net>')  # fmt: skip
 for encoding in ("UTF-7", "UTF-32", "none-that-is-known"):
     ir(
-        f"in-{encoding}", PackageError, "is no OpenVINO model, or is cut off",
+        f"in-{encoding}", PackageError, "is not an OpenVINO model, or is cut off",
         f'<?xml version="1.0" encoding="{encoding}"?>' + IR[IR.index("<net") :],
     )  # fmt: skip
-ir("truncated", PackageError, "is no OpenVINO model, or is cut off", IR[: len(IR) // 2])
-ir("wrong-root", PackageError, "is no OpenVINO model of IR version 10 or 11", "<html/>")
+ir("truncated", PackageError, "is not an OpenVINO model, or is cut off", IR[: len(IR) // 2])
+ir("wrong-root", PackageError, "is not an OpenVINO model of IR version 10 or 11", "<html/>")
 ir(
     "wrong-version",
     PackageError,
-    "is no OpenVINO model of IR version 10 or 11",
+    "is not an OpenVINO model of IR version 10 or 11",
     IR.replace('version="11"', 'version="7"'),
 )
 ir("empty", PackageError, "is empty", "")
@@ -717,16 +717,16 @@ ir(
     IR.replace('"FP32" names="x"', '"NF4" names="x"'),
 )
 ir("weights-nowhere", PackageError, "has weights at no place in its .bin", IR.replace('offset="0"', 'offset="-1"'))
-case("plan-wrong-magic", PackageError, "is no TensorRT plan", file("a.plan", b"x" * 99))
+case("plan-wrong-magic", PackageError, "is not a TensorRT plan", file("a.plan", b"x" * 99))
 case(
     "torch-pickle",
     PackageError,
     "is a pickled checkpoint, not a TorchScript model",
     file("a.pt", zipped([("m/data.pkl", b"")])),
 )
-case("torch-other-zip", PackageError, "is no TorchScript model", file("a.pt", zipped([("README", b"")])))
-case("torch-no-zip", PackageError, "is no zip, or is cut off", file("a.pt", b"\x80\x02ctorch"))
-case("torch-no-export", PackageError, "is no PyTorch export", file("a.pt2", zipped([("README", b"")])))
+case("torch-other-zip", PackageError, "is not a TorchScript model", file("a.pt", zipped([("README", b"")])))
+case("torch-no-zip", PackageError, "is not a zip, or is cut off", file("a.pt", b"\x80\x02ctorch"))
+case("torch-no-export", PackageError, "is not a PyTorch export", file("a.pt2", zipped([("README", b"")])))
 SIGNED = MANIFEST.replace("m.onnx}", "m.onnx, signature: {inputs: [T], outputs: [T]}}").replace(
     "T]", "{name: x, dtype: FP32, shape: [1]}]"
 )

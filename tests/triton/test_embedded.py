@@ -36,7 +36,7 @@ def gone(server: embedded.Server) -> bool:
 
 
 def test_named_server_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ServerError, match=r"--tritonserver: .*no executable file"):
+    with pytest.raises(ServerError, match=r"--tritonserver: .*not an executable file"):
         find(tmp_path / "nothing")
     monkeypatch.setenv(VARIABLE, str(tmp_path / "nothing"))
     with pytest.raises(ServerError, match=VARIABLE):

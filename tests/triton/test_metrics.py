@@ -156,7 +156,7 @@ def test_answers_that_are_no_metrics() -> None:
 
 @pytest.mark.parametrize("address", ["", "localhost", ":8002", "host:", "host:port", "host:70000"])
 def test_endpoints_are_checked(address: str) -> None:
-    with pytest.raises(UsageError, match="no metrics endpoint"):
+    with pytest.raises(UsageError, match="not a metrics endpoint"):
         endpoint(address)
 
 

@@ -131,7 +131,7 @@ def decoded(array: NDArray[Any], name: str) -> NDArray[np.object_]:
     try:
         return _mapped(array, bytes.decode)
     except UnicodeDecodeError:
-        raise ValueError(f"input '{name}' holds bytes that are no UTF-8 text") from None
+        raise ValueError(f"input '{name}' holds bytes that are not UTF-8 text") from None
 
 
 def _mapped(array: NDArray[Any], function: Callable[[Any], object]) -> NDArray[np.object_]:

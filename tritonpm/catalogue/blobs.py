@@ -81,9 +81,9 @@ class Blobs:
         return len(loose)
 
     def _place(self, digest: str) -> Path:
-        """The one way from a digest to a path. Raises StorageError for what is no digest: it could lead anywhere."""
+        """The one way from a digest to a path. Raises StorageError for what is not a digest: it could lead anywhere."""
         if not DIGEST.fullmatch(digest):
-            raise StorageError(f"{digest[:80]!r} is no digest of a blob", where=str(self.root), do=_AGAIN)
+            raise StorageError(f"{digest[:80]!r} is not the digest of a blob", where=str(self.root), do=_AGAIN)
         name = digest.removeprefix("sha256:")
         place = self.root / name[:2] / name
         if place.parent.is_symlink():

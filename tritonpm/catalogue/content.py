@@ -31,7 +31,7 @@ def encode(value: Any, where: str = "") -> bytes:
     """
     for path, number in _numbers(msgspec.to_builtins(value)):
         if not math.isfinite(number):
-            raise RuleError(f"{path} is {number}, which is no finite number", where=where, do="give a finite number")
+            raise RuleError(f"{path} is {number}, which is not a finite number", where=where, do="give a finite number")
     if isinstance(value, Settings):
         require_values(value, where)
     try:

@@ -29,9 +29,11 @@ class Lease:
 
 
 def require_project(project: str) -> None:
-    """Raise UsageError for what is no name of a project."""
+    """Raise UsageError for what is not a name for a project."""
     if not project.strip() or len(project) > 200 or not project.isprintable():
-        raise UsageError(f"{project[:200]!r} is no name of a project", do="use letters, digits and signs that print")
+        raise UsageError(
+            f"{project[:200]!r} is not a name for a project", do="use letters, digits and signs that print"
+        )
 
 
 class Leases:

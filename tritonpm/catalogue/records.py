@@ -44,5 +44,5 @@ def read(folder: Path) -> tuple[list[Imported], list[str]]:
         try:
             listed.append(msgspec.json.decode(read_state(path), type=Imported))
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            unreadable.append(f"{path}: is no record of a package ({error})")
+            unreadable.append(f"{path}: is not a record of a package ({error})")
     return listed, unreadable

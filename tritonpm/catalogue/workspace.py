@@ -180,4 +180,4 @@ def find(start: Path | None = None) -> Workspace:
     for folder in (here,) if start else (here, *here.parents):
         if Workspace(folder).exists:
             return Workspace(folder)
-    raise NotFoundError("is no workspace", where=str(here), do="make one with `tritonpm init`, or name one with -w")
+    raise NotFoundError("is not a workspace", where=str(here), do="make one with `tritonpm init`, or name one with -w")

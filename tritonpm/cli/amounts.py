@@ -24,7 +24,7 @@ class Amount(click.ParamType[float]):
         except ValueError:
             number = math.nan
         if not math.isfinite(number) or not self._takes(number):
-            self.fail(f"{value!r} is no {self._words()}", param, ctx)
+            self.fail(f"{value!r} is not a {self._words()}", param, ctx)
         return number
 
     def _takes(self, number: float) -> bool:

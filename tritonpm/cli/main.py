@@ -84,7 +84,7 @@ def _require_text() -> None:
     typed = [*sys.argv[1:], *(value for name, value in os.environ.items() if name.startswith("TRITON"))]
     for text in typed:
         if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-            raise UsageError(f"{os.fsencode(text)[:80]!r} is no UTF-8", do="write it in UTF-8; rename such a file")
+            raise UsageError(f"{os.fsencode(text)[:80]!r} is not UTF-8", do="write it in UTF-8; rename such a file")
 
 
 if __name__ == "__main__":

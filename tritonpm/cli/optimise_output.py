@@ -32,11 +32,10 @@ def optimisations(listed: tuple[OptimisationView, ...]) -> None:
     from tritonpm.cli.output import table
 
     columns = ("STAGE", "OPTIMIZER", "PRECISION", "STATE", "MAX ABS", "MAX REL", "COSINE", "TOP-1", "BOXES", "ON")
-    table(columns, ((m.stage, m.optimizer, m.precision, _state(m), *_measures(m.agreement)) for m in listed))
-
-
-def _state(made: OptimisationView) -> str:
-    return f"{made.state} ({made.reason})" if made.reason else made.state
+    table(columns, ((m.stage, m.optimizer, m.precision, m.state, *_measures(m.agreement)) for m in listed))
+    for made in listed:
+        if made.reason:
+            echo(f"Stage {made.stage} is {made.state}: {made.reason}.")
 
 
 def _measures(agreement: Any) -> tuple[str, ...]:

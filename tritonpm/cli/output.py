@@ -48,7 +48,7 @@ _APART = 2  # blanks between two columns
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], drops: Sequence[str] = ()) -> None:
-    """Print a table; as wide as it needs to be where standard output is no terminal.
+    """Print a table; as wide as it needs to be where standard output is not a terminal.
 
     On a terminal that is too narrow for all of it the columns `drops` are left out, one after the other.
     """

@@ -131,7 +131,7 @@ def _image(path: Path, signature: Signature, first: Preprocess | None) -> Row:
     if prepared_as is None:
         shapes = ", ".join(f"{tensor.name} {list(tensor.shape or ())}" for tensor in signature.inputs)
         raise ConversionError(
-            f"is no .npz, and the model does not take a single image of a fixed size ({shapes})",
+            f"is not an .npz, and the model does not take a single image of a fixed size ({shapes})",
             where=path.name,
             do="say its preprocess, or give .npz files whose arrays are named for the inputs",
         )

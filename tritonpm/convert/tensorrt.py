@@ -139,7 +139,7 @@ class _Build:
             if not Path(library).is_file():
                 raise ConversionError("the plugin is not there", where=library, do="give the path of a shared library")
             if builder.get_plugin_registry().load_library(library) is None:
-                raise ConversionError("is no library of TensorRT plugins", where=library, do="build it anew")
+                raise ConversionError("is not a library of TensorRT plugins", where=library, do="build it anew")
         if self.options.plugins:
             self.details["plugins"] = list(self.options.plugins)
 

@@ -32,14 +32,14 @@ def read_state(path: Path) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no file", str(path))
+            raise OSError(errno.EINVAL, "it is not a file", str(path))
         return stream.read()
 
 
 def require_file(path: Path) -> None:
     """Raise StorageError where something lies there that is none: who opens a pipe waits for its other end."""
     if (path.is_symlink() or path.exists()) and not path.is_file():
-        raise StorageError("is no file", where=str(path), do="see what lies there, and move it away")
+        raise StorageError("is not a file", where=str(path), do="see what lies there, and move it away")
 
 
 def write_atomically(place: Path, content: bytes) -> None:

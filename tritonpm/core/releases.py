@@ -90,7 +90,7 @@ def release(name: str) -> Release:
         return replace(newest, name=name, fields=(), flags=())
     listed = f"{releases()[0].name} to {newest.name}"
     raise UsageError(
-        f"{name!r} is no Triton release",
+        f"{name!r} is not a Triton release",
         where="--target",
         do=f"name one of {listed}, or {EMBEDDED}",
     )

@@ -69,7 +69,9 @@ def load_npz(path: Path, most: int = MOST_BYTES) -> dict[str, Array]:
             return {m.filename.removesuffix(".npy"): _from_file(_read(archive, m)) for m in members}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         reason = harmless(str(error)[:200]) or type(error).__name__
-        raise PackageError(f"is no readable .npz ({reason})", where=str(path), do="write it with numpy.savez") from None
+        raise PackageError(
+            f"is not a readable .npz ({reason})", where=str(path), do="write it with numpy.savez"
+        ) from None
     except MemoryError:
         raise PackageError("its arrays do not fit into memory", where=str(path), do="split it") from None
 

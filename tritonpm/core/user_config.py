@@ -67,7 +67,7 @@ def _parsed(file: Path, text: str) -> dict[str, Any]:
     try:
         document: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"is no TOML ({error})", where=str(file), do="correct it") from None
+        raise UsageError(f"is not TOML ({error})", where=str(file), do="correct it") from None
     return document
 
 
@@ -75,5 +75,5 @@ def _plain(file: Path, key: str, value: object) -> str:
     if key not in KEYS:
         raise UsageError(f"there is no key {key!r}", where=str(file), do=f"use one of {', '.join(KEYS)}")
     if isinstance(value, bool) or not isinstance(value, str | int) or "\0" in str(value):
-        raise UsageError(f"gives {key} a value that is no text and no number", where=str(file), do="correct it")
+        raise UsageError(f"gives {key} a value that is neither text nor a number", where=str(file), do="correct it")
     return str(Path(value).expanduser()) if isinstance(value, str) and value.startswith("~") else str(value)

@@ -77,7 +77,7 @@ class Choices:
     def _check_images(self) -> None:
         if not re.fullmatch(r"\d\d\.\d\d", self.triton_version) or self.triton_version < TRITON_FLOOR:
             raise UsageError(
-                f"Triton {self.triton_version!r} is no release that is safe to deploy",
+                f"Triton {self.triton_version!r} is not a release that is safe to deploy",
                 where="--triton-version",
                 do=f"take {TRITON_FLOOR} or later; earlier ones lack security fixes",
             )
@@ -87,18 +87,24 @@ class Choices:
 
     def _check_cluster(self) -> None:
         if not _NAME.fullmatch(self.namespace):
-            raise UsageError(f"{self.namespace!r} is no namespace", where="--namespace", do="use a-z, 0-9 and '-'")
+            raise UsageError(f"{self.namespace!r} is not a namespace", where="--namespace", do="use a-z, 0-9 and '-'")
         if self.repository and not _S3.fullmatch(self.repository):
-            raise UsageError(f"{self.repository!r} is no s3:// URL", where="--repository", do="give s3://bucket/prefix")
+            raise UsageError(
+                f"{self.repository!r} is not an s3:// URL", where="--repository", do="give s3://bucket/prefix"
+            )
         for option in ("cpu", "memory", "storage"):
             if not _QUANTITY.fullmatch(getattr(self, option)):
-                what = f"{getattr(self, option)!r} is no quantity of Kubernetes"
+                what = f"{getattr(self, option)!r} is not a Kubernetes quantity"
                 raise UsageError(what, where=f"--{option}", do="give a number such as 2, 500m or 8Gi")
         if self.storage_class and not all(map(_NAME.fullmatch, self.storage_class.split("."))):
-            raise UsageError(f"{self.storage_class!r} is no storage class", where="--storage-class")
-        if not (self.gpus >= 0 and 1 <= self.replicas <= (self.max_replicas if self.scaled else self.replicas)):
-            do = "ask for at least one replica, no more than --max-replicas, and no negative number of GPUs"
-            raise UsageError("these numbers make no sense together", where="--replicas", do=do)
+            raise UsageError(f"{self.storage_class!r} is not a storage class", where="--storage-class")
+        if self.gpus < 0:
+            raise UsageError(f"{self.gpus} is a negative number of GPUs", where="--gpus", do="give 0 or more")
+        if self.replicas < 1:
+            raise UsageError(f"{self.replicas} replicas serve nothing", where="--replicas", do="give 1 or more")
+        if self.scaled and self.replicas > self.max_replicas:
+            what = f"{self.max_replicas} is less than --replicas, {self.replicas}"
+            raise UsageError(what, where="--max-replicas", do="give as many or more, or 0 for no autoscaler")
 
     def _check_thresholds(self) -> None:
         if not (self.queue_ms > 0 and self.latency_ms > 0 and 0 < self.failing < 1):

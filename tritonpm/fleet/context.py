@@ -134,7 +134,7 @@ def extended(
 ) -> FleetContext:
     """A new context, or one with more servers; one that is there already is as it is told now. Raises UsageError."""
     if not is_name(name):
-        raise UsageError(f"{name!r} is no name of a context", do=NAME_RULE)
+        raise UsageError(f"{name!r} is not a name for a context", do=NAME_RULE)
     before = context or FleetContext(name)
     known = {server.name: server for server in before.servers}
     known.update({server.name: server for server in servers})

@@ -35,5 +35,5 @@ def size_of(wave: str, servers: int) -> int:
     """`"3"` as 3, `"25%"` as that part of the servers, at least one. Raises UsageError."""
     number, percent, rest = wave.partition("%")
     if rest or not number.isdecimal() or not int(number) or (percent and int(number) > 100):
-        raise UsageError(f"{wave!r} is no size of a wave", where="--wave", do="give a number such as 4, or 25%")
+        raise UsageError(f"{wave!r} is not a size for a wave", where="--wave", do="give a number such as 4, or 25%")
     return max(1, -(-servers * int(number) // 100)) if percent else int(number)

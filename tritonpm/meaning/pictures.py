@@ -93,7 +93,7 @@ def _file(path: Path) -> Iterator[Any]:
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = str(error).splitlines()[0]
         raise PackageError(
-            f"is no picture that can be read ({reason})", where=path.name, do="give a PNG or JPEG"
+            f"is not a picture that can be read ({reason})", where=path.name, do="give a PNG or JPEG"
         ) from None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -226,7 +226,15 @@ def _read(kind: type[Spec], said: Mapping[str, object]) -> Spec:
         return msgspec.convert(said, kind)
     except msgspec.ValidationError as error:
         what, _, place = str(error).partition(" - at `$.")
+        if known := _choices(kind, place.rstrip("`")):
+            what = f"{said[place.rstrip('`')]!r} is not one of {', '.join(known)}"
         raise ValueError(f"{place.rstrip('`')}: {what}" if place else what) from None
+
+
+def _choices(kind: type[Spec], name: str) -> tuple[str, ...]:
+    """What a field may say, where it is one of a few words; else ()."""
+    known = get_type_hints(kind).get(name)
+    return tuple(map(str, get_args(known))) if get_origin(known) is Literal else ()
 
 
 def _required(one: Field[Any]) -> bool:

@@ -54,7 +54,7 @@ def adopt(
                 )  # fmt: skip
             adopted[name] = AdoptedModel(name, members[name], notes=view.notes)
         except TritonpmError as error:
-            adopted[name] = AdoptedModel(name, members[name], refused=str(error))
+            adopted[name] = AdoptedModel(name, members[name], refused=str(error).removeprefix(f"{name}: "))
     return [adopted[name] for name in members]
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 FILE, LOCK = "tritonpm.yaml", "tritonpm.lock"
 _CORRECT = "correct the declaration"
+_WRITE = f"tritonpm declare > {FILE}"
 _MOST = 4 * MIB  # bytes of a file that is read
 
 
@@ -94,7 +95,9 @@ def read(path: Path) -> Declaration:
     from tritonpm.package.limits import Limits
 
     if not path.is_file():
-        raise NotFoundError("is not there", where=str(path), do=f"write a {FILE}, or name one with --file")
+        raise NotFoundError(
+            "is not there", where=str(path), do=f"`{_WRITE}` writes what is here, or name one with --file"
+        )
     if path.stat().st_size > _MOST:
         raise ManifestError([("", f"is longer than {human(_MOST)}")], where=str(path))
     document = parsed(path.read_bytes(), str(path), Limits())
@@ -106,7 +109,7 @@ def read(path: Path) -> Declaration:
     for name, wanted in declaration.packages.items():
         if not wanted.source and not wanted.digest:
             said = "has no source, and no digest of what the workspace has"
-            raise ManifestError([(f"packages.{name}", said)], where=str(path), do=_CORRECT)
+            raise ManifestError([(f"packages.{name}", said)], where=str(path), do=f"{_CORRECT}: `{_WRITE}` has both")
         _require_choices(f"{path}: packages.{name}", wanted)
     return declaration
 
@@ -272,7 +275,7 @@ def _pinned(path: Path) -> dict[str, str]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
     except msgspec.MsgspecError as error:
-        raise ManifestError([("", f"is no lock file ({error})")], where=str(path)) from None
+        raise ManifestError([("", f"is not a lock file ({error})")], where=str(path)) from None
 
 
 def _pin(path: Path, digests: Mapping[str, str]) -> None:

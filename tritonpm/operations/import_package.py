@@ -130,7 +130,7 @@ def _require_members(context: Context, name: str, config: Path, where: str) -> N
     known = {entry.name for entry in context.catalogue.packages()}
     if absent := [member for member in joined if member not in known]:
         raise PackageError(
-            f"is an ensemble whose members {', '.join(absent)} are no packages here",
+            f"is an ensemble whose members {', '.join(absent)} are not packages here",
             where=f"{where}: {config.name}",
             do="import them first, or adopt the whole repository: `tritonpm adopt`",
         )

@@ -138,14 +138,19 @@ def remember_host(context: Context, revision: Revision, before: int) -> None:
         context.catalogue.artefacts.put_memory(revision.digest, HOST, size)
 
 
+def free_memory() -> int:
+    """Bytes of the machine's memory that models may take where nobody limits them."""
+    memory = psutil.virtual_memory()
+    return int(memory.available - _RESERVE * memory.total)
+
+
 def _room(context: Context) -> tuple[int, str]:
     """Bytes, and what they are."""
     limit = os.environ.get(LIMIT)
     if limit is None:
-        memory = psutil.virtual_memory()
-        return int(memory.available - _RESERVE * memory.total), "of this machine"
+        return free_memory(), "of this machine"
     if not limit.isdecimal():
-        raise UsageError(f"{limit!r} is no number of MiB", where=LIMIT, do="give a whole number")
+        raise UsageError(f"{limit!r} is not a number of MiB", where=LIMIT, do="give a whole number")
     return int(limit) * MIB - _held(context), f"of the {limit} that {LIMIT} allows"
 
 

@@ -40,7 +40,7 @@ from tritonpm.registry.signing import MOST_OF_A_KEY, Trust, require_zip, signatu
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
-_CORRECT = "correct the policy"
+_CORRECT = "correct the policy (`tritonpm schema policy` prints what it may hold)"
 _CLEAR = "`tritonpm policy clear` if packages need no signature any more"
 _NEIGHBOUR = re.compile(r"\W*polic(y|ies)(\W*(ya?ml|json|toml)(\W*\w*)?)?\W*")
 _ALIKE = 0.8  # of two names, by difflib: a letter is missing, or two are exchanged
@@ -170,11 +170,12 @@ def _trust(path: Path) -> Trust:
     try:
         if not path.is_file():  # nor a pipe, which would be waited for
             path.stat()
-            raise ManifestError([("", "cannot be read (it is no file)")], where=str(path), do=_CORRECT)
+            raise ManifestError([("", "cannot be read (it is not a file)")], where=str(path), do=_CORRECT)
         with path.open("rb") as stream:
             document = load(stream.read(limits.manifest + 1), str(path), limits)
         if document is None:
-            raise ManifestError([("", "says nothing")], where=str(path), do=f"{_CORRECT}, or {_CLEAR}")
+            what = "is empty: write `require-signature: {keys: [release.pem]}`"
+            raise ManifestError([("", what)], where=str(path), do=_CORRECT)
         required = msgspec.convert(document, PolicyDocument).require_signature
     except msgspec.ValidationError as error:
         sentence, _, place = str(error).partition(" - at ")
@@ -199,7 +200,7 @@ def _digest(key: Path) -> str:
     try:
         if not key.is_file():
             key.stat()
-            raise UsageError("cannot be read (it is no file)", where=str(key), do="check the path")
+            raise UsageError("cannot be read (it is not a file)", where=str(key), do="check the path")
         with key.open("rb") as stream:
             content = stream.read(MOST_OF_A_KEY + 1)
     except (OSError, ValueError) as error:

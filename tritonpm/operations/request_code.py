@@ -165,12 +165,12 @@ def rendered(language: str, model: CodeModel, own: Path | None = None) -> str:
     from jinja2 import TemplateError
 
     _require_sayable(language, model)
-    template, _, _ = LANGUAGES[language]
+    template, _, needs = LANGUAGES[language]
     scheme = "https" if model.secure else "http"
     url = f"{scheme}://{model.http}/v2/models/{quote(model.name, safe='')}/infer"
     try:
         values = {"model": model, "url": url, "request": _request(model), "sequence": _sequence(model)}
-        values["picture_head"] = _picture_head()
+        values |= {"picture_head": _picture_head(), "needs": needs}
         return str(_environment(own).get_template(template).render(values)).rstrip() + "\n"
     except TemplateError as error:
         raise RenderError(f"cannot be rendered ({error})", where=template, do="correct the template") from None

@@ -47,7 +47,7 @@ def _tensors(path: Path, known: Mapping[str, Tensor]) -> Iterator[tuple[str, Any
         yield next(iter(known)), document, None
         return
     if not isinstance(document, dict):
-        raise PackageError("is no object of tensors by name", where=str(path), do=_DO)
+        raise PackageError("is not an object of tensors by name", where=str(path), do=_DO)
     if isinstance(document.get("inputs"), list) and "inputs" not in known:
         listed = map(_object, document["inputs"])
         given = [(str(one.get("name")), one.get("data"), one.get("shape")) for one in listed]
@@ -70,7 +70,7 @@ def _document(path: Path) -> Any:
             raise PackageError(f"is longer than {human(MOST_BYTES)}", where=str(path), do="split it")
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise PackageError(f"is no readable JSON ({str(error)[:200]})", where=str(path), do=_DO) from None
+        raise PackageError(f"is not a readable JSON ({str(error)[:200]})", where=str(path), do=_DO) from None
 
 
 def _object(one: Any) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _object(one: Any) -> dict[str, Any]:
 def _sizes(path: Path, name: str, shape: Any) -> tuple[int, ...]:
     if isinstance(shape, list) and all(isinstance(side, int) and side >= 0 for side in shape):
         return tuple(shape)
-    raise PackageError(f"gives {name!r} a shape that is no list of sizes", where=str(path), do=_DO)
+    raise PackageError(f"gives {name!r} a shape that is not a list of sizes", where=str(path), do=_DO)
 
 
 def _array(path: Path, tensor: Tensor, data: Any, shape: tuple[int, ...] | None) -> Array:
@@ -94,13 +94,13 @@ def _array(path: Path, tensor: Tensor, data: Any, shape: tuple[int, ...] | None)
             array = _numbers(np.array(data), kind)
         return array if shape is None else array.reshape(shape)
     except (ValueError, TypeError, OverflowError) as error:
-        what = f"its values of {tensor.name!r} are no {tensor.dtype} ({' '.join(str(error).split())[:200]})"
+        what = f"its values of {tensor.name!r} are not {tensor.dtype} ({' '.join(str(error).split())[:200]})"
         raise PackageError(what, where=str(path), do=_DO) from None
 
 
 def _bytes(value: Any) -> bytes:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not text")
     return value.encode()
 
 

@@ -24,6 +24,7 @@ from tritonpm.operations.set import change
 from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.stop import stop
 from tritonpm.operations.supervise import ended_with_us
+from tritonpm.package.paths import is_name
 from tritonpm.registry import is_address
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def workspace_for(source: str, named: Path | None) -> Iterator[tuple[Path, bool]
     """
     there = not is_address(source)
     if there and not Path(source).exists():
-        raise NotFoundError("there is no such file or folder", where=source, do="check the path")
+        do = f"check the path; `tritonpm load {source}` serves a package" if is_name(source) else "check the path"
+        raise NotFoundError("there is no such file or folder", where=source, do=do)
     root = _root(named)
     fresh = not Workspace(root).exists
     made = [folder for folder in (Workspace(root).repository, root, *root.parents) if not folder.exists()]

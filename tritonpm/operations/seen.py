@@ -212,7 +212,7 @@ def _of_picture(name: str, meaning: Meaning, signature: Signature, picture: Arra
     first = meaning.preprocess or stretched(signature)
     if first is None:
         shapes = ", ".join(f"{one.name} {list(one.shape or ())}" for one in signature.inputs)
-        what = f"does not say its preprocess, and its inputs ({shapes}) are no single image of a fixed size"
+        what = f"does not say its preprocess, and its inputs ({shapes}) are not a single image of a fixed size"
         raise PackageError(what, where=name, do="give an .npz whose arrays are named for the inputs")
     prepared = prepared_for(name, first, signature, picture)
     return _Asked(prepared.inputs, (prepared.geometry,))

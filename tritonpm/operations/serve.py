@@ -76,9 +76,9 @@ def _tell_taken(context: Context, server: embedded.Server, last: Mapping[str, in
     """Say where it is, where that is neither named, nor Triton's usual port, nor where the last one was."""
     ports = embedded.ports_of(server)
     moved = [name for name, port in ports.items() if port not in (embedded.PORTS[name], last.get(name))]
-    if taken := [name for name in moved if name not in named]:
-        usual = ", ".join(f"{embedded.PORTS[name]} ({name})" for name in taken)
-        context.warn(f"Triton's port is somebody else's: {usual}; this workspace's server has, and keeps, another one.")
+    for name in moved:
+        if name not in named:
+            context.warn(f"Port {embedded.PORTS[name]} ({name}) is in use; using {ports[name]} instead, from now on.")
 
 
 def addresses(server: embedded.Server) -> ServerAddresses:

@@ -205,7 +205,7 @@ def _versions(tree: Tree, root: str) -> list[int]:
     versions = []
     for name in sorted(name for name in inside if _LIKE_A_NUMBER.match(name)):
         if not re.fullmatch(r"[1-9][0-9]{0,18}", name) or int(name) >= 1 << 63:
-            raise PackageError(f"the folder {name!r} is no version", where=tree.where,
+            raise PackageError(f"the folder {name!r} is not a version", where=tree.where,
                                do="name it 1, 2, 3 … (below 2^63)")  # fmt: skip
         versions.append(int(name))
     if not versions:

@@ -112,7 +112,7 @@ def end_of_directory(stream: BinaryIO, size: int, where: str) -> tuple[int, int,
     tail = stream.read()
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < _END.size:
-        raise PackageError("is no zip, or is cut off", where=where, do="hand in the whole file")
+        raise PackageError("is not a zip, or is cut off", where=where, do="hand in the whole file")
     _, disk, first_disk, here, count, length, offset, comment = _END.unpack_from(tail, at)
     if at + _END.size + comment != len(tail):
         raise UnsafeError("has data before, between or after its entries", where=where, do=_REPACK)

@@ -54,7 +54,7 @@ def parsed(text: str, where: str) -> Any:
         return Parse(text, ModelConfig())
     except (ParseError, RecursionError, ValueError) as error:  # too deep; a number that no field holds
         reason = str(error).splitlines()[0][:200]
-        raise PackageError(f"is no model configuration ({reason})", where=where, do="correct it") from None
+        raise PackageError(f"is not a model configuration ({reason})", where=where, do="correct it") from None
 
 
 def _check_words(message: Any, where: str) -> None:
@@ -79,13 +79,13 @@ def _values(value: Any) -> list[Any]:
 def _check(config: Any, where: str) -> None:
     name = config.name
     if name and (name in (".", "..") or "/" in name or not name.isprintable() or not name.strip()):
-        raise UnsafeError(f"names the model {name!r}, which is no name", where=where, do="correct it")
+        raise UnsafeError(f"names the model {name!r}, which is not a name", where=where, do="correct it")
     for member in steps(config):
         if not is_name(member):
-            raise UnsafeError(f"names the member {member!r}, which is no name", where=where, do="correct it")
+            raise UnsafeError(f"names the member {member!r}, which is not a name", where=where, do="correct it")
     for kind, named in _named(config):
         if named and not _NAME.fullmatch(named):
-            raise UnsafeError(f"names the {kind} {named!r}, which is no name", where=where, do="correct it")
+            raise UnsafeError(f"names the {kind} {named!r}, which is not a name", where=where, do="correct it")
     counts = [config.max_batch_size, *(group.count for group in config.instance_group)]
     if any(count < 0 for count in counts) or any(size < 1 for size in config.dynamic_batching.preferred_batch_size):
         raise PackageError("holds a negative count or batch size", where=where, do="correct it")

@@ -43,9 +43,9 @@ def load(raw: bytes, where: str, limits: Limits) -> Any:
         raise ManifestError([("", "is not UTF-8")], where=where) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ManifestError([(f"line {line}", f"is no YAML ({error.problem})")], where=where) from None
+        raise ManifestError([(f"line {line}", f"is not YAML ({error.problem})")], where=where) from None
     except yaml.YAMLError:
-        raise ManifestError([("", "is no YAML (it holds control characters)")], where=where) from None
+        raise ManifestError([("", "is not YAML (it holds control characters)")], where=where) from None
 
 
 def _loader() -> Any:
@@ -90,7 +90,7 @@ def _add(parent: _Open, value: Any, event: Any, where: str) -> None:
         parent.value.append(value)
     elif parent.key is _MISSING:
         if not isinstance(event, yaml.ScalarEvent) or not isinstance(value, (str, int)) or isinstance(value, bool):
-            raise _problem(event, "is a key that is no word", where)
+            raise _problem(event, "is a key that is not a word", where)
         parent.key = str(event.value)
         if parent.key in parent.value:
             raise _problem(event, f"is a second {parent.key!r}", where)

@@ -86,7 +86,7 @@ def _parameters(config: Config) -> Iterator[tuple[str, str]]:
 def _onnxruntime_parameters(config: Config) -> Iterator[Problem]:
     for name, text in _parameters(config):
         if name in _COUNTS and not _WHOLE.match(text):
-            yield "parameters", f"the parameter {name} is {text!r}, which is no number"
+            yield "parameters", f"the parameter {name} is {text!r}, which is not a number"
         elif name == "execution_mode" and not re.match(r"\s*[+-]?0*[01](?!\d)", text):
             yield "parameters", f"the parameter execution_mode is {text!r}: it is 0 (sequential) or 1 (parallel)"
         elif name in _SWITCHES and text.lower() not in _BOOLEANS:

@@ -93,4 +93,6 @@ def _whole(path: Path) -> Any:
     try:
         return onnx.load(path, load_external_data=False)
     except DecodeError:
-        raise PackageError("is no ONNX model, or is cut off", where=path.name, do="export or copy it again") from None
+        raise PackageError(
+            "is not an ONNX model, or is cut off", where=path.name, do="export or copy it again"
+        ) from None

@@ -91,7 +91,7 @@ class Staging:
 
 
 def stage_file(source: Path, path: str, staging: Staging) -> File:
-    """Copy one file to `path`. Raises PackageError where it cannot be read or is no plain file."""
+    """Copy one file to `path`. Raises PackageError where it cannot be read or is not a plain file."""
     staging.paths.add(path)
     with opened(source, staging.where) as stream:
         return staging.write(path, _whole(stream, f"{staging.where}: {path!r}"))
@@ -148,7 +148,7 @@ def check_mode(path: str, mode: int, where: str) -> None:
     if kind := _KINDS.get(stat.S_IFMT(mode)):
         raise UnsafeError(f"{path!r} is {kind}", where=where, do="put a plain file in its place")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise UnsafeError(f"{path!r} is no plain file", where=where, do="put a plain file in its place")
+        raise UnsafeError(f"{path!r} is not a plain file", where=where, do="put a plain file in its place")
     if not stat.S_ISDIR(mode) and mode & (stat.S_ISUID | stat.S_ISGID):
         raise UnsafeError(f"{path!r} has its setuid or setgid bit set", where=where, do="clear it (chmod ug-s)")
 

@@ -106,7 +106,7 @@ def percentage(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text.strip())
     value = float(match[1]) / (100 if match[2] else 1) if match else 1.0
     if value >= 1:
-        raise UsageError(f"{text!r} is no share below 100 %", do="write 5% or 0.05")
+        raise UsageError(f"{text!r} is not a share below 100 %", do="write 5% or 0.05")
     return value
 
 

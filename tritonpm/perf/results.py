@@ -68,4 +68,4 @@ class Results:
         try:
             return msgspec.json.decode(path.read_bytes(), type=Result)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise StorageError(f"is no result ({error})", where=str(path), do="move it away and try again") from None
+            raise StorageError(f"is not a result ({error})", where=str(path), do="move it away and try again") from None

@@ -63,12 +63,14 @@ def module(url: str) -> Module:
     scheme = url.partition(":")[0] if is_address(url) else "file"
     foreign = plugins(SOURCES)[scheme] if scheme not in MODULES and scheme in plugins(SOURCES) else None
     if scheme not in MODULES and foreign is None:
-        raise UsageError(f"{scheme}:// is no kind of address", do=f"use {', '.join(f'{s}://' for s in MODULES)}")
+        raise UsageError(
+            f"{scheme}:// is not a kind of address that is known", do=f"use {', '.join(f'{s}://' for s in MODULES)}"
+        )
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - which is read when it is asked for
     except ValueError as error:
-        raise UsageError(f"is no address ({error})", where=shown(url), do="correct it") from None
+        raise UsageError(f"is not an address ({error})", where=shown(url), do="correct it") from None
     if parts.username or parts.password:
         raise UsageError(
             "the address holds a user or password", do="take it out; docs/registries.md says where it goes"
@@ -93,5 +95,7 @@ def file_name(url: str) -> str:
 def require_digest(digest: str) -> str:
     """`digest` where it is one. Raises UsageError."""
     if not DIGEST.fullmatch(digest):
-        raise UsageError(f"{digest!r} is no digest", do="give sha256: and 64 hexadecimal digits, as `sha256sum` says")
+        raise UsageError(
+            f"{digest!r} is not a digest", do="give sha256: and 64 hexadecimal digits, as `sha256sum` says"
+        )
     return digest

@@ -63,7 +63,9 @@ def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
         raise UsageError("is pinned by its revision, not by a digest", where=shown(url), do="name it hf://…@COMMIT")
     match = _URL.fullmatch(url)
     if match is None:
-        raise UsageError("is no address of a model", where=shown(url), do="name it hf://ORG/MODEL[@REVISION][/FILE]")
+        raise UsageError(
+            "is not an address of a model", where=shown(url), do="name it hf://ORG/MODEL[@REVISION][/FILE]"
+        )
     hub = _listed(shown(url), match["model"], unquote(match["revision"] or "main"))
     target = folder / (name_from(hub.model.rpartition("/")[2]) or "model")
     main = _export(hub, unquote(match["file"] or ""))
@@ -153,7 +155,9 @@ def _listed(where: str, model: str, revision: str) -> HubModel:
     except errors.RevisionNotFoundError:
         raise NotFoundError(f"has no revision {revision!r}", where=where, do="check it") from None
     except errors.RepositoryNotFoundError:
-        raise NotFoundError("is no model, or one that wants a token", where=where, do=f"check it; {_LOGIN}") from None
+        raise NotFoundError(
+            "is not a model, or is one that wants a token", where=where, do=f"check it; {_LOGIN}"
+        ) from None
     except Exception as error:  # of whichever HTTP client it uses; its words may hold a signed address
         what = f"{endpoint} does not answer as a Hub does ({type(error).__name__})"
         raise RegistryError(what, where=where, do="check that it is reachable, and run it again") from None

@@ -46,7 +46,7 @@ def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
     match = next((found for pattern in _URLS if (found := pattern.fullmatch(url))), None)
     if match is None:
         do = "name it models:/NAME/VERSION or models:/NAME@ALIAS"
-        raise UsageError("is no address of a model", where=where, do=do)
+        raise UsageError("is not an address of a model", where=where, do=do)
     told = match.groupdict()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # ours is shown
     tracking = _server(told.get("host") or "")
@@ -122,7 +122,7 @@ def _model(root: Path, paths: list[str], name: str, where: str) -> Path:
 
 def _flavors(file: Path, where: str) -> Mapping[str, Any]:
     if not file.is_file() or file.is_symlink() or file.stat().st_size > Limits().manifest:
-        raise RegistryError("is no logged model: it has no MLmodel", where=where, do="log it with MLflow")
+        raise RegistryError("is not a logged model: it has no MLmodel", where=where, do="log it with MLflow")
     return _mapping(_mapping(load(file.read_bytes(), f"{where}: MLmodel", Limits())).get("flavors"))
 
 

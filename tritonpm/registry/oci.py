@@ -126,7 +126,7 @@ class _Repository:
         parts = urlsplit(url)
         match = _PLACE.fullmatch(parts.path)
         if not match or not parts.hostname or parts.query or parts.fragment:
-            raise UsageError("is no address of a registry", where=shown(url), do="use oci://HOST/NAME:TAG")
+            raise UsageError("is not an address of a registry", where=shown(url), do="use oci://HOST/NAME:TAG")
         self.where, self.name = shown(url), match["name"].rsplit("/", 1)[-1]
         self.container = Container(f"registry.invalid{parts.path}")
         self.container.registry = parts.netloc

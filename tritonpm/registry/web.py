@@ -88,7 +88,7 @@ def speaking(where: str) -> Iterator[None]:
     except requests.exceptions.TooManyRedirects:
         raise RegistryError(f"leads on more than {_REDIRECTS} times", where=where, do=_CHECK) from None
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
-        raise RegistryError("is no address", where=where, do="check it") from None
+        raise RegistryError("is not an address", where=where, do="check it") from None
     except requests.exceptions.ConnectTimeout:
         raise Cut("no connection in time") from None
     except requests.exceptions.Timeout:

@@ -25,7 +25,7 @@ from tritonpm.core.types import (
     config_dtype,
     dims,
 )
-from tritonpm.core.units import GIB
+from tritonpm.core.units import GIB, number_of
 from tritonpm.package.config import refusals
 from tritonpm.repository.warm_up import warm_up
 from tritonpm.settings.backend import max_batch_size, single_rows
@@ -226,7 +226,8 @@ def _groups(
         ):
             share = max(1, target.cores // count)
             config.parameters[threads].string_value = str(share)
-            notes.append(f"stage {stage.name}: {count} instances share {target.cores} cores, {share} threads each")
+            each = f"{number_of(share, 'thread')} each"
+            notes.append(f"stage {stage.name}: {count} instances share {target.cores} cores, {each}")
     for group in config.instance_group:
         for resource, needed in sorted(settings.rate_limiter.items()):
             group.rate_limiter.resources.add(name=resource, count=needed)

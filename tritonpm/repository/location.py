@@ -53,7 +53,7 @@ def located(text: str, where: str = "--repository", *, whole: bool = False) -> L
     bucket, _, prefix = re.sub("/+", "/", rest).strip("/").partition("/")
     known = scheme in ("s3", "gs", "as") or scheme in plugins(STORES)
     if not known or (scheme == "as" and not _is_path(account)) or not _is_path(bucket):
-        raise UsageError(f"{text} is no repository", where=where, do=f"name a folder, or {FORMS}")
+        raise UsageError(f"{text} is not a repository", where=where, do=f"name a folder, or {FORMS}")
     if not _is_path(prefix) and not (whole and not prefix):
         do = "letters, digits, '.', '_' and '-'; the records of what is there lie beside it, so a bucket alone is none"
         raise UsageError(f"{text} has no prefix that Triton can read", where=where, do=do)

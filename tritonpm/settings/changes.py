@@ -65,7 +65,7 @@ def _require_kept(name: str, value: object, where: str) -> None:
         for item in value:
             _require_kept(name, item, where)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise RuleError(f"{name} is {value}, which is no number", where=where, do="give a finite number")
+        raise RuleError(f"{name} is {value}, which is not a number", where=where, do="give a finite number")
     elif isinstance(value, int) and not -_MOST <= value < _MOST:
         raise RuleError(f"{name} has more than 64 bits", where=where, do="give a smaller number")
 

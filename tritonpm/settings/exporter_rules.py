@@ -59,7 +59,7 @@ EXPORTER_RULES: tuple[Rule, ...] = (
     Rule(
         "mech-dlk-version",
         lambda c: _ours(c) and not _version(c.package),
-        "Mech-DLK {package.exporter_version!r} is no version that can be compared",
+        "Mech-DLK {package.exporter_version!r} is not a version that can be compared",
         "correct the exporter's version in package.yaml, e.g. 2.4.1",
     ),
     Rule(

@@ -42,7 +42,7 @@ MEANING_RULES: tuple[Rule, ...] = (
     Rule(
         "meaning",
         lambda c: bool(c.settings.preprocess or c.settings.decode) and bool(c.meaningless),
-        "what is said of the tensors of stage {stage.name!r} cannot be: {case.meaningless}",
+        "the tensors of stage {stage.name!r} cannot mean that: {case.meaningless}",
         "correct --preprocess or --decode; in a cascade they are given with --stage",
     ),
     Rule(

@@ -92,6 +92,11 @@ class Settings:
         """Whether more is asked for than the model as it came."""
         return self.optimizer != "none" or self.precision != "FP32" or self.device == "gpu-optimised"
 
+    @property
+    def unknown_measures(self) -> str:
+        """The names of tolerances that no measure has, for a sentence."""
+        return ", ".join(name for name in self.tolerances if name not in MEASURES)
+
     def takes_pictures(self, first: str) -> bool:
         """Whether pictures go in, where `first` is the first stage."""
         return self.for_stage(first).serve != TENSORS

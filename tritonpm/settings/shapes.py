@@ -27,7 +27,7 @@ def parse_shape(text: str) -> tuple[str, ShapeRange]:
     name, equals, rest = text.rpartition("=")
     shapes = rest.split(":")
     if not equals or not name or len(shapes) not in (1, 3) or not all(_SHAPE.fullmatch(shape) for shape in shapes):
-        raise UsageError(f"{text!r} is no range of shapes", do=HOW)
+        raise UsageError(f"{text!r} is not a range of shapes", do=HOW)
     least, best, most = (tuple(map(int, shape.split("x"))) for shape in (shapes if len(shapes) == 3 else shapes * 3))
     if not len(least) == len(best) == len(most):
         raise UsageError(f"the shapes of {name!r} have different ranks", do=HOW)

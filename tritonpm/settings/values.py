@@ -103,38 +103,38 @@ VALUE_RULES: tuple[ValueRule, ...] = (
     ),
     ValueRule(
         "tolerances",
-        lambda s: bool(set(s.tolerances) - set(MEASURES)),
-        "there is no measure of that name in {s.tolerances}",
+        lambda s: bool(s.unknown_measures),
+        "there is no measure called {s.unknown_measures}",
         f"use {', '.join(MEASURES)}",
     ),
     ValueRule(
         "tolerance-range",
         lambda s: any(not 0 <= bound < math.inf for bound in s.tolerances.values()),
-        "a tolerance of {s.tolerances} is negative or no finite number, which no answer can meet or miss",
+        "a tolerance is negative or infinite, which no answer can meet or miss",
         "give 0 or more",
     ),
     ValueRule(
         "backend",
         lambda s: s.backend is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", s.backend),
-        "{s.backend!r} is no name of a backend",
+        "{s.backend!r} is not the name of a backend",
         "give the name of its folder, e.g. onnxruntime",
     ),
     ValueRule(
         "openvino-device",
         lambda s: not re.fullmatch(r"|CPU|GPU|NPU|AUTO(:.+)?|(HETERO|MULTI|BATCH):.+", s.openvino_device),
-        "{s.openvino_device!r} is no OpenVINO device",
+        "{s.openvino_device!r} is not an OpenVINO device",
         "use CPU, AUTO, HETERO:GPU,CPU or MULTI:CPU,GPU",
     ),
     ValueRule(
         "streams",
         lambda s: not re.fullmatch(r"|AUTO|[1-9][0-9]{0,2}", s.streams),
-        "{s.streams!r} is no number of streams",
+        "{s.streams!r} is not a number of streams",
         "use a whole number below 1000, or AUTO",
     ),
     ValueRule(
         "performance-hint",
         lambda s: s.performance_hint not in ("", "LATENCY", "THROUGHPUT", "CUMULATIVE_THROUGHPUT"),
-        "{s.performance_hint!r} is no performance hint",
+        "{s.performance_hint!r} is not a performance hint",
         "use LATENCY, THROUGHPUT or CUMULATIVE_THROUGHPUT",
     ),
     ValueRule(
@@ -146,7 +146,7 @@ VALUE_RULES: tuple[ValueRule, ...] = (
     ValueRule(
         "compute-capability",
         lambda s: not re.fullmatch(r"|[1-9][0-9]?\.[0-9]", s.compute_capability),
-        "{s.compute_capability!r} is no compute capability",
+        "{s.compute_capability!r} is not a compute capability",
         "give it as NVIDIA lists it, e.g. 8.9",
     ),
     ValueRule(

@@ -212,7 +212,9 @@ class Client:
         sent = []
         for tensor, array in inputs.items():
             if tensor not in dtypes:
-                raise InferenceError(f"there is no input {tensor!r}", where=name, do=f"name one of {', '.join(dtypes)}")
+                raise InferenceError(
+                    f"there is no input {tensor!r}", where=name, do=f"its inputs are {', '.join(dtypes)}"
+                )
             sent.append(module.InferInput(tensor, list(array.shape), dtypes[tensor]))
             sent[-1].set_data_from_numpy(array.astype(numpy_dtype(dtypes[tensor]), copy=False))
         wanted = [module.InferRequestedOutput(o) for o in outputs or [tensor.name for tensor in signature.outputs]]

@@ -78,7 +78,7 @@ def address(url: str, protocol: str | None = None) -> tuple[str, str, bool]:
     """
     scheme, separator, rest = url.partition("://")
     if separator and scheme not in _SCHEMES:
-        raise ServerError(f"{scheme}:// is no protocol of Triton", where=url, do="use http, https, grpc or grpcs")
+        raise ServerError(f"{scheme}:// is not a protocol of Triton", where=url, do="use http, https, grpc or grpcs")
     known, secure = _SCHEMES[scheme] if separator else (protocol or "http", False)
     return known, _place((rest if separator else url).rstrip("/"), url), secure
 
@@ -91,7 +91,7 @@ def _place(place: str, url: str) -> str:
     except ValueError:  # a bracket that is not closed, a port that is no number
         sound = False
     if not sound or not place.isprintable() or " " in place:
-        raise ServerError("is no address of a server", where=url, do="give HOST:PORT, http://… or grpc://…")
+        raise ServerError("is not an address of a server", where=url, do="give HOST:PORT, http://… or grpc://…")
     return place
 
 

@@ -46,7 +46,7 @@ def find(explicit: Path | None = None) -> Installation:
     if named is not None:
         if not (named.is_file() and os.access(named, os.X_OK)):
             where = "--tritonserver" if explicit else f"${VARIABLE}"
-            raise ServerError(f"{named} is no executable file", where=where, do="name the tritonserver binary")
+            raise ServerError(f"{named} is not an executable file", where=where, do="name the tritonserver binary")
         return _native(named, "named")
     if on_path := shutil.which("tritonserver"):
         return _native(Path(on_path), "on PATH")

@@ -18,7 +18,7 @@ def endpoint(address: str) -> tuple[str, int]:
     """The host and port of HOST:PORT or http://HOST:PORT/metrics. Raises UsageError."""
     host, _, port = address.removeprefix("http://").partition("/")[0].rpartition(":")
     if not (host and port.isdecimal() and int(port) < 1 << 16):
-        raise UsageError(f"{address!r} is no metrics endpoint", do="name it as HOST:PORT; Triton's own port is 8002")
+        raise UsageError(f"{address!r} is not a metrics endpoint", do="name it as HOST:PORT; Triton's own port is 8002")
     return host.strip("[]"), int(port)
 
 

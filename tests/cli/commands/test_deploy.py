@@ -54,7 +54,7 @@ def kubectl(folder: Path, dry: str = ":") -> Path:
 def test_compose_needs_no_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert run("deploy", "compose") == (ROOT / "docker-compose.yml").read_text()
-    assert "is no workspace" in run("deploy", "prometheus", code=5)
+    assert "is not a workspace" in run("deploy", "prometheus", code=5)
 
 
 def test_printed_objects_are_one_stream(published: Path) -> None:

@@ -29,7 +29,7 @@ def test_contexts(workspace: Path) -> None:
     run("context", "remove", "test", workspace=workspace)
     assert "no context is chosen" in run("fleet", "status", workspace=workspace, code=2)
     assert "there is no context 'x'" in run("fleet", "status", "--context", "x", workspace=workspace, code=5)
-    assert "is no protocol" in run("context", "add", "x", "--url", "ftp://a", workspace=workspace, code=6)
+    assert "is not a protocol" in run("context", "add", "x", "--url", "ftp://a", workspace=workspace, code=6)
     assert "has no server yet" in run("context", "add", "x", workspace=workspace, code=2)
 
 
@@ -44,7 +44,7 @@ def test_servers_that_do_not_answer_are_told_before_anything_changes(package: Pa
     )
     plan = json.loads(run("fleet", "place", "--replicas", 2, "-o", "json", workspace=workspace))["data"]
     assert plan["packages"][0]["load"] == ["127.0.0.1:1", "127.0.0.1:2"]
-    assert "is no size of a wave" in run("fleet", "load", "bolts", "--wave", "x", workspace=workspace, code=2)
+    assert "is not a size for a wave" in run("fleet", "load", "bolts", "--wave", "x", workspace=workspace, code=2)
     said = run("fleet", "place", "--replicas", 3, "--apply", "-o", "json", workspace=workspace, code=7)
     assert "no server has room for bolts" in said
 

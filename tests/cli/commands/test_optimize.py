@@ -80,7 +80,7 @@ def test_what_is_only_converted_to_openvino_is_told_so(workspace: Path, target: 
 def test_mistakes_are_sentences(workspace: Path) -> None:
     refused = said_of(workspace, "optimize", "p", "--device", "gpu", "--precision", "int8", code=3)
     assert "use --device gpu-optimised" in refused
-    assert "no measure of that name" in said_of(workspace, "optimize", "p", "--tolerance", "luck=1", code=3)
+    assert "no measure called luck" in said_of(workspace, "optimize", "p", "--tolerance", "luck=1", code=3)
     assert "calibrat" in said_of(workspace, "optimize", "p", "--calibration", str(workspace / "none"), code=5)
     assert "leave --no-compare out" in said_of(workspace, "optimize", "p", "--no-compare", "--concurrency", "4", code=2)
     assert "measured by" in said_of(workspace, "import", "x.onnx", "--instances", "auto", code=2)

@@ -81,7 +81,7 @@ def test_from_a_model_to_an_answer(folder: Path) -> None:
         said = subprocess.run([sys.executable], input=python, capture_output=True, text=True, check=True).stdout
         assert said.startswith("y [[")
         beside = typed(folder, "run", "model.onnx")  # while the first one serves
-        assert "Goes on with model" in beside.stdout
+        assert "Using model" in beside.stdout
         assert "ran before and goes on" in beside.stderr
         assert own_server(opened(folder)) is not None
     assert own_server(opened(folder)) is None

@@ -44,7 +44,9 @@ def test_without_a_server(tmp_path: Path) -> None:
     assert "cores, CPU" in said
     elsewhere = run("top", "--interval", 0.2, "--server", "127.0.0.1:1", workspace=tmp_path)
     assert "127.0.0.1:1 does not answer: no Triton answers" in elsewhere
-    assert "no metrics endpoint" in run("top", "--server", "127.0.0.1:1", "--metrics", "x", workspace=tmp_path, code=2)
+    assert "not a metrics endpoint" in run(
+        "top", "--server", "127.0.0.1:1", "--metrics", "x", workspace=tmp_path, code=2
+    )
 
 
 def test_a_table_and_a_snapshot(workspace: Path) -> None:

@@ -101,7 +101,7 @@ def test_another_server_is_asked_for_its_statistics(context: Context) -> None:
         assert found.rates.average_us and (found.rates.p50_us, found.rates.p99_us, found.usage) == (None, None, None)
     with Monitor(workspace, elsewhere, own.metrics) as monitor:
         assert package(monitor.sample(), "p").rates.p99_us is not None
-    with pytest.raises(UsageError, match="no metrics endpoint"):
+    with pytest.raises(UsageError, match="not a metrics endpoint"):
         Monitor(workspace, elsewhere, "nowhere")
     with pytest.raises(UsageError, match="only of a server that --server names"):
         Monitor(workspace, None, own.metrics)

@@ -240,9 +240,9 @@ def test_commands(context: Context, tmp_path: Path) -> None:
     assert [row["load"] for row in newest["data"]["figures"]["rows"]] == ["1 in flight", "2 in flight"]
     listed = json.loads(said("perf", "list", "chain", "-o", "json"))["data"]
     assert listed[0]["number"] == newest["data"]["result"]["number"]
-    assert "is no number above 0" in said("perf", "chain", "--seconds", "0", code=2)
+    assert "is not a number above 0" in said("perf", "chain", "--seconds", "0", code=2)
     assert "neither a list" in said("perf", "chain", "--concurrency", "1:x", code=2)
-    assert "no share" in said("perf", "gate", "chain", "--max-regression", "5", code=2)
+    assert "not a share" in said("perf", "gate", "chain", "--max-regression", "5", code=2)
 
 
 def test_an_interrupt_ends_perf_analyzer_and_leaves_nothing(context: Context) -> None:

@@ -79,7 +79,7 @@ def _opened(encoded: bytes, number: int) -> Any:
     try:
         return Image.open(io.BytesIO(encoded), formats=FORMATS)
     except Exception:  # whatever Pillow stumbles over, it is the picture's fault
-        raise RefusedError(f"picture {number} is no JPEG or PNG of {len(encoded)} bytes") from None
+        raise RefusedError(f"picture {number} is not a JPEG or PNG of {len(encoded)} bytes") from None
 
 
 def _pixels(image: Any, number: int) -> NDArray[np.uint8]:

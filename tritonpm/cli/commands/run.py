@@ -75,7 +75,7 @@ def _import(app: App, source: str, options: dict[str, Any]) -> str:
             app.say(f"Made a workspace in {app.workspace}.")
         with app.open() as context:
             package, imported = brought_in(context, source, **options)
-    app.say(f"{'Imported' if imported else 'Goes on with'} {package.name} ({package.type}, {package.digest[:19]}).")
+    app.say(f"{'Imported' if imported else 'Using'} {package.name} ({package.type}, {package.digest[:19]}).")
     for note in package.notes:
         app.advise(f"Note: {note}")
     return package.name

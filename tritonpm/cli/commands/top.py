@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     tritonpm top --server 10.0.0.7:8000 --metrics 10.0.0.7:8002
     """,
 )
-@click.option("--once", is_flag=True, help="Print one table and end, as where standard output is no terminal.")
+@click.option("--once", is_flag=True, help="Print one table and end, as where standard output is not a terminal.")
 @click.option(
     "--interval", type=Amount(0.2, 3600), default=2.0, show_default=True,
     help="Seconds between two looks; rates are over them.",

@@ -38,7 +38,7 @@ class DurationType(click.ParamType[Any]):
             return value
         match = re.fullmatch(rf"(\d+(?:\.\d+)?)({'|'.join(_UNITS)})", str(value))
         if not match or not float(match[1]):
-            self.fail(f"{value!r} is no time such as 50ms, 90s or 5m", param, ctx)
+            self.fail(f"{value!r} is not a time such as 50ms, 90s or 5m", param, ctx)
         return float(match[1]) * _UNITS[match[2]]
 
 
@@ -54,7 +54,7 @@ class Share(click.ParamType[Any]):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", str(value))
         share = float(match[1]) / (100 if match[2] else 1) if match else 2.0
         if share > 1:
-            self.fail(f"{value!r} is no share such as 99% or 0.99", param, ctx)
+            self.fail(f"{value!r} is not a share such as 99% or 0.99", param, ctx)
         return share
 
 

@@ -147,7 +147,7 @@ def _model(source: Path) -> ModelFile:
     path = source.resolve()
     if path.is_dir():
         if not (path / SAVED_MODEL).is_file():
-            raise PackageError("is no model", where=str(source), do=f"give a file, or a folder with {SAVED_MODEL}")
+            raise PackageError("is not a model", where=str(source), do=f"give a file, or a folder with {SAVED_MODEL}")
         return ModelFile(Format.SAVED_MODEL, str(path), Signature((), ()))
     if format := CONVERTIBLE.get(path.suffix.lower()):
         if format in PROGRAMS:

@@ -79,7 +79,7 @@ def inspect_model(path: Path, where: str, limits: Limits, format: Format | None 
     else:
         require_served(path.name, where)
         known = ", ".join(sorted(SUFFIXES))
-        raise PackageError("is no model that tritonpm knows", where=where, do=f"hand in one of {known}")
+        raise PackageError("is not a model that tritonpm knows", where=where, do=f"hand in one of {known}")
     return InspectedModel(format, None, (path.name,))
 
 

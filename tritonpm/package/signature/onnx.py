@@ -43,12 +43,12 @@ _BITS = {
 def read(path: Path, where: str, limits: Limits) -> ReadModel:
     """The signature, the metadata, and the external files it needs as paths relative to the model's folder.
 
-    Raises PackageError for a file that is no ONNX model or that the runtime cannot serve, UnsafeError for external data
-    outside the model's folder.
+    Raises PackageError for a file that is not an ONNX model or that the runtime cannot serve, UnsafeError for external
+    data outside the model's folder.
     """
     model = skimmed(path, where, limits)
     if not model.HasField("graph") or not model.ir_version or not model.opset_import:
-        raise PackageError("is no ONNX model, or is cut off", where=where, do="export or copy it again")
+        raise PackageError("is not an ONNX model, or is cut off", where=where, do="export or copy it again")
     _check_versions(model, where)
     _check_domains(model, where)
     weights = {tensor.name for tensor in model.graph.initializer}
@@ -108,7 +108,7 @@ def skimmed(path: Path, where: str, limits: Limits) -> Any:
     try:
         return ModelProto.FromString(small)
     except DecodeError:
-        raise PackageError("is no ONNX model, or is cut off", where=where, do="export or copy it again") from None
+        raise PackageError("is not an ONNX model, or is cut off", where=where, do="export or copy it again") from None
 
 
 def _check_versions(model: Any, where: str) -> None:
@@ -188,7 +188,7 @@ def _tensor(value: Any, side: str, where: str) -> Tensor:
 
 
 def _text(value: str | bytes) -> str:
-    """A string of the model; one that is no UTF-8 comes as bytes, and becomes unprintable text."""
+    """A string of the model; one that is not UTF-8 comes as bytes, and becomes unprintable text."""
     return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
 

@@ -99,7 +99,7 @@ def _elements(stream: BinaryIO, net: _Net) -> Iterator[tuple[int, Any, str]]:
     except DefusedXmlException:
         raise UnsafeError("defines XML entities or a document type", where=where, do=_AGAIN) from None
     except (ParseError, ValueError, LookupError):  # the last two: of an encoding that expat does not know
-        raise PackageError("is no OpenVINO model, or is cut off", where=where, do=_AGAIN) from None
+        raise PackageError("is not an OpenVINO model, or is cut off", where=where, do=_AGAIN) from None
 
 
 class _Large:
@@ -115,7 +115,7 @@ class _Large:
 def _check_root(net: _Net, root: Any) -> None:
     net.version = root.get("version", "")
     if root.tag != "net" or net.version not in _VERSIONS:
-        raise PackageError("is no OpenVINO model of IR version 10 or 11", where=net.where, do=_AGAIN)
+        raise PackageError("is not an OpenVINO model of IR version 10 or 11", where=net.where, do=_AGAIN)
 
 
 def _take(net: _Net, depth: int, element: Any, parent: str) -> None:

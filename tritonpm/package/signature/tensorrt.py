@@ -26,7 +26,7 @@ def read(path: Path, where: str, limits: Limits) -> tuple[int, dict[str, str]]:
             metadata = _metadata(stream.read(length))
             if metadata and stream.read(4) in MAGIC:
                 return 4 + length, metadata
-    raise PackageError("is no TensorRT plan", where=where, do="build or copy it again")
+    raise PackageError("is not a TensorRT plan", where=where, do="build or copy it again")
 
 
 def _metadata(raw: bytes) -> dict[str, str]:

@@ -17,10 +17,10 @@ def check(path: Path, format: Format, where: str, limits: Limits) -> None:
     exported = any(n.endswith(("serialized_exported_program.json", "archive_format")) for n in names)
     scripted = any("/code/" in n for n in names) and any(n.endswith("/constants.pkl") for n in names)
     if format is Format.TORCH_EXPORT and not exported:
-        raise PackageError("is no PyTorch export", where=where, do="write it with torch.export.save")
+        raise PackageError("is not a PyTorch export", where=where, do="write it with torch.export.save")
     if format is Format.TORCHSCRIPT and not scripted:
         pickled = any(n.endswith("data.pkl") for n in names)
-        what = "is a pickled checkpoint, not a TorchScript model" if pickled else "is no TorchScript model"
+        what = "is a pickled checkpoint, not a TorchScript model" if pickled else "is not a TorchScript model"
         raise PackageError(what, where=where, do="write it with torch.jit.save, or export it to ONNX")
 
 
@@ -33,4 +33,4 @@ def _members(path: Path, where: str, limits: Limits) -> list[str]:
             with zipfile.ZipFile(stream) as archive:
                 return archive.namelist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
-        raise PackageError("is no zip, or is cut off", where=where, do="hand in the whole file") from None
+        raise PackageError("is not a zip, or is cut off", where=where, do="hand in the whole file") from None

@@ -52,7 +52,7 @@ class _Walk:
     steps: int  # fields that may still be walked over
 
     def broken(self) -> PackageError:
-        return PackageError("is no ONNX model, or is cut off", where=self.where, do="export or copy it again")
+        return PackageError("is not an ONNX model, or is cut off", where=self.where, do="export or copy it again")
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
         """(value, where it ends)"""

@@ -113,7 +113,7 @@ def batch_tensors(model: ModelFolder) -> Iterator[Problem]:
         yield from _sources(config, entry, place, "batch output")
         for name, count in Counter(entry.target_name).items():
             if name not in outputs:
-                yield place, f"a batch output is for {name!r}, which is no output of the config"
+                yield place, f"a batch output is for {name!r}, which is not an output of the config"
             elif count > 1:
                 yield place, f"a batch output names {name!r} twice"
 
@@ -122,7 +122,7 @@ def _sources(config: Any, entry: Any, place: str, kind: str) -> Iterator[Problem
     if len(entry.source_input) != 1:
         yield place, f"a {kind} has one source_input, not {len(entry.source_input)}"
     for name in sorted(set(entry.source_input) - {tensor.name for tensor in config.input}):
-        yield place, f"a {kind} is made of {name!r}, which is no input of the config"
+        yield place, f"a {kind} is made of {name!r}, which is not an input of the config"
 
 
 def cache(model: ModelFolder) -> Iterator[Problem]:

@@ -84,7 +84,7 @@ def _steps(model: ModelFolder, models: Models) -> Iterator[tuple[str, Problem]]:
         elif step.model_version < -1:
             yield (
                 "ensemble-version",
-                (f"{place}.model_version", f"{step.model_version} is no version: use -1 for the newest"),
+                (f"{place}.model_version", f"{step.model_version} is not a version: use -1 for the newest"),
             )
         elif step.model_version != -1 and step.model_version not in served_versions(
             models[name].config, models[name].versions

@@ -122,7 +122,7 @@ def _versions(path: Path, problems: list[Finding]) -> Iterator[int]:
             continue
         if not re.fullmatch(r"0|[1-9][0-9]*", entry.name):
             if re.match(r"[-+]?[0-9]", entry.name):
-                sentence = f"{entry.name} is no version that Triton serves: a version is a plain number such as 1"
+                sentence = f"{entry.name} is not a version that Triton serves: a version is a plain number such as 1"
                 problems.append(Finding("warning", "version-name", str(entry), 0, sentence))
         elif int(entry.name) > _MOST_VERSION:
             sentence = f"the version {entry.name} is beyond 2^63 - 1, which ends the server"
@@ -136,7 +136,7 @@ def _config_text(path: Path, problems: list[Finding]) -> str | None:
     if not place.exists():
         return ""
     if not place.is_file():
-        problems.append(Finding("error", "config-file", str(place), 0, f"{CONFIG} is no file"))
+        problems.append(Finding("error", "config-file", str(place), 0, f"{CONFIG} is not a file"))
         return None
     if place.stat().st_size > _MOST_CONFIG:
         problems.append(Finding("error", "config-size", str(place), 0, f"{CONFIG} has more than {_MOST_CONFIG} bytes"))

@@ -265,7 +265,7 @@ def _accelerators(model: ModelFolder) -> Iterator[Problem]:
 def _tags(model: ModelFolder) -> Iterator[Problem]:
     for name in sorted(model.config.metric_tags):
         if not _LABEL.fullmatch(name):
-            yield "metric_tags", f"the metric tag {name!r} is no letters, digits and _, which ends the server"
+            yield "metric_tags", f"the metric tag {name!r} is not made of letters, digits and _, which ends the server"
 
 
 CHECKS: tuple[tuple[str, Check], ...] = (

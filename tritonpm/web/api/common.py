@@ -83,7 +83,7 @@ def changes_in(text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text or "{}", type=dict[str, Any])
     except msgspec.DecodeError as error:
-        raise UsageError(f"are no settings ({error})", where="changes", do="give a JSON object") from None
+        raise UsageError(f"are not settings ({error})", where="changes", do="give a JSON object") from None
 
 
 class Body(BaseModel):
