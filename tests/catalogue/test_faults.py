@@ -123,7 +123,7 @@ def test_a_damaged_record_costs_none_of_the_others(workspace: Workspace, catalog
         rebuilt = rebuild(workspace)
         assert rebuilt.packages == ("bolts",)
         assert len(rebuilt.unreadable) == 1
-        assert "nuts.json: is no record" in rebuilt.unreadable[0]
+        assert "nuts.json: is not a record" in rebuilt.unreadable[0]
         assert rebuilt.kept.endswith(f".corrupt-{number}")
     assert (workspace.state / "catalogue.corrupt-1").read_bytes() == before
 

@@ -219,7 +219,7 @@ def test_a_folder_is_gathered_and_an_empty_one_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConversionError, match=r"holds no \.npz file and no image"):
         calibration.gather(tmp_path / "empty")
-    with pytest.raises(NotFoundError, match="is not there"):
+    with pytest.raises(NotFoundError, match="does not exist"):
         calibration.gather(tmp_path / "nowhere")
 
 

@@ -140,7 +140,7 @@ def test_options_are_told_to_the_builder(tmp_path: Path) -> None:
         ):
             built(source, tmp_path / "no", **told)
     assert "has none" in str(details["timing_cache"])
-    with pytest.raises(ConversionError, match="the plugin is not there"):
+    with pytest.raises(ConversionError, match="the plugin does not exist"):
         built(source, tmp_path / "out2", plugins=(str(tmp_path / "none.so"),))
 
 

@@ -181,7 +181,7 @@ def test_a_rebuilt_catalogue_has_not_forgotten_it(context: Context, package: Pat
     rebuild(workspace)
     workspace.policy.unlink()
     again = opened(workspace.root)
-    with pytest.raises(PackageError, match="is gone, and signatures were required"):
+    with pytest.raises(PackageError, match="is missing, and signatures were required"):
         import_package(again, package)
     clear_policy(again)
     again.catalogue.close()

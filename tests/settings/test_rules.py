@@ -103,6 +103,7 @@ WARNING = {
         Settings(accelerators=("tensorrt",)), "('tensorrt',)", Format.ONNX,
         Settings(device="gpu", accelerators=("tensorrt",)),
     ),
+    "absent-gpu": (Settings(device="gpu"), "no GPU", Format.ONNX, Settings()),
 }  # fmt: skip
 
 SEGMENTATION, DETECTION = Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION

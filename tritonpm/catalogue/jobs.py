@@ -161,5 +161,5 @@ class Jobs:
         *columns, request = row
         job = Job(*(*columns, readable(request, dict[str, Any]) or {}))
         if job.state == RUNNING and not job.alive:
-            return replace(job, state="interrupted", reason="its process is gone")
+            return replace(job, state="interrupted", reason="its process has ended")
         return job

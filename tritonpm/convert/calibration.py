@@ -34,7 +34,7 @@ def gather(source: Path) -> tuple[Path, ...]:
     Raises NotFoundError, ConversionError.
     """
     if not source.exists():
-        raise NotFoundError("is not there", where=str(source), do=GIVE)
+        raise NotFoundError("does not exist", where=str(source), do=GIVE)
     listed = [source] if source.is_file() else sorted(source.rglob("*"))
     paths = tuple(path for path in listed if path.is_file() and path.suffix.lower() in FILES)
     if not paths:

@@ -137,7 +137,7 @@ class _Build:
     def _load_plugins(self, builder: Any) -> None:
         for library in self.options.plugins:
             if not Path(library).is_file():
-                raise ConversionError("the plugin is not there", where=library, do="give the path of a shared library")
+                raise ConversionError("the plugin does not exist", where=library, do="give a shared library")
             if builder.get_plugin_registry().load_library(library) is None:
                 raise ConversionError("is not a library of TensorRT plugins", where=library, do="build it anew")
         if self.options.plugins:

@@ -10,7 +10,7 @@ from tritonpm.core.errors import RequirementError, TritonpmError
 # Each extra of pyproject.toml that code here imports from: the distributions it brings, by the module of each.
 EXTRAS: Mapping[str, Mapping[str, str]] = {
     "server": {"pytriton": "nvidia-pytriton", "onnxruntime": "onnxruntime", "openvino": "openvino"},
-    "images": {"PIL": "pillow"},
+    "images": {"PIL": "Pillow"},
     "optimize": {"nncf": "nncf"},
     "frameworks": {"keras": "keras", "torch": "torch"},
     "tflite": {"ai_edge_litert": "ai-edge-litert"},
@@ -52,4 +52,5 @@ def needed(purpose: str, extra: str, kind: type[TritonpmError] = RequirementErro
     try:
         yield
     except ImportError as error:
-        raise kind(f"{purpose} needs {error.name or error}", do=install(extra)) from None
+        missing = (error.name or str(error)).partition(".")[0]
+        raise kind(f"{purpose} needs {EXTRAS[extra].get(missing, missing)}", do=install(extra)) from None

@@ -96,7 +96,7 @@ def _keep_files(context: Context, files: Sequence[Path]) -> tuple[str, ...]:
     digests = []
     for path in files:
         if not path.is_file():
-            raise NotFoundError("is not there", where=str(path), do="check the path")
+            raise NotFoundError("does not exist", where=str(path), do="check the path")
         digests.append(digest_of(path))
         context.blobs.put(path, digests[-1])
     return tuple(digests)

@@ -96,7 +96,7 @@ def read(path: Path) -> Declaration:
 
     if not path.is_file():
         raise NotFoundError(
-            "is not there", where=str(path), do=f"`{_WRITE}` writes what is here, or name one with --file"
+            "does not exist", where=str(path), do=f"`{_WRITE}` writes what is here, or name one with --file"
         )
     if path.stat().st_size > _MOST:
         raise ManifestError([("", f"is longer than {human(_MOST)}")], where=str(path))

@@ -28,7 +28,7 @@ _PACKAGES = (
     ("onnxruntime", "the embedded server's onnxruntime backend", True),
     ("openvino", "the embedded server's openvino backend", True),
     ("nncf", "INT8 by OpenVINO", False),
-    ("pillow", "calibrating INT8 on images", False),
+    ("Pillow", "pictures: `infer --image`, `serve: image`, calibrating INT8 on them", False),
     ("keras", "converting .keras", False),
     ("torch", "converting .pt2 and .keras", False),
     ("optuna", "`tritonpm tune`", False),
@@ -37,6 +37,10 @@ _PACKAGES = (
     ("obstore", "repositories in object stores", False),
     ("oras", "packages in OCI registries", False),
     ("model-signing", "signed packages", False),
+    ("requests", "packages from https://", False),
+    ("huggingface-hub", "models from hf://", False),
+    ("mlflow-skinny", "models from MLflow, models:/", False),
+    ("mcp", "`tritonpm mcp`, for agents", False),
     ("tritonserver", "Triton's in-process API (Python 3.12, glibc 2.39 or later)", False),
 )
 

@@ -226,7 +226,7 @@ def _require_none_meant(context: Context, last: SignatureRequirement | None) -> 
     named = f"; {' and '.join(alike)} beside it {'is' if len(alike) == 1 else 'are'} not read" if alike else ""
     if last and last.signature:
         raise PackageError(
-            f"is gone, and signatures were required{named}", where=str(path), do=f"put it back, or {_CLEAR}"
+            f"is missing, and signatures were required{named}", where=str(path), do=f"put it back, or {_CLEAR}"
         )
     if alike and last is None:
         raise PackageError(f"is not there{named}", where=str(path), do=f"give it this name, or {_CLEAR}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.operations.chosen_settings import chosen_settings
 from tritonpm.operations.local_repository import changing, require_idle
+from tritonpm.operations.optimize.decision import batching_words
 from tritonpm.operations.show import PackageDetails, show
 from tritonpm.operations.summary import summary
 from tritonpm.operations.switch import switch
@@ -34,7 +36,8 @@ def change(
     Raises RuleError, NotFoundError, BusyError while it is being optimised.
     """
     require_changeable(context, name, changes, unset)
-    choose(context, name, changes, stage=stage, unset=unset)
+    with _batching_told(context, name):
+        choose(context, name, changes, stage=stage, unset=unset)
     return show(context, name)
 
 
@@ -53,11 +56,21 @@ def change_live(
     unset: Sequence[str] = (),
 ) -> Loaded | None:
     """As `change`, live; None where the package is not loaded. Raises RuleError, ServerError; it is then as before."""
-    return switch(
-        context,
-        name,
-        lambda: choose(context, name, changes, stage=stage, unset=unset),
-    )
+    with _batching_told(context, name):
+        return switch(
+            context,
+            name,
+            lambda: choose(context, name, changes, stage=stage, unset=unset),
+        )
+
+
+@contextmanager
+def _batching_told(context: Context, name: str) -> Iterator[None]:
+    """Say where what the block changes turns the joining of requests off or on, which other settings may do."""
+    before = show(context, name).max_batch_size
+    yield
+    if told := batching_words(before, show(context, name).max_batch_size):
+        context.warn(f"{told}.")
 
 
 def choose(

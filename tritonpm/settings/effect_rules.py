@@ -1,4 +1,4 @@
-"""Rules that only warn: settings that have no effect on what serves the stage, and go where a change makes them so."""
+"""Rules that only warn: settings that have no effect here, most of which go where a change makes them so."""
 
 from __future__ import annotations
 
@@ -97,5 +97,12 @@ EFFECT_RULES: tuple[Rule, ...] = (
         "leave --accelerators out",
         level="warning",
         gives_way=("accelerators",),
+    ),
+    Rule(
+        "absent-gpu",
+        lambda c: c.settings.on_gpu and not c.target.gpus and not c.settings.compute_capability,
+        "this machine has no GPU, so stage {stage.name!r} cannot be loaded here",
+        "use --device cpu, or serve it on a machine with a GPU",
+        level="warning",
     ),
 )

@@ -61,6 +61,8 @@ def set_command(
     parts = [f"{what} {', '.join(sorted(names))}" for what, names in (("set", changes), ("unset", gone)) if names]
     of = f"stage {stage} of {name}" if stage else name
     app.emit("Package", package, lambda: echo(f"{' and '.join(parts).capitalize()} of {of}."))
+    for note in package.notes:
+        app.advise(f"Note: {note}.")
     if package.pending:
         app.advise(f"`tritonpm load {name}` brings the change to the server.")
 

@@ -215,7 +215,8 @@ class PartlyTakenError(OptimisationError):
 
 def _remedy(answer: Answer, precision: str) -> str:
     if answer.agreement.state == "failed":
-        return "use another --precision, or a wider --tolerance" if precision != "FP32" else "use --optimizer none"
+        first = "another --precision" if precision != "FP32" else "--optimizer none"
+        return f"use {first}, or a wider --tolerance"
     return NOT_ENOUGH if "memory" in answer.reason else ""
 
 
