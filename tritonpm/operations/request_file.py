@@ -70,7 +70,7 @@ def _document(path: Path) -> Any:
             raise PackageError(f"is longer than {human(MOST_BYTES)}", where=str(path), do="split it")
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise PackageError(f"is not a readable JSON ({str(error)[:200]})", where=str(path), do=_DO) from None
+        raise PackageError(f"is not readable JSON ({str(error)[:200]})", where=str(path), do=_DO) from None
 
 
 def _object(one: Any) -> dict[str, Any]:
