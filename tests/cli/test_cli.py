@@ -108,6 +108,10 @@ def test_render_export_and_import_again(package: Path, workspace: Path, tmp_path
 
 
 def test_what_is_refused_is_one_sentence(package: Path, workspace: Path, tmp_path: Path) -> None:
+    assert "no such file" in run("convert", tmp_path / "no.onnx", "--to", "openvino", "-o", tmp_path / "made", code=5)
+    assert "is not a package name" in run("rename", "x", "y/z", workspace=workspace, code=3)
+    assert "`tritonpm load bolts`" in run("run", "bolts", workspace=workspace, code=5)
+    assert "by hand" in run("config", "set", "x", code=2)
     run("import", package, workspace=workspace)
     assert "the name 'bolts' is taken" in run("import", package, workspace=workspace, code=3)
     assert "the same content" in run("import", package, "--name", "again", workspace=workspace, code=3)

@@ -20,6 +20,7 @@ def said(file: Path, **variables: str) -> dict[str, tuple[str, str]]:
 def test_the_file_holds_and_a_variable_goes_over_it(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     assert said(file)["target"] == ("", "")
+    assert "embedded" in run("config", TRITONPM_CONFIG=str(file))  # what holds, which nobody has said
     init(tmp_path / "line")
     file.write_text(f'workspace = "{tmp_path}/line"\ntarget = "25.10"\nmemory_mb = 4096\n')
     assert said(file)["target"] == ("25.10", str(file))

@@ -259,7 +259,7 @@ def test_a_template_of_the_workspace_is_taken_and_cannot_lie(tmp_path: Path) -> 
     assert any((f.text or "").startswith("# ours") for f in model.files)
     for lie, words in (
         ("{{ fields.name }}\nbackend: 'python'", "backend.*input|input"),
-        ("nonsense {", "not a model configuration"),
+        ("nonsense {", "renders no model configuration"),
         ("{{ fields.nothing }}", "cannot be rendered"),
     ):
         (tmp_path / "config.pbtxt.j2").write_text(lie)
