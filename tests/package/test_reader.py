@@ -30,7 +30,7 @@ from tritonpm.core.errors import ManifestError, PackageError, StorageError, Unsa
 from tritonpm.core.tensors import save_npz
 from tritonpm.core.types import DTYPES, File, Format, Package, Tensor
 from tritonpm.package import Limits, export, inspect, read
-from tritonpm.package.document import load
+from tritonpm.package.document import dump, load
 from tritonpm.package.tree import plain as without_links
 
 CASCADE = """\
@@ -367,6 +367,11 @@ def test_an_export_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         export(made, vanished, tmp_path / "out.zip")  # type: ignore[arg-type]
     assert not list(tmp_path.glob("*out.zip*"))
+
+
+@pytest.mark.parametrize("text", ["0E0", "1e5", "12", "-.inf", "yes", "Null", "~", "1.5", "0x1F", "on"])
+def test_what_is_written_is_read_as_the_same(text: str) -> None:
+    assert load(dump({"version": text}).encode(), "", Limits()) == {"version": text}
 
 
 def test_yaml_means_what_it_says() -> None:

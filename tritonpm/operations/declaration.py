@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import yaml
 
 from tritonpm.core.apart import Apart
 from tritonpm.core.errors import ManifestError, NotFoundError, PackageError
@@ -39,6 +38,7 @@ from tritonpm.operations.set import change
 from tritonpm.operations.switch import replace_settings
 from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import upgrade
+from tritonpm.package.document import dump
 from tritonpm.settings.settings import Settings
 from tritonpm.triton import liveness
 
@@ -299,4 +299,4 @@ def export(context: Context) -> str:
         package |= {"projects": list(projects)} if projects else {}
         packages[entry.name] = {**package, "loaded": entry.wanted}
     plain = msgspec.to_builtins({"packages": packages})
-    return str(yaml.safe_dump(plain, sort_keys=False))
+    return dump(plain)

@@ -213,10 +213,10 @@ def _digest(key: Path) -> str:
 
 def _document(trust: Trust) -> bytes:
     """A policy that trusts the same wherever it lies."""
-    import yaml
+    from tritonpm.package.document import dump
 
     named = {"keys": list(map(str, trust.keys)), "certificates": list(map(str, trust.certificates))}
-    return yaml.safe_dump({"require-signature": named}, allow_unicode=True).encode()
+    return dump({"require-signature": named}).encode()
 
 
 def _require_none_meant(context: Context, last: SignatureRequirement | None) -> None:

@@ -118,6 +118,23 @@ def _value(event: Any, where: str) -> Any:
     return text
 
 
+class _Writer(yaml.SafeDumper):
+    """PyYAML's, which leaves texts unquoted that it takes for no numbers and `load` does: 0E0."""
+
+
+def _text(writer: _Writer, text: str) -> yaml.Node:
+    other = text.lower() in _WORDS or any(kind.fullmatch(text) for kind in (_INT, _FLOAT, _NOT_FINITE))
+    return writer.represent_scalar("tag:yaml.org,2002:str", text, style='"' if other else None)
+
+
+_Writer.add_representer(str, _text)
+
+
+def dump(document: Any) -> str:
+    """The YAML that `load` reads as the same document."""
+    return str(yaml.dump(document, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=120))
+
+
 def _bounded(event: Any, number: float, where: str) -> float:
     if not -(1 << 63) <= number < 1 << 63:
         raise _problem(event, "is a number that does not fit 64 bits", where)

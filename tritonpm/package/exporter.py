@@ -12,6 +12,7 @@ from tritonpm.core.files import replacing
 from tritonpm.core.types import File, Package
 from tritonpm.core.units import MIB
 from tritonpm.package import manifest as manifests
+from tritonpm.package.document import dump
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say
 _MODE = 0o100644 << 16
@@ -19,9 +20,7 @@ _MODE = 0o100644 << 16
 
 def write(package: Package, open_file: Callable[[File], BinaryIO], destination: Path) -> None:
     """Write beside `destination` and rename, so that nobody sees half of it. Raises StorageError."""
-    import yaml
-
-    text = yaml.safe_dump(manifests.of(package), sort_keys=False, allow_unicode=True, width=120)
+    text = dump(manifests.of(package))
     with (
         replacing(destination) as aside,
         zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
