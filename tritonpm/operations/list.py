@@ -17,7 +17,10 @@ NO_SERVER = "no server runs; it is loaded again with the next one"
 
 @dataclass(frozen=True)
 class PackageView:
-    """A package in a list. `type` is single or cascade; `revision` is None until something was published."""
+    """A package in a list. `type` is single or cascade.
+
+    `revision` serves, or comes back; None until something was published.
+    """
 
     name: str
     type: str
@@ -46,7 +49,7 @@ def packages(listing: Listing) -> list[PackageView]:
         PackageView(
             entry.name, entry.summary.type, entry.summary.stages, entry.summary.mode, entry.summary.device,
             entry.summary.max_batch_size, entry.summary.precision,
-            *status(entry, busy.get(entry.name), alive), entry.revision, entry.digest,
+            *status(entry, busy.get(entry.name), alive), entry.proved or entry.revision, entry.digest,
             users.get(entry.name, ()), entry.proved,
             unproved(entry.name, entry.changed, entry.problem, entry.proved, wanted=entry.wanted),
             entry.canary_of, entry.summary.version, entry.status == "loaded" and (bool(entry.server) or alive),
@@ -66,7 +69,7 @@ def unproved(name: str, changed: bool, problem: str, proved: int | None, *, want
         stays = f"so revision {proved} stays" if wanted else f"and revision {proved} was proved last"
         return (
             f"what is wanted could not be brought in ({problem.rstrip('.; ')}), {stays}; "
-            f"`tritonpm load {name}` tries again, `tritonpm rollback {name} {proved}` gives the change up"
+            f"`tritonpm load {name}` tries again, `tritonpm rollback {name}` gives the change up"
         )
     serves = "serves or comes back" if wanted else "was proved last"
     return f"was changed since revision {proved}, which {serves}; `tritonpm load {name}` brings the change"

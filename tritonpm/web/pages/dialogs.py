@@ -123,7 +123,9 @@ def rename(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse
 def back(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
     """The revisions to go back to: first those that served, as a roll-back goes through them."""
     with site.open() as context:
-        revisions = sorted(package_history(context, name), key=lambda kept: (not kept.served, kept.served or 0))
+        revisions = sorted(
+            package_history(context, name), key=lambda kept: (not kept.next, not kept.served, kept.served or 0)
+        )
     return rendered(request, "back.html", view=_view(site, name, say), revisions=revisions)
 
 
