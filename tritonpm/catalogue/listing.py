@@ -112,6 +112,12 @@ class Listing:
         )
         return [_entry(*row) for row in rows]
 
+    def change(self, name: str) -> str:
+        """What is wanted of a package that was not proved, in words. It decodes both: ask where `changed` says so."""
+        from tritonpm.catalogue.served import Served
+
+        return Served(self._database).change(name)
+
     def busy(self) -> Mapping[str, Job]:
         """The running jobs, by package."""
         return self.jobs.busy() if self._database.one("SELECT 1 FROM jobs WHERE state = 'running'") else {}

@@ -26,7 +26,7 @@ def drift(context: Context, client: Client) -> list[str]:
         what = _served(client, entry, states, proved.get(entry.name), lacking)
         if what and not is_elsewhere(context, entry.server):
             sentences.append(f"{entry.name} {what}; `tritonpm sync`")
-        if what := unproved(entry.name, entry.changed, entry.problem, entry.proved, wanted=entry.wanted):
+        if what := unproved(context.catalogue, entry.name, entry):
             sentences.append(f"{entry.name}: {what}")
     revisions = [*context.catalogue.published(), *(kept.revision for kept in proved.values() if kept)]
     owned = {model.name for revision in revisions for model in revision.models}

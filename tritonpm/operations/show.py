@@ -95,7 +95,7 @@ def show(context: Context, name: str) -> PackageDetails:
         name, summary.type, summary.stages, summary.mode, summary.device, summary.max_batch_size, summary.precision,
         *status(record, catalogue.jobs.running(name), alive), record.proved or record.revision, package.digest,
         catalogue.leases.users().get(name, ()), record.proved,
-        unproved(name, record.changed, record.problem, record.proved, wanted=record.wanted),
+        unproved(catalogue, name, record),
         record.canary_of,
         version=package.version,
         serves=record.status == "loaded" and (bool(record.server) or alive),
