@@ -232,6 +232,7 @@ def test_what_never_served_is_given_up_before_a_roll_back_goes_further(context: 
     assert said == ["What was changed since revision 2, which was proved last, is given up."]
     stop(context, 30)
     exchange(context, "never", content(tmp_path / "3", scaled(3.75), name="never"))
+    assert "content: sha256:" in drift_of(context, "never")
     assert [view.number for view in history(context, "never") if view.next] == [2]
     assert rollback(context, "never") is None
     assert comes_back(context, "never") == {2}

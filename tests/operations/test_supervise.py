@@ -103,9 +103,13 @@ def test_a_supervisor_that_is_killed_has_a_successor(context: Context) -> None:
         os.kill(before, signal.SIGKILL)
         until(lambda before=before: supervisor(context) not in (0, before))
         until(lambda: successors(context))
+    assert status(context).restarts is None
     killed = kill_server(context)
     back(context)
     assert running(context).http == killed.http
+    again = status(context).restarts
+    assert again is not None
+    assert (again.count, again.reason) == (1, "its log does not say why")
 
 
 def test_a_successor_that_is_killed_is_replaced(context: Context) -> None:

@@ -104,6 +104,10 @@ class Revisions(Listing):
         """The numbers of the revisions that served, the newest first; the first one is proved."""
         return self._served.stack(name)
 
+    def unprobed(self, name: str) -> set[int]:
+        """Those of `served` that no inference proved: they were loaded on somebody's word."""
+        return self._served.unprobed(name)
+
     def before(self, name: str) -> int | None:
         """The revision that served before the one that is proved; None where none did, or it was forgotten."""
         return self._served.before(name)

@@ -46,6 +46,11 @@ class Served:
         rows = self._database.all("SELECT number FROM served WHERE package = ? ORDER BY id DESC", name)
         return [number for (number,) in rows]
 
+    def unprobed(self, name: str) -> set[int]:
+        """Those of the stack that were loaded without a probe, when they served last."""
+        rows = self._database.all("SELECT number, probed FROM served WHERE package = ? ORDER BY id", name)
+        return {number for number, probed in dict(rows).items() if not probed}
+
     def before(self, name: str) -> int | None:
         """What served before what serves, where that is kept."""
         stack = self.stack(name)

@@ -24,6 +24,7 @@ class RevisionView:
 
     `served`: how many roll-backs away it is, 0 for what was proved last; None where it never served, or is not gone
     back to. `next`: whether a roll-back without a number goes there.
+    `probed`: whether an inference proved it; else it was loaded on somebody's word.
     """
 
     number: int
@@ -37,14 +38,15 @@ class RevisionView:
     current: bool
     served: int | None = None
     next: bool = False
+    probed: bool = True
 
 
 def history(context: Context, name: str) -> list[RevisionView]:
     """The revisions that are kept, the newest first. Raises NotFoundError."""
     steps = {number: step for step, number in reversed(list(enumerate(context.catalogue.served(name))))}
-    way_back = context.catalogue.way_back(name)
+    unprobed, way_back = context.catalogue.unprobed(name), context.catalogue.way_back(name)
     views = (_view(kept, steps.get(kept.number)) for kept in context.catalogue.history(name))
-    return [replace(view, next=view.number == way_back) for view in views]
+    return [replace(view, next=view.number == way_back, probed=view.number not in unprobed) for view in views]
 
 
 def as_it_was(context: Context, name: str, number: int | None) -> Record:

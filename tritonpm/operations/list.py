@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tritonpm.catalogue.jobs import Job
     from tritonpm.catalogue.listing import Entry, Listing
 
+NOT_PROBED = "not probed"
 NO_SERVER = "no server runs; it is loaded again with the next one"
 
 
@@ -78,7 +79,7 @@ def unproved(listing: Listing, name: str, package: Entry | Record) -> str:
 
 
 def status(package: Entry | Record, job: Job | None, alive: bool) -> tuple[str, str]:
-    """A package's status and reason; while `job` works on it, it is optimising.
+    """A package's status and reason; while `job` works on it, it is optimising. What no probe proved says so.
 
     What the workspace's own server loaded is loaded while that is `alive`: one that was killed records nothing.
     """
@@ -86,4 +87,5 @@ def status(package: Entry | Record, job: Job | None, alive: bool) -> tuple[str, 
         return "optimising", f"job {job.id}"
     if package.status == "loaded" and not package.server and not alive:
         return "ready", NO_SERVER
-    return package.status, package.reason
+    unprobed = NOT_PROBED if package.status == "loaded" and not package.probed else ""
+    return package.status, package.reason or unprobed

@@ -34,8 +34,11 @@ def history_command(app: App, name: str) -> None:
 
 
 def _way_back(view: RevisionView, changed: bool) -> str:
-    """How many roll-backs away a revision is."""
+    """How many roll-backs away a revision is, and whether a probe proved it."""
+    from tritonpm.operations.list import NOT_PROBED
+
     if view.served is None:
         return ""
     back = f"{view.served + changed} back" if view.served + changed else ""
-    return ", ".join(filter(None, ("proved last" if view.served == 0 else "", back)))
+    last = ("proved last" if view.probed else "loaded last") if view.served == 0 else ""
+    return ", ".join(filter(None, (last, back, "" if view.probed else NOT_PROBED)))
