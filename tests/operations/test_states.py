@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def test_what_cannot_be_loaded_is_drift_and_what_was_proved_comes_back(context: 
     import_package(context, content(tmp_path / "p", scaled(3.0), name="broken"))
     load(context, "broken")
     exchange(context, "broken", content(tmp_path / "nan", logarithm(), name="broken"))
-    assert "was changed since revision 1" in drift_of(context, "broken")
+    assert "brings the change (content: sha256:" in drift_of(context, "broken")
     with pytest.raises(ServerError, match="NaN"):
         load(context, "broken")
     assert serving_answer(context, "broken") == 3.0
@@ -140,7 +141,7 @@ def test_settings_for_hardware_that_is_not_here_are_no_outage(context: Context, 
         pytest.fail("a machine that prepares packages may choose another's device")
     with pytest.raises(TritonpmError):
         load(context, "elsewhere")
-    assert drift_of(context, "elsewhere") != ""
+    assert "gives the change up (device: cpu → gpu)" in drift_of(context, "elsewhere")
     assert restarted(context)["elsewhere"] == ""
     assert serving_answer(context, "elsewhere") == 5.0
     view = next(view for view in packages(context.catalogue) if view.name == "elsewhere")
@@ -215,6 +216,39 @@ def test_what_is_not_loaded_goes_back_a_step_each_time_too(context: Context, tmp
     assert restarted(context)["steps"] == ""
     assert serving_answer(context, "steps") == 1.25
     assert drift_of(context, "steps") == ""
+
+
+def test_what_never_served_is_given_up_before_a_roll_back_goes_further(context: Context, tmp_path: Path) -> None:
+    import_package(context, content(tmp_path / "1", scaled(1.75), name="never"))
+    load(context, "never")
+    upgrade(context, "never", content(tmp_path / "2", scaled(2.75), name="never"))
+    change(context, "never", {"device": "gpu"})
+    with pytest.raises(TritonpmError):
+        load(context, "never")
+    said: list[str] = []
+    loaded = rollback(replace(context, warn=said.append), "never")
+    assert loaded is not None
+    assert (loaded.revision, serving_answer(context, "never"), drift_of(context, "never")) == (2, 2.75, "")
+    assert said == ["What was changed since revision 2, which was proved last, is given up."]
+    stop(context, 30)
+    exchange(context, "never", content(tmp_path / "3", scaled(3.75), name="never"))
+    assert "content: sha256:" in drift_of(context, "never")
+    assert [view.number for view in history(context, "never") if view.next] == [2]
+    assert rollback(context, "never") is None
+    assert comes_back(context, "never") == {2}
+    assert rollback(context, "never") is None
+    assert comes_back(context, "never") == {1}
+    assert restarted(context)["never"] == ""
+    assert serving_answer(context, "never") == 1.75
+
+
+def comes_back(context: Context, name: str) -> set[int | None]:
+    """Which revision list, show and history say comes back with the next server, while none runs."""
+    assert drift_of(context, name) == ""
+    current = {view.number for view in history(context, name) if view.current}
+    view = show(context, name)
+    assert not view.pending
+    return {view.revision, *(entry.revision for entry in packages(context.catalogue) if entry.name == name), *current}
 
 
 def test_a_failed_switch_is_not_gone_back_to(context: Context, tmp_path: Path) -> None:

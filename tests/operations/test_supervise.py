@@ -85,6 +85,8 @@ def answering(context: Context) -> bool:
 def back(context: Context) -> None:
     until(lambda: answering(context), lambda: log_of(context))
     until(lambda: status(context).drift == (), lambda: status(context).drift)
+    # What answers already may still be proved again: who kills the supervisor now finds it half done.
+    until(lambda: all(context.catalogue.get(name).status == "loaded" for name in ("p", "c", "py")))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -103,9 +105,13 @@ def test_a_supervisor_that_is_killed_has_a_successor(context: Context) -> None:
         os.kill(before, signal.SIGKILL)
         until(lambda before=before: supervisor(context) not in (0, before))
         until(lambda: successors(context))
+    assert status(context).restarts is None
     killed = kill_server(context)
     back(context)
     assert running(context).http == killed.http
+    again = status(context).restarts
+    assert again is not None
+    assert (again.count, again.reason) == (1, "its log does not say why")
 
 
 def test_a_successor_that_is_killed_is_replaced(context: Context) -> None:

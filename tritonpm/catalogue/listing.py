@@ -52,6 +52,7 @@ class Entry(NamedTuple):
     changed: bool  # whether what is wanted is other than what was proved
     wanted: bool  # whether it shall be loaded
     server: str  # where it is loaded: "" the workspace's own server, else the URL
+    probed: bool  # whether an inference proved it; True where none was proved
 
 
 class Listing:
@@ -107,10 +108,16 @@ class Listing:
         """Every package, by name; of one that cannot be read, its problem says so."""
         rows = self._database.all(
             "SELECT p.name, p.digest, p.summary, p.status, p.reason, p.revision, p.canary_of, s.number, p.problem, "  # noqa: S608
-            "p.changed, p.wanted, p.server FROM packages p "
+            "p.changed, p.wanted, p.server, coalesce(s.probed, 1) FROM packages p "
             f"{WITH_PROVED} ORDER BY p.name"
         )
         return [_entry(*row) for row in rows]
+
+    def change(self, name: str) -> str:
+        """What is wanted of a package that was not proved, in words. It decodes both: ask where `changed` says so."""
+        from tritonpm.catalogue.served import Served
+
+        return Served(self._database).change(name)
 
     def busy(self) -> Mapping[str, Job]:
         """The running jobs, by package."""
@@ -123,7 +130,7 @@ class Listing:
 
 def _entry(
     name: str, digest: str, summary: bytes, status: str, reason: str, revision: int | None, canary_of: str,
-    proved: int | None, problem: str, changed: int, wanted: int, server: str,
+    proved: int | None, problem: str, changed: int, wanted: int, server: str, probed: int,
 ) -> Entry:  # fmt: skip
     shown = _summary(summary)
     if shown is None:
@@ -132,7 +139,19 @@ def _entry(
             f"its record cannot be read: `tritonpm remove {name}`, and import it again",
         )
     return Entry(
-        name, digest, shown, status, reason, revision, canary_of, proved, problem, bool(changed), bool(wanted), server
+        name,
+        digest,
+        shown,
+        status,
+        reason,
+        revision,
+        canary_of,
+        proved,
+        problem,
+        bool(changed),
+        bool(wanted),
+        server,
+        bool(probed),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tritonpm.catalogue.content import decode, encode, encoded, readable
-from tritonpm.catalogue.database import Database
+from tritonpm.catalogue.database import WITH_PROVED, Database
 from tritonpm.catalogue.listing import Listing
 from tritonpm.catalogue.served import Proved, Served, Source
 from tritonpm.catalogue.workspace import Workspace
@@ -27,7 +27,7 @@ class Published:
     revision: Revision
     source: Source | None
     published: float  # seconds since the epoch, for a person to read
-    current: bool
+    current: bool  # whether it serves, or comes back; of what never served: whether it is what is published
     version: int  # the number of its content: 1 for the first, one more for each other content
 
 
@@ -69,8 +69,9 @@ class Revisions(Listing):
         """The revisions of a package that are kept and can be read, the newest first. Raises NotFoundError."""
         self.require(name)
         rows = self._database.all(
-            "SELECT r.number, r.revision, r.source, r.published, r.number IS p.revision, r.version FROM revisions r "
-            "JOIN packages p ON p.name = r.package WHERE p.name = ? ORDER BY r.number DESC",
+            "SELECT r.number, r.revision, r.source, r.published, r.number IS coalesce(s.number, p.revision), r.version "  # noqa: S608
+            f"FROM revisions r JOIN packages p ON p.name = r.package {WITH_PROVED} "
+            "WHERE p.name = ? ORDER BY r.number DESC",
             name,
         )
         return [
@@ -103,9 +104,21 @@ class Revisions(Listing):
         """The numbers of the revisions that served, the newest first; the first one is proved."""
         return self._served.stack(name)
 
+    def unprobed(self, name: str) -> set[int]:
+        """Those of `served` that no inference proved: they were loaded on somebody's word."""
+        return self._served.unprobed(name)
+
     def before(self, name: str) -> int | None:
         """The revision that served before the one that is proved; None where none did, or it was forgotten."""
         return self._served.before(name)
+
+    def way_back(self, name: str) -> int | None:
+        """Where a roll-back goes: to what was proved, where another thing is wanted by now, else to what served before.
+
+        None where nothing served, or it was forgotten.
+        """
+        row = self._database.one("SELECT changed FROM packages WHERE name = ?", name)
+        return next(iter(self.served(name)), None) if row and row[0] else self.before(name)
 
     def version_of(self, name: str, digest: str) -> int:
         """The number of a content among a package's, by the package's digest; the next one where it is new."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from tritonpm.catalogue.content import readable
 from tritonpm.catalogue.database import WITH_PROVED, Database
 from tritonpm.core.types import Package, Revision
-from tritonpm.settings.settings import UNPUBLISHED_SETTINGS, Settings
+from tritonpm.settings.settings import UNPUBLISHED_SETTINGS, Settings, difference, digest_change
 
 APART = "+"  # after the digest of a package that has the content of another one, before what tells them apart
 CANARY = f"{APART}canary"
@@ -45,6 +45,11 @@ class Served:
         """The numbers of a package, the newest first; one that served several times is there several times."""
         rows = self._database.all("SELECT number FROM served WHERE package = ? ORDER BY id DESC", name)
         return [number for (number,) in rows]
+
+    def unprobed(self, name: str) -> set[int]:
+        """Those of the stack that were loaded without a probe, when they served last."""
+        rows = self._database.all("SELECT number, probed FROM served WHERE package = ? ORDER BY id", name)
+        return {number for number, probed in dict(rows).items() if not probed}
 
     def before(self, name: str) -> int | None:
         """What served before what serves, where that is kept."""
@@ -86,7 +91,11 @@ class Served:
         self._database.do(f"UPDATE served SET probed = ? WHERE id = ({top})", probed, name)  # noqa: S608
 
     def note_change(self, name: str) -> None:
-        """Note whether what is wanted of a package is other than what was proved; False where nothing was."""
+        """Note whether what is wanted of a package is other than what was proved."""
+        self._database.do("UPDATE packages SET changed = ? WHERE name = ?", bool(self.change(name)), name)
+
+    def change(self, name: str) -> str:
+        """What is wanted of a package that was not proved: `device: cpu → gpu`; "" where nothing is, or was proved."""
         row = self._database.one(
             "SELECT p.digest, p.settings, s.id, r.source FROM packages p "  # noqa: S608
             f"{WITH_PROVED} "
@@ -94,8 +103,7 @@ class Served:
             name,
         )
         digest, settings, proved, source = row or ("", b"", None, None)
-        changed = proved is not None and source is not None and _differs(digest, settings, source)
-        self._database.do("UPDATE packages SET changed = ? WHERE name = ?", changed, name)
+        return "" if proved is None or source is None else _change(digest, settings, source)
 
     def note_changes(self) -> None:
         """As `note_change`, for every package: an earlier program did not note it."""
@@ -104,12 +112,14 @@ class Served:
                 self.note_change(name)
 
 
-def _differs(digest: str, settings: bytes, source: bytes) -> bool:
+def _change(digest: str, settings: bytes, source: bytes) -> str:
     """Where one of them cannot be read they are not known to be the same."""
     wanted, proved = readable(settings, Settings), readable(source, Source)
     if wanted is None or proved is None:
-        return True
-    return digest.partition(APART)[0] != proved.package.digest or _published(wanted) != _published(proved.settings)
+        return "a record that cannot be read"
+    content, before = digest.partition(APART)[0], proved.package.digest
+    other = f"content: {digest_change(before, content)}" if content != before else ""
+    return ", ".join(filter(None, (other, difference(_published(proved.settings), _published(wanted)))))
 
 
 def _published(settings: Settings) -> Settings:

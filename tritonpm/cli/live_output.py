@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tritonpm.operations.load import Loaded
 
 
-def say_switched(app: App, name: str, loaded: Loaded | None) -> None:
-    """Print what a live change came to; None where the package is not loaded."""
+def say_switched(app: App, name: str, loaded: Loaded | None, otherwise: str = "") -> None:
+    """Print what a live change came to; None where the package is not loaded, which `otherwise` may say better."""
     served = f"{name} serves revision {loaded.revision}: {loaded.probe}." if loaded else ""
-    app.emit("LoadResult", loaded, lambda: echo(served or f"Changed {name}; it is not loaded."))
+    app.emit("LoadResult", loaded, lambda: echo(served or otherwise or f"Changed {name}; it is not loaded."))

@@ -39,7 +39,7 @@ from tritonpm.operations.switch import replace_settings
 from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import upgrade
 from tritonpm.package.document import dump
-from tritonpm.settings.settings import Settings
+from tritonpm.settings.settings import Settings, difference, digest_change
 from tritonpm.triton import liveness
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _for_package(
     else:
         if entry.digest != digest:
             live = True
-            yield Action("upgrade", name, f"{entry.digest[:19]} → {digest[:19]}")
+            yield Action("upgrade", name, digest_change(entry.digest, digest))
         record = context.catalogue.get(name)
         now, settings[name] = record.settings, (after := _applied(context, record, wanted))
         if changes := difference(now, after):
@@ -191,12 +191,6 @@ def _applied(context: Context, record: Record, wanted: DeclaredPackage) -> Setti
         after, _ = adjusted(package, after, own, axes, here, stage=stage)
     require_handed_in(context, package.name, after, record.settings)
     return after
-
-
-def difference(now: Settings, after: Settings) -> str:
-    """Which settings change, and from what to what."""
-    one, other = asdict(now), asdict(after)
-    return ", ".join(f"{key}: {one[key]} → {other[key]}" for key in one if one[key] != other[key])
 
 
 def _source(context: Context, path: Path, wanted: DeclaredPackage) -> Path:

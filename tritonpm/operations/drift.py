@@ -26,13 +26,19 @@ def drift(context: Context, client: Client) -> list[str]:
         what = _served(client, entry, states, proved.get(entry.name), lacking)
         if what and not is_elsewhere(context, entry.server):
             sentences.append(f"{entry.name} {what}; `tritonpm sync`")
-        if what := unproved(entry.name, entry.changed, entry.problem, entry.proved, wanted=entry.wanted):
-            sentences.append(f"{entry.name}: {what}")
+    sentences += pending(context)
     revisions = [*context.catalogue.published(), *(kept.revision for kept in proved.values() if kept)]
     owned = {model.name for revision in revisions for model in revision.models}
     for name in sorted(states - owned - {entry.name for entry in entries}):
         sentences.append(f"{name} is served, and is of no package here")
     return sentences
+
+
+def pending(context: Context) -> list[str]:
+    """What of it a server need not be asked for: what is wanted and was not proved."""
+    catalogue = context.catalogue
+    sentences = ((entry.name, unproved(catalogue, entry.name, entry)) for entry in catalogue.packages())
+    return [f"{name}: {sentence}" for name, sentence in sentences if sentence]
 
 
 def _served(client: Client, entry: Entry, states: set[str], proved: Proved | None, lacking: set[str]) -> str:

@@ -23,7 +23,8 @@ class RevisionView:
     """A revision that is kept: what it was made of, and whether it is the current one.
 
     `served`: how many roll-backs away it is, 0 for what was proved last; None where it never served, or is not gone
-    back to.
+    back to. `next`: whether a roll-back without a number goes there.
+    `probed`: whether an inference proved it; else it was loaded on somebody's word.
     """
 
     number: int
@@ -36,12 +37,16 @@ class RevisionView:
     digest: str
     current: bool
     served: int | None = None
+    next: bool = False
+    probed: bool = True
 
 
 def history(context: Context, name: str) -> list[RevisionView]:
     """The revisions that are kept, the newest first. Raises NotFoundError."""
     steps = {number: step for step, number in reversed(list(enumerate(context.catalogue.served(name))))}
-    return [_view(kept, steps.get(kept.number)) for kept in context.catalogue.history(name)]
+    unprobed, way_back = context.catalogue.unprobed(name), context.catalogue.way_back(name)
+    views = (_view(kept, steps.get(kept.number)) for kept in context.catalogue.history(name))
+    return [replace(view, next=view.number == way_back, probed=view.number not in unprobed) for view in views]
 
 
 def as_it_was(context: Context, name: str, number: int | None) -> Record:

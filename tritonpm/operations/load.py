@@ -23,6 +23,7 @@ from tritonpm.core.errors import (
 )
 from tritonpm.core.rollback import UNKNOWN, undone
 from tritonpm.core.types import RenderedModel, Revision
+from tritonpm.operations.list import NOT_PROBED
 from tritonpm.operations.local_repository import DELIVERY, changing, is_current, put, restore, settle, tidy
 from tritonpm.operations.members import members
 from tritonpm.operations.memory import require_room_on_gpus, room_for
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from tritonpm.triton.client import Client
 
 TIMEOUT = 300.0  # seconds until a package must be loaded
-NOT_PROBED = "not probed"
 
 
 @dataclass(frozen=True)

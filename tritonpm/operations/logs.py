@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import NotFoundError
 from tritonpm.operations.server import own_server
+from tritonpm.triton import embedded
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
 _LOOK_EVERY = 0.2  # seconds
+
+
+def started_again(context: Context) -> str:
+    """How often the server that ended was started again, when last, and why; "" for never."""
+    again = embedded.restarts(context.workspace.server)
+    return again.words if again else ""
 
 
 def logs(context: Context, lines: int, *, follow: bool) -> Iterator[str]:

@@ -16,12 +16,13 @@ import msgspec
 
 from tritonpm.core.errors import BusyError
 from tritonpm.operations.chosen_settings import chosen_settings
-from tritonpm.operations.declaration import Action, apply, difference, plan
+from tritonpm.operations.declaration import Action, apply, plan
 from tritonpm.operations.load import load
 from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.rollback import revision_to, rollback
 from tritonpm.operations.set import change_live
 from tritonpm.operations.unload import unload
+from tritonpm.settings.settings import difference
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context

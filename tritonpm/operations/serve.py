@@ -44,6 +44,7 @@ def serve(
     with changing(context, "serve"):
         if embedded.running(context.workspace.server) is None:  # what one that runs has loaded stays loaded
             unload_recorded(context)
+            embedded.forget_restarts(context.workspace.server)
     return start_again(context, tritonserver, detach=detach, timeout=timeout, **address)
 
 

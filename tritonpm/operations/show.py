@@ -78,7 +78,8 @@ def show(context: Context, name: str) -> PackageDetails:
     axes, artefacts = batch_axes(context, package), made(context, record)
     summary = summary_of(context, package, settings, axes)
     revision = revision_of(context, package, settings, axes, optimised=artefacts)
-    current, decision = catalogue.revision(name), of_settings(catalogue.jobs, name, settings)
+    proved, decision = catalogue.proved(name), of_settings(catalogue.jobs, name, settings)
+    current = proved.revision if proved else catalogue.revision(name)
     alive = liveness.server_lives(context.workspace.server)
     notes = [*warnings(package, settings, axes, context.target, artefacts)]
     detailed = (
@@ -92,9 +93,9 @@ def show(context: Context, name: str) -> PackageDetails:
     )
     return PackageDetails(
         name, summary.type, summary.stages, summary.mode, summary.device, summary.max_batch_size, summary.precision,
-        *status(record, catalogue.jobs.running(name), alive), record.revision, package.digest,
+        *status(record, catalogue.jobs.running(name), alive), record.proved or record.revision, package.digest,
         catalogue.leases.users().get(name, ()), record.proved,
-        unproved(name, record.changed, record.problem, record.proved, wanted=record.wanted),
+        unproved(catalogue, name, record),
         record.canary_of,
         version=package.version,
         serves=record.status == "loaded" and (bool(record.server) or alive),

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from tritonpm.operations.artefacts import made
 from tritonpm.operations.batch_axes import batch_axes
-from tritonpm.operations.drift import drift
+from tritonpm.operations.drift import drift, pending
+from tritonpm.operations.list import NOT_PROBED
+from tritonpm.operations.list import status as package_status
 from tritonpm.operations.server import connect, has_server, own_server
 from tritonpm.settings.advice import batch_advice
 from tritonpm.settings.effect_rules import UNJOINED
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from tritonpm.operations.context import Context
     from tritonpm.triton.client import Client
     from tritonpm.triton.statistics import Statistics
+
+RETURNS = "the server has ended, and is being started again"
 
 
 @dataclass(frozen=True)
@@ -50,20 +54,22 @@ class StatusView:
     advice: tuple[str, ...] = ()  # on settings, from what ran
     drift: tuple[str, ...] = ()  # where the server serves something else than the catalogue says
     backends: Mapping[str, str] = field(default_factory=dict)  # of the workspace's own: native, compiled or python
+    restarts: embedded.Restarts | None = None  # of the workspace's own, after it had ended; None for none
 
 
 def status(context: Context) -> StatusView:
     """The server's side and the workspace's."""
     if not has_server(context):
-        return StatusView("none", "stopped", "", (), drift=tuple(_supervision(context)))
+        return StatusView("none", "stopped", "", (), drift=(*_supervision(context), *pending(context)))
     with connect(context) as client:
         if not client.live():
-            return StatusView(client.where, "not live", "", ())
+            return StatusView(client.where, "not live", "", (), drift=tuple(pending(context)))
         models = tuple(_models(context, client))
         apart = (*_supervision(context), *drift(context, client))
         advice, ours = tuple(_advice(context, client)), own_server(context)
         kinds = embedded.backends_in(context.workspace.server) if ours else {}
-        return StatusView(client.where, "live", client.server_version(), models, advice, apart, kinds)
+        again = embedded.restarts(context.workspace.server) if ours else None
+        return StatusView(client.where, "live", client.server_version(), models, advice, apart, kinds, again)
 
 
 def _supervision(context: Context) -> Iterator[str]:
@@ -72,20 +78,21 @@ def _supervision(context: Context) -> Iterator[str]:
     if context.server is None and embedded.supervision_lost(state):
         yield "nobody starts the server again should it end, since its supervisor was killed; `tritonpm sync`"
     elif not has_server(context) and embedded.supervised(state):
-        yield "the server has ended, and is being started again"
+        yield RETURNS
 
 
 def _models(context: Context, client: Client) -> Iterator[ModelView]:
     """Every model and version that the server knows, with what it did and which packages it is of."""
     owners = _owners(context)
-    statuses = {entry.name: entry.status for entry in context.catalogue.packages()}
+    known = {entry.name: package_status(entry, None, alive=True) for entry in context.catalogue.packages()}
     counted = {(statistics.name, statistics.version): statistics for statistics in client.statistics()}
     for state in client.index():
         of, count = owners.get(state.name, []), counted.get((state.name, state.version))
-        status = statuses.get(of[0], "") if of else ""
+        status, said = known.get(of[0], ("", "")) if of else ("", "")
         copies = instances(client.config(state.name, state.version)) if state.state == "READY" else None
+        reason = state.reason or (NOT_PROBED if said == NOT_PROBED else "")
         yield ModelView(
-            state.name, state.version, state.state or "NOT LOADED", state.reason, ", ".join(of), status,
+            state.name, state.version, state.state or "NOT LOADED", reason, ", ".join(of), status,
             instances=copies, **_figures(count),
         )  # fmt: skip
 

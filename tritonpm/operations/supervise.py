@@ -93,6 +93,7 @@ def _supervise(context: Context, say: Say, each_look: Callable[[], None]) -> Non
         time.sleep(pause)
         if embedded.told_to_stop(state):
             return
+        embedded.note_restart(state, words or _SILENT)
         since = size(Path(server.log))
         server = _again(context, server, say)
         whole = whole and server.alive

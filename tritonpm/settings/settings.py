@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 from tritonpm.settings.types import Digest, Few, Many, Text
@@ -123,3 +123,14 @@ def references(settings: Settings) -> HandedIn:
         frozenset(digest for one in everyone for digest in one.calibration),
         frozenset(digest for one in everyone for digest in one.plugins),
     )
+
+
+def difference(now: Settings, after: Settings) -> str:
+    """Which settings change, and from what to what."""
+    one, other = asdict(now), asdict(after)
+    return ", ".join(f"{key}: {one[key]} → {other[key]}" for key in one if one[key] != other[key])
+
+
+def digest_change(now: str, after: str) -> str:
+    """Another content, for a person."""
+    return f"{now[:19]} → {after[:19]}"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +20,7 @@ from tritonpm.triton import liveness
 
 LOCK = "server.lock"  # held by the server of a state folder, and by who starts it
 _STOPPING, _RECORD, _PORTS = "stopping", "server.json", "ports.json"  # files in the state folder
+_RESTARTS = "restarts.json"  # beside them
 _LOOK_EVERY = 0.05  # seconds
 _SUPERVISOR = "supervisor.lock"  # who supervises its server holds it, and says in it who that is
 SUPERVISOR_LOG = "supervisor.log"  # what a supervisor says that has a process of its own
@@ -44,6 +46,21 @@ class Server:
     def alive(self) -> bool:
         """Whether that very process still runs."""
         return liveness.lives(self.pid, self.born, self.created)
+
+
+@dataclass(frozen=True)
+class Restarts:
+    """How often a server that had ended was started again since somebody started it, when last, and why."""
+
+    count: int
+    last: str  # ISO 8601
+    reason: str
+
+    @property
+    def words(self) -> str:
+        """For a person."""
+        times = "once" if self.count == 1 else f"{self.count} times, last"
+        return f"{times} at {self.last[:19].replace('T', ' ')}: {self.reason}"
 
 
 def running(state: Path) -> Server | None:
@@ -126,6 +143,33 @@ def forget(state: Path) -> None:
         with suppress(StorageError, ValueError):
             write_atomically(state / _PORTS, json.dumps(ports_of(server)).encode())
     (state / _RECORD).unlink(missing_ok=True)
+
+
+def note_restart(state: Path, reason: str) -> None:
+    """Write down that the server has ended and is started again, as far as that can be written."""
+    import msgspec
+
+    before = restarts(state)
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    with suppress(StorageError):
+        noted = Restarts(before.count + 1 if before else 1, now, reason)
+        write_atomically(state / _RESTARTS, msgspec.json.encode(noted))
+
+
+def restarts(state: Path) -> Restarts | None:
+    """What `note_restart` wrote down since `forget_restarts`; None for nothing."""
+    import msgspec
+
+    try:
+        return msgspec.json.decode(read_state(state / _RESTARTS), type=Restarts)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def forget_restarts(state: Path) -> None:
+    """Somebody starts the server, so that none has ended yet."""
+    with suppress(OSError):
+        (state / _RESTARTS).unlink()
 
 
 def ports_of(server: Server) -> dict[str, int]:

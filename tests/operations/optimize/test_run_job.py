@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -31,8 +32,21 @@ from tritonpm.operations.infer import infer
 from tritonpm.operations.init import init
 from tritonpm.operations.list import packages
 from tritonpm.operations.load import load
-from tritonpm.operations.optimize.jobs import cancel, ensure, list_jobs, resume, start, to_optimise_for, watch
+from tritonpm.operations.optimize import run_job
+from tritonpm.operations.optimize.candidates import what_it_had
+from tritonpm.operations.optimize.decision import BEFORE, Decision
+from tritonpm.operations.optimize.jobs import (
+    JobRequest,
+    cancel,
+    ensure,
+    list_jobs,
+    resume,
+    start,
+    to_optimise_for,
+    watch,
+)
 from tritonpm.operations.optimize.profile import profile
+from tritonpm.operations.optimize.workload import ComparisonRequest
 from tritonpm.operations.remove import remove
 from tritonpm.operations.serve import serve
 from tritonpm.operations.set import change, choose
@@ -326,3 +340,19 @@ def test_an_optimised_package_is_loaded_and_answers(context: Context, tmp_path: 
     finally:
         stop(context, 15)
     assert not [p for p in psutil.process_iter(["cmdline"]) if os.fspath(tmp_path) in " ".join(p.info["cmdline"] or ())]
+
+
+def test_where_nothing_better_is_found_nothing_that_was_asked_for_is_stored(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_package(context, single(tmp_path / "in", scaled(2.0)))
+    before = context.catalogue.get("p")
+    asked = to_optimise_for(context, "p", {"tolerances": {"max_abs": 1e-12}})
+    request = JobRequest(60, 1 << 30, asked, before.settings, ComparisonRequest())
+    job = context.catalogue.jobs.create("p", msgspec.to_builtins(request))
+    kept = Decision(what_it_had(context, before, asked), BEFORE, automatic=True)
+    monkeypatch.setattr(run_job, "decide", lambda *_: kept)
+    run_job.run(context.workspace.root, job.id)
+    assert context.catalogue.jobs.get(job.id).state == "done"
+    assert context.catalogue.get("p").settings == before.settings
+    assert show(context, "p").comparison == kept.sentences

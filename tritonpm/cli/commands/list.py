@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from tritonpm.cli.app import App, command, pass_app, reading
+
+if TYPE_CHECKING:
+    from tritonpm.operations.list import PackageView
 
 _DROPS = ("STAGES", "TYPE", "USED BY", "PRECISION", "BATCH", "REVISION", "DEVICE", "MODE")  # where a terminal is narrow
 
@@ -27,7 +33,7 @@ def list_command(app: App) -> None:
             package.device,
             package.max_batch_size,
             package.precision,
-            f"{package.status}, changed" if package.drift else package.status,
+            ", ".join(_status(package)),
             ", ".join(package.used_by),
             package.revision or "-",
         )
@@ -39,3 +45,13 @@ def list_command(app: App) -> None:
             app.advise(f"{package.name}: {package.drift}.")
     if not listed:
         app.advise("No packages yet; `tritonpm import FILE` brings one in.")
+
+
+def _status(package: PackageView) -> Iterator[str]:
+    from tritonpm.operations.list import NOT_PROBED
+
+    yield package.status
+    if package.reason == NOT_PROBED:
+        yield NOT_PROBED
+    if package.drift:
+        yield "changed"

@@ -14,8 +14,10 @@ from tritonpm.cli.output import echo
 @pass_app
 def logs_command(app: App, follow: bool, lines: int) -> None:
     """Print the server's log."""
-    from tritonpm.operations.logs import logs
+    from tritonpm.operations.logs import logs, started_again
 
     with app.open() as context:
+        if again := started_again(context):
+            app.advise(f"The server was started again {again}.")
         for line in logs(context, lines, follow=follow):
             echo(line)

@@ -18,9 +18,15 @@ REVISION = click.argument("revision", type=int, required=False, metavar="[REV]")
 @reading
 @pass_app
 def rollback_command(app: App, name: str, revision: int | None) -> None:
-    """Go back to an earlier revision, its content and its settings; where the package is loaded, live."""
+    """Go back to an earlier revision, its content and its settings; where the package is loaded, live.
+
+    Without a number what was changed and never served is given up first;
+    then each call goes a step back along what served.
+    """
     from tritonpm.operations.rollback import rollback
 
     with app.open() as context:
         loaded = rollback(context, name, revision)
-    say_switched(app, name, loaded)
+        comes_back = context.catalogue.get(name).proved if revision is None else None
+    otherwise = f"{name} is not loaded; revision {comes_back} comes back." if comes_back else ""
+    say_switched(app, name, loaded, otherwise)

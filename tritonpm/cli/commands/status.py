@@ -22,14 +22,17 @@ _DROPS = ("LAST", "QUEUE µs", "VERSION", "INSTANCES", "STATUS", "FAILED", "INFE
 def status_command(app: App) -> None:
     """Show the server and what it has loaded; beside it what the workspace says."""
     from tritonpm.cli.output import facts, table
-    from tritonpm.operations.status import status
+    from tritonpm.operations.status import RETURNS, status
 
     with app.open() as context:
         view = status(context)
 
     def text() -> None:
         backends = ", ".join(f"{name} ({kind})" for name, kind in view.backends.items())
-        facts((("server", view.server), ("state", view.state), ("version", view.version), ("backends", backends)))
+        again = view.restarts.words if view.restarts else ""
+        said = (("server", view.server), ("state", view.state), ("version", view.version), ("backends", backends),
+                ("started again", again))  # fmt: skip
+        facts((name, value) for name, value in said if value)
         if view.models:
             echo()
             columns = ("MODEL", "VERSION", "STATE", "PACKAGE", "STATUS", "INSTANCES", "INFERENCES", "FAILED",
@@ -37,6 +40,8 @@ def status_command(app: App) -> None:
             table(columns, [_row(model) for model in view.models], _DROPS)
 
     app.emit("Status", view, text)
+    if view.state == "stopped" and RETURNS not in view.drift:
+        app.advise("No server runs; start it with `tritonpm serve --detach`.")
     for sentence in view.drift:
         app.advise(f"Drift: {sentence}.")
     for sentence in view.advice:

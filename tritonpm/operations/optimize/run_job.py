@@ -32,6 +32,7 @@ from tritonpm.meaning.stages import of_stage
 from tritonpm.operations.context import Context, Report, open_context
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.meanings import meaning_of
+from tritonpm.operations.optimize.candidates import is_automatic
 from tritonpm.operations.optimize.compare import decide
 from tritonpm.operations.optimize.decision import keep
 from tritonpm.operations.optimize.jobs import adopt, request_of
@@ -257,6 +258,8 @@ def _optimise(context: Context, job: Job) -> None:
     if request.compare:
         reporting = replace(context, progress=partial(_reported, context, job))
         decision = decide(reporting, record, wanted, request.compare, make, cancelled)
+        if decision.stays and not is_automatic(record.settings):  # also in what was asked for beside the optimizer
+            decision = replace(decision, settings=record.settings)
         wanted = decision.settings
         keep(jobs, job, decision)
     else:

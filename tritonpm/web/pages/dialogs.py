@@ -121,9 +121,11 @@ def rename(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse
 
 @router.get("/packages/{name}/back", response_class=HTMLResponse)
 def back(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
-    """The revisions to go back to: first those that served, as a roll-back goes through them."""
+    """The revisions to go back to: first where the next roll-back goes, then those that served, in its order."""
     with site.open() as context:
-        revisions = sorted(package_history(context, name), key=lambda kept: (not kept.served, kept.served or 0))
+        revisions = sorted(
+            package_history(context, name), key=lambda kept: (not kept.next, not kept.served, kept.served or 0)
+        )
     return rendered(request, "back.html", view=_view(site, name, say), revisions=revisions)
 
 
