@@ -76,7 +76,7 @@ class Machine(Knowing):
         if not name:
             return
         made = Made(content, FIRST.max_batch_size, FIRST.precision)
-        error = "NameTakenError" if self.taken(content) else ""
+        error = "SameContentError" if self.taken(content) else ""
         self.do({name: Kept(made)}, error, fate, "import", name, str(self.house.sources[content]))
 
     @rule(which=ANY, batch=st.sampled_from(BATCHES), fate=SHORT)

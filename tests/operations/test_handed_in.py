@@ -63,9 +63,9 @@ def test_a_path_is_made_of_a_digest_and_of_nothing_else(context: Context, tmp_pa
     blobs, outside = context.blobs, context.workspace.root / "outside"
     outside.write_text("somebody's")
     for use in (blobs.path, blobs.has, blobs.verify, blobs.drop, lambda digest: blobs.put(outside, digest)):
-        with pytest.raises(StorageError, match="is not a digest"):
+        with pytest.raises(StorageError, match="is not the digest"):
             use(name)
-    with pytest.raises(StorageError, match="is not a digest"):
+    with pytest.raises(StorageError, match="is not the digest"):
         blobs.collect([name])
     assert outside.read_text() == "somebody's"
 

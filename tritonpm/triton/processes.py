@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from types import MappingProxyType
 
 import psutil
@@ -41,7 +42,7 @@ def processes(server: Server) -> list[ProcessUse]:
         main = psutil.Process(server.pid)
         for process in (main, *main.children(recursive=True)):
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                model = "" if process.pid == server.pid else model_of(process.cmdline(), server.regions)
+                model = "" if process.pid == server.pid else model_of(process.cmdline(), server)
                 if model is not None:
                     uses.append(_use(process, model))
     return uses
@@ -58,20 +59,22 @@ def stubs(server: Server, known: Mapping[int, str] = MappingProxyType({})) -> di
     """The stubs of a server that can answer, by number: the model that each serves, where that is not `known` yet."""
     found = {}
     for pid in children(server.pid):
-        model = known.get(pid) or model_of(command_of(pid), server.regions)
+        model = known.get(pid) or model_of(command_of(pid), server)
         if model and not liveness.why_not_running(pid):
             found[pid] = model
     return found
 
 
-def model_of(command: list[str], regions: str) -> str | None:
-    """The model that a stub with this command line serves; None where it is no stub of the server with these regions.
+def model_of(command: list[str], server: Server) -> str | None:
+    """The model that a stub with this command line serves; None where it is no stub of this server.
 
-    A stub is told FOLDER/MODEL/VERSION/FILE, then its region of shared memory.
+    A stub is told REPOSITORY/MODEL/VERSION/FILE, then its region of shared memory; the repository lies in the server's
+    folder, and is told relative to it or not.
     """
+    folder = Path(server.log).parent.absolute()
     for path, region in pairwise(command[1:]):
-        if region.startswith(regions):
-            parts = path.split("/")
+        if region.startswith(server.regions):
+            parts = path.removeprefix(f"{folder}/").split("/")
             return parts[1] if len(parts) > 1 else None
     return None
 
