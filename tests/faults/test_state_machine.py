@@ -131,7 +131,8 @@ class Machine(Knowing):
     @of_a_package
     def roll_back(self, name: str, fate: Fate | None) -> None:
         kept, stack = self.kept[name], self.stacks[name]
-        before = [number for number in stack if number != stack[0]]
+        changed = bool(stack) and self.revisions[name][stack[0]] != kept.made  # what never served is given up first
+        before = stack if changed else [number for number in stack if number != stack[0]]
         made = self.revisions[name][before[0]] if before else kept.made
         error = "" if before else "NotFoundError"
         if not error and self.taken(made.content, name):
