@@ -70,7 +70,7 @@ def test_a_reload_in_the_middle_of_an_operation_loses_nothing_of_it(shop: Site, 
         begun = shop.post("/packages/bolts/load")
         page.evaluate("(id) => sessionStorage.setItem('tritonpm-watched', JSON.stringify([id]))", begun["id"])
         page.reload()
-        expect(page.locator(".toast", has_text="Loaded bolts")).to_be_visible()
+        expect(page.locator(".toast", has_text="Loaded bolts")).to_be_visible(timeout=120_000)
 
 
 def test_the_page_of_a_package_shows_its_new_content(shop: Site, browser: Browser, tmp_path: Path) -> None:
