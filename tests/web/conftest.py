@@ -9,7 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, expect
 
+from tests.support.browser import DEADLINE, chromium
 from tests.support.page import Site, Start
 from tests.support.workspaces import QUICKLY, opened
 from tritonpm.operations.init import init
@@ -17,6 +19,14 @@ from tritonpm.operations.serve import serve
 from tritonpm.operations.stop import stop
 from tritonpm.web.running import Page
 from tritonpm.web.security import PageAccess, access
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser; what is expected of its pages may take as long as a busy machine takes."""
+    expect.set_options(timeout=DEADLINE)
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.browser import DEADLINE, chromium, opened, too_wide
+from tests.support.browser import opened, too_wide
 from tests.support.models import scaled
 from tests.support.page import API, Site, zipped
-
-expect.set_options(timeout=DEADLINE)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 def row(page: Page, name: str) -> Locator:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,6 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.support.browser import (
     BOX,
     BRIGHT,
-    DEADLINE,
-    chromium,
     detecting,
     drop,
     found_by_axe,
@@ -41,13 +38,6 @@ from tritonpm.web.language import NAMES
 from tritonpm.web.pages.package import TABS
 
 pytestmark = pytest.mark.server
-expect.set_options(timeout=DEADLINE)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

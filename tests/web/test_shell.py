@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -12,20 +11,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.browser import DEADLINE, chromium, detecting, opened
+from tests.support.browser import detecting, opened
 from tests.support.models import scaled
 from tests.support.page import API, Site, zipped
 from tritonpm.web.running import Page as Served
 from tritonpm.web.security import access
 
 pytestmark = pytest.mark.server
-expect.set_options(timeout=DEADLINE)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.browser import DEADLINE, chromium, opened
+from tests.support.browser import opened
 from tests.support.load import serving_answer
 from tests.support.models import WIDTH, logarithm, scaled
 from tests.support.networks import dense
@@ -23,14 +22,7 @@ from tritonpm.operations.set import change
 from tritonpm.operations.show import show
 
 pytestmark = pytest.mark.server
-expect.set_options(timeout=DEADLINE)
 CHANGED = "Changed since revision 1"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 def context(site: Site) -> Context:

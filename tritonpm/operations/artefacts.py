@@ -49,7 +49,7 @@ def made(context: Context, record: Record | Source) -> dict[str, Optimised]:
     asked, proof = works_of(context, record)
     if record.package.cascade and proof is None:
         return {}
-    kept = ((work, kept_artefact(context, work)) for work in asked)
+    kept = ((work, kept_artefact(context, work.key)) for work in asked)
     return {work.stage.name: artefact for work, artefact in kept if artefact and not _stale(context, work, artefact)}
 
 
@@ -88,14 +88,14 @@ def require_calibrated(record: Record, asked: Iterable[Work]) -> None:
             )
 
 
-def kept_artefact(context: Context, work: Work) -> Optimised | None:
-    """What was made of a work, where all its files are there."""
-    artefact = context.catalogue.artefacts.get(work.key)
+def kept_artefact(context: Context, key: str) -> Optimised | None:
+    """What was made under a key, where all its files are there."""
+    artefact = context.catalogue.artefacts.get(key)
     return artefact if artefact and all(context.blobs.has(file.digest) for file in artefact.files) else None
 
 
 def _view(context: Context, work: Work) -> OptimisationView:
-    artefact = kept_artefact(context, work)
+    artefact = kept_artefact(context, work.key)
     if artefact is None:
         return OptimisationView(work.stage.name, work.plan.optimizer, work.plan.precision, "missing")
     stale, size = _stale(context, work, artefact), sum(file.size for file in artefact.files)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.files import digest_of, digest_of_bytes
 from tritonpm.core.types import Agreement, BatchAxis, File, Format, Optimised, Package, Stage
+from tritonpm.operations.artefacts import kept_artefact
 from tritonpm.operations.batch_axes import Place
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _marked(context: Context, axis: BatchAxis, package: Package, stage: Stage, p
     file = package.file(stage.model)
     source = axis.artefact or file.digest
     key = digest_of_bytes(f"precise {_VERSION} {source}".encode())
-    if (kept := context.catalogue.artefacts.get(key)) and context.blobs.has(kept.files[0].digest):
+    if kept := kept_artefact(context, key):
         return kept.files[0].digest
     with context.workspace.scratch("exact") as folder:
         model = folder / "model.xml"

@@ -22,6 +22,7 @@ from tritonpm.core.files import digest_of_bytes
 from tritonpm.core.types import Agreement, BatchAxis, File, Format, Optimised, Package, Signature, Stage, Task, Tensor
 from tritonpm.core.units import GIB
 from tritonpm.meaning import served
+from tritonpm.operations.artefacts import kept_artefact
 from tritonpm.operations.batch_axes import Place
 from tritonpm.operations.meanings import meaning_of
 from tritonpm.package import members
@@ -117,7 +118,7 @@ def _one_model(context: Context, plain: Fronted, place: Place) -> Optimised | No
     before, behind = _pieces(plain, opset)
     source = made.files[0].digest if made else axis.artefact or file.digest
     key = digest_of_bytes(b"".join((_VERSION, source.encode(), before.model, behind.model)))
-    if (kept := context.catalogue.artefacts.get(key)) and context.blobs.has(kept.files[0].digest):
+    if kept := kept_artefact(context, key):
         return kept
     signature = Signature(before.signature.inputs, behind.signature.outputs, behind.signature.labels)
     whole = _kept(context, f"{package.name}.onnx", joined(path, before, behind))

@@ -141,7 +141,7 @@ def test_pictures_calibrate_as_the_stage_prepares_them(context: Context, tmp_pat
     choose(context, "seen", {}, calibration=tmp_path / "pictures")
     optimised(context, "seen", precision="INT8")
     [work], _ = works_of(context, context.catalogue.get("seen"))
-    made = kept_artefact(context, work)
+    made = kept_artefact(context, work.key)
     assert made is not None and made.steps[0].details["samples"] == 4
     files = {file.path: context.blobs.path(file.digest) for file in made.files}
     model = openvino.Core().read_model(files["model.xml"], files["model.bin"])

@@ -134,7 +134,9 @@ def start(
         adopt(context, name, settings, present.settings)
         return None
     require_calibrated(record, asked)
-    require_installed(step for work in asked if again or not kept_artefact(context, work) for step in work.plan.steps)
+    require_installed(
+        step for work in asked if again or not kept_artefact(context, work.key) for step in work.plan.steps
+    )
     require_room_to_build(context, record)
     jobs = context.catalogue.jobs
     request = JobRequest(time_limit, memory_limit or default_memory(), settings, settings and present.settings, compare)
