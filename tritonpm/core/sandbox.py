@@ -25,6 +25,8 @@ _OUT_OF_MEMORY = (
     "memoryerror",
     "cannot allocate memory",
     "failed to map segment",
+    "error return without exception set",  # Python has these two where it lacks the memory to say MemoryError
+    "returned null without setting an exception",
 )
 
 
