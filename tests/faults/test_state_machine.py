@@ -119,7 +119,7 @@ class Machine(Knowing):
         kept = self.kept[name]
         if kept.made.half and (content == BAD or content in CASCADES):
             return
-        error = "NameTakenError" if self.taken(content, name) else ""
+        error = "SameContentError" if self.taken(content, name) else ""
         if not error and kept.served and content == BAD:
             error = "ServerError"
         made = replace(kept.made, content=content)
@@ -136,7 +136,7 @@ class Machine(Knowing):
         made = self.revisions[name][before[0]] if before else kept.made
         error = "" if before else "NotFoundError"
         if not error and self.taken(made.content, name):
-            error = "NameTakenError"
+            error = "SameContentError"
         self.do({name: kept.switched(made)}, error, fate, "roll back", name)
         if kept.served and not error and not fate:
             assert self.stacks[name] == stack[stack.index(before[0]) :]
