@@ -96,7 +96,7 @@ class Machine(Knowing):
         kept = self.kept[name]
         if kept.made.half:
             return
-        error = "" if kept.made.good or not kept.served else "ServerError"
+        error = "" if kept.made.good or not kept.live else "WrongAnswerError"
         made = replace(kept.made, batch=batch)
         self.do({name: kept.switched(made)}, error, fate, "set live", name, {"max_batch_size": batch}, meant=made)
 
@@ -120,8 +120,8 @@ class Machine(Knowing):
         if kept.made.half and (content == BAD or content in CASCADES):
             return
         error = "SameContentError" if self.taken(content, name) else ""
-        if not error and kept.served and content == BAD:
-            error = "ServerError"
+        if not error and kept.live and content == BAD:
+            error = "WrongAnswerError"
         made = replace(kept.made, content=content)
         source = str(self.house.sources[content])
         self.do({name: kept.switched(made)}, error, fate, "upgrade", name, source, meant=made)
@@ -146,7 +146,7 @@ class Machine(Knowing):
     @of_a_package
     def load(self, name: str, fate: Fate | None) -> None:
         kept = self.kept[name]
-        error = "" if kept.made.good else "ServerError"
+        error = "" if kept.made.good else "WrongAnswerError"
         after = kept.loaded()
         if name in self.foreign:
             error, after = "StorageError", kept
@@ -172,7 +172,7 @@ class Machine(Knowing):
         if not other:
             return
         error = self.in_use(name) or ("BusyError" if self.kept[name].served else "")
-        after = Kept(self.kept[name].made)
+        after = Kept(self.kept[name].made, wanted=self.kept[name].wanted)
         self.do({name: None, other: after}, error, fate, "rename", name, other)
 
     @rule(which=ANY, fate=SHORT)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.packages import package
 from tests.support.python_models import HEAD, SEQUENCE, STREAM, controls, python_model
 from tests.support.workspaces import opened
-from tritonpm.core.errors import ServerError
+from tritonpm.core.errors import ServerError, WrongAnswerError
 from tritonpm.core.tensors import load_npz
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
@@ -18,6 +19,7 @@ from tritonpm.operations.infer import infer
 from tritonpm.operations.init import init
 from tritonpm.operations.load import load
 from tritonpm.operations.serve import serve
+from tritonpm.operations.set import change
 from tritonpm.operations.stop import stop
 
 pytestmark = pytest.mark.server
@@ -75,3 +77,13 @@ def test_the_first_response_must_be_finite(context: Context, tmp_path: Path) -> 
     code = f"{HEAD}        for request in requests:\n            request.get_response_sender().send({answer}, {flag})\n"
     with pytest.raises(ServerError, match="NaN or infinity"):
         loaded(context, tmp_path, "infinite", code + "        return None\n", DECOUPLED)
+
+
+def test_a_sample_of_more_rows_than_the_batch_is_several_requests(context: Context, tmp_path: Path) -> None:
+    for name, expected in (("right", -1.0), ("wrong", -2.0)):
+        import_package(context, package(tmp_path / name, name, expected=expected))
+        change(context, name, {"max_batch_size": 1})
+    assert load(context, "right").probe == "answered 1 sample, 1 as expected"
+    assert [tensor.shape for tensor in infer(context, "right", None, None).tensors] == ["2 x 4"]
+    with pytest.raises(WrongAnswerError, match=r"sample i\.npz is wrong"):
+        load(context, "wrong")

@@ -18,9 +18,10 @@ from tritonpm.meaning.pictures import pictures_in, read_picture
 from tritonpm.operations.load import ensure_loaded
 from tritonpm.operations.meanings import meaning_of
 from tritonpm.operations.predictor import predictor_of
-from tritonpm.operations.request_file import in_parts, request_in
+from tritonpm.operations.request_file import request_in
 from tritonpm.operations.sample_inputs import measuring_inputs, sample_request, samples_of
 from tritonpm.operations.server import connect
+from tritonpm.triton.rows import responses
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -83,9 +84,7 @@ def infer(
     with connect(context, protocol) as client:
         signature = client.metadata(name, version)
         arrays, sent = _asked(context, name, client, inputs, signature)
-        parts = list(in_parts(arrays, _most(client, name, version)))
-        answered = [client.responses(name, part, version=version) for part in parts]
-    answers = answered[0] if len(parts) == 1 else [_joined([responses[0] for responses in answered])]
+        answers = responses(client, name, arrays, version)
     answer = answers[0] if len(answers) == 1 else numbered(answers)
     if outputs:
         save_npz(outputs, answer)
@@ -127,18 +126,6 @@ def _asked(
         return sample_request(context, record, signature), ""
     made_up = measuring_inputs(context, record, client, name)
     return made_up.request(1), made_up.source
-
-
-def _most(client: Client, name: str, version: str) -> int:
-    """The rows of one request; 0 where Triton has no limit, or its rows belong together."""
-    asking = client.asking(name, version)
-    together = bool(asking.sequences) or asking.decoupled
-    return 0 if together else int(client.config(name, version).get("max_batch_size") or 0)
-
-
-def _joined(answers: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-    """The rows of several answers as one."""
-    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
 
 def _drawn(draw: Path | None, file: Path, picture: Array, objects: Objects, *, several: bool) -> str:

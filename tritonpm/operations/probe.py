@@ -25,6 +25,8 @@ from tritonpm.operations.artefacts import made as made_of
 from tritonpm.operations.meanings import hands_in_pictures, meaning_of
 from tritonpm.operations.sample_inputs import made_up, pictures_of, samples_of
 from tritonpm.settings.settings import PRECISIONS
+from tritonpm.triton.inference import first
+from tritonpm.triton.rows import responses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +57,7 @@ def probe(context: Context, client: Client, record: Record, *, model: str = "") 
         return "answered a synthesized input; the package has no samples to compare with"
     compared = 0
     for what, inputs, expected in _trials(context, client, record, name, made, signature):
-        answer = client.infer(name, as_served(inputs, signature.inputs))
+        answer = first(name, responses(client, name, as_served(inputs, signature.inputs)))
         _require_finite(answer)
         if difference := _apart(record, made, as_served(expected, signature.outputs), answer):
             raise WrongAnswerError(f"its answer to {what} is wrong: {difference}")

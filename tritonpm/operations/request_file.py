@@ -30,16 +30,6 @@ def request_in(path: Path, signature: Signature) -> dict[str, Array]:
     return {name: _array(path, known[name], data, shape) for name, data, shape in _tensors(path, known)}
 
 
-def in_parts(arrays: Mapping[str, Array], most: int) -> Iterator[dict[str, Array]]:
-    """As many requests of at most `most` rows as they ask for; one where 0 says that there is no limit."""
-    rows = {len(array) for array in arrays.values() if array.ndim}
-    if not most or len(rows) != 1 or (count := rows.pop()) <= most:
-        yield dict(arrays)
-        return
-    for start in range(0, count, most):
-        yield {name: array[start : start + most] for name, array in arrays.items()}
-
-
 def _tensors(path: Path, known: Mapping[str, Tensor]) -> Iterator[tuple[str, Any, tuple[int, ...] | None]]:
     """Name, values and shape of each tensor; None: the values are nested as it is. Raises PackageError."""
     document = _document(path)

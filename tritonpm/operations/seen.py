@@ -32,6 +32,7 @@ from tritonpm.operations.infer import numbered
 from tritonpm.operations.meanings import hands_in_pictures, meaning_of
 from tritonpm.operations.sample_inputs import pictured, pictures_in_sample, sample_of, sample_request, shown_by
 from tritonpm.operations.server import connect
+from tritonpm.triton.rows import responses
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
@@ -106,7 +107,7 @@ def seen(
             owner = context.catalogue.get(of) if of else record
             request = _of_sample(context, record, meaning, signature, sample, owner, fronted=fronted)
         started = time.perf_counter()
-        answers = client.responses(name, request.inputs, version=version)
+        answers = responses(client, name, request.inputs, version)
         took = (time.perf_counter() - started) * 1000
     answer = answers[0] if len(answers) == 1 else numbered(answers)
     objects, reason = objects_in(answer, meaning, request.geometries, fronted=fronted)

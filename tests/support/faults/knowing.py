@@ -44,19 +44,26 @@ class Kept:
         return replace(self, current=before or self.made, served=before if self.served else None)
 
     def switched(self, made: Made) -> Kept:
-        """After a live change, where the package serves; else only what is wanted changes."""
+        """After a live change, where the package serves or shall; else only what is wanted changes."""
         after = replace(self, made=made)
-        if self.served is None:
+        if not self.live:
             return after
         return after.loaded() if made.good else replace(self, current=self.proved or self.served)
 
+    @property
+    def live(self) -> bool:
+        """Whether a change is brought to the server: what shall be loaded and is not, as it was, comes back first."""
+        return self.wanted or self.served is not None
+
     def brought_back(self) -> Kept:
-        """What was proved serves, whatever is wanted."""
+        """What was proved serves, whatever is wanted; what was never proved is loaded as it is."""
+        if self.proved is None:
+            return self.loaded()
         return replace(self, current=self.proved, served=self.proved)
 
     def synced(self) -> Kept:
         if self.wanted:
-            return self if self.served == self.proved else self.brought_back()
+            return self if self.served and self.served == self.proved else self.brought_back()
         return replace(self, served=None)
 
     def restarted(self) -> Kept:
