@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.ruled import NAMES, PROVED, TARGET, package
 from tritonpm.core.errors import RuleError
 from tritonpm.core.types import Package
-from tritonpm.settings import RULES, adjusted, broken, defaults, require, stage_changed, unset
+from tritonpm.settings import RULES, adjusted, broken, defaults, kept_by_stages, require, stage_changed, unset
 from tritonpm.settings.settings import Settings
 
 # A value of each setting that is not the usual one.
@@ -183,3 +183,12 @@ def test_a_change_breaks_no_rule_that_it_does_not_name(before: set[str], changes
     already = {rule.name for rule, _ in broken(of, stood, axes, TARGET)}
     for rule, _ in broken(of, after, axes, TARGET):
         assert rule.name in already or not rule.gives_way or set(rule.gives_way) & changes
+
+
+def test_what_a_stage_keeps_of_its_own_is_told() -> None:
+    settings = stage_changed(Settings(), "a", {"precision": "FP16", "priority": 1})
+    (told,) = kept_by_stages("p", settings, {"precision", "optimizer"})
+    assert told == (
+        "p: stage a keeps its own precision; `tritonpm set p --stage a --unset precision` gives it the package's."
+    )
+    assert kept_by_stages("p", settings, {"max_batch_size"}) == ()

@@ -36,7 +36,7 @@ def chosen_settings(
     shared libraries: code.
     Raises RuleError, RenderError, NotFoundError.
     """
-    from tritonpm.settings import adjusted, along
+    from tritonpm.settings import adjusted, along, kept_by_stages
 
     package, axes = record.package, batch_axes(context, record.package)
     handed_in = _keep_files(context, plugins)
@@ -57,6 +57,8 @@ def chosen_settings(
     require_readable(context, package, settings)
     if dropped:
         context.warn(along(package.name, dropped))
+    for told in kept_by_stages(package.name, settings, changes) if stage is None else ():
+        context.warn(told)
     return settings
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from tritonpm.core.errors import RuleError
@@ -62,6 +62,16 @@ def adjusted(
 def along(name: str, dropped: Sequence[str]) -> str:
     """That settings of a package went with a change, as advice."""
     return f"{name}: {', '.join(dropped)} went back to the usual with this change."
+
+
+def kept_by_stages(name: str, settings: Settings, changed: Collection[str]) -> tuple[str, ...]:
+    """That stages keep values of their own of what was changed for the package, as advice for each of them."""
+    return tuple(
+        f"{name}: stage {stage} keeps its own {', '.join(kept)}; "
+        f"`tritonpm set {name} --stage {stage} --unset {','.join(kept)}` gives it the package's."
+        for stage, own in settings.stages.items()
+        if (kept := [field for field in own if field in changed and own[field] != getattr(settings, field)])
+    )
 
 
 def _given_up(
