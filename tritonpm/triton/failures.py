@@ -19,8 +19,9 @@ def plainly(where: str, model: str, kind: type[ServerError]) -> Iterator[None]:
     try:
         yield
     except InferenceServerException as error:
-        # A Python-based backend's reason ends before the places in its source.
-        message = " ".join(re.sub(r"\n\nAt:\n(?:  \S.*\n?)*", " ", str(error.message())).split())
+        # A Python-based backend's reason ends before the places in its source; nobody gave the request an id.
+        message = re.sub(r"\n\nAt:\n(?:  \S.*\n?)*|\[request id: <id_unknown>\]", " ", str(error.message()))
+        message = " ".join(message.split())
         status = str(error.status() or "")
         if "UNAVAILABLE" in status and "onnect" in message:
             raise UnreachableError(
