@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.support.waiting import until
 from tests.support.workspaces import opened
 from tritonpm.core.types import REVISION
 from tritonpm.operations.context import Context
@@ -22,9 +23,13 @@ def optimised(context: Context, name: str, **changes: object) -> None:
 
 
 def consistent(context: Context) -> None:
-    """Catalogue, repository, blobs and staging say the same."""
-    with changing(context, "look"):
-        pass
+    """Catalogue, repository, blobs and staging say the same, once the children of what was killed have ended too."""
+
+    def swept() -> bool:
+        with changing(context, "look"):
+            return list(context.workspace.staging.iterdir()) == []
+
+    until(swept, "staging is empty")
     published = {model.name: model for revision in context.catalogue.published() for model in revision.models}
     folders = {path.name: path for path in context.workspace.repository.iterdir()}
     assert set(folders) == set(published)
@@ -38,7 +43,6 @@ def consistent(context: Context) -> None:
     for digest in context.catalogue.referenced_blobs():
         context.blobs.verify(digest)
     assert context.catalogue.open_intents() == []
-    assert list(context.workspace.staging.iterdir()) == []
     assert {p.stem for p in context.workspace.records.glob("*.json")} == {e.name for e in packages(context.catalogue)}
 
 

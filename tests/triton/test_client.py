@@ -41,7 +41,7 @@ def test_life_of_a_model(client: Client, running: Running) -> None:
     until(lambda: client.statistics("m")[0].inferences == 2)  # counted a moment after the answer
     with pytest.raises(InferenceError, match="no input 'z'"):
         client.infer("m", {"z": array})
-    with pytest.raises(InferenceError, match="^[^<]*expected"):  # and no "[request id: <id_unknown>]"
+    with pytest.raises(InferenceError, match=r"^[^<]*expected"):  # and no "[request id: <id_unknown>]"
         client.infer("m", {"x": array[:, :3]})
     client.unload_and_wait("m")
     assert not client.ready("m")
