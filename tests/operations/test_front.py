@@ -6,18 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
-from tests.support.models import answering, colours, quadrants
+from tests.support.models import answering, colours, quadrants, reds
 from tests.support.packages import single
 from tritonpm.convert.front import pictures
 from tritonpm.convert.front.graph import Graph
 from tritonpm.core.errors import RenderError, RuleError, ServerError
 from tritonpm.core.tensors import Array, save_npz
+from tritonpm.meaning.decode import decoded
+from tritonpm.meaning.objects import Detection
+from tritonpm.meaning.preprocess import prepare
+from tritonpm.meaning.served import found
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.infer import infer, infer_pictures
 from tritonpm.operations.load import load
+from tritonpm.operations.meanings import meaning_of
 from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.sample_inputs import measuring_inputs
 from tritonpm.operations.seen import seen
@@ -102,6 +107,45 @@ def test_masks_texts_turned_boxes_vectors_and_maps_come_back(context: Context, t
     Image.fromarray(shown[0]).save(tmp_path / "red.png")
     (view,) = infer_pictures(context, "masks", tmp_path / "red.png")
     assert view.objects[0]["mask"]["size"] == [32, 16]
+
+
+@pytest.mark.parametrize("opset", [13, 18])
+def test_texts_are_found_level_and_askew(context: Context, tmp_path: Path, opset: int) -> None:
+    """Several pictures at once, of several sizes, which are letterboxed: as one model, and with the front apart."""
+    (tmp_path / "texts.onnx").write_bytes(reds(opset))
+    import_package(context, tmp_path / "texts.onnx")
+    decode = {"kind": "ocr-detection", "threshold": 0.3, "score": 0.5, "unclip": 1.5}
+    prepared = {"resize": "letterbox", "size": [320, 320], "scale": 1 / 255}
+    change(context, "texts", {"serve": "image", "preprocess": prepared, "decode": decode, "threads": 1})
+    load(context, "texts")
+    assert len(wanted_revision(context, "texts").models) == (1 if opset == 18 else 4)
+    meaning = meaning_of(context.catalogue.get("texts").package, context.catalogue.get("texts").settings)
+    assert meaning.preprocess and meaning.decode
+    with connect(context, "grpc") as client:
+        for height, width in ((320, 320), (200, 600)):
+            pages = np.stack([_page(height, width, turn) for turn in (0, 20)])
+            answer = client.infer("texts", {"image": pages})
+            assert answer["count"].ravel().tolist() == [2, 2] and answer["polygons"].shape == (2, 300, 4, 2)
+            for page, got in zip(pages, found(answer, meaning.decode, ()), strict=True):
+                given = prepare(page, meaning.preprocess, {"images": "FP32"})
+                reds_there = {"map": given.inputs["images"][:, :1]}
+                (want,) = decoded(reds_there, meaning.decode, (), [given.geometry])
+                for one, other in zip(want, got, strict=True):
+                    assert isinstance(one, Detection) and isinstance(other, Detection)
+                    assert np.allclose(one.polygon, other.polygon, atol=0.01)
+    Image.fromarray(_page(200, 600, 20)).save(tmp_path / "page.png")
+    (view,) = infer_pictures(context, "texts", tmp_path / "page.png")
+    assert [len(one["polygon"]) for one in view.objects] == [4, 4]
+
+
+def _page(height: int, width: int, turn: float) -> Array:
+    """A black page with two red lines of text, soft at the edges."""
+    page = Image.new("L", (width, height))
+    for number, brightness in enumerate((200, 250)):
+        line = Image.new("L", (width // 2, 20), brightness).rotate(turn, expand=True)
+        page.paste(line, (width // 5, height // 10 + number * height // 2), line)
+    red = np.asarray(page.filter(ImageFilter.GaussianBlur(1.5)))
+    return np.stack([red, 0 * red, 0 * red], axis=2)
 
 
 _PREDICTED = np.array([8, 8, 12, 12, 0.9, 4.0], np.float32).reshape(1, 6, 1)
@@ -192,7 +236,6 @@ def test_a_model_of_one_picture_takes_one(context: Context, tmp_path: Path) -> N
     [
         ({"preprocess": {}}, "nothing says how a picture becomes the input"),
         ({"decode": {}}, "nothing says what the outputs"),
-        ({"decode": {"kind": "ocr-detection", "outputs": {"map": "scores"}}}, "there is no front"),
         ({"serve": "pictures"}, "serves tensors, image or encoded"),
         ({"preprocess": {"size": [8, 8]}}, r"says \[8, 8\], but 'images' takes \[16, 16\]"),
         ({"kept_versions": 2}, "version folders are for"),

@@ -121,7 +121,8 @@ def test_a_canary_is_promoted_under_load_or_given_up(context: Context, tmp_path:
         with pytest.raises(ServerError, match="NaN"):
             canary.start(context, "a", single(tmp_path / "nan", logarithm(), name="x"), {})
         assert [entry.name for entry in context.catalogue.packages()] == ["a"]  # nothing of it stays
-        canary.start(context, "a", single(tmp_path / "b", scaled(3.0), name="x"), {"max_batch_size": 4})
+        archive = Path(shutil.make_archive(str(tmp_path / "b"), "zip", single(tmp_path / "b", scaled(3.0), name="x")))
+        canary.start(context, "a", archive.as_uri(), {"max_batch_size": 4})
         assert ready(context) == {"a", "a-canary"}
         assert float(serving_answer(context, "a-canary")) == 3.0
         with pytest.raises(BusyError, match="a-canary is its canary"):

@@ -16,16 +16,25 @@ from tests.support.keys import certified, signer
 from tests.support.registries import Web
 from tests.support.workspaces import opened
 from tritonpm.cli.main import main
-from tritonpm.core.errors import BusyError, ManifestError, NameTakenError, RegistryError, SignatureError, UsageError
+from tritonpm.core.errors import (
+    BusyError,
+    ManifestError,
+    NameTakenError,
+    NotFoundError,
+    RegistryError,
+    SignatureError,
+    UsageError,
+)
 from tritonpm.operations.context import Context
 from tritonpm.operations.declaration import apply, plan
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
+from tritonpm.operations.package_source import fetch
 from tritonpm.operations.policy import read as read_policy
-from tritonpm.operations.pull import fetch, pull, pull_upgrade
+from tritonpm.operations.pull import pull, pull_upgrade
 from tritonpm.operations.push import push
 from tritonpm.operations.show import show
-from tritonpm.operations.upgrade import exchange
+from tritonpm.operations.upgrade import exchange, upgrade
 from tritonpm.registry.signing import Trust, sign, signature_of
 
 
@@ -82,6 +91,11 @@ def test_upgraded_from_a_registry(context: Context, package: Path, tmp_path: Pat
     written(tmp_path / "two.zip", "2.0")
     assert pull_upgrade(context, "bolts", (tmp_path / "two.zip").as_uri()) is None
     assert show(context, "bolts").version == "2.0"
+    written(tmp_path / "three.zip", "3.0")
+    assert upgrade(context, "bolts", (tmp_path / "three.zip").as_uri()) is None
+    assert show(context, "bolts").version == "3.0"
+    with pytest.raises(NotFoundError, match="no package"):  # before anything is fetched
+        upgrade(context, "nuts", "https://127.0.0.1:1/nuts.zip")
     assert left(context) == []
 
 

@@ -82,9 +82,6 @@ BREAKING = {
     "raw-outputs": (Settings(raw_outputs=True), "none beside them", Task.OTHER, Format.ONNX, PROVED),
     "front-preprocess": (Settings(serve="image"), "how a picture becomes", Task.OTHER, Format.ONNX, PROVED),
     "front-decode": (Settings(serve="image"), "what the outputs", Task.OTHER, Format.ONNX, PROVED),
-    "front-kind": (
-        Settings(serve="image", decode={"kind": "ocr-detection"}), "there is no front", Task.OTHER, Format.ONNX, PROVED,
-    ),
     "max-drop": (Settings(max_drop=2.0), "0 to 1", Task.OTHER, Format.ONNX, PROVED),
 }  # fmt: skip
 

@@ -127,3 +127,15 @@ def answering(answers: Mapping[str, Array]) -> bytes:
     images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 16, 16])
     graph = helper.make_graph(nodes, "g", [images], outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
+
+
+def reds(opset: int) -> bytes:
+    """A model of pictures of any size that gives how red each pixel is: [n, 1, h, w]."""
+    bounds = [numpy_helper.from_array(np.array([n], np.int64), name) for n, name in enumerate(("zero", "one"))]
+    nodes = [helper.make_node("Slice", ["images", "zero", "one", "one"], ["map"])]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", channels, "h", "w"])
+        for name, channels in (("images", 3), ("map", 1))
+    ]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], bounds)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8).SerializeToString()

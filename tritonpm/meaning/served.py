@@ -108,4 +108,5 @@ def _detection(answer: Mapping[str, Array], number: int, about: About) -> Detect
         mask=answer["masks"][number] if "masks" in answer else None,
         keypoints=tuple(map(tuple, points)),
         angle=float(answer["angles"][number]) if "angles" in answer else None,
+        polygon=tuple((float(x), float(y)) for x, y in answer["polygons"][number]) if "polygons" in answer else (),
     )

@@ -112,9 +112,6 @@ DETECTIONS = frozenset(
 # The kinds that speak of a picture as a whole, or of no picture: where it lies in the input is nothing to them.
 PLACELESS = frozenset({"classification", "multi-label", "ocr-recognition", "embedding", "regression"})
 
-# The kinds that a front can read in the server: where texts are cannot be told by ONNX operators.
-FRONTS = frozenset(ROLES) - {"ocr-detection"}
-
 
 @dataclass(frozen=True)
 class Decode:

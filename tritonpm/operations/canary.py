@@ -17,6 +17,7 @@ from tritonpm.operations.chosen_settings import chosen_settings
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.load import Loaded, load
 from tritonpm.operations.local_repository import changing
+from tritonpm.operations.package_source import package_source
 from tritonpm.operations.remove import remove
 from tritonpm.operations.server import await_return, is_loaded
 from tritonpm.operations.summary import summary
@@ -32,9 +33,9 @@ SUFFIX = "-canary"
 
 
 def start(
-    context: Context, name: str, source: Path | None, changes: Mapping[str, object], *, allow_code: bool = False
+    context: Context, name: str, source: str | Path | None, changes: Mapping[str, object], *, allow_code: bool = False
 ) -> Loaded:
-    """Serve another content, other settings or both beside a package. Raises what `import` and `load` raise.
+    """Serve another content, other settings or both beside a package. Raises what `pull` and `load` raise.
 
     Where it does not prove itself nothing of it stays.
     """
@@ -46,7 +47,9 @@ def start(
     if source is None:
         _add_alike(context, context.catalogue.get(name), canary, changes)
     else:
-        import_package(context, source, name=canary, allow_code=allow_code, changes=changes, canary_of=name)
+        context.catalogue.get(name)
+        with package_source(context, source) as path:
+            import_package(context, path, name=canary, allow_code=allow_code, changes=changes, canary_of=name)
     try:
         return load(context, canary, probe=context.catalogue.get(name).probed)
     except BaseException:

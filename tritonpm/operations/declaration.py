@@ -195,7 +195,7 @@ def _applied(context: Context, record: Record, wanted: DeclaredPackage) -> Setti
 
 def _source(context: Context, path: Path, wanted: DeclaredPackage) -> Path:
     """The file or folder of a source; what lies in a registry is fetched once. Raises RegistryError, UsageError."""
-    from tritonpm.operations.pull import fetch
+    from tritonpm.operations.package_source import fetch
     from tritonpm.registry import is_address
 
     if is_address(wanted.source):

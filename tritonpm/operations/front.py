@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tritonpm.convert.conversion import ConversionError
 from tritonpm.convert.front.graph import OPSET
 from tritonpm.convert.front.joined import joined, opset_of
+from tritonpm.convert.front.objects import least_opset
 from tritonpm.convert.front.pieces import MODEL, PLACES
 from tritonpm.convert.front.pieces import objects as objects_piece
 from tritonpm.convert.front.pieces import pictures as pictures_piece
@@ -114,6 +115,9 @@ def _one_model(context: Context, plain: Fronted, place: Place) -> Optimised | No
     else:
         path = place(file)
     if len(made.files if made else stage.files) > 1 or path.stat().st_size > GIB or not (opset := opset_of(path)):
+        return None
+    known = meaning_of(package, plain.settings).decode
+    if known is not None and opset < least_opset(known.kind):
         return None
     before, behind = _pieces(plain, opset)
     source = made.files[0].digest if made else axis.artefact or file.digest

@@ -11,6 +11,7 @@ from tritonpm.core.types import File
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.import_package import inherited, read_package
 from tritonpm.operations.local_repository import changing, require_idle
+from tritonpm.operations.package_source import package_source
 from tritonpm.operations.render import revision_of
 from tritonpm.operations.summary import summary
 from tritonpm.operations.switch import switch
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
 
 
 def upgrade(
-    context: Context, name: str, source: Path, changes: Mapping[str, object] | None = None, *, allow_code: bool = False
-) -> Loaded | None:
-    """Another content under the same name, live, with `changes` to the settings.
+    context: Context, name: str, source: str | Path, changes: Mapping[str, object] | None = None, *,
+    allow_code: bool = False,
+) -> Loaded | None:  # fmt: skip
+    """Another content, at a path or an address, under the same name, live, with `changes` to the settings.
 
-    Raises PackageError, RuleError, ServerError.
+    Raises PackageError, RuleError, ServerError, and what `fetch` raises.
     """
-    return switch(context, name, lambda: exchange(context, name, source, changes, allow_code=allow_code))
+    context.catalogue.get(name)
+    with package_source(context, source) as path:
+        return switch(context, name, lambda: exchange(context, name, path, changes, allow_code=allow_code))
 
 
 def exchange(

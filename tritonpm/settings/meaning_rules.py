@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tritonpm.meaning.spec import FRONTS
 from tritonpm.meaning.stages import Meaning, of_stage
 from tritonpm.settings.rule import Case, Rule
 from tritonpm.settings.settings import TENSORS
@@ -32,12 +31,6 @@ def _unknown_objects(case: Case) -> bool:
     return _fronted(case) and last and not case.meaningless and _meaning(case).decode is None
 
 
-def _unread_objects(case: Case) -> bool:
-    known = _meaning(case).decode
-    last = case.stage == case.package.stages[-1]
-    return _fronted(case) and last and known is not None and known.kind not in FRONTS
-
-
 MEANING_RULES: tuple[Rule, ...] = (
     Rule(
         "meaning",
@@ -57,13 +50,6 @@ MEANING_RULES: tuple[Rule, ...] = (
         _unknown_objects,
         "nothing says what the outputs of stage {stage.name!r} mean, so it can serve no objects",
         "say it with --decode kind=…, or in package.yaml",
-        gives_way=("serve",),
-    ),
-    Rule(
-        "front-kind",
-        _unread_objects,
-        "stage {stage.name!r} finds where texts are, for which there is no front",
-        "`tritonpm infer --image` and the Python client read it",
         gives_way=("serve",),
     ),
     Rule(

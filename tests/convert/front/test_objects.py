@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnxruntime as ort
 import pytest
+from PIL import Image, ImageFilter
 
 from tritonpm.convert.conversion import ConversionError
 from tritonpm.convert.front.graph import LEAST_OPSET, OPSET
@@ -17,7 +20,7 @@ from tritonpm.meaning.geometry import Geometry
 from tritonpm.meaning.matching import matched
 from tritonpm.meaning.objects import Anomaly, Detection, Object, Segmentation
 from tritonpm.meaning.served import found
-from tritonpm.meaning.spec import FRONTS, Decode
+from tritonpm.meaning.spec import ROLES, Decode
 
 ASKEW = Geometry((480, 640), (96, 96), (0.15, 0.15), (12, 0)), Geometry((50, 30), (96, 96), (1.92, 3.2), (0, 0))
 LETTERBOX = (ASKEW[0], ASKEW[0])
@@ -68,6 +71,7 @@ def require_alike(a: Object, b: Object, most_apart: float) -> None:
         assert (a.class_id, a.name, a.score) == (b.class_id, b.name, pytest.approx(b.score, abs=1e-5))
         assert vars(a.box) == pytest.approx(vars(b.box), abs=most_apart)
         assert np.allclose(np.array(a.keypoints), np.array(b.keypoints), atol=most_apart)
+        assert len(a.polygon) == len(b.polygon) and np.allclose(a.polygon, b.polygon, atol=most_apart)
         assert (a.angle is None) == (b.angle is None) and (a.angle or 0.0) == pytest.approx(b.angle or 0.0)
         if a.mask is not None and b.mask is not None:
             assert a.mask.shape == b.mask.shape and np.mean(a.mask != b.mask) < 1e-3
@@ -280,8 +284,43 @@ def test_vectors_and_numbers() -> None:
     require_same(Decode("regression"), {"v": some(2, 3, 1).astype(np.float64)})
 
 
-def test_what_has_no_front_says_so() -> None:
-    assert READERS.keys() == FRONTS
-    signature = Signature((), (Tensor("map", "FP32", ("batch", 1, 8, 8)),))
-    with pytest.raises(ConversionError, match="there is no front for ocr-detection"):
-        objects(Decode("ocr-detection"), signature, (), batched=True)
+def written(height: int, width: int, count: int) -> Array:
+    """A map as a text detector gives it: lines of all sizes, level and askew, soft at their edges, some over others."""
+    page = Image.new("L", (width, height))
+    for _ in range(count):
+        size = int(RANDOM.integers(16, width // 3)), int(RANDOM.integers(5, 24))
+        turn = float(RANDOM.choice([0, 0, 90, RANDOM.uniform(-40, 40)]))
+        line = Image.new("L", size, int(RANDOM.integers(100, 255))).rotate(turn, expand=True)
+        place = int(RANDOM.integers(0, width)), int(RANDOM.integers(0, height))
+        page.paste(line, place, line.point(lambda value: 255 if value else 0))
+    return np.asarray(page.filter(ImageFilter.GaussianBlur(1.5)), np.float32)[np.newaxis] / 255
+
+
+TEXTS = Decode("ocr-detection", threshold=0.3, score=0.5, unclip=1.5, most=100)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (320, 320), (480, 736)])
+def test_texts_level_and_askew(height: int, width: int) -> None:
+    large = Geometry((2 * height, 2 * width), (height, width), (0.5, 0.5), (3.0, 0.0))
+    small = Geometry((50, 30), (height, width), (height / 50, width / 30))
+    maps = np.stack([written(height, width, 12), written(height, width, 40)])
+    assert all(require_same(TEXTS, {"m": maps}, (large, small)))
+    few = require_same(replace(TEXTS, most=3, activation="sigmoid"), {"m": maps * 8 - 4}, (large, small))
+    assert 0 < max(few) <= 3
+
+
+def test_texts_of_a_map_of_noise_and_of_an_empty_one() -> None:
+    """Areas that wind through one another, and none at all; and one whose ends are far apart."""
+    noise = (some(2, 1, 90, 70) > 0.6).astype(np.float32)
+    noise[1] = 0
+    many, none = require_same(TEXTS, {"m": noise})
+    assert many > 10 and not none
+    winding = np.zeros((61, 61), np.float32)
+    for ring in range(0, 30, 2):  # a spiral: one area, whose ends are far apart
+        winding[ring, max(ring - 2, 0) : 61 - ring] = winding[60 - ring, ring : 61 - ring] = 1
+        winding[ring : 61 - ring, 60 - ring] = winding[ring + 2 : 61 - ring, ring] = 1
+    assert require_same(TEXTS, {"m": winding[np.newaxis]}, ASKEW[:1]) == [1]
+
+
+def test_every_kind_has_a_front() -> None:
+    assert READERS.keys() == ROLES.keys()

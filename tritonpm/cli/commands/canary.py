@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -16,18 +15,25 @@ from tritonpm.cli.setting_options import setting_options
 
 @command(
     "canary",
-    examples="tritonpm canary bolts bolts-2.zip\ntritonpm canary bolts --precision fp16 --optimizer auto",
+    examples="""
+    tritonpm canary bolts bolts-2.zip
+    tritonpm canary bolts hf://line/bolts@v2
+    tritonpm canary bolts --precision fp16 --optimizer auto
+    """,
     headings=SETTINGS,
 )
 @NAME
-@click.argument("source", type=click.Path(path_type=Path), required=False, metavar="[SOURCE]")
+@click.argument("source", required=False, metavar="[SOURCE]")
 @ALLOW_CODE
 @setting_options
 @on_a_server
 @reading
 @pass_app
-def canary_command(app: App, name: str, source: Path | None, allow_code: bool, changes: dict[str, Any]) -> None:
-    """Serve a new version, or other settings, beside a package; as NAME-canary, to `promote` or `abort` it."""
+def canary_command(app: App, name: str, source: str | None, allow_code: bool, changes: dict[str, Any]) -> None:
+    """Serve a new version, or other settings, beside a package; as NAME-canary, to `promote` or `abort` it.
+
+    SOURCE is a path, or an address as for `tritonpm pull`.
+    """
     from tritonpm.operations.canary import start
 
     with app.open() as context:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -94,14 +93,17 @@ def load_command(app: App, name: str, servers: tuple[str, ...], pace: Pace) -> N
 
 @command("upgrade", examples="tritonpm fleet upgrade bolts bolts-2.zip --wave 10% --soak 30")
 @NAME
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source")
 @ALLOW_CODE
 @at_a_pace
 @on_a_context
 @reading
 @pass_app
-def upgrade_command(app: App, name: str, source: Path, allow_code: bool, pace: Pace) -> None:
-    """Put a new version of a package in the place of the one that is there, on every server or on none."""
+def upgrade_command(app: App, name: str, source: str, allow_code: bool, pace: Pace) -> None:
+    """Put a new version of a package in the place of the one that is there, on every server or on none.
+
+    SOURCE is a path, or an address as for `tritonpm pull`.
+    """
     from tritonpm.operations.fleet.roll_out import upgrade
 
     with app.open() as context:

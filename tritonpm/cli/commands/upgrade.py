@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
@@ -11,15 +9,18 @@ from tritonpm.cli.live_output import say_switched
 from tritonpm.cli.options import ALLOW_CODE, NAME
 
 
-@command("upgrade", examples="tritonpm upgrade bolts bolts-2.zip")
+@command("upgrade", examples="tritonpm upgrade bolts bolts-2.zip\ntritonpm upgrade bolts models:/bolts/4")
 @NAME
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source")
 @ALLOW_CODE
 @on_a_server
 @reading
 @pass_app
-def upgrade_command(app: App, name: str, source: Path, allow_code: bool) -> None:
-    """Put a new version of a package in its place; where it is loaded, live."""
+def upgrade_command(app: App, name: str, source: str, allow_code: bool) -> None:
+    """Put a new version of a package in its place; where it is loaded, live.
+
+    SOURCE is a path, or an address as for `tritonpm pull`.
+    """
     from tritonpm.operations.upgrade import upgrade
 
     with app.open() as context:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,15 +97,24 @@ class Graph:
 
         self.nodes.append(helper.make_node("Identity", [tensor], [name]))
 
-    def body(self, state: str, after: str, again: str) -> Any:
-        """The graph as what a Loop repeats: `state` FP32 [n, k] becomes `after`, as long as `again` holds."""
+    def body(self, state: str, after: str, again: str, dtype: str = "FP32") -> Any:
+        """The graph as what a Loop repeats: `state` [n, k] or [n] becomes `after`, as long as `again` holds."""
         from onnx import TensorProto, helper
 
         infos = helper.make_tensor_value_info
         told = infos(f"{self.prefix}round", TensorProto.INT64, []), infos(f"{self.prefix}go", TensorProto.BOOL, [])
-        inputs = [*told, infos(state, TensorProto.FLOAT, None)]
-        outputs = [infos(again, TensorProto.BOOL, []), infos(after, TensorProto.FLOAT, None)]
+        inputs = [*told, infos(state, element_type(dtype), None)]
+        outputs = [infos(again, TensorProto.BOOL, []), infos(after, element_type(dtype), None)]
         return helper.make_graph(self.nodes, "body", inputs, outputs, list(self.constants.values()))
+
+    def each(self, inputs: Mapping[str, str], dtype: str) -> Any:
+        """The graph as what a Scan does with each row of its inputs (name → dtype): the last result, stacked."""
+        from onnx import helper
+
+        infos = helper.make_tensor_value_info
+        taken = [infos(name, element_type(kind), None) for name, kind in inputs.items()]
+        given = infos(self.nodes[-1].output[0], element_type(dtype), ["of each"])
+        return helper.make_graph(self.nodes, "each", taken, [given], list(self.constants.values()))
 
     def model(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> bytes:
         """The graph as a file."""

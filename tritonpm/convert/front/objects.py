@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tritonpm.convert.front import detections, maps, turned, whole
+from tritonpm.convert.front import detections, maps, texts, turned, whole
 from tritonpm.convert.front.about import Reader
+from tritonpm.convert.front.graph import LEAST_OPSET
 
-# Without `ocr-detection`: areas that hang together, and the smallest rectangle around one, are no operators of ONNX.
+_LEAST_OPSET = {"ocr-detection": 18}  # of what needs more than a front does: ScatterElements that keeps the least
 READERS: Mapping[str, Reader] = {
     "classification": whole.classification,
     "multi-label": whole.multi_label,
@@ -24,7 +25,13 @@ READERS: Mapping[str, Reader] = {
     "detr": detections.detr,
     "semantic-segmentation": maps.semantic_segmentation,
     "anomaly-map": maps.anomaly_map,
+    "ocr-detection": texts.ocr_detection,
     "ocr-recognition": whole.ocr_recognition,
     "embedding": whole.embedding,
     "regression": whole.regression,
 }
+
+
+def least_opset(kind: str) -> int:
+    """Of the operators that read that kind."""
+    return _LEAST_OPSET.get(kind, LEAST_OPSET)

@@ -52,13 +52,11 @@ def objects(
 ) -> FrontModel:  # fmt: skip
     """From a model's outputs to what they hold; with `raw` the outputs themselves beside them.
 
-    Raises ConversionError where there is no front for that kind, or an output has no rank.
+    Raises ConversionError where an output has no rank.
     """
     tensors = {tensor.name: tensor for tensor in signature.outputs}
     roles = {role.rstrip("?"): tensor_of(spec, role.rstrip("?"), tuple(tensors)) for role in ROLES[spec.kind]}
     roles = {role: name for role, name in roles.items() if name}
-    if spec.kind not in READERS:
-        raise ConversionError(f"there is no front for {spec.kind}", do="`tritonpm infer --image` reads it")
     graph, rows = Graph("objects/", opset), "batch" if batched else 1
     lifted = any(len(_shape(tensors[roles[role]])) == 2 for role in _OF_ONE.get(spec.kind, ()))
     read, about = {}, {}

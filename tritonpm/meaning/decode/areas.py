@@ -8,6 +8,8 @@ import numpy as np
 
 from tritonpm.core.tensors import Array
 
+SAME_AREA = 1e-9  # a share by which areas of rectangles may differ that are one
+
 
 def areas(mask: Array) -> Iterator[tuple[Array, Array]]:
     """The rows and columns of each area; pixels that touch at a corner are of one."""
@@ -45,25 +47,28 @@ def _runs(mask: Array) -> list[tuple[int, int, int]]:
 
 
 def smallest_rectangle(rows: Array, columns: Array) -> tuple[Array, tuple[float, float]]:
-    """Corners [4, 2] (x, y) of the smallest rectangle around pixels, clockwise from the upper left, and its sides."""
+    """Corners [4, 2] (x, y) of the smallest rectangle around pixels, clockwise from the upper left, and its sides.
+
+    Of rectangles of one area the one that is turned least.
+    """
     extremes = [(columns[rows == row].min(), columns[rows == row].max(), row) for row in np.unique(rows)]
     points = np.array([(x + dx, row + dy) for low, high, row in extremes
                        for x, dx in ((low, 0), (high, 1)) for dy in (0, 1)], np.float64)  # fmt: skip
     hull = _hull(points)
-    best: tuple[float, Array, tuple[float, float]] | None = None
-    for one, other in zip(hull, np.roll(hull, -1, axis=0), strict=True):
-        direction = (other - one) / np.linalg.norm(other - one)
-        axes = np.array([direction, [-direction[1], direction[0]]])
-        turned = hull @ axes.T
-        low, high = turned.min(axis=0), turned.max(axis=0)
-        area = float(np.prod(high - low))
-        if best is None or area < best[0] - 1e-9:
-            frame = np.array([[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]]])
-            best = area, frame @ axes, (float(high[0] - low[0]), float(high[1] - low[1]))
-    assert best is not None  # noqa: S101 (a hull of pixels has corners)
-    corners, sides = best[1], best[2]
+    sides = np.roll(hull, -1, axis=0) - hull
+    along = sides / np.linalg.norm(sides, axis=1, keepdims=True)
+    axes = np.stack([along, np.stack([-along[:, 1], along[:, 0]], axis=1)], axis=1)  # [k, 2, 2]
+    reach = axes @ hull.T
+    lows, highs = reach.min(axis=2), reach.max(axis=2)
+    areas = np.prod(highs - lows, axis=1)
+    quarter = np.sign(np.prod(along, axis=1))  # of the angle's sine what is below 90°; upright is 0
+    turned = np.abs(np.where(quarter > 0, along[:, 1], along[:, 0]) * quarter)
+    best = int(np.argmin(np.where(areas <= areas.min() * (1 + SAME_AREA), turned, np.inf)))
+    low, high = lows[best], highs[best]
+    frame = np.array([[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]]])
+    corners, (width, height) = frame @ axes[best], (high - low).tolist()
     first = int(np.argmin(corners.sum(axis=1)))
-    return np.roll(corners, -first, axis=0), sides if first % 2 == 0 else (sides[1], sides[0])
+    return np.roll(corners, -first, axis=0), (width, height) if first % 2 == 0 else (height, width)
 
 
 def _hull(points: Array) -> Array:

@@ -9,7 +9,7 @@ from tritonpm.meaning.decode.about import About, Outputs, activated
 from tritonpm.meaning.decode.areas import areas, smallest_rectangle
 from tritonpm.meaning.objects import Detection, Text
 
-_SMALLEST = 3  # pixels of a text's shorter side, in the map
+LEAST_SIDE = 3 - 1e-6  # pixels of a text's shorter side, in the map: 3, but for what rounding takes
 
 
 def ocr_detection(outputs: Outputs, about: About) -> tuple[Detection, ...]:
@@ -20,7 +20,7 @@ def ocr_detection(outputs: Outputs, about: About) -> tuple[Detection, ...]:
     for rows, columns in areas(likely > about.spec.threshold):
         score = float(likely[rows, columns].mean())
         corners, sides = smallest_rectangle(rows, columns)
-        if min(sides) < _SMALLEST or score < about.spec.score:
+        if min(sides) < LEAST_SIDE or score < about.spec.score:
             continue
         distance = sides[0] * sides[1] * about.spec.unclip / (2 * (sides[0] + sides[1]))
         found.append((score, _grown(corners, distance)))

@@ -26,6 +26,7 @@ from tritonpm.operations.fleet.shared_repository import SharedRepository, config
 from tritonpm.operations.load import Loaded, UndeliveredError, deliver, shadow_of, take_back
 from tritonpm.operations.local_repository import changing, tidy
 from tritonpm.operations.optimize.jobs import ensure
+from tritonpm.operations.package_source import package_source
 from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.rollback import revision_to
 from tritonpm.operations.set import choose
@@ -70,10 +71,16 @@ def change(
 
 
 def upgrade(
-    context: Context, fleet_name: str, name: str, source: Path, pace: Pace = _DEFAULT, *, allow_code: bool = False
-) -> RolledOut:
-    """Another content, on every server that serves the package, or on none. Raises PackageError, ServerError."""
-    return _switch(context, fleet_name, name, lambda: exchange(context, name, source, allow_code=allow_code), pace)
+    context: Context, fleet_name: str, name: str, source: str | Path, pace: Pace = _DEFAULT, *,
+    allow_code: bool = False,
+) -> RolledOut:  # fmt: skip
+    """Another content, at a path or an address, on every server that serves the package, or on none.
+
+    Raises PackageError, ServerError, and what `fetch` raises.
+    """
+    context.catalogue.get(name)
+    with package_source(context, source) as path:
+        return _switch(context, fleet_name, name, lambda: exchange(context, name, path, allow_code=allow_code), pace)
 
 
 def rollback(
