@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tritonpm import registry
@@ -14,18 +16,36 @@ if TYPE_CHECKING:
     from tritonpm.registry import Pushed
 
 
-def push(context: Context, name: str, url: str, *, signer: signing.Signer | None = None, force: bool = False) -> Pushed:
+PACKAGE, MODELPACK = "package", "modelpack"
+FORMS = (PACKAGE, MODELPACK)  # in which a package is put into an OCI registry
+
+
+def push(
+    context: Context,
+    name: str,
+    url: str,
+    *,
+    signer: signing.Signer | None = None,
+    force: bool = False,
+    form: str = PACKAGE,
+) -> Pushed:
     """Put a package, and its signature. Raises RegistryError, UsageError where addresses of that kind are only read.
 
-    An address that ends in a slash is a folder: there the file is called NAME-VERSION.zip.
+    An address that ends in a slash is a folder: there the file is called NAME-VERSION.zip. Of the forms only
+    `package`, its .zip, goes everywhere.
     """
     package, module = context.catalogue.get(name).package, registry.module(url)
     if not hasattr(module, "push"):
         raise UsageError("is only pulled from", where=registry.shown(url), do="push to oci://, s3:// or a folder")
+    put: Callable[..., Pushed] = module.push
+    if form == MODELPACK:
+        if not hasattr(module, "push_modelpack"):
+            raise UsageError("holds no ModelPacks", where=registry.shown(url), do="push it to oci://")
+        put = partial(module.push_modelpack, package=package)
     with context.workspace.scratch("push") as folder:
-        file = export(context, name, folder / f"{name}.zip")
+        file = export(context, name, folder / f"{name}.zip", stored=form == MODELPACK)
         if signer:
             signing.sign(file, signer)
         target = f"{url}{name}-{package.version}.zip" if url.endswith("/") else url
         with context.progress(f"Putting {file.name}"):
-            return module.push(file, target, force=force)
+            return put(file, target, force=force)

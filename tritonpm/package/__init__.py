@@ -48,14 +48,14 @@ def inspect(path: Path) -> Package:
         return read(path, Path(staging), allow_code=True)
 
 
-def export(package: Package, open_file: Callable[[File], BinaryIO], destination: Path) -> None:
+def export(package: Package, open_file: Callable[[File], BinaryIO], destination: Path, *, stored: bool = False) -> None:
     """Write `package` as a .zip that `read` reads back as the same package; the same package gives the same bytes.
 
-    `open_file` opens a file's content for reading. Raises StorageError.
+    `open_file` opens a file's content for reading. `stored`: not compressed. Raises StorageError.
     """
     from tritonpm.package.exporter import write
 
-    write(package, open_file, destination)
+    write(package, open_file, destination, stored=stored)
 
 
 def read_signature(path: Path, format: Format | None = None) -> tuple[Format, Signature]:

@@ -11,11 +11,14 @@ from tritonpm.cli.options import NAME
 from tritonpm.cli.output import echo
 from tritonpm.cli.signing_options import CERTIFICATE, CHAIN, KEY, signer_of
 
+FORMS = ("package", "modelpack")
+
 
 @command(
     "push",
     examples="""
     tritonpm push bolts oci://registry.site/vision/bolts:1.2 --key line.pem
+    tritonpm push bolts oci://registry.site/vision/bolts-pack:1.2 --form modelpack
     tritonpm push bolts s3://packages/
     tritonpm push bolts /srv/packages/bolts.zip
     """,
@@ -25,14 +28,21 @@ from tritonpm.cli.signing_options import CERTIFICATE, CHAIN, KEY, signer_of
 @KEY
 @CERTIFICATE
 @CHAIN
+@click.option(
+    "--form",
+    type=click.Choice(FORMS),
+    default=FORMS[0],
+    show_default=True,
+    help="In an OCI registry: tritonpm's own artifact, or a CNCF ModelPack, which KitOps and Docker can pull too.",
+)
 @click.option("--force", is_flag=True, help="Replace what is there under that address.")
 @reading
 @pass_app
-def push_command(app: App, /, name: str, url: str, force: bool, **keys: Any) -> None:
+def push_command(app: App, /, name: str, url: str, force: bool, form: str, **keys: Any) -> None:
     """Put a package to oci://, s3://, gs://, az:// or a folder; it is signed on the way where a key is given."""
     from tritonpm.operations.push import push
 
     with app.open() as context:
-        pushed = push(context, name, url, signer=signer_of(**keys), force=force)
+        pushed = push(context, name, url, signer=signer_of(**keys), force=force, form=form)
     signed = "signed, " if pushed.signed else ""
     app.emit("Pushed", pushed, lambda: echo(f"Pushed {name} to {pushed.url} ({signed}{pushed.digest})."))
