@@ -6,6 +6,7 @@ An address that ends in `@sha256:…` names one manifest for ever.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
 from tritonpm.core.files import digest_of, digest_of_bytes
-from tritonpm.registry import SIGNATURE, Pushed, shown
+from tritonpm.registry import ATTESTATION, BESIDE, SIGNATURE, Pushed, beside, shown
+from tritonpm.registry.attestation import PREDICATE_TYPE
 from tritonpm.registry.modelpack import (
     CONFIG_TYPE,
     DIGEST_ANNOTATION,
@@ -24,7 +26,7 @@ from tritonpm.registry.modelpack import (
     written,
 )
 from tritonpm.registry.oci_repository import OciRepository, described, descriptor
-from tritonpm.registry.transfer import Bounds, DownloadTask, download, fetch_signature, settled
+from tritonpm.registry.transfer import Bounds, DownloadTask, download, fetch_beside, settled
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Package
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 PACKAGE_TYPE = "application/vnd.tritonpm.package.v1+zip"
 SIGNATURE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _PREDICATE = "dev.sigstore.bundle.predicateType"  # of a bundle's manifest, as cosign writes it
-_SIGNED = "https://model_signing/signature/v1.0"
+_PREDICATES = {SIGNATURE: "https://model_signing/signature/v1.0", ATTESTATION: PREDICATE_TYPE}
 _PUSH_SILENCE = 300.0  # seconds: a registry checks what it was given before it answers
 
 
@@ -50,29 +52,28 @@ def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
             raise RegistryError(
                 f"holds {package}, and {task.digest} was asked for", where=where, do="ask who published it"
             )
-        signature = _signature(at, manifest, digest)
+        blobs = _beside(at, manifest, digest)
     target = folder / f"{at.name}.zip"
-    fetch_signature(at.blob(signature) if signature else None, target, where, task)
+    _fetch_beside(at, blobs, target, task)
     if is_pack(manifest):
         return _fetched_pack(at, manifest, target, replace(task, digest=task.digest or package))
     return download(at.blob(package), target, where, replace(task, digest=package))
 
 
 def push(file: Path, url: str, *, force: bool = False) -> Pushed:
-    """Put a file and its signature, what names them last. Raises RegistryError where something else is there."""
+    """Put a file and what lies beside it, what names them last. Raises RegistryError where something else is there."""
     at, digest = _opened(url, file, force=force)
-    signature = file.with_name(file.name + SIGNATURE)
+    signature = beside(file, SIGNATURE)
     with settled(at.where):
         layers = [at.upload(file, PACKAGE_TYPE, digest)]
         layers += [at.upload(signature, SIGNATURE_TYPE, digest_of(signature))] if signature.is_file() else []
-        named = at.put({"artifactType": PACKAGE_TYPE, "layers": layers})
-    return Pushed(f"{url}@{named['digest']}", digest, signature.is_file())
+        named = _named(at, file, {"artifactType": PACKAGE_TYPE, "layers": layers}, (ATTESTATION,))
+    return Pushed.of(f"{url}@{named}", digest, file)
 
 
 def push_modelpack(file: Path, url: str, package: Package, *, force: bool = False) -> Pushed:
     """Put a package, whose uncompressed .zip is `file`, and its signature as what refers to it. Raises as `push`."""
     at, digest = _opened(url, file, force=force)
-    signature = file.with_name(file.name + SIGNATURE)
     pack = published(file, digest, package)
     with settled(at.where):
         for layer in pack.layers:
@@ -84,10 +85,16 @@ def push_modelpack(file: Path, url: str, package: Package, *, force: bool = Fals
             "config": descriptor(CONFIG_TYPE, digest_of_bytes(pack.config), len(pack.config), {}),
             "layers": [descriptor(layer.kind, layer.digest, layer.size, layer.annotations) for layer in pack.layers],
         }  # fmt: skip
-        if signature.is_file():
-            at.attach(signature, SIGNATURE_TYPE, described(manifest)[1], {_PREDICATE: _SIGNED})
-        named = at.put(manifest)
-    return Pushed(f"{url}@{named['digest']}", digest, signature.is_file())
+        named = _named(at, file, manifest, BESIDE)
+    return Pushed.of(f"{url}@{named}", digest, file)
+
+
+def _named(at: OciRepository, file: Path, manifest: Mapping[str, object], kinds: Iterable[str]) -> str:
+    """Put what lies beside a file as what refers to its manifest, then that; its digest. Raises RegistryError."""
+    for kind in kinds:
+        if beside(file, kind).is_file():
+            at.attach(beside(file, kind), SIGNATURE_TYPE, described(manifest)[1], {_PREDICATE: _PREDICATES[kind]})
+    return str(at.put(manifest)["digest"])
 
 
 def _opened(url: str, file: Path, *, force: bool) -> tuple[OciRepository, str]:
@@ -114,14 +121,29 @@ def _digest_there(manifest: OciManifest) -> str:
     return package.digest if package else "?"
 
 
-def _signature(at: OciRepository, manifest: OciManifest, digest: str) -> str:
-    """The digest of the signature's blob, "" where there is none."""
-    layer = manifest.layer(SIGNATURE_TYPE)
-    if layer is None:
-        referrers = at.referrers(digest, SIGNATURE_TYPE)
-        signed = [referrer for referrer in referrers if referrer.annotations.get(_PREDICATE) == _SIGNED]
-        layer = signed[-1].layer(SIGNATURE_TYPE) if signed else None
-    return layer.digest if layer else ""
+def _beside(at: OciRepository, manifest: OciManifest, digest: str) -> list[tuple[str, str]]:
+    """What lies beside a package, as (kind, digest of its blob); of the signatures the newest."""
+    found: dict[str, list[tuple[str, str]]] = {kind: [] for kind in BESIDE}
+    for referrer in at.referrers(digest, SIGNATURE_TYPE):
+        for kind, predicate in _PREDICATES.items():
+            layer = referrer.layer(SIGNATURE_TYPE)
+            if layer and referrer.annotations.get(_PREDICATE) == predicate:
+                found[kind].append((kind, layer.digest))
+    own = manifest.layer(SIGNATURE_TYPE)
+    signatures = [(SIGNATURE, own.digest)] if own else found[SIGNATURE][-1:]
+    return signatures + found[ATTESTATION]
+
+
+def _fetch_beside(at: OciRepository, blobs: list[tuple[str, str]], target: Path, task: DownloadTask) -> None:
+    """The signature, and the attestations as one a line, beside `target`."""
+    lines: dict[str, list[bytes]] = {kind: [] for kind in BESIDE}
+    for kind, digest in blobs:
+        fetch_beside(at.blob(digest), target, kind, at.where, task)
+        lines[kind].append(beside(target, kind).read_bytes().replace(b"\n", b" "))
+    for kind, found in lines.items():
+        beside(target, kind).unlink(missing_ok=True)
+        if found:
+            beside(target, kind).write_bytes(b"\n".join(found))
 
 
 def _fetched_pack(at: OciRepository, manifest: OciManifest, target: Path, task: DownloadTask) -> Path:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.options import NAME
 from tritonpm.cli.output import echo
 from tritonpm.cli.signing_options import CERTIFICATE, CHAIN, KEY, signer_of
@@ -18,6 +18,7 @@ FORMS = ("package", "modelpack")
     "push",
     examples="""
     tritonpm push bolts oci://registry.site/vision/bolts:1.2 --key line.pem
+    tritonpm push bolts oci://registry.site/vision/bolts:1.2 --key line.pem --attest
     tritonpm push bolts oci://registry.site/vision/bolts-pack:1.2 --form modelpack
     tritonpm push bolts s3://packages/
     tritonpm push bolts /srv/packages/bolts.zip
@@ -35,14 +36,16 @@ FORMS = ("package", "modelpack")
     show_default=True,
     help="In an OCI registry: tritonpm's own artifact, or a CNCF ModelPack, which KitOps and Docker can pull too.",
 )
+@click.option("--attest", "attested", is_flag=True, help="Sign and put what proves it as well; it must be loaded.")
 @click.option("--force", is_flag=True, help="Replace what is there under that address.")
+@on_a_server
 @reading
 @pass_app
-def push_command(app: App, /, name: str, url: str, force: bool, form: str, **keys: Any) -> None:
+def push_command(app: App, /, name: str, url: str, force: bool, form: str, attested: bool, **keys: Any) -> None:
     """Put a package to oci://, s3://, gs://, az:// or a folder; it is signed on the way where a key is given."""
     from tritonpm.operations.push import push
 
     with app.open() as context:
-        pushed = push(context, name, url, signer=signer_of(**keys), force=force, form=form)
-    signed = "signed, " if pushed.signed else ""
-    app.emit("Pushed", pushed, lambda: echo(f"Pushed {name} to {pushed.url} ({signed}{pushed.digest})."))
+        pushed = push(context, name, url, signer=signer_of(**keys), force=force, form=form, attested=attested)
+    told = "".join(word for word, yes in (("signed, ", pushed.signed), ("attested, ", pushed.attested)) if yes)
+    app.emit("Pushed", pushed, lambda: echo(f"Pushed {name} to {pushed.url} ({told}{pushed.digest})."))
