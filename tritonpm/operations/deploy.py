@@ -61,8 +61,8 @@ def deployment(
         return Deployment(tuple(bundle(target, choices)), (), (advice,), _copies(choices))
     with open_context(root) as context:
         names = tuple(sorted(packages)) or tuple(context.catalogue.wanted())
-        for name in names:
-            _require(context, name, published=TARGETS[target].cluster)
+        for name in names:  # what comes from elsewhere need not be in this workspace's repository
+            _require(context, name, published=TARGETS[target].cluster and not chosen.get("storage_uri"))
         encoded = [name for name in names if _takes_files(context, name)]
         choices = Choices(names, decoding=bool(encoded), **chosen)  # type: ignore[arg-type]
         files = bundle(target, choices, context.workspace.templates)

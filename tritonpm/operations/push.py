@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from io import BytesIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from tritonpm import registry
 from tritonpm.core.errors import UsageError
 from tritonpm.operations.attest import attest
 from tritonpm.operations.export import export
+from tritonpm.operations.members import members
+from tritonpm.operations.render import wanted_revision
 from tritonpm.registry import signing
 
 if TYPE_CHECKING:
+    from tritonpm.core.types import RenderedModel
     from tritonpm.operations.context import Context
     from tritonpm.registry import Pushed
+    from tritonpm.registry.image import ModelFiles
 
 
-PACKAGE, MODELPACK = "package", "modelpack"
-FORMS = (PACKAGE, MODELPACK)  # in which a package is put into an OCI registry
+PACKAGE, MODELPACK = "package", "modelpack"  # forms in which a package is put into an OCI registry
 
 
 def push(
@@ -58,3 +63,50 @@ def push(
         target = f"{url}{name}-{package.version}.zip" if url.endswith("/") else url
         with context.progress(f"Putting {file.name}"):
             return put(file, target, force=force)
+
+
+def push_image(context: Context, name: str, url: str, *, force: bool = False) -> Pushed:
+    """Put what Triton reads of a package, and of the members that it joins, as an image for KServe.
+
+    Raises RegistryError; UsageError for what is no OCI registry; NotOptimisedError where some of it was not made yet.
+    """
+    from tritonpm.registry.image import write_layer
+
+    module = registry.module(url)
+    if not hasattr(module, "push_image"):
+        raise UsageError("holds no images", where=registry.shown(url), do="push it to oci://")
+    revisions = [wanted_revision(context, one) for one in dict.fromkeys(_with_members(context, name))]
+    models = {model.name: model for revision in revisions for model in revision.models}
+    version = context.catalogue.get(name).package.version
+    with context.workspace.scratch("push") as folder, context.progress(f"Putting {name}"):
+        layers = [
+            write_layer(model.name, _files(context, model), folder / f"{number}.tar")
+            for number, model in enumerate(models.values())
+        ]
+        labels = {"org.opencontainers.image.title": name, "org.opencontainers.image.version": version}
+        pushed: Pushed = module.push_image(layers, url, labels, force=force)
+    return pushed
+
+
+def _files(context: Context, model: RenderedModel) -> ModelFiles:
+    """The files of a rendered model: path → (bytes, what opens it)."""
+    opened: dict[str, tuple[int, Callable[[], IO[bytes]]]] = {}
+    for file in model.files:
+        if file.blob is None:
+            text = (file.text or "").encode()
+            opened[file.path] = len(text), partial(BytesIO, text)
+        else:
+            path = context.blobs.path(file.blob)
+            opened[file.path] = path.stat().st_size, partial(_open, path)
+    return opened
+
+
+def _open(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _with_members(context: Context, name: str) -> Iterator[str]:
+    """A package and those that it joins, and that these join: members first."""
+    for member in members(context, name):
+        yield from _with_members(context, member)
+    yield name

@@ -6,7 +6,7 @@ An address that ends in `@sha256:…` names one manifest for ever.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
 from tritonpm.core.files import digest_of, digest_of_bytes
 from tritonpm.registry import ATTESTATION, BESIDE, SIGNATURE, Pushed, beside, shown
 from tritonpm.registry.attestation import PREDICATE_TYPE
+from tritonpm.registry.image import IMAGE_CONFIG_TYPE, LAYER_TYPE, config
 from tritonpm.registry.modelpack import (
     CONFIG_TYPE,
     DIGEST_ANNOTATION,
@@ -36,6 +37,7 @@ PACKAGE_TYPE = "application/vnd.tritonpm.package.v1+zip"
 SIGNATURE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _PREDICATE = "dev.sigstore.bundle.predicateType"  # of a bundle's manifest, as cosign writes it
 _PREDICATES = {SIGNATURE: "https://model_signing/signature/v1.0", ATTESTATION: PREDICATE_TYPE}
+_ANOTHER = "choose another tag, or use --force"
 _PUSH_SILENCE = 300.0  # seconds: a registry checks what it was given before it answers
 
 
@@ -89,6 +91,40 @@ def push_modelpack(file: Path, url: str, package: Package, *, force: bool = Fals
     return Pushed.of(f"{url}@{named}", digest, file)
 
 
+def push_image(layers: Sequence[Path], url: str, labels: Mapping[str, str], *, force: bool = False) -> Pushed:
+    """Put a model repository as an image of these layers. Raises RegistryError where something else is there."""
+    where, told = shown(url), config(layers, labels)
+    with settled(where):
+        at = _to_write(url)
+        manifest = {
+            "annotations": dict(labels),
+            "config": descriptor(IMAGE_CONFIG_TYPE, digest_of_bytes(told), len(told), {}),
+            "layers": [descriptor(LAYER_TYPE, digest_of(layer), layer.stat().st_size, {}) for layer in layers],
+        }
+        _, named = described(manifest)
+        if not force and _there(at) not in (None, named["digest"]):
+            raise RegistryError("something else is there", where=where, do=_ANOTHER)
+        for layer in layers:
+            at.upload(layer, LAYER_TYPE, digest_of(layer))
+        at.put_blob(told, digest_of_bytes(told), len(told))
+        at.put(manifest)
+    return Pushed(f"{url}@{named['digest']}", str(named["digest"]), signed=False)
+
+
+def _there(at: OciRepository) -> str | None:
+    try:
+        return at.manifest()[1]
+    except NotFoundError:
+        return None
+
+
+def _to_write(url: str) -> OciRepository:
+    at = OciRepository(url, Bounds(silence=_PUSH_SILENCE))
+    if at.container.digest:
+        raise UsageError("a digest cannot be pushed to", where=shown(url), do="push to a tag")
+    return at
+
+
 def _named(at: OciRepository, file: Path, manifest: Mapping[str, object], kinds: Iterable[str]) -> str:
     """Put what lies beside a file as what refers to its manifest, then that; its digest. Raises RegistryError."""
     for kind in kinds:
@@ -101,15 +137,13 @@ def _opened(url: str, file: Path, *, force: bool) -> tuple[OciRepository, str]:
     """Where a file may be put, and its digest. Raises UsageError, RegistryError where something else is there."""
     where, digest = shown(url), digest_of(file)
     with settled(where):
-        at = OciRepository(url, Bounds(silence=_PUSH_SILENCE))
-        if at.container.digest:
-            raise UsageError("a digest cannot be pushed to", where=where, do="push to a tag")
+        at = _to_write(url)
         try:
             there = _digest_there(at.manifest()[0])
         except NotFoundError:
             there = digest
         if not force and there != digest:
-            raise RegistryError("something else is there", where=where, do="choose another tag, or use --force")
+            raise RegistryError("something else is there", where=where, do=_ANOTHER)
     return at, digest
 
 
