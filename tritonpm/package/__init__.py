@@ -42,10 +42,10 @@ def read(
 
 def inspect(path: Path) -> Package:
     """Describe a file, zip or folder; nothing is kept. Raises what `read` does."""
-    from tempfile import TemporaryDirectory
+    from tritonpm.core.scratch import temporary
 
-    with TemporaryDirectory(prefix="tritonpm-inspect-") as staging:
-        return read(path, Path(staging), allow_code=True)
+    with temporary("inspect") as staging:
+        return read(path, staging, allow_code=True)
 
 
 def export(package: Package, open_file: Callable[[File], BinaryIO], destination: Path, *, stored: bool = False) -> None:
