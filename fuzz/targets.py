@@ -97,9 +97,9 @@ def a_config(data: bytes) -> None:
 
 def a_policy(data: bytes) -> None:
     """policy.yaml."""
-    from tritonpm.operations.policy import _trust
+    from tritonpm.operations.policy import _policy
 
-    _trust(written("policy.yaml", data))
+    _policy(written("policy.yaml", data))
 
 
 def a_plan(data: bytes) -> None:

@@ -11,8 +11,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from tests.support.deployment import CHOICES, FROM_S3, KUBERNETES, SCALED, containers, file, objects, one
+from tests.support.deployment import CHOICES, FROM_S3, KUBERNETES, OF_ONE, SCALED, containers, file, objects, one
 from tests.support.kserve_schema import PLACE, ROOTS
+from tritonpm.core.errors import UsageError
 from tritonpm.deploy import Choices, bundle
 from tritonpm.deploy.arguments import DRAIN
 from tritonpm.triton.embedded import EXIT_TIMEOUT
@@ -67,6 +68,30 @@ def test_kserves_objects_have_the_types_of_its_sdk(choices: Choices) -> None:
         (found,) = (each for each in objects("kserve", choices) if each["kind"] == kind)
         kserve(root).validate(found)
         assert not kserve(root).is_valid(found | {"spec": found["spec"] | {"nonsense": 1}})
+
+
+def test_kserves_service_of_one_package() -> None:
+    service = one("InferenceService", "kserve", OF_ONE)
+    kserve(ROOTS[1]).validate(service)
+    assert service["metadata"]["name"] == "bolts-2"
+    model = service["spec"]["predictor"]["model"]
+    assert (model["storageUri"], model["args"]) == (OF_ONE.storage_uri, ["--load-model=Bolts_2"])
+    assert one("ServingRuntime", "kserve", OF_ONE)["metadata"]["name"] == model["runtime"]
+
+
+@pytest.mark.parametrize(
+    ("packages", "uri", "words"),
+    [
+        (("p",), "ftp://there/p", "is not a place that KServe knows; give oci"),
+        (("p",), "oci://here/p\nx: 1", "is not a place that KServe knows"),
+        (("p", "c"), "oci://here/p:1", "is of one package, and these are 2"),
+        ((), "oci://here/p:1", "is of one package, and these are 0"),
+        (("p-",), "oci://here/p:1", "cannot be a service's name"),
+    ],
+)
+def test_what_kserve_would_not_take(packages: tuple[str, ...], uri: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Choices(packages, storage_uri=uri)
 
 
 def test_kserves_containers_are_checked_too() -> None:

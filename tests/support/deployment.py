@@ -15,6 +15,7 @@ PACKAGES = ("p", "c")
 KUBERNETES = Choices(PACKAGES)
 SCALED = Choices(PACKAGES, gpus=0, replicas=2, max_replicas=6, storage_class="shared.fast")
 FROM_S3 = Choices(PACKAGES, gpus=2, repository="s3://http://127.0.0.1:9000/bucket/models")
+OF_ONE = Choices(("Bolts_2",), storage_uri="oci+native://registry.site/serving/bolts@sha256:" + "0" * 64)
 CHOICES = {"volume": KUBERNETES, "scaled": SCALED, "s3": FROM_S3}
 
 

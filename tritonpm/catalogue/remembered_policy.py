@@ -20,19 +20,46 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SignatureRequirement:
-    """Digests of the keys and certificates that counted; `signature` is False where an administrator asked for none."""
+class AttestationRequirement:
+    """Digests of the keys that counted, the least agreement (0 to 1) and the release that were asked for."""
+
+    keys: tuple[str, ...]
+    agreement: float = 0.0
+    release: str = ""  # "": any
+
+
+@dataclass(frozen=True)
+class PolicyRequirement:
+    """Digests of the keys and certificates that counted; `signature` is False where none was asked for."""
 
     signature: bool
     keys: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
+    attestation: AttestationRequirement | None = None
 
-    def trusts(self, other: SignatureRequirement) -> bool:
-        """Whether who is trusted by `other` is trusted here too."""
-        return set(other.keys) <= set(self.keys) and set(other.certificates) <= set(self.certificates)
+    @property
+    def anything(self) -> bool:
+        """Whether packages had to be signed or attested."""
+        return self.signature or self.attestation is not None
+
+    def trusts(self, other: PolicyRequirement) -> bool:
+        """Whether who is trusted by `other` is trusted here too, wherever this one asks for somebody."""
+        keys = not self.signature or set(other.keys) <= set(self.keys)
+        certificates = not self.signature or set(other.certificates) <= set(self.certificates)
+        mine, others = self.attestation, other.attestation
+        return keys and certificates and (not mine or not others or set(others.keys) <= set(mine.keys))
+
+    def is_met_by(self, other: PolicyRequirement) -> bool:
+        """Whether `other` asks for no less."""
+        mine, others = self.attestation, other.attestation
+        if self.signature and not other.signature:
+            return False
+        if mine is None:
+            return True
+        return others is not None and others.agreement >= mine.agreement and mine.release in ("", others.release)
 
 
-UNKNOWN = SignatureRequirement(
+UNKNOWN = PolicyRequirement(
     signature=True
 )  # of a record that cannot be read: something was required, and nobody is trusted
 
@@ -43,12 +70,12 @@ class RememberedPolicy:
     def __init__(self, database: Database, workspace: Workspace) -> None:
         self._database, self._file = database, workspace.remembered_policy
 
-    def get(self) -> SignatureRequirement | None:
+    def get(self) -> PolicyRequirement | None:
         """What was required last; None where no policy ever was there."""
         row = self._database.one("SELECT requirement FROM policy")
-        return readable(row[0], SignatureRequirement) or UNKNOWN if row else None
+        return readable(row[0], PolicyRequirement) or UNKNOWN if row else None
 
-    def put(self, requirement: SignatureRequirement) -> None:
+    def put(self, requirement: PolicyRequirement) -> None:
         """Remember what is required from now on. Raises StorageError, BusyError: it is not remembered."""
         content = encode(requirement)
         with self._database.transaction():
@@ -66,7 +93,7 @@ class RememberedPolicy:
                     return
             except OSError:
                 pass
-        self.put(readable(content, SignatureRequirement) or UNKNOWN)
+        self.put(readable(content, PolicyRequirement) or UNKNOWN)
 
 
 def _kept(database: Path) -> bytes | None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tritonpm.core.errors import NotFoundError, StorageError
-from tritonpm.core.files import storage_error
+from tritonpm.core.scratch import scratch, sweep
 
 _STATE = ".tritonpm"
 
@@ -106,59 +103,13 @@ class Workspace:
         """Whether this is a workspace."""
         return self.state.is_dir()
 
-    @contextmanager
-    def scratch(self, what: str) -> Iterator[Path]:
-        """A fresh folder in staging, gone at the end whatever happens. Raises StorageError.
-
-        Its owner holds a lock on the folder itself, which the kernel frees with the process: the number of a process
-        may be used again, by another one or in another container.
-        """
-        import shutil
-
-        folder, held = self._fresh(what)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(held)
+    def scratch(self, what: str) -> AbstractContextManager[Path]:
+        """A fresh folder in staging, gone at the end whatever happens; entering it raises StorageError."""
+        return scratch(self.staging, what)
 
     def sweep(self) -> None:
         """Delete what killed processes left in staging, and nothing that `scratch` did not make."""
-        import shutil
-
-        for folder in self.staging.glob("*-*-*") if self.staging.is_dir() else ():
-            if folder.name.rsplit("-", 2)[1].isdecimal():
-                with suppress(OSError):  # its owner lives, or has just deleted it
-                    held = _hold(folder, fcntl.LOCK_NB)
-                    shutil.rmtree(folder, ignore_errors=True)
-                    os.close(held)
-
-    def _fresh(self, what: str) -> tuple[Path, int]:
-        """A folder in staging and the descriptor that holds it, once no sweep took it before it was held."""
-        import tempfile
-
-        try:
-            self.staging.mkdir(exist_ok=True)
-            while True:
-                folder = Path(tempfile.mkdtemp(prefix=f"{what}-{os.getpid()}-", dir=self.staging))
-                with suppress(FileNotFoundError):
-                    held = _hold(folder)
-                    if folder.is_dir():
-                        return folder, held
-                    os.close(held)
-        except OSError as error:
-            raise storage_error(error, self.staging) from None
-
-
-def _hold(folder: Path, how: int = 0) -> int:
-    """Lock a folder until the descriptor is closed or the process ends. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | how)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+        sweep(self.staging)
 
 
 def create(root: Path) -> Workspace:

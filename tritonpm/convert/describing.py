@@ -7,7 +7,6 @@ The native backend compares a config's outputs with what onnxruntime infers, not
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +17,7 @@ from tritonpm.convert.openvino_ir import plain
 from tritonpm.convert.running import NotRunnableError
 from tritonpm.core.apart import Apart, Report
 from tritonpm.core.sandbox import EndedError
+from tritonpm.core.scratch import temporary
 from tritonpm.core.types import Signature, Tensor
 from tritonpm.core.units import GIB
 
@@ -29,10 +29,10 @@ Outputs = Mapping[str, list[int | str]]  # name → shape
 def described(models: Iterable[Path]) -> dict[Path, Outputs]:
     """The outputs of each ONNX model that onnxruntime loads within the limits; one that it does not costs itself."""
     outputs: dict[Path, Outputs] = {}
-    with Apart() as apart, tempfile.TemporaryDirectory(prefix="tritonpm-describe-") as folder:
+    with Apart() as apart, temporary("describe") as folder:
         for model in models:
             with suppress(EndedError):
-                raw = apart.ask(_OUTPUTS, str(model).encode(), Path(folder), seconds=_SECONDS, memory=_MEMORY)
+                raw = apart.ask(_OUTPUTS, str(model).encode(), folder, seconds=_SECONDS, memory=_MEMORY)
                 if shapes := json.loads(raw):
                     outputs[model] = shapes
     return outputs
@@ -43,9 +43,9 @@ def refused_by_openvino(model: Path) -> str:
 
     The native openvino backend of 25.03 and before ends the whole server over such a model.
     """
-    with Apart() as apart, tempfile.TemporaryDirectory(prefix="tritonpm-describe-") as folder:
+    with Apart() as apart, temporary("describe") as folder:
         try:
-            return apart.ask(_READS, str(model).encode(), Path(folder), seconds=_SECONDS, memory=_MEMORY).decode()
+            return apart.ask(_READS, str(model).encode(), folder, seconds=_SECONDS, memory=_MEMORY).decode()
         except EndedError as error:
             return f"reading it {error}"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +23,7 @@ from tritonpm.convert.lower import LoweringSteps, NotLowerableError, NotRaisable
 from tritonpm.convert.running import NotRunnableError, Run, RunFailedError
 from tritonpm.convert.trials import Knowledge, trials
 from tritonpm.core.apart import Report
+from tritonpm.core.scratch import temporary
 from tritonpm.core.tensors import Array, load_npz
 from tritonpm.core.types import Agreement, Format, Needs, Tensor, Values
 
@@ -58,7 +58,7 @@ def reference(model: Path) -> Run:
     from onnx.reference import ReferenceEvaluator
 
     try:
-        with tempfile.TemporaryDirectory() as folder:  # onnx takes no weights from hard links, as which they lie here
+        with temporary("proof") as folder:  # onnx takes no weights from hard links, as which they lie here
             shutil.copytree(model.parent, folder, dirs_exist_ok=True)
             evaluator = ReferenceEvaluator(onnx.load(f"{folder}/{model.name}"))
     except Exception as error:  # it has no exceptions of its own

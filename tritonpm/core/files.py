@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from tritonpm.core.errors import StorageError
 from tritonpm.core.units import MIB
@@ -80,12 +81,17 @@ def replacing(place: Path) -> Iterator[Path]:
 
 def digest_of(path: Path) -> str:
     """`sha256:<hex>` of a file."""
+    with path.open("rb") as stream:
+        return digest_of_stream(stream)
+
+
+def digest_of_stream(stream: IO[bytes]) -> str:
+    """`sha256:<hex>` of what is left to read of a stream."""
     import hashlib  # half of what `tritonpm list` would import
 
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        for chunk in iter(lambda: stream.read(_CHUNK), b""):
-            digest.update(chunk)
+    for chunk in iter(lambda: stream.read(_CHUNK), b""):
+        digest.update(chunk)
     return f"sha256:{digest.hexdigest()}"
 
 

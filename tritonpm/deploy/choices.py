@@ -15,6 +15,7 @@ TRITON_REPOSITORY = "nvcr.io/nvidia/tritonserver"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 _PINNED = re.compile(r"[a-z0-9][a-z0-9._:/-]*(@sha256:[0-9a-f]{64}|:(?!latest$)[A-Za-z0-9_][A-Za-z0-9._-]{0,127})")
+_STORAGE = re.compile(r"(oci(\+native|\+fetch)?|s3|gs|pvc|https)://[A-Za-z0-9._:/@+-]+")
 _S3 = re.compile(r"s3://[A-Za-z0-9._:/-]+")
 
 
@@ -30,6 +31,7 @@ class Choices:
     decoding: bool = False  # some package takes JPEG and PNG, for which Triton's image needs Pillow
     namespace: str = "tritonpm"
     repository: str = ""  # s3://…; "" is the workspace's volume
+    storage_uri: str = ""  # KServe's, of one package; "" is the whole repository
     gpus: int = 1
     replicas: int = 1
     max_replicas: int = 0  # 0 is no autoscaler
@@ -62,6 +64,11 @@ class Choices:
         return self.manager_image == type(self).manager_image
 
     @property
+    def service(self) -> str:
+        """What the InferenceService is called: as its one package, where it is of one."""
+        return self.packages[0].lower().replace("_", "-") if self.storage_uri else "triton"
+
+    @property
     def store_port(self) -> int:
         """Where the object store listens: s3://http://host:9000/bucket names one, s3://bucket is Amazon's."""
         named = re.match(r"s3://(https?)://[^/:]+(?::(\d+))?", self.repository)
@@ -92,6 +99,8 @@ class Choices:
             raise UsageError(
                 f"{self.repository!r} is not an s3:// URL", where="--repository", do="give s3://bucket/prefix"
             )
+        if self.storage_uri:
+            self._check_storage_uri()
         for option in ("cpu", "memory", "storage"):
             if not _QUANTITY.fullmatch(getattr(self, option)):
                 what = f"{getattr(self, option)!r} is not a Kubernetes quantity"
@@ -105,6 +114,18 @@ class Choices:
         if self.scaled and self.replicas > self.max_replicas:
             what = f"{self.max_replicas} is less than --replicas, {self.replicas}"
             raise UsageError(what, where="--max-replicas", do="give as many or more, or 0 for no autoscaler")
+
+    def _check_storage_uri(self) -> None:
+        if not _STORAGE.fullmatch(self.storage_uri):
+            kinds = "oci+native://, oci+fetch://, oci://, s3://, gs://, pvc:// or https://"
+            what = f"{self.storage_uri!r} is not a place that KServe knows"
+            raise UsageError(what, where="--storage-uri", do=f"give {kinds}")
+        if len(self.packages) != 1:
+            what = f"is of one package, and these are {len(self.packages)}"
+            raise UsageError(what, where="--storage-uri", do="name it with --package")
+        if not _NAME.fullmatch(self.service):
+            what = f"{self.packages[0]!r} cannot be a service's name"
+            raise UsageError(what, where="--package", do="rename it: letters, digits and '-', a letter or digit last")
 
     def _check_thresholds(self) -> None:
         if not (self.queue_ms > 0 and self.latency_ms > 0 and 0 < self.failing < 1):

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -27,6 +26,7 @@ import msgspec
 from tritonpm.core.apart import Apart
 from tritonpm.core.errors import ManifestError, NotFoundError, PackageError
 from tritonpm.core.files import write_atomically
+from tritonpm.core.scratch import temporary
 from tritonpm.core.units import MIB, human
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.chosen_settings import require_handed_in
@@ -222,8 +222,8 @@ def _shown(source: str) -> str:
 
 def _digest(context: Context, source: Path, name: str, pinned: str | None) -> str:
     """Of what the source holds. Raises PackageError where the lock file pins another one."""
-    with tempfile.TemporaryDirectory(prefix="tritonpm-plan-") as staging, Apart() as apart:
-        digest = read_package(context, source, Path(staging), apart, name=name).digest
+    with temporary("plan") as staging, Apart() as apart:
+        digest = read_package(context, source, staging, apart, name=name).digest
     if pinned is not None and pinned != digest:
         raise PackageError(
             f"is {digest[:19]}, and {LOCK} pins {pinned[:19]}",

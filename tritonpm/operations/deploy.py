@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from tritonpm.catalogue import find
 from tritonpm.core.errors import NotFoundError, PackageError
 from tritonpm.core.files import storage_error, write_atomically
+from tritonpm.core.scratch import temporary
 from tritonpm.deploy import DOCKERFILE, TARGETS, Choices, bundle
 from tritonpm.deploy.sources import FOLDER, is_checkout, sources
 from tritonpm.operations.context import open_context
@@ -61,8 +61,8 @@ def deployment(
         return Deployment(tuple(bundle(target, choices)), (), (advice,), _copies(choices))
     with open_context(root) as context:
         names = tuple(sorted(packages)) or tuple(context.catalogue.wanted())
-        for name in names:
-            _require(context, name, published=TARGETS[target].cluster)
+        for name in names:  # what comes from elsewhere need not be in this workspace's repository
+            _require(context, name, published=TARGETS[target].cluster and not chosen.get("storage_uri"))
         encoded = [name for name in names if _takes_files(context, name)]
         choices = Choices(names, decoding=bool(encoded), **chosen)  # type: ignore[arg-type]
         files = bundle(target, choices, context.workspace.templates)
@@ -121,6 +121,6 @@ def apply(made: Deployment, context: str = "") -> list[str]:
     """Bring a cluster's objects there, after a dry run. Raises RequirementError, DeploymentError."""
     from tritonpm.deploy import kubectl
 
-    with tempfile.TemporaryDirectory(prefix="tritonpm-deploy-") as folder:
-        write(made, Path(folder))
-        return kubectl.apply(Path(folder), context)
+    with temporary("deploy") as folder:
+        write(made, folder)
+        return kubectl.apply(folder, context)

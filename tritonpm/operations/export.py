@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
 
-def export(context: Context, name: str, destination: Path, *, force: bool = False) -> Path:
-    """Write a package as a .zip. Raises PackageError where the file exists."""
+def export(context: Context, name: str, destination: Path, *, force: bool = False, stored: bool = False) -> Path:
+    """Write a package as a .zip, `stored` without compressing it. Raises PackageError where the file exists."""
     from tritonpm.package import export as written
 
     package = context.catalogue.get(name).package
@@ -24,5 +24,5 @@ def export(context: Context, name: str, destination: Path, *, force: bool = Fals
         return context.blobs.path(file.digest).open("rb")
 
     with context.progress(f"Writing {destination.name}"):
-        written(package, open_file, destination)
+        written(package, open_file, destination, stored=stored)
     return destination

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.apart import Apart
 from tritonpm.core.errors import PackageError
-from tritonpm.core.types import BatchAxis, File, Package
-from tritonpm.operations.batch_axes import batch_axes
+from tritonpm.core.scratch import temporary
+from tritonpm.core.types import BatchAxis, Package
+from tritonpm.operations.batch_axes import Place, batch_axes
 from tritonpm.operations.chosen_settings import require_handed_in
 from tritonpm.operations.converted import converted
 from tritonpm.operations.local_repository import changing
@@ -52,7 +52,7 @@ def import_package(
 
     Raises PackageError, SignatureError, RuleError, NameTakenError, RequirementError.
     """
-    from tritonpm import settings as choices
+    from tritonpm.settings import along
 
     catalogue = context.catalogue
     if name is not None and not known:
@@ -64,34 +64,43 @@ def import_package(
             return show(context, name or there[0])
         digest = "" if canary_of or again else package.digest
         catalogue.require_free(package.name, digest)
-
-        def place(file: File) -> Path:
-            return staging / file.path
-
-        axes = batch_axes(context, package, place, apart)
-        chosen = choices.defaults(package, axes, "gpu" if context.target.gpus else "cpu")
-        if canary_of:
-            chosen = inherited(catalogue.get(canary_of).settings, package, chosen, axes)
-        first = adopted(package, chosen, place)
-        chosen, dropped = choices.adjusted(package, first, changes or {}, axes, context.target)
-        proved, axes = axes, batch_axes(context, package, place, apart, settings=chosen)
-        if axes != proved:
-            chosen, dropped = choices.adjusted(package, first, changes or {}, axes, context.target)
-        require_handed_in(context, package.name, chosen, first)
+        place = _lying_in(staging)
+        chosen, axes, dropped = _settled(context, package, place, apart, changes or {}, canary_of)
         revision_of(context, package, chosen, axes, place)
         require_readable(context, package, chosen, place)
         _require_machine(context, package, chosen, profile, ignore=ignore_requirements)
-        told = list(foretold(context, package, chosen, place))
+        told = [f"{package.name}: {sentence}" for sentence in foretold(context, package, chosen, place)]
         with changing(context, f"import {package.name}"):
             catalogue.require_free(package.name, digest)
             for file in package.files:
                 context.blobs.put(staging / file.path, file.digest, move=True)
             catalogue.add(package, chosen, summary(context, package, chosen, axes), canary_of=canary_of, again=again)
-    for sentence in told:
-        context.warn(f"{package.name}: {sentence}")
-    if dropped:
-        context.warn(choices.along(package.name, dropped))
+    for sentence in (*told, *([along(package.name, dropped)] if dropped else ())):
+        context.warn(sentence)
     return show(context, package.name)
+
+
+def _lying_in(folder: Path) -> Place:
+    return lambda file: folder / file.path
+
+
+def _settled(
+    context: Context, package: Package, place: Place, apart: Apart, changes: Mapping[str, object], canary_of: str
+) -> tuple[Settings, dict[str, BatchAxis], tuple[str, ...]]:
+    """The settings that a new package gets, its batch axes as proved at these, and what gave way. Raises RuleError."""
+    from tritonpm import settings as choices
+
+    axes = batch_axes(context, package, place, apart)
+    chosen = choices.defaults(package, axes, "gpu" if context.target.gpus else "cpu")
+    if canary_of:
+        chosen = inherited(context.catalogue.get(canary_of).settings, package, chosen, axes)
+    first = adopted(package, chosen, place)
+    chosen, dropped = choices.adjusted(package, first, changes, axes, context.target)
+    proved, axes = axes, batch_axes(context, package, place, apart, settings=chosen)
+    if axes != proved:
+        chosen, dropped = choices.adjusted(package, first, changes, axes, context.target)
+    require_handed_in(context, package.name, chosen, first)
+    return chosen, axes, dropped
 
 
 def read_package(
@@ -108,11 +117,11 @@ def read_package(
     with (
         admitted(context, source) as admitted_file,
         converted(context, admitted_file, allow_code=allow_code) as file,
-        tempfile.TemporaryDirectory(prefix="tritonpm-read-") as folder,  # a workspace may be read-only
+        temporary("read") as folder,  # a workspace may be read-only
         context.progress(f"Reading {file.name}") as report,
     ):
         package = read_apart(
-            apart, file, staging, Path(folder), name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b)
+            apart, file, staging, folder, name=name, allow_code=allow_code, progress=lambda _, a, b: report(a, b)
         )
     for stage in package.stages:
         if stage.config is not None:

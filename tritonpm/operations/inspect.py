@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritonpm.core.apart import Apart
+from tritonpm.core.scratch import temporary
 from tritonpm.operations.show import StageView, stage_view
 
 
@@ -27,10 +27,10 @@ def inspect(path: Path, *, allow_code: bool = False) -> Inspection:
     """What a file or folder holds, nothing kept. Raises PackageError."""
     from tritonpm.package.apart import read_apart
 
-    with tempfile.TemporaryDirectory(prefix="tritonpm-inspect-") as scratch, Apart() as apart:
-        staging = Path(scratch, "package")
+    with temporary("inspect") as scratch, Apart() as apart:
+        staging = scratch / "package"
         staging.mkdir()
-        package = read_apart(apart, path, staging, Path(scratch), allow_code=allow_code)
+        package = read_apart(apart, path, staging, scratch, allow_code=allow_code)
     kinds = " + ".join(stage.task.value.replace("-", " ") for stage in package.stages)
     stages = tuple(replace(stage_view(package, one.name, None), settings=one.serving) for one in package.stages)
     return Inspection(package.name, kinds, package.version, package.digest, stages, package.verdict)

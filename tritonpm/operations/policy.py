@@ -3,6 +3,10 @@
 require-signature:
   keys: [line.pub]               # beside this file; any one of them
   certificates: [vision-ca.pem]  # or a certificate that these vouch for
+require-attestation:
+  keys: [line.pub]               # who may attest
+  agreement: 0.99                # with the original, of every model
+  release: "26.06"               # of the Triton that it was proved on
 
 What was required once is remembered in the catalogue. A policy that is gone, says less or trusts somebody else lets
 nothing in before an administrator says so: `tritonpm policy set`, `tritonpm policy clear`.
@@ -17,14 +21,14 @@ import shutil
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from tritonpm.catalogue import lock
-from tritonpm.catalogue.remembered_policy import SignatureRequirement
+from tritonpm.catalogue.remembered_policy import AttestationRequirement, PolicyRequirement
 from tritonpm.core.errors import (
     BusyError,
     ManifestError,
@@ -35,13 +39,15 @@ from tritonpm.core.errors import (
     in_place_of,
 )
 from tritonpm.core.files import digest_of_bytes, storage_error, write_atomically
-from tritonpm.registry.signing import MOST_OF_A_KEY, Trust, require_zip, signature_of, verify
+from tritonpm.registry import BESIDE, beside
+from tritonpm.registry.attestation import AttestationPolicy, require_attested
+from tritonpm.registry.signing import MOST_OF_A_KEY, Trust, require_zip, verify
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
 _CORRECT = "correct the policy (`tritonpm schema policy` prints what it may hold)"
-_CLEAR = "`tritonpm policy clear` if packages need no signature any more"
+_CLEAR = "`tritonpm policy clear` if packages need no signature or attestation any more"
 _NEIGHBOUR = re.compile(r"\W*polic(y|ies)(\W*(ya?ml|json|toml)(\W*\w*)?)?\W*")
 _ALIKE = 0.8  # of two names, by difflib: a letter is missing, or two are exchanged
 
@@ -53,10 +59,28 @@ class TrustedFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     certificates: list[str] = []
 
 
-class PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """policy.yaml as it is written."""
+class AttestationDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose attestations count, by files beside the policy, and what they must say at least."""
 
-    require_signature: TrustedFiles
+    keys: Annotated[list[str], msgspec.Meta(min_length=1)]
+    agreement: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    release: Annotated[str, msgspec.Meta(pattern=r"^([0-9]{2}\.[0-9]{2})?$")] = ""
+
+
+class PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """policy.yaml as it is written; it requires something."""
+
+    require_signature: TrustedFiles | msgspec.UnsetType = msgspec.UNSET
+    require_attestation: AttestationDocument | msgspec.UnsetType = msgspec.UNSET
+
+
+@dataclass(frozen=True)
+class AttestationView:
+    """What a policy asks of attestations: the keys that count, the least agreement, the Triton release ("": any)."""
+
+    keys: tuple[str, ...]
+    agreement: float
+    release: str
 
 
 @dataclass(frozen=True)
@@ -67,20 +91,24 @@ class PolicyView:
     signature: bool  # whether one is required
     keys: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
+    attestation: AttestationView | None = None
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What a workspace asks of packages; `trust` is None where they need no signature."""
+    """What a workspace asks of packages; `trust` is None where they need no signature, `attestation` where none."""
 
     file: str
     trust: Trust | None = None
+    attestation: AttestationPolicy | None = None
 
     def view(self) -> PolicyView:
         """The policy for people and programs."""
         trust = self.trust or Trust()
-        paths = [tuple(map(str, trusted)) for trusted in (trust.keys, trust.certificates)]
-        return PolicyView(self.file, self.trust is not None, *paths)
+        keys, certificates = tuple(map(str, trust.keys)), tuple(map(str, trust.certificates))
+        asked = self.attestation
+        attestation = AttestationView(tuple(map(str, asked.keys)), asked.agreement, asked.release) if asked else None
+        return PolicyView(self.file, self.trust is not None, keys, certificates, attestation)
 
 
 def read(context: Context) -> Policy:
@@ -92,15 +120,17 @@ def read(context: Context) -> Policy:
     if not os.path.lexists(path):
         _require_none_meant(context, last)
         return Policy(str(path))
-    trust = _trust(path)
-    requirement = _requirement(trust)
-    if last and last.signature and not last.trusts(requirement):
+    policy = _policy(path)
+    requirement, meant = _requirement(policy), f"`tritonpm policy set {path.name}` if that is meant"
+    if last and not last.trusts(requirement):
         what = "trusts keys or certificates that it did not trust before, or theirs were exchanged"
-        raise PackageError(what, where=str(path), do=f"`tritonpm policy set {path.name}` if that is meant")
+        raise PackageError(what, where=str(path), do=meant)
+    if last and not last.is_met_by(requirement):
+        raise PackageError("requires less than it did before", where=str(path), do=meant)
     if requirement != last:
         with suppress(StorageError, BusyError):  # who may only read, or finds the disk full, is held to it all the same
             context.catalogue.policy.put(requirement)
-    return Policy(str(path), trust)
+    return policy
 
 
 def set_policy(context: Context, file: Path) -> Policy:
@@ -111,14 +141,14 @@ def set_policy(context: Context, file: Path) -> Policy:
     path = context.workspace.policy
     if not file.exists():
         raise NotFoundError("there is no such file", where=str(file), do="check the path")
-    trust = _trust(file)
+    policy = replace(_policy(file), file=str(path))
     with lock(context.workspace, "policy set", waiting=context.warn):
         if file.parent.resolve() != path.parent:
-            write_atomically(path, _document(trust))
+            write_atomically(path, _document(policy))
         elif file.name != path.name:
             write_atomically(path, file.read_bytes())
-        context.catalogue.policy.put(_requirement(trust))
-    return Policy(str(path), trust)
+        context.catalogue.policy.put(_requirement(policy))
+    return policy
 
 
 def clear_policy(context: Context) -> None:
@@ -129,18 +159,18 @@ def clear_policy(context: Context) -> None:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(error, path) from None
-        context.catalogue.policy.put(SignatureRequirement(signature=False))
+        context.catalogue.policy.put(PolicyRequirement(signature=False))
 
 
 @contextmanager
 def admitted(context: Context, source: Path) -> Iterator[Path]:
-    """What may be read in place of `source`: itself, or where signatures are wanted a copy that was found signed.
+    """What may be read in place of `source`: itself, or where there is a policy a copy that was found to fulfil it.
 
     Nobody else can change the copy between the check and the reading; errors name `source`.
     Raises SignatureError, and what `read` does.
     """
-    trust = read(context).trust
-    if trust is None:
+    policy = read(context)
+    if policy.trust is None and policy.attestation is None:
         yield source
         return
     require_zip(source)
@@ -148,21 +178,44 @@ def admitted(context: Context, source: Path) -> Iterator[Path]:
         copy = folder / source.name
         _copied(source, copy)
         with in_place_of(str(copy), str(source)):
-            verify(copy, trust)
+            if policy.trust:
+                verify(copy, policy.trust)
+            if policy.attestation:
+                require_attested(copy, policy.attestation)
             yield copy
 
 
 def _copied(source: Path, copy: Path) -> None:
     try:
         shutil.copyfile(source, copy)
-        if signature_of(source).is_file():
-            shutil.copyfile(signature_of(source), signature_of(copy))
+        for kind in BESIDE:
+            if beside(source, kind).is_file():
+                shutil.copyfile(beside(source, kind), beside(copy, kind))
     except OSError as error:
         raise storage_error(error, source) from None
 
 
-def _trust(path: Path) -> Trust:
-    """Whom a policy trusts: somebody, or it is no policy. Raises ManifestError."""
+def _policy(path: Path) -> Policy:
+    """What a policy requires: something, or it is no policy. Raises ManifestError."""
+    document, folder = _read_document(path), path.absolute().parent
+    signature, attestation = document.require_signature, document.require_attestation
+    trust = asked = None
+    if not isinstance(signature, msgspec.UnsetType):
+        trust = Trust(_files(folder, signature.keys), _files(folder, signature.certificates))
+    if not isinstance(attestation, msgspec.UnsetType):
+        keys = _files(folder, attestation.keys)
+        asked = AttestationPolicy(keys, attestation.agreement, attestation.release)
+    if trust == Trust() or (trust is None and asked is None):
+        problem = ("require-signature", "names no key and no certificate")
+        raise ManifestError([problem], where=str(path), do=_CORRECT)
+    return Policy(str(path), trust, asked)
+
+
+def _files(folder: Path, names: list[str]) -> tuple[Path, ...]:
+    return tuple(folder / name for name in names)
+
+
+def _read_document(path: Path) -> PolicyDocument:
     from tritonpm.package.document import load
     from tritonpm.package.limits import Limits
 
@@ -176,7 +229,7 @@ def _trust(path: Path) -> Trust:
         if document is None:
             what = "is empty: write `require-signature: {keys: [release.pem]}`"
             raise ManifestError([("", what)], where=str(path), do=_CORRECT)
-        required = msgspec.convert(document, PolicyDocument).require_signature
+        return msgspec.convert(document, PolicyDocument)
     except msgspec.ValidationError as error:
         sentence, _, place = str(error).partition(" - at ")
         raise ManifestError([(place.strip("`$."), sentence)], where=str(path), do=_CORRECT) from None
@@ -184,16 +237,17 @@ def _trust(path: Path) -> Trust:
         raise ManifestError(error.problems, where=str(path), do=_CORRECT) from None
     except OSError as error:
         raise ManifestError([("", f"cannot be read ({error.strerror})")], where=str(path), do=_CORRECT) from None
-    beside = path.absolute().parent
-    trust = Trust(tuple(beside / key for key in required.keys), tuple(beside / c for c in required.certificates))
-    if trust == Trust():
-        raise ManifestError([("require-signature", "names no key and no certificate")], where=str(path), do=_CORRECT)
-    return trust
 
 
-def _requirement(trust: Trust) -> SignatureRequirement:
+def _requirement(policy: Policy) -> PolicyRequirement:
     """By content: a key in another file is the same key, and another key in the same file is another."""
-    return SignatureRequirement(True, tuple(map(_digest, trust.keys)), tuple(map(_digest, trust.certificates)))
+    trust, asked = policy.trust or Trust(), policy.attestation
+    attestation = AttestationRequirement(_digests(asked.keys), asked.agreement, asked.release) if asked else None
+    return PolicyRequirement(policy.trust is not None, _digests(trust.keys), _digests(trust.certificates), attestation)
+
+
+def _digests(keys: tuple[Path, ...]) -> tuple[str, ...]:
+    return tuple(map(_digest, keys))
 
 
 def _digest(key: Path) -> str:
@@ -211,22 +265,29 @@ def _digest(key: Path) -> str:
     return digest_of_bytes(content)
 
 
-def _document(trust: Trust) -> bytes:
-    """A policy that trusts the same wherever it lies."""
+def _document(policy: Policy) -> bytes:
+    """A policy that requires the same wherever it lies."""
     from tritonpm.package.document import dump
 
-    named = {"keys": list(map(str, trust.keys)), "certificates": list(map(str, trust.certificates))}
-    return dump({"require-signature": named}).encode()
+    document: dict[str, dict[str, object]] = {}
+    if trust := policy.trust:
+        certificates = list(map(str, trust.certificates))
+        document["require-signature"] = {"keys": list(map(str, trust.keys)), "certificates": certificates}
+    if asked := policy.attestation:
+        keys = list(map(str, asked.keys))
+        document["require-attestation"] = {"keys": keys, "agreement": asked.agreement, "release": asked.release}
+    return dump(document).encode()
 
 
-def _require_none_meant(context: Context, last: SignatureRequirement | None) -> None:
+def _require_none_meant(context: Context, last: PolicyRequirement | None) -> None:
     """Raise where there was a policy, or seems to be one: nobody loses it by losing a file, or by a typing error."""
     path = context.workspace.policy
     alike = _alike(path)
     named = f"; {' and '.join(alike)} beside it {'is' if len(alike) == 1 else 'are'} not read" if alike else ""
-    if last and last.signature:
+    if last and last.anything:
+        what = "signatures" if last.signature else "attestations"
         raise PackageError(
-            f"is missing, and signatures were required{named}", where=str(path), do=f"put it back, or {_CLEAR}"
+            f"is missing, and {what} were required{named}", where=str(path), do=f"put it back, or {_CLEAR}"
         )
     if alike and last is None:
         raise PackageError(f"is not there{named}", where=str(path), do=f"give it this name, or {_CLEAR}")

@@ -42,20 +42,20 @@ def read(
 
 def inspect(path: Path) -> Package:
     """Describe a file, zip or folder; nothing is kept. Raises what `read` does."""
-    from tempfile import TemporaryDirectory
+    from tritonpm.core.scratch import temporary
 
-    with TemporaryDirectory(prefix="tritonpm-inspect-") as staging:
-        return read(path, Path(staging), allow_code=True)
+    with temporary("inspect") as staging:
+        return read(path, staging, allow_code=True)
 
 
-def export(package: Package, open_file: Callable[[File], BinaryIO], destination: Path) -> None:
+def export(package: Package, open_file: Callable[[File], BinaryIO], destination: Path, *, stored: bool = False) -> None:
     """Write `package` as a .zip that `read` reads back as the same package; the same package gives the same bytes.
 
-    `open_file` opens a file's content for reading. Raises StorageError.
+    `open_file` opens a file's content for reading. `stored`: not compressed. Raises StorageError.
     """
     from tritonpm.package.exporter import write
 
-    write(package, open_file, destination)
+    write(package, open_file, destination, stored=stored)
 
 
 def read_signature(path: Path, format: Format | None = None) -> tuple[Format, Signature]:

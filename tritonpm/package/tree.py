@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 
 from tritonpm.core.errors import NotFoundError, PackageError
 from tritonpm.core.files import digest_of_bytes, link_or_copy
+from tritonpm.core.scratch import temporary
 from tritonpm.core.types import File, Format
 from tritonpm.package.archive import is_zip, stage_archive
 from tritonpm.package.limits import Limits
@@ -101,10 +101,10 @@ def plain(source: Path) -> Iterator[Path]:
     if not source.is_symlink() or source.is_dir() or not format_of(source.name):
         yield source
         return
-    with TemporaryDirectory(prefix="tritonpm-model-") as folder:
-        staging = Staging(Path(folder), source.name, Limits())
+    with temporary("model") as folder:
+        staging = Staging(folder, source.name, Limits())
         _stage_bare(source, staging)
-        yield Path(folder) / next(iter(staging.files))
+        yield folder / next(iter(staging.files))
 
 
 def _stage_bare(source: Path, staging: Staging) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import ServerError, UsageError
+from tritonpm.core.scratch import temporary
 from tritonpm.perf import process, regions
 from tritonpm.perf.counters import counts, models_of, stage
 from tritonpm.perf.energy import EnergyReading, spent
@@ -55,9 +55,9 @@ def measure(
         raise UsageError(f"{model} takes one inference a request", do="measure it with batch size 1")
     latency, answer = _pilot(client, model, inputs.request(load.batch))
     entries = inputs.entries(load.batch)
-    with tempfile.TemporaryDirectory(prefix="tritonpm-perf-") as folder, ExitStack() as around:
-        write(Path(folder) / _INPUTS, entries)
-        command = [*_command(tool, client, model, load, Path(folder)), "-b", str(inputs.counted(load.batch))]
+    with temporary("perf") as folder, ExitStack() as around:
+        write(folder / _INPUTS, entries)
+        command = [*_command(tool, client, model, load, folder), "-b", str(inputs.counted(load.batch))]
         if load.shared_memory != "none":
             command += ["--shared-memory", load.shared_memory]
             command += ["--output-shared-memory-size", str(_largest(client, model, entries, inputs.batching))]
@@ -65,7 +65,7 @@ def measure(
         window = _window(load, latency)
         for longer in _LONGER:
             with suppress(IdleError):  # a machine that stalls: the next window is longer
-                measurement = _measured(tool, client, model, load, energy, command, Path(folder), window * longer)
+                measurement = _measured(tool, client, model, load, energy, command, folder, window * longer)
                 return _scaled(measurement, load.batch // inputs.counted(load.batch))
         raise ServerError(
             f"no request was answered within {window * _LONGER[-1]:.1f} s", where=model, do="give it more --seconds"

@@ -1,7 +1,8 @@
 """Where packages are fetched from and put: one small module for each kind of address. Knows nothing of a workspace.
 
 An address is `scheme://place`; its module gives `fetch` and, where it can be written to, `push`. What is fetched is a
-file that nobody has looked into, with its signature, `<file>.sig`, where there is one.
+file that nobody has looked into, with its signature, `<file>.sig`, and its attestations, `<file>.att`, where there are
+any.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ MODULES = {
     "models": "mlflow_models", "mlflow": "mlflow_models",
 }  # fmt: skip
 _EXTRAS = {"hub": "hub", "mlflow_models": "mlflow"}  # of a module; of all others it is `registry`
-SIGNATURE = ".sig"  # what a signature's name adds to its package's
+SIGNATURE, ATTESTATION = ".sig", ".att"  # what their names add to their package's
+BESIDE = (SIGNATURE, ATTESTATION)
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,120}\.zip")
 
 
@@ -41,7 +43,7 @@ class Module(Protocol):
         """
 
     def push(self, file: Path, url: str, *, force: bool = False) -> Pushed:
-        """Put a file, and its signature where it has one. Raises RegistryError where something else is there."""
+        """Put a file and what lies beside it. Raises RegistryError where something else is there."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,12 @@ class Pushed:
     url: str
     digest: str
     signed: bool
+    attested: bool = False
+
+    @classmethod
+    def of(cls, url: str, digest: str, file: Path) -> Pushed:
+        """Of a file and what lay beside it."""
+        return cls(url, digest, *(beside(file, kind).is_file() for kind in BESIDE))
 
 
 def is_address(text: str) -> bool:
@@ -84,6 +92,11 @@ def module(url: str) -> Module:
 def shown(url: str) -> str:
     """An address for a sentence: without its query, which may hold a credential."""
     return url.partition("?")[0].partition("#")[0]
+
+
+def beside(file: Path, kind: str) -> Path:
+    """Where a file's signature or attestations lie."""
+    return file.with_name(file.name + kind)
 
 
 def file_name(url: str) -> str:

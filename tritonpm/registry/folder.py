@@ -10,15 +10,16 @@ from urllib.parse import unquote, urlsplit
 
 from tritonpm.core.errors import NotFoundError, RegistryError
 from tritonpm.core.files import digest_of, replacing, storage_error
-from tritonpm.registry import SIGNATURE, Pushed, file_name, is_address
-from tritonpm.registry.transfer import CHUNK, Cut, DownloadTask, Part, Source, download, fetch_signature
+from tritonpm.registry import BESIDE, Pushed, beside, file_name, is_address
+from tritonpm.registry.transfer import CHUNK, Cut, DownloadTask, Part, Source, download, fetch_beside
 
 
 def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
     """A copy of the file at `url`. Raises RegistryError, NotFoundError."""
     path = _path(url)
     target = folder / file_name(path.as_posix())
-    fetch_signature(_source(_signature(path)), target, str(path), task)
+    for kind in BESIDE:
+        fetch_beside(_source(beside(path, kind)), target, kind, str(path), task)
     return download(_source(path), target, str(path), task)
 
 
@@ -27,17 +28,17 @@ def push(file: Path, url: str, *, force: bool = False) -> Pushed:
     path, digest = _path(url), digest_of(file)
     if path.exists() and not force and digest_of(path) != digest:
         raise RegistryError("something else is there", where=str(path), do="choose another name, or use --force")
-    signature = _signature(file)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if signature.is_file():
-            _put(signature, _signature(path))
-        else:
-            _signature(path).unlink(missing_ok=True)
+        for kind in BESIDE:
+            if beside(file, kind).is_file():
+                _put(beside(file, kind), beside(path, kind))
+            else:
+                beside(path, kind).unlink(missing_ok=True)
         _put(file, path)
     except OSError as error:
         raise storage_error(error, path) from None
-    return Pushed(path.resolve().as_uri(), digest, signature.is_file())
+    return Pushed.of(path.resolve().as_uri(), digest, file)
 
 
 def _put(file: Path, path: Path) -> None:
@@ -47,10 +48,6 @@ def _put(file: Path, path: Path) -> None:
 
 def _path(url: str) -> Path:
     return Path(unquote(urlsplit(url).path)) if is_address(url) else Path(url).resolve()
-
-
-def _signature(path: Path) -> Path:
-    return path.with_name(path.name + SIGNATURE)
 
 
 def _source(path: Path) -> Source:

@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tritonpm.core.errors import UsageError
-from tritonpm.registry import SIGNATURE, Pushed, file_name, shown
-from tritonpm.registry.transfer import DownloadTask, Part, Source, download, fetch_signature
+from tritonpm.registry import BESIDE, Pushed, file_name, shown
+from tritonpm.registry.transfer import DownloadTask, Part, Source, download, fetch_beside
 from tritonpm.registry.web import Session, part_of, speaking
 
 _LOGIN = "give them in ~/.netrc"
@@ -21,10 +21,11 @@ def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
     if not task.digest:
         raise UsageError("what comes from https:// needs a digest", where=where, do="give --digest sha256:…")
     parts = urlsplit(url)
-    signature = parts._replace(path=parts.path + SIGNATURE).geturl()
     with Session(task.bounds.silence) as session:
         target = folder / file_name(url)
-        fetch_signature(_source(session, signature), target, where, task)
+        for kind in BESIDE:
+            there = parts._replace(path=parts.path + kind).geturl()
+            fetch_beside(_source(session, there), target, kind, where, task)
         return download(_source(session, url), target, where, task)
 
 

@@ -21,7 +21,7 @@ from obstore.store import from_url
 from tritonpm.core.errors import NotFoundError, RegistryError
 from tritonpm.core.files import digest_of
 from tritonpm.core.object_stores import UNREACHABLE, fault_of
-from tritonpm.registry import SIGNATURE, Pushed, file_name, shown
+from tritonpm.registry import BESIDE, Pushed, beside, file_name, shown
 from tritonpm.registry.transfer import (
     CHUNK,
     Bounds,
@@ -30,7 +30,7 @@ from tritonpm.registry.transfer import (
     Part,
     Source,
     download,
-    fetch_signature,
+    fetch_beside,
     settled,
 )
 
@@ -47,23 +47,25 @@ def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
     """The object at `url`. Raises RegistryError, NotFoundError."""
     store, key = _store(url, task.bounds)
     target = folder / file_name(url)
-    fetch_signature(_source(store, key + SIGNATURE, url), target, shown(url), task)
+    for kind in BESIDE:
+        fetch_beside(_source(store, key + kind, url), target, kind, shown(url), task)
     return download(_source(store, key, url), target, shown(url), task)
 
 
 def push(file: Path, url: str, *, force: bool = False) -> Pushed:
-    """Put a file, its signature before it. Raises RegistryError where something else is there."""
+    """Put a file, what lies beside it first. Raises RegistryError where something else is there."""
     store, key = _store(url, Bounds())
-    digest, signature = digest_of(file), file.with_name(file.name + SIGNATURE)
+    digest = digest_of(file)
     with settled(shown(url)), _speaking(url):
         if not force and _digest_there(store, key) not in ("", digest):
             raise RegistryError("something else is there", where=shown(url), do="choose another name, or use --force")
-        if signature.is_file():
-            obstore.put(store, key + SIGNATURE, signature)
-        else:
-            obstore.delete(store, key + SIGNATURE)
+        for kind in BESIDE:
+            if beside(file, kind).is_file():
+                obstore.put(store, key + kind, beside(file, kind))
+            else:
+                obstore.delete(store, key + kind)
         obstore.put(store, key, file, attributes={_DIGEST: digest})
-    return Pushed(url, digest, signature.is_file())
+    return Pushed.of(url, digest, file)
 
 
 def _digest_there(store: ObjectStore, key: str) -> str:

@@ -1,223 +1,204 @@
-"""Packages in OCI registries, as artefacts of a media type of our own: `oci://registry.site/vision/bolts:1.2`.
+"""Packages in OCI registries: `oci://registry.site/vision/bolts:1.2`, as an artefact of our own type or as a ModelPack.
 
-An address that ends in `@sha256:…` names one manifest for ever. Credentials are those of Docker's config.json
-(`docker login`), its helpers included.
+An address that ends in `@sha256:…` names one manifest for ever.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import urljoin, urlsplit
-
-import msgspec
-import requests
-from oras.container import Container
-from oras.logger import logger
-from oras.provider import Registry
-from oras.utils import append_url_params
+from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
-from tritonpm.core.files import DIGEST, digest_of, digest_of_bytes
-from tritonpm.registry import SIGNATURE, Pushed, shown
-from tritonpm.registry.transfer import Bounds, DownloadTask, Part, Source, download, fetch_signature, settled
-from tritonpm.registry.web import Session, is_loopback, part_of, require_good, speaking
+from tritonpm.core.files import digest_of, digest_of_bytes
+from tritonpm.registry import ATTESTATION, BESIDE, SIGNATURE, Pushed, beside, shown
+from tritonpm.registry.attestation import PREDICATE_TYPE
+from tritonpm.registry.image import IMAGE_CONFIG_TYPE, LAYER_TYPE, config
+from tritonpm.registry.modelpack import (
+    CONFIG_TYPE,
+    DIGEST_ANNOTATION,
+    PACK_TYPE,
+    is_pack,
+    packed_files,
+    published,
+    written,
+)
+from tritonpm.registry.oci_repository import OciRepository, described, descriptor
+from tritonpm.registry.transfer import Bounds, DownloadTask, download, fetch_beside, settled
+
+if TYPE_CHECKING:
+    from tritonpm.core.types import Package
+    from tritonpm.registry.oci_repository import OciManifest
 
 PACKAGE_TYPE = "application/vnd.tritonpm.package.v1+zip"
 SIGNATURE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-_MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-_EMPTY_TYPE, _EMPTY = "application/vnd.oci.empty.v1+json", b"{}"
-_TITLE = "org.opencontainers.image.title"
+_PREDICATE = "dev.sigstore.bundle.predicateType"  # of a bundle's manifest, as cosign writes it
+_PREDICATES = {SIGNATURE: "https://model_signing/signature/v1.0", ATTESTATION: PREDICATE_TYPE}
+_ANOTHER = "choose another tag, or use --force"
 _PUSH_SILENCE = 300.0  # seconds: a registry checks what it was given before it answers
-_OWNER = "ask who runs the registry"
-_LOGIN = "`docker login` to it"
-_PLACE = re.compile(rf"/(?P<name>[a-z0-9]+([._/-]+[a-z0-9]+)*)(:[\w][\w.-]{{0,127}})?(@{DIGEST.pattern})?", re.ASCII)
-
-
-class _Layer(msgspec.Struct, frozen=True):
-    """A blob of a manifest."""
-
-    media_type: str = msgspec.field(name="mediaType")
-    digest: str
-    size: int
-
-
-class _Manifest(msgspec.Struct, frozen=True):
-    """What is read of a manifest."""
-
-    layers: tuple[_Layer, ...] = ()
-
-    def layer(self, kind: str) -> _Layer | None:
-        """The one layer of that type."""
-        layers = [layer for layer in self.layers if layer.media_type == kind and DIGEST.fullmatch(layer.digest)]
-        return layers[0] if len(layers) == 1 else None
-
-
-class _Client(Registry):  # type: ignore[misc]
-    """oras without its own retries, which wait two minutes for what cannot come, and with a new token for each right.
-
-    oras goes on with the token that it has: where one to read was asked for first, a write is refused for ever.
-    """
-
-    def do_request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        """A request, authenticated where the registry wants that."""
-        answer: requests.Response = Registry.do_request.__wrapped__(self, *args, **kwargs)
-        if answer.status_code == 401 and getattr(self.auth, "token", None):
-            self.auth.token = None
-            answer = Registry.do_request.__wrapped__(self, *args, **kwargs)
-        return answer
-
-
-@contextmanager
-def _asking(where: str) -> Iterator[None]:
-    """Turn what oras raises, which is ValueError for whatever goes wrong, into RegistryError."""
-    try:
-        with speaking(where):
-            yield
-    except (ValueError, AttributeError):  # the latter for a challenge without a realm
-        raise RegistryError("refuses these credentials, or wants some", where=where, do=_LOGIN) from None
 
 
 def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
     """The package that the manifest at `url` names. Raises RegistryError, NotFoundError, UsageError."""
     where = shown(url)
     with settled(where):
-        at = _Repository(url, task.bounds)
-        manifest = at.manifest()
-    package, signature = manifest.layer(PACKAGE_TYPE), manifest.layer(SIGNATURE_TYPE)
-    if package is None:
-        raise RegistryError("holds no package of tritonpm", where=where, do="check the address")
-    if task.digest not in ("", package.digest):
-        raise RegistryError(
-            f"holds {package.digest}, and {task.digest} was asked for", where=where, do="ask who published it"
-        )
+        at = OciRepository(url, task.bounds)
+        manifest, digest = at.manifest()
+        package = _digest_there(manifest)
+        if package == "?":
+            raise RegistryError("holds no package of tritonpm", where=where, do="check the address")
+        if task.digest not in ("", package) and package:
+            raise RegistryError(
+                f"holds {package}, and {task.digest} was asked for", where=where, do="ask who published it"
+            )
+        blobs = _beside(at, manifest, digest)
     target = folder / f"{at.name}.zip"
-    fetch_signature(at.blob(signature.digest) if signature else None, target, where, task)
-    return download(at.blob(package.digest), target, where, replace(task, digest=package.digest))
+    _fetch_beside(at, blobs, target, task)
+    if is_pack(manifest):
+        return _fetched_pack(at, manifest, target, replace(task, digest=task.digest or package))
+    return download(at.blob(package), target, where, replace(task, digest=package))
 
 
 def push(file: Path, url: str, *, force: bool = False) -> Pushed:
-    """Put a file and its signature, what names them last. Raises RegistryError where something else is there."""
-    where, digest = shown(url), digest_of(file)
-    signature = file.with_name(file.name + SIGNATURE)
-    with settled(where):
-        at = _Repository(url, Bounds(silence=_PUSH_SILENCE))
-        if at.container.digest:
-            raise UsageError("a digest cannot be pushed to", where=where, do="push to a tag")
-        if not force and at.holds() not in ("", digest):
-            raise RegistryError("something else is there", where=where, do="choose another tag, or use --force")
+    """Put a file and what lies beside it, what names them last. Raises RegistryError where something else is there."""
+    at, digest = _opened(url, file, force=force)
+    signature = beside(file, SIGNATURE)
+    with settled(at.where):
         layers = [at.upload(file, PACKAGE_TYPE, digest)]
         layers += [at.upload(signature, SIGNATURE_TYPE, digest_of(signature))] if signature.is_file() else []
-        pinned = at.name_it(layers)
-    return Pushed(f"{url}@{pinned}", digest, signature.is_file())
+        named = _named(at, file, {"artifactType": PACKAGE_TYPE, "layers": layers}, (ATTESTATION,))
+    return Pushed.of(f"{url}@{named}", digest, file)
 
 
-class _Repository:
-    """A repository of a registry, and the manifest in it that the address names."""
-
-    def __init__(self, url: str, bounds: Bounds) -> None:
-        parts = urlsplit(url)
-        match = _PLACE.fullmatch(parts.path)
-        if not match or not parts.hostname or parts.query or parts.fragment:
-            raise UsageError("is not an address of a registry", where=shown(url), do="use oci://HOST/NAME:TAG")
-        self.where, self.name = shown(url), match["name"].rsplit("/", 1)[-1]
-        self.container = Container(f"registry.invalid{parts.path}")
-        self.container.registry = parts.netloc
-        self.session = Session(bounds.silence)
-        self.client = self._client(insecure=is_loopback(parts.hostname))
-
-    def manifest(self) -> _Manifest:
-        """What the address names. Raises NotFoundError, RegistryError where it is not what its digest says."""
-        answer = self._ask(self.container.manifest_url(), "GET", headers={"Accept": _MANIFEST_TYPE})
-        wanted = self.container.digest
-        if wanted and wanted != digest_of_bytes(answer.content):
-            raise RegistryError(f"is not {wanted}", where=self.where, do=_OWNER)
-        try:
-            return msgspec.json.decode(answer.content, type=_Manifest)
-        except msgspec.MsgspecError:
-            raise RegistryError("holds no manifest", where=self.where, do="check the address") from None
-
-    def holds(self) -> str:
-        """The digest of the package that is there, "" where there is none, "?" where it is something else."""
-        try:
-            package = self.manifest().layer(PACKAGE_TYPE)
-        except NotFoundError:
-            return ""
-        return package.digest if package else "?"
-
-    def blob(self, digest: str) -> Source:
-        """A blob, to be downloaded."""
-
-        @contextmanager
-        def open_from(start: int) -> Iterator[Part]:
-            headers = {"Range": f"bytes={start}-"} if start else {}
-            with self._request(self.container.get_blob_url(digest), "GET", headers=headers, stream=True) as answer:
-                yield part_of(answer, start, self.where, _LOGIN)
-
-        return open_from
-
-    def upload(self, file: Path, kind: str, digest: str) -> dict[str, object]:
-        """Put a file's content, where it is not there yet; the layer that names it."""
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            self._put_blob(stream, digest, size)
-        return {"mediaType": kind, "digest": digest, "size": size, "annotations": {_TITLE: file.name}}
-
-    def name_it(self, layers: list[dict[str, object]]) -> str:
-        """Put the manifest that names the layers under the address; its digest."""
-        empty = digest_of_bytes(_EMPTY)
-        self._put_blob(_EMPTY, empty, len(_EMPTY))
+def push_modelpack(file: Path, url: str, package: Package, *, force: bool = False) -> Pushed:
+    """Put a package, whose uncompressed .zip is `file`, and its signature as what refers to it. Raises as `push`."""
+    at, digest = _opened(url, file, force=force)
+    pack = published(file, digest, package)
+    with settled(at.where):
+        for layer in pack.layers:
+            with layer.opened() as stream:
+                at.put_blob(stream, layer.digest, layer.size)
+        at.put_blob(pack.config, digest_of_bytes(pack.config), len(pack.config))
         manifest = {
-            "schemaVersion": 2, "mediaType": _MANIFEST_TYPE, "artifactType": PACKAGE_TYPE,
-            "config": {"mediaType": _EMPTY_TYPE, "digest": empty, "size": len(_EMPTY)}, "layers": layers,
+            "artifactType": PACK_TYPE, "annotations": pack.annotations,
+            "config": descriptor(CONFIG_TYPE, digest_of_bytes(pack.config), len(pack.config), {}),
+            "layers": [descriptor(layer.kind, layer.digest, layer.size, layer.annotations) for layer in pack.layers],
         }  # fmt: skip
-        raw = json.dumps(manifest).encode()
-        self._ask(self.container.manifest_url(), "PUT", data=raw, headers={"Content-Type": _MANIFEST_TYPE})
-        return digest_of_bytes(raw)
+        named = _named(at, file, manifest, BESIDE)
+    return Pushed.of(f"{url}@{named}", digest, file)
 
-    def _put_blob(self, content: IO[bytes] | bytes, digest: str, size: int) -> None:
-        if self._request(self.container.get_blob_url(digest), "HEAD").ok:
-            return
-        begun = self._ask(self.container.upload_blob_url(), "POST")
-        place = urljoin(str(begun.url), begun.headers.get("Location", ""))
-        if urlsplit(place)[:2] != urlsplit(str(begun.url))[:2]:
-            raise RegistryError(f"wants uploads sent to {shown(place)}", where=self.where, do=_OWNER)
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        place = append_url_params(place, {"digest": digest}).partition("://")[2]
-        self._ask(place, "PUT", data=content, headers=headers)
 
-    def _ask(self, place: str, method: str, **options: Any) -> requests.Response:
-        answer = self._request(place, method, **options)
-        require_good(answer, self.where, _LOGIN)
-        return answer
+def push_image(layers: Sequence[Path], url: str, labels: Mapping[str, str], *, force: bool = False) -> Pushed:
+    """Put a model repository as an image of these layers. Raises RegistryError where something else is there."""
+    where, told = shown(url), config(layers, labels)
+    with settled(where):
+        at = _to_write(url)
+        manifest = {
+            "annotations": dict(labels),
+            "config": descriptor(IMAGE_CONFIG_TYPE, digest_of_bytes(told), len(told), {}),
+            "layers": [descriptor(LAYER_TYPE, digest_of(layer), layer.stat().st_size, {}) for layer in layers],
+        }
+        _, named = described(manifest)
+        if not force and _there(at) not in (None, named["digest"]):
+            raise RegistryError("something else is there", where=where, do=_ANOTHER)
+        for layer in layers:
+            at.upload(layer, LAYER_TYPE, digest_of(layer))
+        at.put_blob(told, digest_of_bytes(told), len(told))
+        at.put(manifest)
+    return Pushed(f"{url}@{named['digest']}", str(named["digest"]), signed=False)
 
-    def _request(self, place: str, method: str, **options: Any) -> requests.Response:
-        with _asking(self.where):
-            return self.client.do_request(f"{self.client.prefix}://{place}", method, **options)
 
-    def _client(self, *, insecure: bool) -> _Client:
-        """A client with the credentials that Docker has for this registry, given in the way that it wants them."""
-        logger.set_level(logging.CRITICAL)
-        prefix = "http" if insecure else "https"
-        with speaking(self.where):
-            challenge = self.session.get(f"{prefix}://{self.container.registry}/v2/").headers.get(
-                "WWW-Authenticate", ""
-            )
-        basic = challenge.lower().startswith("basic")
-        client = _Client(self.container.registry, insecure=insecure, auth_backend="basic" if basic else "token")
-        client.session = client.auth.session = self.session
-        config = Path(os.environ.get("DOCKER_CONFIG", "~/.docker")).expanduser() / "config.json"
-        with _asking(self.where):
-            client.auth.load_configs(self.container, configs=[str(config)] if config.is_file() else [])
-        if basic:
-            if not (credentials := getattr(client.auth, "_basic_auth", "")):
-                raise RegistryError("wants a user and password", where=self.where, do=_LOGIN)
-            self.session.headers["Authorization"] = f"Basic {credentials}"
-        return client
+def _there(at: OciRepository) -> str | None:
+    try:
+        return at.manifest()[1]
+    except NotFoundError:
+        return None
+
+
+def _to_write(url: str) -> OciRepository:
+    at = OciRepository(url, Bounds(silence=_PUSH_SILENCE))
+    if at.container.digest:
+        raise UsageError("a digest cannot be pushed to", where=shown(url), do="push to a tag")
+    return at
+
+
+def _named(at: OciRepository, file: Path, manifest: Mapping[str, object], kinds: Iterable[str]) -> str:
+    """Put what lies beside a file as what refers to its manifest, then that; its digest. Raises RegistryError."""
+    for kind in kinds:
+        if beside(file, kind).is_file():
+            at.attach(beside(file, kind), SIGNATURE_TYPE, described(manifest)[1], {_PREDICATE: _PREDICATES[kind]})
+    return str(at.put(manifest)["digest"])
+
+
+def _opened(url: str, file: Path, *, force: bool) -> tuple[OciRepository, str]:
+    """Where a file may be put, and its digest. Raises UsageError, RegistryError where something else is there."""
+    where, digest = shown(url), digest_of(file)
+    with settled(where):
+        at = _to_write(url)
+        try:
+            there = _digest_there(at.manifest()[0])
+        except NotFoundError:
+            there = digest
+        if not force and there != digest:
+            raise RegistryError("something else is there", where=where, do=_ANOTHER)
+    return at, digest
+
+
+def _digest_there(manifest: OciManifest) -> str:
+    """The digest of the package that a manifest names, "" of a ModelPack that does not say, "?" of anything else."""
+    if is_pack(manifest):
+        return manifest.annotations.get(DIGEST_ANNOTATION, "")
+    package = manifest.layer(PACKAGE_TYPE)
+    return package.digest if package else "?"
+
+
+def _beside(at: OciRepository, manifest: OciManifest, digest: str) -> list[tuple[str, str]]:
+    """What lies beside a package, as (kind, digest of its blob); of the signatures the newest."""
+    found: dict[str, list[tuple[str, str]]] = {kind: [] for kind in BESIDE}
+    for referrer in at.referrers(digest, SIGNATURE_TYPE):
+        for kind, predicate in _PREDICATES.items():
+            layer = referrer.layer(SIGNATURE_TYPE)
+            if layer and referrer.annotations.get(_PREDICATE) == predicate:
+                found[kind].append((kind, layer.digest))
+    own = manifest.layer(SIGNATURE_TYPE)
+    signatures = [(SIGNATURE, own.digest)] if own else found[SIGNATURE][-1:]
+    return signatures + found[ATTESTATION]
+
+
+def _fetch_beside(at: OciRepository, blobs: list[tuple[str, str]], target: Path, task: DownloadTask) -> None:
+    """The signature, and the attestations as one a line, beside `target`."""
+    lines: dict[str, list[bytes]] = {kind: [] for kind in BESIDE}
+    for kind, digest in blobs:
+        fetch_beside(at.blob(digest), target, kind, at.where, task)
+        lines[kind].append(beside(target, kind).read_bytes().replace(b"\n", b" "))
+    for kind, found in lines.items():
+        beside(target, kind).unlink(missing_ok=True)
+        if found:
+            beside(target, kind).write_bytes(b"\n".join(found))
+
+
+def _fetched_pack(at: OciRepository, manifest: OciManifest, target: Path, task: DownloadTask) -> Path:
+    """The .zip of a ModelPack's files; what has come of them stays where it breaks off, for the next attempt."""
+    if task.digest and target.is_file() and digest_of(target) == task.digest:
+        return target
+    parts = target.with_name(f".{target.stem}.parts")
+    done, places = 0, {}
+    for path, layer in packed_files(manifest, at.where, task.bounds.size).items():
+        part = parts / layer.digest.replace(":", "-")
+        own = DownloadTask(layer.digest, replace(task.bounds, size=layer.size), partial(_further, task, done))
+        places[path] = download(at.blob(layer.digest), part, f"{at.where}: {path}", own)
+        done += layer.size
+    written(places, target)
+    shutil.rmtree(parts)
+    if task.digest and (digest := digest_of(target)) != task.digest:
+        target.unlink()
+        raise RegistryError(f"is {digest}, and {task.digest} was asked for", where=at.where, do="ask who published it")
+    return target
+
+
+def _further(task: DownloadTask, before: int, done: int, _: int) -> None:
+    """Report of one file of several, `before` bytes of which are there."""
+    task.report(before + done, 0)

@@ -18,7 +18,7 @@ from tritonpm.core.errors import NotFoundError, PackageError, SignatureError, Us
 from tritonpm.core.extras import needed
 from tritonpm.core.files import digest_of, replacing
 from tritonpm.core.units import MIB
-from tritonpm.registry import SIGNATURE
+from tritonpm.registry import SIGNATURE, beside
 
 if TYPE_CHECKING:
     from model_signing import signing, verifying
@@ -58,7 +58,7 @@ class Signed:
 
 def signature_of(package: Path) -> Path:
     """Where a package's signature lies."""
-    return package.with_name(package.name + SIGNATURE)
+    return beside(package, SIGNATURE)
 
 
 def sign(package: Path, signer: Signer, *, force: bool = False) -> Signed:
@@ -111,7 +111,7 @@ def _is_by(config: verifying.Config, package: Path, signature: Path) -> bool:
 
 def _signing(signer: Signer) -> signing.Config:
     config = _library("signing").Config()
-    with _reading_key(signer.key):
+    with reading_key(signer.key):
         if signer.certificate is None:
             return config.use_elliptic_key_signer(private_key=signer.key)
         return config.use_certificate_signer(
@@ -123,12 +123,12 @@ def _verifying(trust: Trust) -> Iterator[tuple[str, verifying.Config]]:
     """A check for each key, and one for all certificates, with what it is called."""
     verifying = _library("verifying")
     for key in trust.keys:
-        with _reading_key(key):
+        with reading_key(key):
             config = verifying.Config().use_elliptic_key_verifier(public_key=key)
         yield str(key), config
     if trust.certificates:
         names = ", ".join(map(str, trust.certificates))
-        with _reading_key(trust.certificates[0]):
+        with reading_key(trust.certificates[0]):
             config = verifying.Config().use_certificate_verifier(certificate_chain=trust.certificates)
         yield names, config
 
@@ -139,7 +139,8 @@ def _library(name: str) -> Any:
 
 
 @contextmanager
-def _reading_key(key: Path) -> Iterator[None]:
+def reading_key(key: Path) -> Iterator[None]:
+    """Turn what reading a key raises into UsageError."""
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:

@@ -15,7 +15,7 @@ from tritonpm.core.errors import NotFoundError, RegistryError, StorageError
 from tritonpm.core.files import digest_of, storage_error, sync
 from tritonpm.core.units import MIB, human
 from tritonpm.package.limits import Limits
-from tritonpm.registry import SIGNATURE
+from tritonpm.registry import beside
 
 CHUNK = MIB
 _AGAIN = "run it again: it goes on where it stopped"
@@ -87,14 +87,14 @@ def download(source: Source, target: Path, where: str, task: DownloadTask) -> Pa
     return target
 
 
-def fetch_signature(source: Source | None, target: Path, where: str, task: DownloadTask) -> None:
-    """The signature of what is to be fetched to `target`, beside it and before it, where `source` has one."""
-    signature = target.with_name(target.name + SIGNATURE)
-    signature.unlink(missing_ok=True)
+def fetch_beside(source: Source | None, target: Path, kind: str, where: str, task: DownloadTask) -> None:
+    """The signature or attestations of what is to be fetched to `target`, before it, where `source` has them."""
+    file = beside(target, kind)
+    file.unlink(missing_ok=True)
     if source is None:
         return
     with suppress(NotFoundError):
-        download(source, signature, where + SIGNATURE, DownloadTask(bounds=replace(task.bounds, size=MIB)))
+        download(source, file, where + kind, DownloadTask(bounds=replace(task.bounds, size=MIB)))
 
 
 @contextmanager

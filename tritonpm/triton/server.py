@@ -262,6 +262,24 @@ def supervision_lost(state: Path) -> bool:
     return _supervisor_lives(state) is False
 
 
+def supervisor(state: Path) -> tuple[int, str] | None:
+    """The process that supervises the server of this state folder, or did last: its number and when it was born."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        told = json.loads(read_state(supervisor_lock(state)))
+        return int(told["pid"]), str(told["born"])
+    return None
+
+
+def await_end(process: tuple[int, str], within: float) -> bool:
+    """Wait until a process has ended, for so many seconds; whether it has."""
+    deadline = time.monotonic() + within
+    while liveness.lives(*process, 0.0):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_LOOK_EVERY)
+    return True
+
+
 def _supervisor_lives(state: Path) -> bool | None:
     """None where there is none that should: the server was told to stop, or ends with who started it."""
     with suppress(OSError, ValueError, KeyError, TypeError):

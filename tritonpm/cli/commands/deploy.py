@@ -128,14 +128,21 @@ def kubernetes_command(app: App, /, form: str, **options: Any) -> None:
     _deploy(app, "helm" if form == "helm" else "kubernetes", **options)
 
 
-@command("kserve", examples="tritonpm deploy kserve --repository s3://models/line-3 --output cluster")
+@command(
+    "kserve",
+    examples="""
+    tritonpm deploy kserve --repository s3://models/line-3 --output cluster
+    tritonpm deploy kserve --package bolts --storage-uri oci+native://registry.site/serving/bolts:1.2
+    """,
+)
 @FILES
+@_chosen("storage_uri", "Where KServe finds one package, such as what `push --form image` made.", metavar="URI")
 @_chosen("triton_version", "Of NVIDIA's container.")
 @_chosen("triton_image", "The whole name of another image, best with its @sha256: digest.")
 @CLUSTER
 @pass_app
 def kserve_command(app: App, /, **options: Any) -> None:
-    """A ServingRuntime and an InferenceService for KServe."""
+    """A ServingRuntime and an InferenceService for KServe: of the whole repository, or of one package."""
     _deploy(app, "kserve", **options)
 
 

@@ -36,6 +36,10 @@ def _show(app: App) -> None:
     pairs = [("signature", "required" if policy.signature else "not required"), ("file", policy.file)]
     pairs += [("key", key) for key in policy.keys]
     pairs += [("certificate", certificate) for certificate in policy.certificates]
+    if asked := policy.attestation:
+        least = f", an agreement of at least {asked.agreement:g}" if asked.agreement else ""
+        pairs += [("attestation", f"required{least}{f', on Triton {asked.release}' if asked.release else ''}")]
+        pairs += [("attested by", key) for key in asked.keys]
     app.emit("Policy", policy, lambda: facts(pairs))
 
 
@@ -48,7 +52,9 @@ def set_command(app: App, file: Path) -> None:
 
     with app.open() as context:
         policy = set_policy(context, file)
-    app.say(f"Packages need a signature from now on, as {policy.file} says.")
+    asked = (("a signature", policy.trust), ("an attestation", policy.attestation))
+    what = " and ".join(word for word, required in asked if required)
+    app.say(f"Packages need {what} from now on, as {policy.file} says.")
 
 
 @command("clear", examples="tritonpm policy clear")
@@ -59,7 +65,7 @@ def clear_command(app: App) -> None:
 
     with app.open() as context:
         clear_policy(context)
-    app.say("Packages need no signature any more.")
+    app.say("Packages no longer need a signature or an attestation.")
 
 
 for _command in (set_command, clear_command):

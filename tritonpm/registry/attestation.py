@@ -1,0 +1,198 @@
+"""What proves a package, told by who saw it: in-toto statements in DSSE envelopes, `<file>.att` beside the .zip.
+
+Each line is a sigstore bundle of one statement about one .zip, named by its digest. Signed is with the keys that
+packages are signed with, without a certificate; no service is asked. Source: in-toto attestation v1, DSSE v1,
+sigstore bundle v0.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tritonpm.core.errors import SignatureError
+from tritonpm.core.extras import needed
+from tritonpm.core.files import digest_of, write_atomically
+from tritonpm.core.units import MIB
+from tritonpm.registry import ATTESTATION, beside
+from tritonpm.registry.signing import reading_key
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import SSlibKey
+
+PREDICATE_TYPE = "urn:tritonpm:attestation:proof:1"
+_STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+_PAYLOAD_TYPE = "application/vnd.in-toto+json"
+_BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+_ASK = "ask who published it for its attestation"
+_MOST, _LINES = MIB, 64  # bytes, and attestations of one package that are looked at
+
+
+@dataclass(frozen=True)
+class ProvedStage:
+    """How one model was proved; "" is the whole of a cascade.
+
+    `agreement` is the least of what was measured (the share of equal classes, of equal objects, cosines), 0 to 1, None
+    where it was compared with nothing. `noticed` of `tried` damages would have been noticed on the `inputs`, a digest.
+    """
+
+    stage: str
+    optimizer: str
+    precision: str
+    state: str
+    agreement: float | None = None
+    tolerance: Mapping[str, float] = field(default_factory=dict)
+    noticed: int = 0
+    tried: int = 0
+    inputs: str = ""
+
+
+@dataclass(frozen=True)
+class ProofRecord:
+    """What was seen of a package: `content` is its digest, `revision` that of what served, on which release.
+
+    `agreement` is the least of the stages', None where one has none.
+    """
+
+    package: str
+    version: str
+    content: str
+    revision: str
+    release: str
+    server: str
+    probe: str
+    agreement: float | None
+    stages: tuple[ProvedStage, ...]
+
+
+@dataclass(frozen=True)
+class AttestationPolicy:
+    """Whose attestations count, and what one must say: at least that agreement, of that release ("": any)."""
+
+    keys: tuple[Path, ...]
+    agreement: float = 0.0
+    release: str = ""
+
+
+class _Subject(msgspec.Struct, frozen=True):
+    """What a statement is about."""
+
+    name: str
+    digest: Mapping[str, str]
+
+
+class _Statement(msgspec.Struct, frozen=True):
+    """An in-toto statement."""
+
+    type_: str = msgspec.field(name="_type")
+    subject: tuple[_Subject, ...]
+    predicate_type: str = msgspec.field(name="predicateType")
+    predicate: msgspec.Raw
+
+
+def attest(package: Path, record: ProofRecord, key: Path) -> Path:
+    """Write what is attested of a .zip beside it, in place of what was there. Raises UsageError for a bad key."""
+    with needed("an attestation", "registry"), reading_key(key):
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+        from securesystemslib.dsse import Envelope
+        from securesystemslib.signer import CryptoSigner
+
+        private: Any = load_pem_private_key(key.read_bytes(), None)
+        statement = _Statement(
+            _STATEMENT_TYPE,
+            (_Subject(package.name, {"sha256": digest_of(package).removeprefix("sha256:")}),),
+            PREDICATE_TYPE,
+            msgspec.Raw(msgspec.json.encode(record)),
+        )
+        envelope = Envelope(msgspec.json.encode(statement), _PAYLOAD_TYPE, {})
+        signer = CryptoSigner(private)
+        envelope.sign(signer)
+    bundle = {
+        "mediaType": _BUNDLE_TYPE,
+        "verificationMaterial": {"publicKey": {"hint": signer.public_key.keyid}, "tlogEntries": []},
+        "dsseEnvelope": envelope.to_dict(),
+    }
+    write_atomically(beside(package, ATTESTATION), msgspec.json.encode(bundle))
+    return beside(package, ATTESTATION)
+
+
+def require_attested(package: Path, policy: AttestationPolicy) -> ProofRecord:
+    """What is attested of a .zip, and enough. Raises as `attested`, SignatureError where none says enough."""
+    reasons = []
+    for record in attested(package, policy.keys):
+        if policy.release not in ("", record.release):
+            was = f"Triton {record.release}" if record.release else f"a server of version {record.server}"
+            reasons.append(f"was proved on {was}, and Triton {policy.release} is required")
+        elif policy.agreement and record.agreement is None:
+            reasons.append("is attested without an agreement: nothing says what the right answers are")
+        elif record.agreement is not None and not record.agreement >= policy.agreement:
+            reasons.append(f"agrees with the original by {record.agreement:.4g}, and {policy.agreement:g} is required")
+        else:
+            return record
+    raise SignatureError(reasons[-1], where=str(package), do="load it so, and push it again with --attest")
+
+
+def attested(package: Path, keys: Sequence[Path]) -> list[ProofRecord]:
+    """What holders of one of the keys have attested of this very .zip.
+
+    Raises SignatureError where that is nothing, and says why; UsageError for a key that cannot be read.
+    """
+    file = beside(package, ATTESTATION)
+    if not file.is_file():
+        raise SignatureError("has no attestation", where=str(package), do=f"put its {file.name} beside it")
+    if file.stat().st_size > _MOST:
+        raise SignatureError("has attestations that are too long", where=str(package), do=_ASK)
+    trusted = [_public(key) for key in keys]
+    digest, records, reason = digest_of(package).removeprefix("sha256:"), [], "is attested by nobody who is trusted"
+    for line in file.read_bytes().splitlines()[:_LINES]:
+        payload = _signed(line, trusted)
+        if payload is None:
+            continue
+        try:
+            statement = msgspec.json.decode(payload, type=_Statement)
+            if (statement.type_, statement.predicate_type) != (_STATEMENT_TYPE, PREDICATE_TYPE):
+                continue
+            record = msgspec.json.decode(statement.predicate, type=ProofRecord)
+        except (msgspec.MsgspecError, RecursionError):
+            continue
+        if digest in (subject.digest.get("sha256") for subject in statement.subject):
+            records.append(record)
+        else:
+            reason = "has an attestation that is of another content"
+    if not records:
+        raise SignatureError(reason, where=str(package), do=_ASK)
+    return records
+
+
+def _public(key: Path) -> SSlibKey:
+    with needed("an attestation", "registry"), reading_key(key):
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+        from securesystemslib.signer import SSlibKey
+
+        return SSlibKey.from_crypto(load_pem_public_key(key.read_bytes()))
+
+
+def _signed(line: bytes, trusted: Sequence[SSlibKey]) -> bytes | None:
+    """The payload of a bundle that one of them signed; None of anything else, however broken it is."""
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.exceptions import Error
+
+    broken = (ValueError, LookupError, TypeError, AttributeError, RecursionError, msgspec.MsgspecError, Error)
+    try:
+        envelope = Envelope.from_dict(msgspec.json.decode(line)["dsseEnvelope"])
+    except broken:
+        return None
+    if envelope.payload_type != _PAYLOAD_TYPE:
+        return None
+    for signature in envelope.signatures.values():
+        for key in trusted:
+            try:
+                key.verify_signature(signature, envelope.pae())
+            except broken:
+                continue
+            return bytes(envelope.payload)
+    return None
