@@ -35,6 +35,7 @@ from tritonpm.core.errors import (
     in_place_of,
 )
 from tritonpm.core.files import digest_of_bytes, storage_error, write_atomically
+from tritonpm.operations.audit import audited
 from tritonpm.registry.signing import MOST_OF_A_KEY, Trust, require_zip, signature_of, verify
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def read(context: Context) -> Policy:
     return Policy(str(path), trust)
 
 
+@audited("policy set", "file")
 def set_policy(context: Context, file: Path) -> Policy:
     """Put `file` into force, whatever was required before. Raises as `read`; NotFoundError where there is no such file.
 
@@ -121,6 +123,7 @@ def set_policy(context: Context, file: Path) -> Policy:
     return Policy(str(path), trust)
 
 
+@audited("policy clear")
 def clear_policy(context: Context) -> None:
     """Require nothing any more; policy.yaml is deleted. Raises StorageError."""
     path = context.workspace.policy

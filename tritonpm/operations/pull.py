@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tritonpm import registry
 from tritonpm.core.errors import BusyError, in_place_of
 from tritonpm.core.files import digest_of
+from tritonpm.operations.audit import audited
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.upgrade import upgrade
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tritonpm.registry.transfer import Bounds
 
 
+@audited("pull", "digest")
 def pull(
     context: Context,
     url: str,
@@ -48,6 +50,7 @@ def bring_in(context: Context, source: str, **options: Any) -> PackageDetails:
     return import_package(context, Path(source), **options)
 
 
+@audited("upgrade", "digest")
 def pull_upgrade(context: Context, name: str, url: str, *, digest: str = "", allow_code: bool = False) -> Loaded | None:
     """Fetch a package and put it in the place of one that is there. Raises what `pull` and `upgrade` raise."""
     context.catalogue.get(name)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm import registry
 from tritonpm.core.errors import UsageError
+from tritonpm.operations.audit import audited
 from tritonpm.operations.export import export
 from tritonpm.registry import signing
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from tritonpm.registry import Pushed
 
 
+@audited("push")
 def push(context: Context, name: str, url: str, *, signer: signing.Signer | None = None, force: bool = False) -> Pushed:
     """Put a package, and its signature. Raises RegistryError, UsageError where addresses of that kind are only read.
 

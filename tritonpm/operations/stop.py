@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tritonpm.operations.audit import audited
 from tritonpm.triton import embedded
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
 
+@audited("stop")
 def stop(context: Context, timeout: float) -> bool:
     """End the server; whether there was one. What it had loaded comes back with the next one."""
     state = context.workspace.server

@@ -16,7 +16,9 @@ from tritonpm.operations.monitor.figures import duration, number, size
 from tritonpm.settings.settings import ENCODED, ON_DEMAND, PICTURES, PINNED, TENSORS
 from tritonpm.web.api.common import PREFIX, language_of
 from tritonpm.web.language import COOKIE, HERE, NAMES, Language, for_scripts
+from tritonpm.web.pages.controls import denied
 from tritonpm.web.problems import Problem
+from tritonpm.web.roles import actor_of
 
 DEVICES = {"cpu": "CPU", "gpu": "GPU (default)", "gpu-optimised": "GPU (optimised)"}
 MODES = {"shared": "Shared", "performance": "Performance"}
@@ -33,8 +35,8 @@ HELPS = {  # what a choice means, below it
     "serves.",
 }  # fmt: skip
 RAIL = {
-    "packages": "Packages", "jobs": "Jobs", "projects": "Projects", "monitor": "Monitor", "logs": "Log",
-    "triton": "Server", "api": "API",
+    "packages": "Packages", "jobs": "Jobs", "projects": "Projects", "monitor": "Monitor", "activity": "Activity",
+    "logs": "Log", "triton": "Server", "api": "API",
 }  # fmt: skip
 STATUSES = {
     "imported": "Imported", "optimising": "Optimising", "ready": "Ready", "loaded": "Loaded", "failed": "Failed",
@@ -69,8 +71,19 @@ def of_tasks(kinds: str, say: Language) -> str:
 
 def rendered(request: Request, template: str, code: int = 200, **values: Any) -> HTMLResponse:
     """A template as a response."""
-    say = language_of(request)
-    html = _environment().get_template(template).render(_=say, say=say, script_sentences=for_scripts, **values)
+    say, actor = language_of(request), actor_of(request)
+    html = (
+        _environment()
+        .get_template(template)
+        .render(
+            _=say,
+            say=say,
+            script_sentences=for_scripts,
+            actor=actor,
+            denied=denied(actor.role, say),
+            **values,
+        )
+    )
     headers = {"Content-Language": say.code, "Vary": "Accept-Language, Cookie"}
     return HTMLResponse(html, code, headers)
 
