@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from tests.support.models import scaled
 from tests.support.page import API, TOKEN, Site, Start, zipped
 from tests.support.workspaces import opened
+from tritonpm.core.addresses import is_loopback
 from tritonpm.core.errors import UsageError
 from tritonpm.operations.use import use
 from tritonpm.web.problems import shown
-from tritonpm.web.security import Buckets, PageAccess, access, host_name, is_loopback
+from tritonpm.web.security import Buckets, PageAccess, access, host_name
 
 
 def raw(site: Site, request: bytes) -> bytes:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _CORRECT = "correct the policy (`tritonpm schema policy` prints what it may hold)"
 _CLEAR = "`tritonpm policy clear` if packages need no signature any more"
 _NEIGHBOUR = re.compile(r"\W*polic(y|ies)(\W*(ya?ml|json|toml)(\W*\w*)?)?\W*")
-_ALIKE = 0.8  # of two names, by difflib: a letter is missing, or two are exchanged
+_ALIKE = 0.85  # of two names, by difflib: a letter is missing, or two are exchanged; oidc.yaml is another name
 
 
 class TrustedFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -24,11 +24,12 @@ from oras.logger import logger
 from oras.provider import Registry
 from oras.utils import append_url_params
 
+from tritonpm.core.addresses import is_loopback
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
 from tritonpm.core.files import DIGEST, digest_of, digest_of_bytes
 from tritonpm.registry import SIGNATURE, Pushed, shown
 from tritonpm.registry.transfer import Bounds, DownloadTask, Part, Source, download, fetch_signature, settled
-from tritonpm.registry.web import Session, is_loopback, part_of, require_good, speaking
+from tritonpm.registry.web import Session, part_of, require_good, speaking
 
 PACKAGE_TYPE = "application/vnd.tritonpm.package.v1+zip"
 SIGNATURE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from tritonpm import __version__
 from tritonpm.core.errors import TritonpmError
+from tritonpm.core.extras import needed
 from tritonpm.core.files import system_error
 from tritonpm.triton.connection import Connection
 from tritonpm.web import pages
@@ -39,7 +40,8 @@ from tritonpm.web.callers import Callers
 from tritonpm.web.language import HERE
 from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem, problem_of, problem_shown
 from tritonpm.web.roles import allowed
-from tritonpm.web.security import Guard, PageAccess
+from tritonpm.web.security import LOGIN, Guard, PageAccess
+from tritonpm.web.sessions import Sessions
 from tritonpm.web.site import Site
 
 API = (packages, settings, serving, jobs, revisions, canaries, inference, monitor, events, policy, audit)
@@ -51,7 +53,7 @@ def create(
 ) -> FastAPI:  # fmt: skip
     """The application for a workspace; `server` is a Triton that somebody else runs, `metrics` its metrics endpoint.
 
-    Raises NotFoundError, UsageError.
+    Raises NotFoundError, UsageError; RequirementError where people shall sign in and what that needs is not installed.
     """
     site = Site(workspace, server, metrics)
     app = FastAPI(
@@ -71,7 +73,12 @@ def create(
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _bug)
     let_in = access or PageAccess()
-    callers = Callers(let_in.token, let_in.tokens or site.workspace.tokens, closed=let_in.closed)
+    sessions = Sessions(let_in.oidc.hours * 3600) if let_in.oidc else None
+    callers = Callers(let_in.token, let_in.tokens or site.workspace.tokens, closed=let_in.closed, sessions=sessions)
+    if let_in.oidc and sessions:
+        with needed("signing in", "oidc"):
+            from tritonpm.web.sign_in import SignIn
+        app.mount(LOGIN, SignIn(site, let_in.oidc, sessions, tls=let_in.tls).app())
     app.add_middleware(Guard, access=let_in, callers=callers)
     return app
 

@@ -1,4 +1,5 @@
-"""Who asks: the one token of the environment, one of a file's with its name and role, or anybody on loopback."""
+"""Who asks: the one token of the environment, one of a file's with its name and role, who has signed in, or anybody on
+loopback."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import binascii
 import hmac
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tritonpm.catalogue.audit import OPEN, TOKEN, Actor
 from tritonpm.catalogue.tokens import AccessToken, holder, read_tokens
 from tritonpm.core.errors import StorageError
 from tritonpm.core.roles import Role
+from tritonpm.web.sessions import SESSION, Sessions
 
 ACTOR = "tritonpm.actor"  # in the scope of a request that is let in: who asks
 # Names that no token has, since they hold a blank.
@@ -50,11 +53,14 @@ class KnownTokens:
 
 
 class Callers:
-    """Who a request comes from. `closed`: nobody is let in who gives no token, whether there is one or not."""
+    """Who a request comes from. `closed`: nobody is let in who gives no token, whether there is one or not.
 
-    def __init__(self, shared: str, tokens: Path, *, closed: bool) -> None:
-        self._shared, self._closed = shared, closed or bool(shared)
-        self._known = KnownTokens(tokens)
+    `sessions` are of those who have signed in, None where nobody can.
+    """
+
+    def __init__(self, shared: str, tokens: Path, *, closed: bool, sessions: Sessions | None = None) -> None:
+        self._shared, self._closed = shared, closed or bool(shared) or sessions is not None
+        self._known, self.sessions = KnownTokens(tokens), sessions
 
     @property
     def closed(self) -> bool:
@@ -65,11 +71,16 @@ class Callers:
         """Who asks, from an address; None: nobody who is let in."""
         if not self.closed:
             return Actor(LOCAL, Role.ADMINISTER, OPEN, address)
-        given = given_token(headers.get("authorization", ""))
-        return self._with_token(given, address) if given else None
+        if headers.get("authorization"):
+            return self._with_token(given_token(headers["authorization"]), address)
+        session = cookie(headers, SESSION)
+        actor = self.sessions.get(session) if self.sessions and session else None
+        return actor and replace(actor, origin=address)
 
     def _with_token(self, given: str, address: str) -> Actor | None:
-        if self._shared and hmac.compare_digest(given.encode(), self._shared.encode()):
+        if not given:
+            return None
+        if self._shared and hmac.compare_digest(given.encode(errors="surrogatepass"), self._shared.encode()):
             return Actor(SHARED, Role.ADMINISTER, TOKEN, address)
         token = holder(self._known.now() or (), given)
         return Actor(token.name, token.role, TOKEN, address) if token else None

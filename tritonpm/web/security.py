@@ -8,13 +8,13 @@ those who are in may do: `web/roles.py`.
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
 
 import anyio
 import msgspec
@@ -23,11 +23,16 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tritonpm.catalogue.tokens import read_tokens
+from tritonpm.core.addresses import is_loopback
 from tritonpm.core.errors import NotFoundError, UsageError
 from tritonpm.web.callers import ACTOR, Callers, cookie
 from tritonpm.web.language import COOKIE, negotiated
 from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem, problem_shown
 
+if TYPE_CHECKING:
+    from tritonpm.web.oidc_settings import OidcSettings
+
+LOGIN = "/login"  # where one signs in
 SHORTEST_TOKEN = 16  # characters
 SAFE = ("GET", "HEAD", "OPTIONS")
 PATIENCE = 20.0  # seconds that a body may take however short it is
@@ -51,12 +56,14 @@ class PageAccess:
     """Who is let in. `hosts` are the names in Host, () is any; sizes in bytes, rates in requests a second.
 
     `token` may do everything; `tokens` is the file of those with roles, None the workspace's; `closed`: nobody comes in
-    without one, though there is none.
+    without one, though there is none. `oidc`: people sign in with a provider; `tls`: the page itself speaks https.
     """
 
     token: str = ""
     tokens: Path | None = None
     closed: bool = False
+    oidc: OidcSettings | None = None
+    tls: bool = False
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
     upload: int = 16 << 30
     inputs: int = 256 * _MIB  # of one inference
@@ -72,17 +79,9 @@ class PageAccess:
         return self.upload if path.endswith(_UPLOADS) else self.body
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address to bind to is reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def access(
     host: str, *, token: str = "", hosts: tuple[str, ...] = (), upload: int = PageAccess.upload,
-    tokens: Path | None = None, named: bool = False,
+    tokens: Path | None = None, named: bool = False, oidc: OidcSettings | None = None, tls: bool = False,
 ) -> PageAccess:  # fmt: skip
     """Who is let in at an address; `named`: the file of tokens was asked for.
 
@@ -95,13 +94,13 @@ def access(
         raise NotFoundError("there is no such file", where=str(tokens), do="make it with `tritonpm token add --file`")
     known = read_tokens(tokens) if tokens else ()
     if is_loopback(host):
-        return PageAccess(token, tokens, named, (*PageAccess.hosts, *hosts), upload)
-    if not (token or known):
+        return PageAccess(token, tokens, named, oidc, tls, (*PageAccess.hosts, *hosts), upload)
+    if not (token or known or oidc):
         raise UsageError(
             f"{host} is reached from other machines, which needs a token",
-            do="make one with `tritonpm token add`, set TRITONPM_UI_TOKEN, or give --token-file",
+            do="make one with `tritonpm token add`, set TRITONPM_UI_TOKEN, or give --token-file or --oidc",
         )
-    return PageAccess(token, tokens, True, hosts, upload)
+    return PageAccess(token, tokens, True, oidc, tls, hosts, upload)
 
 
 @dataclass
@@ -146,10 +145,22 @@ class Guard:
         headers = Headers(scope=scope)
         if problem := self._problem(scope, headers):
             say = negotiated(headers.get("accept-language", ""), cookie(headers, COOKIE))
-            await _refuse(problem_shown(problem, say), _with_headers(scope, send))
+            more = self._way_in(scope, headers) if problem.status == 401 else ()
+            await _refuse(problem_shown(problem, say), _with_headers(scope, send), more)
             return
         body = _Body(receive, self.access.limit(scope["path"]))
         await self.app(scope, body.receive, _with_headers(scope, send))
+
+    def _way_in(self, scope: Scope, headers: Headers) -> Sequence[tuple[str, str]]:
+        """How somebody who is not known comes in: a browser asks for a token, or is led to where one signs in."""
+        if not self.access.oidc:
+            return [("WWW-Authenticate", 'Basic realm="tritonpm", charset="UTF-8"')]
+        if headers.get("hx-request"):
+            return [("HX-Refresh", "true")]
+        if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
+            asked = quote(scope["path"] + (f"?{query.decode('latin-1')}" if (query := scope["query_string"]) else ""))
+            return [("Location", f"{LOGIN}/?next={asked}")]
+        return [("WWW-Authenticate", "Bearer")]
 
     def _problem(self, scope: Scope, headers: Headers) -> Problem | None:
         client = scope["client"][0] if scope.get("client") else ""
@@ -162,6 +173,8 @@ class Guard:
         return plain_problem(421, "Unknown host", "this address is not one of the page's; give --allow-host")
 
     def _caller(self, scope: Scope, headers: Headers, client: str) -> Problem | None:
+        if self.access.oidc and scope["path"].startswith((f"{LOGIN}/", "/static/")):
+            return None
         if self.refused.left(client) < 1 and self.callers.closed:
             return plain_problem(429, "Too many wrong tokens", "wait a little and try again")
         if actor := self.callers.of(headers, client):
@@ -249,11 +262,11 @@ def _with_headers(scope: Scope, send: Send) -> Send:
     return sent
 
 
-async def _refuse(problem: Problem, send: Send) -> None:
+async def _refuse(problem: Problem, send: Send, more: Sequence[tuple[str, str]] = ()) -> None:
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"connection", b"close")]
-    if problem.status == 401:
-        headers.append((b"www-authenticate", b'Basic realm="tritonpm", charset="UTF-8"'))
+    headers += [(name.lower().encode(), value.encode()) for name, value in more]
     if problem.status == 429:
         headers.append((b"retry-after", b"5"))
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    status = 303 if any(name == "Location" for name, _ in more) else problem.status
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": msgspec.json.encode(problem)})

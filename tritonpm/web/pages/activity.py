@@ -27,6 +27,7 @@ ACTIONS = {
     "promote": "Promote", "abort": "Discard canary", "release": "Release", "serve": "Start Triton",
     "stop": "Stop Triton", "publish": "Publish", "push": "Push", "policy set": "Set the policy",
     "policy clear": "Clear the policy", "token add": "Add a token", "token remove": "Remove a token",
+    "sign in": "Sign in",
 }  # fmt: skip
 OUTCOMES = {BEGUN: "not ended", DONE: "done", FAILED: "failed", REFUSED: "refused"}
 OUTCOME_CLASSES = {BEGUN: "optimising", DONE: "loaded", FAILED: "failed", REFUSED: "failed"}
