@@ -39,7 +39,7 @@ _TYPED = (
     ("use bolts --project line --release", ""),
     ("serve", "server"), ("serve --ui --ui-port 0", "web"), ("serve --repository s3://bucket/models", "server"),
     ("stop", ""), ("logs", ""), ("tracing", ""), ("logging", ""), ("top --once --interval 0.2", ""),
-    ("ui --port 0", "web"), ("mcp", "mcp"),
+    ("ui --port 0", "web"), ("mcp", "mcp"), ("token list", ""), ("audit", ""),
     ("load bolts", ""), ("load bolts --repository out", "stores"), ("unload bolts", ""), ("reload bolts", ""),
     ("infer bolts", ""), ("status", ""), ("sync", ""), ("why bolts", ""),
     ("upgrade bolts PACKAGE", ""), ("history bolts", ""), ("rollback bolts", ""), ("diff bolts 1", ""),
@@ -74,6 +74,7 @@ _ONE_MISSING = (
     ("hub", "import hf://org/net"),
     ("mlflow", "import models:/net/1"),
     ("web", "ui --port 0"),
+    ("oidc", "ui --port 0 --oidc oidc.yaml"),
     ("perf", "tune bolts"),
 )
 
@@ -84,6 +85,7 @@ def ran(folder: Path, variables: dict[str, str], commands: list[str], package: P
     here.mkdir()
     (here / "x.keras").write_bytes(b"PK\3\4")
     (here / "key.pem").write_text("no key\n")
+    (here / "oidc.yaml").write_text("issuer: https://login.example\nclient_id: c\nroles: {view: ['*']}\n")
     places = {"PACKAGE": str(package), "MODEL": str(package / "model.onnx")}
     argued = json.dumps([[places.get(word, word) for word in command.split()] for command in commands])
     ended = subprocess.run(
@@ -117,7 +119,9 @@ def test_every_command_without_any_extra(tmp_path: Path, package: Path) -> None:
 @pytest.mark.parametrize("missing", sorted({extra for extra, _ in _ONE_MISSING}))
 def test_a_command_with_one_extra_missing(missing: str, tmp_path: Path, package: Path) -> None:
     typed = [command for extra, command in _ONE_MISSING if extra == missing]
-    others = set(EXTRAS) - {missing, {"stores": "registry", "web": "mlflow"}.get(missing, "")}  # which brings it, too
+    others = (
+        set(EXTRAS) - {missing} - {"stores": {"registry"}, "web": {"mlflow", "oidc"}}.get(missing, set())
+    )  # they bring it, too
     variables = environment(tmp_path, others)
     for code, _, err in ran(tmp_path, variables, ["init .", "import PACKAGE", *typed], package)[2:]:
         assert code, err

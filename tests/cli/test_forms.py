@@ -29,7 +29,7 @@ _TYPED = (
     ("set bolts --priority 1", "Package"), ("status", "Status"), ("projects", "ProjectList"), ("jobs", "JobList"),
     ("profile bolts", "Profile"), ("perf list", "PerfList"), ("render bolts --output rendered", "Rendering"),
     ("lint rendered", "LintReport"), ("publish bolts --repository out", "Published"), ("push bolts c.zip", "Pushed"),
-    ("sign bolts.zip --key key.pem", "Signed"), ("policy", "Policy"), ("context list", "Contexts"), ("targets", "Targets"), ("config", "Config"),
+    ("sign bolts.zip --key key.pem", "Signed"), ("policy", "Policy"), ("token list", "Tokens"), ("audit", "Audit"), ("context list", "Contexts"), ("targets", "Targets"), ("config", "Config"),
     ("fleet status --context prod", "Fleet"), ("top --once --interval 0.2", "Snapshot"), ("doctor", "Doctor"),
     ("verify", "Damages"), ("optimize bolts --no-compare", "PackageDetails"), ("import nuts.onnx", "Package"),
     ("adopt repository", "Adoption"), ("upgrade bolts MODEL", "LoadResult"), ("pull bolts.zip --name screws", "Package"),

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tritonpm.core import errors
+from tritonpm.core.roles import Role
 from tritonpm.core.types import Task
 from tritonpm.hardware.nvml import REASONS
 from tritonpm.operations.monitor.figures import NOTES
 from tritonpm.settings import RULES
+from tritonpm.web.callers import LOCAL, SHARED
 from tritonpm.web.language import HERE, script_sentences
+from tritonpm.web.pages.activity import ACTIONS, OUTCOMES, WAYS
 from tritonpm.web.pages.monitor import CHARTS, FIELDS
 from tritonpm.web.pages.package import TABS
 from tritonpm.web.pages.render import DEVICES, HELPS, MODES, RAIL, RESIDENCIES, SENT, STATUSES
@@ -44,14 +47,16 @@ def _all() -> Iterator[str]:
     for source in sorted(HERE.rglob("*.py")):
         yield from _said(source)
     yield from script_sentences()
-    for names in (DEVICES, HELPS, MODES, RAIL, TABS, RESIDENCIES, SENT, STATUSES, FIELDS):
+    for names in (
+        DEVICES, HELPS, MODES, RAIL, TABS, RESIDENCIES, SENT, STATUSES, FIELDS, ACTIONS, OUTCOMES, WAYS,
+    ):  # fmt: skip
         yield from names.values()
     yield from (task.value.replace("-", " ") for task in Task)
     for rule in RULES:
         yield from (rule.sentence, rule.do)
     yield from _titles(errors.TritonpmError)
     yield from (chart.title for chart in CHARTS)
-    yield from (*NOTES, *REASONS, *_WORDS)
+    yield from (*NOTES, *REASONS, *_WORDS, *(role.value for role in Role), LOCAL, SHARED)
 
 
 def made_elsewhere() -> set[str]:

@@ -69,7 +69,7 @@ PATHS = (
     "/", "/packages?sort=-device&status=imported", "/packages/one", "/packages/two", "/packages/one/configure",
     "/packages/two/configure", "/packages/one/rename", "/packages/one/remove", "/packages/one/back",
     "/packages/one/statistics", "/server", "/packages/nobody", "/packages/one/newer", "/monitor", "/monitor/now",
-    "/jobs", "/projects", "/triton", "/logs", "/api", "/server/stop",
+    "/jobs", "/projects", "/activity", "/triton", "/logs", "/api", "/server/stop",
 )  # fmt: skip
 
 

@@ -96,6 +96,16 @@ MIGRATIONS = (
     """
     CREATE TABLE policy (id INTEGER PRIMARY KEY CHECK (id = 1), requirement BLOB NOT NULL) STRICT;
     """,
+    """
+    CREATE TABLE audit (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, who TEXT NOT NULL, role TEXT NOT NULL, way TEXT NOT NULL,
+      origin TEXT NOT NULL, action TEXT NOT NULL, package TEXT NOT NULL, detail TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE outcomes (
+      id INTEGER PRIMARY KEY, at REAL NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL, package TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX audit_of ON audit (package);
+    """,
 )
 # Of packages p, what is proved as s.
 WITH_PROVED = "LEFT JOIN served s ON s.id = (SELECT max(id) FROM served WHERE package = p.name)"

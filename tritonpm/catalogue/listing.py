@@ -18,6 +18,7 @@ from tritonpm.core.errors import StorageError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from tritonpm.catalogue.audit import Audit
     from tritonpm.catalogue.jobs import Job, Jobs
     from tritonpm.catalogue.leases import Leases
     from tritonpm.catalogue.remembered_policy import RememberedPolicy
@@ -81,6 +82,13 @@ class Listing:
         from tritonpm.catalogue.remembered_policy import RememberedPolicy
 
         return RememberedPolicy(self._database, self.workspace)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Who did what."""
+        from tritonpm.catalogue.audit import Audit
+
+        return Audit(self._database)
 
     @classmethod
     def open(cls, workspace: Workspace) -> Self:

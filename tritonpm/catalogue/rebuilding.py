@@ -58,6 +58,7 @@ def _filled(made: Path, workspace: Workspace, listed: list[records.Imported]) ->
             with suppress(NameTakenError):  # a crash in a rename leaves a record under each name
                 catalogue.add(record.package, record.settings, record.summary, canary_of=record.canary_of)
         catalogue.policy.restore(workspace.database)
+        catalogue.audit.restore(workspace.database)
         names = tuple(entry.name for entry in catalogue.packages())
     except BaseException:
         catalogue.close()

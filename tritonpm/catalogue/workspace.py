@@ -59,6 +59,11 @@ class Workspace:
         return self.state / "policy.json"
 
     @property
+    def tokens(self) -> Path:
+        """Who may do what on the page; it need not exist."""
+        return self.state / "tokens.json"
+
+    @property
     def target(self) -> Path:
         """The Triton release that was chosen, which need not exist."""
         return self.state / "target"

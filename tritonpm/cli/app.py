@@ -36,7 +36,7 @@ GROUPS: Headings = {
     "Optimising and measuring": ("optimize", "jobs", "convert", "profile", "perf", "tune"),
     "Repositories and deployment": ("render", "lint", "targets", "publish", "deploy", "pull", "push", "sign", "policy"),
     "Fleets": ("context", "fleet"),
-    "Server": ("serve", "stop", "logs", "tracing", "logging", "top", "ui", "mcp"),
+    "Server": ("serve", "stop", "logs", "tracing", "logging", "top", "ui", "token", "audit", "mcp"),
     "Workspace": ("init", "config", "doctor", "verify", "schema", "completion"),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)

@@ -19,15 +19,26 @@ TOKEN = "TRITONPM_UI_TOKEN"  # noqa: S105 the variable's name
 
 def made(
     app: App, host: str, port: int, token: str, hosts: tuple[str, ...] = (), max_upload: int = MAX_UPLOAD,
-    certificate: Path | None = None, key: Path | None = None, metrics: str | None = None,
+    certificate: Path | None = None, key: Path | None = None, metrics: str | None = None, tokens: Path | None = None,
+    oidc: Path | None = None,
 ) -> Page:  # fmt: skip
-    """The page, bound and not yet answering. Raises RequirementError where its libraries are not installed."""
+    """The page, bound and not yet answering; `tokens` is the file of those with roles, None the workspace's; `oidc` the
+    file that says how people sign in.
+
+    Raises RequirementError where its libraries are not installed.
+    """
+    from tritonpm.catalogue import find
     from tritonpm.core.extras import needed
 
     with needed("the page", "web"):
+        from tritonpm.web.oidc_settings import read_oidc
         from tritonpm.web.running import Page
         from tritonpm.web.security import access
-    allowed = access(host, token=token, hosts=hosts, upload=max_upload * GIB)
+    file = tokens or find(app.workspace).tokens
+    allowed = access(
+        host, token=token, hosts=hosts, upload=max_upload * GIB, tokens=file, named=tokens is not None,
+        oidc=read_oidc(oidc) if oidc else None, tls=certificate is not None,
+    )  # fmt: skip
     return Page(app.workspace, app.connection(), host, port, allowed, certificate, key, metrics)
 
 

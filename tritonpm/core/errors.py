@@ -15,6 +15,7 @@
     ├── NameTakenError            the name belongs to another package
     │   └── SameContentError      the same content is here under another name
     ├── NotFoundError             no such package, stage, file or workspace
+    ├── RoleError                 the role of who asks does not allow it
     ├── BusyError                 another tritonpm holds the lock, or the package is in use
     ├── StorageError              disk full, read-only, corrupt
     ├── RegistryError             a registry is absent, refused, or holds something else than was asked for
@@ -128,6 +129,10 @@ class SameContentError(NameTakenError):
 
 class NotFoundError(TritonpmError):
     """No such package, stage, file or workspace."""
+
+
+class RoleError(TritonpmError):
+    """Your role does not allow this."""
 
 
 class BusyError(TritonpmError):

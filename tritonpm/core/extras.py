@@ -23,6 +23,7 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
     "hub": {"huggingface_hub": "huggingface-hub"},
     "mlflow": {"mlflow": "mlflow-skinny"},
     "web": {"fastapi": "fastapi", "uvicorn": "uvicorn"},
+    "oidc": {"authlib": "Authlib", "httpx2": "httpx2", "itsdangerous": "itsdangerous", "joserfc": "joserfc"},
     "mcp": {"mcp": "mcp"},
     "perf": {"optuna": "optuna"},
     "tritonserver": {"tritonserver": "tritonserver"},

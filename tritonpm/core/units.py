@@ -1,4 +1,4 @@
-"""Sizes in bytes and numbers of things, and how they are told."""
+"""Sizes in bytes, numbers of things and moments, and how they are told."""
 
 from __future__ import annotations
 
@@ -17,3 +17,10 @@ def human(size: float) -> str:
 def number_of(number: int, what: str) -> str:
     """A number of things for a sentence: 1 sample, 2 samples."""
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def moment(seconds: float) -> str:
+    """A Unix time as a program and a person read it: 2026-01-31T08:00:00+01:00."""
+    from datetime import datetime
+
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")

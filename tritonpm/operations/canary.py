@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.catalogue import Source
 from tritonpm.core.errors import NotFoundError, ServerError, TritonpmError, UsageError
+from tritonpm.operations.audit import audited
 from tritonpm.operations.chosen_settings import chosen_settings
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.load import Loaded, load
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 SUFFIX = "-canary"
 
 
+@audited("canary", "source", "changes", "allow_code")
 def start(
     context: Context, name: str, source: str | Path | None, changes: Mapping[str, object], *, allow_code: bool = False
 ) -> Loaded:
@@ -58,6 +60,7 @@ def start(
         raise
 
 
+@audited("promote")
 def promote(context: Context, name: str) -> Loaded | None:
     """The canary takes the place of its package, live; None where that is not loaded. Raises ServerError."""
     record = _canary(context, name)
@@ -66,6 +69,7 @@ def promote(context: Context, name: str) -> Loaded | None:
     return loaded
 
 
+@audited("abort")
 def abort(context: Context, name: str) -> None:
     """Give the canary up. Raises NotFoundError."""
     _canary(context, name)

@@ -1,15 +1,16 @@
-"""What every operation works on: the workspace, what it knows, the server that was named, and who is told meanwhile."""
+"""What every operation works on: the workspace, what it knows, the server that was named, who asks, and who is told."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.catalogue import Blobs, Catalogue, Workspace, find
+from tritonpm.catalogue.audit import Actor, this_user
 
 if TYPE_CHECKING:
     from tritonpm.core.releases import Release
@@ -41,6 +42,7 @@ class Context:
     progress: Progress = quiet
     warn: Warn = unheard
     for_release: str = ""  # the Triton release that this run is for; "" is the workspace's
+    actor: Actor = field(default_factory=this_user)  # who asks
 
     @cached_property
     def release(self) -> Release:
@@ -66,15 +68,16 @@ def open_context(
     progress: Progress = quiet,
     warn: Warn = unheard,
     for_release: str = "",
+    actor: Actor | None = None,
 ) -> Iterator[Context]:
     """The workspace at `root`, or the one around the current folder, closed at the end.
 
-    `for_release` is a Triton release other than the workspace's.
+    `for_release` is a Triton release other than the workspace's; `actor` is who asks, where that is not this user.
     Raises NotFoundError where there is none; StorageError, BusyError where its catalogue cannot be opened.
     """
     workspace = find(root)
     catalogue = Catalogue.open(workspace)
     try:
-        yield Context(workspace, catalogue, Blobs(workspace), server, progress, warn, for_release)
+        yield Context(workspace, catalogue, Blobs(workspace), server, progress, warn, for_release, actor or this_user())
     finally:
         catalogue.close()

@@ -34,6 +34,7 @@ _PACKAGES = (
     ("optuna", "`tritonpm tune`", False),
     ("fastapi", "the page, `tritonpm ui`", False),
     ("uvicorn", "the page, `tritonpm ui`", False),
+    ("authlib", "signing in to the page, `tritonpm ui --oidc`", False),
     ("obstore", "repositories in object stores", False),
     ("oras", "packages in OCI registries", False),
     ("model-signing", "signed packages", False),

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tritonpm.core.errors import PackageError
 from tritonpm.core.types import File
+from tritonpm.operations.audit import audited
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
 
+@audited("export")
 def export(context: Context, name: str, destination: Path, *, force: bool = False, stored: bool = False) -> Path:
     """Write a package as a .zip, `stored` without compressing it. Raises PackageError where the file exists."""
     from tritonpm.package import export as written

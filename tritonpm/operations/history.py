@@ -6,10 +6,10 @@ Every revision is immutable; one is current, and those that served stand in the 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import NotFoundError
+from tritonpm.core.units import moment
 from tritonpm.operations.summary import precision
 from tritonpm.repository.render import max_batch_size
 
@@ -61,7 +61,7 @@ def as_it_was(context: Context, name: str, number: int | None) -> Record:
 
 
 def _view(kept: Published, served: int | None) -> RevisionView:
-    published = datetime.fromtimestamp(kept.published).astimezone().isoformat(timespec="seconds")
+    published = moment(kept.published)
     number, digest = kept.number, kept.revision.digest
     if kept.source is None:
         return RevisionView(number, "", "", "", 0, "", published, digest, kept.current, served)

@@ -11,6 +11,7 @@ from tritonpm.core.apart import Apart
 from tritonpm.core.errors import PackageError
 from tritonpm.core.scratch import temporary
 from tritonpm.core.types import BatchAxis, Package
+from tritonpm.operations.audit import audited
 from tritonpm.operations.batch_axes import Place, batch_axes
 from tritonpm.operations.chosen_settings import require_handed_in
 from tritonpm.operations.converted import converted
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from tritonpm.settings.settings import Settings
 
 
+@audited("import", "source", "allow_code")
 def import_package(
     context: Context,
     source: Path,

@@ -23,6 +23,7 @@ from tritonpm.core.errors import (
 )
 from tritonpm.core.rollback import UNKNOWN, undone
 from tritonpm.core.types import RenderedModel, Revision
+from tritonpm.operations.audit import audited
 from tritonpm.operations.list import NOT_PROBED
 from tritonpm.operations.local_repository import DELIVERY, changing, is_current, put, restore, settle, tidy
 from tritonpm.operations.members import members
@@ -226,6 +227,7 @@ class OneServer:
             make_room(self.context, self.client, revision, on_gpus)
 
 
+@audited("load")
 def load(context: Context, name: str, *, probe: bool = True, timeout: float = TIMEOUT, wait: float = 0.0) -> Loaded:
     """Bring what is wanted to the server; `wait` seconds for one that is coming up, and for one
     that has just ended until it is back.

@@ -39,6 +39,7 @@ from tritonpm.core.errors import (
     in_place_of,
 )
 from tritonpm.core.files import digest_of_bytes, storage_error, write_atomically
+from tritonpm.operations.audit import audited
 from tritonpm.registry import BESIDE, beside
 from tritonpm.registry.attestation import AttestationPolicy, require_attested
 from tritonpm.registry.signing import MOST_OF_A_KEY, Trust, require_zip, verify
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 _CORRECT = "correct the policy (`tritonpm schema policy` prints what it may hold)"
 _CLEAR = "`tritonpm policy clear` if packages need no signature or attestation any more"
 _NEIGHBOUR = re.compile(r"\W*polic(y|ies)(\W*(ya?ml|json|toml)(\W*\w*)?)?\W*")
-_ALIKE = 0.8  # of two names, by difflib: a letter is missing, or two are exchanged
+_ALIKE = 0.85  # of two names, by difflib: a letter is missing, or two are exchanged; oidc.yaml is another name
 
 
 class TrustedFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,6 +134,7 @@ def read(context: Context) -> Policy:
     return policy
 
 
+@audited("policy set", "file")
 def set_policy(context: Context, file: Path) -> Policy:
     """Put `file` into force, whatever was required before. Raises as `read`; NotFoundError where there is no such file.
 
@@ -151,6 +153,7 @@ def set_policy(context: Context, file: Path) -> Policy:
     return policy
 
 
+@audited("policy clear")
 def clear_policy(context: Context) -> None:
     """Require nothing any more; policy.yaml is deleted. Raises StorageError."""
     path = context.workspace.policy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tritonpm.operations.audit import audited
 from tritonpm.operations.local_repository import changing, collect
 from tritonpm.operations.usage import require_unleased
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
 
+@audited("prune", "keep")
 def prune(context: Context, name: str, keep: int) -> tuple[list[int], int]:
     """Forget all but the newest revisions and the current one, and the blobs that only they need: (which, how many)."""
     with changing(context, f"prune {name}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tritonpm.operations.audit import audited
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.package_source import fetched, package_source
 from tritonpm.operations.upgrade import upgrade
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tritonpm.registry.transfer import Bounds
 
 
+@audited("pull", "digest")
 def pull(
     context: Context,
     url: str,
@@ -44,6 +46,7 @@ def bring_in(
         return import_package(context, path, name=name, **options)
 
 
+@audited("upgrade", "digest")
 def pull_upgrade(context: Context, name: str, url: str, *, digest: str = "", allow_code: bool = False) -> Loaded | None:
     """Fetch a package and put it in the place of one that is there. Raises what `pull` and `upgrade` raise."""
     context.catalogue.get(name)

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 from tritonpm import registry
 from tritonpm.core.errors import UsageError
 from tritonpm.operations.attest import attest
+from tritonpm.operations.audit import audited
 from tritonpm.operations.export import export
 from tritonpm.operations.members import members
 from tritonpm.operations.render import wanted_revision
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 PACKAGE, MODELPACK = "package", "modelpack"  # forms in which a package is put into an OCI registry
 
 
+@audited("push")
 def push(
     context: Context,
     name: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import ServerError
+from tritonpm.operations.audit import audited
 from tritonpm.operations.load import TIMEOUT, Loaded, load_proved
 from tritonpm.operations.local_repository import changing, models, settle
 from tritonpm.operations.server import await_return, has_server, is_loaded
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
 
+@audited("reload")
 def reload(context: Context, name: str, *, timeout: float = TIMEOUT) -> Loaded:
     """Write the files of what serves anew, and have the server load them beside what serves. Raises ServerError."""
     await_return(context)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import ServerError, StorageError
+from tritonpm.operations.audit import audited
 from tritonpm.operations.load import TIMEOUT, Loaded, OneServer, UndeliveredError, deliver
 from tritonpm.operations.optimize.jobs import ensure
 from tritonpm.operations.render import wanted_revision
@@ -85,6 +86,7 @@ def opened(url: str) -> Store:
     return Store(located(url))
 
 
+@audited("publish", "names")
 def publish(context: Context, names: Sequence[str], store: Store, *, anew: bool = False) -> list[StoredPackage]:
     """Bring packages, as their settings ask for, into a store; all of them where none is named.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import StorageError
+from tritonpm.operations.audit import audited
 from tritonpm.operations.local_repository import (
     changing,
     collect,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
 
+@audited("remove")
 def remove(context: Context, name: str) -> None:
     """Forget a package, what was published of it, and its files, also where its record cannot be read.
 

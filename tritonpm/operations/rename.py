@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tritonpm.operations.audit import audited
 from tritonpm.operations.local_repository import changing, models, require_idle, require_no_canary, settle
 from tritonpm.operations.members import require_not_joined
 from tritonpm.operations.unload import require_unloaded
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
 
+@audited("rename", "new_name")
 def rename(context: Context, name: str, new_name: str) -> None:
     """Give a package another name. Raises NameTakenError, PackageError; BusyError while it is in use."""
     from tritonpm.package.paths import require_name

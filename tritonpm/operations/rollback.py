@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import NotFoundError, UsageError
+from tritonpm.operations.audit import audited
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.switch import put_back, switch
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tritonpm.operations.load import Loaded
 
 
+@audited("rollback", "number")
 def rollback(context: Context, name: str, number: int | None = None) -> Loaded | None:
     """Serve what served before, or the revision of that number, live; None where the package is not loaded.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tritonpm.core.errors import BusyError, NotFoundError, TritonpmError
+from tritonpm.operations.audit import audited
 from tritonpm.operations.load import load_proved
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.server import connect
@@ -37,6 +38,7 @@ class ServerAddresses:
     log: str
 
 
+@audited("serve")
 def serve(
     context: Context, tritonserver: Path | None = None, *, detach: bool, timeout: float = 60.0, **address: object
 ) -> ServerAddresses:

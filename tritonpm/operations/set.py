@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritonpm.operations.audit import audited
 from tritonpm.operations.chosen_settings import chosen_settings
 from tritonpm.operations.local_repository import changing, require_idle
 from tritonpm.operations.optimize.decision import batching_words
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tritonpm.operations.load import Loaded
 
 
+@audited("set", "changes", "unset", "stage")
 def change(
     context: Context,
     name: str,
@@ -47,6 +49,7 @@ def require_changeable(context: Context, name: str, changes: Mapping[str, object
         require_unused(context, name, f"change it with `tritonpm set {name} … --live`")
 
 
+@audited("set", "changes", "unset", "stage")
 def change_live(
     context: Context,
     name: str,
@@ -73,6 +76,7 @@ def _batching_told(context: Context, name: str) -> Iterator[None]:
         context.warn(f"{told}.")
 
 
+@audited("set", "changes", "unset", "stage", "calibration")
 def choose(
     context: Context,
     name: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from tritonpm.operations.audit import audited
 from tritonpm.triton import embedded
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 _SUPERVISOR = 30.0  # seconds that who supervises a server may take to end after it
 
 
+@audited("stop")
 def stop(context: Context, timeout: float) -> bool:
     """End the server; whether there was one. What it had loaded comes back with the next one."""
     state = context.workspace.server

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import BusyError, ServerError, TritonpmError
 from tritonpm.operations import successor
+from tritonpm.operations.audit import audited
 from tritonpm.operations.context import open_context
 from tritonpm.operations.left_over import unload_rehearsals
 from tritonpm.operations.on_demand import Idle
@@ -126,6 +127,7 @@ def ended_with_us(context: Context) -> Iterator[None]:
         unload_recorded(context)
 
 
+@audited("serve")
 def start(context: Context) -> tuple[str, list[str]]:
     """Have the workspace's server run, detached and supervised: its version, and which packages did not come back.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import BusyError, ServerError
 from tritonpm.core.rollback import UNKNOWN
+from tritonpm.operations.audit import audited
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.server import connect, has_server, is_loaded
 from tritonpm.operations.usage import require_unused
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 TIMEOUT = 60.0  # seconds until a model must be gone
 
 
+@audited("unload", "force")
 def unload(
     context: Context, name: str, *, force: bool = False, dependents: bool = False, timeout: float = TIMEOUT
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.apart import Apart
 from tritonpm.core.types import File
+from tritonpm.operations.audit import audited
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.import_package import inherited, read_package
 from tritonpm.operations.local_repository import changing, require_idle
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tritonpm.operations.load import Loaded
 
 
+@audited("upgrade", "source", "changes", "allow_code")
 def upgrade(
     context: Context, name: str, source: str | Path, changes: Mapping[str, object] | None = None, *,
     allow_code: bool = False,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tritonpm.operations.audit import audited
+
 if TYPE_CHECKING:
     from tritonpm.catalogue.leases import Lease
     from tritonpm.operations.context import Context
@@ -15,6 +17,7 @@ def use(context: Context, name: str, project: str, ttl: float, holder: str = "")
     return context.catalogue.leases.take(name, project, ttl, holder)
 
 
+@audited("release", "project")
 def release(context: Context, name: str, project: str, holder: str = "") -> bool:
     """A project does not use a package any more; whether it did."""
     return context.catalogue.leases.release(name, project, holder)

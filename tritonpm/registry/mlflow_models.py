@@ -18,6 +18,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from tritonpm.core.addresses import is_loopback
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
 from tritonpm.core.units import human
 from tritonpm.package.document import load
@@ -26,7 +27,7 @@ from tritonpm.package.paths import Paths, name_from
 from tritonpm.package.signature import SAVED_MODEL
 from tritonpm.registry import shown
 from tritonpm.registry.transfer import DownloadTask
-from tritonpm.registry.web import is_loopback, require_encrypted
+from tritonpm.registry.web import require_encrypted
 
 if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository

@@ -23,11 +23,12 @@ from oras.logger import logger
 from oras.provider import Registry
 from oras.utils import append_url_params
 
+from tritonpm.core.addresses import is_loopback
 from tritonpm.core.errors import RegistryError, UsageError
 from tritonpm.core.files import DIGEST, digest_of, digest_of_bytes
 from tritonpm.registry import shown
 from tritonpm.registry.transfer import Bounds, Part, Source
-from tritonpm.registry.web import Session, is_loopback, part_of, require_good, speaking
+from tritonpm.registry.web import Session, part_of, require_good, speaking
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 _INDEX_TYPE = "application/vnd.oci.image.index.v1+json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
+from tritonpm.core.addresses import is_loopback
 from tritonpm.core.errors import NotFoundError, RegistryError
 from tritonpm.core.units import KIB, MIB, human
 from tritonpm.registry import shown
@@ -67,14 +67,6 @@ def require_encrypted(url: str, before: str = "") -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
         raise RegistryError(f"{before}{shown(url)} is not encrypted", do="use https://")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -17,18 +17,34 @@ from starlette.exceptions import HTTPException
 
 from tritonpm import __version__
 from tritonpm.core.errors import TritonpmError
+from tritonpm.core.extras import needed
 from tritonpm.core.files import system_error
 from tritonpm.triton.connection import Connection
 from tritonpm.web import pages
-from tritonpm.web.api import canaries, events, inference, jobs, monitor, packages, policy, revisions, serving, settings
+from tritonpm.web.api import (
+    audit,
+    canaries,
+    events,
+    inference,
+    jobs,
+    monitor,
+    packages,
+    policy,
+    revisions,
+    serving,
+    settings,
+)
 from tritonpm.web.api.common import PREFIX, PROBLEMS, language_of
 from tritonpm.web.api.document import document, operation_id
+from tritonpm.web.callers import Callers
 from tritonpm.web.language import HERE
 from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem, problem_of, problem_shown
-from tritonpm.web.security import Guard, PageAccess
+from tritonpm.web.roles import allowed
+from tritonpm.web.security import LOGIN, Guard, PageAccess
+from tritonpm.web.sessions import Sessions
 from tritonpm.web.site import Site
 
-API = (packages, settings, serving, jobs, revisions, canaries, inference, monitor, events, policy)
+API = (packages, settings, serving, jobs, revisions, canaries, inference, monitor, events, policy, audit)
 
 
 def create(
@@ -37,7 +53,7 @@ def create(
 ) -> FastAPI:  # fmt: skip
     """The application for a workspace; `server` is a Triton that somebody else runs, `metrics` its metrics endpoint.
 
-    Raises NotFoundError, UsageError.
+    Raises NotFoundError, UsageError; RequirementError where people shall sign in and what that needs is not installed.
     """
     site = Site(workspace, server, metrics)
     app = FastAPI(
@@ -48,7 +64,7 @@ def create(
     app.openapi = partial(document, app)  # type: ignore[method-assign]
     app.state.site = site
     for module in API:
-        app.include_router(module.router, prefix=PREFIX, responses=PROBLEMS)
+        app.include_router(module.router, prefix=PREFIX, responses=PROBLEMS, dependencies=[Depends(allowed)])
     app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.add_exception_handler(TritonpmError, _told)
@@ -56,7 +72,14 @@ def create(
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _bug)
-    app.add_middleware(Guard, access=access or PageAccess())
+    let_in = access or PageAccess()
+    sessions = Sessions(let_in.oidc.hours * 3600) if let_in.oidc else None
+    callers = Callers(let_in.token, let_in.tokens or site.workspace.tokens, closed=let_in.closed, sessions=sessions)
+    if let_in.oidc and sessions:
+        with needed("signing in", "oidc"):
+            from tritonpm.web.sign_in import SignIn
+        app.mount(LOGIN, SignIn(site, let_in.oidc, sessions, tls=let_in.tls).app())
+    app.add_middleware(Guard, access=let_in, callers=callers)
     return app
 
 

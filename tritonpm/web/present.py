@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from tritonpm.operations.artefacts import OptimisationView
+from tritonpm.operations.audit import AuditView
 from tritonpm.operations.list import PackageView
 from tritonpm.operations.optimize.jobs import JobView
 from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.status import StatusView
+from tritonpm.web.callers import LOCAL, SHARED
 from tritonpm.web.language import ENGLISH, Language
 from tritonpm.web.problems import shown
 
@@ -46,6 +48,12 @@ def status_shown(view: StatusView, root: Path, say: Language = ENGLISH) -> Statu
     """The server beside the workspace."""
     models = tuple(replace(model, reason=_told(model.reason, root, say)) for model in view.models)
     return replace(view, models=models, drift=_all(view.drift, root, say))
+
+
+def audit_shown(view: AuditView, root: Path, say: Language = ENGLISH) -> AuditView:
+    """What somebody did; nothing of it is a file of this machine's."""
+    who = say(view.who) if view.who in (SHARED, LOCAL) else view.who
+    return replace(view, who=who, reason=_told(view.reason, root, say))
 
 
 def _told(text: str, root: Path, say: Language) -> str:

@@ -25,6 +25,7 @@ STATUS: dict[type[errors.TritonpmError], int] = {
     errors.NotOptimisedError: 409,
     errors.NameTakenError: 409,
     errors.NotFoundError: 404,
+    errors.RoleError: 403,
     errors.BusyError: 409,
     errors.StorageError: 507,
     errors.ServerError: 502,

@@ -1,21 +1,20 @@
-"""Who may ask what: Host, token, origin, rate and size, before anything else sees a request.
+"""Who may come in: Host, who asks, origin, rate and size, before anything else sees a request.
 
-On loopback no token is needed, so Host is checked: a name that somebody points at 127.0.0.1 is not ours (rebinding).
-Elsewhere a token is a must, as `Authorization: Bearer` or as the password of basic auth, which browsers ask for.
-What changes something must come from the page itself, or from a client that is no browser.
+On loopback no token is needed until there is one, so Host is checked: a name that somebody points at 127.0.0.1 is not
+ours (rebinding). Elsewhere a token is a must, as `Authorization: Bearer` or as the password of basic auth, which
+browsers ask for. What changes something must come from the page itself, or from a client that is no browser. What
+those who are in may do: `web/roles.py`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
-import ipaddress
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
 
 import anyio
 import msgspec
@@ -23,9 +22,17 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tritonpm.core.errors import UsageError
-from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem
+from tritonpm.catalogue.tokens import read_tokens
+from tritonpm.core.addresses import is_loopback
+from tritonpm.core.errors import NotFoundError, UsageError
+from tritonpm.web.callers import ACTOR, Callers, cookie
+from tritonpm.web.language import COOKIE, negotiated
+from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem, problem_shown
 
+if TYPE_CHECKING:
+    from tritonpm.web.oidc_settings import OidcSettings
+
+LOGIN = "/login"  # where one signs in
 SHORTEST_TOKEN = 16  # characters
 SAFE = ("GET", "HEAD", "OPTIONS")
 PATIENCE = 20.0  # seconds that a body may take however short it is
@@ -46,9 +53,17 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class PageAccess:
-    """Who is let in. `hosts` are the names in Host, () is any; sizes in bytes, rates in requests a second."""
+    """Who is let in. `hosts` are the names in Host, () is any; sizes in bytes, rates in requests a second.
+
+    `token` may do everything; `tokens` is the file of those with roles, None the workspace's; `closed`: nobody comes in
+    without one, though there is none. `oidc`: people sign in with a provider; `tls`: the page itself speaks https.
+    """
 
     token: str = ""
+    tokens: Path | None = None
+    closed: bool = False
+    oidc: OidcSettings | None = None
+    tls: bool = False
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
     upload: int = 16 << 30
     inputs: int = 256 * _MIB  # of one inference
@@ -64,26 +79,28 @@ class PageAccess:
         return self.upload if path.endswith(_UPLOADS) else self.body
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address to bind to is reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
+def access(
+    host: str, *, token: str = "", hosts: tuple[str, ...] = (), upload: int = PageAccess.upload,
+    tokens: Path | None = None, named: bool = False, oidc: OidcSettings | None = None, tls: bool = False,
+) -> PageAccess:  # fmt: skip
+    """Who is let in at an address; `named`: the file of tokens was asked for.
 
-
-def access(host: str, *, token: str = "", hosts: tuple[str, ...] = (), upload: int = PageAccess.upload) -> PageAccess:
-    """Who is let in at an address. Raises UsageError where it asks for a token and there is none, or a short one."""
+    Raises UsageError where the address needs a token and there is none, or a short one; NotFoundError for a file that
+    is named and not there; StorageError for one that cannot be read.
+    """
     if token and len(token) < SHORTEST_TOKEN:
         raise UsageError(f"the token is shorter than {SHORTEST_TOKEN} characters", do="choose a longer one")
+    if named and tokens and not tokens.exists():
+        raise NotFoundError("there is no such file", where=str(tokens), do="make it with `tritonpm token add --file`")
+    known = read_tokens(tokens) if tokens else ()
     if is_loopback(host):
-        return PageAccess(token, (*PageAccess.hosts, *hosts), upload)
-    if not token:
+        return PageAccess(token, tokens, named, oidc, tls, (*PageAccess.hosts, *hosts), upload)
+    if not (token or known or oidc):
         raise UsageError(
             f"{host} is reached from other machines, which needs a token",
-            do="set TRITONPM_UI_TOKEN, or give --token-file",
+            do="make one with `tritonpm token add`, set TRITONPM_UI_TOKEN, or give --token-file or --oidc",
         )
-    return PageAccess(token, hosts, upload)
+    return PageAccess(token, tokens, True, oidc, tls, hosts, upload)
 
 
 @dataclass
@@ -115,8 +132,8 @@ class Buckets:
 class Guard:
     """ASGI middleware: refuses what may not come in, limits the rest, and sends the headers that browsers obey."""
 
-    def __init__(self, app: ASGIApp, access: PageAccess) -> None:
-        self.app, self.access = app, access
+    def __init__(self, app: ASGIApp, access: PageAccess, callers: Callers) -> None:
+        self.app, self.access, self.callers = app, access, callers
         self.changes = Buckets(access.changes, access.burst)
         self.refused = Buckets(access.refusals, 10)
 
@@ -127,14 +144,27 @@ class Guard:
             return
         headers = Headers(scope=scope)
         if problem := self._problem(scope, headers):
-            await _refuse(problem, _with_headers(scope, send))
+            say = negotiated(headers.get("accept-language", ""), cookie(headers, COOKIE))
+            more = self._way_in(scope, headers) if problem.status == 401 else ()
+            await _refuse(problem_shown(problem, say), _with_headers(scope, send), more)
             return
         body = _Body(receive, self.access.limit(scope["path"]))
         await self.app(scope, body.receive, _with_headers(scope, send))
 
+    def _way_in(self, scope: Scope, headers: Headers) -> Sequence[tuple[str, str]]:
+        """How somebody who is not known comes in: a browser asks for a token, or is led to where one signs in."""
+        if not self.access.oidc:
+            return [("WWW-Authenticate", 'Basic realm="tritonpm", charset="UTF-8"')]
+        if headers.get("hx-request"):
+            return [("HX-Refresh", "true")]
+        if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
+            asked = quote(scope["path"] + (f"?{query.decode('latin-1')}" if (query := scope["query_string"]) else ""))
+            return [("Location", f"{LOGIN}/?next={asked}")]
+        return [("WWW-Authenticate", "Bearer")]
+
     def _problem(self, scope: Scope, headers: Headers) -> Problem | None:
         client = scope["client"][0] if scope.get("client") else ""
-        checks = (self._host, self._token, self._origin, self._rate, self._size)
+        checks = (self._host, self._caller, self._origin, self._rate, self._size)
         return next((problem for check in checks if (problem := check(scope, headers, client))), None)
 
     def _host(self, scope: Scope, headers: Headers, client: str) -> Problem | None:
@@ -142,12 +172,13 @@ class Guard:
             return None
         return plain_problem(421, "Unknown host", "this address is not one of the page's; give --allow-host")
 
-    def _token(self, scope: Scope, headers: Headers, client: str) -> Problem | None:
-        if not self.access.token:
+    def _caller(self, scope: Scope, headers: Headers, client: str) -> Problem | None:
+        if self.access.oidc and scope["path"].startswith((f"{LOGIN}/", "/static/")):
             return None
-        if self.refused.left(client) < 1:
+        if self.refused.left(client) < 1 and self.callers.closed:
             return plain_problem(429, "Too many wrong tokens", "wait a little and try again")
-        if hmac.compare_digest(given_token(headers.get("authorization", "")).encode(), self.access.token.encode()):
+        if actor := self.callers.of(headers, client):
+            scope[ACTOR] = actor
             return None
         if headers.get("authorization"):
             self.refused.take(client)
@@ -181,19 +212,6 @@ def host_name(host: str) -> str:
     """The name in a Host header, without its port and in lower case."""
     name, colon, port = host.rpartition(":")
     return (name if colon and port.isdecimal() else host).lower()
-
-
-def given_token(header: str) -> str:
-    """The token in an Authorization header: a bearer's, or the password of basic auth."""
-    scheme, _, rest = header.partition(" ")
-    if scheme.lower() == "bearer":
-        return rest.strip()
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(rest, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
 
 
 def _foreign(headers: Mapping[str, str]) -> bool:
@@ -244,11 +262,11 @@ def _with_headers(scope: Scope, send: Send) -> Send:
     return sent
 
 
-async def _refuse(problem: Problem, send: Send) -> None:
+async def _refuse(problem: Problem, send: Send, more: Sequence[tuple[str, str]] = ()) -> None:
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"connection", b"close")]
-    if problem.status == 401:
-        headers.append((b"www-authenticate", b'Basic realm="tritonpm", charset="UTF-8"'))
+    headers += [(name.lower().encode(), value.encode()) for name, value in more]
     if problem.status == 429:
         headers.append((b"retry-after", b"5"))
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    status = 303 if any(name == "Location" for name, _ in more) else problem.status
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": msgspec.json.encode(problem)})

@@ -7,11 +7,13 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tritonpm.catalogue import Workspace, find
+from tritonpm.catalogue.audit import OPEN, Actor
 from tritonpm.core.errors import TritonpmError
 from tritonpm.operations.context import Context, Progress, open_context, quiet
 from tritonpm.operations.monitor.watch import Monitor, Ring
@@ -48,11 +50,18 @@ class Site:
         self.ring = Ring(Monitor(self.workspace, server, metrics))
         self.tasks = LongTasks(self.hub, self.root)
         self.uploads = Uploads()
+        self.actor: Actor | None = None  # None: this process itself
+
+    def asked_by(self, actor: Actor) -> Site:
+        """The same as one sees it who asks: what is done by it is done by them."""
+        site = copy(self)
+        site.actor = actor
+        return site
 
     @contextmanager
     def open(self, progress: Progress = quiet) -> Iterator[Context]:
         """The workspace, for as long as the block lasts."""
-        with open_context(self.root, server=self.server, progress=progress) as context:
+        with open_context(self.root, server=self.server, progress=progress, actor=self.actor) as context:
             yield context
 
     def begin(self, kind: str, package: str, work: Callable[[Context], str]) -> LongTask:
@@ -62,7 +71,7 @@ class Site:
             with self.open(progress) as context:
                 return work(context)
 
-        return self.tasks.start(kind, package, run)
+        return self.tasks.start(kind, package, run, by=self.actor.name if self.actor and self.actor.way != OPEN else "")
 
     async def observe(self) -> None:
         """Tell the pages that look at the monitor what the ring takes."""

@@ -34,7 +34,10 @@ log = logging.getLogger("tritonpm.web")
 
 @dataclass(frozen=True)
 class LongTask:
-    """What the API calls an operation. `total` is 0 where it is not known; `result` is a sentence."""
+    """What the API calls an operation; `by` is who asked.
+
+    `total` is 0 where it is not known; `result` is a sentence.
+    """
 
     id: str
     kind: str
@@ -47,6 +50,7 @@ class LongTask:
     problem: Problem | None = None
     started: float = 0.0  # Unix time
     ended: float = 0.0  # 0 while it runs
+    by: str = ""
 
 
 def task_shown(task: LongTask, say: Language) -> LongTask:
@@ -64,9 +68,9 @@ class LongTasks:
         self._lock = threading.Lock()
         self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="task")
 
-    def start(self, kind: str, package: str, work: Callable[[Progress], str]) -> LongTask:
+    def start(self, kind: str, package: str, work: Callable[[Progress], str], *, by: str = "") -> LongTask:
         """Do `work`, which returns a sentence, in a thread. Raises BusyError where too much waits already."""
-        task = LongTask(secrets.token_urlsafe(9), kind, package, started=time.time())
+        task = LongTask(secrets.token_urlsafe(9), kind, package, started=time.time(), by=by)
         with self._lock:
             if sum(known.state == RUNNING for known in self._known.values()) >= _WAITING:
                 raise BusyError("too much is being done at once", do="wait until some of it is done")

@@ -23,7 +23,18 @@ from tritonpm.cli.page import MAX_UPLOAD, PORT, TOKEN, made, read_token
     "--host", default="127.0.0.1", show_default=True, help="The address to bind to; all but loopback need a token."
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 is a free one.")
-@click.option("--token-file", type=click.Path(path_type=Path), help=f"Where the token is [default: {TOKEN}].")
+@click.option(
+    "--token-file", type=click.Path(path_type=Path), help=f"Where the one is that may do all [default: {TOKEN}]."
+)
+@click.option(
+    "--tokens",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The tokens with roles, which `tritonpm token` makes [default: the workspace's].",
+)
+@click.option(
+    "--oidc", type=click.Path(path_type=Path), metavar="FILE", help="How people sign in with an OpenID provider."
+)
 @click.option(
     "--allow-host", "hosts", multiple=True, metavar="NAME", help="A name that the page is reached by (repeatable)."
 )
@@ -36,11 +47,11 @@ from tritonpm.cli.page import MAX_UPLOAD, PORT, TOKEN, made, read_token
 @on_a_server
 @pass_app
 def ui_command(
-    app: App, /, host: str, port: int, token_file: Path | None, hosts: tuple[str, ...], max_upload: int,
-    tls_cert: Path | None, tls_key: Path | None, metrics: str | None,
+    app: App, /, host: str, port: int, token_file: Path | None, tokens: Path | None, oidc: Path | None,
+    hosts: tuple[str, ...], max_upload: int, tls_cert: Path | None, tls_key: Path | None, metrics: str | None,
 ) -> None:  # fmt: skip
     """Serve the page and its REST API, until Ctrl-C."""
-    page = made(app, host, port, read_token(token_file), hosts, max_upload, tls_cert, tls_key, metrics)
+    page = made(app, host, port, read_token(token_file), hosts, max_upload, tls_cert, tls_key, metrics, tokens, oidc)
     echo(f"The page is at {page.url}")
     app.advise("Ctrl-C ends it.")
     page.run()

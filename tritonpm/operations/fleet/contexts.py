@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tritonpm.core.errors import BusyError, UsageError
 from tritonpm.fleet import journal
 from tritonpm.fleet.context import Contexts, FleetContext, FleetServer, ServerAccess, extended
+from tritonpm.operations.audit import audited
 from tritonpm.operations.local_repository import changing
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def contexts(context: Context) -> Contexts:
     return Contexts.of(context.workspace.state)
 
 
+@audited("context add", "name", package="")
 def add(
     context: Context, name: str, servers: Iterable[FleetServer], access: ServerAccess, repository: str | None = None
 ) -> FleetContext:
@@ -45,6 +47,7 @@ def use(context: Context, name: str) -> None:
         replace(known, current=known.get(name).name).keep(context.workspace.state)
 
 
+@audited("context remove", "name", package="")
 def remove(context: Context, name: str, servers: Iterable[str] = (), *, force: bool = False) -> None:
     """Forget a context, or some of its servers; they serve on. Raises NotFoundError, BusyError."""
     state = context.workspace.state

@@ -20,6 +20,7 @@ from tritonpm.core.errors import BusyError, NotFoundError, ServerError, Tritonpm
 from tritonpm.fleet import journal as journals
 from tritonpm.fleet.journal import MOVING, PROVING, Rollout, RolloutJournal
 from tritonpm.fleet.waves import Pace, size_of
+from tritonpm.operations.audit import audited
 from tritonpm.operations.fleet.contexts import contexts
 from tritonpm.operations.fleet.many_servers import ManyServers
 from tritonpm.operations.fleet.shared_repository import SharedRepository, configs_of
@@ -51,6 +52,7 @@ class RolledOut(Loaded):
     left_out: tuple[str, ...] = ()
 
 
+@audited("fleet load", "fleet_name")
 def load(context: Context, fleet_name: str, name: str, servers: Iterable[str] = (), pace: Pace = _DEFAULT) -> RolledOut:
     """Publish a package and load it: on these servers too, or where it is, or on all of the context.
 
@@ -62,6 +64,7 @@ def load(context: Context, fleet_name: str, name: str, servers: Iterable[str] = 
     return _roll_out(context, fleet, name, tuple(chosen.values()), lambda: None, pace)
 
 
+@audited("fleet set", "fleet_name", "changes")
 def change(
     context: Context, fleet_name: str, name: str, changes: Mapping[str, object], pace: Pace = _DEFAULT, *,
     stage: str | None = None, unset: Sequence[str] = (),
@@ -70,6 +73,7 @@ def change(
     return _switch(context, fleet_name, name, lambda: choose(context, name, changes, stage=stage, unset=unset), pace)
 
 
+@audited("fleet upgrade", "fleet_name", "source")
 def upgrade(
     context: Context, fleet_name: str, name: str, source: str | Path, pace: Pace = _DEFAULT, *,
     allow_code: bool = False,
@@ -83,6 +87,7 @@ def upgrade(
         return _switch(context, fleet_name, name, lambda: exchange(context, name, path, allow_code=allow_code), pace)
 
 
+@audited("fleet rollback", "fleet_name", "number")
 def rollback(
     context: Context, fleet_name: str, name: str, number: int | None = None, pace: Pace = _DEFAULT
 ) -> RolledOut:

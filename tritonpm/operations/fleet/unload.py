@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tritonpm.core.errors import BusyError, NotFoundError
 from tritonpm.fleet import journal
 from tritonpm.fleet.crew import Crew
+from tritonpm.operations.audit import audited
 from tritonpm.operations.fleet.contexts import contexts
 from tritonpm.operations.fleet.many_servers import counted
 from tritonpm.operations.local_repository import changing
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _MOMENT = 0.3  # seconds in which requests are counted
 
 
+@audited("fleet unload", "fleet_name")
 def unload(
     context: Context, fleet_name: str, name: str, servers: Iterable[str] = (), *, force: bool = False
 ) -> list[tuple[str, str]]:

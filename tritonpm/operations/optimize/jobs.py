@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,9 @@ from tritonpm.convert.converters import require_installed
 from tritonpm.convert.plan import cascade_key
 from tritonpm.convert.requests import CANCEL
 from tritonpm.core.errors import OptimisationError, UsageError
+from tritonpm.core.units import moment
 from tritonpm.operations.artefacts import kept_artefact, made, require_calibrated, works_of
+from tritonpm.operations.audit import audited
 from tritonpm.operations.chosen_settings import chosen_settings
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.memory import require_room_to_build
@@ -108,6 +109,7 @@ def to_optimise_for(
     return chosen_settings(context, record, asked, stage=stage, calibration=calibration, plugins=plugins)
 
 
+@audited("optimize")
 def start(
     context: Context,
     name: str,
@@ -172,6 +174,7 @@ def adopt(context: Context, name: str, settings: Settings | None, instead_of: Se
         context.catalogue.set_settings(name, settings, summary(context, record.package, settings))
 
 
+@audited("jobs resume", "number")
 def resume(context: Context, number: int) -> int:
     """Start what is left of a job that did not end well; the new job's number. Raises UsageError."""
     job = context.catalogue.jobs.get(number)
@@ -234,6 +237,7 @@ def finish(context: Context, number: int) -> Job:
     return job
 
 
+@audited("jobs cancel", "number")
 def cancel(context: Context, number: int) -> Job:
     """End a job, its workers with it; the package is as it was before. Raises UsageError."""
     jobs = context.catalogue.jobs
@@ -265,7 +269,7 @@ def jobs_page(context: Context, page: int, size: int = 50) -> tuple[list[JobView
 
 def job_view(job: Job, event: Event | None, decision: Decision | None = None) -> JobView:
     """A job for people."""
-    created = datetime.fromtimestamp(job.created).astimezone().isoformat(timespec="seconds")
+    created = moment(job.created)
     event = event or Event("", "")
     return JobView(
         job.id, job.package, job.state, event.stage, event.step, event.done, event.total, job.reason, created,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tritonpm.core.errors import BusyError, ServerError, UsageError
+from tritonpm.operations.audit import audited
 from tritonpm.operations.batch_axes import batch_axes
 from tritonpm.operations.perf.bench import private
 from tritonpm.operations.perf.results import machine
@@ -73,6 +74,7 @@ def tune(
         return _searched(context, record, wish, _journal(context, record, wish, again), budget, tell)
 
 
+@audited("tune")
 def apply_tuned(context: Context, tuned: Tuned) -> Loaded | None:
     """Switch to what is recommended, live; None where the package is not loaded. Raises BusyError, ServerError."""
     if context.catalogue.get(tuned.package).settings != tuned.before:

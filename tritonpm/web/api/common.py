@@ -10,9 +10,11 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 
+from tritonpm.catalogue.audit import Actor
 from tritonpm.core.errors import UsageError
 from tritonpm.web.language import COOKIE, Language, negotiated
 from tritonpm.web.problems import MEDIA_TYPE, Problem
+from tritonpm.web.roles import actor_of
 from tritonpm.web.site import Site
 
 PREFIX = "/api/v1"
@@ -22,7 +24,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status, why in (
         (400, "The request makes no sense"),
         (401, "The token is missing, or another one"),
-        (403, "Asked by another site's page"),
+        (403, "The role of who asks does not cover it, or another site's page asks"),
         (404, "No such package, job or revision"),
         (408, "The body came too slowly"),
         (409, "Taken, in use, or busy"),
@@ -57,7 +59,7 @@ class Accepting(APIRoute):
 
 def _site(request: Request) -> Site:
     site: Site = request.app.state.site
-    return site
+    return site.asked_by(actor_of(request))
 
 
 def language_of(request: Request) -> Language:
@@ -74,6 +76,7 @@ AllowCode = Annotated[bool, Query(description="Accept content that runs code on 
 ChangesBeside = Annotated[
     str, Query(alias="changes", description="Settings to change, by name, as a JSON object.", max_length=2000)
 ]
+Caller = Annotated[Actor, Depends(actor_of)]
 TheSite = Annotated[Site, Depends(_site)]
 Say = Annotated[Language, Depends(language_of)]
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from tritonpm.web.api.common import PREFIX
+from tritonpm.web.roles import NEEDS
 
 _LOCATION = {
     "description": "Where it is told how far it is.",
@@ -26,6 +27,7 @@ TAGS = {
     "inference": "Ask a package, and be told what its answer means.",
     "monitor": "What machine, GPUs and packages do.",
     "events": "What happens, as it happens.",
+    "audit": "Who asks, and who did what.",
 }
 
 
@@ -41,6 +43,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         for methods in made["paths"].values():
             for operation in methods.values():
                 _completed(operation)
+                operation["x-role"] = NEEDS[operation["operationId"]].value
         made["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
         made["components"].setdefault("securitySchemes", {})["token"] = {"type": "http", "scheme": "bearer"}
         made["security"] = [{}, {"token": []}]  # none on loopback

@@ -21,6 +21,7 @@ from tritonpm.operations.show import show as show_package
 from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.choices import starting
 from tritonpm.web.configs import configs
+from tritonpm.web.pages.activity import WORDS, entries_of
 from tritonpm.web.pages.list import row_of
 from tritonpm.web.pages.render import rendered
 from tritonpm.web.pictures import described, picture
@@ -52,6 +53,8 @@ def package(request: Request, site: TheSite, say: Say, name: str) -> HTMLRespons
             "samples": min(len(samples_of(record)), _SAMPLES),
             "shows": shows_pictures(record),
             "tabs": TABS,
+            "entries": entries_of(site, context, say, package=name)[0],
+            **WORDS,
             "programs": {language: needs for language, (_, _, needs) in LANGUAGES.items()},
             "others": beside(context, name) if view.status == "loaded" else (),
         }

@@ -6,17 +6,20 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from starlette.requests import Request
 
 from tritonpm import __version__
 from tritonpm.operations.monitor.figures import duration, number, size
 from tritonpm.settings.settings import ENCODED, ON_DEMAND, PICTURES, PINNED, TENSORS
 from tritonpm.web.api.common import PREFIX, language_of
+from tritonpm.web.callers import ACTOR
 from tritonpm.web.language import COOKIE, HERE, NAMES, Language, for_scripts
+from tritonpm.web.pages.controls import denied
 from tritonpm.web.problems import Problem
+from tritonpm.web.roles import actor_of
 
 DEVICES = {"cpu": "CPU", "gpu": "GPU (default)", "gpu-optimised": "GPU (optimised)"}
 MODES = {"shared": "Shared", "performance": "Performance"}
@@ -33,8 +36,8 @@ HELPS = {  # what a choice means, below it
     "serves.",
 }  # fmt: skip
 RAIL = {
-    "packages": "Packages", "jobs": "Jobs", "projects": "Projects", "monitor": "Monitor", "logs": "Log",
-    "triton": "Server", "api": "API",
+    "packages": "Packages", "jobs": "Jobs", "projects": "Projects", "monitor": "Monitor", "activity": "Activity",
+    "logs": "Log", "triton": "Server", "api": "API",
 }  # fmt: skip
 STATUSES = {
     "imported": "Imported", "optimising": "Optimising", "ready": "Ready", "loaded": "Loaded", "failed": "Failed",
@@ -68,7 +71,13 @@ def of_tasks(kinds: str, say: Language) -> str:
 
 
 def rendered(request: Request, template: str, code: int = 200, **values: Any) -> HTMLResponse:
-    """A template as a response."""
+    """A template as a response to somebody who was let in."""
+    actor = actor_of(request)
+    return outside(request, template, code, actor=actor, denied=denied(actor.role, language_of(request)), **values)
+
+
+def outside(request: Request, template: str, code: int = 200, **values: Any) -> HTMLResponse:
+    """A template as a response to whoever it is."""
     say = language_of(request)
     html = _environment().get_template(template).render(_=say, say=say, script_sentences=for_scripts, **values)
     headers = {"Content-Language": say.code, "Vary": "Accept-Language, Cookie"}
@@ -76,6 +85,7 @@ def rendered(request: Request, template: str, code: int = 200, **values: Any) ->
 
 
 def failed(request: Request, problem: Problem) -> HTMLResponse:
-    """The page that says what went wrong."""
-    template = "problem_part.html" if request.headers.get("hx-request") else "problem.html"
-    return rendered(request, template, problem.status, problem=problem)
+    """The page that says what went wrong; a part of one where a script asks, or nobody is let in yet."""
+    if ACTOR not in request.scope or request.headers.get("hx-request"):
+        return outside(request, "problem_part.html", problem.status, problem=problem)
+    return rendered(request, "problem.html", problem.status, problem=problem)

@@ -31,11 +31,14 @@ export async function page(path, values) {
 }
 
 async function reached(path, options) {
+  let response;
   try {
-    return await fetch(path, options);
+    response = await fetch(path, options);
   } catch {
     throw new Refused(unreachable());
   }
+  if (response.status === 401) location.reload(); // the session is over, or the token is gone: the page asks who it is
+  return response;
 }
 
 // A picture, null where there is none.

@@ -2,6 +2,7 @@
 import { call, packagePath, page, Refused, upload } from "./api.js";
 import { bulk } from "./bulk.js";
 import { follow, followJob, helpFor, listen, refresh } from "./live.js";
+import { roles } from "./roles.js";
 import { sentenceOf, t, toast } from "./say.js";
 import { asking } from "./try.js";
 import { receiving } from "./uploads.js";
@@ -255,6 +256,7 @@ function turned() {
 addEventListener("hashchange", turned);
 turned();
 
+roles();
 receiving();
 bulk(several);
 listen();

@@ -32,17 +32,15 @@ function place() {
 }
 
 function draw() {
-  const own = document.getElementById("activity");
-  own?.replaceChildren(...entries(({ package: name }) => name === own.dataset.of));
   const count = place().querySelector(".badge");
   count.textContent = unseen || "";
   count.hidden = unseen === 0;
   if (!place().open) return;
-  place().querySelector("ul").replaceChildren(...entries(() => true));
+  place().querySelector("ul").replaceChildren(...entries(), element("li", {}, element("a", { href: "/activity", text: t("All activity") })));
 }
 
-function entries(wanted) {
-  const listed = [...operations.values()].filter(wanted).sort((one, other) => other.started - one.started).slice(0, SHOWN);
+function entries() {
+  const listed = [...operations.values()].sort((one, other) => other.started - one.started).slice(0, SHOWN);
   return listed.length ? listed.map(entry) : [element("li", { class: "none", text: t("Nothing was done yet.") })];
 }
 
@@ -53,6 +51,10 @@ function entry(operation) {
 }
 
 function told(operation) {
+  return operation.by ? `${outcome(operation)} · ${operation.by}` : outcome(operation);
+}
+
+function outcome(operation) {
   if (operation.state === "done") return operation.result;
   const what = operation.state === "failed" ? sentenceOf(operation.problem) : operation.step || t("Waiting");
   return operation.package ? `${operation.package}: ${what}` : what;

@@ -1,0 +1,77 @@
+"""Who did what is recorded by the operations themselves, whoever calls them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.models import scaled
+from tests.support.packages import single
+from tritonpm.catalogue.audit import TOKEN, Actor
+from tritonpm.core.errors import NoServerError, NotFoundError, StorageError
+from tritonpm.core.roles import Role
+from tritonpm.operations.audit import AuditView, acting, audit_page
+from tritonpm.operations.context import Context
+from tritonpm.operations.import_package import import_package
+from tritonpm.operations.load import load
+from tritonpm.operations.pull import pull
+from tritonpm.operations.remove import remove
+from tritonpm.operations.rename import rename
+from tritonpm.operations.set import change
+
+
+def told(context: Context) -> list[tuple[str, str, str, str]]:
+    """What is recorded, the oldest first."""
+    return [(entry.action, entry.package, entry.detail, entry.outcome) for entry in reversed(audit_page(context)[0])]
+
+
+def test_each_operation_is_recorded_once_with_what_was_chosen(context: Context, tmp_path: Path) -> None:
+    source = single(tmp_path / "in", scaled(2.0))
+    import_package(context, source)
+    change(context, "p", {"priority": 3})
+    rename(context, "p", "q")
+    with pytest.raises(NoServerError):
+        load(context, "q")
+    remove(context, "q")
+    assert told(context) == [
+        ("import", "p", "source=in", "done"), ("set", "p", "priority=3", "done"), ("rename", "p", "new_name=q", "done"),
+        ("load", "q", "", "failed"), ("remove", "q", "", "done"),
+    ]  # fmt: skip
+    assert audit_page(context)[0][1].reason == "no server runs for this workspace"
+
+
+def test_what_an_operation_consists_of_is_part_of_it(context: Context, tmp_path: Path) -> None:
+    pull(context, shutil.make_archive(str(tmp_path / "p"), "zip", single(tmp_path / "in", scaled(2.0))))
+    assert [action for action, *_ in told(context)] == ["pull"]
+
+
+def test_it_is_known_who_asks_and_from_where(context: Context) -> None:
+    anna = replace(context, actor=Actor("anna", Role.OPERATE, TOKEN, "10.0.0.9"))
+    with pytest.raises(NotFoundError):
+        remove(anna, "nobody")
+    with pytest.raises(ZeroDivisionError), acting(context, "load", "p"):
+        raise ZeroDivisionError
+    by_us, by_anna = audit_page(context)[0]
+    assert (by_anna.who, by_anna.role, by_anna.origin) == ("anna", "operate", "10.0.0.9")
+    assert (by_us.way, by_us.role, by_us.reason) == ("user", "administer", "ZeroDivisionError")
+
+
+def test_a_full_disk_keeps_nobody_from_making_room(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise StorageError("the disk is full")
+
+    told: list[str] = []
+    monkeypatch.setattr(type(context.catalogue.audit), "begin", full)
+    with acting(replace(context, warn=told.append), "prune", "p"):
+        pass
+    assert told == ["This is not recorded: the disk is full"]
+
+
+def test_the_view_is_that_of_the_json(context: Context) -> None:
+    with acting(context, "load", "p"):
+        (entry,), total = audit_page(context)
+    assert isinstance(entry, AuditView)
+    assert (entry.outcome, entry.ended, total) == ("begun", "", 1)

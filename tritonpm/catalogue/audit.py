@@ -1,0 +1,117 @@
+"""Who did what, when and from where, and how it ended: two tables that are only added to.
+
+A row of `audit` is there before anything is done, one of `outcomes` once it has ended: what was killed in between has
+the first alone. The tables have no foreign key to packages: what was done to one stays known when it is gone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritonpm.core.roles import Role
+
+if TYPE_CHECKING:
+    from tritonpm.catalogue.database import Database
+
+BEGUN, DONE, FAILED, REFUSED = "begun", "done", "failed", "refused"
+USER, TOKEN, OIDC, OPEN = "user", "token", "oidc", "open"
+_LONGEST = 500  # characters of a text: what is written comes from outside
+_TABLES = ("audit", "outcomes")
+_SELECTED = f"""
+SELECT a.id, a.at, a.who, a.role, a.way, a.origin, a.action, coalesce(nullif(a.package, ''), o.package, ''), a.detail,
+  coalesce(o.outcome, '{BEGUN}'), coalesce(o.reason, ''), coalesce(o.at, 0)
+"""
+_THERE = """
+FROM audit a LEFT JOIN outcomes o ON o.id = a.id
+WHERE (?1 = '' OR ?1 IN (a.package, o.package)) AND (?2 = '' OR a.who = ?2)
+"""
+_PAGE = "ORDER BY a.id DESC LIMIT ?3 OFFSET ?4"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who does something. `way`: how it is known who that is.
+
+    A user of this machine's, a token, an account of an OpenID provider, or open: whoever reaches a page on loopback.
+    `origin` is the machine that a command runs on, or the address that a request comes from.
+    """
+
+    name: str
+    role: Role
+    way: str
+    origin: str
+
+
+def this_user() -> Actor:
+    """Who runs this process, as the operating system knows them."""
+    import os
+    import pwd
+    import socket
+
+    try:
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # in a container, where nobody gave the number a name
+        name = f"uid {os.geteuid()}"
+    return Actor(name, Role.ADMINISTER, USER, socket.gethostname())
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """What somebody did; `outcome` is begun, done, failed or refused, `ended` 0 where it has not. Times are Unix's."""
+
+    id: int
+    at: float
+    who: str
+    role: str
+    way: str
+    origin: str
+    action: str
+    package: str
+    detail: str
+    outcome: str
+    reason: str
+    ended: float
+
+
+class Audit:
+    """The record of one workspace."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.busy = False  # whether something is being done through this catalogue: what it consists of is no other
+
+    def begin(self, actor: Actor, action: str, package: str, detail: str = "") -> int:
+        """Record that something begins; its number. Raises StorageError, BusyError."""
+        texts = (actor.name, actor.role.value, actor.way, actor.origin, action, package, detail)
+        return self._database.do(
+            "INSERT INTO audit (at, who, role, way, origin, action, package, detail) VALUES (?,?,?,?,?,?,?,?)",
+            time.time(), *(text[:_LONGEST] for text in texts),
+        )  # fmt: skip
+
+    def end(self, number: int, outcome: str, reason: str = "", package: str = "") -> None:
+        """Record how it ended; `package` where it was not known before. Raises StorageError, BusyError."""
+        self._database.do(
+            "INSERT INTO outcomes (id, at, outcome, reason, package) VALUES (?,?,?,?,?)",
+            number, time.time(), outcome, reason[:_LONGEST], package[:_LONGEST],
+        )  # fmt: skip
+
+    def page(self, page: int, size: int, *, package: str = "", who: str = "") -> tuple[list[AuditEntry], int]:
+        """A page of what was done, the newest first, and how much there is; of a package, by somebody, where named."""
+        rows = self._database.all(f"{_SELECTED} {_THERE} {_PAGE}", package, who, size, (page - 1) * size)
+        total = self._database.one(f"SELECT count(*) {_THERE}", package, who)[0]
+        return [AuditEntry(*row) for row in rows], int(total)
+
+    def restore(self, lost: Path) -> None:
+        """Into a new catalogue, what can be read of the one that is lost."""
+        if not lost.is_file():
+            return
+        with suppress(sqlite3.Error), closing(sqlite3.connect(f"{lost.absolute().as_uri()}?mode=ro", uri=True)) as old:
+            for table in _TABLES:
+                for row in old.execute(f"SELECT * FROM {table}"):  # noqa: S608
+                    places = ",".join("?" * len(row))
+                    self._database.do(f"INSERT OR IGNORE INTO {table} VALUES ({places})", *row)  # noqa: S608
