@@ -87,6 +87,7 @@ def test_a_package_comes_in_is_optimised_served_tried_and_goes(live: Site, brows
     with opened(browser, live.url) as page:
         page.goto("/packages")
         page.set_input_files("#files", detecting(tmp_path / "in", "screws"))
+        page.locator("#uploads").get_by_role("button", name="Import").click()
         status(page, "screws", "Imported")
         assert show(context(live), "screws").status == "imported"
 
@@ -138,6 +139,7 @@ def test_a_package_that_is_dropped_comes_in_and_a_bad_one_says_why(
     with opened(browser, live.url) as page:
         page.goto("/packages")
         drop(page, "dropped.zip", zipped(tmp_path / "in", scaled(5.0), "dropped").read_bytes())
+        page.locator("#uploads").get_by_role("button", name="Import").click()
         status(page, "dropped", "Imported")
         assert show(context(live), "dropped").status == "imported"
         drop(page, "bad.zip", b"no archive")

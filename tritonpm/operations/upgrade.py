@@ -21,27 +21,31 @@ if TYPE_CHECKING:
 
 
 def upgrade(
-    context: Context, name: str, source: Path, changes: Mapping[str, object] | None = None, *, allow_code: bool = False
-) -> Loaded | None:
-    """Another content under the same name, live, with `changes` to the settings.
+    context: Context, name: str, source: Path, changes: Mapping[str, object] | None = None, *,
+    allow_code: bool = False, tasks: Mapping[str, str] | None = None,
+) -> Loaded | None:  # fmt: skip
+    """Another content under the same name, live, with `changes` to the settings; `tasks` as for `import`.
 
-    Raises PackageError, RuleError, ServerError.
+    Raises PackageError, RuleError, ServerError, UsageError.
     """
-    return switch(context, name, lambda: exchange(context, name, source, changes, allow_code=allow_code))
+    return switch(context, name, lambda: exchange(context, name, source, changes, allow_code=allow_code, tasks=tasks))
 
 
 def exchange(
-    context: Context, name: str, source: Path, changes: Mapping[str, object] | None = None, *, allow_code: bool = False
-) -> None:
+    context: Context, name: str, source: Path, changes: Mapping[str, object] | None = None, *,
+    allow_code: bool = False, tasks: Mapping[str, str] | None = None,
+) -> None:  # fmt: skip
     """Another content is wanted under the same name; the settings stay where the rules let them, but for `changes`.
 
-    Raises PackageError, RuleError, NotFoundError, BusyError while it is being optimised.
+    Raises PackageError, RuleError, NotFoundError, UsageError, BusyError while it is being optimised.
     """
     from tritonpm import settings as choices
+    from tritonpm.package.tasks import with_tasks
 
     record = context.catalogue.get(name)
     with context.workspace.scratch("upgrade") as staging, Apart() as apart:
-        package = read_package(context, source, staging, apart, name=name, allow_code=allow_code)
+        read = read_package(context, source, staging, apart, name=name, allow_code=allow_code)
+        package = with_tasks(read, tasks or {})
 
         def place(file: File) -> Path:
             return staging / file.path

@@ -20,7 +20,19 @@ from tritonpm.core.errors import TritonpmError
 from tritonpm.core.files import system_error
 from tritonpm.triton.connection import Connection
 from tritonpm.web import pages
-from tritonpm.web.api import canaries, events, inference, jobs, monitor, packages, policy, revisions, serving, settings
+from tritonpm.web.api import (
+    canaries,
+    events,
+    incoming,
+    inference,
+    jobs,
+    monitor,
+    packages,
+    policy,
+    revisions,
+    serving,
+    settings,
+)
 from tritonpm.web.api.common import PREFIX, PROBLEMS, language_of
 from tritonpm.web.api.document import document, operation_id
 from tritonpm.web.language import HERE
@@ -28,7 +40,7 @@ from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem, problem_of
 from tritonpm.web.security import Guard, PageAccess
 from tritonpm.web.site import Site
 
-API = (packages, settings, serving, jobs, revisions, canaries, inference, monitor, events, policy)
+API = (packages, incoming, settings, serving, jobs, revisions, canaries, inference, monitor, events, policy)
 
 
 def create(
@@ -75,6 +87,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         site.hub.close()
         await asyncio.to_thread(site.ring.stop)
         await asyncio.to_thread(site.tasks.close)
+        await asyncio.to_thread(site.held.close)
 
 
 def answered(request: Request, problem: Problem) -> Response:

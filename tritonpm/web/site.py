@@ -13,12 +13,13 @@ from typing import Any
 
 from tritonpm.catalogue import Workspace, find
 from tritonpm.core.errors import TritonpmError
-from tritonpm.operations.context import Context, Progress, open_context, quiet
+from tritonpm.operations.context import Context, Progress, Warn, open_context, quiet, unheard
 from tritonpm.operations.monitor.watch import Monitor, Ring
 from tritonpm.operations.optimize.jobs import JobView, job_view
 from tritonpm.triton.connection import Connection
 from tritonpm.triton.server import Server, running, supervised
 from tritonpm.web.events import SNAPSHOT, Hub
+from tritonpm.web.held import HeldUploads
 from tritonpm.web.language import Language
 from tritonpm.web.observed import FigureHistory, figure_history
 from tritonpm.web.tasks import LongTask, LongTasks
@@ -47,19 +48,19 @@ class Site:
         self.hub = Hub()
         self.ring = Ring(Monitor(self.workspace, server, metrics))
         self.tasks = LongTasks(self.hub, self.root)
-        self.uploads = Uploads()
+        self.uploads, self.held = Uploads(), HeldUploads()
 
     @contextmanager
-    def open(self, progress: Progress = quiet) -> Iterator[Context]:
+    def open(self, progress: Progress = quiet, warn: Warn = unheard) -> Iterator[Context]:
         """The workspace, for as long as the block lasts."""
-        with open_context(self.root, server=self.server, progress=progress) as context:
+        with open_context(self.root, server=self.server, progress=progress, warn=warn) as context:
             yield context
 
     def begin(self, kind: str, package: str, work: Callable[[Context], str]) -> LongTask:
         """Do something long in a thread of its own. Raises BusyError."""
 
-        def run(progress: Progress) -> str:
-            with self.open(progress) as context:
+        def run(progress: Progress, warn: Warn) -> str:
+            with self.open(progress, warn) as context:
                 return work(context)
 
         return self.tasks.start(kind, package, run)
@@ -80,6 +81,7 @@ class Site:
         try:
             while True:
                 await asyncio.sleep(_LOOK_EVERY)
+                self.held.expire()
                 if self.hub.heard:
                     try:
                         await asyncio.to_thread(watcher.look, anew=not heard)

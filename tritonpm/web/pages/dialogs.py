@@ -16,7 +16,6 @@ from tritonpm.operations.history import history as package_history
 from tritonpm.operations.list import PackageView
 from tritonpm.operations.list import packages as list_packages
 from tritonpm.operations.usage import users
-from tritonpm.package.paths import NAME_PATTERN
 from tritonpm.settings.rule import MOST_BATCH
 from tritonpm.settings.settings import Settings
 from tritonpm.web.api.common import Say, TheSite
@@ -116,7 +115,7 @@ def remove(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse
 @router.get("/packages/{name}/rename", response_class=HTMLResponse)
 def rename(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
     """Another name."""
-    return rendered(request, "rename.html", view=_view(site, name, say), pattern=NAME_PATTERN[1:-1])
+    return rendered(request, "rename.html", view=_view(site, name, say))
 
 
 @router.get("/packages/{name}/back", response_class=HTMLResponse)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from tritonpm import __version__
 from tritonpm.operations.monitor.figures import duration, number, size
+from tritonpm.package.paths import NAME_PATTERN
 from tritonpm.settings.settings import ENCODED, ON_DEMAND, PICTURES, PINNED, TENSORS
 from tritonpm.web.api.common import PREFIX, language_of
 from tritonpm.web.language import COOKIE, HERE, NAMES, Language, for_scripts
@@ -32,6 +33,7 @@ HELPS = {  # what a choice means, below it
     "INT8 takes a quarter and is calibrated on samples. What either answers is proved against the original before it "
     "serves.",
 }  # fmt: skip
+_NAME = NAME_PATTERN[1:-1].replace("_-]", r"_\-]")  # browsers read it with the flag v, where "-" is escaped
 RAIL = {
     "packages": "Packages", "jobs": "Jobs", "projects": "Projects", "monitor": "Monitor", "logs": "Log",
     "triton": "Server", "api": "API",
@@ -49,7 +51,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         version=__version__, api=PREFIX, devices=DEVICES, modes=MODES, statuses=STATUSES, residencies=RESIDENCIES,
-        sent=SENT, rail=RAIL, helps=HELPS, languages=NAMES, language_cookie=COOKIE,
+        sent=SENT, rail=RAIL, helps=HELPS, languages=NAMES, name_pattern=_NAME, language_cookie=COOKIE,
     )  # fmt: skip
     environment.filters["moment"] = _moment
     environment.filters.update(of_tasks=of_tasks, number=number, duration=duration, size=size)

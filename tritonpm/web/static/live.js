@@ -71,7 +71,8 @@ function remember() {
   sessionStorage.setItem(KEPT, JSON.stringify([...watched.keys()]));
 }
 
-// `ended` is called when it went well; `ended.failed`, where there is one, says whether it said the failure itself.
+// `ended` is called when it went well; `ended.failed`, where there is one, says whether it said the failure itself, and
+// `ended.told` is called while it runs.
 export function follow(operation, ended = () => {}) {
   watched.set(operation.id, ended);
   remember();
@@ -149,12 +150,15 @@ function seen(operation) {
   else working.delete(operation.id);
   recorded(operation);
   show(operation);
-  if (operation.state === "running") return;
   const ended = watched.get(operation.id);
+  if (operation.state === "running") {
+    if (operation.step) ended?.told?.(operation);
+    return;
+  }
   watched.delete(operation.id);
   remember();
   if (ended) {
-    if (operation.state === "done") toast(operation.result);
+    if (operation.state === "done") toast([operation.result, ...operation.notes].join(" "));
     else if (!ended.failed?.(operation)) toast(sentenceOf(operation.problem), { kind: "failed", action: helpFor(operation.problem) });
     if (operation.state === "done") ended(operation);
   }
