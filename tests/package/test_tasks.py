@@ -24,7 +24,8 @@ def test_another_task_is_another_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tasks", "said"), [({"nobody": "other"}, "has no stage 'nobody'"), ({"s": "dancing"}, "there is no task 'dancing'")]
+    ("tasks", "said"),
+    [({"nobody": "other"}, "has no stage 'nobody'"), ({"s": "dancing"}, "there is no task 'dancing'")],
 )
 def test_what_there_is_not_is_refused(tmp_path: Path, tasks: dict[str, str], said: str) -> None:
     read = inspect(package(tmp_path / "a"))

@@ -52,7 +52,7 @@ def test_what_a_file_holds_is_shown_and_named_before_it_is_imported(
         for number in (1, 2):
             found(page, f"{number}.zip")
         page.get_by_role("button", name="Hide the imports").click()
-        page.get_by_role("button", name="Imports: 2").click()
+        page.get_by_role("button", name="2 imports").click()
         page.get_by_role("button", name="Import all").click()
         for number in (1, 2):
             expect(row(page, f"part-{number}")).to_be_visible()
@@ -183,7 +183,7 @@ def test_many_are_done_at_once_and_one_is_not_done_twice(pins: Site, browser: Br
         page.goto("/packages?q=several")
         page.get_by_label("Select all on this page").check()
         group = page.get_by_role("group", name="Selected packages")
-        expect(group).to_contain_text("Selected: 2")
+        expect(group).to_contain_text("2 selected")
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/load") else None)
         group.get_by_role("button", name="Load", exact=True).click()
@@ -233,13 +233,24 @@ def test_configure_keeps_the_focus_and_its_buttons_in_sight(pins: Site, browser:
         expect(dialog.get_by_role("button", name="Apply")).to_be_in_viewport()
         expect(dialog).to_contain_text("shared mode runs one instance")
         expect(dialog).not_to_contain_text("not 2")
-        expect(dialog.get_by_label("Precision")).to_have_accessible_description(re.compile("FP16 takes about half"))
+        half = dialog.get_by_role("radio", name="FP16")
+        expect(half).to_have_accessible_description(re.compile("About half the memory.*Not measured for this package"))
+        expect(dialog).to_contain_text("The tensors of a full batch take 256 B.")
+        slider = dialog.get_by_label("Rows that are joined")
+        slider.focus()
+        with page.expect_response("**/packages/rivets/configure"):
+            slider.press("ArrowRight")
+        expect(dialog.get_by_label("Batch size")).to_have_value("16")
+        expect(dialog).to_contain_text("The tensors of a full batch take 512 B.")
+        expect(slider).to_be_focused()
+        dialog.get_by_text("Advanced").click()
         batch = dialog.get_by_label("Batch size")
         batch.fill("3")
         with page.expect_response("**/packages/rivets/configure"):
             batch.press("Tab")
         expect(dialog.locator(".verdicts")).to_have_attribute("data-changes", re.compile("max_batch_size"))
-        expect(dialog.get_by_label("Precision")).to_be_focused()
+        expect(dialog.get_by_role("radio", name="FP32")).to_be_focused()
+        expect(dialog.get_by_label("Optimizer")).to_be_visible()  # what was unfolded stays so
 
 
 def test_the_panel_of_imports_fits_and_axe_finds_nothing_serious(pins: Site, browser: Browser, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def _row(name: str, value: object, stage: str, own: bool, say: Language) -> Sett
     empty: object = {} if isinstance(value, Mapping) else []
     listed = isinstance(value, Mapping | tuple | list) and bool(value)
     hidden = name in _FILES and listed and isinstance(value, tuple | list)
-    text = say("Files: {count}.", count=len(value)) if hidden else in_words(value, say)  # type: ignore[arg-type]
+    text = say.plural("{count} file.", "{count} files.", len(value)) if hidden else in_words(value, say)  # type: ignore[arg-type]
     return SettingRow(name, text, stage, own, listed, empty)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,11 +18,12 @@ from tritonpm.operations.context import Context, Progress, Warn, open_context, q
 from tritonpm.operations.monitor.watch import Monitor, Ring
 from tritonpm.operations.optimize.jobs import JobView, job_view
 from tritonpm.triton.connection import Connection
-from tritonpm.triton.server import Server, running, supervised
+from tritonpm.triton.server import Server, running, supervised, told_to_stop
 from tritonpm.web.events import SNAPSHOT, Hub
 from tritonpm.web.held import HeldUploads
 from tritonpm.web.language import Language
-from tritonpm.web.observed import FigureHistory, figure_history
+from tritonpm.web.marks import Marks
+from tritonpm.web.observed import PERIODS, FigureArchive, FigureHistory, figure_history
 from tritonpm.web.tasks import LongTask, LongTasks
 from tritonpm.web.uploads import Uploads
 
@@ -47,6 +49,7 @@ class Site:
         self.server, self.root = server, self.workspace.root
         self.hub = Hub()
         self.ring = Ring(Monitor(self.workspace, server, metrics))
+        self.archive, self.marks = FigureArchive(), Marks()
         self.tasks = LongTasks(self.hub, self.root)
         self.uploads, self.held = Uploads(), HeldUploads()
 
@@ -66,14 +69,34 @@ class Site:
         return self.tasks.start(kind, package, run)
 
     async def observe(self) -> None:
-        """Tell the pages that look at the monitor what the ring takes."""
+        """Keep what the ring takes for an hour and a day, and tell it the pages that look at the monitor."""
         last = 0
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             if snapshots := self.ring.snapshots(last):
                 last = snapshots[-1].number
-                history = figure_history(snapshots)
+                loaded = await asyncio.to_thread(self._loaded)
+                for snapshot in snapshots:
+                    self.archive.add(snapshot)
+                    self.marks.see(snapshot, loaded, stopped=told_to_stop(self.workspace.server))
+                history = figure_history(snapshots, self.marks.since(round(snapshots[0].time.timestamp(), 1)))
                 self.hub.publish(SNAPSHOT, partial(_same, history))
+
+    def _loaded(self) -> dict[str, int | None]:
+        """The loaded packages with the revision that serves; what was known last where that cannot be read."""
+        try:
+            with self.open() as context:
+                entries = context.catalogue.packages()
+        except TritonpmError:
+            return dict(self.marks.loaded)
+        return {entry.name: entry.proved for entry in entries if entry.status == "loaded"}
+
+    def history(self, minutes: int, after: int = 0) -> FigureHistory:
+        """The figures of the last minutes, one of PERIODS; of the shortest those with a number above `after`."""
+        marks = self.marks.since(time.time() - 60 * minutes)
+        if minutes == PERIODS[0]:
+            return figure_history(self.ring.snapshots(after), marks)
+        return self.archive.history(minutes, marks)
 
     async def watch(self) -> None:
         """Tell the pages when the catalogue or the server changes, whoever changes it, and how far the jobs are."""

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from tritonpm.web.pages import canary as _canary
 from tritonpm.web.pages import dialogs as _dialogs
 from tritonpm.web.pages import incoming as _incoming
 from tritonpm.web.pages import list as _list
@@ -12,7 +13,7 @@ from tritonpm.web.pages import tables as _tables
 from tritonpm.web.pages.render import failed
 
 router = APIRouter()
-for _module in (_list, _incoming, _dialogs, _package, _monitor, _server, _tables):
+for _module in (_list, _incoming, _canary, _dialogs, _package, _monitor, _server, _tables):
     router.include_router(_module.router)
 
 __all__ = ["failed", "router"]

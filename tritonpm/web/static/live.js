@@ -93,7 +93,7 @@ function changed() {
 // What is under somebody's hand is not taken away, also not by an answer that was asked for before: of a page, and of a list
 // with the same packages, only what differs is drawn anew.
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.requestConfig.triggeringEvent?.type !== "packages-changed" || event.detail.xhr.status !== 200) return;
+  if (event.detail.requestConfig.triggeringEvent?.type !== "packages-changed" || event.detail.xhr.status !== 200 || event.detail.requestConfig.elt !== shown()) return;
   const fresh = new DOMParser().parseFromString(event.detail.serverResponse, "text/html");
   const [now, then] = [parts(document), parts(fresh)];
   if (shown().id === "listing" && now.map(({ id }) => id).join() !== then.map(({ id }) => id).join()) {
@@ -195,7 +195,8 @@ function seenJob(job) {
   showJob(job);
   if (job.state === "running" || !jobs.delete(job.id)) return;
   const values = { name: job.package, reason: job.reason };
-  if (job.state === "done") toast([t("{name} was optimised.", values), ...job.comparison].join(" "));
+  if (job.state === "done") toast(job.measures ? t("{name} was measured.", values) : [t("{name} was optimised.", values), ...job.comparison].join(" "));
+  else if (job.measures && job.state !== "cancelled") toast(t("{name} was not measured: {reason}", values), { kind: "failed" });
   else if (job.state !== "cancelled") toast(t("{name} was not optimised, and its settings are what they were: {reason}", values), { kind: "failed" });
   changed();
 }

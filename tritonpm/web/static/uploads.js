@@ -2,7 +2,7 @@
 // before any is imported.
 import { call, fragment, Refused, upload } from "./api.js";
 import { bar, follow } from "./live.js";
-import { element, sentenceOf, t } from "./say.js";
+import { element, sentenceOf, t, tn } from "./say.js";
 
 const AT_ONCE = 3;
 const waiting = [];
@@ -46,7 +46,7 @@ function counted() {
   const left = document.querySelectorAll("#uploads > li").length;
   const again = document.getElementById("show-imports");
   again.hidden = !panel().hidden || left === 0;
-  again.textContent = t("Imports: {count}", { count: left });
+  again.textContent = tn("{count} import", "{count} imports", left);
   document.getElementById("import-all").hidden = document.querySelectorAll("#uploads form button[value=import]").length < 2;
   if (left === 0) panel().hidden = true;
 }
