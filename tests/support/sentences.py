@@ -16,12 +16,13 @@ from tritonpm.settings import RULES
 from tritonpm.web.callers import LOCAL, SHARED
 from tritonpm.web.language import HERE, script_sentences
 from tritonpm.web.pages.activity import ACTIONS, OUTCOMES, WAYS
-from tritonpm.web.pages.monitor import CHARTS, FIELDS
+from tritonpm.web.pages.monitor import CHARTS, FIELDS, TIMES
 from tritonpm.web.pages.package import TABS
 from tritonpm.web.pages.render import DEVICES, HELPS, MODES, RAIL, RESIDENCIES, SENT, STATUSES
 from tritonpm.web.problems import title_of
 
 _IN_TEMPLATE = re.compile(r"""(?<![\w.])_\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
+_PLURAL = re.compile(r"""(?<![\w.])_n\(\s*"(?:[^"\\]|\\.)*",\s*("(?:[^"\\]|\\.)*")""")  # the second one is the key
 ROOT = HERE.parent
 # What is put together of parts, and what Triton says so often that it is worth a translation.
 _COMPOSED = (
@@ -42,13 +43,14 @@ def sentences() -> list[str]:
 
 def _all() -> Iterator[str]:
     for template in sorted((HERE / "templates").iterdir()):
-        for found in _IN_TEMPLATE.finditer(template.read_text("utf-8")):
+        text = template.read_text("utf-8")
+        for found in (*_IN_TEMPLATE.finditer(text), *_PLURAL.finditer(text)):
             yield ast.literal_eval(found[1])
     for source in sorted(HERE.rglob("*.py")):
         yield from _said(source)
     yield from script_sentences()
     for names in (
-        DEVICES, HELPS, MODES, RAIL, TABS, RESIDENCIES, SENT, STATUSES, FIELDS, ACTIONS, OUTCOMES, WAYS,
+        DEVICES, HELPS, MODES, RAIL, TABS, RESIDENCIES, SENT, STATUSES, FIELDS, TIMES, ACTIONS, OUTCOMES, WAYS,
     ):  # fmt: skip
         yield from names.values()
     yield from (task.value.replace("-", " ") for task in Task)
@@ -95,6 +97,8 @@ def _said(source: Path) -> Iterator[str]:
             index = {"say": 0, "plain_problem": 1}.get(node.func.id)
             if index is not None and len(node.args) > index and isinstance(node.args[index], ast.Constant):
                 yield str(node.args[index].value)  # type: ignore[attr-defined]
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "plural":
+            yield str(node.args[1].value)  # type: ignore[attr-defined]
 
 
 def _titles(kind: type[errors.TritonpmError]) -> Iterator[str]:

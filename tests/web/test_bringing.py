@@ -3,49 +3,121 @@
 from __future__ import annotations
 
 import re
+import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.browser import opened, too_wide
+from tests.support.browser import detecting, found_by_axe, opened, too_wide
 from tests.support.models import scaled
 from tests.support.page import API, Site, zipped
+
+FOREIGN = Path(__file__).parents[1] / "convert" / "fixtures"
 
 
 def row(page: Page, name: str) -> Locator:
     return page.locator(f"#package-{name}")
 
 
-def test_a_duplicate_is_renamed_put_in_its_place_or_opened(site: Site, browser: Browser, tmp_path: Path) -> None:
-    site.done(site.upload(zipped(tmp_path / "1", scaled(1.5), "gears")))
-    other = zipped(tmp_path / "2", scaled(2.5), "gears")
+def found(page: Page, name: str) -> Locator:
+    """What a file that came in holds, once it is shown."""
+    form = page.locator("#uploads li", has_text=name).locator("form")
+    expect(form).to_be_visible()
+    return form
+
+
+def test_what_a_file_holds_is_shown_and_named_before_it_is_imported(
+    site: Site, browser: Browser, tmp_path: Path
+) -> None:
     with opened(browser, site.url) as page:
         page.goto("/packages")
-        for _ in range(2):
-            page.set_input_files("#files", other)
-        expect(page.locator("#uploads li.failed")).to_have_count(2)
-        first = page.locator("#uploads li.failed").first
-        expect(first).to_contain_text("the name 'gears' is taken")
-        expect(first.get_by_role("link", name="Open gears")).to_have_attribute("href", "/packages/gears")
-        first.get_by_role("button", name="Replace as new version").click()
-        expect(page.locator("#uploads li.failed")).to_have_count(1)
+        page.set_input_files("#files", detecting(tmp_path / "plates", "plates"))
+        form = found(page, "plates.zip")
+        for said in (
+            "object detection",
+            "image FP32 [batch, 3, 8, 8]",
+            "decode.kind boxes",
+            "preprocess.resize stretch",
+        ):
+            expect(form).to_contain_text(said)
+        assert site.http.get(f"{API}/packages/plates").status_code == 404
+        form.get_by_label("Name").fill("plates-left")
+        form.get_by_label("Task").select_option("defect-segmentation")
+        form.get_by_role("button", name="Import").click()
+        expect(row(page, "plates-left")).to_contain_text("defect segmentation")
+        expect(page.locator("#imports")).to_be_hidden()
+        page.set_input_files("#files", [zipped(tmp_path / f"{n}", scaled(60.5 + n), f"part-{n}") for n in (1, 2)])
+        for number in (1, 2):
+            found(page, f"{number}.zip")
+        page.get_by_role("button", name="Hide the imports").click()
+        page.get_by_role("button", name="2 imports").click()
+        page.get_by_role("button", name="Import all").click()
+        for number in (1, 2):
+            expect(row(page, f"part-{number}")).to_be_visible()
+    assert site.get("/packages/plates-left")["stages_in_detail"][0]["task"] == "defect-segmentation"
+
+
+def test_a_duplicate_is_renamed_put_in_its_place_or_opened(site: Site, browser: Browser, tmp_path: Path) -> None:
+    site.done(site.upload(zipped(tmp_path / "1", scaled(1.5), "gears")))
+    with opened(browser, site.url) as page:
+        page.goto("/packages")
+        page.set_input_files("#files", zipped(tmp_path / "2", scaled(2.5), "gears"))
+        form = found(page, "2.zip")
+        expect(form).to_contain_text("The name gears is taken.")
+        expect(form.get_by_role("link", name="Open gears")).to_have_attribute("href", "/packages/gears")
+        form.get_by_role("button", name="Replace as new version").click()
         expect(page.locator(".toast", has_text="Upgraded gears.")).to_be_visible()
-        third = zipped(tmp_path / "3", scaled(3.5), "gears")
-        page.locator("#uploads").get_by_role("button", name="Close this message").click()
-        page.set_input_files("#files", third)
-        page.get_by_role("button", name="Rename…").click()
-        page.get_by_label("New name").fill("gears-left")
-        page.get_by_role("button", name="Import", exact=True).click()
-        expect(row(page, "gears-left")).to_be_visible()
         expect(page.locator("#uploads li")).to_have_count(0)
+        third = zipped(tmp_path / "3", scaled(3.5), "gears")
         page.set_input_files("#files", third)
-        page.get_by_role("button", name="Rename…").click()
-        page.get_by_label("New name").fill("gears-right")
-        page.get_by_role("button", name="Import", exact=True).click()
-        same = page.locator("#uploads li.failed")
-        expect(same.get_by_role("link", name="Open gears-left")).to_be_visible()
-        expect(same.get_by_role("button", name="Rename…")).to_have_count(0)
+        form = found(page, "3.zip")
+        expect(form.get_by_label("Name")).to_have_value("gears-2")
+        form.get_by_label("Name").fill("gears")
+        form.get_by_role("button", name="Import", exact=False).click()
+        expect(form.get_by_role("alert")).to_contain_text("the name 'gears' is taken")
+        form.get_by_label("Name").fill("gears-left")
+        form.get_by_role("button", name="Import").click()
+        expect(row(page, "gears-left")).to_be_visible()
+        page.set_input_files("#files", third)
+        form = found(page, "3.zip")
+        expect(form).to_contain_text("The same content is here already, as gears-left.")
+        expect(form.get_by_role("link", name="Open gears-left")).to_be_visible()
+        expect(form.get_by_role("button")).to_have_text(["Discard 3.zip"])
+        with page.expect_response(lambda answer: answer.request.method == "DELETE"):
+            form.get_by_role("button", name="Discard").click()
+        expect(page.locator("#uploads li")).to_have_count(0)
+
+
+def test_a_model_that_must_be_converted_or_trusted_says_so(site: Site, browser: Browser, tmp_path: Path) -> None:
+    shutil.copy(FOREIGN / "net.tflite", tmp_path / "letters.tflite")
+    with opened(browser, site.url, expected="status of 422") as page:
+        page.goto("/packages")
+        page.set_input_files("#files", tmp_path / "letters.tflite")
+        form = found(page, "letters.tflite")
+        expect(form).to_contain_text("This is a TensorFlow Lite model")
+        form.get_by_role("button", name="Convert and import").click()
+        expect(page.locator(".toast", has_text="Imported letters")).to_contain_text("verified against tflite")
+        (tmp_path / "engine.plan").write_bytes(b"ftrt" + bytes(64))
+        page.set_input_files("#files", tmp_path / "engine.plan")
+        expect(page.locator("#uploads li.failed")).to_contain_text("engine.plan")
+    held = site.upload(program(tmp_path / "net.pt2"), "/incoming/packages")
+    assert (held["converts"], held["inspection"]) == ("torch-export", None)
+    assert "is a PyTorch export, which is a program" in held["runs_code"]
+    with_trust = site.get(f"/incoming/packages/{held['id']}", params={"allow_code": True})
+    assert with_trust["runs_code"] == ""
+    refused = site.refused(site.post(f"/incoming/packages/{held['id']}/import", {}))
+    assert refused["type"] == "urn:tritonpm:unsafe"
+    assert site.http.delete(f"{API}/incoming/packages/{held['id']}").status_code == 204
+    assert site.http.get(f"{API}/incoming/packages/{held['id']}").status_code == 404
+
+
+def program(path: Path) -> Path:
+    """What is taken for a PyTorch export, by its name."""
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("archive/data.pkl", b"")
+    return path
 
 
 def test_an_upload_is_called_off_and_not_left_unasked(site: Site, browser: Browser, tmp_path: Path) -> None:
@@ -54,7 +126,7 @@ def test_an_upload_is_called_off_and_not_left_unasked(site: Site, browser: Brows
         file.truncate(40 << 20)
     with opened(browser, site.url) as page:
         page.goto("/packages")
-        page.route("**/packages?filename=*", lambda route: None)  # it does not end by itself
+        page.route("**/incoming/packages?filename=*", lambda route: None)  # it does not end by itself
         page.set_input_files("#files", large)
         page.locator("main h1").click()  # a page that nobody has touched may not ask
         asked: list[str] = []
@@ -111,7 +183,7 @@ def test_many_are_done_at_once_and_one_is_not_done_twice(pins: Site, browser: Br
         page.goto("/packages?q=several")
         page.get_by_label("Select all on this page").check()
         group = page.get_by_role("group", name="Selected packages")
-        expect(group).to_contain_text("Selected: 2")
+        expect(group).to_contain_text("2 selected")
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/load") else None)
         group.get_by_role("button", name="Load", exact=True).click()
@@ -161,10 +233,41 @@ def test_configure_keeps_the_focus_and_its_buttons_in_sight(pins: Site, browser:
         expect(dialog.get_by_role("button", name="Apply")).to_be_in_viewport()
         expect(dialog).to_contain_text("shared mode runs one instance")
         expect(dialog).not_to_contain_text("not 2")
-        expect(dialog.get_by_label("Precision")).to_have_accessible_description(re.compile("FP16 takes about half"))
+        half = dialog.get_by_role("radio", name="FP16")
+        expect(half).to_have_accessible_description(re.compile("About half the memory.*Not measured for this package"))
+        expect(dialog).to_contain_text("The tensors of a full batch take 256 B.")
+        slider = dialog.get_by_label("Rows that are joined")
+        slider.focus()
+        with page.expect_response("**/packages/rivets/configure"):
+            slider.press("ArrowRight")
+        expect(dialog.get_by_label("Batch size")).to_have_value("16")
+        expect(dialog).to_contain_text("The tensors of a full batch take 512 B.")
+        expect(slider).to_be_focused()
+        dialog.get_by_text("Advanced").click()
         batch = dialog.get_by_label("Batch size")
         batch.fill("3")
         with page.expect_response("**/packages/rivets/configure"):
             batch.press("Tab")
         expect(dialog.locator(".verdicts")).to_have_attribute("data-changes", re.compile("max_batch_size"))
-        expect(dialog.get_by_label("Precision")).to_be_focused()
+        expect(dialog.get_by_role("radio", name="FP32")).to_be_focused()
+        expect(dialog.get_by_label("Optimizer")).to_be_visible()  # what was unfolded stays so
+
+
+def test_the_panel_of_imports_fits_and_axe_finds_nothing_serious(pins: Site, browser: Browser, tmp_path: Path) -> None:
+    taken = zipped(tmp_path / "taken", scaled(72.5), "pins")
+    files = [detecting(tmp_path / "in", "panes"), taken, program(tmp_path / "net.pt2")]
+    with opened(browser, pins.url) as page:
+        page.goto("/packages")
+        page.set_input_files("#files", files)
+        expect(page.locator("#uploads form")).to_have_count(len(files))
+        for width in (390, 1024, 1440):
+            page.set_viewport_size({"width": width, "height": 844})
+            assert too_wide(page) == [], width
+            assert page.locator("#imports").evaluate("(it) => it.scrollWidth <= it.clientWidth"), width
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                assert (width, scheme, found_by_axe(page)) == (width, scheme, [])
+        for left in range(len(files) - 1, -1, -1):
+            page.get_by_role("button", name="Discard").first.click()
+            expect(page.locator("#uploads form")).to_have_count(left)
+        page.goto("about:blank")

@@ -87,12 +87,13 @@ def test_a_package_comes_in_is_optimised_served_tried_and_goes(live: Site, brows
     with opened(browser, live.url) as page:
         page.goto("/packages")
         page.set_input_files("#files", detecting(tmp_path / "in", "screws"))
+        page.locator("#uploads").get_by_role("button", name="Import").click()
         status(page, "screws", "Imported")
         assert show(context(live), "screws").status == "imported"
 
         dialog = menu(page, "screws", "Configure…")
         dialog.get_by_label("Batch size").fill("2")
-        dialog.get_by_label("Precision").select_option("FP16")
+        dialog.get_by_role("radio", name="FP16").check()
         expect(dialog.locator(".verdicts")).to_have_attribute("data-changes", re.compile("FP16"))
         dialog.get_by_role("button", name="Apply").click()
         toast(page, "screws was changed.")
@@ -135,9 +136,10 @@ def test_a_package_comes_in_is_optimised_served_tried_and_goes(live: Site, brows
 def test_a_package_that_is_dropped_comes_in_and_a_bad_one_says_why(
     live: Site, browser: Browser, tmp_path: Path
 ) -> None:
-    with opened(browser, live.url) as page:
+    with opened(browser, live.url, expected="status of 422") as page:
         page.goto("/packages")
         drop(page, "dropped.zip", zipped(tmp_path / "in", scaled(5.0), "dropped").read_bytes())
+        page.locator("#uploads").get_by_role("button", name="Import").click()
         status(page, "dropped", "Imported")
         assert show(context(live), "dropped").status == "imported"
         drop(page, "bad.zip", b"no archive")
@@ -265,11 +267,12 @@ def test_samples_for_int8_are_chosen_in_the_dialog(live: Site, browser: Browser,
         page.goto("/packages")
         dialog = menu(page, "eight", "Configure…")
         expect(dialog.get_by_label("Calibrated on")).to_have_count(0)
-        dialog.get_by_label("Precision").select_option("INT8")
+        dialog.get_by_role("radio", name="INT8").check()
         expect(dialog).to_contain_text("The package's own samples.")
         dialog.get_by_label("Calibrated on").set_input_files(sorted(tmp_path.glob("*.npz")))
-        expect(dialog).to_contain_text("Files: 3.")
-        assert dialog.get_by_label("Precision").input_value() == "INT8"
+        expect(dialog).to_contain_text("3 files.")
+        expect(dialog.get_by_role("radio", name="INT8")).to_be_checked()
+        dialog.get_by_text("Advanced").click()
         dialog.get_by_label("Residency").select_option("on-demand")
         dialog.get_by_label("Idle after (s)").fill("60")
         dialog.get_by_label("Idle after (s)").press("Tab")  # a field has changed when it is left
@@ -300,6 +303,13 @@ def test_a_canary_is_served_beside_and_given_up(bolts: Site, browser: Browser) -
         expect(sides.nth(1).locator(".found tbody tr")).to_have_text(
             sides.nth(0).locator(".found tbody tr").all_text_contents()
         )
+        page.goto("/packages/bolts#versions")
+        beside = page.locator("#canary")
+        expect(beside.get_by_role("row", name="mode shared performance")).to_be_visible()
+        expect(beside.get_by_role("row", name="Failed since it was loaded 0 0")).to_be_visible()
+        beside.get_by_role("button", name="Ask both with the samples").click()
+        expect(beside).to_contain_text("Alike: 1 of 1.")
+        fits(page, "a canary")
         page.goto("/packages")
         menu(page, "bolts", "New version…").get_by_role("button", name="Discard canary").click()
         toast(page, "Discarded the canary of bolts.")

@@ -128,9 +128,9 @@ def test_what_a_rule_forbids_is_disabled_and_says_why(filled: Site) -> None:
         "max_batch_size": "8",
     }
     text = filled.http.post("/packages/one/configure", data=form).text
-    option = re.search(r'<option value="FP16"[^>]*>', text)
+    option = re.search(r'<input type="radio"[^>]*value="FP16"[^>]*>.*?</label>', text, re.DOTALL)
     assert option is not None
-    assert "disabled" in option[0]
+    assert "disabled" in option[0].partition(">")[0]
     assert "FP16 on the GPU needs a model that is compiled for it" in option[0]
     wrong = filled.http.post("/packages/one/configure", data={**form, "device": "cpu", "max_batch_size": "100000"}).text
     assert "the batch size is 0 to 65536, not 100000" in wrong

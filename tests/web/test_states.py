@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.browser import opened
+from tests.support.browser import found_by_axe, opened, too_wide
 from tests.support.load import serving_answer
 from tests.support.models import WIDTH, logarithm, scaled
 from tests.support.networks import dense
@@ -104,8 +104,11 @@ def test_a_roll_back_begins_with_what_served_before(live: Site, browser: Browser
         history = page.locator("#history-of tbody")
         expect(history.get_by_role("row", name=re.compile("^3 .*served last"))).to_be_visible()
         expect(history.get_by_role("row", name=re.compile("^1 .*step 1"))).to_be_visible()
+        history.get_by_role("button", name="Roll back… 2").click()
+        expect(page.locator("dialog").get_by_role("radio", checked=True)).to_have_value("2")
+        page.locator("dialog").get_by_role("button", name="Close").click()
         page.locator("#state details.menu summary").click()
-        page.get_by_role("button", name="Roll back…").click()
+        page.get_by_role("button", name="Roll back…", exact=True).click()
         dialog = page.locator("dialog")
         expect(dialog.get_by_role("radio", checked=True)).to_have_count(1)
         expect(dialog.locator("label", has_text="served before")).to_contain_text("1 · ")
@@ -113,6 +116,42 @@ def test_a_roll_back_begins_with_what_served_before(live: Site, browser: Browser
         expect(history.get_by_role("row", name=re.compile("^1 .*served last"))).to_be_visible()
     assert serving_answer(context(live), "back") == 4.5
     assert show(context(live), "back").proved == 1
+
+
+def test_precisions_are_measured_and_one_is_chosen(live: Site, browser: Browser, tmp_path: Path) -> None:
+    model = dense(tmp_path / "model.onnx", layers=3, width=WIDTH).read_bytes()
+    loaded(live, tmp_path / "in", model, "measured")
+    before = show(context(live), "measured").settings
+    with opened(browser, live.url) as page:
+        page.goto("/packages/measured#performance")
+        half = page.get_by_role("region", name="FP16")
+        expect(half).to_contain_text("not measured")
+        expect(half).to_contain_text("not made yet")
+        page.get_by_role("button", name="Measure", exact=True).click()
+        expect(page.locator(".toast", has_text="measured was measured.")).to_be_visible(timeout=240_000)
+        expect(half).to_contain_text("inferences a second")
+        expect(half).to_contain_text("requests in flight (95 %:")
+        expect(half).to_contain_text("(cosine)")
+        expect(page.get_by_role("region", name="FP32")).to_contain_text("The model as it came")
+        unproved = page.get_by_role("region", name="INT8")
+        expect(unproved).to_contain_text("nothing is proved")
+        expect(unproved.get_by_role("button")).to_have_count(0)
+        assert show(context(live), "measured").settings == before
+        for width in (390, 1024, 1440):
+            page.set_viewport_size({"width": width, "height": 844})
+            assert too_wide(page) == [], width
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            assert (scheme, found_by_axe(page)) == (scheme, [])
+        page.locator("#state details.menu summary").click()
+        page.locator("#state").get_by_role("button", name="Configure…").click()
+        said = page.locator("dialog").get_by_role("radio", name="FP16")
+        expect(said).to_have_accessible_description(re.compile("requests in flight"))
+        page.locator("dialog").get_by_role("button", name="Close").click()
+        half.get_by_role("button", name="Apply, live FP16").click()
+        expect(half).to_contain_text("chosen")
+        expect(half.get_by_role("button")).to_have_count(0)
+    assert show(context(live), "measured").settings.precision == "FP16"
 
 
 def test_an_optimisation_that_fails_says_so_and_leaves_the_settings(
@@ -126,7 +165,7 @@ def test_an_optimisation_that_fails_says_so_and_leaves_the_settings(
         page.goto("/packages")
         row(page, "proof").get_by_role("button", name="Configure proof").click()
         dialog = page.locator("dialog")
-        dialog.get_by_label("Precision").select_option("FP16")
+        dialog.get_by_role("radio", name="FP16").check()
         expect(dialog.locator(".verdicts")).to_have_attribute("data-changes", re.compile("FP16"))
         dialog.get_by_role("button", name="Optimise", exact=True).click()
         failed = page.locator(".toast.failed")

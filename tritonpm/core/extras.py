@@ -22,7 +22,7 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
     "registry": {"model_signing": "model-signing", "oras": "oras", "OpenSSL": "pyopenssl", "requests": "requests"},
     "hub": {"huggingface_hub": "huggingface-hub"},
     "mlflow": {"mlflow": "mlflow-skinny"},
-    "web": {"fastapi": "fastapi", "uvicorn": "uvicorn"},
+    "web": {"babel": "babel", "fastapi": "fastapi", "uvicorn": "uvicorn"},
     "oidc": {"authlib": "Authlib", "httpx2": "httpx2", "itsdangerous": "itsdangerous", "joserfc": "joserfc"},
     "mcp": {"mcp": "mcp"},
     "perf": {"optuna": "optuna"},

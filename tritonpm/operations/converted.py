@@ -42,13 +42,12 @@ def converted(context: Context, source: Path, *, allow_code: bool = False) -> It
         with context.workspace.scratch("convert") as scratch:
             yield _by_another(context, source, point, scratch)
         return
-    model = _model(source)
-    if model is None:
+    model, format = _model(source), converted_from(source)
+    if model is None or format is None:
         yield source
         return
     from tritonpm.operations.optimize.convert_file import convert
 
-    format = CONVERTIBLE.get(model.suffix.lower(), Format.SAVED_MODEL)
     allow(RUNNING_FORMATS.get(format, ""), source.name, allow_code)
     with context.workspace.scratch("convert") as scratch:
         copy = _copied(source, model, scratch / "original")
@@ -62,6 +61,12 @@ def converted(context: Context, source: Path, *, allow_code: bool = False) -> It
         proof = f"verified against {format.value}" if good else f"{view.agreement.state}: {view.agreement.reason}"
         context.warn(f"{source.name}: was converted from {format.value} to openvino, {proof}")
         yield folder
+
+
+def converted_from(source: Path) -> Format | None:
+    """The format that `import` converts a source from; None where that is not done, or by another distribution."""
+    model = _model(source)
+    return None if model is None else CONVERTIBLE.get(model.suffix.lower(), Format.SAVED_MODEL)
 
 
 def _foreign(source: Path) -> EntryPoint | None:

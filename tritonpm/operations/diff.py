@@ -42,7 +42,11 @@ class RevisionDifference:
 def compared(context: Context, name: str, one: int, other: int | None) -> tuple[RevisionDifference, ...]:
     """What was changed between two revisions: version, settings, the files of the content. Raises NotFoundError."""
     current = next((kept.number for kept in context.catalogue.history(name) if kept.current), 0)
-    before, after = as_it_was(context, name, one), as_it_was(context, name, other or current)
+    return between(as_it_was(context, name, one), as_it_was(context, name, other or current))
+
+
+def between(before: Record, after: Record) -> tuple[RevisionDifference, ...]:
+    """What differs between two contents with their settings."""
     first, then = before.package, after.package
     version = [RevisionDifference("version", "", first.version, then.version)] if first.version != then.version else []
     own = {stage for record in (before, after) for stage in record.settings.stages}

@@ -45,6 +45,7 @@ def import_package(
     canary_of: str = "",
     again: bool = False,
     known: bool = False,
+    tasks: Mapping[str, str] | None = None,
 ) -> PackageDetails:
     """Bring a package in: read, refuse or keep. `profile` is the site's, such as mech-vision.
 
@@ -52,15 +53,17 @@ def import_package(
     name, as two models of one repository may be. `known`: that package is handed back as it is where it is
     here already.
 
-    Raises PackageError, SignatureError, RuleError, NameTakenError, RequirementError.
+    Raises PackageError, SignatureError, RuleError, NameTakenError, RequirementError, UsageError.
     """
+    from tritonpm.package.tasks import with_tasks
     from tritonpm.settings import along
 
     catalogue = context.catalogue
     if name is not None and not known:
         catalogue.require_free(name)
     with context.workspace.scratch("import") as staging, Apart() as apart:
-        package = read_package(context, source, staging, apart, name=name, allow_code=allow_code)
+        read = read_package(context, source, staging, apart, name=name, allow_code=allow_code)
+        package = with_tasks(read, tasks or {})
         there = catalogue.of_content(package.digest) if known else ()
         if there and name in (None, *there):
             return show(context, name or there[0])

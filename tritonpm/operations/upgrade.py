@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,29 +26,33 @@ if TYPE_CHECKING:
 @audited("upgrade", "source", "changes", "allow_code")
 def upgrade(
     context: Context, name: str, source: str | Path, changes: Mapping[str, object] | None = None, *,
-    allow_code: bool = False,
+    allow_code: bool = False, tasks: Mapping[str, str] | None = None,
 ) -> Loaded | None:  # fmt: skip
     """Another content, at a path or an address, under the same name, live, with `changes` to the settings.
 
-    Raises PackageError, RuleError, ServerError, and what `fetch` raises.
+    `tasks` as for `import`. Raises PackageError, RuleError, ServerError, UsageError, and what `fetch` raises.
     """
     context.catalogue.get(name)
     with package_source(context, source) as path:
-        return switch(context, name, lambda: exchange(context, name, path, changes, allow_code=allow_code))
+        change = partial(exchange, context, name, path, changes, allow_code=allow_code, tasks=tasks)
+        return switch(context, name, change)
 
 
 def exchange(
-    context: Context, name: str, source: Path, changes: Mapping[str, object] | None = None, *, allow_code: bool = False
-) -> None:
+    context: Context, name: str, source: Path, changes: Mapping[str, object] | None = None, *,
+    allow_code: bool = False, tasks: Mapping[str, str] | None = None,
+) -> None:  # fmt: skip
     """Another content is wanted under the same name; the settings stay where the rules let them, but for `changes`.
 
-    Raises PackageError, RuleError, NotFoundError, BusyError while it is being optimised.
+    Raises PackageError, RuleError, NotFoundError, UsageError, BusyError while it is being optimised.
     """
     from tritonpm import settings as choices
+    from tritonpm.package.tasks import with_tasks
 
     record = context.catalogue.get(name)
     with context.workspace.scratch("upgrade") as staging, Apart() as apart:
-        package = read_package(context, source, staging, apart, name=name, allow_code=allow_code)
+        read = read_package(context, source, staging, apart, name=name, allow_code=allow_code)
+        package = with_tasks(read, tasks or {})
 
         def place(file: File) -> Path:
             return staging / file.path

@@ -25,6 +25,7 @@ from tritonpm.web.api import (
     audit,
     canaries,
     events,
+    incoming,
     inference,
     jobs,
     monitor,
@@ -44,7 +45,7 @@ from tritonpm.web.security import LOGIN, Guard, PageAccess
 from tritonpm.web.sessions import Sessions
 from tritonpm.web.site import Site
 
-API = (packages, settings, serving, jobs, revisions, canaries, inference, monitor, events, policy, audit)
+API = (packages, incoming, settings, serving, jobs, revisions, canaries, inference, monitor, events, policy, audit)
 
 
 def create(
@@ -98,6 +99,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         site.hub.close()
         await asyncio.to_thread(site.ring.stop)
         await asyncio.to_thread(site.tasks.close)
+        await asyncio.to_thread(site.held.close)
 
 
 def answered(request: Request, problem: Problem) -> Response:

@@ -21,7 +21,7 @@ COOKIE = "tritonpm-language"
 _JOINTS = ("; ", ": ", ". ")
 _CHINESE = {"; ": "；", ": ": "：", ". ": "。"}
 _TRIED = re.compile(r"[,，][^,，{}]*\{s\.\w+\}[^:：,，]*")  # ", not 2"
-_CALL = re.compile(r"""\bt\(\s*(["'`])(.+?)\1""")
+_CALL = re.compile(r"""\b(?:t\(|tn\(\s*"[^"]*",)\s*(["'`])(.+?)\1""")
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,24 @@ class Language:
     """A language of the page."""
 
     code: str
-    sentences: Mapping[str, str]
+    sentences: Mapping[str, str]  # a mapping of plural forms where one sentence is not enough: see `plural`
 
     def __call__(self, sentence: str, **values: object) -> str:
         """An English sentence in this language, with its {placeholders} filled."""
         translated = self.sentences.get(sentence, sentence)
         return translated.format(**values) if values else translated
+
+    def plural(self, one: str, other: str, count: int, **values: object) -> str:
+        """`one` for a single one, else `other`, which is the catalogue's key; "{count}" is how many.
+
+        A language that tells more apart has a mapping from CLDR's plural categories to its sentences.
+        """
+        from babel import Locale
+
+        category = Locale.parse(self.code, sep="-").plural_form(count)
+        known: str | Mapping[str, str] = self.sentences.get(other, {"one": one})
+        sentence = known if isinstance(known, str) else known.get(category, known.get("other", other))
+        return sentence.format(count=count, **values)
 
     def explain(self, rule: Rule, case: Case, *, bare: bool = False) -> str:
         """What a rule says of a case; `bare`: without the value that was tried, which nobody has asked for."""
@@ -139,7 +151,7 @@ def _code(name: str) -> str:
 
 @cache
 def script_sentences() -> tuple[str, ...]:
-    """The sentences that the page's scripts say: what they call t("…") with."""
+    """The sentences that the page's scripts say: what they call t("…") with, and tn("…", "…") last."""
     scripts = (path for path in sorted((HERE / "static").glob("*.js")) if not path.name.endswith(".min.js"))
     return tuple(dict.fromkeys(call[2] for path in scripts for call in _CALL.finditer(path.read_text("utf-8"))))
 

@@ -8,8 +8,10 @@ from typing import TypeVar
 
 from tritonpm.operations.artefacts import OptimisationView
 from tritonpm.operations.audit import AuditView
+from tritonpm.operations.canary_comparison import CanaryComparison
 from tritonpm.operations.list import PackageView
 from tritonpm.operations.optimize.jobs import JobView
+from tritonpm.operations.optimize.precisions import PrecisionView
 from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.status import StatusView
 from tritonpm.web.callers import LOCAL, SHARED
@@ -42,6 +44,17 @@ def job_shown(view: JobView, root: Path, say: Language = ENGLISH) -> JobView:
     """A job."""
     reason, comparison = _told(view.reason, root, say), _all(view.comparison, root, say)
     return replace(view, step=say.told(view.step), reason=reason, comparison=comparison)
+
+
+def precision_shown(view: PrecisionView, root: Path, say: Language = ENGLISH) -> PrecisionView:
+    """A precision of a package."""
+    return replace(view, why=_told(view.why, root, say))
+
+
+def comparison_shown(view: CanaryComparison, root: Path, say: Language = ENGLISH) -> CanaryComparison:
+    """A canary beside its package."""
+    answers = tuple(replace(answer, error=_told(answer.error, root, say)) for answer in view.answers)
+    return replace(view, answers=answers)
 
 
 def status_shown(view: StatusView, root: Path, say: Language = ENGLISH) -> StatusView:

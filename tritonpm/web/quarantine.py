@@ -14,6 +14,7 @@ from tritonpm.convert.calibration import FILES
 from tritonpm.core.errors import PackageError, StorageError
 from tritonpm.core.files import storage_error
 from tritonpm.package.paths import name_from
+from tritonpm.web.held import Upload
 from tritonpm.web.site import Site
 from tritonpm.web.uploads import Incoming
 
@@ -21,23 +22,6 @@ SUFFIXES = (".zip", ".onnx", ".plan", ".engine", ".pt", ".pt2", ".keras", ".tfli
 SAMPLES = (".zip", *FILES)  # what INT8 is calibrated on
 _BLOCK = 1 << 20
 _SPARE = 256 << 20  # bytes that stay free on the disk
-
-
-class Upload:
-    """A file that came in; after the block, or `close`, it is gone."""
-
-    def __init__(self, path: Path, held: ExitStack) -> None:
-        self.path, self._held = path, held
-
-    def __enter__(self) -> Upload:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Delete it."""
-        self._held.close()
 
 
 def safe_name(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> str:

@@ -42,12 +42,13 @@ def _rows(settings: Settings, starting: Settings, say: Language) -> Iterator[Set
 def _row(name: str, value: object, stage: str, own: bool, say: Language) -> SettingRow:
     empty: object = {} if isinstance(value, Mapping) else []
     listed = isinstance(value, Mapping | tuple | list) and bool(value)
-    return SettingRow(name, _text(name, value, say), stage, own, listed, empty)
+    hidden = name in _FILES and listed and isinstance(value, tuple | list)
+    text = say.plural("{count} file.", "{count} files.", len(value)) if hidden else in_words(value, say)  # type: ignore[arg-type]
+    return SettingRow(name, text, stage, own, listed, empty)
 
 
-def _text(name: str, value: object, say: Language) -> str:
-    if name in _FILES and isinstance(value, tuple | list) and value:
-        return say("Files: {count}.", count=len(value))
+def in_words(value: object, say: Language) -> str:
+    """A value for a person."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {item}" for key, item in value.items()) or say("none")
     if isinstance(value, tuple | list):

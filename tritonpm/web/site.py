@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -15,14 +16,16 @@ from typing import Any
 from tritonpm.catalogue import Workspace, find
 from tritonpm.catalogue.audit import OPEN, Actor
 from tritonpm.core.errors import TritonpmError
-from tritonpm.operations.context import Context, Progress, open_context, quiet
+from tritonpm.operations.context import Context, Progress, Warn, open_context, quiet, unheard
 from tritonpm.operations.monitor.watch import Monitor, Ring
 from tritonpm.operations.optimize.jobs import JobView, job_view
 from tritonpm.triton.connection import Connection
-from tritonpm.triton.server import Server, running, supervised
+from tritonpm.triton.server import Server, running, supervised, told_to_stop
 from tritonpm.web.events import SNAPSHOT, Hub
+from tritonpm.web.held import HeldUploads
 from tritonpm.web.language import Language
-from tritonpm.web.observed import FigureHistory, figure_history
+from tritonpm.web.marks import Marks
+from tritonpm.web.observed import PERIODS, FigureArchive, FigureHistory, figure_history
 from tritonpm.web.tasks import LongTask, LongTasks
 from tritonpm.web.uploads import Uploads
 
@@ -48,8 +51,9 @@ class Site:
         self.server, self.root = server, self.workspace.root
         self.hub = Hub()
         self.ring = Ring(Monitor(self.workspace, server, metrics))
+        self.archive, self.marks = FigureArchive(), Marks()
         self.tasks = LongTasks(self.hub, self.root)
-        self.uploads = Uploads()
+        self.uploads, self.held = Uploads(), HeldUploads()
         self.actor: Actor | None = None  # None: this process itself
 
     def asked_by(self, actor: Actor) -> Site:
@@ -59,29 +63,49 @@ class Site:
         return site
 
     @contextmanager
-    def open(self, progress: Progress = quiet) -> Iterator[Context]:
+    def open(self, progress: Progress = quiet, warn: Warn = unheard) -> Iterator[Context]:
         """The workspace, for as long as the block lasts."""
-        with open_context(self.root, server=self.server, progress=progress, actor=self.actor) as context:
+        with open_context(self.root, server=self.server, progress=progress, warn=warn, actor=self.actor) as context:
             yield context
 
     def begin(self, kind: str, package: str, work: Callable[[Context], str]) -> LongTask:
         """Do something long in a thread of its own. Raises BusyError."""
 
-        def run(progress: Progress) -> str:
-            with self.open(progress) as context:
+        def run(progress: Progress, warn: Warn) -> str:
+            with self.open(progress, warn) as context:
                 return work(context)
 
         return self.tasks.start(kind, package, run, by=self.actor.name if self.actor and self.actor.way != OPEN else "")
 
     async def observe(self) -> None:
-        """Tell the pages that look at the monitor what the ring takes."""
+        """Keep what the ring takes for an hour and a day, and tell it the pages that look at the monitor."""
         last = 0
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             if snapshots := self.ring.snapshots(last):
                 last = snapshots[-1].number
-                history = figure_history(snapshots)
+                loaded = await asyncio.to_thread(self._loaded)
+                for snapshot in snapshots:
+                    self.archive.add(snapshot)
+                    self.marks.see(snapshot, loaded, stopped=told_to_stop(self.workspace.server))
+                history = figure_history(snapshots, self.marks.since(round(snapshots[0].time.timestamp(), 1)))
                 self.hub.publish(SNAPSHOT, partial(_same, history))
+
+    def _loaded(self) -> dict[str, int | None]:
+        """The loaded packages with the revision that serves; what was known last where that cannot be read."""
+        try:
+            with self.open() as context:
+                entries = context.catalogue.packages()
+        except TritonpmError:
+            return dict(self.marks.loaded)
+        return {entry.name: entry.proved for entry in entries if entry.status == "loaded"}
+
+    def history(self, minutes: int, after: int = 0) -> FigureHistory:
+        """The figures of the last minutes, one of PERIODS; of the shortest those with a number above `after`."""
+        marks = self.marks.since(time.time() - 60 * minutes)
+        if minutes == PERIODS[0]:
+            return figure_history(self.ring.snapshots(after), marks)
+        return self.archive.history(minutes, marks)
 
     async def watch(self) -> None:
         """Tell the pages when the catalogue or the server changes, whoever changes it, and how far the jobs are."""
@@ -89,6 +113,7 @@ class Site:
         try:
             while True:
                 await asyncio.sleep(_LOOK_EVERY)
+                self.held.expire()
                 if self.hub.heard:
                     try:
                         await asyncio.to_thread(watcher.look, anew=not heard)

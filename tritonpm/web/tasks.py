@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tritonpm.core.errors import BusyError, TritonpmError
 from tritonpm.core.files import system_error
-from tritonpm.operations.context import Progress, Report
+from tritonpm.operations.context import Progress, Report, Warn
 from tritonpm.web.events import Hub
 from tritonpm.web.language import Language
 from tritonpm.web.problems import Problem, plain_problem, problem_of, problem_shown, shown
@@ -36,7 +36,7 @@ log = logging.getLogger("tritonpm.web")
 class LongTask:
     """What the API calls an operation; `by` is who asked.
 
-    `total` is 0 where it is not known; `result` is a sentence.
+    `total` is 0 where it is not known; `result` is a sentence, `notes` warnings.
     """
 
     id: str
@@ -47,6 +47,7 @@ class LongTask:
     done: int = 0
     total: int = 0
     result: str = ""
+    notes: tuple[str, ...] = ()
     problem: Problem | None = None
     started: float = 0.0  # Unix time
     ended: float = 0.0  # 0 while it runs
@@ -56,7 +57,8 @@ class LongTask:
 def task_shown(task: LongTask, say: Language) -> LongTask:
     """An operation in a client's language."""
     problem = task.problem and problem_shown(task.problem, say)
-    return replace(task, step=say.told(task.step), result=say.told(task.result), problem=problem)
+    notes = tuple(map(say.told, task.notes))
+    return replace(task, step=say.told(task.step), result=say.told(task.result), notes=notes, problem=problem)
 
 
 class LongTasks:
@@ -68,7 +70,7 @@ class LongTasks:
         self._lock = threading.Lock()
         self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="task")
 
-    def start(self, kind: str, package: str, work: Callable[[Progress], str], *, by: str = "") -> LongTask:
+    def start(self, kind: str, package: str, work: Callable[[Progress, Warn], str], *, by: str = "") -> LongTask:
         """Do `work`, which returns a sentence, in a thread. Raises BusyError where too much waits already."""
         task = LongTask(secrets.token_urlsafe(9), kind, package, started=time.time(), by=by)
         with self._lock:
@@ -92,9 +94,10 @@ class LongTasks:
         """Begin nothing more, and wait for what has begun: every step of it has a deadline."""
         self._workers.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, number: str, work: Callable[[Progress], str]) -> None:
+    def _run(self, number: str, work: Callable[[Progress, Warn], str]) -> None:
+        warned: list[str] = []
         try:
-            result = work(self._progress(number))
+            result = work(self._progress(number), warned.append)
         except TritonpmError as error:
             self._change(number, state=FAILED, problem=problem_of(error, self.root))
         except OSError as error:
@@ -104,7 +107,8 @@ class LongTasks:
             self._change(number, state=FAILED, problem=plain_problem(500, "A bug of ours", "see the page's log"))
             raise
         else:
-            self._change(number, state=DONE, result=shown(result, self.root))
+            notes = tuple(shown(sentence, self.root) for sentence in dict.fromkeys(warned))
+            self._change(number, state=DONE, result=shown(result, self.root), notes=notes)
 
     def _progress(self, number: str) -> Progress:
         @contextmanager

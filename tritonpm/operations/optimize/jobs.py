@@ -56,6 +56,7 @@ class JobRequest:
     settings: Settings | None = None  # None: those that the package has
     instead_of: Settings | None = None  # what they take the place of, if it is still there
     compare: ComparisonRequest | None = None  # None: not with what the package had
+    measures: bool = False  # each precision beside the others, and nothing else: no setting changes
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class JobView:
     reason: str
     created: str
     comparison: tuple[str, ...] = ()  # what was gained and lost, in sentences
+    measures: bool = False  # it only measures, and changes nothing
 
 
 def default_memory() -> int:
@@ -140,13 +142,26 @@ def start(
         step for work in asked if again or not kept_artefact(context, work.key) for step in work.plan.steps
     )
     require_room_to_build(context, record)
-    jobs = context.catalogue.jobs
     request = JobRequest(time_limit, memory_limit or default_memory(), settings, settings and present.settings, compare)
+    forgotten = [work.key for work in asked] + [cascade_key(record.package, asked)] if again else []
+    return _begun(context, name, request, forgotten)
+
+
+def start_measuring(context: Context, name: str) -> Job:
+    """Start the job that measures a package in each precision; its settings stay. Raises BusyError, UsageError."""
+    record = context.catalogue.get(name)
+    if reason := incomparable(context, record, record.settings):
+        raise UsageError(reason, where=name)
+    return _begun(context, name, JobRequest(TIME_LIMIT, default_memory(), measures=True))
+
+
+def _begun(context: Context, name: str, request: JobRequest, forgotten: Sequence[str] = ()) -> Job:
+    """A job in a process of its own, what was made under those keys `forgotten`. Raises BusyError."""
+    jobs = context.catalogue.jobs
     with changing(context, f"optimize {name}"):
         job = jobs.create(name, msgspec.to_builtins(request))
-        if again:
-            for key in [work.key for work in asked] + [cascade_key(record.package, asked)]:
-                context.catalogue.artefacts.forget(key)
+        for key in forgotten:
+            context.catalogue.artefacts.forget(key)
     with (jobs.folder(job.id) / "job.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", MODULE, str(context.workspace.root), str(job.id)],
@@ -181,6 +196,8 @@ def resume(context: Context, number: int) -> int:
     if job.state in (RUNNING, "done"):
         raise UsageError(f"job {number} is {job.state}", do="`tritonpm jobs` lists them")
     request = request_of(job)
+    if request.measures:
+        return start_measuring(context, job.package).id
     started = start(
         context, job.package, request.settings,
         time_limit=request.seconds, memory_limit=request.memory, compare=request.compare,
@@ -273,5 +290,5 @@ def job_view(job: Job, event: Event | None, decision: Decision | None = None) ->
     event = event or Event("", "")
     return JobView(
         job.id, job.package, job.state, event.stage, event.step, event.done, event.total, job.reason, created,
-        decision.sentences if decision else (),
+        decision.sentences if decision else (), request_of(job).measures,
     )  # fmt: skip

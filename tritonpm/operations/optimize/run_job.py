@@ -36,6 +36,8 @@ from tritonpm.operations.optimize.candidates import is_automatic
 from tritonpm.operations.optimize.compare import decide
 from tritonpm.operations.optimize.decision import keep
 from tritonpm.operations.optimize.jobs import adopt, request_of
+from tritonpm.operations.optimize.precisions import keep as keep_measures
+from tritonpm.operations.optimize.precisions import measure
 from tritonpm.operations.stage_inputs import NOT_ENOUGH, JobCancelledError, JobLimits, StageInputs
 from tritonpm.operations.summary import summary
 from tritonpm.settings.shapes import shape_ranges
@@ -255,8 +257,11 @@ def _optimise(context: Context, job: Job) -> None:
         finally:
             optimiser.inputs.clear()
 
+    reporting = replace(context, progress=partial(_reported, context, job))
+    if request.measures:
+        keep_measures(jobs, job, measure(reporting, record, make, cancelled))
+        return
     if request.compare:
-        reporting = replace(context, progress=partial(_reported, context, job))
         decision = decide(reporting, record, wanted, request.compare, make, cancelled)
         if decision.stays and not is_automatic(record.settings):  # also in what was asked for beside the optimizer
             decision = replace(decision, settings=record.settings)
@@ -286,8 +291,9 @@ def _ended(context: Context, job: Job, state: str, reason: str) -> None:
 
     Settings that were only tried and failed leave no trace at the package.
     """
-    record, tried = context.catalogue.get(job.package), request_of(job).settings is not None
-    if record.status != "loaded" and (state == "done" or (state == "failed" and not tried)):
+    record, request = context.catalogue.get(job.package), request_of(job)
+    tried = request.settings is not None
+    if record.status != "loaded" and not request.measures and (state == "done" or (state == "failed" and not tried)):
         context.catalogue.set_status(job.package, "ready" if state == "done" else "failed", reason)
     context.catalogue.jobs.end(job.id, state, reason)
 

@@ -5,10 +5,22 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 
 from tritonpm.operations import canary
+from tritonpm.operations.canary_comparison import CanaryComparison, compare_canary
 from tritonpm.operations.context import Context
 from tritonpm.operations.load import Loaded
-from tritonpm.web.api.common import RAW, Accepting, AllowCode, Changes, ChangesBeside, FileName, TheSite, changes_in
+from tritonpm.web.api.common import (
+    RAW,
+    Accepting,
+    AllowCode,
+    Changes,
+    ChangesBeside,
+    FileName,
+    Say,
+    TheSite,
+    changes_in,
+)
 from tritonpm.web.api.packages import started
+from tritonpm.web.present import comparison_shown
 from tritonpm.web.quarantine import received
 from tritonpm.web.site import Site
 from tritonpm.web.tasks import LongTask
@@ -45,6 +57,13 @@ async def begin_with_content(
             return _beside(name, canary.start(context, name, upload.path, changes, allow_code=allow_code))
 
     return started(site, upload, "canary", name, work)
+
+
+@router.post("/packages/{name}/canary/compare")
+def compare(site: TheSite, say: Say, name: str) -> CanaryComparison:
+    """Ask a package and its canary with the package's samples, and tell how they differ."""
+    with site.open() as context:
+        return comparison_shown(compare_canary(context, name), site.root, say)
 
 
 @router.post("/packages/{name}/promote", status_code=202)

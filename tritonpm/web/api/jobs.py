@@ -9,14 +9,24 @@ from pydantic import Field
 
 from tritonpm.operations.context import Context
 from tritonpm.operations.optimize.decision import of_job
-from tritonpm.operations.optimize.jobs import TIME_LIMIT, JobView, job_view, jobs_page, start, to_optimise_for
+from tritonpm.operations.optimize.jobs import (
+    TIME_LIMIT,
+    JobView,
+    job_view,
+    jobs_page,
+    start,
+    start_measuring,
+    to_optimise_for,
+)
 from tritonpm.operations.optimize.jobs import cancel as cancel_job
 from tritonpm.operations.optimize.jobs import resume as resume_job
+from tritonpm.operations.optimize.precisions import PrecisionView
+from tritonpm.operations.optimize.precisions import precisions as package_precisions
 from tritonpm.operations.optimize.workload import ComparisonRequest
 from tritonpm.web.api.common import PREFIX, Accepting, Changes, Say, TheSite
 from tritonpm.web.language import Language
 from tritonpm.web.listing import MOST_ROWS
-from tritonpm.web.present import job_shown
+from tritonpm.web.present import job_shown, precision_shown
 from tritonpm.web.site import Site
 
 router = APIRouter(tags=["jobs"], route_class=Accepting)
@@ -55,6 +65,20 @@ def optimise(
             response.status_code = 204
             return None
         return _shown(site, context, job.id, say)
+
+
+@router.get("/packages/{name}/precisions")
+def precisions(site: TheSite, say: Say, name: str) -> list[PrecisionView]:
+    """What a package is like in each precision: size, agreement and speed, as far as they were measured."""
+    with site.open() as context:
+        return [precision_shown(view, site.root, say) for view in package_precisions(context, name)]
+
+
+@router.post("/packages/{name}/measure", status_code=202)
+def measure(site: TheSite, say: Say, name: str) -> JobView:
+    """Start the job that makes, proves and measures a package in each precision; its settings stay as they are."""
+    with site.open() as context:
+        return _shown(site, context, start_measuring(context, name).id, say)
 
 
 @router.get("/jobs")

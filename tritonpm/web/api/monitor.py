@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
 from tritonpm.operations.monitor.snapshot import Snapshot
 from tritonpm.web.api.common import TheSite
-from tritonpm.web.observed import FigureHistory, figure_history
+from tritonpm.web.observed import FigureHistory
 
 router = APIRouter(tags=["monitor"])
 
@@ -20,6 +20,9 @@ def snapshots(site: TheSite, last: Annotated[int, Query(ge=1, le=1000)] = 1) -> 
 
 
 @router.get("/monitor/history")
-def columns(site: TheSite, after: Annotated[int, Query(ge=0)] = 0) -> FigureHistory:
-    """The figures of all snapshots that are kept and have a number above `after`, as columns."""
-    return figure_history(site.ring.snapshots(after))
+def columns(
+    site: TheSite, after: Annotated[int, Query(ge=0)] = 0,
+    minutes: Annotated[Literal["15", "60", "1440"], Query(description="Of more than 15 the means.")] = "15",
+) -> FigureHistory:  # fmt: skip
+    """The figures of the last minutes as columns, since the page began; of 15 those with a number above `after`."""
+    return site.history(int(minutes), after)

@@ -22,10 +22,11 @@ from tritonpm.operations.show import show as show_package
 from tritonpm.operations.upgrade import upgrade as upgrade_package
 from tritonpm.web import listing
 from tritonpm.web.api.common import RAW, Accepting, AllowCode, Body, ChangesBeside, FileName, Say, TheSite, changes_in
+from tritonpm.web.held import Upload
 from tritonpm.web.language import Language
 from tritonpm.web.listing import MOST_ROWS, ListPage, page_shown
 from tritonpm.web.present import details_shown
-from tritonpm.web.quarantine import Upload, received
+from tritonpm.web.quarantine import received
 from tritonpm.web.site import Site
 from tritonpm.web.tasks import LongTask
 

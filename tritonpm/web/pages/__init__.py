@@ -3,7 +3,9 @@
 from fastapi import APIRouter
 
 from tritonpm.web.pages import activity as _activity
+from tritonpm.web.pages import canary as _canary
 from tritonpm.web.pages import dialogs as _dialogs
+from tritonpm.web.pages import incoming as _incoming
 from tritonpm.web.pages import list as _list
 from tritonpm.web.pages import monitor as _monitor
 from tritonpm.web.pages import package as _package
@@ -12,7 +14,7 @@ from tritonpm.web.pages import tables as _tables
 from tritonpm.web.pages.render import failed
 
 router = APIRouter()
-for _module in (_list, _dialogs, _package, _monitor, _server, _tables, _activity):
+for _module in (_list, _incoming, _canary, _dialogs, _package, _monitor, _server, _tables, _activity):
     router.include_router(_module.router)
 
 __all__ = ["failed", "router"]

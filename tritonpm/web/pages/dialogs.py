@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -15,11 +15,12 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.history import history as package_history
 from tritonpm.operations.list import PackageView
 from tritonpm.operations.list import packages as list_packages
+from tritonpm.operations.optimize.precisions import precisions
 from tritonpm.operations.usage import users
-from tritonpm.package.paths import NAME_PATTERN
 from tritonpm.settings.rule import MOST_BATCH
 from tritonpm.settings.settings import Settings
 from tritonpm.web.api.common import Say, TheSite
+from tritonpm.web.batch_memory import batch_memory
 from tritonpm.web.choices import VALUES, Chooser, differences
 from tritonpm.web.language import Language
 from tritonpm.web.pages.render import rendered
@@ -31,6 +32,7 @@ router = APIRouter()
 _NUMBERS = ("instances", "max_batch_size", "queue_delay_us", "idle_seconds", "kept_versions")
 _LIMITED = ("instances", "max_batch_size", "kept_versions")  # what some packages cannot have more than one of
 _TRIED = ("mode", "device", "precision", "optimizer", "backend")  # of a canary
+_BATCHES = (0, 1, *(2**power for power in range(1, 10)))  # that the slider offers
 _FLAGS = ("dynamic_batching", "warmup", "response_cache")
 
 
@@ -50,6 +52,7 @@ async def reconfigure(request: Request, site: TheSite, say: Say, name: str) -> H
 
 def _configuring(site: Site, say: Language, name: str, form: dict[str, str] | None) -> dict[str, Any]:
     problem, changes = "", {}
+    snapshots = site.ring.snapshots()
     with site.open() as context:
         record = context.catalogue.get(name)
         stage = (form or {}).get("stage") or None
@@ -64,9 +67,12 @@ def _configuring(site: Site, say: Language, name: str, form: dict[str, str] | No
             choices = chooser.choices({})
         forbidden = {field: chooser.why_one(changes, field) for field in _LIMITED}
         view = _row_of(context, name, site.root, say)
+        known = {} if stage else {view.precision: view for view in precisions(context, name)}
     return {
         "view": view, "stage": stage, "choices": choices, "settings": _plain(choices.settings), "changes": changes,
-        "problem": problem, "forbidden": forbidden, "most_batch": MOST_BATCH, "samples": SAMPLES,
+        "problem": problem, "forbidden": forbidden, "most_batch": MOST_BATCH, "samples": SAMPLES, "effects": known,
+        "memory": batch_memory(record.package, snapshots), "batches": _BATCHES,
+        "advanced": (form or {}).get("advanced", ""),
     }  # fmt: skip
 
 
@@ -116,17 +122,22 @@ def remove(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse
 @router.get("/packages/{name}/rename", response_class=HTMLResponse)
 def rename(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
     """Another name."""
-    return rendered(request, "rename.html", view=_view(site, name, say), pattern=NAME_PATTERN[1:-1])
+    return rendered(request, "rename.html", view=_view(site, name, say))
 
 
 @router.get("/packages/{name}/back", response_class=HTMLResponse)
-def back(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
-    """The revisions to go back to: first where the next roll-back goes, then those that served, in its order."""
+def back(
+    request: Request, site: TheSite, say: Say, name: str, to: Annotated[int | None, Query(ge=1)] = None
+) -> HTMLResponse:
+    """The revisions to go back to: first where the next roll-back goes, then those that served, in its order.
+
+    `to` is the one that is chosen already.
+    """
     with site.open() as context:
         revisions = sorted(
             package_history(context, name), key=lambda kept: (not kept.next, not kept.served, kept.served or 0)
         )
-    return rendered(request, "back.html", view=_view(site, name, say), revisions=revisions)
+    return rendered(request, "back.html", view=_view(site, name, say), revisions=revisions, to=to)
 
 
 def _view(site: Site, name: str, say: Language) -> PackageView:

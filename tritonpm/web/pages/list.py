@@ -18,6 +18,7 @@ from tritonpm.operations.monitor.snapshot import Snapshot
 from tritonpm.settings.settings import PRECISIONS
 from tritonpm.web import listing
 from tritonpm.web.api.common import Say, TheSite
+from tritonpm.web.batch_memory import taken
 from tritonpm.web.choices import Chooser, Option
 from tritonpm.web.language import Language
 from tritonpm.web.listing import ListPage, page_shown
@@ -40,6 +41,7 @@ class Row:
     event: Event | None = None
     traffic: Traffic | None = None
     since: float | None = None  # when the job began, Unix time
+    memory: int | None = None  # bytes that it takes now, where that is told apart
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,16 @@ def row_of(context: Context, view: PackageView, job: Job | None, say: Language) 
 
 def _rows(site: Site, query: listing.Query, say: Language) -> tuple[ListPage, list[Row]]:
     with site.open() as context:
-        traffic = traffic_of(site.ring.snapshots())
+        snapshots = site.ring.snapshots()
+        traffic, memory = traffic_of(snapshots), taken(snapshots)
         listed = page_shown(list_packages(context.catalogue), query, site.root, say)
         busy = context.catalogue.jobs.busy()
         rows = [row_of(context, view, busy.get(view.name), say) for view in listed.items]
-        return listed, [replace(row, traffic=traffic.get(row.view.name)) for row in rows]
+        names = [row.view.name for row in rows]
+        return listed, [
+            replace(row, traffic=traffic.get(name), memory=memory.get(name))
+            for name, row in zip(names, rows, strict=True)
+        ]
 
 
 def _filters(listed: ListPage, say: Language) -> dict[str, Any]:

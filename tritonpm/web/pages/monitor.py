@@ -40,6 +40,7 @@ CHARTS = (
     Chart("GPU power", "gpu", "power", "W"),
     Chart("GPU clock", "gpu", "clock_graphics", "MHz"),
 )
+TIMES = {15: "15 min", 60: "1 h", 24 * 60: "24 h"}  # by minutes
 # The fields of a GPU that may be missing, by their names in the tables.
 FIELDS = {
     "name": "Name", "uuid": "UUID", "utilisation": "Utilisation", "memory_used": "Memory",
@@ -52,7 +53,7 @@ FIELDS = {
 def monitor(request: Request, site: TheSite) -> HTMLResponse:
     """The page; its scripts fetch what they draw."""
     snapshot = next(iter(site.ring.snapshots()[-1:]), None)
-    return rendered(request, "monitor.html", charts=CHARTS, most=_most(snapshot) if snapshot else {})
+    return rendered(request, "monitor.html", charts=CHARTS, periods=TIMES, most=_most(snapshot) if snapshot else {})
 
 
 def _most(snapshot: Snapshot) -> dict[str, float]:

@@ -15,6 +15,7 @@ from tritonpm.operations.code_languages import LANGUAGES
 from tritonpm.operations.diff import RevisionDifference, compared, differences
 from tritonpm.operations.history import history as package_history
 from tritonpm.operations.optimize.jobs import list_jobs
+from tritonpm.operations.optimize.precisions import precisions as package_precisions
 from tritonpm.operations.sample_inputs import samples_of, shows_pictures
 from tritonpm.operations.seen import beside
 from tritonpm.operations.show import show as show_package
@@ -25,13 +26,13 @@ from tritonpm.web.pages.activity import WORDS, entries_of
 from tritonpm.web.pages.list import row_of
 from tritonpm.web.pages.render import rendered
 from tritonpm.web.pictures import described, picture
-from tritonpm.web.present import details_shown, job_shown
+from tritonpm.web.present import details_shown, job_shown, precision_shown
 from tritonpm.web.setting_rows import setting_rows
 from tritonpm.web.statistics import statistics_of
 
 router = APIRouter()
 TABS = {
-    "overview": "Overview", "performance": "Optimisation", "versions": "Versions", "config": "Configuration",
+    "overview": "Overview", "performance": "Efficiency", "versions": "Versions", "config": "Configuration",
     "activity": "Activity",
 }  # fmt: skip
 _SAMPLES = 24  # of a package that are offered to try
@@ -83,6 +84,19 @@ def diff(request: Request, site: TheSite, name: str, one: int, other: int | None
         with suppress(NotFoundError):  # an older tritonpm kept no more than the files
             changed = compared(context, name, one, other)
     return rendered(request, "diff.html", lines=lines, changed=changed, one=one, other=other)
+
+
+@router.get("/packages/{name}/precisions", response_class=HTMLResponse)
+def precisions(request: Request, site: TheSite, say: Say, name: str) -> HTMLResponse:
+    """A card for each precision: what it was measured to do, and where it was not, how it can be."""
+    with site.open() as context:
+        views = [precision_shown(view, site.root, say) for view in package_precisions(context, name)]
+        record = context.catalogue.get(name)
+        busy = context.catalogue.jobs.running(name) is not None
+    measured = any(view.comparisons for view in views)
+    return rendered(
+        request, "precisions.html", name=name, views=views, busy=busy, measured=measured, live=record.status == "loaded"
+    )
 
 
 @router.get("/packages/{name}/statistics", response_class=HTMLResponse)

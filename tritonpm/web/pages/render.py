@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from tritonpm import __version__
 from tritonpm.operations.monitor.figures import duration, number, size
+from tritonpm.package.paths import NAME_PATTERN
 from tritonpm.settings.settings import ENCODED, ON_DEMAND, PICTURES, PINNED, TENSORS
 from tritonpm.web.api.common import PREFIX, language_of
 from tritonpm.web.callers import ACTOR
@@ -26,15 +27,18 @@ MODES = {"shared": "Shared", "performance": "Performance"}
 RESIDENCIES = {PINNED: "Stays loaded", ON_DEMAND: "Loaded when it is asked"}
 SENT = {TENSORS: "Tensors", PICTURES: "Pixels", ENCODED: "JPEG or PNG"}  # by clients
 HELPS = {  # what a choice means, below it
-    "mode": "Shared: one instance answers everybody, which takes the least memory. Performance: several answer at "
-    "once, which takes memory for each.",
+    "mode/shared": "One instance answers everybody, which takes the least memory.",
+    "mode/performance": "Several instances answer at once, which takes memory for each.",
     "max_batch_size": "How many pictures or rows Triton joins into one execution: more of them give more throughput, "
-    "later answers and take more memory.",
-    "device": "GPU (default) is the model as it came; GPU (optimised) is compiled for this GPU first.",
-    "precision": "FP32 is the usual. FP16 takes about half the memory and is quicker where the hardware has it; "
-    "INT8 takes a quarter and is calibrated on samples. What either answers is proved against the original before it "
-    "serves.",
+    "later answers and take more memory. 0: each request is executed as it comes.",
+    "device/cpu": "The processor, which every machine has.",
+    "device/gpu": "The model as it came, on a GPU.",
+    "device/gpu-optimised": "Compiled for this machine's GPU first, which takes minutes.",
+    "precision/FP32": "The usual, which the others are compared with.",
+    "precision/FP16": "About half the memory, and quicker where the hardware has it.",
+    "precision/INT8": "About a quarter of the memory, often the quickest; it is calibrated on samples.",
 }  # fmt: skip
+_NAME = NAME_PATTERN[1:-1].replace("_-]", r"_\-]")  # browsers read it with the flag v, where "-" is escaped
 RAIL = {
     "packages": "Packages", "jobs": "Jobs", "projects": "Projects", "monitor": "Monitor", "activity": "Activity",
     "logs": "Log", "triton": "Server", "api": "API",
@@ -52,7 +56,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         version=__version__, api=PREFIX, devices=DEVICES, modes=MODES, statuses=STATUSES, residencies=RESIDENCIES,
-        sent=SENT, rail=RAIL, helps=HELPS, languages=NAMES, language_cookie=COOKIE,
+        sent=SENT, rail=RAIL, helps=HELPS, languages=NAMES, name_pattern=_NAME, language_cookie=COOKIE,
     )  # fmt: skip
     environment.filters["moment"] = _moment
     environment.filters.update(of_tasks=of_tasks, number=number, duration=duration, size=size)
@@ -79,7 +83,11 @@ def rendered(request: Request, template: str, code: int = 200, **values: Any) ->
 def outside(request: Request, template: str, code: int = 200, **values: Any) -> HTMLResponse:
     """A template as a response to whoever it is."""
     say = language_of(request)
-    html = _environment().get_template(template).render(_=say, say=say, script_sentences=for_scripts, **values)
+    html = (
+        _environment()
+        .get_template(template)
+        .render(_=say, _n=say.plural, say=say, script_sentences=for_scripts, **values)
+    )
     headers = {"Content-Language": say.code, "Vary": "Accept-Language, Cookie"}
     return HTMLResponse(html, code, headers)
 

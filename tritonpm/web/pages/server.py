@@ -15,7 +15,7 @@ from tritonpm.operations.logs import logs
 from tritonpm.operations.server import connect, has_server, own_server
 from tritonpm.operations.status import status
 from tritonpm.operations.usage import users_of_all
-from tritonpm.triton.server import supervised
+from tritonpm.triton.server import restarts, supervised
 from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.pages.render import rendered
 from tritonpm.web.present import status_shown
@@ -45,7 +45,7 @@ def server(request: Request, site: TheSite) -> HTMLResponse:
         request, "server.html", state=state, server_version=version, loaded=loaded, wanted=wanted,
         again=site.server is None and supervised(site.workspace.server), ours=site.server is None,
         starting=any(task.kind == "start" and task.state == RUNNING for task in site.tasks.all()),
-        meters=list(_meters(site)),
+        meters=list(_meters(site)), restarts=restarts(site.workspace.server) if site.server is None else None,
     )  # fmt: skip
 
 

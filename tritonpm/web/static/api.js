@@ -30,6 +30,13 @@ export async function page(path, values) {
   return response.text();
 }
 
+// The one element that a page's part is.
+export async function fragment(path) {
+  const response = await reached(path, { headers: { "HX-Request": "true" } });
+  if (!response.ok) throw new Refused(unreachable());
+  return new DOMParser().parseFromString(await response.text(), "text/html").body.firstElementChild;
+}
+
 async function reached(path, options) {
   let response;
   try {

@@ -14,6 +14,8 @@ const actions = {
   load: (name) => operate(packagePath(name, "/load"), {}),
   unload: (name) => unload(name, false),
   optimise: (name) => optimise(name, {}),
+  measure: async (name) => followJob(await call("POST", packagePath(name, "/measure"))),
+  choose: (name, { dataset }) => apply(name, { changes: JSON.parse(dataset.changes) }, dataset),
   unset: (name, button) => apply(name, { unset: [button.dataset.field] }, button.dataset),
   empty: (name, { dataset }) => apply(name, { changes: { [dataset.field]: JSON.parse(dataset.empty) } }, dataset),
   cancel: async (name, button) => {
@@ -110,6 +112,16 @@ document.addEventListener("keydown", (event) => {
   open.open = false;
   open.querySelector("summary").focus();
 });
+
+// A slider in steps for a number that may be any.
+document.addEventListener("input", ({ target }) => {
+  if (target.dataset.steps) document.getElementById(target.dataset.for).value = JSON.parse(target.dataset.steps)[target.value];
+});
+
+// What was unfolded in a form stays so while the form is drawn anew.
+document.addEventListener("toggle", ({ target }) => {
+  if (target.id === "configure-advanced") target.closest("form").elements.advanced.value = target.open ? "open" : "";
+}, true);
 
 // Samples are kept at once: the form that they are chosen in is drawn anew with every change of it.
 document.addEventListener("change", (event) => {

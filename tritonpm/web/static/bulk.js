@@ -1,5 +1,5 @@
 // Several packages of the list at once: what is selected stays so while the list is drawn anew.
-import { element, t } from "./say.js";
+import { element, t, tn } from "./say.js";
 
 const selected = new Set();
 
@@ -44,7 +44,7 @@ function draw(place) {
   const all = document.getElementById("select-all");
   if (all) all.checked = boxes().length > 0 && boxes().every((box) => box.checked);
   place.hidden = selected.size === 0;
-  place.querySelector("b").textContent = t("Selected: {count}", { count: selected.size });
+  place.querySelector("b").textContent = tn("{count} selected", "{count} selected", selected.size);
 }
 
 // What is not got back is asked about, by name.

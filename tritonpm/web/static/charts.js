@@ -1,10 +1,11 @@
 // A figure over time: a chart, and for who does not see it a table of the same, minute by minute.
-import { moments } from "./history.js";
 import { element, t } from "./say.js";
 
 const HEIGHT = 150;
-const STEPS = [60, 120, 180, 300]; // seconds between two times that are written
-const LEAST = 120; // seconds that a chart shows
+const STEPS = [60, 120, 180, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200]; // seconds between two times that are written
+const MINUTE = 60;
+const HOUR = 3600;
+const LEAST = { [15 * MINUTE]: 2 * MINUTE, [HOUR]: 15 * MINUTE, [24 * HOUR]: HOUR }; // seconds that a chart shows of a period
 const COLOURS = 8; // --line-1 to --line-8 of the style sheet
 const language = document.documentElement.lang;
 const minute = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
@@ -34,6 +35,8 @@ export class Chart {
     this.data = [[]];
     this.most = Number(root.dataset.most) / this.divide; // 0: not known
     this.at = root.querySelector(".at");
+    this.marks = [];
+    this.period = 15 * MINUTE; // seconds that are shown at most
     this.plot = null;
     new ResizeObserver(() => this.plot?.setSize(this.size())).observe(this.place);
     const table = root.querySelector("details");
@@ -41,12 +44,14 @@ export class Chart {
   }
 
   // `anew` where its colours have changed.
-  draw(history, labels, anew) {
+  draw(history, labels, period, anew) {
+    this.marks = history.marks;
+    this.period = period;
     const scaled = (label) => values(history, this, label).map((value) => (value === null ? null : value / this.divide));
     this.data = [history.times, ...labels.map(scaled)];
     this.root.hidden = labels.length === 0 || history.times.length === 0;
     if (this.root.hidden) return;
-    if (anew || !this.plot || labels.join("/") !== this.labels.join("/")) this.make(labels);
+    if (anew || !this.plot || this.data[0].length < 4 || labels.join("/") !== this.labels.join("/")) this.make(labels);
     else this.plot.setData(this.data);
   }
 
@@ -55,7 +60,7 @@ export class Chart {
     this.labels = labels;
     const series = labels.map((label, index) => ({
       label: this.named(label), stroke: colour(`--line-${(index % COLOURS) + 1}`), width: 2, spanGaps: false,
-      dash: index % 2 ? [6, 3] : undefined, points: { show: false }, value: (_, value) => shown(value),
+      dash: index % 2 ? [6, 3] : undefined, points: { show: this.data[0].length < 3 }, value: (_, value) => shown(value),
     }));
     const time = { label: t("Time"), value: (_, value) => (value === null ? "–" : second.format(value * 1000)) };
     const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
@@ -64,10 +69,10 @@ export class Chart {
       { ...axis, values: (_, splits) => splits.map(shown), size: 60 },
     ];
     const scales = {
-      x: { range: (_, first, last) => [Math.min(first, last - LEAST), last] },
+      x: { range: (_, first, last) => [Math.min(first, last - LEAST[this.period]), last] },
       y: { range: (_, least, most) => [0, this.most || Math.max(most * 1.1, 1e-3)] },
     };
-    const hooks = { setCursor: [() => this.tell()], draw: [(plot) => marked(plot)] };
+    const hooks = { setCursor: [() => this.tell()], draw: [(plot) => marked(plot, this.marks)] };
     const options = { ...this.size(), series: [time, ...series], axes, scales, hooks, legend: { show: false }, cursor: { sync: { key: "monitor" } } };
     this.plot = new uPlot(options, this.data, this.place);
   }
@@ -89,11 +94,14 @@ export class Chart {
     return this.of === "gpu" ? `GPU ${label}` : label;
   }
 
+  // Minute by minute; of a day hour by hour.
   tabulate(place) {
     const [times, ...columns] = this.data;
+    const long = this.period > 2 * HOUR;
+    const span = long ? HOUR : MINUTE;
     const minutes = new Map();
     times.forEach((time, index) => {
-      const name = minute.format(time * 1000);
+      const name = minute.format(Math.floor(time / span) * span * 1000);
       minutes.set(name, [...(minutes.get(name) ?? []), index]);
     });
     const rows = [...minutes].map(([name, indices]) => {
@@ -102,7 +110,7 @@ export class Chart {
     });
     const names = this.labels.map((label) => this.named(label) || this.title);
     const head = element("tr", {}, ...[t("Time"), ...names].map((text) => element("th", { scope: "col", text })));
-    const caption = element("caption", { text: t("{title}: the mean of each minute", { title: this.title }) });
+    const caption = element("caption", { text: long ? t("{title}: the mean of each hour", { title: this.title }) : t("{title}: the mean of each minute", { title: this.title }) });
     place.replaceChildren(element("table", {}, caption, element("thead", {}, head), element("tbody", {}, ...rows)));
   }
 }
@@ -113,15 +121,18 @@ export function chip(index) {
   return made;
 }
 
-// Loads, switches and the like, and their ends that were none.
-function marked(plot) {
+const MARKED = { crash: "--bad", stop: "--busy", start: "--good", load: "--good", switch: "--key", unload: "--faint" };
+
+// Loads, switches, crashes and the like.
+function marked(plot, marks) {
   const { ctx } = plot;
   ctx.save();
-  for (const { moment, failed } of moments()) {
-    const x = plot.valToPos(moment, "x", true);
+  for (const { time, kind } of marks) {
+    const x = plot.valToPos(time, "x", true);
     if (x < plot.bbox.left || x > plot.bbox.left + plot.bbox.width) continue;
-    ctx.strokeStyle = colour(failed ? "--bad" : "--faint");
-    ctx.setLineDash([2, 4]);
+    ctx.strokeStyle = colour(MARKED[kind]);
+    ctx.lineWidth = kind === "crash" ? 3 : 1;
+    ctx.setLineDash(kind === "crash" ? [] : [2, 4]);
     ctx.beginPath();
     ctx.moveTo(x, plot.bbox.top);
     ctx.lineTo(x, plot.bbox.top + plot.bbox.height);

@@ -22,11 +22,6 @@ export function recorded(operation, known = false) {
   draw();
 }
 
-// When something ended, for the marks of the charts.
-export function moments() {
-  return [...operations.values()].filter((operation) => operation.ended).map(({ ended, state }) => ({ moment: ended, failed: state === "failed" }));
-}
-
 function place() {
   return document.getElementById("bell");
 }

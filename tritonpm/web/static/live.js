@@ -71,7 +71,8 @@ function remember() {
   sessionStorage.setItem(KEPT, JSON.stringify([...watched.keys()]));
 }
 
-// `ended` is called when it went well; `ended.failed`, where there is one, says whether it said the failure itself.
+// `ended` is called when it went well; `ended.failed`, where there is one, says whether it said the failure itself, and
+// `ended.told` is called while it runs.
 export function follow(operation, ended = () => {}) {
   watched.set(operation.id, ended);
   remember();
@@ -92,7 +93,7 @@ function changed() {
 // What is under somebody's hand is not taken away, also not by an answer that was asked for before: of a page, and of a list
 // with the same packages, only what differs is drawn anew.
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.requestConfig.triggeringEvent?.type !== "packages-changed" || event.detail.xhr.status !== 200) return;
+  if (event.detail.requestConfig.triggeringEvent?.type !== "packages-changed" || event.detail.xhr.status !== 200 || event.detail.requestConfig.elt !== shown()) return;
   const fresh = new DOMParser().parseFromString(event.detail.serverResponse, "text/html");
   const [now, then] = [parts(document), parts(fresh)];
   if (shown().id === "listing" && now.map(({ id }) => id).join() !== then.map(({ id }) => id).join()) {
@@ -149,12 +150,15 @@ function seen(operation) {
   else working.delete(operation.id);
   recorded(operation);
   show(operation);
-  if (operation.state === "running") return;
   const ended = watched.get(operation.id);
+  if (operation.state === "running") {
+    if (operation.step) ended?.told?.(operation);
+    return;
+  }
   watched.delete(operation.id);
   remember();
   if (ended) {
-    if (operation.state === "done") toast(operation.result);
+    if (operation.state === "done") toast([operation.result, ...operation.notes].join(" "));
     else if (!ended.failed?.(operation)) toast(sentenceOf(operation.problem), { kind: "failed", action: helpFor(operation.problem) });
     if (operation.state === "done") ended(operation);
   }
@@ -191,7 +195,8 @@ function seenJob(job) {
   showJob(job);
   if (job.state === "running" || !jobs.delete(job.id)) return;
   const values = { name: job.package, reason: job.reason };
-  if (job.state === "done") toast([t("{name} was optimised.", values), ...job.comparison].join(" "));
+  if (job.state === "done") toast(job.measures ? t("{name} was measured.", values) : [t("{name} was optimised.", values), ...job.comparison].join(" "));
+  else if (job.measures && job.state !== "cancelled") toast(t("{name} was not measured: {reason}", values), { kind: "failed" });
   else if (job.state !== "cancelled") toast(t("{name} was not optimised, and its settings are what they were: {reason}", values), { kind: "failed" });
   changed();
 }

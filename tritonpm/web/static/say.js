@@ -6,6 +6,14 @@ export function t(sentence, values = {}) {
   return translated.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
+const plurals = new Intl.PluralRules(document.documentElement.lang);
+
+// One of them, or so many: in a translation there is a sentence for both.
+export function tn(one, other, count) {
+  const sentence = sentences[other] === other && plurals.select(count) === "one" ? one : other;
+  return t(sentence, { count });
+}
+
 // An element with text and children; nothing here ever becomes markup.
 export function element(tag, { text = "", ...attributes } = {}, ...children) {
   const made = document.createElement(tag);

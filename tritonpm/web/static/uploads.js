@@ -1,7 +1,8 @@
-// Packages come in: chosen or dropped, several at once, each with its progress, and what to do where one is refused.
-import { packagePath, Refused, upload } from "./api.js";
+// Packages come in: chosen or dropped, several at once; what is in them is shown, and what of it may be said otherwise,
+// before any is imported.
+import { call, fragment, Refused, upload } from "./api.js";
 import { bar, follow } from "./live.js";
-import { element, sentenceOf, t } from "./say.js";
+import { element, sentenceOf, t, tn } from "./say.js";
 
 const AT_ONCE = 3;
 const waiting = [];
@@ -12,6 +13,10 @@ export function receiving() {
   const drop = document.getElementById("drop");
   if (!input) return;
   document.getElementById("choose").addEventListener("click", () => input.click());
+  document.getElementById("hide-imports").addEventListener("click", () => shown(false));
+  document.getElementById("show-imports").addEventListener("click", () => shown(true));
+  document.getElementById("import-all").addEventListener("click", importAll);
+  panel().addEventListener("keydown", (event) => { if (event.key === "Escape") shown(false); });
   addEventListener("beforeunload", (event) => { if (running || waiting.length) event.preventDefault(); });
   input.addEventListener("change", () => { take(input.files); input.value = ""; });
   document.addEventListener("dragenter", (event) => { if (hasFiles(event)) drop.hidden = false; });
@@ -25,12 +30,38 @@ export function receiving() {
   });
 }
 
+function panel() {
+  return document.getElementById("imports");
+}
+
+function shown(open) {
+  panel().hidden = !open;
+  if (open) panel().querySelector("h2").focus();
+  counted();
+  if (!open) document.getElementById("choose").focus();
+}
+
+// How many are still there, for who has closed the panel; the last one closes it.
+function counted() {
+  const left = document.querySelectorAll("#uploads > li").length;
+  const again = document.getElementById("show-imports");
+  again.hidden = !panel().hidden || left === 0;
+  again.textContent = tn("{count} import", "{count} imports", left);
+  document.getElementById("import-all").hidden = document.querySelectorAll("#uploads form button[value=import]").length < 2;
+  if (left === 0) panel().hidden = true;
+}
+
+function importAll() {
+  for (const made of document.querySelectorAll("#uploads form button[value=import]")) made.click();
+}
+
 function hasFiles(event) {
   return event.dataTransfer?.types.includes("Files");
 }
 
 function take(files) {
   for (const file of files) add(file);
+  if (files.length) shown(true);
   next();
 }
 
@@ -39,23 +70,20 @@ function add(file) {
   const state = element("span", { text: t("Waiting") });
   const more = element("span", { class: "more" });
   const item = element("li", {}, element("b", { text: file.name }), progress, state, more);
+  const calling = new AbortController();
   document.getElementById("uploads").append(item);
-  again({ file, item, progress, state, more, path: "/packages", query: {} });
+  more.replaceChildren(button(t("Cancel"), `${t("Cancel")}: ${file.name}`, () => {
+    calling.abort();
+    const at = waiting.findIndex((one) => one.item === item);
+    if (at >= 0) waiting.splice(at, 1);
+    gone(item);
+  }));
+  waiting.push({ file, item, progress, state, more, signal: calling.signal });
 }
 
-// It waits for its turn, the first time or with another name.
-function again(one) {
-  const calling = new AbortController();
-  one.item.classList.remove("failed");
-  one.progress.hidden = false;
-  one.state.textContent = t("Waiting");
-  one.more.replaceChildren(button(t("Cancel"), `${t("Cancel")}: ${one.file.name}`, () => {
-    calling.abort();
-    waiting.splice(waiting.indexOf(one), waiting.includes(one) ? 1 : 0);
-    one.item.remove();
-  }));
-  waiting.push({ ...one, signal: calling.signal });
-  next();
+function gone(item) {
+  item.remove();
+  counted();
 }
 
 function next() {
@@ -66,21 +94,17 @@ function next() {
 }
 
 async function bring(one) {
-  if (one.signal.aborted) return;
-  const { file, item, progress, state, more, signal } = one;
-  const query = new URLSearchParams({ filename: file.name, ...one.query });
+  const { file, progress, state, more, signal } = one;
+  const query = new URLSearchParams({ filename: file.name });
   try {
-    const operation = await upload(`${one.path}?${query}`, file, (done, total) => {
+    const view = await upload(`/incoming/packages?${query}`, file, (done, total) => {
       bar(progress, { done, total });
       state.textContent = t("{done} of {total} MB · {percent} %", { done: megabytes(done), total: megabytes(total), percent: Math.floor((100 * done) / total) });
+      if (done === total) state.textContent = t("Reading and checking");
     }, { signal });
-    if (!operation) return;
-    progress.removeAttribute("value");
-    state.textContent = t("Reading and checking");
+    if (!view) return;
     more.replaceChildren();
-    const ended = () => item.remove();
-    ended.failed = ({ problem }) => { refused(one, problem); return true; };
-    follow(operation, ended);
+    await preview(one, view.id);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     refused(one, error.problem);
@@ -91,27 +115,62 @@ function megabytes(bytes) {
   return (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0);
 }
 
-// What stands in the way has another name, gets this as its next version, or is what was looked for.
-function refused(one, problem) {
-  const { item, progress, state, more, file } = one;
+// What the file holds, its name and tasks to be changed, until it is said what becomes of it.
+async function preview(one, id) {
+  const form = await fragment(`/incoming/${id}`);
+  one.progress.hidden = true;
+  one.state.textContent = "";
+  one.item.append(form);
+  form.addEventListener("submit", (event) => { event.preventDefault(); imported(one, form, id, event.submitter?.value === "replace"); });
+  form.querySelector("[data-discard]").addEventListener("click", () => {
+    call("DELETE", `/incoming/packages/${id}`).catch(() => {}); // it leaves by itself, too
+    gone(one.item);
+  });
+  counted();
+}
+
+async function imported(one, form, id, replacing) {
+  const changed = [...form.querySelectorAll("[name=task]")].filter((select) => select.value !== select.dataset.was);
+  const trust = form.elements.allow_code;
+  if (replacing && trust && !trust.reportValidity()) return;
+  const body = { tasks: Object.fromEntries(changed.map((select) => [select.dataset.stage, select.value])), allow_code: trust?.checked ?? false };
+  if (replacing) body.replaces = form.dataset.existing;
+  else body.name = form.elements.name.value.trim();
+  busy(one, form, true);
+  const failed = (problem) => {
+    busy(one, form, false);
+    const wrong = form.querySelector("[role=alert]");
+    wrong.hidden = false;
+    wrong.textContent = sentenceOf(problem);
+    return true;
+  };
+  try {
+    const ended = () => gone(one.item);
+    ended.failed = ({ problem }) => failed(problem);
+    ended.told = ({ step, done, total }) => {
+      one.state.textContent = step;
+      bar(one.progress, { done, total });
+    };
+    follow(await call("POST", `/incoming/packages/${id}/import`, body), ended);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    failed(error.problem);
+  }
+}
+
+function busy(one, form, now) {
+  form.hidden = now;
+  one.progress.hidden = !now;
+  one.progress.removeAttribute("value");
+  one.state.textContent = now ? t("Reading and checking") : "";
+}
+
+// A file of which nothing can be imported.
+function refused({ item, progress, state, more, file }, problem) {
   progress.hidden = true;
   item.classList.add("failed");
   state.textContent = sentenceOf(problem);
-  const choices = [];
-  if (problem.type === "urn:tritonpm:name-taken") {
-    choices.push(button(t("Rename…"), `${t("Rename…")} ${file.name}`, () => renaming(one, problem.existing)));
-    choices.push(button(t("Replace as new version"), `${t("Replace as new version")}: ${problem.existing}`, () => again({ ...one, path: packagePath(problem.existing, "/upgrade"), query: {} })));
-  }
-  if (problem.existing) choices.push(element("a", { class: "button", href: `/packages/${encodeURIComponent(problem.existing)}`, text: t("Open {name}", { name: problem.existing }) }));
-  more.replaceChildren(...choices, button("×", `${t("Close this message")}: ${file.name}`, () => item.remove()));
-}
-
-function renaming(one, existing) {
-  const input = element("input", { value: `${existing}-2`, maxlength: "64", "aria-label": t("New name"), required: "" });
-  const form = element("form", { class: "more" }, input, element("button", { class: "primary", text: t("Import") }));
-  form.addEventListener("submit", (event) => { event.preventDefault(); again({ ...one, query: { name: input.value.trim() } }); });
-  one.more.replaceChildren(form, button("×", `${t("Close this message")}: ${one.file.name}`, () => one.item.remove()));
-  input.select();
+  more.replaceChildren(button("×", `${t("Close this message")}: ${file.name}`, () => gone(item)));
 }
 
 function button(text, label, run) {
