@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.support.browser import DEADLINE, chromium
 from tests.support.page import Site, Start
+from tests.support.waiting import PATIENCE
 from tests.support.workspaces import QUICKLY, opened
 from tritonpm.operations.init import init
 from tritonpm.operations.serve import serve
@@ -39,7 +40,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
             init(root)
             page = Page(root, None, "127.0.0.1", 0, allowed or access("127.0.0.1"))
             running.enter_context(page.running())
-            client = httpx.Client(base_url=page.url, timeout=30, trust_env=False, **options)
+            anew = httpx.Limits(max_keepalive_connections=0)  # an idle one may just be closed, on a loaded machine
+            client = httpx.Client(base_url=page.url, timeout=PATIENCE, limits=anew, trust_env=False, **options)
             return Site(root, page.url, running.enter_context(client))
 
         yield started
