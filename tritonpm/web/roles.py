@@ -16,13 +16,18 @@ _NAMES: Mapping[Role, tuple[str, ...]] = {
     Role.VIEW: (
         "packages", "show", "history", "diff", "config", "statistics", "users", "picture", "check", "projects",
         "jobs", "job", "operations", "operation", "events", "snapshots", "columns", "status", "policy", "audit", "me",
+        "precisions",
     ),
     # What is there is run: nothing comes in, and nothing goes for good. An export hands a model out.
     Role.OPERATE: (
         "load", "unload", "start", "stop", "infer", "change", "calibrate", "optimise", "cancel", "resume", "roll_back",
         "begin", "promote", "abort", "use", "release", "export", "inspect",
+        "compare", "measure",
     ),
-    Role.ADMINISTER: ("bring_in", "upgrade", "begin_with_content", "rename", "remove"),
+    Role.ADMINISTER: (
+        "bring_in", "hand_in", "waiting", "discard", "import_waiting", "upgrade", "begin_with_content", "rename",
+        "remove",
+    ),
 }  # fmt: skip
 # The role of each operation, by its operationId.
 NEEDS: Mapping[str, Role] = {name: role for role, names in _NAMES.items() for name in names}

@@ -9,12 +9,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from tritonpm.core.errors import NotFoundError, ServerError
+from tritonpm.core.roles import Role
 from tritonpm.operations.canary_comparison import canary_of, compare_canary
 from tritonpm.operations.context import Context
 from tritonpm.triton.rates import Rates
 from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.pages.render import rendered
 from tritonpm.web.present import comparison_shown
+from tritonpm.web.roles import actor_of
 from tritonpm.web.site import Site
 from tritonpm.web.statistics import statistics_of
 
@@ -35,7 +37,8 @@ class CanarySide:
 
 @router.get("/packages/{name}/canary", response_class=HTMLResponse)
 def canary(request: Request, site: TheSite, say: Say, name: str, ask: bool = False) -> HTMLResponse:
-    """A package and its canary side by side; `ask` both with the same samples."""
+    """A package and its canary side by side; `ask` both with the same samples, for who may run what is there."""
+    ask = ask and actor_of(request).role.covers(Role.OPERATE)
     with site.open() as context:
         of = canary_of(context, name)
         if not of:
