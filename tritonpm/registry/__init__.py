@@ -28,6 +28,7 @@ MODULES = {
     "models": "mlflow_models", "mlflow": "mlflow_models",
 }  # fmt: skip
 _EXTRAS = {"hub": "hub", "mlflow_models": "mlflow"}  # of a module; of all others it is `registry`
+TITLE = "org.opencontainers.image.title"  # the annotation of OCI that names a file
 SIGNATURE, ATTESTATION = ".sig", ".att"  # what their names add to their package's
 BESIDE = (SIGNATURE, ATTESTATION)
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,120}\.zip")

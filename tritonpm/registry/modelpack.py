@@ -20,7 +20,7 @@ from tritonpm.core.units import human
 from tritonpm.package.exporter import pack
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import Paths
-from tritonpm.registry.oci_repository import TITLE
+from tritonpm.registry import TITLE
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Package

@@ -26,14 +26,13 @@ from oras.utils import append_url_params
 from tritonpm.core.addresses import is_loopback
 from tritonpm.core.errors import RegistryError, UsageError
 from tritonpm.core.files import DIGEST, digest_of, digest_of_bytes
-from tritonpm.registry import shown
+from tritonpm.registry import TITLE, shown
 from tritonpm.registry.transfer import Bounds, Part, Source
 from tritonpm.registry.web import Session, part_of, require_good, speaking
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 _INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 _EMPTY_TYPE, _EMPTY = "application/vnd.oci.empty.v1+json", b"{}"
-TITLE = "org.opencontainers.image.title"
 LOGIN = "`docker login` to it"
 _OWNER = "ask who runs the registry"
 _MOST_REFERRERS = 16  # that are looked at, of one kind
