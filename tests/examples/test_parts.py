@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
+from PIL import Image
 
 import tritonpm.client
 from tests.support.cropped import crop as cut
@@ -35,6 +37,7 @@ from tritonpm.operations.optimize.jobs import start, to_optimise_for, watch
 from tritonpm.operations.predictor import predictor_of
 from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect
+from tritonpm.operations.set import change
 from tritonpm.operations.show import show
 from tritonpm.operations.stop import stop
 from tritonpm.package import inspect
@@ -167,6 +170,31 @@ def test_as_good_in_each_precision(served: Context, trained: Path, precision: st
         print(package, precision, *(f"{figure:.3f}" for figure in quality))
         assert quality[:2] >= (MAP, OVERLAP) and quality[1] >= OVERLAP
         assert package == "parts-detector" or quality[2] >= RIGHT
+
+
+@pytest.mark.server
+@pytest.mark.long
+def test_no_less_good_where_crops_are_of_the_picture(served: Context, trained: Path) -> None:
+    """Of pictures three times as large, too, of which the detector is given a third."""
+    scenes = parts.scenes(100, train_parts.TEST)
+    large = [Image.fromarray(scene.picture).resize((3 * parts.WIDTH, 3 * parts.HEIGHT)) for scene in scenes]
+    larger = [replace(scene, boxes=scene.boxes * 3) for scene in scenes]
+    qualities = {}
+    for serve_as in ("tensors", "image"):
+        import_package(served, trained / "parts-inspection.zip", name=f"as-{serve_as}", again=True)
+        change(served, f"as-{serve_as}", {"serve": serve_as})
+        load(served, f"as-{serve_as}")
+        qualities[serve_as] = [
+            average_precision(answers(served, f"as-{serve_as}", shown), true)
+            for shown, true in (
+                ([scene.picture for scene in scenes], scenes),
+                ([np.asarray(one) for one in large], larger),
+            )
+        ]
+        print(serve_as, qualities[serve_as])
+    for quality, before in zip(qualities["image"], qualities["tensors"], strict=True):
+        assert quality[:2] >= (MAP, OVERLAP) and quality[1] >= OVERLAP
+        assert quality[2] >= max(RIGHT, before[2] - 0.02)
 
 
 @pytest.mark.server

@@ -7,15 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
 import tritonpm.client
 from tests.support.cropped import MANIFEST, SIDE, crop, package
 from tests.support.workspaces import QUICKLY, opened
-from tritonpm.core.errors import PackageError, RuleError
+from tritonpm.core.errors import PackageError, RenderError, RuleError
 from tritonpm.core.tensors import Array
+from tritonpm.meaning.decode import decoded
 from tritonpm.meaning.objects import Classification, Detection, plain
+from tritonpm.meaning.preprocess import prepare
+from tritonpm.meaning.stages import of_stage
 from tritonpm.operations.context import Context
 from tritonpm.operations.export import export
 from tritonpm.operations.import_package import import_package
@@ -24,6 +28,7 @@ from tritonpm.operations.init import init
 from tritonpm.operations.inspect import inspect
 from tritonpm.operations.lint import lint
 from tritonpm.operations.load import load
+from tritonpm.operations.meanings import meaning_of
 from tritonpm.operations.predictor import predictor_of
 from tritonpm.operations.seen import seen
 from tritonpm.operations.serve import serve
@@ -101,6 +106,54 @@ def test_pictures_side_by_side_keep_their_own_answers(served: Context) -> None:
         got = [[next(a.score for a in one.answers if a.name == "red"), one.box.left] for one in objects]  # type: ignore[union-attr]
         wanted = [[values[0], box[0]] for box, _, values in plainly(pixels)]
         assert np.array(sorted(got)) == pytest.approx(np.array(sorted(wanted)), rel=1e-4)
+
+
+@pytest.mark.parametrize("serve_as", ["image", "encoded"])
+def test_crops_are_of_the_picture_where_that_is_handed_in(served: Context, tmp_path: Path, serve_as: str) -> None:
+    """Boxes are in its pixels, and so is what is cut out: of each size, of one object, of none and of many."""
+    source = package(tmp_path / "in", MANIFEST.replace("name: quarters", f"name: {serve_as}"))
+    import_package(served, source, again=True)
+    change(served, serve_as, {"serve": serve_as})
+    assert load(served, serve_as).probe.endswith("that the original finds")
+    record = served.catalogue.get(serve_as)
+    first, detect = meaning_of(record.package, record.settings).preprocess, of_stage(record.package.stages[0])
+    detector = onnxruntime.InferenceSession(source / "find.onnx")
+    assert first and detect.decode
+    with connect(served, "grpc") as client:
+        predict = predictor_of(served, serve_as, client)
+        for pixels in (NONE, ONE, FOUR):
+            for large in (pixels, np.kron(pixels, np.ones((9, 4, 1), np.uint8)), pixels[:, :20].repeat(5, axis=1)):
+                pictured = prepare(large, first, {"images": "FP32"})
+                answer = {"output0": detector.run(None, dict(pictured.inputs))[0]}
+                (wanted,) = decoded(answer, detect.decode, detect.labels, [pictured.geometry])
+                if serve_as == "encoded":
+                    Image.fromarray(large).save(tmp_path / "large.png")
+                (got,) = predict([tmp_path / "large.png" if serve_as == "encoded" else large])
+                assert len(got) == min(3, len(wanted))
+                for one, other in zip(got, wanted, strict=False):
+                    require_cut_out_of(large, one, other)
+    Image.fromarray(ONE).save(tmp_path / "one.png")
+    (view,) = infer_pictures(served, serve_as, tmp_path / "one.png")
+    [shown] = seen(served, serve_as, tmp_path / "one.png").pictures
+    assert (view.verdict, len(view.objects)) == ("OK", 1) and tuple(map(plain, shown.objects)) == view.objects
+
+
+def require_cut_out_of(large: Array, got: object, wanted: object) -> None:
+    """The object is where it shall be, and what is said of it is what its part of the picture is like."""
+    assert isinstance(got, Detection) and isinstance(wanted, Detection)
+    assert (got.name, got.score) == (wanted.name, pytest.approx(wanted.score, abs=1e-4))
+    box = np.array([*vars(wanted.box).values()])
+    assert [*vars(got.box).values()] == pytest.approx(box, abs=0.02)
+    means = crop(large.transpose(2, 0, 1).astype(float), box, 0.25, (SIDE, SIDE)).mean(axis=(1, 2))
+    said = {each.name: each.score for each in got.answers if isinstance(each, Classification)}
+    scaled = (means - np.array([3, 2, 1])) / np.array([6, 5, 4])
+    assert [said[name] for name in ("red", "green", "blue")] == pytest.approx(scaled, abs=0.02)
+
+
+def test_what_a_front_has_no_place_for_is_refused(served: Context, tmp_path: Path) -> None:
+    import_package(served, package(tmp_path / "in", MANIFEST.replace("name: quarters", "name: raw")), again=True)
+    with pytest.raises(RenderError, match="has no raw outputs beside it"):
+        change(served, "raw", {"serve": "image", "raw_outputs": True})
 
 
 def test_the_terminal_tells_of_both_stages(served: Context, tmp_path: Path) -> None:

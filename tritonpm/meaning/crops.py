@@ -1,7 +1,8 @@
 """Cutting out what a detector finds, as one ONNX model between two stages: boxes → crops, and the boxes beside them.
 
 Everything is plain ONNX (NonMaxSuppression, RoiAlign), so that it runs in ONNX Runtime's own backend. It takes one
-picture a request; its crops are the rows of the next stage's batch. Where nothing is found there is still one crop, of
+picture a request, the detector's input or, where clients send that, the picture as it is; its crops are the rows of the
+next stage's batch. Where nothing is found there is still one crop, of
 the picture's corner, whose answer belongs to no box: Triton refuses an empty batch.
 """
 
@@ -22,6 +23,7 @@ from tritonpm.meaning.stages import Meaning, tensor_of
 
 CROPS = "crops"
 _OUTPUTS = (CROPS, "boxes", "scores", "classes")  # in this order
+_AS_IT_IS = Preprocess(resize="none", layout="NHWC", dtype="UINT8")  # of pictures that clients send
 _ROWS = "objects"  # the name of a dynamic dimension; that of the crops is another, which is never 0
 
 
@@ -64,8 +66,23 @@ class Made:
     into: Mapping[str, str]
 
 
-def made(name: str, crop: Crop, of: Neighbour, into: Neighbour) -> Made:
-    """The stage `name` between two others. Raises ValueError with one sentence: what of them cannot be cut out."""
+@dataclass(frozen=True)
+class Original:
+    """The picture as it was handed in, and where it lies in the detector's input.
+
+    `pixels` is UINT8 [1, height, width, 3] of red, green and blue; `place` FP64 [1, 8]: the picture's height and width,
+    those of the input, the scale and the offset of each.
+    """
+
+    pixels: Tensor
+    place: Tensor
+
+
+def made(name: str, crop: Crop, of: Neighbour, into: Neighbour, original: Original | None = None) -> Made:
+    """The stage `name` between two others; it cuts out of the original where it is given, else of the detector's input.
+
+    Raises ValueError with one sentence: what of them cannot be cut out.
+    """
     first, then, target = of.meaning.preprocess, of.meaning.decode, into.meaning.preprocess
     picture, taken = of.taken, into.taken
     if then is None:
@@ -79,10 +96,15 @@ def made(name: str, crop: Crop, of: Neighbour, into: Neighbour) -> Made:
     raw = Raw({role: _row(graph, one.name) if alone else one.name for role, one in outputs.items()},
               {role: (one.shape or ())[int(alone):] for role, one in outputs.items()}, size)  # fmt: skip
     objects = found(graph, raw, replace(then, most=min(then.most, crop.most)))
-    inputs = (_one(picture), *(_one(one) if alone else one for one in outputs.values()))
+    sources = (original.pixels, original.place) if original else (picture,)
+    inputs = (*map(_one, sources), *(_one(one) if alone else one for one in outputs.values()))
     crops, boxes, scores, classes = names = _untaken({one.name for one in inputs})
-    _named(graph, objects, size, names)
-    _cut(graph, picture, (boxes, crops), (first, target), crop.margin, size, taken.dtype)
+    edges = graph.constant([*size[::-1]] * 2)
+    if original:
+        objects, edges = _in_original(graph, objects, original.place.name)
+    _named(graph, objects, edges, names)
+    specs = _AS_IT_IS if original else first, target
+    _cut(graph, sources[0], (boxes, crops), specs, crop.margin, edges, taken.dtype)
     rows = (
         Tensor(crops, taken.dtype, (CROPS, *_sides(target))), Tensor(boxes, "FP32", (_ROWS, 4)),
         Tensor(scores, "FP32", (_ROWS,)), Tensor(classes, "INT64", (_ROWS,)),
@@ -132,18 +154,26 @@ def _sides(target: Preprocess) -> Shape:
     return (target.channels, *target.size) if target.layout == "NCHW" else (*target.size, target.channels)
 
 
-def _named(graph: Operators, objects: tuple[str, str, str], size: tuple[int, int], names: tuple[str, ...]) -> None:
-    """The boxes, cut at the input's edges, and what is known of them."""
+def _in_original(graph: Operators, objects: tuple[str, str, str], place: str) -> tuple[tuple[str, str, str], str]:
+    """The objects with their corners in the picture's pixels; and its edges: its width, height, width, height."""
+    row = graph.add("Cast", graph.add("Squeeze", place, graph.whole(0)), dtype="FP32")
+    edges, scale, offset = (graph.add("Gather", row, graph.whole(*[n + 1, n] * 2)) for n in (0, 4, 6))
+    corners = graph.add("Div", graph.add("Sub", objects[0], offset), scale)
+    return (corners, *objects[1:]), edges
+
+
+def _named(graph: Operators, objects: tuple[str, str, str], edges: str, names: tuple[str, ...]) -> None:
+    """The boxes, cut at the picture's edges, and what is known of them."""
     corners, scores, classes = objects
     low = graph.add("Max", corners, graph.constant(0.0))
-    graph.add("Min", low, graph.constant([*size[::-1]] * 2), to=names[1])
+    graph.add("Min", low, edges, to=names[1])
     graph.add("Cast", scores, dtype="FP32", to=names[2])
     graph.add("Cast", classes, dtype="INT64", to=names[3])
 
 
 def _cut(
     graph: Operators, picture: Tensor, names: tuple[str, str], specs: tuple[Preprocess, Preprocess], margin: float,
-    size: tuple[int, int], dtype: str,
+    edges: str, dtype: str,
 ) -> None:  # fmt: skip
     """The crops, of the grown boxes, as the next stage takes them; at least one."""
     (boxes, crops), (first, target) = names, specs
@@ -156,7 +186,7 @@ def _cut(
     first_corner, last_corner = graph.columns(boxes, 0, 2), graph.columns(boxes, 2, 4)
     more = graph.add("Mul", graph.add("Sub", last_corner, first_corner), graph.constant(margin))
     grown = graph.add("Concat", graph.add("Sub", first_corner, more), graph.add("Add", last_corner, more), axis=1)
-    grown = graph.add("Min", graph.add("Max", grown, graph.constant(0.0)), graph.constant([*size[::-1]] * 2))
+    grown = graph.add("Min", graph.add("Max", grown, graph.constant(0.0)), edges)
     rows = graph.add("Max", graph.add("Shape", grown, end=1), graph.whole(1))
     blank = graph.constant([[0, 0, 1, 1]])
     regions = graph.add(

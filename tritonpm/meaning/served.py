@@ -23,10 +23,13 @@ from tritonpm.meaning.objects import (
 )
 from tritonpm.meaning.pictures import Encoded, batches, encoded, pixels
 from tritonpm.meaning.spec import Decode
+from tritonpm.meaning.stages import Meaning
+from tritonpm.meaning.whole import decoded_whole, pictures_of_whole
 
 IMAGE = "image"  # the one input of a front
 PIXELS = Tensor(IMAGE, "UINT8", ("batch", "height", "width", 3))  # `serve: image`: red, green, blue
 ENCODED = Tensor(IMAGE, "BYTES", ("batch", 1))  # `serve: encoded`: a JPEG or PNG each
+_ANYWHERE = identity(1 << 24, 1 << 24)  # boxes are in the picture already, and within it
 _ALWAYS = ("classes", "scores", "vector", "values")  # one of them is among the outputs of each front
 Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
@@ -61,12 +64,21 @@ def request(pictures: Sequence[Array] | Sequence[Encoded]) -> dict[str, Array]:
 
 
 def predict_served(
-    spec: Decode, labels: tuple[str, ...], pictures: Sequence[Array] | Sequence[Encoded], infer: Infer, *,
-    most: int = 1,
-) -> Iterator[Objects]:  # fmt: skip
+    meaning: Meaning, pictures: Sequence[Array] | Sequence[Encoded], infer: Infer, *, most: int = 1
+) -> Iterator[Objects]:
     """What each picture holds, by whom takes pictures; at most so many of one size in a request."""
     for part in batches((picture.shape for picture in pictures), most):
-        yield from found(infer(request(pictures[part])), spec, labels)
+        yield from answered(infer(request(pictures[part])), meaning)
+
+
+def answered(answer: Mapping[str, Array], meaning: Meaning) -> tuple[Objects, ...]:
+    """The objects of each picture in the answer of a front, with what later stages say of what was cut out.
+
+    Raises ValueError where the answer is not what the package says of it.
+    """
+    if any(part.of for part in meaning.parts):
+        return decoded_whole(answer, meaning.parts, (_ANYWHERE,) * pictures_of_whole(answer, meaning.parts))
+    return found(answer, meaning.answers[0].decode, meaning.labels)
 
 
 def found(answer: Mapping[str, Array], spec: Decode, labels: tuple[str, ...]) -> tuple[Objects, ...]:

@@ -152,8 +152,9 @@ class Decode:
 class Crop:
     """Cut out what an earlier stage finds, and hand it on, a row each: answers to it belong to the boxes, in order.
 
-    The pixels are those of the detector's input. Of what they are resized and scaled to says the `preprocess` of the
-    stage that takes them; objects are found as the detector's `decode` says.
+    The pixels are those of the detector's input; of a package that takes pictures those of the picture. Of what they
+    are resized and scaled to says the `preprocess` of the stage that takes them; objects are found as the detector's
+    `decode` says.
     """
 
     of: str = ""  # the stage that finds; "": the one before

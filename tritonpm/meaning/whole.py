@@ -48,3 +48,8 @@ def _with_rows(
             said[place] += objects
     answered = iter([replace(box, answers=tuple(one)) for box, one in zip(boxes, said, strict=True)])
     return [[one for one in (next(answered) for _ in objects) if one.box.area > 0] for objects in whole]
+
+
+def without_answers(objects: Objects) -> Objects:
+    """What is found, without what later stages say of it."""
+    return tuple(replace(one, answers=()) if isinstance(one, Detection) else one for one in objects)

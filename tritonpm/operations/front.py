@@ -25,6 +25,7 @@ from tritonpm.core.units import GIB
 from tritonpm.meaning import served
 from tritonpm.operations.artefacts import kept_artefact
 from tritonpm.operations.batch_axes import Place
+from tritonpm.operations.front_crops import cut_from_pictures, cuts_out
 from tritonpm.operations.meanings import meaning_of
 from tritonpm.package import members
 from tritonpm.repository.cascade import wire
@@ -33,11 +34,12 @@ from tritonpm.settings.settings import ENCODED, Settings
 
 if TYPE_CHECKING:
     from tritonpm.convert.front.pieces import FrontModel
+    from tritonpm.meaning.spec import Decode, Preprocess
     from tritonpm.operations.context import Context
 
 PICTURES, OBJECTS, PIXELS = "pictures", "objects", "pixels"
 _VERSION = b"1"  # of how a model and its front are joined
-_FOLDER = "front\0"  # a path that no package can have of its own
+FOLDER = "front\0"  # a path that no package can have of its own
 # Of all that is put around: it is small, and takes pictures as they come, of whatever size.
 _APART: Mapping[str, object] = {
     "device": "cpu", "gpus": (), "group_per_gpu": False, "optimizer": "none", "precision": "FP32", "accelerators": (),
@@ -87,13 +89,19 @@ def _decoding(context: Context, whole: Fronted, model: BatchAxis) -> Fronted:
     rows = "batch" if axis.kind != "none" else 1
     signature = Signature((_rows(served.ENCODED, rows),), (_rows(replace(served.PIXELS, name=PIXELS), rows),))
     stage = Stage(name, Task.PREPROCESSING, Format.OTHER, file.path, (file.path,), signature)
-    stages = (stage, replace(first, bindings=((served.IMAGE, f"{name}.{PIXELS}"),)), *package.stages[1:])
+    stages = (stage, *(replace(one, bindings=_of_pixels(one, first, name)) for one in package.stages))
     return replace(
         whole,
         package=replace(package, stages=stages, files=(*package.files, file)),
         settings=replace(whole.settings, stages={**whole.settings.stages, name: _PYTHON}),
         axes={**whole.axes, name: axis},
     )
+
+
+def _of_pixels(stage: Stage, first: Stage, pixels: str) -> tuple[tuple[str, str], ...]:
+    """A stage's bindings, with what was decoded in place of the picture: of the first, and of what cuts out of it."""
+    bound = ((served.IMAGE, served.IMAGE),) if stage == first else stage.bindings
+    return tuple((one, f"{pixels}.{PIXELS}" if source == served.IMAGE else source) for one, source in bound)
 
 
 def _one_model(context: Context, plain: Fronted, place: Place) -> Optimised | None:
@@ -116,10 +124,9 @@ def _one_model(context: Context, plain: Fronted, place: Place) -> Optimised | No
         path = place(file)
     if len(made.files if made else stage.files) > 1 or path.stat().st_size > GIB or not (opset := opset_of(path)):
         return None
-    known = meaning_of(package, plain.settings).decode
-    if known is not None and opset < least_opset(known.kind):
+    if opset < least_opset(_known(plain)[1].kind):
         return None
-    before, behind = _pieces(plain, opset)
+    before, behind = _before(plain, opset), _behind(plain, opset)
     source = made.files[0].digest if made else axis.artefact or file.digest
     key = digest_of_bytes(b"".join((_VERSION, source.encode(), before.model, behind.model)))
     if kept := kept_artefact(context, key):
@@ -133,47 +140,65 @@ def _one_model(context: Context, plain: Fronted, place: Place) -> Optimised | No
 
 
 def _around(context: Context, plain: Fronted) -> Fronted:
-    """A cascade of the front's two models with the package's own between them."""
+    """A cascade of the front's models with the package's own between them."""
     package, settings, axes, optimised = plain.package, plain.settings, plain.axes, plain.optimised
     first, last = package.stages[0], package.stages[-1]
-    before, behind = _pieces(plain)
     taken = {stage.name for stage in package.stages}
     pictures, objects = _free(PICTURES, taken), _free(OBJECTS, taken)
-    pieces = {pictures: before, objects: behind}
-    files = {name: _kept(context, f"{name}.onnx", piece.model) for name, piece in pieces.items()}
-    outputs = _served(last, axes, optimised).outputs
-    sources = {MODEL + tensor.name: f"{last.name}.{tensor.name}" for tensor in outputs}
-    sources[PLACES] = f"{pictures}.{PLACES}"
-    stages = (
-        _stage(pictures, before, Task.PREPROCESSING, files[pictures], {}),
-        *_bound(package, pictures, before),
-        _stage(objects, behind, Task.POSTPROCESSING, files[objects], sources),
-    )
+    before = _before(plain)
+    pieces = {pictures: before}
+    stages = [_stage(pictures, before, Task.PREPROCESSING, {}), *_bound(package, pictures, before)]
+    if cuts_out(package):  # the cascade itself says what is in a picture, and in its pixels
+        signatures = {stage.name: _served(stage, axes, optimised) for stage in package.stages}
+        cutting = cut_from_pictures(package, settings, signatures, stages, (pictures, FOLDER))
+        stages = [cutting[one.name][0] if one.name in cutting else one for one in stages]
+        models = {name: piece.model for name, (_, piece) in cutting.items()}
+    else:
+        pieces[objects] = behind = _behind(plain)
+        sources = {
+            MODEL + tensor.name: f"{last.name}.{tensor.name}" for tensor in _served(last, axes, optimised).outputs
+        }
+        sources[PLACES] = f"{pictures}.{PLACES}"
+        stages.append(_stage(objects, behind, Task.POSTPROCESSING, sources))
+        models = {}
+    models |= {name: piece.model for name, piece in pieces.items()}
+    files = [_kept(context, f"{name}.onnx", model) for name, model in models.items()]
+    own = {pictures: first.name, objects: last.name}
     return replace(
         plain,
-        package=replace(package, stages=stages, files=(*package.files, *files.values())),
-        settings=replace(settings, stages={**settings.stages, pictures: _OWN, objects: _OWN}),
-        axes={**axes, pictures: _axis(axes[first.name]), objects: _axis(axes[last.name])},
+        package=replace(package, stages=tuple(stages), files=(*package.files, *files)),
+        settings=replace(settings, stages={**settings.stages, **dict.fromkeys(pieces, _OWN)}),
+        axes={**axes, **{name: _axis(axes[own[name]]) for name in pieces}},
     )
 
 
-def _pieces(plain: Fronted, opset: int = OPSET) -> tuple[FrontModel, FrontModel]:
-    """Raises ConversionError where there is no front for what the package says."""
-    package, settings, axes, optimised = plain.package, plain.settings, plain.axes, plain.optimised
-    meaning, first, last = meaning_of(package, settings), package.stages[0], package.stages[-1]
+def _before(plain: Fronted, opset: int = OPSET) -> FrontModel:
+    """What makes the first stage's inputs of pictures. Raises ConversionError where nothing says how."""
+    first = plain.package.stages[0]
+    preprocess, _ = _known(plain)
+    return pictures_piece(
+        preprocess, _served(first, plain.axes, plain.optimised), batched=plain.axes[first.name].kind != "none",
+        opset=opset,
+    )  # fmt: skip
+
+
+def _behind(plain: Fronted, opset: int = OPSET) -> FrontModel:
+    """What says what the last stage's outputs hold. Raises ConversionError where it cannot be said."""
+    last, (_, decode) = plain.package.stages[-1], _known(plain)
+    return objects_piece(
+        decode, _served(last, plain.axes, plain.optimised), meaning_of(plain.package, plain.settings).labels,
+        batched=plain.axes[last.name].kind != "none", raw=plain.settings.raw_outputs, opset=opset,
+    )  # fmt: skip
+
+
+def _known(plain: Fronted) -> tuple[Preprocess, Decode]:
+    meaning = meaning_of(plain.package, plain.settings)
     if meaning.preprocess is None or meaning.decode is None:
         raise ConversionError(
             "does not say what its tensors mean, so it can take no pictures",
             do="say its preprocess and decode in package.yaml or with `tritonpm set`",
         )
-    before = pictures_piece(
-        meaning.preprocess, _served(first, axes, optimised), batched=axes[first.name].kind != "none", opset=opset
-    )
-    behind = objects_piece(
-        meaning.decode, _served(last, axes, optimised), meaning.labels,
-        batched=axes[last.name].kind != "none", raw=settings.raw_outputs, opset=opset,
-    )  # fmt: skip
-    return before, behind
+    return meaning.preprocess, meaning.decode
 
 
 def _served(stage: Stage, axes: Mapping[str, BatchAxis], optimised: Mapping[str, Optimised]) -> Signature:
@@ -192,12 +217,13 @@ def _kept(context: Context, name: str, model: bytes) -> File:
         with context.workspace.scratch("front") as folder:
             (folder / "model.onnx").write_bytes(model)
             context.blobs.put(folder / "model.onnx", digest, move=True)
-    return File(f"{_FOLDER}{name}", digest, len(model))
+    return File(f"{FOLDER}{name}", digest, len(model))
 
 
-def _stage(name: str, piece: FrontModel, task: Task, file: File, sources: Mapping[str, str]) -> Stage:
+def _stage(name: str, piece: FrontModel, task: Task, sources: Mapping[str, str]) -> Stage:
     bound = tuple((tensor.name, sources[tensor.name]) for tensor in piece.signature.inputs if sources)
-    return Stage(name, task, Format.ONNX, file.path, (file.path,), piece.signature, bindings=bound)
+    path = f"{FOLDER}{name}.onnx"
+    return Stage(name, task, Format.ONNX, path, (path,), piece.signature, bindings=bound)
 
 
 def _bound(package: Package, pictures: str, before: FrontModel) -> tuple[Stage, ...]:

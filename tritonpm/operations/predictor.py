@@ -46,9 +46,8 @@ class Predictor:
     def __call__(self, pictures: Sequence[Array | Path]) -> tuple[Objects, ...]:
         """What each picture (UINT8, [height, width, 3]: red, green, blue; or a file) holds. Raises InferenceError."""
         if self.fronted:
-            _, decode = required(self.name, self.meaning)
-            shown = sent(self.signature, pictures)
-            return tuple(predict_served(decode, self.meaning.labels, shown, self.infer, most=self.most))
+            required(self.name, self.meaning)
+            return tuple(predict_served(self.meaning, sent(self.signature, pictures), self.infer, most=self.most))
         seen = [pixels(one) for one in pictures]
         return tuple(predict(self.name, self.meaning, self.signature, seen, self.infer, most=self.most))
 

@@ -20,7 +20,8 @@ from tritonpm.meaning.decode import decoded
 from tritonpm.meaning.matching import matched
 from tritonpm.meaning.predict import required
 from tritonpm.meaning.preprocess import prepare
-from tritonpm.meaning.served import found, request, sent
+from tritonpm.meaning.served import answered, request, sent
+from tritonpm.meaning.whole import decoded_whole, without_answers
 from tritonpm.operations.artefacts import made as made_of
 from tritonpm.operations.meanings import hands_in_pictures, meaning_of
 from tritonpm.operations.sample_inputs import made_up, pictures_of, samples_of
@@ -85,10 +86,14 @@ def _probe_pictures(
         references = _references(context, record, [dict(one.inputs) for one in prepared])
     except OptimisationError as error:
         return f"answered {source}; what they hold is not known, since the original does not run here ({error.what})"
-    total, bounds = 0, BOUNDS[_coarsest(made)]
+    total, bounds, cut = 0, BOUNDS[_coarsest(made)], any(part.of for part in meaning.parts)
     for answer, reference, one in zip(answers, references, prepared, strict=True):
-        (want,) = decoded(reference, then, meaning.labels, [one.geometry])
-        (got,) = found(answer, then, meaning.labels)
+        if cut:  # what later stages say is of sharper crops than the original is given
+            (want,), (got,) = decoded_whole(reference, meaning.parts, [one.geometry]), answered(answer, meaning)
+            want, got = without_answers(want), without_answers(got)
+        else:
+            (want,) = decoded(reference, then, meaning.labels, [one.geometry])
+            (got,) = answered(answer, meaning)
         match = matched(want, got, score=then.score)
         if match.reason or match.share < min(bounds.get("boxes", 1.0), bounds.get("top1", 1.0)):
             reason = match.reason or f"{match.both:.0f} of {match.either} objects are the same"

@@ -20,7 +20,7 @@ from tritonpm.meaning.objects import Objects
 from tritonpm.meaning.pictures import read_picture
 from tritonpm.meaning.predict import prepared_for
 from tritonpm.meaning.preprocess import stretched
-from tritonpm.meaning.served import IMAGE, found, sent, takes_encoded
+from tritonpm.meaning.served import IMAGE, answered, sent, takes_encoded
 from tritonpm.meaning.served import request as request_of
 from tritonpm.meaning.spec import DETECTIONS, PLACELESS, ROLES, condition
 from tritonpm.meaning.stages import Meaning, tensor_of
@@ -241,7 +241,7 @@ def objects_in(
         return (), "the package does not say its preprocess, and so not where in a picture something is"
     try:
         if fronted:
-            return found(answer, meaning.decode or parts[0].decode, meaning.labels), ""
+            return answered(answer, meaning), ""
         placed = (identity(1, 1),) * pictures_of_whole(answer, parts) if geometries is None else geometries
         return decoded_whole(answer, parts, placed), ""
     except ValueError as error:
