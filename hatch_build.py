@@ -1,7 +1,11 @@
-"""Compiles the backends in C++ into the wheel with this machine's compiler; without one it has their sources only."""
+"""Compiles the backends in C++ into the wheel with this machine's compiler; without one it has their sources only.
+
+And says of a release where the project is: links and pictures of the README, files of the checkout, lead there.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 import sysconfig
 import tempfile
@@ -9,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -37,3 +42,38 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[misc]
         """Take the scratch away."""
         if scratch := getattr(self, "scratch", None):
             scratch.cleanup()
+
+
+class CustomMetadataHook(MetadataHookInterface):  # type: ignore[misc]
+    """The project's addresses, and the README as it is read elsewhere; `repository` stands in pyproject.toml alone."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Set the readme and the URLs."""
+        repository = str(self.config.get("repository", "")).rstrip("/")
+        text = (Path(self.root) / "README.md").read_text(encoding="utf-8")
+        metadata["readme"] = {"content-type": "text/markdown", "text": elsewhere(text, repository)}
+        if repository:
+            metadata["urls"] = {
+                "Homepage": repository,
+                "Documentation": f"{repository}/blob/HEAD/docs/tutorial.md",
+                "Changelog": f"{repository}/blob/HEAD/CHANGELOG.md",
+                "Issues": f"{repository}/issues",
+            }
+
+
+_LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^][]*)\]\((?P<path>(?![a-z]+:|#)[^()\s]+)\)")
+
+
+def elsewhere(readme: str, repository: str) -> str:
+    """A README whose links lead to the repository: plain text, without pictures, where its address is not known.
+
+    A diagram stays as it is written: what shows no diagrams shows its source.
+    """
+
+    def replaced(link: re.Match[str]) -> str:
+        if not repository:
+            return "" if link["image"] else link["text"]
+        kind = "raw" if link["image"] else "blob"
+        return f"{link['image']}[{link['text']}]({repository}/{kind}/HEAD/{link['path']})"
+
+    return _LINK.sub(replaced, readme)

@@ -21,11 +21,12 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 def open(root: str | Path | None = None, *, server: str | None = None) -> AbstractContextManager[Context]:
     """A workspace for the operations of `tritonpm.api`: that at `root`, or the one around the current folder.
 
-    `server` is the URL of a Triton that somebody else runs.
-    Raises NotFoundError, StorageError, BusyError when it is entered.
+    `server` is the URL of a Triton that somebody else runs, "" the workspace's own. What the user's file says
+    (~/.config/tritonpm/config.toml), or variables, holds here too: of both where they are None, and of all else.
+    Raises NotFoundError, StorageError, BusyError, UsageError when it is entered.
     """
     from pathlib import Path
 
-    from tritonpm.operations.context import open_context
+    from tritonpm.operations.context import open_for_user
 
-    return open_context(Path(root) if root is not None else None, server=server)
+    return open_for_user(Path(root) if root is not None else None, server=server)

@@ -92,18 +92,19 @@ def use(
     shared_memory: bool = False,
     canary: float = 0.0,
 ) -> Iterator[Model]:
-    """Use a package of a workspace, by default of the one around the current folder; one on demand is loaded.
+    """Use a package of a workspace, by default of the user's or the one around the current folder.
 
-    `server` is a Triton that somebody else runs; `shared_memory` hands tensors over in the machine's memory instead of
-    in messages, for clients on the server's machine; `canary` is the share of requests, 0 to 1, that the package's
+    One on demand is loaded. `server` is a Triton that somebody else runs, "" the workspace's own; by default the
+    user's, where they named one. `shared_memory` hands tensors over in the machine's memory instead of in messages, for
+    clients on the server's machine; `canary` is the share of requests, 0 to 1, that the package's
     canary answers while it has one. Raises NotFoundError, ServerError.
     """
-    from tritonpm.operations.context import open_context
+    from tritonpm.operations.context import open_for_user
     from tritonpm.operations.load import ensure_loaded
     from tritonpm.operations.server import connect
 
     with (
-        open_context(Path(workspace) if workspace else None, server=server) as context,
+        open_for_user(Path(workspace) if workspace else None, server=server) as context,
         _leased(context, name, project, ttl),
     ):
         ensure_loaded(context, name)

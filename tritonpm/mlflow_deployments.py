@@ -20,7 +20,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 from tritonpm.core.errors import NotFoundError, PackageError, TritonpmError
 from tritonpm.core.tensors import Array, as_served, numpy_dtype
 from tritonpm.core.types import Tensor
-from tritonpm.operations.context import open_context
+from tritonpm.operations.context import open_for_user
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
@@ -29,7 +29,7 @@ _ALLOW_CODE = "allow_code"
 _HELP = f"""\
 Deployments are packages of a tritonpm workspace, loaded on its server (`tritonpm serve`).
 
-The target is `tritonpm`, the workspace around the current folder, or `tritonpm:/path/of/a/workspace`.
+The target is `tritonpm`, the user's workspace or the one around the current folder, or `tritonpm:/path/of/a/workspace`.
 The configuration (-C NAME=VALUE) is any setting of `tritonpm set`, such as device=cpu or max_batch_size=8, and
 {_ALLOW_CODE}=true, which lets in models that hold programs.
 """
@@ -125,7 +125,7 @@ class TritonpmDeployments(BaseDeploymentClient):  # type: ignore[misc]  # MLflow
         """The workspace that the target names; errors are MLflow's from here on."""
         _, _, place = str(self.target_uri).partition(":")
         try:
-            with open_context(Path(place) if place else None) as context:
+            with open_for_user(Path(place) if place else None) as context:
                 yield context
         except TritonpmError as error:
             code = RESOURCE_DOES_NOT_EXIST if isinstance(error, NotFoundError) else INVALID_PARAMETER_VALUE

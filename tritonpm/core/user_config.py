@@ -2,7 +2,7 @@
 
 The file is ~/.config/tritonpm/config.toml (or under XDG_CONFIG_HOME, or what TRITONPM_CONFIG names): a key of `KEYS` a
 line, such as `server = "https://triton.site:8000"`. A variable goes over it, and an option over both. Every command
-reads it, so this module is quick to load.
+reads it, so this module is quick to load; so do `tritonpm.open`, `tritonpm.client.use` and MLflow's deployments.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ def adopt(environment: MutableMapping[str, str] = os.environ) -> None:
     """Set the variables that the user's file says and the environment does not. Raises UsageError."""
     for key, value in read_config(config_file()).items():
         environment.setdefault(KEYS[key][0], value)
+
+
+def said(key: str) -> str:
+    """What holds of a key in this process, once the file was adopted; "" where nobody says it."""
+    return os.environ.get(KEYS[key][0], "")
 
 
 def read_config(file: Path) -> dict[str, str]:

@@ -81,3 +81,30 @@ def open_context(
         yield Context(workspace, catalogue, Blobs(workspace), server, progress, warn, for_release, actor or this_user())
     finally:
         catalogue.close()
+
+
+@contextmanager
+def open_for_user(root: Path | None = None, *, server: Connection | str | None = None) -> Iterator[Context]:
+    """As `open_context`, where what the user has said once for all holds too: in their file, or by variables.
+
+    `root` and `server` are the user's where they are None; `server` "" is the workspace's own. What the file says
+    becomes variables of this process, as the command line does it; `context`, `target` and `profile` are of commands.
+    Raises UsageError where it is wrong.
+    """
+    from tritonpm.core.user_config import adopt, said
+
+    adopt()
+    if root is None and (named := said("workspace")):
+        root = Path(named)
+    to = _of_user() if server is None else server or None
+    with open_context(root, server=to) as context:
+        yield context
+
+
+def _of_user() -> Connection | None:
+    """The server that the user has named, with the token that it wants; None where they named none."""
+    from tritonpm.core.user_config import said
+    from tritonpm.triton.connection import Connection, bearer
+
+    url, token = said("server"), said("server_token_file")
+    return Connection(url, bearer(Path(token)) if token else {}) if url else None
