@@ -142,14 +142,14 @@ def _common() -> list[click.Parameter]:
             envvar="TRITONPM_WORKSPACE",
             expose_value=False,
             callback=_remember("workspace"),
-            help="The workspace's folder [default: the one around the current folder; TRITONPM_WORKSPACE].",
+            help="The workspace's folder [default: the one that the current folder is in; TRITONPM_WORKSPACE].",
         ),
         click.Option(
             ["--debug"],
             is_flag=True,
             expose_value=False,
             callback=_remember("debug"),
-            help="Show a traceback where something fails.",
+            help="Show a traceback when something fails.",
         ),
     ]
 
@@ -252,21 +252,23 @@ def reading_as(*more: str) -> Callable[[F], F]:
         show_default=True,
         expose_value=False,
         callback=_remember("output"),
-        help="How the answer is printed.",
+        help="The output format.",
     )
 
 
 # The options that say where somebody else's Triton is and what it wants to see: App's field, option, and the help.
 _OF_A_SERVER: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
-    ("server", "--server", "URL", "A Triton that somebody else runs [default: this workspace's own; TRITON_URL].",
+    ("server", "--server", "URL", "The URL of an external Triton [default: this workspace's own; TRITON_URL].",
      {"envvar": "TRITON_URL"}),
-    ("headers", "--server-header", "NAME=VALUE", "A header of every request to it (repeatable).", {"multiple": True}),
-    ("token", "--server-token-file", "FILE", "Holds the bearer token that it wants [TRITON_TOKEN_FILE].",
+    ("headers", "--server-header", "NAME=VALUE", "A header to send with every request (repeatable).",
+     {"multiple": True}),
+    ("token", "--server-token-file", "FILE", "A file with the bearer token for it [TRITON_TOKEN_FILE].",
      {"envvar": "TRITON_TOKEN_FILE", "type": click.Path(path_type=Path)}),
-    ("ca", "--server-ca", "FILE", "PEM file of who signed its certificate [default: the system's].", {}),
-    ("certificate", "--server-certificate", "FILE", "PEM file of our certificate, where it wants one.", {}),
-    ("key", "--server-key", "FILE", "PEM file of our certificate's key.", {}),
-    ("timeout", "--server-timeout", "SECONDS", "For every answer but a load's [default: 30].", {"type": LIMIT}),
+    ("ca", "--server-ca", "FILE", "A PEM file with the CA of its certificate [default: the system's].", {}),
+    ("certificate", "--server-certificate", "FILE", "A PEM file with a client certificate, if it requires one.", {}),
+    ("key", "--server-key", "FILE", "A PEM file with the client certificate's key.", {}),
+    ("timeout", "--server-timeout", "SECONDS", "Seconds to wait for an answer, except when loading [default: 30].",
+     {"type": LIMIT}),
 )  # fmt: skip
 
 
@@ -296,7 +298,7 @@ def on_a_context(function: F) -> F:
         envvar="TRITONPM_CONTEXT",
         expose_value=False,
         callback=_remember("context"),
-        help="The servers of that context [default: the one that `context use` chose; TRITONPM_CONTEXT].",
+        help="The context whose servers are meant [default: the one chosen with `context use`; TRITONPM_CONTEXT].",
     )
     return option(function)
 
@@ -309,7 +311,7 @@ def for_a_release(function: F) -> F:
         envvar="TRITONPM_TARGET",
         expose_value=False,
         callback=_remember("target"),
-        help="The Triton release that it is for, such as 25.10 [default: the workspace's; TRITONPM_TARGET].",
+        help="The Triton release to render for, such as 25.10 [default: the workspace's; TRITONPM_TARGET].",
     )
     return option(function)
 

@@ -15,16 +15,16 @@ PROFILE = click.option(
     help="The site's profile, mech-vision or mech-vision:VERSION [TRITONPM_PROFILE].",
 )  # fmt: skip
 ALLOW_CODE = click.option(
-    "--allow-code", is_flag=True, help="Accept content that runs code on load (model.py, *.so, engines)."
+    "--allow-code", is_flag=True, help="Accept content that runs code when it is loaded (model.py, *.so, engines)."
 )
 IGNORE_REQUIREMENTS = click.option(
-    "--ignore-requirements", is_flag=True, help="Import on a machine that only prepares packages."
+    "--ignore-requirements", is_flag=True, help="Import although this machine cannot serve the package."
 )
 REPOSITORY = click.option(
-    "--repository", metavar="URL", help="Elsewhere: s3://BUCKET/PREFIX, gs://…, as://…, or a folder."
+    "--repository", metavar="URL", help="A repository elsewhere: s3://BUCKET/PREFIX, gs://…, as://…, or a folder."
 )
 LOAD_TIMEOUT = click.option(
-    "--timeout", type=WAIT, default=300.0, show_default=True, help="Seconds until it must be ready."
+    "--timeout", type=WAIT, default=300.0, show_default=True, help="Seconds to wait until it is ready."
 )
 _PORTS = tuple(
     click.option(f"--{name}-port", type=int, help=f"[default: the last one's, {port}, or a free one]")
@@ -36,7 +36,7 @@ DECLARATION = click.option(
     help="The declaration.",
 )  # fmt: skip
 PRUNE = click.option("--prune", is_flag=True, help="Unload and remove packages that are not declared.")
-UPDATE = click.option("--update", is_flag=True, help="Take sources that have changed since they were pinned.")
+UPDATE = click.option("--update", is_flag=True, help="Accept sources that have changed since they were pinned.")
 SAMPLES = click.option(
     "--calibration", type=click.Path(path_type=Path), metavar="FOLDER",
     help="INT8: .npz files or images to calibrate on [default: the package's samples].",

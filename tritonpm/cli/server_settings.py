@@ -10,7 +10,7 @@ import click
 from tritonpm.cli.app import App
 from tritonpm.cli.setting_options import Pair
 
-CHANGES = click.option("--set", "changes", type=Pair(), multiple=True, help="Change one of them (repeatable).")
+CHANGES = click.option("--set", "changes", type=Pair(), multiple=True, help="A setting to change (repeatable).")
 
 
 def say_settings(app: App, kind: str, settings: Mapping[str, Any]) -> None:

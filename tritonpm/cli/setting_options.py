@@ -138,7 +138,8 @@ UNSET = click.option(
     "--unset",
     type=Fields(),
     multiple=True,
-    help="Back to what the package started with, e.g. max-batch-size; of a --stage its own value goes (repeatable).",
+    help="Reset a setting to what the package started with, e.g. max-batch-size; with --stage, remove the stage's own "
+    "value (repeatable).",
 )
 
 
@@ -152,16 +153,24 @@ OPTIONS = (
     click.option(
         "--instances",
         type=Instances(),
-        help="How many, in performance mode; auto measures how many are worth it [default: from the cores or GPUs].",
+        help="How many in performance mode; auto measures how many are worth it [default: by cores or GPUs].",
     ),
-    click.option("--device", type=click.Choice(DEVICES), help="What it runs on; gpu is the model as it came."),
-    click.option("--precision", type=click.Choice(PRECISIONS, case_sensitive=False), help="FP32 is as the model came."),
+    click.option(
+        "--device", type=click.Choice(DEVICES), help="What it runs on; gpu runs the model as it was handed in."
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS, case_sensitive=False),
+        help="FP32 is the precision that the model came with.",
+    ),
     click.option("--optimizer", type=click.Choice(["none", "auto", *OPTIMIZERS]), help="What compiles the model."),
-    click.option("--max-drop", type=float, help="INT8: share of the score that may be lost, e.g. 0.01."),
-    click.option("--tolerance", "tolerances", type=Bound(), multiple=True, help="A bound of the proof (repeatable)."),
-    click.option("--bf16/--no-bf16", default=None, help="CPU: compute in bf16 where the CPU has it."),
+    click.option("--max-drop", type=float, help="INT8: the share of the score that may be lost, e.g. 0.01."),
+    click.option(
+        "--tolerance", "tolerances", type=Bound(), multiple=True, help="A bound that the proof must meet (repeatable)."
+    ),
+    click.option("--bf16/--no-bf16", default=None, help="CPU: compute in bf16 if the CPU supports it."),
     click.option("--openvino-device", help="CPU, AUTO, HETERO:GPU,CPU or MULTI:CPU,GPU."),
-    click.option("--streams", help="OpenVINO: requests side by side, a number or AUTO."),
+    click.option("--streams", help="OpenVINO: requests processed in parallel, a number or AUTO."),
     click.option("--threads", type=int, help="Threads of each instance [default: an equal share of the cores]."),
     click.option("--performance-hint", help="OpenVINO: LATENCY or THROUGHPUT."),
     click.option(
@@ -171,36 +180,56 @@ OPTIONS = (
         multiple=True,
         help=f"TensorRT: INPUT=LEAST:BEST:MOST, e.g. {EXAMPLE} (repeatable).",
     ),
-    click.option("--compute-capability", metavar="X.Y", help="TensorRT-RTX: of a GPU that is not here, to build for."),
-    click.option("--workspace-mb", type=int, help="TensorRT: MiB of scratch memory for a build."),
-    click.option("--builder-level", type=int, help="TensorRT: builder optimisation level, 0 to 5."),
-    click.option("--version-compatible/--this-version", default=None, help="TensorRT: an engine for later versions."),
-    click.option("--hardware-compatible/--this-hardware", default=None, help="TensorRT: an engine for other GPUs."),
-    click.option("--gpus", type=Numbers(), help="Which GPUs [default: all]."),
-    click.option("--group-per-gpu/--one-group", default=None, help="An instance group entry of its own for each GPU."),
     click.option(
-        "--max-batch-size", type=int, help="The most that Triton may batch; 0: none, any number of rows in a request."
+        "--compute-capability",
+        metavar="X.Y",
+        help="TensorRT-RTX: the compute capability to build for, if the GPU is not in this machine.",
     ),
-    click.option("--backend", help="Another backend than the model format's own, e.g. openvino for ONNX."),
-    click.option("--dynamic-batching/--no-dynamic-batching", default=None, help="Let Triton join requests."),
-    click.option("--preferred-batch-sizes", type=Numbers(), help="Batch sizes that the batcher aims at."),
-    click.option("--queue-delay-us", type=int, help="How long the batcher may wait for more, in µs."),
+    click.option("--workspace-mb", type=int, help="TensorRT: MiB of scratch memory for building."),
+    click.option("--builder-level", type=int, help="TensorRT: builder optimisation level, 0 to 5."),
+    click.option(
+        "--version-compatible/--this-version",
+        default=None,
+        help="TensorRT: build an engine that later versions can load, too.",
+    ),
+    click.option(
+        "--hardware-compatible/--this-hardware",
+        default=None,
+        help="TensorRT: build an engine that other GPUs can run, too.",
+    ),
+    click.option("--gpus", type=Numbers(), help="Which GPUs [default: all]."),
+    click.option("--group-per-gpu/--one-group", default=None, help="Write a separate instance group for each GPU."),
+    click.option(
+        "--max-batch-size",
+        type=int,
+        help="The largest batch that Triton forms; 0: no batching, and any number of rows per request.",
+    ),
+    click.option("--backend", help="Use another backend than the model format's own, e.g. openvino for ONNX."),
+    click.option(
+        "--dynamic-batching/--no-dynamic-batching", default=None, help="Let Triton combine requests into batches."
+    ),
+    click.option("--preferred-batch-sizes", type=Numbers(), help="Batch sizes that the batcher aims for."),
+    click.option("--queue-delay-us", type=int, help="How long the batcher may wait for more requests, in µs."),
     click.option("--version-policy", help="latest:N, all or specific:1,3."),
-    click.option("--kept-versions", type=int, help="Contents that stay served for clients that pin a version."),
+    click.option("--kept-versions", type=int, help="How many earlier versions stay available to clients that pin one."),
     click.option("--residency", type=click.Choice([PINNED, ON_DEMAND]), help="on-demand: unloaded when idle."),
-    click.option("--idle-seconds", type=int, help="on-demand: how long without a request and a user."),
+    click.option(
+        "--idle-seconds", type=int, help="on-demand: idle time before it is unloaded, without requests or users."
+    ),
     click.option("--warmup/--no-warmup", default=None, help="Run the model once before the first request."),
     click.option("--response-cache/--no-response-cache", default=None, help="Answer repeated requests from a cache."),
-    click.option("--rate-limiter", type=Counts(), multiple=True, help="A rate limiter resource (repeatable)."),
-    click.option("--priority", type=int, help="Of the rate limiter."),
+    click.option("--rate-limiter", type=Counts(), multiple=True, help="A resource of the rate limiter (repeatable)."),
+    click.option("--priority", type=int, help="Its priority in the rate limiter."),
     click.option("--cuda-graphs/--no-cuda-graphs", default=None, help="Replay CUDA graphs (GPU)."),
     click.option("--accelerators", type=Words(), help="ONNX Runtime's execution accelerators, e.g. tensorrt."),
     click.option(
         "--serve",
         type=click.Choice(SERVE),
-        help="image: pixels in, objects out, in the server; encoded: JPEG or PNG in.",
+        help="image: the server takes pixels and returns objects; encoded: it takes JPEG or PNG files.",
     ),
-    click.option("--raw-outputs/--no-raw-outputs", default=None, help="With --serve image: the model's outputs, too."),
+    click.option(
+        "--raw-outputs/--no-raw-outputs", default=None, help="With --serve image: return the model's own outputs, too."
+    ),
     click.option("--preprocess", type=Said(), multiple=True, help="How a picture becomes the input (repeatable)."),
     click.option("--decode", type=Said(), multiple=True, help="What the outputs are, e.g. score=0.4 (repeatable)."),
     click.option("--parameter", "parameters", type=Pair(), multiple=True, help="A backend parameter (repeatable)."),

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 FILE = click.Path(path_type=Path)
-KEY = click.option("--key", type=FILE, help="PEM file of the private key to sign with.")
+KEY = click.option("--key", type=FILE, help="A PEM file with the private key to sign with.")
 CERTIFICATE = click.option(
-    "--certificate", type=FILE, help="PEM file of that key's certificate, to be checked instead."
+    "--certificate", type=FILE, help="A PEM file with the key's certificate, for verifying against a CA."
 )
 CHAIN = click.option(
     "--certificate-chain", "chain", type=FILE, multiple=True,
-    help="PEM file of who vouches for the certificate (repeatable).",
+    help="A PEM file with a certificate of its CA (repeatable).",
 )  # fmt: skip
 
 

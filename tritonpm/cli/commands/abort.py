@@ -11,7 +11,7 @@ from tritonpm.cli.options import NAME
 @on_a_server
 @pass_app
 def abort_command(app: App, name: str) -> None:
-    """Give a canary up; its package serves on."""
+    """Discard a canary; its package keeps serving."""
     from tritonpm.operations.canary import abort
 
     with app.open() as context:

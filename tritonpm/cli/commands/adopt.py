@@ -28,7 +28,7 @@ from tritonpm.core.units import number_of
 @reading
 @pass_app
 def adopt_command(app: App, /, repository: str, **options: Any) -> None:
-    """Take in a repository that Triton serves: a package for each model, under its name and with its own config.
+    """Adopt an existing Triton model repository: each model becomes a package, with its name and its own config.
 
     REPOSITORY is a folder or an object store, as Triton's --model-repository takes it (s3://, gs://, as://).
     """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @for_a_release
 @pass_app
 def apply_command(app: App, path: Path, prune: bool, update: bool) -> None:
-    """Make the workspace and its server what tritonpm.yaml says; what is loaded changes live."""
+    """Bring workspace and server to what tritonpm.yaml describes; loaded packages change live."""
     from tritonpm.operations.declaration import apply
 
     count = 0

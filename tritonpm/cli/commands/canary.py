@@ -30,7 +30,7 @@ from tritonpm.cli.setting_options import setting_options
 @reading
 @pass_app
 def canary_command(app: App, name: str, source: str | None, allow_code: bool, changes: dict[str, Any]) -> None:
-    """Serve a new version, or other settings, beside a package; as NAME-canary, to `promote` or `abort` it.
+    """Serve a new version or other settings beside a package; it is called NAME-canary until `promote` or `abort`.
 
     SOURCE is a path, or an address as for `tritonpm pull`.
     """

@@ -24,9 +24,9 @@ from tritonpm.operations.code_languages import LANGUAGES
 @reading
 @pass_app
 def client_command(app: App, name: str, language: str) -> None:
-    """Print code that asks a package: its tensors, and the address of the server that runs.
+    """Print client code for a package and the server that runs.
 
-    Python, curl, Java and JavaScript work as they are printed; C++ is to be compiled with Triton's client library.
+    Python, curl, Java and JavaScript run as printed; C++ has to be compiled with Triton's client library.
     """
     from tritonpm.operations.client import client_code
 

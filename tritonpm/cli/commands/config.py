@@ -12,7 +12,7 @@ from tritonpm.cli.app import App, command, pass_app, reading
 @reading
 @pass_app
 def config_command(app: App, words: tuple[str, ...]) -> None:
-    """Say what holds wherever you are: of ~/.config/tritonpm/config.toml, or of variables, which go over it.
+    """Show your personal defaults: from ~/.config/tritonpm/config.toml, or from variables, which override it.
 
     Each line of the file is KEY = VALUE, such as `server = "https://triton.site:8000"`; edit it by hand.
     """

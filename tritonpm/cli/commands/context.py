@@ -29,15 +29,21 @@ def context_command() -> None:
 @command("add", examples="tritonpm context add prod --url http://a:8000 --url http://b:8000 --memory-mb 16384")
 @CONTEXT
 @click.option("--url", "urls", multiple=True, metavar="URL", help="A server: http, https, grpc or grpcs (repeatable).")
-@click.option("--memory-mb", type=click.IntRange(0), default=0, help="What models may take on each of them, in MiB.")
-@click.option("--label", "labels", type=Pair(), multiple=True, help="Of each of them, e.g. zone=east (repeatable).")
-@click.option("--repository", metavar="URL", help="What they read [default: this workspace's model_repository].")
+@click.option(
+    "--memory-mb", type=click.IntRange(0), default=0, help="Memory that models may use on each of them, in MiB."
+)
+@click.option(
+    "--label", "labels", type=Pair(), multiple=True, help="A label for each of them, e.g. zone=east (repeatable)."
+)
+@click.option(
+    "--repository", metavar="URL", help="The repository that they read [default: this workspace's model_repository]."
+)
 @shown_to_servers
 @pass_app
 def add_command(
     app: App, name: str, urls: tuple[str, ...], memory_mb: int, labels: Any, repository: str | None
 ) -> None:
-    """Make a context, or add servers to one."""
+    """Create a context, or add servers to one."""
     from tritonpm.fleet.context import FleetServer, ServerAccess
     from tritonpm.operations.fleet.contexts import add
 
@@ -54,7 +60,7 @@ def add_command(
 @reading
 @pass_app
 def list_command(app: App) -> None:
-    """List the contexts; a star marks the one that is meant where none is named."""
+    """List the contexts; a star marks the default one."""
     from tritonpm.cli.output import table
     from tritonpm.operations.fleet.contexts import contexts
 
@@ -72,7 +78,7 @@ def list_command(app: App) -> None:
 @CONTEXT
 @pass_app
 def use_command(app: App, name: str) -> None:
-    """Choose the context that is meant where none is named."""
+    """Choose the default context."""
     from tritonpm.operations.fleet.contexts import use
 
     with app.open() as context:
@@ -83,10 +89,10 @@ def use_command(app: App, name: str) -> None:
 @command("remove", examples="tritonpm context remove prod\ntritonpm context remove prod --url http://c:8000")
 @CONTEXT
 @click.option("--url", "urls", multiple=True, metavar="URL", help="Only this server (repeatable).")
-@click.option("--force", is_flag=True, help="Also while packages are on it.")
+@click.option("--force", is_flag=True, help="Do it even while packages are on it.")
 @pass_app
 def remove_command(app: App, name: str, urls: tuple[str, ...], force: bool) -> None:
-    """Forget a context, or a server of it; its servers serve on."""
+    """Remove a context, or a server from it; the servers keep serving."""
     from tritonpm.operations.fleet.contexts import remove
 
     with app.open() as context:

@@ -30,15 +30,21 @@ from tritonpm.settings.settings import PRECISIONS
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new or empty folder.")
 @click.option("--precision", type=click.Choice(PRECISIONS, case_sensitive=False), default="FP32", show_default=True)
 @SAMPLES
-@click.option("--max-drop", type=SHARE, help="INT8: share of the score that may be lost, e.g. 0.01.")
-@click.option("--tolerance", "tolerances", type=Bound(), multiple=True, help="A bound of the proof (repeatable).")
+@click.option("--max-drop", type=SHARE, help="INT8: the share of the score that may be lost, e.g. 0.01.")
+@click.option(
+    "--tolerance", "tolerances", type=Bound(), multiple=True, help="A bound that the proof must meet (repeatable)."
+)
 @click.option("--max-batch-size", type=int, default=8, show_default=True, help="TensorRT: the largest batch.")
 @click.option("--shape", "shapes", type=Pair(), multiple=True, help="TensorRT: INPUT=LEAST:BEST:MOST (repeatable).")
-@click.option("--compute-capability", metavar="X.Y", help="TensorRT: of the GPU to build for [default: the one here].")
+@click.option(
+    "--compute-capability",
+    metavar="X.Y",
+    help="TensorRT: the compute capability of the GPU to build for [default: this machine's].",
+)
 @limited
 @pass_app
 def convert_command(app: App, /, source: Path, target: str, output: Path, **options: Any) -> None:
-    """Convert a model file, and prove it against the original."""
+    """Convert a model file, and prove the result against the original."""
     from tritonpm.operations.optimize.convert_file import convert
 
     options["tolerances"], options["shapes"] = dict(options["tolerances"]), dict(options["shapes"])

@@ -9,7 +9,7 @@ from tritonpm.cli.output import echo
 @command("declare", examples="tritonpm declare > tritonpm.yaml")
 @pass_app
 def declare_command(app: App) -> None:
-    """Print the workspace as a tritonpm.yaml to begin with."""
+    """Print a tritonpm.yaml that describes the workspace."""
     from tritonpm.operations.declaration import export
 
     with app.open() as context:

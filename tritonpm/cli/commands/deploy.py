@@ -30,32 +30,38 @@ def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 FILES = _all(
-    click.option("--package", "packages", multiple=True, metavar="NAME", help="[default: all that shall be loaded]"),
+    click.option(
+        "--package",
+        "packages",
+        multiple=True,
+        metavar="NAME",
+        help="A package to deploy (repeatable) [default: all that are to be loaded].",
+    ),
     click.option(
         "--output", type=click.Path(path_type=Path, file_okay=False), help="Write the files into this folder."
     ),
-    click.option("--force", is_flag=True, help="Also over files that say something else."),
+    click.option("--force", is_flag=True, help="Overwrite files that differ."),
 )
 IMAGES = _all(
-    _chosen("triton_version", "Of NVIDIA's container."),
-    _chosen("triton_image", "The whole name of another image, best with its @sha256: digest."),
-    _chosen("manager_image", "The image that the Dockerfile makes."),
+    _chosen("triton_version", "The release of NVIDIA's container."),
+    _chosen("triton_image", "The full name of another Triton image, ideally with its @sha256: digest."),
+    _chosen("manager_image", "The manager's image, which the Dockerfile builds."),
 )
 THRESHOLDS = _all(
-    _chosen("queue_ms", "Tell when requests wait longer than this for their turn."),
-    _chosen("latency_ms", "Tell when one in a hundred requests takes longer than this."),
-    _chosen("failing", "Tell when more than this share of the requests fails."),
+    _chosen("queue_ms", "Alert when requests wait in the queue for longer than this."),
+    _chosen("latency_ms", "Alert when one in a hundred requests takes longer than this."),
+    _chosen("failing", "Alert when more than this share of requests fails."),
 )
 CLUSTER = _all(
-    _chosen("namespace", "It must be there."),
+    _chosen("namespace", "The namespace, which must exist."),
     _chosen("repository", "An s3:// URL of the repository, instead of the workspace's volume.", metavar="URL"),
-    _chosen("gpus", "For each replica; 0 is a server for CPUs."),
-    _chosen("replicas", "How many servers at least."),
-    _chosen("max_replicas", "How many at most: asks for an autoscaler [default: none]."),
-    _chosen("cpu", "Cores for each replica."),
-    _chosen("memory", "For each replica."),
-    click.option("--apply", "applied", is_flag=True, help="Bring it to the cluster, with kubectl, after a dry run."),
-    click.option("--context", default="", help="Of kubectl's configuration [default: its current one]."),
+    _chosen("gpus", "GPUs per replica; 0 makes a server for CPUs."),
+    _chosen("replicas", "The least number of servers."),
+    _chosen("max_replicas", "The largest number of servers, which adds an autoscaler [default: none]."),
+    _chosen("cpu", "Cores per replica."),
+    _chosen("memory", "Memory per replica."),
+    click.option("--apply", "applied", is_flag=True, help="Apply it to the cluster with kubectl, after a dry run."),
+    click.option("--context", default="", help="The kubectl context [default: the current one]."),
 )
 
 
@@ -68,7 +74,7 @@ CLUSTER = _all(
     """,
 )
 def deploy_command() -> None:
-    """Make the files that run the packages elsewhere: compose, Kubernetes, KServe, Prometheus, Grafana."""
+    """Generate the files to run the packages elsewhere: Compose, Kubernetes, KServe, Prometheus, Grafana."""
 
 
 @command("compose", examples="tritonpm deploy compose\ntritonpm deploy compose --triton-version 26.10 --output .")
@@ -86,7 +92,7 @@ def compose_command(app: App, /, **options: Any) -> None:
 @THRESHOLDS
 @pass_app
 def prometheus_command(app: App, /, **options: Any) -> None:
-    """Alerting rules: queue time, failures, latency, GPU memory, and each package that no server has loaded."""
+    """Alerting rules for queue time, failures, latency, GPU memory, and packages that no server has loaded."""
     _deploy(app, "prometheus", **options)
 
 
@@ -94,7 +100,7 @@ def prometheus_command(app: App, /, **options: Any) -> None:
 @FILES
 @pass_app
 def grafana_command(app: App, /, **options: Any) -> None:
-    """A dashboard of the packages."""
+    """A dashboard for the packages."""
     _deploy(app, "grafana", **options)
 
 
@@ -110,8 +116,8 @@ def grafana_command(app: App, /, **options: Any) -> None:
 @FILES
 @IMAGES
 @CLUSTER
-@_chosen("storage", "Of the workspace's volume.")
-@_chosen("storage_class", "Of the workspace's volume; it must offer ReadWriteMany.")
+@_chosen("storage", "The size of the workspace's volume.")
+@_chosen("storage_class", "The storage class of the workspace's volume; it must support ReadWriteMany.")
 @THRESHOLDS
 @click.option(
     "--form",
@@ -136,13 +142,15 @@ def kubernetes_command(app: App, /, form: str, **options: Any) -> None:
     """,
 )
 @FILES
-@_chosen("storage_uri", "Where KServe finds one package, such as what `push --form image` made.", metavar="URI")
-@_chosen("triton_version", "Of NVIDIA's container.")
-@_chosen("triton_image", "The whole name of another image, best with its @sha256: digest.")
+@_chosen(
+    "storage_uri", "Where KServe finds one package, such as an image made with `push --form image`.", metavar="URI"
+)
+@_chosen("triton_version", "The release of NVIDIA's container.")
+@_chosen("triton_image", "The full name of another Triton image, ideally with its @sha256: digest.")
 @CLUSTER
 @pass_app
 def kserve_command(app: App, /, **options: Any) -> None:
-    """A ServingRuntime and an InferenceService for KServe: of the whole repository, or of one package."""
+    """A ServingRuntime and an InferenceService for KServe: for the whole repository, or for one package."""
     _deploy(app, "kserve", **options)
 
 

@@ -15,7 +15,7 @@ from tritonpm.cli.output import echo
 @click.argument("other", type=int, required=False, metavar="[REV]")
 @pass_app
 def diff_command(app: App, name: str, one: int, other: int | None) -> None:
-    """Show what two revisions differ in, configs and files; the second is the current one where it is not named."""
+    """Show how two revisions differ, in configs and files; the second one defaults to the current revision."""
     from tritonpm.operations.diff import differences
 
     with app.open() as context:

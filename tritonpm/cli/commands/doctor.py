@@ -14,12 +14,12 @@ from tritonpm.core.units import number_of
     "doctor", examples="tritonpm doctor\ntritonpm doctor --profile mech-vision\ntritonpm doctor --rebuild-catalogue"
 )
 @PROFILE
-@click.option("--rebuild-catalogue", is_flag=True, help="Make a corrupt catalogue anew from the packages' records.")
-@click.option("--fix", is_flag=True, help="Make again what `verify` finds damaged, from the blobs.")
+@click.option("--rebuild-catalogue", is_flag=True, help="Rebuild a corrupt catalogue from the packages' records.")
+@click.option("--fix", is_flag=True, help="Repair what `verify` finds damaged, from the blobs.")
 @reading
 @pass_app
 def doctor_command(app: App, rebuild_catalogue: bool, fix: bool, profile: str) -> None:
-    """Say what this machine has, what is missing and how to get it."""
+    """Show what this machine has, what is missing and how to get it."""
     if fix:
         from tritonpm.operations.verify import mend
 

@@ -13,7 +13,7 @@ from tritonpm.cli.options import NAME
 @command("export", examples="tritonpm export bolts\ntritonpm export bolts --output backup/bolts.zip")
 @NAME
 @click.option("--output", "destination", type=click.Path(path_type=Path), help="The .zip to write [default: NAME.zip].")
-@click.option("--force", is_flag=True, help="Replace the file where it exists.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @pass_app
 def export_command(app: App, name: str, destination: Path | None, force: bool) -> None:
     """Write a package back as a .zip that `import` reads."""

@@ -31,11 +31,11 @@ def at_a_pace(function: F) -> F:
     wrapped: Any = call
     for name, sentence in reversed(
         (
-            ("wave", "So many servers at once, or that part of them, after a first one alone."),
-            ("soak", "Seconds that each wave has to prove itself under its own traffic."),
-            ("failing", "Go back where more than this share of the requests fails in a --soak."),
-            ("max_unavailable", "So many servers may not answer; they follow with `sync`."),
-            ("timeout", "Seconds for one load."),
+            ("wave", "How many servers at once, or what share of them, after a first one alone."),
+            ("soak", "Seconds for which each wave must prove itself under its own traffic."),
+            ("failing", "Roll back if more than this share of requests fails during a --soak."),
+            ("max_unavailable", "How many servers may be down; they catch up with `sync`."),
+            ("timeout", "Seconds per load."),
         )
     ):
         default = getattr(Pace, name)
@@ -54,7 +54,7 @@ def at_a_pace(function: F) -> F:
     """,
 )
 def fleet_command() -> None:
-    """Serve packages on all servers of a context; they change wave by wave, or not at all."""
+    """Serve packages on all servers of a context; changes roll out in waves, or not at all."""
 
 
 @command("status", examples="tritonpm fleet status\ntritonpm fleet status --context prod -o json")
@@ -77,13 +77,15 @@ def status_command(app: App) -> None:
 
 @command("load", examples="tritonpm fleet load bolts\ntritonpm fleet load bolts --on a:8000 --on zone=west")
 @NAME
-@click.option("--on", "servers", multiple=True, metavar="SERVER", help="A server, or LABEL=VALUE (repeatable).")
+@click.option(
+    "--on", "servers", multiple=True, metavar="SERVER", help="A server, or servers with LABEL=VALUE (repeatable)."
+)
 @at_a_pace
 @on_a_context
 @reading
 @pass_app
 def load_command(app: App, name: str, servers: tuple[str, ...], pace: Pace) -> None:
-    """Publish a package and load it, where it is or shall be too; on all servers where nothing else is said."""
+    """Publish a package and load it: where it is placed, or by default on all servers."""
     from tritonpm.operations.fleet.roll_out import load
 
     with app.open() as context:
@@ -100,7 +102,7 @@ def load_command(app: App, name: str, servers: tuple[str, ...], pace: Pace) -> N
 @reading
 @pass_app
 def upgrade_command(app: App, name: str, source: str, allow_code: bool, pace: Pace) -> None:
-    """Put a new version of a package in the place of the one that is there, on every server or on none.
+    """Replace a package with a new version, on every server or on none.
 
     SOURCE is a path, or an address as for `tritonpm pull`.
     """
@@ -119,7 +121,7 @@ def upgrade_command(app: App, name: str, source: str, allow_code: bool, pace: Pa
 @reading
 @pass_app
 def rollback_command(app: App, name: str, revision: int | None, pace: Pace) -> None:
-    """Go back to what served before, its content and its settings, on every server or on none."""
+    """Go back to the revision that served before, on every server or on none."""
     from tritonpm.operations.fleet.roll_out import rollback
 
     with app.open() as context:
@@ -133,7 +135,7 @@ def rollback_command(app: App, name: str, revision: int | None, pace: Pace) -> N
     headings=SETTINGS,
 )
 @NAME
-@click.option("--stage", help="Change one stage of a cascade only.")
+@click.option("--stage", help="Change only this stage of a cascade.")
 @UNSET
 @setting_options
 @at_a_pace
@@ -163,16 +165,20 @@ def set_command(
     """,
 )
 @click.argument("names", metavar="[NAME…]", nargs=-1)
-@click.option("--replicas", type=click.IntRange(1), default=1, show_default=True, help="On how many servers each.")
-@click.option("--spread", default="", metavar="LABEL", help="Replicas on as many values of this label as there are.")
-@click.option("--apart", type=Words(), multiple=True, metavar="A,B", help="Never on one server (repeatable).")
-@click.option("--apply", "applied", is_flag=True, help="Load and unload so; without it the plan is only shown.")
+@click.option(
+    "--replicas", type=click.IntRange(1), default=1, show_default=True, help="The number of servers for each package."
+)
+@click.option("--spread", default="", metavar="LABEL", help="Spread replicas over the values of this label.")
+@click.option(
+    "--apart", type=Words(), multiple=True, metavar="A,B", help="Packages that must not share a server (repeatable)."
+)
+@click.option("--apply", "applied", is_flag=True, help="Carry out the plan; otherwise it is only shown.")
 @at_a_pace
 @on_a_context
 @reading
 @pass_app
 def place_command(app: App, /, names: tuple[str, ...], applied: bool, pace: Pace, **wishes: Any) -> None:
-    """Plan which package goes on which server, by memory; what is placed already stays where it fits."""
+    """Plan which package goes on which server, by memory; packages stay where they are if they fit."""
     from tritonpm.operations.fleet.place import apply, plan
 
     with app.open() as context:
@@ -185,8 +191,14 @@ def place_command(app: App, /, names: tuple[str, ...], applied: bool, pace: Pace
 
 @command("unload", examples="tritonpm fleet unload bolts\ntritonpm fleet unload bolts --on zone=west")
 @NAME
-@click.option("--on", "servers", multiple=True, metavar="SERVER", help="Only from it, or LABEL=VALUE (repeatable).")
-@click.option("--force", is_flag=True, help="Also while it is in use.")
+@click.option(
+    "--on",
+    "servers",
+    multiple=True,
+    metavar="SERVER",
+    help="Only from this server, or servers with LABEL=VALUE (repeatable).",
+)
+@click.option("--force", is_flag=True, help="Do it even while it is in use.")
 @on_a_context
 @pass_app
 def unload_command(app: App, name: str, servers: tuple[str, ...], force: bool) -> None:
@@ -207,7 +219,7 @@ def unload_command(app: App, name: str, servers: tuple[str, ...], force: bool) -
 @on_a_context
 @pass_app
 def sync_command(app: App, pace: Pace) -> None:
-    """Finish or undo a roll-out that was cut, then make every server serve what it shall."""
+    """Finish or undo an interrupted roll-out, then make every server serve what it should."""
     synchronise(app, pace)
 
 

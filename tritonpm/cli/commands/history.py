@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @reading
 @pass_app
 def history_command(app: App, name: str) -> None:
-    """List the revisions, and in which order `rollback` goes back."""
+    """List the revisions, in the order in which `rollback` goes back."""
     from tritonpm.cli.output import table
     from tritonpm.operations.history import history
 

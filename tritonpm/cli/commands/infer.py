@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     "--input",
     "inputs",
     type=click.Path(path_type=Path),
-    help="Input tensors by name: an .npz, or JSON, as KServe has it or nested lists [default: a sample, else made up].",
+    help="Input tensors by name: an .npz file, or JSON in KServe's form or as nested lists "
+    "[default: a sample, or made-up input].",
 )
 @click.option("--image", type=click.Path(path_type=Path), help="A picture, or a folder of them.")
-@click.option("--draw", type=click.Path(path_type=Path), help="Draw what a picture holds into a file, or a folder.")
-@click.option("--output", "outputs", type=click.Path(path_type=Path), help="Write the answer there as .npz.")
+@click.option("--draw", type=click.Path(path_type=Path), help="Draw what was found into this file or folder.")
+@click.option("--output", "outputs", type=click.Path(path_type=Path), help="Save the answer here, as .npz.")
 @click.option("--version", default="", help="A version of the model [default: the server's choice].")
 @PROTOCOL
 @on_a_server
@@ -50,9 +51,9 @@ def infer_command(
     version: str,
     protocol: str,
 ) -> None:
-    """Send an inference request and print or keep the answer; of pictures, what they hold.
+    """Send an inference request, and print or save the answer; for pictures, show what is in them.
 
-    More rows than the model takes at once are sent as several requests.
+    Input with more rows than the model takes at once is split into several requests.
     """
     if image is not None and (inputs is not None or outputs is not None):
         raise click.UsageError("--image goes without --input and --output")

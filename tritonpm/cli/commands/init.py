@@ -13,7 +13,7 @@ from tritonpm.cli.app import App, command, pass_app
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 @pass_app
 def init_command(app: App, folder: Path | None) -> None:
-    """Make a workspace: the catalogue and model_repository/."""
+    """Create a workspace: the catalogue and model_repository/."""
     from tritonpm.operations.init import init
 
     root, fresh = init(folder or app.workspace or Path.cwd())

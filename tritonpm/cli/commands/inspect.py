@@ -11,7 +11,7 @@ from tritonpm.cli.app import App, command, pass_app, reading
 
 @command("inspect", examples="tritonpm inspect resnet50.onnx\ntritonpm inspect bolts.zip -o json")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--allow-code", is_flag=True, help="Look into content that would run code on load, too.")
+@click.option("--allow-code", is_flag=True, help="Also look into content that would run code when it is loaded.")
 @reading
 @pass_app
 def inspect_command(app: App, file: Path, allow_code: bool) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @reading
 @pass_app
 def jobs_command(app: App, action: str, job: int | None) -> None:
-    """List the optimisations; follow, cancel or resume one."""
+    """List optimisation jobs; follow, cancel or resume one."""
     from tritonpm.operations.optimize.decision import of_job
     from tritonpm.operations.optimize.jobs import cancel, list_jobs, resume, watch
 

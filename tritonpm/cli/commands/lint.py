@@ -23,14 +23,17 @@ from tritonpm.core.units import number_of
 )
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
-    "--target", default="", metavar="RELEASES", help="24.10 or 24.10,25.10 or 24.10..26.08 [default: embedded]."
+    "--target",
+    default="",
+    metavar="RELEASES",
+    help="Triton releases: 24.10, or 24.10,25.10, or 24.10..26.08 [default: embedded].",
 )
 @reading_as("sarif")
 @pass_app
 def lint_command(app: App, folder: Path, target: str) -> None:
-    """Say what Triton would say of a repository or a model folder; no server is needed.
+    """Check a repository or model folder as Triton would; no server is needed.
 
-    The exit code is 0 where all loads, whatever it warns of, and 1 where something does not.
+    The exit code is 0 if everything would load, even with warnings, and 1 if something would not.
     """
     from tritonpm.operations.lint import lint
 

@@ -19,9 +19,11 @@ from tritonpm.cli.output import echo
     """,
 )
 @NAME
-@click.option("--no-probe", is_flag=True, help="Do not run an inference before calling it loaded.")
+@click.option("--no-probe", is_flag=True, help="Do not run a probe inference.")
 @LOAD_TIMEOUT
-@click.option("--wait", type=WAIT, default=0.0, help="Seconds that a server may take to come up [default: none].")
+@click.option(
+    "--wait", type=WAIT, default=0.0, help="Seconds to wait for a server that is starting up [default: none]."
+)
 @REPOSITORY
 @on_a_server
 @reading
@@ -29,7 +31,7 @@ from tritonpm.cli.output import echo
 def load_command(app: App, name: str, no_probe: bool, timeout: float, wait: float, repository: str | None) -> None:
     """Publish a package and load it; a probe inference proves that it answers.
 
-    With --repository it is published there, for a server that reads it from there.
+    With --repository it is published there instead, for a server that reads that repository.
     """
     if repository:
         from tritonpm.operations import remote_repository as stores

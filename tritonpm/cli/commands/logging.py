@@ -14,7 +14,7 @@ from tritonpm.cli.server_settings import CHANGES, say_settings
 @reading
 @pass_app
 def logging_command(app: App, changes: tuple[tuple[str, str], ...], protocol: str) -> None:
-    """Show or change what the server writes into its log."""
+    """Show or change what the server logs."""
     from tritonpm.operations.logging import logging
 
     with app.open() as context:

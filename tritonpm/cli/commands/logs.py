@@ -9,8 +9,8 @@ from tritonpm.cli.output import echo
 
 
 @command("logs", examples="tritonpm logs --follow")
-@click.option("-f", "--follow", is_flag=True, help="Keep printing what comes.")
-@click.option("-n", "--lines", type=int, default=50, show_default=True, help="How many of the last lines.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines.")
+@click.option("-n", "--lines", type=int, default=50, show_default=True, help="How many lines from the end.")
 @pass_app
 def logs_command(app: App, follow: bool, lines: int) -> None:
     """Print the server's log."""

@@ -26,7 +26,7 @@ from tritonpm.core.units import GIB
     headings=SETTINGS,
 )
 @NAME
-@click.option("--stage", help="Change one stage of a cascade only.")
+@click.option("--stage", help="Change only this stage of a cascade.")
 @setting_options
 @SAMPLES
 @click.option(
@@ -41,12 +41,12 @@ from tritonpm.core.units import GIB
     "--compare/--no-compare",
     default=True,
     show_default=True,
-    help="CPU: measure it beside what it had; with --optimizer auto keep what is better.",
+    help="CPU: measure it against the version before; with --optimizer auto, keep the better one.",
 )
-@click.option("--concurrency", type=click.IntRange(1), help="Compare with so many in flight [default: as now].")
-@click.option("--batch-size", type=click.IntRange(1), help="Compare with so many rows in a request [default: as now].")
-@click.option("--again", is_flag=True, help="Compile and prove anew what is there already.")
-@click.option("--detach", is_flag=True, help="Return at once; `tritonpm jobs` shows how far it is.")
+@click.option("--concurrency", type=click.IntRange(1), help="Requests in flight for the comparison [default: as now].")
+@click.option("--batch-size", type=click.IntRange(1), help="Rows per request for the comparison [default: as now].")
+@click.option("--again", is_flag=True, help="Compile and prove again, even if a result exists.")
+@click.option("--detach", is_flag=True, help="Return at once; `tritonpm jobs` shows the progress.")
 @limited
 @reading
 @pass_app
@@ -55,7 +55,7 @@ def optimize_command(
     plugins: tuple[Path, ...], compare: bool, concurrency: int | None, batch_size: int | None,
     again: bool, detach: bool, time_limit: float, memory_limit: float | None,
 ) -> None:  # fmt: skip
-    """Compile a package for what it runs on; its answers are proved, its speed is compared."""
+    """Compile a package for its hardware; its answers are proved, and its speed is compared."""
     from tritonpm.operations.optimize.decision import of_job
     from tritonpm.operations.optimize.jobs import cancel, start, to_optimise_for, watch
     from tritonpm.operations.optimize.workload import ComparisonRequest

@@ -62,7 +62,7 @@ def under_load(function: Any) -> Any:
         click.option("--protocol", type=click.Choice(_GRPC_OR_HTTP), default="grpc", show_default=True),
         click.option(
             "--shared-memory", type=click.Choice(SHARED_MEMORY), default="none", show_default=True,
-            help="Hand tensors over in memory instead of in messages.",
+            help="Pass tensors through shared memory instead of in messages.",
         ),
     )  # fmt: skip
     for option in reversed(options):
@@ -75,8 +75,8 @@ def paired(function: Any) -> Any:
     options = (
         click.option("--concurrency", type=click.IntRange(1), default=2, show_default=True, help="Requests in flight."),
         click.option("-b", "--batch-size", "batch", type=click.IntRange(1), default=1, show_default=True),
-        click.option("--pairs", type=click.IntRange(1), default=10, show_default=True, help="Of measurements."),
-        click.option("--seconds", type=ABOVE_0, default=1.5, show_default=True, help="Of measuring, each time."),
+        click.option("--pairs", type=click.IntRange(1), default=10, show_default=True, help="Pairs of measurements."),
+        click.option("--seconds", type=ABOVE_0, default=1.5, show_default=True, help="Seconds per measurement."),
     )
     for option in reversed(options):
         function = option(function)
@@ -113,10 +113,17 @@ def perf_command() -> None:
 @click.option("--concurrency", type=NumberSeries(int), default="1,2,4", show_default=True, help="Requests in flight.")
 @click.option("--request-rate", "rates", type=NumberSeries(float), help="Requests/s instead of requests in flight.")
 @click.option("-b", "--batch-size", "batches", type=NumberSeries(int), default="1", show_default=True)
-@click.option("--instances", type=NumberSeries(int), help="Try so many, on a server of our own.")
-@click.option("--seconds", type=ABOVE_0, default=5.0, show_default=True, help="Of measuring, for each load.")
-@click.option("--price", type=ABOVE_0, metavar="PER_HOUR", help="Of the machine, for the cost of a million inferences.")
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a report, too.")
+@click.option("--instances", type=NumberSeries(int), help="Numbers of instances to try, on a private server.")
+@click.option("--seconds", type=ABOVE_0, default=5.0, show_default=True, help="Seconds of measuring per load.")
+@click.option(
+    "--price",
+    type=ABOVE_0,
+    metavar="PER_HOUR",
+    help="The machine's price per hour, for the cost of a million inferences.",
+)
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also write an HTML report."
+)
 @under_load
 @on_a_server
 @reading
@@ -126,7 +133,7 @@ def run_command(
     instances: tuple[int, ...] | None, seconds: float, price: float | None, html: Path | None,
     protocol: str, shared_memory: str,
 ) -> None:  # fmt: skip
-    """Measure a package as it is served; where no server runs, or to try instances, on a server of our own."""
+    """Measure a package as it is served; if no server runs, or to try instances, on a private server."""
     from tritonpm.cli.perf_output import emit
     from tritonpm.operations.perf.measure import Sweep, loads, measure
     from tritonpm.perf.measurement import Workload
@@ -149,7 +156,7 @@ def run_command(
 @reading
 @pass_app
 def compare_command(app: App, /, a: str, b: str, pairs: int, **load: Any) -> None:
-    """Measure two packages or revisions (NAME@3) in alternation, and tell the ratio and how sure it is."""
+    """Measure two packages or revisions (NAME@3) in alternation, and report their ratio and how certain it is."""
     from tritonpm.cli.perf_output import describe_comparison
     from tritonpm.operations.perf.measure import compare
     from tritonpm.perf.measurement import Workload
@@ -165,15 +172,15 @@ def compare_command(app: App, /, a: str, b: str, pairs: int, **load: Any) -> Non
 )
 @click.argument("baseline", metavar="BASELINE")
 @click.argument("name", metavar="[NAME]", required=False)
-@click.option("--max-regression", default="5%", show_default=True, help="Of throughput, that is allowed.")
-@click.option("--strict", is_flag=True, help="Fail also where the noise is too large to tell.")
+@click.option("--max-regression", default="5%", show_default=True, help="The loss of throughput that is allowed.")
+@click.option("--strict", is_flag=True, help="Also fail if the noise is too large to tell.")
 @paired
 @reading
 @pass_app
 def gate_command(
     app: App, /, baseline: str, name: str | None, max_regression: str, strict: bool, pairs: int, **load: Any
 ) -> None:
-    """Fail (exit code 1) where a package is slower than a baseline, another package or NAME@3, beyond doubt."""
+    """Fail (exit code 1) if a package is clearly slower than a baseline: another package, or NAME@3."""
     from tritonpm.core.errors import TritonpmError
     from tritonpm.operations.perf.measure import gate, named
     from tritonpm.perf.compare import percentage
@@ -194,7 +201,7 @@ def gate_command(
 @reading
 @pass_app
 def list_command(app: App, name: str | None) -> None:
-    """List the results that are kept."""
+    """List the stored results."""
     from tritonpm.cli.perf_output import list_results
     from tritonpm.operations.perf.results import results_of
 
@@ -210,11 +217,13 @@ def list_command(app: App, name: str | None) -> None:
     examples="tritonpm perf report bolts\ntritonpm perf report 3 --html report.html\ntritonpm perf report 3 -o json",
 )
 @click.argument("what", metavar="NAME|NUMBER")
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it as a page.")
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it as an HTML page."
+)
 @reading
 @pass_app
 def report_command(app: App, what: str, html: Path | None) -> None:
-    """Show a result again, or a package's newest; as a page with curves with --html."""
+    """Show a stored result, or a package's newest one; with --html, as a page with charts."""
     from tritonpm.cli.perf_output import emit
     from tritonpm.operations.perf.results import result as result_of
 

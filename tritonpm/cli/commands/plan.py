@@ -16,7 +16,7 @@ from tritonpm.cli.options import DECLARATION, PRUNE, UPDATE
 @reading
 @pass_app
 def plan_command(app: App, path: Path, prune: bool, update: bool) -> None:
-    """Show what `apply` would do; nothing is written."""
+    """Show what `apply` would do, without changing anything."""
     from tritonpm.cli.output import table
     from tritonpm.operations.declaration import plan
 

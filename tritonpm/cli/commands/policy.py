@@ -18,10 +18,9 @@ from tritonpm.cli.app import App, Group, command, pass_app, reading
 @reading
 @click.pass_context
 def policy_command(context: click.Context) -> None:
-    """Show what packages must be to come into this workspace: policy.yaml.
+    """Show what this workspace requires of packages: its policy.yaml.
 
-    What it required once is remembered: where it is gone or trusts somebody else, nothing comes in before `set` or
-    `clear`.
+    What it required is remembered: if the file is gone, or requires less, nothing is let in before `set` or `clear`.
     """
     if context.invoked_subcommand is None:
         _show(context.ensure_object(App))
@@ -60,7 +59,7 @@ def set_command(app: App, file: Path) -> None:
 @command("clear", examples="tritonpm policy clear")
 @pass_app
 def clear_command(app: App) -> None:
-    """Require nothing of packages any more; policy.yaml is deleted."""
+    """Stop requiring anything of packages; policy.yaml is deleted."""
     from tritonpm.operations.policy import clear_policy
 
     with app.open() as context:

@@ -10,7 +10,7 @@ from tritonpm.cli.options import NAME
 
 @command("profile", examples="tritonpm profile bolts\ntritonpm profile bolts --stage detect --top 10 -o json")
 @NAME
-@click.option("--stage", help="Of a cascade: which stage [default: each].")
+@click.option("--stage", help="The stage of a cascade [default: all].")
 @click.option("--top", type=int, default=20, show_default=True, help="How many layers to show.")
 @reading
 @pass_app

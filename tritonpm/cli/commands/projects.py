@@ -9,7 +9,7 @@ from tritonpm.cli.app import App, command, pass_app, reading
 @reading
 @pass_app
 def projects_command(app: App) -> None:
-    """List the projects and the packages that they use."""
+    """List the projects, and which packages they use."""
     from tritonpm.cli.output import table
     from tritonpm.operations.projects import projects
 

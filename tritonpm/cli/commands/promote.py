@@ -13,7 +13,7 @@ from tritonpm.cli.options import NAME
 @reading
 @pass_app
 def promote_command(app: App, name: str) -> None:
-    """Let a canary take the place of its package, live."""
+    """Replace a package with its canary, live."""
     from tritonpm.operations.canary import promote
 
     with app.open() as context:

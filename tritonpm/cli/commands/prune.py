@@ -24,9 +24,9 @@ from tritonpm.core.units import number_of
 @REPOSITORY
 @pass_app
 def prune_command(app: App, name: str, keep: int, repository: str | None) -> None:
-    """Forget old revisions, and the files that only they need; the current one always stays.
+    """Delete old revisions, and the files that only they need; the current one always stays.
 
-    In a repository elsewhere NAME may be left out, for all packages, and --keep 0 withdraws a package.
+    For a repository elsewhere, NAME may be left out to mean all packages, and --keep 0 withdraws a package.
     """
     if repository:
         prune_elsewhere(app, repository, name, keep)

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     """,
 )
 @click.argument("names", metavar="[NAME…]", nargs=-1)
+@click.option("--repository", metavar="URL", required=True, help="s3://BUCKET/PREFIX, gs://…, as://…, or a folder.")
+@click.option("--anew", is_flag=True, help="Also send what is there already, for example after `verify` found damage.")
 @click.option(
-    "--repository", metavar="URL", required=True, help="s3://BUCKET/PREFIX, gs://…, as://…, or a folder of your own."
+    "--prune", "keep", type=click.IntRange(1), metavar="N", help="Afterwards keep only the N newest revisions."
 )
-@click.option("--anew", is_flag=True, help="Send also what is there already: `verify` found it damaged.")
-@click.option("--prune", "keep", type=click.IntRange(1), metavar="N", help="Then keep only the N newest revisions.")
 @reading
 @pass_app
 def publish_command(app: App, names: tuple[str, ...], repository: str, anew: bool, keep: int | None) -> None:
-    """Bring packages into a repository elsewhere: all of them where none is named; only what is missing is sent."""
+    """Publish packages, by default all of them, to a repository elsewhere; only what is missing is sent."""
     from tritonpm.operations import remote_repository as stores
 
     store = stores.opened(repository)

@@ -25,11 +25,9 @@ from tritonpm.cli.setting_options import setting_options
     headings=SETTINGS,
 )
 @click.argument("url")
-@click.option("--digest", default="", metavar="sha256:…", help="Of the .zip; https:// needs it.")
+@click.option("--digest", default="", metavar="sha256:…", help="The digest of the .zip; required for https://.")
 @click.option("--name", help="The package's name [default: the manifest's].")
-@click.option(
-    "--upgrade", metavar="NAME", help="Put it in the place of a package that is there; live where it is loaded."
-)
+@click.option("--upgrade", metavar="NAME", help="Replace this package; live if it is loaded.")
 @ALLOW_CODE
 @PROFILE
 @IGNORE_REQUIREMENTS

@@ -35,16 +35,21 @@ PACKAGE, MODELPACK, IMAGE = "package", "modelpack", "image"
     type=click.Choice([PACKAGE, MODELPACK, IMAGE]),
     default=PACKAGE,
     show_default=True,
-    help="In an OCI registry: the package as it is, as a CNCF ModelPack, which KitOps and Docker can pull too, "
-    "or what Triton reads of it, as an image that KServe mounts.",
+    help="In an OCI registry: tritonpm's own artifact; a CNCF ModelPack, which KitOps and Docker can pull, too; "
+    "or an image of the model repository, which KServe mounts.",
 )
-@click.option("--attest", "attested", is_flag=True, help="Sign and put what proves it as well; it must be loaded.")
-@click.option("--force", is_flag=True, help="Replace what is there under that address.")
+@click.option(
+    "--attest",
+    "attested",
+    is_flag=True,
+    help="Also push a signed attestation of its proof; the package must be loaded.",
+)
+@click.option("--force", is_flag=True, help="Replace what is at that address.")
 @on_a_server
 @reading
 @pass_app
 def push_command(app: App, /, name: str, url: str, force: bool, form: str, attested: bool, **keys: Any) -> None:
-    """Put a package to oci://, s3://, gs://, az:// or a folder; it is signed on the way where a key is given."""
+    """Push a package to oci://, s3://, gs://, az:// or a folder; with --key it is signed on the way."""
     from tritonpm.operations.push import push, push_image
 
     if form == IMAGE and (attested or keys["key"]):

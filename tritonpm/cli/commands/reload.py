@@ -14,7 +14,7 @@ from tritonpm.cli.output import echo
 @reading
 @pass_app
 def reload_command(app: App, name: str, timeout: float) -> None:
-    """Write a loaded package's files anew and load them; no request notices."""
+    """Rewrite and reload a package without disturbing requests."""
     from tritonpm.operations.reload import reload
 
     with app.open() as context:

@@ -10,7 +10,7 @@ from tritonpm.cli.options import NAME
 @NAME
 @pass_app
 def remove_command(app: App, name: str) -> None:
-    """Remove a package and what was published of it; it must not be loaded."""
+    """Remove a package and everything that was published of it; it must not be loaded."""
     from tritonpm.operations.remove import remove
 
     with app.open() as context:

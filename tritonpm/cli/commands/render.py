@@ -18,7 +18,7 @@ from tritonpm.cli.output import echo
 @reading
 @pass_app
 def render_command(app: App, name: str, folder: Path) -> None:
-    """Write a package's model repository into a folder; no server is needed."""
+    """Write a package's model repository into a folder, without a server."""
     from tritonpm.operations.render import render
 
     with app.open() as context:

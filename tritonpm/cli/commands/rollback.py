@@ -18,10 +18,10 @@ REVISION = click.argument("revision", type=int, required=False, metavar="[REV]")
 @reading
 @pass_app
 def rollback_command(app: App, name: str, revision: int | None) -> None:
-    """Go back to an earlier revision, its content and its settings; where the package is loaded, live.
+    """Go back to an earlier revision, with its content and settings; live if the package is loaded.
 
-    Without a number what was changed and never served is given up first;
-    then each call goes a step back along what served.
+    Without a number, changes that have never served are discarded first;
+    then each call goes one step back through the revisions that served.
     """
     from tritonpm.operations.rollback import rollback
 

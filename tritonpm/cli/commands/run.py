@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 )
 @click.argument("source")
 @click.option("--name", help="The package's name [default: the manifest's, or the file's].")
-@click.option("--detach", is_flag=True, help="Return when it answers; `tritonpm stop` ends the server.")
+@click.option("--detach", is_flag=True, help="Return once it answers; `tritonpm stop` stops the server.")
 @on_ports
 @LOAD_TIMEOUT
 @ALLOW_CODE
@@ -44,10 +44,10 @@ def run_command(
     app: App, /, source: str, detach: bool, timeout: float, http_port: int | None, grpc_port: int | None,
     metrics_port: int | None, **options: Any,
 ) -> None:  # fmt: skip
-    """Serve a model: whatever `import` and `pull` take, on this machine, with code that asks it.
+    """Serve a model on this machine: anything that `import` and `pull` take. Prints client code for it.
 
-    Where there is no workspace, the current folder becomes one, or the folder that -w names. What is imported already
-    is served as it is. Ctrl-C ends the server, unless it ran before.
+    If there is no workspace, the current folder (or the one given with -w) becomes one. A model that has been imported
+    already is served as it is. Ctrl-C stops the server, unless it was running before.
     """
     from tritonpm.operations.run import run, server_for
     from tritonpm.operations.supervise import supervise

@@ -22,7 +22,8 @@ _KINDS = ("package", "declaration", "policy", "envelope")
 def schema_command(kind: str) -> None:
     """Print the JSON Schema of a file that people write.
 
-    package is package.yaml, declaration tritonpm.yaml, policy policy.yaml; envelope is what -o json prints.
+    `package` is for package.yaml, `declaration` for tritonpm.yaml, `policy` for policy.yaml, and `envelope` for what
+    -o json prints.
     """
     import json
 

@@ -26,16 +26,20 @@ if TYPE_CHECKING:
     tritonpm serve --detach --repository s3://bucket/models
     """,
 )
-@click.option("--detach", is_flag=True, help="Return when it is ready; `tritonpm stop` ends it.")
+@click.option("--detach", is_flag=True, help="Return once it is ready; `tritonpm stop` stops it.")
 @click.option("--tritonserver", type=click.Path(path_type=Path), help="The server's binary [TRITONPM_TRITONSERVER].")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to bind to.")
 @on_ports
 @click.option("--timeout", type=WAIT, default=60.0, show_default=True, help="Seconds to wait until it is live.")
 @click.option(
-    "--repository", metavar="URL", help="Read this one, too: a server of a fleet; a folder, s3://, gs://, as://."
+    "--repository",
+    metavar="URL",
+    help="Also serve this repository, as a server of a fleet does: a folder, s3://, gs://, as://.",
 )
-@click.option("--ui", is_flag=True, help="With the page, on loopback (`tritonpm ui` has more options).")
-@click.option("--ui-port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 is a free one.")
+@click.option("--ui", is_flag=True, help="Also serve the page, on loopback (`tritonpm ui` has more options).")
+@click.option(
+    "--ui-port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port; 0 picks a free one."
+)
 @reading
 @pass_app
 def serve_command(

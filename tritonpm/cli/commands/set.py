@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     headings=SETTINGS,
 )
 @NAME
-@click.option("--stage", help="Change one stage of a cascade only.")
-@click.option("--live", is_flag=True, help="Bring it to the server at once, with no request failed.")
+@click.option("--stage", help="Change only this stage of a cascade.")
+@click.option("--live", is_flag=True, help="Apply it to the server at once, without failing a request.")
 @UNSET
 @setting_options
 @on_a_server

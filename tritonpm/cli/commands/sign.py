@@ -27,9 +27,11 @@ FILE = click.Path(path_type=Path)
 @KEY
 @CERTIFICATE
 @CHAIN
-@click.option("--check", is_flag=True, help="Do not sign: say whether it is signed by whom the next options name.")
-@click.option("--public-key", "public", type=FILE, multiple=True, help="PEM file of a public key (repeatable).")
-@click.option("--force", is_flag=True, help="Sign it again.")
+@click.option(
+    "--check", is_flag=True, help="Do not sign, but check the signature against the key or certificates that follow."
+)
+@click.option("--public-key", "public", type=FILE, multiple=True, help="A PEM file with a public key (repeatable).")
+@click.option("--force", is_flag=True, help="Replace an existing signature.")
 @reading
 @pass_app
 def sign_command(

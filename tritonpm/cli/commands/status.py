@@ -20,7 +20,7 @@ _DROPS = ("LAST", "QUEUE µs", "VERSION", "INSTANCES", "STATUS", "FAILED", "INFE
 @reading
 @pass_app
 def status_command(app: App) -> None:
-    """Show the server and what it has loaded; beside it what the workspace says."""
+    """Show the server, and where it differs from the workspace."""
     from tritonpm.cli.output import facts, table
     from tritonpm.operations.status import RETURNS, status
 

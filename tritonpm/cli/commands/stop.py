@@ -9,7 +9,7 @@ from tritonpm.cli.app import App, command, pass_app
 
 
 @command("stop", examples="tritonpm stop")
-@click.option("--timeout", type=WAIT, default=30.0, show_default=True, help="Seconds for requests in flight.")
+@click.option("--timeout", type=WAIT, default=30.0, show_default=True, help="Seconds to wait for requests in flight.")
 @pass_app
 def stop_command(app: App, timeout: float) -> None:
     """Stop this workspace's Triton; requests in flight are finished first."""

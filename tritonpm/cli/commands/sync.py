@@ -10,7 +10,7 @@ from tritonpm.cli.app import App, command, on_a_context, on_a_server, pass_app
 @on_a_context
 @pass_app
 def sync_command(app: App) -> None:
-    """Make the server serve what the workspace says; models of no package here are left alone."""
+    """Make the server serve what the workspace records; models that belong to no package here are left alone."""
     if app.context:
         from tritonpm.cli.fleet_sync import synchronise
 

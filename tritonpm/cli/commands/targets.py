@@ -9,11 +9,11 @@ from tritonpm.cli.output import table
 
 
 @command("targets", examples="tritonpm targets\ntritonpm targets --use 25.10\ntritonpm targets --use embedded")
-@click.option("--use", "name", metavar="RELEASE", help="From now on the workspace is for this release.")
+@click.option("--use", "name", metavar="RELEASE", help="Make this the release that the workspace is for.")
 @reading
 @pass_app
 def targets_command(app: App, name: str | None) -> None:
-    """List the Triton releases: their runtimes, and what these load; the workspace is for the one marked *."""
+    """List the Triton releases, their runtimes and what those load; * marks the one that the workspace is for."""
     from tritonpm.catalogue import find
     from tritonpm.core.errors import NotFoundError
     from tritonpm.operations import targets

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     tritonpm top --server 10.0.0.7:8000 --metrics 10.0.0.7:8002
     """,
 )
-@click.option("--once", is_flag=True, help="Print one table and end, as where standard output is not a terminal.")
+@click.option("--once", is_flag=True, help="Print one table and exit, as when the output is not a terminal.")
 @click.option(
     "--interval", type=Amount(0.2, 3600), default=2.0, show_default=True,
-    help="Seconds between two looks; rates are over them.",
+    help="Seconds between updates; rates are averaged over them.",
 )  # fmt: skip
-@click.option("--metrics", metavar="HOST:PORT", help="The metrics endpoint of the Triton that --server names.")
+@click.option("--metrics", metavar="HOST:PORT", help="The metrics endpoint of the Triton given with --server.")
 @on_a_server
 @reading
 @pass_app
 def top_command(app: App, once: bool, interval: float, metrics: str | None) -> None:
-    """Show the load of machine, GPUs, server and packages; until Ctrl-C."""
+    """Show the load of machine, server and packages, until Ctrl-C."""
     from tritonpm.catalogue import find
     from tritonpm.operations.monitor.watch import Monitor
 

@@ -19,7 +19,7 @@ from tritonpm.cli.server_settings import CHANGES, say_settings
 @reading
 @pass_app
 def tracing_command(app: App, name: str, changes: tuple[tuple[str, str], ...], protocol: str) -> None:
-    """Show or change how the server traces requests: of one model or of all; it writes to its trace file."""
+    """Show or change how the server traces requests, for one model or all; it writes to its trace file."""
     from tritonpm.operations.tracing import tracing
 
     with app.open() as context:

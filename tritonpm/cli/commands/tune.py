@@ -82,17 +82,23 @@ class Precisions(Words):
 )
 @click.argument("name", metavar="NAME")
 @click.option("--objective", type=click.Choice(_OBJECTIVES), default="throughput", show_default=True)
-@click.option("--max-p99", type=DurationType(), help="The latency that 99 of 100 requests must keep, e.g. 50ms.")
-@click.option("--min-accuracy", type=Share(), help="Agreement with the model as it came, e.g. 99%.")
-@click.option("--budget", type=DurationType(), default="5m", show_default=True, help="The most time that it may take.")
+@click.option(
+    "--max-p99", type=DurationType(), help="The latency that 99 out of 100 requests must stay below, e.g. 50ms."
+)
+@click.option("--min-accuracy", type=Share(), help="The least agreement with the original model, e.g. 99%.")
+@click.option("--budget", type=DurationType(), default="5m", show_default=True, help="The longest that it may take.")
 @click.option("--precisions", type=Precisions(), help="Which to try [default: fp32 and int8; fp16 too on GPUs].")
-@click.option("--concurrency", type=click.IntRange(1), help="Requests that your clients have in flight.")
-@click.option("-b", "--batch-size", "batch", type=click.IntRange(1), default=1, show_default=True, help="Of a request.")
+@click.option("--concurrency", type=click.IntRange(1), help="Requests in flight from your clients.")
+@click.option(
+    "-b", "--batch-size", "batch", type=click.IntRange(1), default=1, show_default=True, help="Rows per request."
+)
 @click.option("--protocol", type=click.Choice(("grpc", "http")), default="grpc", show_default=True)
-@click.option("--price", type=ABOVE_0, metavar="PER_HOUR", help="Of the machine.")
-@click.option("--apply", is_flag=True, help="Switch to what is found, live.")
-@click.option("--again", is_flag=True, help="Measure anew what was measured already.")
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a report, too.")
+@click.option("--price", type=ABOVE_0, metavar="PER_HOUR", help="The machine's price per hour.")
+@click.option("--apply", is_flag=True, help="Switch to the best settings, live.")
+@click.option("--again", is_flag=True, help="Measure again what has been measured already.")
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also write an HTML report."
+)
 @on_a_server
 @reading
 @pass_app
@@ -101,7 +107,7 @@ def tune_command(
 ) -> None:
     """Find the best settings on this machine: backend, precision, instances, threads, streams and batching.
 
-    It measures on a server of its own. What it measured is kept: interrupted, it goes on where it stopped.
+    It measures on a private server. Results are kept: after an interruption it continues where it stopped.
     """
     from tritonpm.operations.tune.tune import Wish, tune
 

@@ -20,30 +20,46 @@ from tritonpm.cli.page import MAX_UPLOAD, PORT, TOKEN, made, read_token
     """,
 )
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="The address to bind to; all but loopback need a token."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to bind to; anything but loopback requires a token.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 is a free one.")
 @click.option(
-    "--token-file", type=click.Path(path_type=Path), help=f"Where the one is that may do all [default: {TOKEN}]."
+    "--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="The port; 0 picks a free one."
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help=f"A file with the token that may do everything [default: {TOKEN}].",
 )
 @click.option(
     "--tokens",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The tokens with roles, which `tritonpm token` makes [default: the workspace's].",
+    help="The tokens with roles that `tritonpm token` makes [default: the workspace's].",
 )
 @click.option(
     "--oidc", type=click.Path(path_type=Path), metavar="FILE", help="How people sign in with an OpenID provider."
 )
 @click.option(
-    "--allow-host", "hosts", multiple=True, metavar="NAME", help="A name that the page is reached by (repeatable)."
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A host name under which the page is reached (repeatable).",
 )
 @click.option(
-    "--max-upload", type=click.IntRange(1), default=MAX_UPLOAD, show_default=True, metavar="GIB", help="Of one package."
+    "--max-upload",
+    type=click.IntRange(1),
+    default=MAX_UPLOAD,
+    show_default=True,
+    metavar="GIB",
+    help="The largest package that may be uploaded.",
 )
-@click.option("--tls-cert", type=click.Path(path_type=Path), help="A certificate in PEM form, for https.")
-@click.option("--tls-key", type=click.Path(path_type=Path), help="Its key.")
-@click.option("--metrics", metavar="HOST:PORT", help="The metrics endpoint of the server that --server names.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="A PEM file with a certificate, for https.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="A PEM file with the certificate's key.")
+@click.option("--metrics", metavar="HOST:PORT", help="The metrics endpoint of the server given with --server.")
 @on_a_server
 @pass_app
 def ui_command(

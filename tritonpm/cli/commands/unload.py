@@ -11,9 +11,9 @@ from tritonpm.cli.options import NAME
 
 @command("unload", examples="tritonpm unload bolts\ntritonpm unload bolts --force")
 @NAME
-@click.option("--force", is_flag=True, help="Also while it is in use.")
-@click.option("--dependents", is_flag=True, help="Ensembles of others that it is a part of, too.")
-@click.option("--timeout", type=WAIT, default=60.0, show_default=True, help="Seconds until it must be gone.")
+@click.option("--force", is_flag=True, help="Do it even while it is in use.")
+@click.option("--dependents", is_flag=True, help="Also unload other packages' ensembles that it is part of.")
+@click.option("--timeout", type=WAIT, default=60.0, show_default=True, help="Seconds to wait until it is unloaded.")
 @on_a_server
 @pass_app
 def unload_command(app: App, name: str, force: bool, dependents: bool, timeout: float) -> None:

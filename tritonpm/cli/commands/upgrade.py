@@ -17,7 +17,7 @@ from tritonpm.cli.options import ALLOW_CODE, NAME
 @reading
 @pass_app
 def upgrade_command(app: App, name: str, source: str, allow_code: bool) -> None:
-    """Put a new version of a package in its place; where it is loaded, live.
+    """Replace a package with a new version; live if it is loaded.
 
     SOURCE is a path, or an address as for `tritonpm pull`.
     """

@@ -18,11 +18,11 @@ from tritonpm.cli.options import NAME
 )
 @NAME
 @click.option("--project", required=True, help="A production line, a client application, a job.")
-@click.option("--ttl", type=LIMIT, default=60.0, show_default=True, help="Seconds until it has to be said again.")
-@click.option("--release", is_flag=True, help="The project does not use it any more.")
+@click.option("--ttl", type=LIMIT, default=60.0, show_default=True, help="Seconds after which the declaration expires.")
+@click.option("--release", is_flag=True, help="The project no longer uses it.")
 @pass_app
 def use_command(app: App, name: str, project: str, ttl: float, release: bool) -> None:
-    """Say that a project uses a package: it is then neither removed nor switched, except live."""
+    """Declare that a project uses a package: it is then not removed, and switched only live."""
     from tritonpm.operations import use
 
     with app.open() as context:

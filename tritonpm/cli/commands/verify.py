@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @reading
 @pass_app
 def verify_command(app: App, repository: str | None) -> None:
-    """Read every blob and published file, and tell what has changed; `doctor --fix` mends it."""
+    """Read every blob and published file, and report what has changed; `doctor --fix` repairs it."""
     if repository:
         verify_elsewhere(app, repository)
         return

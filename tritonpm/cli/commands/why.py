@@ -13,7 +13,7 @@ from tritonpm.cli.output import echo
 @reading
 @pass_app
 def why_command(app: App, name: str) -> None:
-    """Say what keeps a model loaded."""
+    """Explain what keeps a model loaded."""
     from tritonpm.operations.why import why
 
     with app.open() as context:
