@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from tests.support.models import scaled
 from tests.support.packages import single
 from tritonpm.catalogue.audit import TOKEN, Actor
+from tritonpm.cli.app import COMMANDS
 from tritonpm.core.errors import NoServerError, NotFoundError, StorageError
 from tritonpm.core.roles import Role
+from tritonpm.operations import audit
 from tritonpm.operations.audit import AuditView, acting, audit_page
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
@@ -21,6 +24,8 @@ from tritonpm.operations.pull import pull
 from tritonpm.operations.remove import remove
 from tritonpm.operations.rename import rename
 from tritonpm.operations.set import change
+
+OPERATIONS = Path(audit.__file__).parent
 
 
 def told(context: Context) -> list[tuple[str, str, str, str]]:
@@ -75,3 +80,19 @@ def test_the_view_is_that_of_the_json(context: Context) -> None:
         (entry,), total = audit_page(context)
     assert isinstance(entry, AuditView)
     assert (entry.outcome, entry.ended, total) == ("begun", "", 1)
+
+
+# What changes nothing that lasts, and what consists of verbs that are recorded themselves; a lease is its own record.
+NOT_RECORDED = {
+    "run", "client", "list", "show", "inspect", "adopt", "plan", "apply", "declare", "infer", "status", "why", "use",
+    "projects", "history", "diff", "convert", "profile", "perf", "render", "lint", "targets", "deploy", "sign", "logs",
+    "top", "ui", "audit", "mcp", "init", "config", "doctor", "schema", "completion",
+}  # fmt: skip
+
+
+def test_every_verb_is_recorded_or_known_not_to_be() -> None:
+    sources = "".join(path.read_text("utf-8") for path in OPERATIONS.rglob("*.py"))
+    actions = set(re.findall(r'(?:@audited\(|acting\(\w+, )"([\w ]+)"', sources))
+    verbs = {action.split()[0] for action in actions}
+    assert verbs & NOT_RECORDED == set()
+    assert set(COMMANDS) == (verbs - {"release"}) | NOT_RECORDED  # which is `use --release`

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import TritonpmError
+from tritonpm.operations.audit import acting
 from tritonpm.operations.load import load_proved
 from tritonpm.operations.local_repository import changing, tidy
 from tritonpm.operations.server import await_return, connect, is_elsewhere
@@ -24,6 +26,11 @@ def sync(context: Context, names: Collection[str] | None = None) -> Iterator[tup
     Models of no package here are left alone, and so are packages that are loaded elsewhere; members and rehearsals that
     a broken change left behind are not, nor are their folders. Who asks for all waits for a server that has just ended.
     """
+    with acting(context, "sync") if names is None else nullcontext():  # of some, nobody has asked for it
+        yield from _synchronised(context, names)
+
+
+def _synchronised(context: Context, names: Collection[str] | None) -> Iterator[tuple[str, str, str]]:
     if names is None:
         await_return(context)
     for done, name in _todo(context, names):

@@ -12,6 +12,7 @@ from tritonpm.catalogue import rebuild as rebuilt
 from tritonpm.core.errors import StorageError
 from tritonpm.core.files import digest_of
 from tritonpm.core.types import RepositoryFile, Revision
+from tritonpm.operations.audit import audited
 from tritonpm.operations.local_repository import changing, settle
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def _look(context: Context) -> list[Damage]:
     return damages
 
 
+@audited("verify mend")
 def mend(context: Context) -> tuple[list[Damage], list[Damage]]:
     """Make the repository what the catalogue says, from the blobs; (what was mended, what could not be).
 

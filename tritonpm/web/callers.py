@@ -16,6 +16,7 @@ from tritonpm.catalogue.audit import OPEN, TOKEN, Actor
 from tritonpm.catalogue.tokens import AccessToken, holder, read_tokens
 from tritonpm.core.errors import StorageError
 from tritonpm.core.roles import Role
+from tritonpm.web.language import Language
 from tritonpm.web.sessions import SESSION, Sessions
 
 ACTOR = "tritonpm.actor"  # in the scope of a request that is let in: who asks
@@ -106,3 +107,8 @@ def cookie(headers: Mapping[str, str], name: str) -> str:
     except CookieError:
         return ""
     return found.value if found else ""
+
+
+def named(who: str, say: Language) -> str:
+    """Who it is, for a person: a name, or what we say in place of one."""
+    return say(who) if who in (SHARED, LOCAL) else who

@@ -14,7 +14,7 @@ from tritonpm.operations.optimize.jobs import JobView
 from tritonpm.operations.optimize.precisions import PrecisionView
 from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.status import StatusView
-from tritonpm.web.callers import LOCAL, SHARED
+from tritonpm.web.callers import named
 from tritonpm.web.language import ENGLISH, Language
 from tritonpm.web.problems import shown
 
@@ -65,8 +65,7 @@ def status_shown(view: StatusView, root: Path, say: Language = ENGLISH) -> Statu
 
 def audit_shown(view: AuditView, root: Path, say: Language = ENGLISH) -> AuditView:
     """What somebody did; nothing of it is a file of this machine's."""
-    who = say(view.who) if view.who in (SHARED, LOCAL) else view.who
-    return replace(view, who=who, reason=_told(view.reason, root, say))
+    return replace(view, who=named(view.who, say), reason=_told(view.reason, root, say))
 
 
 def _told(text: str, root: Path, say: Language) -> str:

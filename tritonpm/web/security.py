@@ -8,6 +8,7 @@ those who are in may do: `web/roles.py`.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem, problem_sh
 if TYPE_CHECKING:
     from tritonpm.web.oidc_settings import OidcSettings
 
+log = logging.getLogger("tritonpm.web")
 LOGIN = "/login"  # where one signs in
 SHORTEST_TOKEN = 16  # characters
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -182,6 +184,7 @@ class Guard:
             return None
         if headers.get("authorization"):
             self.refused.take(client)
+            log.warning("a wrong token came from %s", client)
         return plain_problem(401, "A token is needed", "give it as the password, or as Authorization: Bearer")
 
     def _origin(self, scope: Scope, headers: Headers, client: str) -> Problem | None:

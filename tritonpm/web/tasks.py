@@ -20,6 +20,7 @@ from pathlib import Path
 from tritonpm.core.errors import BusyError, TritonpmError
 from tritonpm.core.files import system_error
 from tritonpm.operations.context import Progress, Report, Warn
+from tritonpm.web.callers import named
 from tritonpm.web.events import Hub
 from tritonpm.web.language import Language
 from tritonpm.web.problems import Problem, plain_problem, problem_of, problem_shown, shown
@@ -58,7 +59,8 @@ def task_shown(task: LongTask, say: Language) -> LongTask:
     """An operation in a client's language."""
     problem = task.problem and problem_shown(task.problem, say)
     notes = tuple(map(say.told, task.notes))
-    return replace(task, step=say.told(task.step), result=say.told(task.result), notes=notes, problem=problem)
+    by = named(task.by, say)
+    return replace(task, step=say.told(task.step), result=say.told(task.result), notes=notes, problem=problem, by=by)
 
 
 class LongTasks:

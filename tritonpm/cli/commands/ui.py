@@ -31,7 +31,7 @@ from tritonpm.cli.page import MAX_UPLOAD, PORT, TOKEN, made, read_token
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path),
-    help=f"A file with the token that may do everything [default: {TOKEN}].",
+    help=f"The file of the token for everything [default: {TOKEN}].",
 )
 @click.option(
     "--tokens",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.fleet import journal
 from tritonpm.fleet.crew import Crew
+from tritonpm.operations.audit import acting
 from tritonpm.operations.context import quiet
 from tritonpm.operations.fleet.contexts import contexts
 from tritonpm.operations.fleet.many_servers import one_of_many
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 def sync(context: Context, fleet_name: str, pace: Pace) -> Iterator[tuple[str, str, str]]:
     """Finish what did not end, then make every server serve what it shall: (server, what was done, why not)."""
+    with acting(context, "fleet sync", detail=f"fleet_name={fleet_name}" if fleet_name else ""):
+        yield from _synchronised(context, fleet_name, pace)
+
+
+def _synchronised(context: Context, fleet_name: str, pace: Pace) -> Iterator[tuple[str, str, str]]:
     fleet = contexts(context).get(fleet_name)
     if rollout := journal.opened(context.workspace.state):
         finished = finish(context, rollout, pace)

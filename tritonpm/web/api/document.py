@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from tritonpm.web.api.common import PREFIX
 from tritonpm.web.roles import NEEDS
+from tritonpm.web.sessions import SESSION
 
 _LOCATION = {
     "description": "Where it is told how far it is.",
@@ -45,8 +46,11 @@ def document(app: FastAPI) -> dict[str, Any]:
                 _completed(operation)
                 operation["x-role"] = NEEDS[operation["operationId"]].value
         made["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
-        made["components"].setdefault("securitySchemes", {})["token"] = {"type": "http", "scheme": "bearer"}
-        made["security"] = [{}, {"token": []}]  # none on loopback
+        made["components"]["securitySchemes"] = {
+            "token": {"type": "http", "scheme": "bearer"},
+            "session": {"type": "apiKey", "in": "cookie", "name": SESSION, "description": "Of who has signed in."},
+        }
+        made["security"] = [{}, {"token": []}, {"session": []}]  # none on loopback
         app.openapi_schema = made
     return app.openapi_schema
 

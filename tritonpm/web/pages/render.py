@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -16,7 +17,7 @@ from tritonpm.operations.monitor.figures import duration, number, size
 from tritonpm.package.paths import NAME_PATTERN
 from tritonpm.settings.settings import ENCODED, ON_DEMAND, PICTURES, PINNED, TENSORS
 from tritonpm.web.api.common import PREFIX, language_of
-from tritonpm.web.callers import ACTOR
+from tritonpm.web.callers import ACTOR, named
 from tritonpm.web.language import COOKIE, HERE, NAMES, Language, for_scripts
 from tritonpm.web.pages.controls import denied
 from tritonpm.web.problems import Problem
@@ -76,8 +77,9 @@ def of_tasks(kinds: str, say: Language) -> str:
 
 def rendered(request: Request, template: str, code: int = 200, **values: Any) -> HTMLResponse:
     """A template as a response to somebody who was let in."""
-    actor = actor_of(request)
-    return outside(request, template, code, actor=actor, denied=denied(actor.role, language_of(request)), **values)
+    actor, say = actor_of(request), language_of(request)
+    me = replace(actor, name=named(actor.name, say))
+    return outside(request, template, code, actor=me, denied=denied(actor.role, say), **values)
 
 
 def outside(request: Request, template: str, code: int = 200, **values: Any) -> HTMLResponse:
