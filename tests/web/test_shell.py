@@ -74,7 +74,7 @@ def test_the_page_of_a_package_shows_its_new_content(shop: Site, browser: Browse
         shop.done(shop.upload(content, "/packages/nuts/upgrade"))
         expect(page.locator("#stages-of")).to_contain_text("length")
         expect(page.locator("#tensors-of")).to_contain_text("length")
-        page.get_by_role("link", name="Activity").click()
+        page.locator("nav.tabs").get_by_role("link", name="Activity").click()
         expect(page.locator("#activity tbody tr").filter(has_text="New version").first).to_contain_text("done")
         expect(page.locator("#stages-of")).to_be_hidden()
         page.go_back()

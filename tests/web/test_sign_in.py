@@ -19,7 +19,7 @@ from tests.support.workspaces import opened
 from tritonpm.core.roles import Role
 from tritonpm.operations.token import add
 from tritonpm.web.oidc_settings import OidcSettings, read_oidc
-from tritonpm.web.security import access
+from tritonpm.web.security import PageAccess, access
 from tritonpm.web.sessions import SESSION
 
 ACCOUNTS: dict[str, dict[str, Any]] = {
@@ -194,6 +194,11 @@ def test_a_provider_that_is_away_is_said(start: Start, provider: Provider, tmp_p
     answer = site.http.get("/login/start", headers={"accept-language": "zh-CN"})
     assert answer.status_code == 502
     assert "账户提供方没有响应" in answer.text
+
+
+def test_who_asks_the_provider_too_often_waits(start: Start, provider: Provider, tmp_path: Path) -> None:
+    site = start(PageAccess(changes=0.001, burst=2, closed=True, oidc=settings(provider, tmp_path)))
+    assert [site.http.get("/login/start").status_code for _ in range(3)] == [302, 302, 429]
 
 
 @pytest.mark.parametrize("width", [390, 1440])

@@ -193,7 +193,8 @@ class Guard:
         return plain_problem(403, "Foreign origin", "only the page itself may change something")
 
     def _rate(self, scope: Scope, headers: Headers, client: str) -> Problem | None:
-        if scope["method"] in SAFE or self.changes.take(client):
+        free = scope["method"] in SAFE and not scope["path"].startswith(LOGIN)  # which asks the provider
+        if free or self.changes.take(client):
             return None
         return plain_problem(429, "Too many requests", "wait a little and try again")
 
