@@ -54,3 +54,13 @@ def test_a_rebuilt_catalogue_knows_what_was_done(audit: Audit, tmp_path: Path) -
     rebuild(workspace)
     (entry,), _ = opened(tmp_path).catalogue.audit.page(1, 10)
     assert (entry.who, entry.outcome) == ("anna", DONE)
+
+
+def test_the_oldest_go_where_there_are_too_many(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tritonpm.catalogue.audit.KEPT", 10)
+    monkeypatch.setattr("tritonpm.catalogue.audit._CUT", 5)
+    for number in range(33):
+        audit.end(audit.begin(ANNA, "load", f"p{number}"), DONE)
+    entries, total = audit.page(1, 100)
+    assert (total, entries[0].package, entries[-1].package) == (13, "p32", "p20")
+    assert audit._database.one("SELECT count(*) FROM outcomes")[0] == total

@@ -116,8 +116,11 @@ def application(provider: Provider) -> Flask:
         def exists_nonce(self, nonce: str, asked: Any) -> bool:
             return False
 
-        def get_jwt_config(self, grant: Any, client: Any = None) -> dict[str, Any]:
-            return {"key": other if provider.another_key else key, "alg": "RS256", "iss": provider.issuer, "exp": 3600}
+        def resolve_client_private_key(self, client: Client) -> RSAKey:
+            return other if provider.another_key else key
+
+        def get_client_claims(self, client: Client) -> dict[str, Any]:
+            return {"iss": provider.issuer}
 
         def generate_user_info(self, user: str, scope: str) -> UserInfo:
             return UserInfo({"sub": f"id-{user}", **provider.accounts[user], **provider.lies})
@@ -147,7 +150,8 @@ def application(provider: Provider) -> Flask:
 
     @app.post("/authorize")
     def authorise() -> Any:
-        return server.create_authorization_response(grant_user=request.form["account"])
+        user = request.form["account"]
+        return server.create_authorization_response(grant_user=user, grant=server.get_consent_grant(end_user=user))
 
     @app.post("/token")
     def token() -> Any:

@@ -156,7 +156,7 @@ def test_the_session_is_a_cookie_for_no_script_and_no_other_site(client: httpx.C
     assert client.post("/login/end", headers=foreign).status_code == 403
     held = client.cookies[SESSION]
     assert client.post("/login/end").headers["location"] == "/login/"
-    assert client.get(f"{API}/me", cookies={SESSION: held}).status_code == 401
+    assert client.get(f"{API}/me", headers={"cookie": f"{SESSION}={held}"}).status_code == 401
 
 
 def test_a_token_opens_beside_it(site: Site, client: httpx.Client) -> None:

@@ -1,4 +1,4 @@
-"""Who did what, when and from where, and how it ended: two tables that are only added to.
+"""Who did what, when and from where, and how it ended: two tables that are only added to, and cut at their old end.
 
 A row of `audit` is there before anything is done, one of `outcomes` once it has ended: what was killed in between has
 the first alone. The tables have no foreign key to packages: what was done to one stays known when it is gone.
@@ -20,17 +20,16 @@ if TYPE_CHECKING:
 
 BEGUN, DONE, FAILED, REFUSED = "begun", "done", "failed", "refused"
 USER, TOKEN, OIDC, OPEN = "user", "token", "oidc", "open"
+KEPT = 100_000  # entries, some 30 MB: nobody fills the disk by what they are refused
+_CUT = 1000  # entries after which the oldest go
 _LONGEST = 500  # characters of a text: what is written comes from outside
 _TABLES = ("audit", "outcomes")
 _SELECTED = f"""
 SELECT a.id, a.at, a.who, a.role, a.way, a.origin, a.action, coalesce(nullif(a.package, ''), o.package, ''), a.detail,
   coalesce(o.outcome, '{BEGUN}'), coalesce(o.reason, ''), coalesce(o.at, 0)
-"""
-_THERE = """
 FROM audit a LEFT JOIN outcomes o ON o.id = a.id
-WHERE (?1 = '' OR ?1 IN (a.package, o.package)) AND (?2 = '' OR a.who = ?2)
-"""
-_PAGE = "ORDER BY a.id DESC LIMIT ?3 OFFSET ?4"
+"""  # noqa: S608
+_OF_PACKAGE = "a.id IN (SELECT id FROM audit WHERE package = ? UNION SELECT id FROM outcomes WHERE package = ?)"
 
 
 @dataclass(frozen=True)
@@ -88,22 +87,30 @@ class Audit:
     def begin(self, actor: Actor, action: str, package: str, detail: str = "") -> int:
         """Record that something begins; its number. Raises StorageError, BusyError."""
         texts = (actor.name, actor.role.value, actor.way, actor.origin, action, package, detail)
-        return self._database.do(
+        number = self._database.do(
             "INSERT INTO audit (at, who, role, way, origin, action, package, detail) VALUES (?,?,?,?,?,?,?,?)",
-            time.time(), *(text[:_LONGEST] for text in texts),
+            time.time(), *map(_kept, texts),
         )  # fmt: skip
+        if number % _CUT == 0:
+            for table in _TABLES:
+                self._database.do(f"DELETE FROM {table} WHERE id <= ?", number - KEPT)  # noqa: S608
+        return number
 
     def end(self, number: int, outcome: str, reason: str = "", package: str = "") -> None:
         """Record how it ended; `package` where it was not known before. Raises StorageError, BusyError."""
         self._database.do(
             "INSERT INTO outcomes (id, at, outcome, reason, package) VALUES (?,?,?,?,?)",
-            number, time.time(), outcome, reason[:_LONGEST], package[:_LONGEST],
+            number, time.time(), outcome, _kept(reason), _kept(package),
         )  # fmt: skip
 
     def page(self, page: int, size: int, *, package: str = "", who: str = "") -> tuple[list[AuditEntry], int]:
         """A page of what was done, the newest first, and how much there is; of a package, by somebody, where named."""
-        rows = self._database.all(f"{_SELECTED} {_THERE} {_PAGE}", package, who, size, (page - 1) * size)
-        total = self._database.one(f"SELECT count(*) {_THERE}", package, who)[0]
+        asked: dict[str, tuple[str, ...]] = {_OF_PACKAGE: (package, package)} if package else {}
+        asked |= {"a.who = ?": (who,)} if who else {}
+        where, values = " AND ".join(asked) or "1", [value for values in asked.values() for value in values]
+        total = self._database.one(f"SELECT count(*) FROM audit a WHERE {where}", *values)[0]  # noqa: S608
+        limits = (size, (page - 1) * size)
+        rows = self._database.all(f"{_SELECTED} WHERE {where} ORDER BY a.id DESC LIMIT ? OFFSET ?", *values, *limits)
         return [AuditEntry(*row) for row in rows], int(total)
 
     def restore(self, lost: Path) -> None:
@@ -115,3 +122,8 @@ class Audit:
                 for row in old.execute(f"SELECT * FROM {table}"):  # noqa: S608
                     places = ",".join("?" * len(row))
                     self._database.do(f"INSERT OR IGNORE INTO {table} VALUES ({places})", *row)  # noqa: S608
+
+
+def _kept(text: str) -> str:
+    """A text as it is kept: not too long, and of no half characters, which a command line may hold."""
+    return text[:_LONGEST].encode("utf-8", "backslashreplace").decode()

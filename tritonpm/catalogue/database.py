@@ -105,6 +105,8 @@ MIGRATIONS = (
       id INTEGER PRIMARY KEY, at REAL NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL, package TEXT NOT NULL
     ) STRICT;
     CREATE INDEX audit_of ON audit (package);
+    CREATE INDEX audit_by ON audit (who);
+    CREATE INDEX outcomes_of ON outcomes (package);
     """,
 )
 # Of packages p, what is proved as s.
