@@ -41,6 +41,24 @@ def test_a_token_comes_from_a_file(workspace: Path, tmp_path: Path) -> None:
         assert httpx.get(url, auth=("x", TOKEN), trust_env=False, timeout=PATIENCE).status_code == 200
 
 
+def test_others_reach_it_with_tokens_of_a_file(workspace: Path, tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    assert "there is no such file" in run("ui", "-w", workspace, "--tokens", file, code=5)
+    token = run("token", "add", "anna", "--role", "view", "--file", file, workspace=workspace).strip()
+    page = started("ui", "-w", workspace, "--host", "0.0.0.0", "--port", 0, "--tokens", file, TRITONPM_UI_TOKEN="")
+    with page as (process, url), httpx.Client(trust_env=False, timeout=PATIENCE) as client:
+        me = f"{url.replace('0.0.0.0', '127.0.0.1')}api/v1/me"
+        wrong = {"authorization": f"Bearer {token}x"}
+        assert [client.get(me).status_code, client.get(me, headers=wrong).status_code] == [401, 401]
+        assert client.get(me, headers={"authorization": f"Bearer {token}"}).json()["role"] == "view"
+        run("token", "remove", "anna", "--file", file, workspace=workspace)
+        assert client.get(me, headers={"authorization": f"Bearer {token}"}).status_code == 401
+        process.terminate()
+        said = process.communicate(timeout=PATIENCE)[1]
+    assert "a wrong token came from 127.0.0.1" in said
+    assert token not in said
+
+
 @pytest.mark.server
 def test_a_server_with_its_page(workspace: Path) -> None:
     """One process: the page tells of the Triton beside it, and both end together."""

@@ -80,7 +80,8 @@ def remove_command(app: App, name: str, file: Path | None) -> None:
 
     with app.open() as context:
         left = remove(context, name, file=file)
-    app.say(f"Removed {name}." + ("" if left else " No token is left: a page on loopback is open to who works here."))
+    more = "" if left or file else " No token is left: a page on loopback is open to who works here."
+    app.say(f"Removed {name}.{more}")
 
 
 for _command in (add_command, list_command, remove_command):
