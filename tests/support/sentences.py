@@ -74,6 +74,34 @@ def results() -> set[str]:
     return {shape(text) for node in returned for text in _texts(node) if text.endswith(".") and not text[0].isspace()}
 
 
+def refusals() -> Iterator[tuple[str, str]]:
+    """What errors say happened: the file below tritonpm/, and the sentence with its places, where it stands there.
+
+    Without what is put together of other sentences alone.
+    """
+    for path in sorted(ROOT.rglob("*.py")):
+        place = str(path.relative_to(ROOT))
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and _called(node).endswith("Error") and _called(node) not in _BUILTIN:
+                said = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "what")]
+                texts = (text for argument in said for text in _alternatives(argument))
+                yield from ((place, text) for text in texts if re.search("[a-z]{3}", re.sub(r"\{[^}]*\}", "", text)))
+
+
+_BUILTIN = {"ValueError", "RuntimeError", "OSError", "TypeError", "KeyError", "AttributeError", "JobCancelledError"}
+
+
+def _called(node: ast.Call) -> str:
+    return getattr(node.func, "id", "") or getattr(node.func, "attr", "")
+
+
+def _alternatives(node: ast.expr) -> list[str]:
+    """The texts that an expression may be, as far as they stand in it."""
+    if isinstance(node, ast.IfExp):
+        return _alternatives(node.body) + _alternatives(node.orelse)
+    return list(_texts(node))[:1] if isinstance(node, ast.Constant | ast.JoinedStr) else []
+
+
 def shape(sentence: str) -> str:
     """A sentence without the names of its places."""
     return re.sub(r"\{[^}]*\}", "{}", sentence)

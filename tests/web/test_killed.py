@@ -21,7 +21,7 @@ from tritonpm.operations.list import NO_SERVER, packages
 from tritonpm.operations.serve import serve
 from tritonpm.operations.show import show
 from tritonpm.operations.stop import stop
-from tritonpm.triton.server import Server, running, supervised
+from tritonpm.triton.server import Server, restarts, running, supervised
 from tritonpm.web.site import Site as PageSite
 from tritonpm.web.site import Watcher
 
@@ -63,6 +63,16 @@ def test_the_page_says_that_triton_is_gone_and_starts_it(site: Site) -> None:
         kill(site)
         expect(header).to_have_text("Triton does not run")
         expect(status).to_have_text("Ready")
+        page.goto("/monitor")
+        happened = page.locator("#marks li")
+        expect(happened.filter(has_text="Triton has ended by itself")).to_have_count(1)
+        expect(happened.filter(has_text="p was loaded")).to_have_count(1)
+        for period in ("1 h", "24 h"):
+            page.get_by_role("button", name=period).click()
+            expect(page.get_by_role("button", name=period)).to_have_attribute("aria-pressed", "true")
+            expect(happened.filter(has_text="Triton has ended by itself")).to_have_count(1)
+            expect(page.locator("#measured")).to_contain_text("when the page was started")
+        page.goto("/packages")
         page.get_by_role("button", name="Start", exact=True).click()
         expect(header).to_contain_text("Triton 2")
         expect(status).to_have_text("Loaded")
@@ -95,6 +105,11 @@ def test_start_is_well_where_the_supervisor_is_quicker(site: Site) -> None:
         assert server(site).pid != before.pid
         until(lambda: site.get("/packages/p")["status"] == "loaded")
     assert supervised(find(site.root).server)
+    if again := restarts(find(site.root).server):  # where its supervisor was quicker
+        assert f"{again.count} restart" in site.http.get("/server").text
+        assert "Triton has ended by itself and was started again" in site.http.get("/triton").text
+    kinds = [mark["kind"] for mark in site.get("/monitor/history")["marks"] if not mark["package"]]
+    assert "crash" in kinds and "stop" not in kinds
     assert site.done(site.post("/server/stop")) == "Stopped."
     until(lambda: not supervised(find(site.root).server))
     assert "Triton does not run" in site.http.get("/server").text

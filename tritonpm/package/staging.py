@@ -23,8 +23,8 @@ from tritonpm.package.paths import Paths
 Progress = Callable[[str, int, int], None]
 CHUNK = MIB
 _KINDS = {
-    stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "is a FIFO", stat.S_IFSOCK: "is a socket",
+    stat.S_IFCHR: "is a device", stat.S_IFBLK: "is a device",
 }  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def check_mode(path: str, mode: int, where: str) -> None:
     if stat.S_ISLNK(mode):
         raise linked(where, path)
     if kind := _KINDS.get(stat.S_IFMT(mode)):
-        raise UnsafeError(f"{path!r} is {kind}", where=where, do="put a plain file in its place")
+        raise UnsafeError(f"{path!r} {kind}", where=where, do="put a plain file in its place")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise UnsafeError(f"{path!r} is not a plain file", where=where, do="put a plain file in its place")
     if not stat.S_ISDIR(mode) and mode & (stat.S_ISUID | stat.S_ISGID):

@@ -21,6 +21,10 @@ COOKIE = "tritonpm-language"
 _JOINTS = ("; ", ": ", ". ")
 _CHINESE = {"; ": "；", ": ": "：", ". ": "。"}
 _TRIED = re.compile(r"[,，][^,，{}]*\{s\.\w+\}[^:：,，]*")  # ", not 2"
+# What is named in quotes, and what is wrong with it: "its label file 'x' is there twice", whatever is quoted.
+_OF_QUOTED = re.compile(
+    r"""(?:(?:its|the) (?P<kind>[a-z ]+) )?(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?: (?P<rest>.+))?"""
+)
 _CALL = re.compile(r"""\b(?:t\(|tn\(\s*"[^"]*",)\s*(["'`])(.+?)\1""")
 
 
@@ -77,12 +81,16 @@ def translated(text: str, code: str) -> str:
     are translated in one place, and none of them carries more than its English text.
     """
     known = language(code).sentences
-    if text in known:
-        return known[text]
+    if text in known or not text:
+        return known.get(text, "")
     for template in _templates(code):
         if template.part in text and (fits := template.pattern.fullmatch(text)):
             values = {name: translated(value, code) for name, value in fits.groupdict().items()}
             return known[template.sentence].format(**values)
+    if named := _OF_QUOTED.fullmatch(text):
+        kind, rest = (translated(named[part] or "", code) for part in ("kind", "rest"))
+        if (kind, rest) != (named["kind"] or "", named["rest"] or ""):
+            return " ".join(filter(None, (kind, named["quoted"], rest)))
     for mark in _JOINTS:
         first, joint, rest = text.partition(mark)
         if joint and first and rest and (said := translated(first, code)) != first:

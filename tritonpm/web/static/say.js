@@ -49,6 +49,6 @@ function leaving(made, after) {
 
 export function sentenceOf(problem) {
   const where = problem.where ? `${problem.where}: ` : "";
-  const help = problem.do && !problem.do.includes("`") ? ` (${problem.do})` : ""; // commands are for the command line
+  const help = problem.do && !/`|--\w/.test(problem.do) ? ` (${problem.do})` : ""; // commands are for the command line
   return `${problem.title}. ${where}${problem.detail}${help}`;
 }

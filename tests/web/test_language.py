@@ -1,0 +1,73 @@
+"""No English is left in what the page and the REST API say: of each refusal that a test provokes, and of each that code holds."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.refused_packages import CASES
+from tests.support.sentences import refusals, shape
+from tritonpm.core.errors import ManifestError, TritonpmError
+from tritonpm.package import read
+from tritonpm.web.language import ENGLISH, NAMES, language
+
+OTHERS = [code for code in NAMES if code != "en"]
+WORDS = re.compile(r"\b(the|is|are|was|and|of|not|with|cannot|that|which|from|has|have|its|than)\b")
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|[(（].*[)）]")  # in brackets: what another library says
+# What is said only where somebody runs a command, writes a program or administers the machine.
+ELSEWHERE = re.compile(
+    r"^(cli|client|mlflow_deployments|backends|deploy|fleet|perf|registry|catalogue/__init__|core/(user_config|releases)"
+    r"|operations/(declaration|schema|push|lint|perf|tune|fleet|policy|proposals|adopt|run|request_|remote_|repository_source"
+    r"|optimize/(convert_file|profile)|config|deploy|logging|doctor|targets|tracing|predictor|autoscale|export|infer"
+    r"|on_demand|monitor|front|set)"
+    r"|repository/(store|location|templates|sending|records|lint|adopt|immutable)|convert/(front|profile)"
+    r"|triton/(connection|client|installation|compiled|metrics|server|embedded|shared_memory|ending)|web/(running|security)"
+    r"|core/(plugins|files|tensors|errors)|catalogue/(database|blobs|jobs|workspace))"
+)
+COMPOSED = ("{}, and {}", "its {} {} {}")  # of sentences that are translated each
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_what_code_refuses_has_a_translation(code: str) -> None:
+    known = set(map(shape, language(code).sentences))
+    untold = [
+        f"{place}: {sentence}"
+        for place, sentence in refusals()
+        if not ELSEWHERE.match(place) and shape(sentence) not in (*COMPOSED, *known)
+    ]
+    assert untold == []
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_what_is_refused_is_told_without_english(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = {}
+    for number, case in enumerate(CASES):
+        folder = tmp_path / str(number)
+        (folder / "source").mkdir(parents=True)
+        (folder / "staging").mkdir()
+        monkeypatch.chdir(folder / "source")
+        with pytest.raises(TritonpmError) as caught:
+            read(case.build(folder / "source"), folder / "staging", limits=case.limits, allow_code=case.allow_code)
+        shutil.rmtree(folder)
+        if isinstance(caught.value, ManifestError):  # what the schema says of a document
+            continue
+        told = language(code).told(caught.value.what)
+        if WORDS.search(QUOTED.sub("", told)):
+            left[case.id] = told
+    assert left == {}
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 packages"), (1, "1 package"), (2, "2 packages")])
+def test_plurals_are_those_of_the_language(count: int, said: str) -> None:
+    assert ENGLISH.plural("{count} package", "{count} packages", count) == said
+    assert language("zh-CN").plural("{count} package", "{count} packages", count) == f"{count} 个模型包"
+    assert language("vi").plural("{count} package", "{count} packages", count) == f"{count} gói"
+
+
+def test_a_language_may_tell_more_forms_apart() -> None:
+    forms = {"{count} packages": {"one": "{count} eins", "other": "{count} viele"}}
+    german = type(ENGLISH)("de", forms)  # type: ignore[arg-type]
+    assert [german.plural("", "{count} packages", count) for count in (1, 3)] == ["1 eins", "3 viele"]
