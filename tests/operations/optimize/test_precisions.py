@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ from tritonpm.operations.optimize.jobs import list_jobs, start_measuring, watch
 from tritonpm.operations.optimize.precisions import PrecisionView, precisions
 from tritonpm.operations.set import change
 from tritonpm.operations.show import show
+from tritonpm.operations.tuned import folder
+from tritonpm.tune.kept import keep
+from tritonpm.tune.pareto import MeasuredSettings, Tuned
 
 
 @pytest.fixture
@@ -30,6 +34,24 @@ def context(tmp_path: Path) -> Iterator[Context]:
 
 def by_name(context: Context) -> dict[str, PrecisionView]:
     return {view.precision: view for view in precisions(context, "p")}
+
+
+def test_what_tune_found_is_told_while_it_is_about_the_package(context: Context, tmp_path: Path) -> None:
+    import_package(
+        context, single(tmp_path / "in", dense(tmp_path / "m.onnx", layers=2, width=WIDTH).read_bytes(), "p")
+    )
+    record = context.catalogue.get("p")
+
+    def row(words: str, **changes: object) -> MeasuredSettings:
+        return MeasuredSettings(words, 100.0, 1.0, 2.0, 4, 1.0, None, 1.0, True, True, 3, changes)
+
+    rows = (row("int8", precision="INT8"), row("as it is"), row("int8 again", precision="INT8"))
+    settings = replace(record.settings, precision="INT8")
+    tuned = Tuned("p", "throughput", None, "", 1.0, 3, rows, None, record.settings, settings, ())
+    keep(folder(context), record.package.digest, tuned)
+    assert [view.tuned and view.tuned.words for view in precisions(context, "p")] == ["as it is", None, "int8"]
+    change(context, "p", {"max_batch_size": 2})
+    assert not any(view.tuned for view in precisions(context, "p"))
 
 
 @pytest.mark.server

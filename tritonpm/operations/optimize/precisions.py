@@ -21,8 +21,11 @@ from tritonpm.operations.optimize.decision import BEFORE
 from tritonpm.operations.optimize.workload import ComparisonRequest, loads_for
 from tritonpm.operations.stage_inputs import JobCancelledError
 from tritonpm.operations.summary import summary
+from tritonpm.operations.tuned import last_tuned
 from tritonpm.perf.compare import Comparison
 from tritonpm.settings.settings import PRECISIONS, Settings
+from tritonpm.tune.kept import best_of
+from tritonpm.tune.pareto import MeasuredSettings
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
@@ -55,8 +58,8 @@ class PrecisionView:
 
     `state` is original, verified, unverified, stale, missing or forbidden. `bytes` are those of its models, `agreement`
     the share of answers that are the original's, of what `measure` names (top-1, boxes or cosine); None: not known.
-    `comparisons` are with FP32, one a load; `()` where it was not measured with the settings of now. `changes` are
-    what choosing it means.
+    `comparisons` are with FP32, one a load; `()` where it was not measured with the settings of now. `tuned` is the
+    best that `tune` measured in it. `changes` are what choosing it means.
     """
 
     precision: str
@@ -68,14 +71,16 @@ class PrecisionView:
     measure: str = ""
     comparisons: tuple[Comparison, ...] = ()
     throughput: float | None = None  # inferences/s under the first load
+    tuned: MeasuredSettings | None = None
     changes: Mapping[str, object] = field(default_factory=dict)
 
 
 def precisions(context: Context, name: str) -> tuple[PrecisionView, ...]:
     """A package in each precision, as far as that is known. Raises NotFoundError."""
     record = context.catalogue.get(name)
-    known = _last(context, record)
-    return tuple(_view(context, record, precision, known) for precision in PRECISIONS)
+    known, tuned = _last(context, record), last_tuned(context, record)
+    views = (_view(context, record, precision, known) for precision in PRECISIONS)
+    return tuple(replace(view, tuned=best_of(tuned, view.precision) if tuned else None) for view in views)
 
 
 def measure(
@@ -150,7 +155,8 @@ def _view(context: Context, record: Record, precision: str, known: MeasuredPreci
     return PrecisionView(
         precision, chosen, state, why or left_out, _size(record, views) if state != "missing" else None,
         agreement if state in (ORIGINAL, "verified") else None, of, own,
-        own[0].throughput.b if own else first, {"precision": precision},
+        own[0].throughput.b if own else first,
+        changes={"precision": precision},
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from tritonpm.operations.perf.results import machine
 from tritonpm.operations.switch import replace_settings
 from tritonpm.operations.tune.arena import Arena
 from tritonpm.operations.tune.variants import Variants
+from tritonpm.operations.tuned import folder
 from tritonpm.operations.use import release, use
 from tritonpm.perf import tool
 from tritonpm.perf.measurement import Workload
@@ -25,14 +26,13 @@ from tritonpm.repository.config import instances
 from tritonpm.settings.changes import batchable, only_declared
 from tritonpm.triton import embedded
 from tritonpm.tune.journal import Journal
+from tritonpm.tune.kept import keep
 from tritonpm.tune.pareto import MeasuredSettings, Tuned, front
 from tritonpm.tune.reading import OBJECTIVES, Goal
 from tritonpm.tune.search import Search, Standing, optimiser
 from tritonpm.tune.space import DEPTHS, MOST_IN_FLIGHT, Candidate, Space, Variant, settings_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tritonpm.catalogue import Record
     from tritonpm.operations.context import Context
     from tritonpm.operations.load import Loaded
@@ -71,7 +71,9 @@ def tune(
     optimiser()  # what it lacks is told before anything is converted
     record = context.catalogue.get(name)
     with _used(context, name, budget):
-        return _searched(context, record, wish, _journal(context, record, wish, again), budget, tell)
+        tuned = _searched(context, record, wish, _journal(context, record, wish, again), budget, tell)
+        keep(folder(context), record.package.digest, tuned)
+        return tuned
 
 
 @audited("tune")
@@ -116,14 +118,10 @@ def _space(context: Context, record: Record, wish: Wish, variants: Variants) -> 
     return Space(variants_of, joined, context.target.cores, wish.batch, _in_flight(wish))
 
 
-def _folder(context: Context) -> Path:
-    return context.workspace.state / "tune"
-
-
 def _journal(context: Context, record: Record, wish: Wish, again: bool) -> Journal:
     versions = tool.find().version, embedded.find(None).version
     asked = (record.package.digest, record.settings, wish, machine(context), *versions)
-    return Journal.of(_folder(context), record.package.name, asked, again=again)
+    return Journal.of(folder(context), record.package.name, asked, again=again)
 
 
 @contextmanager
@@ -131,9 +129,9 @@ def _used(context: Context, name: str, budget: float) -> Iterator[None]:
     """While the block runs nobody removes the package, sets it anew except live, or tunes it, too."""
     from filelock import FileLock, Timeout
 
-    _folder(context).mkdir(exist_ok=True)
+    folder(context).mkdir(exist_ok=True)
     try:
-        with FileLock(_folder(context) / f"{name}.lock", timeout=0):
+        with FileLock(folder(context) / f"{name}.lock", timeout=0):
             use(context, name, USER, budget + _GRACE)
             try:
                 yield
