@@ -170,6 +170,7 @@ def measured(
     Raises ServerError, InferenceError where what it had cannot be measured; JobCancelledError.
     """
     comparisons: list[Comparison] = []
+    first = sides[0].name
     with _served(context, record, sides, left_out) as (client, there):
         window = max(_SHORTEST, SECONDS / (len(loads.loads) * len(there) * (ROUNDS + 1)))
         for load in loads.loads:
@@ -184,9 +185,9 @@ def measured(
             }
             rates = _alternating(context, client, there, inputs, load, window, cancelled)
             comparisons += [
-                Comparison(BEFORE, name, load, len(own), (ratio_of("throughput", rates[BEFORE], own),))
+                Comparison(first, name, load, len(own), (ratio_of("throughput", rates[first], own),))
                 for name, own in rates.items()
-                if name != BEFORE
+                if name != first
             ]
     return comparisons
 
@@ -207,7 +208,7 @@ def _served(
                 probe(context, client, own, model=model)
                 there.append((side, model))
             except TritonpmError as error:
-                if side.name == BEFORE:
+                if side is sides[0]:
                     raise
                 left_out[side.name] = str(error)
         if len(there) == 1:

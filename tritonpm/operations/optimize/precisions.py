@@ -17,7 +17,6 @@ from tritonpm.core.files import write_atomically
 from tritonpm.operations.artefacts import OptimisationView, stages, works_of
 from tritonpm.operations.chosen_settings import chosen_settings
 from tritonpm.operations.optimize.compare import Side, measured
-from tritonpm.operations.optimize.decision import BEFORE
 from tritonpm.operations.optimize.workload import ComparisonRequest, loads_for
 from tritonpm.operations.stage_inputs import JobCancelledError
 from tritonpm.operations.summary import summary
@@ -107,13 +106,12 @@ def measure(
             left_out[precision] = str(error)
             continue
         joins = summary(context, record.package, settings).max_batch_size
-        sides.append(Side(BEFORE if precision == _FIRST else precision, settings, joins))
+        sides.append(Side(precision, settings, joins))
     loads = loads_for(context, record.package.name, ComparisonRequest(), joins=any(side.joins > 1 for side in sides))
     comparisons: list[Comparison] = []
     if len(sides) > 1:
         comparisons = measured(context, record, sides, loads, left_out, cancelled)
-    named = tuple(replace(comparison, a=_FIRST) for comparison in comparisons)
-    return MeasuredPrecisions(record.package.digest, record.settings, named, left_out, loads.source)
+    return MeasuredPrecisions(record.package.digest, record.settings, tuple(comparisons), left_out, loads.source)
 
 
 def keep(jobs: Jobs, job: Job, measures: MeasuredPrecisions) -> None:
