@@ -25,6 +25,9 @@ _TRIED = re.compile(r"[,，][^,，{}]*\{s\.\w+\}[^:：,，]*")  # ", not 2"
 _OF_QUOTED = re.compile(
     r"""(?:(?:its|the) (?P<kind>[a-z ]+) )?(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?: (?P<rest>.+))?"""
 )
+_PLACED = re.compile(
+    r"(?P<place>\(top level\)|line \d+|[\w./\[\]-]+): (?P<rest>.+)"
+)  # of a document, and what is wrong there
 _CALL = re.compile(r"""\b(?:t\(|tn\(\s*"[^"]*",)\s*(["'`])(.+?)\1""")
 
 
@@ -85,12 +88,14 @@ def translated(text: str, code: str) -> str:
         return known.get(text, "")
     for template in _templates(code):
         if template.part in text and (fits := template.pattern.fullmatch(text)):
-            values = {name: translated(value, code) for name, value in fits.groupdict().items()}
-            return known[template.sentence].format(**values)
+            values = {name: translated(fits[group], code) for name, group in template.groups.items()}
+            return _filled(known[template.sentence], values)
     if named := _OF_QUOTED.fullmatch(text):
         kind, rest = (translated(named[part] or "", code) for part in ("kind", "rest"))
         if (kind, rest) != (named["kind"] or "", named["rest"] or ""):
             return " ".join(filter(None, (kind, named["quoted"], rest)))
+    if (placed := _PLACED.fullmatch(text)) and (said := translated(placed["rest"], code)) != placed["rest"]:
+        return translated(placed["place"], code) + _joined(": ", code) + said
     for mark in _JOINTS:
         first, joint, rest = text.partition(mark)
         if joint and first and rest and (said := translated(first, code)) != first:
@@ -100,11 +105,12 @@ def translated(text: str, code: str) -> str:
 
 @dataclass(frozen=True)
 class SentenceTemplate:
-    """A sentence with places in it; `part` is its longest literal part."""
+    """A sentence with places in it; `part` is its longest literal part, `groups` the pattern's group of each place."""
 
     sentence: str
     part: str
     pattern: re.Pattern[str]
+    groups: Mapping[str, str]
 
 
 @cache
@@ -115,16 +121,21 @@ def _templates(code: str) -> tuple[SentenceTemplate, ...]:
 
 
 def _template(sentence: str) -> SentenceTemplate:
-    names = set[str]()
+    groups: dict[str, str] = {}
     pattern, parts = "", [""]
-    for literal, name, _, _ in string.Formatter().parse(sentence):
+    for literal, place, _, _ in string.Formatter().parse(sentence):
         pattern += re.escape(literal)
         parts.append(literal)
-        if name is not None:
-            plain = name.isidentifier()
-            pattern += f"(?P={name})" if name in names else f"(?P<{name}>.+?)" if plain else "(.+?)"
-            names |= {name} if plain else set()
-    return SentenceTemplate(sentence, max(parts, key=len), re.compile(pattern, re.DOTALL))
+        if place is not None:
+            pattern += f"(?P={groups[place]})" if place in groups else f"(?P<place{len(groups)}>.+?)"
+            groups.setdefault(place, f"place{len(groups)}")
+    return SentenceTemplate(sentence, max(parts, key=len), re.compile(pattern, re.DOTALL), groups)
+
+
+def _filled(sentence: str, values: Mapping[str, str]) -> str:
+    """A sentence with its places filled; a rule's are fields of what it looks at, which nobody has here."""
+    parsed = string.Formatter().parse(sentence)
+    return "".join(literal + ("" if place is None else values[place]) for literal, place, _, _ in parsed)
 
 
 def _joined(mark: str, code: str) -> str:
