@@ -258,6 +258,9 @@ def test_the_api_refuses_in_the_client_s_language(filled: Site) -> None:
     for code, detail in (("zh-CN", "没有模型包 'x'"), ("vi", "không có gói 'x'"), ("en", "there is no package 'x'")):
         answer = filled.http.get(f"{API}/packages/x", headers={"accept-language": code})
         assert (answer.json()["detail"], answer.headers["content-language"]) == (detail, code)
+        wrong = {"changes": {"max_batch_size": -1}}
+        refused = filled.http.patch(f"{API}/packages/one/settings", json=wrong, headers={"accept-language": code})
+        assert (refused.status_code, "65536" in refused.json()["detail"]) == (422, True)
     taken = filled.http.post(f"{API}/packages/one/load", headers={"accept-language": "zh-CN"}).json()
     filled.refused(taken)
     ended = filled.http.get(f"{API}/operations/{taken['id']}", headers={"accept-language": "zh-CN"}).json()
