@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tritonpm import registry
 from tritonpm.operations.audit import audited
 from tritonpm.operations.import_package import import_package
-from tritonpm.operations.package_source import fetched, package_source
+from tritonpm.operations.package_source import fetched
 from tritonpm.operations.upgrade import upgrade
 
 if TYPE_CHECKING:
@@ -36,14 +38,11 @@ def pull(
         return import_package(context, file, name=name, **options)
 
 
-def bring_in(
-    context: Context, source: str, *, name: str | None = None, bounds: Bounds | None = None, **options: Any
-) -> PackageDetails:
+def bring_in(context: Context, source: str, **options: Any) -> PackageDetails:
     """Import what lies at a path, or fetch it where the source is an address. Raises what `pull` raises."""
-    if name is not None:
-        context.catalogue.require_free(name)
-    with package_source(context, source, bounds) as path:
-        return import_package(context, path, name=name, **options)
+    if registry.is_address(source):
+        return pull(context, source, **options)
+    return import_package(context, Path(source), **options)
 
 
 @audited("upgrade", "digest")
