@@ -10,16 +10,20 @@ from tritonpm.web.roles import NEEDS
 
 # The operation that a control asks for, by its operationId: what presses it, or opens the dialog that is only for it.
 CONTROLS: Mapping[str, tuple[str, ...]] = {
-    "bring_in": ("#choose",),
+    "hand_in": ("#choose",),
     "load": ("[data-do=load]", "[data-bulk=load]"),
     "unload": ("[data-do=unload]", "[data-bulk=unload]"),
     "optimise": ("[data-do=optimise]", "[data-bulk=optimise]"),
     "cancel": ("[data-do=cancel]",),
-    "change": ("[data-set]", "[data-do=unset]", "[data-do=empty]", "[data-configure] [type=submit]"),
+    "change": (
+        "[data-set]", "[data-do=unset]", "[data-do=empty]", "[data-do=choose]", "[data-configure] [type=submit]",
+    ),
+    "measure": ("[data-do=measure]",),
+    "compare": ("[hx-get$='/canary?ask=true']",),
     "calibrate": ("[data-calibration]",),
     "rename": ("[hx-get$='/rename']", "[data-rename] button:not([data-close])"),
     "remove": ("[hx-get$='/remove']", "[data-do=remove]", "[data-bulk=remove]"),
-    "roll_back": ("[hx-get$='/back']", "[data-back] button:not([data-close])"),
+    "roll_back": ("[hx-get$='/back']", "[hx-get*='/back?to=']", "[data-back] button:not([data-close])"),
     "begin": ("[hx-get$='/newer']", "[data-newer] [value=canary]"),
     "begin_with_content": ("[data-newer] [name=file]",),
     "upgrade": ("[data-newer] [value=upgrade]",),
@@ -30,7 +34,7 @@ CONTROLS: Mapping[str, tuple[str, ...]] = {
     "stop": ("[hx-get$='/server/stop']", "[data-do=stop]"),
     "infer": ("[data-try] button", "[data-try] [name=file]"),
     "export": ("a[href$='/export']",),
-}
+}  # fmt: skip
 
 
 def denied(role: Role, say: Language) -> dict[str, str]:
