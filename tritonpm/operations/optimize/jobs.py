@@ -147,6 +147,7 @@ def start(
     return _begun(context, name, request, forgotten)
 
 
+@audited("measure")
 def start_measuring(context: Context, name: str) -> Job:
     """Start the job that measures a package in each precision; its settings stay. Raises BusyError, UsageError."""
     record = context.catalogue.get(name)

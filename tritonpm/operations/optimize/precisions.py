@@ -15,7 +15,6 @@ import msgspec
 from tritonpm.core.errors import RenderError, RuleError, TritonpmError
 from tritonpm.core.files import write_atomically
 from tritonpm.operations.artefacts import OptimisationView, stages, works_of
-from tritonpm.operations.audit import audited
 from tritonpm.operations.chosen_settings import chosen_settings
 from tritonpm.operations.optimize.compare import Side, measured
 from tritonpm.operations.optimize.workload import ComparisonRequest, loads_for
@@ -83,7 +82,6 @@ def precisions(context: Context, name: str) -> tuple[PrecisionView, ...]:
     return tuple(replace(view, tuned=best_of(tuned, view.precision) if tuned else None) for view in views)
 
 
-@audited("measure")
 def measure(
     context: Context,
     record: Record,

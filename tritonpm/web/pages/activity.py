@@ -22,12 +22,12 @@ _ROWS = 50
 ACTIONS = {
     "import": "Import", "adopt": "Import", "pull": "Import", "export": "Export", "rename": "Rename",
     "remove": "Unregister", "set": "Configure", "optimize": "Optimise", "jobs cancel": "Cancel a job",
-    "jobs resume": "Resume a job", "tune": "Tune", "measure": "Measure", "load": "Load", "unload": "Unload", "reload": "Load again",
-    "upgrade": "New version", "rollback": "Roll back", "prune": "Delete old revisions", "canary": "Serve as a canary",
-    "promote": "Promote", "abort": "Discard canary", "release": "Release", "serve": "Start Triton",
-    "stop": "Stop Triton", "publish": "Publish", "push": "Push", "policy set": "Set the policy",
-    "policy clear": "Clear the policy", "token add": "Add a token", "token remove": "Remove a token",
-    "sign in": "Sign in",
+    "jobs resume": "Resume a job", "tune": "Tune", "measure": "Measure", "load": "Load", "unload": "Unload",
+    "reload": "Load again", "upgrade": "New version", "rollback": "Roll back", "prune": "Delete old revisions",
+    "canary": "Serve as a canary", "promote": "Promote", "abort": "Discard canary", "release": "Release",
+    "serve": "Start Triton", "stop": "Stop Triton", "publish": "Publish", "push": "Push",
+    "policy set": "Set the policy", "policy clear": "Clear the policy", "token add": "Add a token",
+    "token remove": "Remove a token", "sign in": "Sign in",
 }  # fmt: skip
 OUTCOMES = {BEGUN: "not ended", DONE: "done", FAILED: "failed", REFUSED: "refused"}
 OUTCOME_CLASSES = {BEGUN: "optimising", DONE: "loaded", FAILED: "failed", REFUSED: "failed"}
