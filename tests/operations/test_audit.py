@@ -13,13 +13,14 @@ from tests.support.models import scaled
 from tests.support.packages import single
 from tritonpm.catalogue.audit import TOKEN, Actor
 from tritonpm.cli.app import COMMANDS
-from tritonpm.core.errors import NoServerError, NotFoundError, StorageError
+from tritonpm.core.errors import NoServerError, NotFoundError, StorageError, UsageError
 from tritonpm.core.roles import Role
 from tritonpm.operations import audit
 from tritonpm.operations.audit import AuditView, acting, audit_page
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.load import load
+from tritonpm.operations.optimize.jobs import start
 from tritonpm.operations.pull import pull
 from tritonpm.operations.remove import remove
 from tritonpm.operations.rename import rename
@@ -73,6 +74,13 @@ def test_a_full_disk_keeps_nobody_from_making_room(context: Context, monkeypatch
     with acting(replace(context, warn=told.append), "prune", "p"):
         pass
     assert told == ["This is not recorded: the disk is full"]
+
+
+def test_what_is_optimised_for_is_recorded(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "in", scaled(2.0)))
+    with pytest.raises(UsageError):
+        start(context, "p", context.catalogue.get("p").settings)
+    assert told(context)[-1] == ("optimize", "p", "device=cpu, precision=FP32, optimizer=none", "failed")
 
 
 def test_the_view_is_that_of_the_json(context: Context) -> None:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from tritonpm.catalogue.audit import DONE, FAILED, REFUSED, AuditEntry
 from tritonpm.core.errors import BusyError, StorageError, TritonpmError
 from tritonpm.core.units import moment
+from tritonpm.settings.settings import Settings
 
 if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
+_OPTIMISED = ("device", "precision", "optimizer")  # of settings that are asked for as a whole
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -117,6 +119,8 @@ def refused(context: Context, action: str, package: str, why: str) -> None:
 
 def _words(name: str, value: object) -> str:
     """An argument as the record has it: name=value, or the name alone of what was switched on."""
+    if isinstance(value, Settings):
+        value = {field: getattr(value, field) for field in _OPTIMISED}
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={each}" for key, each in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):

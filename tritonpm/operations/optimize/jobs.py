@@ -111,7 +111,7 @@ def to_optimise_for(
     return chosen_settings(context, record, asked, stage=stage, calibration=calibration, plugins=plugins)
 
 
-@audited("optimize")
+@audited("optimize", "settings")
 def start(
     context: Context,
     name: str,
