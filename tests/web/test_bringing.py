@@ -43,6 +43,9 @@ def test_what_a_file_holds_is_shown_and_named_before_it_is_imported(
         ):
             expect(form).to_contain_text(said)
         assert site.http.get(f"{API}/packages/plates").status_code == 404
+        page.reload()
+        page.get_by_role("button", name="1 import", exact=True).click()
+        form = found(page, "plates.zip")
         form.get_by_label("Name").fill("plates-left")
         form.get_by_label("Task").select_option("defect-segmentation")
         form.get_by_role("button", name="Import").click()

@@ -5,6 +5,7 @@ import { bar, follow } from "./live.js";
 import { element, sentenceOf, t, tn } from "./say.js";
 
 const AT_ONCE = 3;
+const KEPT = "tritonpm-imports"; // in this tab: a reload does not lose what waits
 const waiting = [];
 let running = 0;
 
@@ -19,6 +20,7 @@ export function receiving() {
   panel().addEventListener("keydown", (event) => { if (event.key === "Escape") shown(false); });
   addEventListener("beforeunload", (event) => { if (running || waiting.length) event.preventDefault(); });
   input.addEventListener("change", () => { take(input.files); input.value = ""; });
+  for (const { id, name } of JSON.parse(sessionStorage.getItem(KEPT) ?? "[]")) again(name, id);
   document.addEventListener("dragenter", (event) => { if (hasFiles(event)) drop.hidden = false; });
   document.addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); });
   drop.addEventListener("dragleave", () => { drop.hidden = true; });
@@ -49,6 +51,14 @@ function counted() {
   again.textContent = tn("{count} import", "{count} imports", left);
   document.getElementById("import-all").hidden = document.querySelectorAll("#uploads form button[value=import]").length < 2;
   if (left === 0) panel().hidden = true;
+  const forms = [...document.querySelectorAll("#uploads form")];
+  sessionStorage.setItem(KEPT, JSON.stringify(forms.map(({ dataset }) => ({ id: dataset.incoming, name: dataset.filename }))));
+}
+
+// What was there before this page was opened anew; what has become something meanwhile is not.
+function again(name, id) {
+  const one = line(name);
+  preview(one, id).catch(() => gone(one.item));
 }
 
 function importAll() {
@@ -65,20 +75,26 @@ function take(files) {
   next();
 }
 
-function add(file) {
-  const progress = element("progress", { max: 1, value: 0, "aria-label": file.name });
+function line(name) {
+  const progress = element("progress", { max: 1, value: 0, "aria-label": name });
   const state = element("span", { text: t("Waiting") });
   const more = element("span", { class: "more" });
-  const item = element("li", {}, element("b", { text: file.name }), progress, state, more);
-  const calling = new AbortController();
+  const item = element("li", {}, element("b", { text: name }), progress, state, more);
   document.getElementById("uploads").append(item);
+  return { item, progress, state, more };
+}
+
+function add(file) {
+  const made = line(file.name);
+  const { item, more } = made;
+  const calling = new AbortController();
   more.replaceChildren(button(t("Cancel"), `${t("Cancel")}: ${file.name}`, () => {
     calling.abort();
     const at = waiting.findIndex((one) => one.item === item);
     if (at >= 0) waiting.splice(at, 1);
     gone(item);
   }));
-  waiting.push({ file, item, progress, state, more, signal: calling.signal });
+  waiting.push({ ...made, file, signal: calling.signal });
 }
 
 function gone(item) {
