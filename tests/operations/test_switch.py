@@ -120,7 +120,7 @@ def test_what_does_not_prove_itself_is_never_seen(context: Context, tmp_path: Pa
     (bad / "package.yaml").write_text(text)
     with under_load(context, "c") as seen:
         with pytest.raises(
-            ServerError, match="does not prove itself, so the old one serves on: its answer to the sample"
+            ServerError, match="does not prove itself, so the old one keeps serving: its answer to the sample"
         ):
             upgrade(context, "c", bad)
         with pytest.raises(RuleError):

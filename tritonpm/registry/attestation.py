@@ -147,7 +147,7 @@ def attested(package: Path, keys: Sequence[Path]) -> list[ProofRecord]:
     if file.stat().st_size > _MOST:
         raise SignatureError("has attestations that are too long", where=str(package), do=_ASK)
     trusted = [_public(key) for key in keys]
-    digest, records, reason = digest_of(package).removeprefix("sha256:"), [], "is attested by nobody who is trusted"
+    digest, records, reason = digest_of(package).removeprefix("sha256:"), [], "is attested by no trusted signer"
     for line in file.read_bytes().splitlines()[:_LINES]:
         payload = _signed(line, trusted)
         if payload is None:

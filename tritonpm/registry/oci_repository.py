@@ -96,7 +96,7 @@ def _asking(where: str) -> Iterator[None]:
         with speaking(where):
             yield
     except (ValueError, AttributeError):  # the latter for a challenge without a realm
-        raise RegistryError("refuses these credentials, or wants some", where=where, do=LOGIN) from None
+        raise RegistryError("refuses these credentials, or requires some", where=where, do=LOGIN) from None
 
 
 class OciRepository:
@@ -237,7 +237,7 @@ class OciRepository:
             client.auth.load_configs(self.container, configs=[str(config)] if config.is_file() else [])
         if basic:
             if not (credentials := getattr(client.auth, "_basic_auth", "")):
-                raise RegistryError("wants a user and password", where=self.where, do=LOGIN)
+                raise RegistryError("requires a user name and password", where=self.where, do=LOGIN)
             self.session.headers["Authorization"] = f"Basic {credentials}"
         return client
 

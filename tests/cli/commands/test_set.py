@@ -142,7 +142,7 @@ def test_the_list_says_what_triton_batches(root: Path, typed: Typed) -> None:
     listed = json.loads(typed("list", "-o", "json")[1])["data"]
     assert (code, {one["name"]: one["max_batch_size"] for one in listed}) == (0, {"c": 8, "p": 0})
     shown = typed("show", "p")[1]
-    assert "0: Triton joins no requests" in shown
+    assert "0: Triton does not combine requests" in shown
     assert "max batch size 32 has no effect: the openvino backend refuses partial batches" in shown
 
 
