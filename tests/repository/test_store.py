@@ -241,7 +241,7 @@ def test_a_stale_listing_is_waited_for(server: S3, files: Files, monkeypatch: py
     ("code", "status", "sentence"),
     [
         ("ExpiredToken", 400, "the credentials have expired"),
-        ("SlowDown", 503, "it asks to slow down"),
+        ("SlowDown", 503, "it kept asking to slow down"),
         ("AccessDenied", 403, "it does not allow this"),
         ("InvalidAccessKeyId", 403, "it does not know the credentials"),
         ("NoSuchBucket", 404, "there is no such bucket"),
