@@ -43,7 +43,7 @@ def test_a_larger_batch_is_proved_before_it_is_allowed(context: Context, tmp_pat
     axis = batch_axes(context, context.catalogue.get("p").package)["model"]
     assert (axis.kind, axis.largest) == ("proved", 16)
     with pytest.raises(
-        RuleError, match=r"can be batched up to 16, not 64: in a batch of .* row 20 is answered otherwise"
+        RuleError, match=r"can be batched up to 16, not 64: in a batch of .* row 20 is answered differently"
     ):
         change(context, "p", {"max_batch_size": 64})
     assert show(context, "p").max_batch_size == 16

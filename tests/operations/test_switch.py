@@ -67,7 +67,7 @@ def test_a_warm_up_that_fails_is_noticed_by_nobody_else(
                     unload(context, "zeros")
             if backends == "python":
                 remove(context, "zeros")
-                with pytest.raises(ServerError, match=r"the old one serves on: .*out of data bounds"):
+                with pytest.raises(ServerError, match=r"the old one keeps serving: .*out of data bounds"):
                     upgrade(context, "warm", single(tmp_path / "worse", failing_for_zeros(), name="worse"))
         assert (running(context).pid, seen.failures, set(seen.answers)) == (pid, [], {11.0})
 
