@@ -17,6 +17,7 @@ from tests.support.waiting import PATIENCE
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
 from tritonpm.core.files import digest_of, digest_of_bytes
 from tritonpm.registry.oci import PACKAGE_TYPE, SIGNATURE_TYPE
+from tritonpm.registry.oci_repository import OciManifest, read_document
 
 Packed = tuple[Path, str]
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -84,6 +85,12 @@ def push_blob(place: str, name: str, content: bytes) -> dict[str, object]:
     begun = requests.post(f"http://{place}/v2/{name}/blobs/uploads/", timeout=PATIENCE)
     requests.put(f"{begun.headers['Location']}&digest={digest}", data=content, timeout=PATIENCE).raise_for_status()
     return {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": len(content)}
+
+
+@pytest.mark.parametrize("content", [b"\xff{}", b'{"layers": "none"}', b"[" * 100_000, b""])
+def test_what_is_no_manifest(content: bytes) -> None:
+    with pytest.raises(RegistryError, match="holds no manifest"):
+        read_document(content, OciManifest, "oci://here/bolts:1")
 
 
 @pytest.mark.parametrize(

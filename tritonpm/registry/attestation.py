@@ -157,7 +157,7 @@ def attested(package: Path, keys: Sequence[Path]) -> list[ProofRecord]:
             if (statement.type_, statement.predicate_type) != (_STATEMENT_TYPE, PREDICATE_TYPE):
                 continue
             record = msgspec.json.decode(statement.predicate, type=ProofRecord)
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             continue
         if digest in (subject.digest.get("sha256") for subject in statement.subject):
             records.append(record)

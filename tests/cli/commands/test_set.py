@@ -66,7 +66,7 @@ def test_an_instance_number_goes_with_the_shared_mode(root: Path, typed: Typed) 
     assert typed("set", "p", "--mode", "performance", "--instances", 2)[0] == 0
     code, out, err = typed("set", "p", "--mode", "shared")
     assert (code, out) == (0, "Set mode of p.\n")
-    assert "p: instances went back to the usual" in err
+    assert "p: this change resets instances to the default." in err
     assert settings(root).instances is None
     code, _, err = typed("set", "p", "--mode", "shared", "--instances", 2)
     assert (code, "one instance" in err) == (3, True)
