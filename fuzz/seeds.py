@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
+import tempfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from onnx import TensorProto, helper, numpy_helper
+
+from tritonpm.registry.attestation import ProofRecord, attest
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -89,6 +95,45 @@ def package() -> bytes:
     return zipped({"package.yaml": text, "m.onnx": model(), "i.npz": ones})
 
 
+ATTESTED = b"PK, as far as an attestation knows"
+
+
+def private_key() -> bytes:
+    """A key that everybody knows."""
+    key = ec.derive_private_key(20_261_129, ec.SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def public_key() -> bytes:
+    """Its public half."""
+    public = ec.derive_private_key(20_261_129, ec.SECP256R1()).public_key()
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def attestation() -> bytes:
+    """What that key says of ATTESTED."""
+    record = ProofRecord("p", "1", "sha256:" + "2" * 64, "3" * 64, "26.06", "2.70.0", "answered 1 sample", 1.0, ())
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "p.zip").write_bytes(ATTESTED)
+        (Path(folder) / "line.pem").write_bytes(private_key())
+        return attest(Path(folder) / "p.zip", record, Path(folder) / "line.pem").read_bytes()
+
+
+def pack() -> bytes:
+    """A manifest of a ModelPack with two files."""
+    layers = [
+        {
+            "mediaType": f"application/vnd.cncf.model.{kind}.v1.raw",
+            "digest": "sha256:" + digit * 64,
+            "size": 10,
+            "annotations": {"org.cncf.model.filepath": path},
+        }
+        for kind, digit, path in (("weight.config", "1", "package.yaml"), ("weight", "2", "models/m.onnx"))
+    ]
+    manifest = {"schemaVersion": 2, "artifactType": "application/vnd.cncf.model.manifest.v1+json", "layers": layers}
+    return json.dumps(manifest).encode()
+
+
 def seeds() -> dict[str, list[bytes]]:
     """What each target starts from."""
     texts = samples(t=np.array(["bolt", "nut"]), n=np.arange(3), b=np.array([True]), e=np.zeros((0, 2), np.float16))
@@ -108,7 +153,7 @@ def seeds() -> dict[str, list[bytes]]:
         "npz": [samples(x=np.ones((2, 4), np.float32)), texts], "zip": [package(), folders],
         "package": [package(), folders, adopted], "config": [CONFIG, b'platform: "tensorrt_plan"'],
         "policy": [POLICY, b"require-signature: ~"], "plan": [b"ftrt" + bytes(60), torch],
-        "declaration": [DECLARATION], "rest": bodies,
+        "declaration": [DECLARATION], "rest": bodies, "attestation": [attestation()], "pack": [pack()],
     }  # fmt: skip
 
 

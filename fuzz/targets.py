@@ -102,6 +102,29 @@ def a_policy(data: bytes) -> None:
     _policy(written("policy.yaml", data))
 
 
+def an_attestation(data: bytes) -> None:
+    """What lies beside a package as its attestations; only what the key of the seeds has signed counts."""
+    from fuzz.seeds import ATTESTED, public_key
+    from tritonpm.registry.attestation import AttestationPolicy, require_attested
+
+    package, key = written("attested.zip", ATTESTED), written("line.pub", public_key())
+    written("attested.zip.att", data)
+    record = require_attested(package, AttestationPolicy((key,), 0.9, "26.06"))
+    assert (record.package, record.agreement) == ("p", 1.0)
+
+
+def a_pack(data: bytes) -> None:
+    """A registry's manifest of a ModelPack: its files lie in the package, each under one name."""
+    from tritonpm.registry.modelpack import is_pack, packed_files
+    from tritonpm.registry.oci_repository import OciManifest, read_document
+
+    manifest = read_document(data, OciManifest, "oci://here/p:1")
+    is_pack(manifest)
+    for path in packed_files(manifest, "oci://here/p:1", 1 << 30):
+        assert not path.startswith("/"), path
+        assert ".." not in path.split("/"), path
+
+
 def a_plan(data: bytes) -> None:
     """A TensorRT plan, a TorchScript or PyTorch 2 archive: told by their beginnings."""
     for name in ("model.plan", "model.pt", "model.pt2"):
@@ -171,6 +194,7 @@ def _page() -> Any:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "manifest": a_manifest, "onnx": an_onnx, "ir": an_ir, "npz": an_npz, "zip": a_zip, "package": a_package,
     "config": a_config, "policy": a_policy, "plan": a_plan, "declaration": a_declaration, "rest": a_body,
+    "attestation": an_attestation, "pack": a_pack,
 }  # fmt: skip
 
 

@@ -66,7 +66,7 @@ class Model:
         objects = self.predict(image)
         verdict = self._predictor.judged(objects) if self._predictor else None
         if verdict is None:
-            raise PackageError("has no `verdict`", where=self.name, do="say it in package.yaml")
+            raise PackageError("has no `verdict`", where=self.name, do="declare it in package.yaml")
         return verdict
 
     def infer(self, inputs: Mapping[str, Array], *, version: str = "") -> dict[str, Array]:

@@ -40,7 +40,7 @@ def test_where_nobody_says_it_a_picture_is_stretched(tmp_path: Path) -> None:
     plain = read(tmp_path / "red.png", FIXED)["x"]
     assert plain.shape == (1, 3, 8, 8)
     assert np.allclose(plain[0, :, 4, 4], [255, 0, 7])
-    with pytest.raises(ConversionError, match="say its preprocess"):
+    with pytest.raises(ConversionError, match="declare its preprocess"):
         read(tmp_path / "red.png", FREE)
 
 

@@ -163,7 +163,7 @@ def test_what_a_killed_switch_was_rehearsing_goes(context: Context) -> None:
         put(context, shadow_of(revision))
         client.load_and_wait("c" + NEXT)
         settle(context, ("c" + NEXT,))  # as the next change does after the kill: the folder goes, what is loaded stays
-        assert drift(context, client) == ["c.next is served, and is of no package here"]
+        assert drift(context, client) == ["c.next is served, but belongs to no package here"]
         assert list(sync(context)) == [("tidied", "c.next", "")]
         assert client.serving() == {model.name for model in revision.models}
         client.unload_and_wait("c")  # somebody else, who leaves the members

@@ -43,7 +43,7 @@ def test_a_larger_batch_is_proved_before_it_is_allowed(context: Context, tmp_pat
     axis = batch_axes(context, context.catalogue.get("p").package)["model"]
     assert (axis.kind, axis.largest) == ("proved", 16)
     with pytest.raises(
-        RuleError, match=r"can be batched up to 16, not 64: in a batch of .* row 20 is answered otherwise"
+        RuleError, match=r"can be batched up to 16, not 64: in a batch of .* row 20 is answered differently"
     ):
         change(context, "p", {"max_batch_size": 64})
     assert show(context, "p").max_batch_size == 16
@@ -64,7 +64,7 @@ def test_what_tells_nothing_is_declared_and_not_joined(context: Context, tmp_pat
     stage = view.stages_in_detail[0]
     assert stage.batch_axis == "declared"
     assert "output 'y' is the same for every input" in stage.batch_reason and "samples" in stage.batch_reason
-    assert any("joins no requests" in note for note in view.notes)
+    assert any("does not combine requests" in note for note in view.notes)
     text = config(context, "p", tmp_path / "out")
     assert "max_batch_size: 8" in text and "dynamic_batching" not in text
     change(context, "p", {"dynamic_batching": True})

@@ -192,7 +192,7 @@ def test_the_client_says_ok_or_which_condition_does_not_hold(served: Context) ->
         (
             "preprocess: {size: [6, 6], colour: BGR, mean: [1, 2, 3], std: [4, 5, 6]}",
             "preprocess: {}",
-            "stage look does not say its",
+            "stage look does not declare its",
         ),
     ],
 )

@@ -66,6 +66,13 @@ def test_a_plan_writes_nothing_and_apply_leaves_nothing_to_do(folder: Path) -> N
     assert set(json.loads((folder / "tritonpm.lock").read_text())) == {"bolts", "nuts"}
 
 
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"bolts": 1}', b'{"bolts": "\xff"}', b"[" * 100_000])
+def test_a_lock_file_that_is_none_is_a_sentence(folder: Path, content: bytes) -> None:
+    (folder / "tritonpm.lock").write_bytes(content)
+    with pytest.raises(ManifestError, match=r"tritonpm\.lock: .*is not a lock file"):
+        plan(serving_of(folder), folder / "tritonpm.yaml")
+
+
 def test_what_changed_is_set_upgraded_and_pruned(folder: Path) -> None:
     context, path = serving_of(folder), folder / "tritonpm.yaml"
     list(apply(context, path))

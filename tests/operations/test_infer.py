@@ -138,7 +138,7 @@ def test_what_is_not_known_is_said_and_numbers_are_numbers(context: Context, tmp
         infer(context, "p", tmp_path / "z.npz", None)
     _json(context, tmp_path / "x.json")
     Image.fromarray(RED).save(tmp_path / "red.png")
-    with pytest.raises(PackageError, match="does not say its `preprocess`"):
+    with pytest.raises(PackageError, match="does not declare its `preprocess`"):
         list(infer_pictures(context, "p", tmp_path / "red.png"))
 
 

@@ -109,7 +109,9 @@ def test_two_that_do_not_fit_are_refused_and_the_way_with_an_outage_is_told(
     taken = sum(each.taken for each in processes(running(context)) if each.model)
     monkeypatch.setenv(LIMIT, str((taken >> 20) + 5))
     with under_load(context, "x") as seen:
-        with pytest.raises(CapacityError, match=r"both do not fit into memory: .*`tritonpm unload x`.* a short outage"):
+        with pytest.raises(
+            CapacityError, match=r"they do not both fit into memory: .*`tritonpm unload x`.* a short outage"
+        ):
             change_live(context, "x", {"max_batch_size": 4})
         assert show(context, "x").max_batch_size == 8
     assert (seen.failures, set(seen.answers)) == ([], {2.0})

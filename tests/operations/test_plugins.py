@@ -45,7 +45,7 @@ def test_a_source_and_a_converter_of_others(context: Context, tmp_path: Path) ->
     telling = opened(context.workspace.root, warn=heard.append)
     assert bring_in(telling, "toy://triple/3").name == "triple"
     assert heard == [
-        "triple.toy: was converted by tritonpm-toy 0.1 (tritonpm.converters: toy), unverified: nobody here runs the original"
+        "triple.toy: was converted by tritonpm-toy 0.1 (tritonpm.converters: toy), unverified: the original cannot be run here"
     ]
     stage = context.catalogue.get("triple").package.stages[0]
     (blob,) = [file.digest for file in context.catalogue.get("triple").package.files]

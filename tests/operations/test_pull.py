@@ -141,9 +141,9 @@ def test_a_policy_keeps_out(context: Context, package: Path, tmp_path: Path, kin
     elif kind == "broken":
         signature_of(package).write_text("{}")
     words = {"folder": "only a .zip", "bare": "only a .zip", "unsigned": "is not signed"}
-    with pytest.raises(SignatureError, match=words.get(kind, "nobody who is trusted")):
+    with pytest.raises(SignatureError, match=words.get(kind, "no trusted signer")):
         import_package(context, source)
-    with pytest.raises(SignatureError, match=words.get(kind, "nobody who is trusted")):
+    with pytest.raises(SignatureError, match=words.get(kind, "no trusted signer")):
         exchange(context, "before", source)
     assert left(context) == []
 
@@ -248,7 +248,7 @@ def test_the_commands(run: Run, package: Path, registry: str, tmp_path: Path) ->
     assert "--key is missing" in run("sign", package, code=2)
     assert "--check needs --public-key" in run("sign", package, "--check", code=2)
     assert "go with --key" in run("push", "bolts", url, "--certificate", "x", workspace=workspace, code=2)
-    assert "give it alone" in run("pull", url, "--upgrade", "bolts", "--name", "x", workspace=workspace, code=2)
+    assert "use it alone" in run("pull", url, "--upgrade", "bolts", "--name", "x", workspace=workspace, code=2)
 
 
 def test_registries_are_no_part_of_what_all_commands_import() -> None:

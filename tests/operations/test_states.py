@@ -141,7 +141,7 @@ def test_settings_for_hardware_that_is_not_here_are_no_outage(context: Context, 
         pytest.fail("a machine that prepares packages may choose another's device")
     with pytest.raises(TritonpmError):
         load(context, "elsewhere")
-    assert "gives the change up (device: cpu → gpu)" in drift_of(context, "elsewhere")
+    assert "discards the change (device: cpu → gpu)" in drift_of(context, "elsewhere")
     assert restarted(context)["elsewhere"] == ""
     assert serving_answer(context, "elsewhere") == 5.0
     view = next(view for view in packages(context.catalogue) if view.name == "elsewhere")
@@ -229,7 +229,7 @@ def test_what_never_served_is_given_up_before_a_roll_back_goes_further(context: 
     loaded = rollback(replace(context, warn=said.append), "never")
     assert loaded is not None
     assert (loaded.revision, serving_answer(context, "never"), drift_of(context, "never")) == (2, 2.75, "")
-    assert said == ["What was changed since revision 2, which was proved last, is given up."]
+    assert said == ["What was changed since revision 2, which was proved last, is discarded."]
     stop(context, 30)
     exchange(context, "never", content(tmp_path / "3", scaled(3.75), name="never"))
     assert "content: sha256:" in drift_of(context, "never")

@@ -67,7 +67,7 @@ def test_a_warm_up_that_fails_is_noticed_by_nobody_else(
                     unload(context, "zeros")
             if backends == "python":
                 remove(context, "zeros")
-                with pytest.raises(ServerError, match=r"the old one serves on: .*out of data bounds"):
+                with pytest.raises(ServerError, match=r"the old one keeps serving: .*out of data bounds"):
                     upgrade(context, "warm", single(tmp_path / "worse", failing_for_zeros(), name="worse"))
         assert (running(context).pid, seen.failures, set(seen.answers)) == (pid, [], {11.0})
 
@@ -120,7 +120,7 @@ def test_what_does_not_prove_itself_is_never_seen(context: Context, tmp_path: Pa
     (bad / "package.yaml").write_text(text)
     with under_load(context, "c") as seen:
         with pytest.raises(
-            ServerError, match="does not prove itself, so the old one serves on: its answer to the sample"
+            ServerError, match="does not prove itself, so the old one keeps serving: its answer to the sample"
         ):
             upgrade(context, "c", bad)
         with pytest.raises(RuleError):

@@ -25,7 +25,7 @@ def test_what_somebody_else_did_on_the_server_is_told_and_undone(published: Cont
         ]
         client.unload_and_wait("c", dependents=True)
         said = status(published).drift
-        assert "c is recorded as loaded, and the server does not serve it; `tritonpm sync`" in said
+        assert "c is recorded as loaded, but the server does not serve it; `tritonpm sync`" in said
         assert list(sync(published)) == [("loaded", "c", ""), ("unloaded", "p", "")]
         assert status(published).drift == ()
         assert {state.name for state in client.index() if state.state == "READY"} >= {"c"}

@@ -84,7 +84,7 @@ def test_redirects_lead_to_encrypted_places_only(package: Packed, web: Web, tmp_
     for path, words in (
         ("plain", "leads to http://files.invalid/bolts.zip is not encrypted"),
         ("file", "not encrypted"),
-        ("round", "leads on more than"),
+        ("round", "redirects more than"),
     ):
         with pytest.raises(RegistryError, match=words) as refused:
             fetch(f"{web.url}/{path}.zip", tmp_path / path, digest)

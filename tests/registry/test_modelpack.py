@@ -170,5 +170,5 @@ def test_a_manifest_that_somebody_changed(context: Context, registry: str, tmp_p
 @pytest.mark.parametrize(("digest", "size"), [("md5:" + "0" * 32, 1), ("sha256:../x", 1), ("sha256:" + "0" * 64, -1)])
 def test_a_blob_that_no_registry_has(digest: str, size: int) -> None:
     layer = OciBlob(WEIGHT_RAW_MEDIA_TYPE, digest, size, annotations={"org.cncf.model.filepath": "m.onnx"})
-    with pytest.raises(RegistryError, match=r"m\.onnx under a name that is no digest"):
+    with pytest.raises(RegistryError, match=r"m\.onnx under a name that is not a digest"):
         packed_files(OciManifest((layer,)), "oci://here/bolts:1", 1 << 20)

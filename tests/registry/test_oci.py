@@ -17,6 +17,7 @@ from tests.support.waiting import PATIENCE
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
 from tritonpm.core.files import digest_of, digest_of_bytes
 from tritonpm.registry.oci import PACKAGE_TYPE, SIGNATURE_TYPE
+from tritonpm.registry.oci_repository import OciManifest, read_document
 
 Packed = tuple[Path, str]
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -86,6 +87,12 @@ def push_blob(place: str, name: str, content: bytes) -> dict[str, object]:
     return {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": len(content)}
 
 
+@pytest.mark.parametrize("content", [b"\xff{}", b'{"layers": "none"}', b"[" * 100_000, b""])
+def test_what_is_no_manifest(content: bytes) -> None:
+    with pytest.raises(RegistryError, match="holds no manifest"):
+        read_document(content, OciManifest, "oci://here/bolts:1")
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -116,7 +123,7 @@ def docker(folder: Path, place: str, login: str) -> None:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A registry that wants a user and password."""
+    """A registry that requires a user name and password."""
     root = tmp_path_factory.mktemp("guarded")
     (root / "htpasswd").write_text(servers.LINE + "\n")
     with servers.oci(root / "registry", {"htpasswd": {"realm": "line", "path": str(root / "htpasswd")}}) as place:
@@ -126,7 +133,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_a_password_is_docker_s(package: Packed, guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     url = f"oci://{guarded}/vision/bolts:1"
-    with pytest.raises(RegistryError, match="wants a user and password; `docker login` to it"):
+    with pytest.raises(RegistryError, match="requires a user name and password; `docker login` to it"):
         push(package[0], url)
     docker(tmp_path / "docker", guarded, "line:another-secret")
     with pytest.raises(RegistryError, match="refuses these credentials") as refused:
@@ -151,7 +158,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> I
 def test_a_token_is_asked_for(package: Packed, tokens: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     url = f"oci://{tokens}/vision/bolts:1"
-    with pytest.raises(RegistryError, match="refuses these credentials, or wants some; `docker login` to it"):
+    with pytest.raises(RegistryError, match="refuses these credentials, or requires some; `docker login` to it"):
         push(package[0], url)
     docker(tmp_path / "docker", tokens, "line:not-a-secret")
     push(signed(package[0]), url)

@@ -111,6 +111,15 @@ def test_a_model_that_is_not_ours_is_never_touched(store: Store, files: Files) -
     assert store.listed("").keys() == {"p/config.pbtxt"}
 
 
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"form": "\xff"}', b"[" * 100_000])
+def test_a_record_that_is_none_is_a_sentence(store: Store, files: Files, content: bytes) -> None:
+    send(store, revision(files, 1), files, anew=False)
+    (path,) = store.listed("", records=True)
+    store.write(path, content, records=True)
+    with pytest.raises(StorageError, match=r"cannot be read .*; publish the package again, or delete that record"):
+        records.kept(store)
+
+
 def test_what_cannot_be_renamed_does_not_change_under_its_readers(store: Store, files: Files) -> None:
     def with_notes(content: str) -> Revision:
         made = revision(files, 1)
@@ -241,7 +250,7 @@ def test_a_stale_listing_is_waited_for(server: S3, files: Files, monkeypatch: py
     ("code", "status", "sentence"),
     [
         ("ExpiredToken", 400, "the credentials have expired"),
-        ("SlowDown", 503, "it asks to slow down"),
+        ("SlowDown", 503, "it kept asking to slow down"),
         ("AccessDenied", 403, "it does not allow this"),
         ("InvalidAccessKeyId", 403, "it does not know the credentials"),
         ("NoSuchBucket", 404, "there is no such bucket"),

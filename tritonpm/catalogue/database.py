@@ -204,7 +204,7 @@ class Database:
             raise StorageError(
                 "was written by an older tritonpm, and may only be read here",
                 where=str(self.path),
-                do="run any command as somebody who may write to it",
+                do="run any command as a user who may write to it",
             )
 
     def _migrate(self) -> None:

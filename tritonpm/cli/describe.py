@@ -29,7 +29,7 @@ def describe_package(view: PackageDetails) -> None:
             ("status", f"{view.status}: {view.reason}" if view.reason else view.status),
             ("mode", f"{view.mode}, {view.instances} instance{'s' * (view.instances != 1)}"),
             ("device", view.device),
-            ("max batch size", view.max_batch_size or "0: Triton joins no requests"),
+            ("max batch size", view.max_batch_size or "0: Triton does not combine requests"),
             ("precision", view.precision),
             ("used by", ", ".join(view.used_by) or "nobody"),
             ("revision", f"{view.revision or 'none yet'}{' (settings have changed since)' if pending else ''}"),

@@ -23,7 +23,7 @@ def emit(app: App, result: Result) -> None:
     of_result = figures(result)
     app.emit("PerfResult", {"result": result, "figures": of_result}, lambda: describe(result))
     if any(row.spread > _NOISY for row in of_result.rows):
-        app.advise("The machine is noisy: windows are far apart (SPREAD); `tritonpm perf compare` is what it can tell.")
+        app.advise("The machine is noisy: windows differ (SPREAD); `tritonpm perf compare` still tells the difference.")
 
 
 def describe(result: Result) -> None:

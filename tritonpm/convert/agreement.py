@@ -263,7 +263,7 @@ def _concluded(
     return replace(result, state="verified")
 
 
-SETTLE = "say in package.yaml which values its inputs hold (`values`), where these are none of them"
+SETTLE = "declare in package.yaml which values its inputs hold (`values`), where these are none of them"
 TELL = "samples for which its answers differ would settle it"
 
 
@@ -315,7 +315,7 @@ def _damages(arrays: Sequence[Array]) -> Iterator[tuple[str, list[Array]]]:
         ):
             emptied = [_emptied(array, axis) for array in arrays]
             if any(not np.array_equal(one, other) for one, other in zip(arrays, emptied, strict=True)):
-                yield f"empty behind its first 4 of axis {axis % arrays[0].ndim}", emptied
+                yield f"empty after its first 4 of axis {axis % arrays[0].ndim}", emptied
 
 
 def _emptied(array: Array, axis: int) -> Array:

@@ -54,7 +54,7 @@ def rows(artefact: Artefact, options: Options) -> list[Row]:
         arrays = read(Path(sample), artefact.signature, first=options.preprocess)
         listed += _split(Path(sample), artefact.signature, arrays)
     if not listed:
-        raise ConversionError("the samples hold no row", do=GIVE)
+        raise ConversionError("the samples contain no rows", do=GIVE)
     return list(spread(listed, MOST_ROWS))
 
 
@@ -133,6 +133,6 @@ def _image(path: Path, signature: Signature, first: Preprocess | None) -> Row:
         raise ConversionError(
             f"is not an .npz, and the model does not take a single image of a fixed size ({shapes})",
             where=path.name,
-            do="say its preprocess, or give .npz files whose arrays are named for the inputs",
+            do="declare its preprocess, or give .npz files whose arrays are named for the inputs",
         )
     return dict(prepared_for(path.name, prepared_as, signature, read_picture(path)).inputs)

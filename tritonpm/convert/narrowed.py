@@ -68,7 +68,7 @@ def _reasons(graph: Any, carried: set[str], outer: dict[str, int]) -> Iterator[s
             if kinds & _FLOATS and to in _INTEGERS:
                 yield f"a float is cast to an integer ({_place(node)}), which saturates in OpenVINO"
             if kinds & _WIDE.keys() and to in {2, 3, 4, 5}:
-                yield f"{_named(kinds)} is cast to fewer bits ({_place(node)}), which OpenVINO does otherwise"
+                yield f"{_named(kinds)} is cast to fewer bits ({_place(node)}), which OpenVINO does differently"
         elif node.op_type not in _MOVES and kinds & _WIDE.keys():
             yield f"{_named(kinds)} reaches arithmetic ({_place(node)}), and {_HOW}"
 

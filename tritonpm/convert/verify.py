@@ -57,7 +57,7 @@ class RunRows:
             _require_rows_of(answer, len(next(iter(row.values()))))
             if self.answers and _shapes(answer) != _shapes(self.answers[0]):
                 raise RefutedError(
-                    f"the shapes of its answers hang on what is in a row ({_reshaped(self.answers[0], answer)})"
+                    f"the shapes of its answers depend on what is in a row ({_reshaped(self.answers[0], answer)})"
                 )
             self.rows.append(row)
             self.answers.append(answer)
@@ -120,13 +120,13 @@ def _require_equal(original: Run, batchable: Run, rows: RunRows, arrange: object
         index = int(order[place])
         got = {name: array[place : place + 1] for name, array in together.items()}
         if len(rows.rows) <= _FEWEST or not unstable(original, rows.rows[index], rows.answers[index], got):
-            raise RefutedError(f"in a batch of {count}, row {place} is answered otherwise than alone: {reason}")
+            raise RefutedError(f"in a batch of {count}, row {place} is answered differently than alone: {reason}")
         rows.drop(index)
         told.forget()
 
 
 def _first_wrong(rows: RunRows, order: Array, together: Row) -> tuple[int, str] | None:
-    """The first place that is answered otherwise than alone, with the difference. Raises RefutedError for a shape."""
+    """The first place that is answered differently than alone, with the difference. Raises RefutedError for a shape."""
     worst: tuple[int, str] | None = None
     _require_rows_of(together, len(order))
     for name, array in together.items():
@@ -164,7 +164,7 @@ def _run(run: Run, inputs: Row, batch: int) -> Row:
         return run(inputs)
     except RunFailedError as error:
         if says_out_of_memory(str(error)):
-            raise NotRunnableError(f"there is no memory here to run a batch of {batch}") from None
+            raise NotRunnableError(f"there is not enough memory here to run a batch of {batch}") from None
         raise RefutedError(f"it does not run with a batch of {batch} ({error})") from None
 
 

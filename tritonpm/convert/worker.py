@@ -72,7 +72,7 @@ def convert(request: Convert, folder: Path, watch: _Events) -> Answer:
     """Every step in a folder of its own, then the proof."""
     original = Artefact(request.model.format, Path(request.model.path), request.model.signature)
     if not request.named and (reason := narrowed(original.format, original.model, dict(request.model.values))):
-        raise ConversionError(reason, where=original.model.name, do="name the optimizer to use it all the same")
+        raise ConversionError(reason, where=original.model.name, do="name the optimizer to use it anyway")
     artefact = original
     steps: list[Step] = []
     for name in request.steps:
@@ -202,7 +202,7 @@ def profile(request: Profile, folder: Path, watch: _Events) -> Answer:
             return Answer("done", layers=tuple(layers(model.format, Path(model.path), inputs, folder)))
         except RunFailedError as error:
             refusal = str(error)
-    raise UnverifiableError(f"it runs on none of the inputs that there are ({refusal})")
+    raise UnverifiableError(f"it runs on none of the available inputs ({refusal})")
 
 
 def _cosine(result: Agreement) -> float:

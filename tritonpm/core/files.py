@@ -40,7 +40,7 @@ def read_state(path: Path) -> bytes:
 def require_file(path: Path) -> None:
     """Raise StorageError where something lies there that is none: who opens a pipe waits for its other end."""
     if (path.is_symlink() or path.exists()) and not path.is_file():
-        raise StorageError("is not a file", where=str(path), do="see what lies there, and move it away")
+        raise StorageError("is not a file", where=str(path), do="check what is there, and move it away")
 
 
 def write_atomically(place: Path, content: bytes) -> None:
@@ -68,7 +68,7 @@ def replacing(place: Path) -> Iterator[Path]:
         yield Path(f"/proc/self/fd/{made}")
         os.fsync(made)
         if not os.path.samestat(aside.lstat(), os.fstat(made)):
-            raise StorageError("was exchanged while it was written", where=str(aside), do="see who writes there")
+            raise StorageError("was replaced while it was written", where=str(aside), do="check who writes there")
         aside.replace(place)
         sync(place.parent)
     except OSError as error:
@@ -134,5 +134,5 @@ def system_error(error: OSError) -> StorageError:
     return StorageError(
         f"the operating system refused it ({error.strerror or error})",
         where=str(error.filename or ""),
-        do="check what lies there, the disk and its permissions",
+        do="check what is there, the disk and its permissions",
     )

@@ -38,7 +38,7 @@ _FAULTS = (
     ("AccessDenied|AuthorizationFailure|403 Forbidden",
      StoreFault("it does not allow this", "ask for the right to list, read, write and delete there")),
     ("SlowDown|TooManyRequests|ServerBusy|429 |503 ",
-     StoreFault("it asks to slow down, however long we waited",
+     StoreFault("it kept asking to slow down",
                 "run it again later: what is there is not sent again", passing=True)),
     ("No space left", StoreFault("the disk is full", "make room, and run it again")),
     ("Permission denied|Read-only file system", StoreFault("it cannot be written", "check its permissions")),

@@ -19,15 +19,15 @@ FILE = "TRITONPM_CONFIG"  # names another file
 # Key → its variable, and what it is. No secret is among them: those are in files of their own.
 KEYS: Mapping[str, tuple[str, str]] = {
     "workspace": ("TRITONPM_WORKSPACE", "the workspace's folder"),
-    "server": ("TRITON_URL", "a Triton that somebody else runs"),
-    "server_token_file": ("TRITON_TOKEN_FILE", "the file with the bearer token that it wants"),
+    "server": ("TRITON_URL", "an external Triton"),
+    "server_token_file": ("TRITON_TOKEN_FILE", "a file with the bearer token for it"),
     "context": ("TRITONPM_CONTEXT", "the servers of a fleet"),
-    "target": ("TRITONPM_TARGET", "the Triton release that is rendered for"),
+    "target": ("TRITONPM_TARGET", "the Triton release to render for"),
     "profile": ("TRITONPM_PROFILE", "the site's profile"),
     "tritonserver": ("TRITONPM_TRITONSERVER", "the server's binary"),
     "backends": ("TRITONPM_BACKENDS", "python: no compiled backends"),
-    "memory_mb": ("TRITONPM_MEMORY_MB", "MiB of the machine's memory that models may take"),
-    "server_env": ("TRITONPM_SERVER_ENV", "variables that the server gets beside the usual ones"),
+    "memory_mb": ("TRITONPM_MEMORY_MB", "MiB of the machine's memory that models may use"),
+    "server_env": ("TRITONPM_SERVER_ENV", "more variables to pass to the server"),
     "perf_analyzer": ("TRITONPM_PERF_ANALYZER", "perf_analyzer's binary"),
 }
 

@@ -130,4 +130,4 @@ class Choices:
     def _check_thresholds(self) -> None:
         if not (self.queue_ms > 0 and self.latency_ms > 0 and 0 < self.failing < 1):
             do = "times are positive, a share lies between 0 and 1"
-            raise UsageError("a threshold makes no sense", where="--queue-ms, --latency-ms, --failing", do=do)
+            raise UsageError("a threshold is out of range", where="--queue-ms, --latency-ms, --failing", do=do)

@@ -40,7 +40,7 @@ class Neighbour:
         """The input that the picture goes into. Raises ValueError: nobody says which."""
         first = self.meaning.preprocess
         if first is None or first.tokenizer:
-            raise ValueError(f"stage {self.name} does not say its `preprocess`, so nobody knows what its pixels are")
+            raise ValueError(f"stage {self.name} does not declare its `preprocess`, so its pixels mean nothing")
         others = [one for one in self.signature.inputs if one.name not in first.geometry]
         return next(one for one in others if first.input in ("", one.name))
 
@@ -86,7 +86,7 @@ def made(name: str, crop: Crop, of: Neighbour, into: Neighbour, original: Origin
     first, then, target = of.meaning.preprocess, of.meaning.decode, into.meaning.preprocess
     picture, taken = of.taken, into.taken
     if then is None:
-        raise ValueError(f"stage {of.name} does not say its `decode`, so nobody knows where its objects are")
+        raise ValueError(f"stage {of.name} does not declare its `decode`, so it is unknown where its objects are")
     if first is None or target is None or target.size is None or target.resize not in ("stretch", "none"):
         raise ValueError(f"crops are stretched: `preprocess` of stage {into.name} needs `resize: stretch` and a size")
     roles = {role: tensor_of(then, role, tuple(t.name for t in of.signature.outputs)) for role in _roles(then)}

@@ -44,11 +44,11 @@ def prepared_for(name: str, first: Preprocess, signature: Signature, picture: Ar
 
 
 def required(name: str, meaning: Meaning) -> tuple[Preprocess, Decode]:
-    """What is needed to hand in pictures and to get objects. Raises PackageError where either is unknown."""
+    """What is needed to provide pictures and to get objects. Raises PackageError where either is unknown."""
     for part, known in (("preprocess", meaning.preprocess), ("decode", meaning.decode)):
         if known is None:
-            do = f"say it in package.yaml, or with `tritonpm set {name} --{part} FIELD=VALUE`"
-            raise PackageError(f"does not say its `{part}`, and nothing that wrote its model did", where=name, do=do)
+            do = f"declare it in package.yaml, or with `tritonpm set {name} --{part} FIELD=VALUE`"
+            raise PackageError(f"does not declare its `{part}`, nor does what exported its model", where=name, do=do)
     assert meaning.preprocess is not None and meaning.decode is not None  # noqa: S101 (the loop has seen to it)
     return meaning.preprocess, meaning.decode
 

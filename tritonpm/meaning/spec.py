@@ -145,7 +145,7 @@ class Decode:
         if self.top_k < 1 or self.most < 1 or not 1 <= self.unclip <= 10:
             raise ValueError("top_k and most are 1 or more, unclip is 1 to 10")
         if self.keypoints and (self.keypoints[0] < 1 or self.keypoints[1] not in (2, 3)):
-            raise ValueError("keypoints are how many, and 2 or 3 values of each")
+            raise ValueError("keypoints is their number, and 2 or 3 values for each")
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class Condition:
         if min(least or 0, most or 0) < 0 or (least is not None and most is not None and least > most):
             raise ValueError("at_least is 0 or more, and at_most no less than it")
         if self.area and not 0 <= self.area[0] <= self.area[1]:
-            raise ValueError("area is the least and the most, in square pixels")
+            raise ValueError("area is a minimum and a maximum, in square pixels")
 
 
 Spec = TypeVar("Spec", Preprocess, Decode, Crop, Condition)

@@ -91,7 +91,7 @@ def _by_another(context: Context, source: Path, point: EntryPoint, scratch: Path
     answer = msgspec.json.decode(raw, type=ForeignAnswer)
     if not answer.model:
         raise OptimisationError(f"{described(point)} does not convert it: {answer.reason}", where=source.name)
-    context.warn(f"{source.name}: was converted by {described(point)}, unverified: nobody here runs the original")
+    context.warn(f"{source.name}: was converted by {described(point)}, unverified: the original cannot be run here")
     return folder
 
 

@@ -268,7 +268,7 @@ def _pinned(path: Path) -> dict[str, str]:
         return {}
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # the second for what is not UTF-8
         raise ManifestError([("", f"is not a lock file ({error})")], where=str(path)) from None
 
 

@@ -103,7 +103,7 @@ def write(made: Deployment, folder: Path, *, force: bool = False) -> list[Path]:
     for place, content in (files | copies).items():
         if not force and place.exists() and (not place.is_file() or place.read_bytes() != content):
             do = "choose another --output, or use --force"
-            raise PackageError("exists already, and says something else", where=str(place), do=do)
+            raise PackageError("exists already, with other content", where=str(place), do=do)
     for place, content in (files | copies).items():
         _written(place, content)
     return [*files, *([folder / FOLDER] if copies else ())]

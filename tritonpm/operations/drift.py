@@ -30,7 +30,7 @@ def drift(context: Context, client: Client) -> list[str]:
     revisions = [*context.catalogue.published(), *(kept.revision for kept in proved.values() if kept)]
     owned = {model.name for revision in revisions for model in revision.models}
     for name in sorted(states - owned - {entry.name for entry in entries}):
-        sentences.append(f"{name} is served, and is of no package here")
+        sentences.append(f"{name} is served, but belongs to no package here")
     return sentences
 
 
@@ -45,7 +45,7 @@ def _served(client: Client, entry: Entry, states: set[str], proved: Proved | Non
     """Where the server does not do what was proved."""
     there = entry.name in states
     if entry.wanted and not there:
-        return "is recorded as loaded, and the server does not serve it"
+        return "is recorded as loaded, but the server does not serve it"
     if there and not entry.wanted:
         return f"is served, and recorded as {entry.status}: somebody else loaded it"
     if proved and not serves(client, proved.revision):

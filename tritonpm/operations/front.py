@@ -196,7 +196,7 @@ def _known(plain: Fronted) -> tuple[Preprocess, Decode]:
     if meaning.preprocess is None or meaning.decode is None:
         raise ConversionError(
             "does not say what its tensors mean, so it can take no pictures",
-            do="say its preprocess and decode in package.yaml or with `tritonpm set`",
+            do="declare its preprocess and decode in package.yaml or with `tritonpm set`",
         )
     return meaning.preprocess, meaning.decode
 

@@ -159,7 +159,7 @@ def require_loadable(config: Path, where: str, release: Release) -> None:
         if finding.level == "error" and finding.rule not in _OF_THE_PLACE:
             line = f", line {finding.line}" if finding.line else ""
             raise PackageError(
-                finding.sentence, where=f"{where}: {config.name}{line}", do="correct it; `tritonpm lint` tells all"
+                finding.sentence, where=f"{where}: {config.name}{line}", do="correct it; `tritonpm lint` lists all"
             )
 
 

@@ -70,7 +70,7 @@ def unproved(listing: Listing, name: str, package: Entry | Record) -> str:
     if problem and changed:
         return (
             f"what is wanted could not be brought in ({problem}), {stays}; `tritonpm load {name}` tries again, "
-            f"`tritonpm rollback {name}` gives the change up ({what})"
+            f"`tritonpm rollback {name}` discards the change ({what})"
         )
     if problem:
         return f"what is wanted could not be brought in ({problem}), {stays}; `tritonpm load {name}` tries again"

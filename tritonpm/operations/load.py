@@ -188,7 +188,7 @@ class OneServer:
     moved: bool = False
 
     def prove(self, shadow: Revision) -> None:
-        """As `Servers.prove`. Raises CapacityError where both do not fit into memory."""
+        """As `Servers.prove`. Raises CapacityError where they do not both fit into memory."""
         self._make_room(shadow)
         with self.context.progress(f"Rehearsing {self.revision.name}"):
             self.client.load_and_wait(shadow.name, timeout=self.timeout)
@@ -260,7 +260,7 @@ def load_proved(context: Context, name: str, *, timeout: float = TIMEOUT, only_w
     with connect(context, load_timeout=timeout) as client, changing(context, f"load {name}"):
         proved = context.catalogue.proved(name)
         if proved is None:  # another tritonpm has renamed or removed it meanwhile
-            raise NotFoundError(f"{name} has no proved revision any more", do=f"`tritonpm load {name}`")
+            raise NotFoundError(f"{name} no longer has a proved revision", do=f"`tritonpm load {name}`")
         if only_wanted and not context.catalogue.get(name).wanted:
             raise NotFoundError(f"{name} was unloaded meanwhile", do=f"`tritonpm load {name}`, if it shall be loaded")
         record = as_proved(context, name)
@@ -354,11 +354,11 @@ def _not_rehearsed(name: str, error: UndeliveredError, reason: str) -> TritonpmE
         return error.error
     if isinstance(error.error, CapacityError) or "out of memory" in str(error.error).lower():
         return CapacityError(
-            f"both do not fit into memory: {reason}",
+            f"they do not both fit into memory: {reason}",
             where=name,
             do=f"`tritonpm unload {name}`, set, and `tritonpm load {name}`: a short outage",
         )
-    what = f"the new revision does not prove itself, so the old one serves on: {reason}"
+    what = f"the new revision does not prove itself, so the old one keeps serving: {reason}"
     return _kind(error)(what, where=name, do="" if error.whole else UNKNOWN)
 
 

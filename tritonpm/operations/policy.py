@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
 _CORRECT = "correct the policy (`tritonpm schema policy` prints what it may hold)"
-_CLEAR = "`tritonpm policy clear` if packages need no signature or attestation any more"
+_CLEAR = "`tritonpm policy clear` if packages no longer need a signature or an attestation"
 _NEIGHBOUR = re.compile(r"\W*polic(y|ies)(\W*(ya?ml|json|toml)(\W*\w*)?)?\W*")
 _ALIKE = 0.85  # of two names, by difflib: a letter is missing, or two are exchanged; oidc.yaml is another name
 

@@ -50,7 +50,7 @@ class PackageChange:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What would be done, in order; `digest` is what to hand in to have it done."""
+    """What would be done, in order; `digest` is what to provide to have it done."""
 
     actions: tuple[Action, ...]
     digest: str

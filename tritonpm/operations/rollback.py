@@ -31,7 +31,7 @@ def rollback(context: Context, name: str, number: int | None = None) -> Loaded |
         with changing(context, f"roll {name} back"):
             context.catalogue.go_back(name, target, probed=None, loaded=False)
     if gives_up:
-        context.warn(f"What was changed since revision {target}, which was proved last, is given up.")
+        context.warn(f"What was changed since revision {target}, which was proved last, is discarded.")
     return loaded
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tritonpm.operations.context import Context
 
 _SCORED = DETECTIONS | {"multi-label"}  # of whose objects those with a score count
-_NOT_SAID = "the package does not say its decode"
+_NOT_SAID = "the package does not declare its decode"
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def _of_picture(name: str, meaning: Meaning, signature: Signature, picture: Arra
     first = meaning.preprocess or stretched(signature)
     if first is None:
         shapes = ", ".join(f"{one.name} {list(one.shape or ())}" for one in signature.inputs)
-        what = f"does not say its preprocess, and its inputs ({shapes}) are not a single image of a fixed size"
+        what = f"does not declare its preprocess, and its inputs ({shapes}) are not a single image of a fixed size"
         raise PackageError(what, where=name, do="give an .npz whose arrays are named for the inputs")
     prepared = prepared_for(name, first, signature, picture)
     return _Asked(prepared.inputs, (prepared.geometry,))
@@ -238,7 +238,7 @@ def objects_in(
     if not parts:
         return (), _NOT_SAID
     if geometries is None and any(part.decode.kind not in PLACELESS for part in parts if not part.of):
-        return (), "the package does not say its preprocess, and so not where in a picture something is"
+        return (), "the package does not declare its preprocess, and so not where in a picture something is"
     try:
         if fronted:
             return answered(answer, meaning), ""

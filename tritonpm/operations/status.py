@@ -76,7 +76,7 @@ def _supervision(context: Context) -> Iterator[str]:
     """Whether somebody keeps the workspace's own server alive, where that is not as it was said to be."""
     state = context.workspace.server
     if context.server is None and embedded.supervision_lost(state):
-        yield "nobody starts the server again should it end, since its supervisor was killed; `tritonpm sync`"
+        yield "the server would not be restarted if it ended, since its supervisor was killed; `tritonpm sync`"
     elif not has_server(context) and embedded.supervised(state):
         yield RETURNS
 

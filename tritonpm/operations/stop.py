@@ -27,7 +27,7 @@ def stop(context: Context, timeout: float) -> bool:
         with context.progress("Stopping Triton"):
             embedded.stop(server, state, timeout=timeout)
     if supervisor and supervisor[0] != os.getpid() and not embedded.await_end(supervisor, _SUPERVISOR):
-        context.warn(f"Warning: what supervised it (pid {supervisor[0]}) is still ending; it starts nothing any more.")
+        context.warn(f"Warning: what supervised it (pid {supervisor[0]}) is still ending; it starts nothing more.")
     unload_recorded(context)
     return server is not None
 

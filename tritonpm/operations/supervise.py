@@ -87,7 +87,7 @@ def _supervise(context: Context, say: Say, each_look: Callable[[], None]) -> Non
             raise ServerError(
                 f"tritonserver ended {ends} times within {STEADY:g} s of its start: {words or _SILENT}",
                 where=server.log,
-                do="mend what the log says, then `tritonpm serve`",
+                do="fix what the log reports, then `tritonpm serve`",
             )
         pause = min(_LONGEST_PAUSE, _PAUSE * (2 ** max(0, ends - 1) - 1))
         say(f"tritonserver has ended ({words or _SILENT}); it is started again in {pause:g} s")

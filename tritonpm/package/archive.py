@@ -93,7 +93,7 @@ def _directory(stream: BinaryIO, size: int, where: str, limits: Limits) -> tuple
     """The entries and where the central directory begins."""
     count, length, offset = end_of_directory(stream, size, where)
     if count > limits.entries or length > limits.entries * 2 * KIB:
-        raise UnsafeError(f"holds more than {limits.entries} files and folders", where=where, do="hand in fewer")
+        raise UnsafeError(f"holds more than {limits.entries} files and folders", where=where, do="provide fewer")
     stream.seek(offset)
     raw = stream.read(length)
     entries, at = [], 0
@@ -112,7 +112,7 @@ def end_of_directory(stream: BinaryIO, size: int, where: str) -> tuple[int, int,
     tail = stream.read()
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < _END.size:
-        raise PackageError("is not a zip, or is cut off", where=where, do="hand in the whole file")
+        raise PackageError("is not a zip, or is cut off", where=where, do="provide the whole file")
     _, disk, first_disk, here, count, length, offset, comment = _END.unpack_from(tail, at)
     if at + _END.size + comment != len(tail):
         raise UnsafeError("has data before, between or after its entries", where=where, do=_REPACK)
@@ -223,7 +223,7 @@ def _check_sizes(entries: list[ArchiveMember], size: int, staging: Staging) -> N
         raise UnsafeError(
             f"unpacks {human(size)} to {human(total)}, more than {limits.ratio} times as much",
             where=staging.where,
-            do="hand in the folder instead",
+            do="provide the folder instead",
         )
     staging.expect(total)
 

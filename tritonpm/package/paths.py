@@ -97,5 +97,5 @@ class Paths:
             raise self._refusal(path, f"and {other!r} are one name where case or Unicode form is not told apart")
         if len(self._spellings) > self.limits.entries:
             raise UnsafeError(
-                f"holds more than {self.limits.entries} files and folders", where=self.where, do="hand in fewer"
+                f"holds more than {self.limits.entries} files and folders", where=self.where, do="provide fewer"
             )

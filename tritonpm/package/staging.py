@@ -86,7 +86,7 @@ class Staging:
     def _bounded(self, total: int) -> None:
         if total > self.limits.total:
             raise UnsafeError(
-                f"unpacks to more than {human(self.limits.total)}", where=self.where, do="hand in less at a time"
+                f"unpacks to more than {human(self.limits.total)}", where=self.where, do="provide less at a time"
             )
 
 

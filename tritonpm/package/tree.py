@@ -86,7 +86,7 @@ def stage(source: Path, root: Path, limits: Limits, progress: Progress) -> Tree:
         with opened(real, staging.where) as stream:
             if not is_zip(stream.read(4)):
                 raise PackageError("is neither a package (.zip or folder) nor a model", where=staging.where,
-                                   do="hand in a .zip, a folder, .onnx, .xml, .plan, .pt or .pt2")  # fmt: skip
+                                   do="provide a .zip, a folder, .onnx, .xml, .plan, .pt or .pt2")  # fmt: skip
             folder = stage_archive(stream, staging)
     stem = named.name if real.is_dir() else named.stem
     return Tree(root, staging.where, staging.files, frozenset(staging.paths.folders), folder, folder or stem)

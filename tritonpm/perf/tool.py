@@ -210,7 +210,7 @@ def _downloaded(wheel: Wheel, scratch: Path) -> Path:
         complaint = next(
             (line for line in lines if line.lower().startswith("error")), (lines or ["it said nothing"])[-1]
         )
-        raise NotFoundError(f"{wanted} could not be had from PyPI ({complaint})", do="use NVIDIA's …-py3-sdk image")
+        raise NotFoundError(f"{wanted} could not be fetched from PyPI ({complaint})", do="use NVIDIA's …-py3-sdk image")
     binary = scratch / "wheel" / wheel.binary
     binary.chmod(0o755)
     return binary

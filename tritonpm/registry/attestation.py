@@ -122,18 +122,20 @@ def attest(package: Path, record: ProofRecord, key: Path) -> Path:
 
 def require_attested(package: Path, policy: AttestationPolicy) -> ProofRecord:
     """What is attested of a .zip, and enough. Raises as `attested`, SignatureError where none says enough."""
-    reasons = []
+    reason, do = "", ""
     for record in attested(package, policy.keys):
+        do = "have it loaded so, and pushed again with --attest"
         if policy.release not in ("", record.release):
             was = f"Triton {record.release}" if record.release else f"a server of version {record.server}"
-            reasons.append(f"was proved on {was}, and Triton {policy.release} is required")
+            reason = f"was proved on {was}, and Triton {policy.release} is required"
         elif policy.agreement and record.agreement is None:
-            reasons.append("is attested without an agreement: nothing says what the right answers are")
+            reason = "is attested without an agreement, since its samples do not say what is expected"
+            do = "have samples with outputs put into it, and have it pushed again with --attest"
         elif record.agreement is not None and not record.agreement >= policy.agreement:
-            reasons.append(f"agrees with the original by {record.agreement:.4g}, and {policy.agreement:g} is required")
+            reason = f"agrees with the original by {record.agreement:.4g}, and {policy.agreement:g} is required"
         else:
             return record
-    raise SignatureError(reasons[-1], where=str(package), do="load it so, and push it again with --attest")
+    raise SignatureError(reason, where=str(package), do=do)
 
 
 def attested(package: Path, keys: Sequence[Path]) -> list[ProofRecord]:
@@ -147,7 +149,7 @@ def attested(package: Path, keys: Sequence[Path]) -> list[ProofRecord]:
     if file.stat().st_size > _MOST:
         raise SignatureError("has attestations that are too long", where=str(package), do=_ASK)
     trusted = [_public(key) for key in keys]
-    digest, records, reason = digest_of(package).removeprefix("sha256:"), [], "is attested by nobody who is trusted"
+    digest, records, reason = digest_of(package).removeprefix("sha256:"), [], "is attested by no trusted signer"
     for line in file.read_bytes().splitlines()[:_LINES]:
         payload = _signed(line, trusted)
         if payload is None:
@@ -157,7 +159,7 @@ def attested(package: Path, keys: Sequence[Path]) -> list[ProofRecord]:
             if (statement.type_, statement.predicate_type) != (_STATEMENT_TYPE, PREDICATE_TYPE):
                 continue
             record = msgspec.json.decode(statement.predicate, type=ProofRecord)
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             continue
         if digest in (subject.digest.get("sha256") for subject in statement.subject):
             records.append(record)

@@ -151,12 +151,12 @@ def _listed(where: str, model: str, revision: str) -> HubModel:
     try:
         info = api.model_info(model, revision=revision, files_metadata=True, timeout=_PATIENCE)
     except errors.GatedRepoError:
-        raise RegistryError("wants its terms to be accepted, and a token", where=where, do=_LOGIN) from None
+        raise RegistryError("requires its terms to be accepted, and a token", where=where, do=_LOGIN) from None
     except errors.RevisionNotFoundError:
         raise NotFoundError(f"has no revision {revision!r}", where=where, do="check it") from None
     except errors.RepositoryNotFoundError:
         raise NotFoundError(
-            "is not a model, or is one that wants a token", where=where, do=f"check it; {_LOGIN}"
+            "is not a model, or is one that requires a token", where=where, do=f"check it; {_LOGIN}"
         ) from None
     except Exception as error:  # of whichever HTTP client it uses; its words may hold a signed address
         what = f"{endpoint} does not answer as a Hub does ({type(error).__name__})"

@@ -140,7 +140,7 @@ def _speaking(where: str) -> Iterator[None]:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
             raise NotFoundError("there is no such model or version", where=where, do=_CHECK) from None
         if error.error_code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
-            raise RegistryError("wants other credentials", where=where, do="set MLFLOW_TRACKING_TOKEN") from None
+            raise RegistryError("requires other credentials", where=where, do="set MLFLOW_TRACKING_TOKEN") from None
         raise RegistryError(f"MLflow refuses ({error.error_code})", where=where, do=_CHECK) from None
     except (OSError, ImportError) as error:
         raise RegistryError(f"cannot be fetched ({type(error).__name__})", where=where, do=_CHECK) from None

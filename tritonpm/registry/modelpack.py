@@ -90,7 +90,7 @@ def packed_files(manifest: OciManifest, where: str, most: int) -> dict[str, OciB
             what = f"holds {path or layer.digest} as {layer.media_type}, and only files as they are (.raw) are taken"
             raise RegistryError(what, where=where, do="pack it anew so: `modctl build --raw`")
         if not DIGEST.fullmatch(layer.digest) or layer.size < 0:
-            raise RegistryError(f"holds {path} under a name that is no digest", where=where, do=_PUBLISHER)
+            raise RegistryError(f"holds {path} under a name that is not a digest", where=where, do=_PUBLISHER)
         paths.add(path)
         files[path] = layer
     if not files:

@@ -120,7 +120,7 @@ def _speaking(url: str) -> Iterator[None]:
     except FileNotFoundError:
         raise NotFoundError("there is no such object", where=where, do="check the address") from None
     except exceptions.PreconditionError:
-        raise RegistryError("has changed while it was fetched", where=where, do="run it again") from None
+        raise RegistryError("changed while it was being fetched", where=where, do="run it again") from None
     except exceptions.BaseError as error:
         fault = fault_of(error) or UNREACHABLE
         if fault.passing:

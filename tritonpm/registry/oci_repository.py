@@ -96,7 +96,7 @@ def _asking(where: str) -> Iterator[None]:
         with speaking(where):
             yield
     except (ValueError, AttributeError):  # the latter for a challenge without a realm
-        raise RegistryError("refuses these credentials, or wants some", where=where, do=LOGIN) from None
+        raise RegistryError("refuses these credentials, or requires some", where=where, do=LOGIN) from None
 
 
 class OciRepository:
@@ -120,14 +120,14 @@ class OciRepository:
         """
         wanted = self.container.digest
         content = self._manifest(wanted or self.container.tag)
-        return self._read(content, OciManifest), wanted or digest_of_bytes(content)
+        return read_document(content, OciManifest, self.where), wanted or digest_of_bytes(content)
 
     def referrers(self, subject: str, kind: str) -> list[OciManifest]:
         """The manifests of artefact type `kind` that refer to the manifest of that digest. Raises RegistryError."""
         found: list[OciManifest] = []
         for entry in self._index(subject).manifests:
             if entry.artifact_type == kind and DIGEST.fullmatch(entry.digest) and len(found) < _MOST_REFERRERS:
-                found.append(self._read(self._manifest(entry.digest), OciManifest))
+                found.append(read_document(self._manifest(entry.digest), OciManifest, self.where))
         return found
 
     def blob(self, digest: str) -> Source:
@@ -200,14 +200,8 @@ class OciRepository:
             answer = self._request(place, "GET", headers={"Accept": _INDEX_TYPE})
             if answer.status_code != 404:
                 require_good(answer, self.where, LOGIN)
-                return self._read(answer.content, _Index)
+                return read_document(answer.content, _Index, self.where)
         return _Index()
-
-    def _read(self, content: bytes, kind: type[T]) -> T:
-        try:
-            return msgspec.json.decode(content, type=kind)
-        except (msgspec.MsgspecError, RecursionError):
-            raise RegistryError("holds no manifest", where=self.where, do="check the address") from None
 
     def _place(self, kind: str, reference: str) -> str:
         return f"{self.container.registry}/v2/{self.container.api_prefix}/{kind}/{reference}"
@@ -237,9 +231,17 @@ class OciRepository:
             client.auth.load_configs(self.container, configs=[str(config)] if config.is_file() else [])
         if basic:
             if not (credentials := getattr(client.auth, "_basic_auth", "")):
-                raise RegistryError("wants a user and password", where=self.where, do=LOGIN)
+                raise RegistryError("requires a user name and password", where=self.where, do=LOGIN)
             self.session.headers["Authorization"] = f"Basic {credentials}"
         return client
+
+
+def read_document(content: bytes, kind: type[T], where: str) -> T:
+    """A manifest or an index. Raises RegistryError for whatever is none."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # the second for what is not UTF-8
+        raise RegistryError("holds no manifest", where=where, do="check the address") from None
 
 
 def descriptor(kind: str, digest: str, size: int, annotations: Mapping[str, str]) -> Descriptor:

@@ -80,11 +80,11 @@ def verify(package: Path, trust: Trust) -> Signed:
     if not signature.is_file():
         raise SignatureError("is not signed", where=str(package), do=f"put its {signature.name} beside it")
     if signature.stat().st_size > _MOST:
-        raise SignatureError("has a signature that is none", where=str(package), do=_ASK)
+        raise SignatureError("has a signature that is too long", where=str(package), do=_ASK)
     for by, config in _verifying(trust):
         if _is_by(config, package, signature):
             return Signed(str(package), str(signature), digest_of(package), by)
-    raise SignatureError("is signed by nobody who is trusted, or was changed since", where=str(package), do=_ASK)
+    raise SignatureError("is signed by no trusted signer, or was changed since", where=str(package), do=_ASK)
 
 
 def require_zip(package: Path) -> None:
@@ -149,4 +149,4 @@ def reading_key(key: Path) -> Iterator[None]:
         raise UsageError(f"cannot be read ({error.strerror})", where=str(key), do="check the path") from None
     except (ValueError, TypeError, AttributeError, UnsupportedAlgorithm):
         do = "use an elliptic curve key without a password, and its own certificate (docs/registries.md)"
-        raise UsageError("does not do as a key", where=str(key), do=do) from None
+        raise UsageError("cannot be used as a key", where=str(key), do=do) from None

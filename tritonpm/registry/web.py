@@ -78,7 +78,7 @@ def speaking(where: str) -> Iterator[None]:
         do = "REQUESTS_CA_BUNDLE names the file of who signed it, where that is not one of the usual ones"
         raise RegistryError("its certificate is not trusted", where=where, do=do) from None
     except requests.exceptions.TooManyRedirects:
-        raise RegistryError(f"leads on more than {_REDIRECTS} times", where=where, do=_CHECK) from None
+        raise RegistryError(f"redirects more than {_REDIRECTS} times", where=where, do=_CHECK) from None
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
         raise RegistryError("is not an address", where=where, do="check it") from None
     except requests.exceptions.ConnectTimeout:
@@ -95,7 +95,7 @@ def require_good(answer: requests.Response, where: str, login: str) -> None:
     if code in _BUSY:
         raise Cut(f"HTTP {code}")
     if code in (401, 403):
-        raise RegistryError(f"refuses these credentials, or wants some (HTTP {code})", where=where, do=login)
+        raise RegistryError(f"refuses these credentials, or requires some (HTTP {code})", where=where, do=login)
     if code in (404, 410):
         raise NotFoundError("there is no such package", where=where, do=_CHECK)
     if not answer.ok:
@@ -109,7 +109,7 @@ def part_of(answer: requests.Response, asked: int, where: str, login: str) -> Pa
     require_good(answer, where, login)
     start = _start(answer) if answer.status_code == 206 else 0
     if start > asked:
-        raise RegistryError("answers with another part than was asked for", where=where, do="check the server")
+        raise RegistryError("answers with another range than was requested", where=where, do="check the server")
     length = answer.headers.get("Content-Length", "")
     return Part(start, start + int(length) if length.isdecimal() else None, _chunks(answer, where))
 

@@ -134,7 +134,8 @@ def _batch(stage: Stage, settings: Settings, axis: BatchAxis, backend: str, note
             "and an empty batch of such would end the server"
         )
     elif axis.kind == "declared" and stage.config is None and not settings.dynamic_batching:
-        notes.append(f"Triton joins no requests of stage {stage.name}: its batch axis is only declared, {axis.reason}")
+        why = f"its batch axis is only declared, {axis.reason}"
+        notes.append(f"Triton does not combine requests of stage {stage.name}: {why}")
     elif backend == "openvino":
         notes.append(
             f"stage {stage.name} has max_batch_size 0 and a batch dimension of its own: with more, Triton's openvino "

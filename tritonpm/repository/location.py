@@ -44,7 +44,7 @@ def located(text: str, where: str = "--repository", *, whole: bool = False) -> L
         return Location("file", str(folder.parent), folder.name)
     if "@" in rest or "?" in rest:
         do = "put them into the environment (AWS_ACCESS_KEY_ID, GOOGLE_SERVICE_ACCOUNT, AZURE_STORAGE_ACCOUNT_KEY, …)"
-        raise UsageError("credentials do not belong into a URL", where=where, do=do)
+        raise UsageError("credentials do not belong in a URL", where=where, do=do)
     endpoint = account = ""
     if scheme == "s3" and (match := _ENDPOINT.match(rest)):
         endpoint, rest = f"{match[1] or 'http'}://{match[2]}", rest[match.end() :]
@@ -55,7 +55,7 @@ def located(text: str, where: str = "--repository", *, whole: bool = False) -> L
     if not known or (scheme == "as" and not _is_path(account)) or not _is_path(bucket):
         raise UsageError(f"{text} is not a repository", where=where, do=f"name a folder, or {FORMS}")
     if not _is_path(prefix) and not (whole and not prefix):
-        do = "letters, digits, '.', '_' and '-'; the records of what is there lie beside it, so a bucket alone is none"
+        do = "letters, digits, '.', '_' and '-'; its records lie beside it, so a bucket alone is not enough"
         raise UsageError(f"{text} has no prefix that Triton can read", where=where, do=do)
     return Location(scheme, bucket, prefix, endpoint, account)
 

@@ -124,7 +124,7 @@ def _read(store: Store, path: str) -> StoredRevision | None:
         return None
     try:
         record = msgspec.json.decode(content, type=StoredRevision)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # the second for what is not UTF-8
         what = f"its record {path} cannot be read ({error})"
         raise StorageError(what, where=store.url, do="publish the package again, or delete that record") from None
     if record.form != FORM or path_of(record) != path or not _is_sound(record):

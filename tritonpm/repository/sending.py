@@ -162,7 +162,7 @@ class _Sending:
             if not absent:
                 return
         what = f"its listing does not show {absent[0]}, which was sent"
-        raise StorageError(what, where=self.store.url, do="run it again later; what served before serves on")
+        raise StorageError(what, where=self.store.url, do="run it again later; what served before keeps serving")
 
     def _is_config(self, file: StoredFile) -> bool:
         return is_config(file.path.partition("/")[2])

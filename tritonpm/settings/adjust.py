@@ -61,7 +61,7 @@ def adjusted(
 
 def along(name: str, dropped: Sequence[str]) -> str:
     """That settings of a package went with a change, as advice."""
-    return f"{name}: {', '.join(dropped)} went back to the usual with this change."
+    return f"{name}: this change resets {', '.join(dropped)} to the default."
 
 
 def kept_by_stages(name: str, settings: Settings, changed: Collection[str]) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ EFFECT_RULES: tuple[Rule, ...] = (
             and c.settings.dynamic_batching
             and c.settings.max_batch_size > 1
         ),
-        "Triton joins requests of stage {stage.name!r}, and nothing proves that answers stay right: {axis.reason}",
+        "Triton combines requests of stage {stage.name!r}, and nothing proves that answers stay right: {axis.reason}",
         "use --no-dynamic-batching, or add such samples to the package",
         level="warning",
         gives_way=("dynamic_batching",),
@@ -62,7 +62,7 @@ EFFECT_RULES: tuple[Rule, ...] = (
         UNJOINED,
         _unjoined,
         "max batch size {s.max_batch_size} has no effect: the openvino backend refuses partial batches, so Triton does "
-        "not join requests of stage {stage.name!r}",
+        "not combine requests of stage {stage.name!r}",
         "for an ONNX model `--optimizer ort-openvino` keeps batching",
         level="warning",
     ),
@@ -70,7 +70,7 @@ EFFECT_RULES: tuple[Rule, ...] = (
         "single-rows",
         _single_rows,
         "max batch size {s.max_batch_size} has no effect: an input of stage {stage.name!r} has one value a row, and an "
-        "empty batch of such would end the server, so Triton does not join its requests",
+        "empty batch of such would end the server, so Triton does not combine its requests",
         "send many rows in one request, or export the input with a second dimension of 1",
         level="warning",
     ),

@@ -78,13 +78,13 @@ RULES: tuple[Rule, ...] = (
         "optimizer-of-format",
         lambda c: c.settings.optimizer in OPTIMIZERS and not _takes(c),
         "the optimizer {s.optimizer} cannot take {stage.format.value} (stage {stage.name!r})",
-        "leave --optimizer at auto, or hand in the ONNX model",
+        "leave --optimizer at auto, or provide the ONNX model",
     ),
     Rule(
         "optimised-formats",
         lambda c: c.settings.optimised and c.stage.format not in (Format.ONNX, Format.OPENVINO) and not _compiled(c),
         "stage {stage.name!r} is {stage.format.value} as it came, which is not optimised any further",
-        "use --optimizer none and --precision fp32, or hand in the ONNX model",
+        "use --optimizer none and --precision fp32, or provide the ONNX model",
     ),
     Rule(
         "optimizer-of-backend",

@@ -194,7 +194,7 @@ VALUE_RULES: tuple[ValueRule, ...] = (
     ValueRule(
         "version-policy",
         lambda s: not re.fullmatch(rf"all|latest:{_NUMBER}|specific:{_NUMBER}(,{_NUMBER})*", s.version_policy),
-        "the version policy {s.version_policy!r} is none that Triton knows",
+        "the version policy {s.version_policy!r} is not one that Triton knows",
         "use latest:N, all or specific:1,3",
     ),
     ValueRule(

@@ -141,7 +141,7 @@ def start(
                 server = _server(pid, host, ports, log, installation, state, tuple(arguments))
                 remember(state, server)
                 return server
-    raise ServerError("the free ports that were chosen are taken again and again", do="name the ports")
+    raise ServerError("each free port that was chosen was taken before it could be used", do="name the ports")
 
 
 def _server(

@@ -1,4 +1,4 @@
-"""Ending a server of our own, and cleaning what one leaves that was killed."""
+"""Ending a private server, and cleaning what one leaves that was killed."""
 
 from __future__ import annotations
 

@@ -43,5 +43,5 @@ def _joined(name: str, answers: Sequence[Mapping[str, Array]]) -> dict[str, Arra
     try:
         return {output: np.concatenate([answer[output] for answer in answers]) for output in answers[0]}
     except ValueError:
-        what = f"its answers to {len(answers)} requests have different shapes and are no one answer"
-        raise InferenceError(what, where=name, do="raise --max-batch-size, or hand in fewer rows") from None
+        what = f"its answers to {len(answers)} requests have different shapes and cannot be joined into one"
+        raise InferenceError(what, where=name, do="raise --max-batch-size, or provide fewer rows") from None

@@ -165,7 +165,7 @@ def by_metrics(text: str, *, where: str = "") -> ServerCounters:
                     key = sample.labels["model"], sample.labels.get("version", "")
                     _add(known.setdefault(key, {}), sample.name, sample.labels, sample.value)
     except ValueError as error:
-        raise ServerError(f"the answer is none of Triton's metrics ({error})", where=where) from None
+        raise ServerError(f"the answer is not Triton's metrics ({error})", where=where) from None
     # Triton goes on telling the failures of a model that was unloaded, and goes on counting them after the next load.
     counters = [Counters(*key, **values, loaded="requests" in values) for key, values in known.items()]
     return ServerCounters(counters, "metrics", f"\n{_QUANTILES}{{" in text)

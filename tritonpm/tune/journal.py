@@ -85,7 +85,7 @@ def _whole(content: bytes) -> tuple[list[JournalEntry], int]:
             break
         try:
             entries.append(msgspec.json.decode(line, type=JournalEntry))
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, ValueError):  # the second for what is not UTF-8
             break
         whole += len(line)
     return entries, whole

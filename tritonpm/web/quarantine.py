@@ -30,7 +30,7 @@ def safe_name(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> str:
     suffix = PurePosixPath(last).suffix.lower()
     stem = name_from(last[: -len(suffix)] if suffix else last)
     if suffix not in suffixes or not stem:
-        raise PackageError(f"a file named {last[:80]!r} cannot be taken", do=f"hand in one of {', '.join(suffixes)}")
+        raise PackageError(f"a file named {last[:80]!r} cannot be taken", do=f"provide one of {', '.join(suffixes)}")
     return stem + suffix
 
 

@@ -89,7 +89,7 @@ def test_files_are_written_and_what_was_changed_is_not_overwritten(published: Pa
     made = tmp_path / "out/kustomization.yaml"
     wanted = made.read_text()
     made.write_text("mine")
-    assert "says something else; choose another --output, or use --force" in deploy(code=3)
+    assert "with other content; choose another --output, or use --force" in deploy(code=3)
     assert made.read_text() == "mine"
     deploy("--force")
     assert made.read_text() == wanted

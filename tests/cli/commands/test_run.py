@@ -73,7 +73,7 @@ def pasted(printed: str, language: str) -> str:
 @pytest.mark.server
 def test_from_a_model_to_an_answer(folder: Path) -> None:
     with running(folder, "model.onnx") as (_, printed):
-        assert f"Made a workspace in {folder}" in printed
+        assert f"Created a workspace in {folder}" in printed
         curl, python = pasted(printed, "curl"), pasted(printed, "python")
         answer = json.loads(subprocess.run(["bash"], input=curl, capture_output=True, text=True, check=True).stdout)
         sent = json.loads(re.search(r"-d '(.*)'", curl)[1])["inputs"][0]["data"]  # type: ignore[index]

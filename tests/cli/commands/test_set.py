@@ -66,7 +66,7 @@ def test_an_instance_number_goes_with_the_shared_mode(root: Path, typed: Typed) 
     assert typed("set", "p", "--mode", "performance", "--instances", 2)[0] == 0
     code, out, err = typed("set", "p", "--mode", "shared")
     assert (code, out) == (0, "Set mode of p.\n")
-    assert "p: instances went back to the usual" in err
+    assert "p: this change resets instances to the default." in err
     assert settings(root).instances is None
     code, _, err = typed("set", "p", "--mode", "shared", "--instances", 2)
     assert (code, "one instance" in err) == (3, True)
@@ -142,7 +142,7 @@ def test_the_list_says_what_triton_batches(root: Path, typed: Typed) -> None:
     listed = json.loads(typed("list", "-o", "json")[1])["data"]
     assert (code, {one["name"]: one["max_batch_size"] for one in listed}) == (0, {"c": 8, "p": 0})
     shown = typed("show", "p")[1]
-    assert "0: Triton joins no requests" in shown
+    assert "0: Triton does not combine requests" in shown
     assert "max batch size 32 has no effect: the openvino backend refuses partial batches" in shown
 
 

@@ -103,7 +103,7 @@ def test_another_server_is_asked_for_its_statistics(context: Context) -> None:
         assert package(monitor.sample(), "p").rates.p99_us is not None
     with pytest.raises(UsageError, match="not a metrics endpoint"):
         Monitor(workspace, elsewhere, "nowhere")
-    with pytest.raises(UsageError, match="only of a server that --server names"):
+    with pytest.raises(UsageError, match="only for a server given with --server"):
         Monitor(workspace, None, own.metrics)
 
 

@@ -68,7 +68,7 @@ def test_what_is_lost_is_told_and_auto_keeps_what_batches(context: Context, tmp_
     named = compared(context, {"optimizer": "openvino"})
     assert (named.chosen, show(context, "p").max_batch_size) == ("openvino", 0)
     assert named.loses
-    assert "Triton joins no requests any more" in named.sentences
+    assert "Triton no longer combines requests" in named.sentences
     assert "--optimizer auto keeps what is better" in " ".join(list_jobs(context)[0].comparison)
 
     chosen = compared(context, {"optimizer": "auto"})

@@ -55,7 +55,7 @@ def test_what_is_gained_and_lost_is_said() -> None:
     assert lost.loses
     assert lost.sentences[1:] == (
         "it is slower than before: --optimizer auto keeps what is better",
-        "Triton joins no requests any more",
+        "Triton no longer combines requests",
     )
     kept = Decision(Settings(), BEFORE, True, lost.comparisons, left_out={"ort-openvino": "its answer is wrong"})
     assert kept.sentences[0] == "nothing was better than what it had, which stays"

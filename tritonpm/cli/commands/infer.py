@@ -56,7 +56,7 @@ def infer_command(
     Input with more rows than the model takes at once is split into several requests.
     """
     if image is not None and (inputs is not None or outputs is not None):
-        raise click.UsageError("--image goes without --input and --output")
+        raise click.UsageError("--image cannot be combined with --input or --output")
     if draw is not None and image is None:
         raise click.UsageError("--draw needs --image")
     if image is not None:
@@ -70,9 +70,7 @@ def infer_command(
     rows = ((t.name, t.dtype, t.shape, t.values, t.labels) for t in answer.tensors)
     app.emit("Answer", answer, lambda: table(("OUTPUT", "TYPE", "SHAPE", "VALUES", "CLASSES"), rows))
     if answer.sent:
-        app.advise(
-            f"Sent {answer.sent}; --input or --image sends yours, `tritonpm client {name}` prints code that asks."
-        )
+        app.advise(f"Sent {answer.sent}; --input or --image sends yours, `tritonpm client {name}` prints client code.")
     if answer.responses != 1:
         app.advise(f"{name} sent {answer.responses or 'no'} responses.")
     if outputs:

@@ -191,7 +191,7 @@ def gate_command(
         verdict = gate(context, baseline, name or named(baseline)[0], Workload(**load), pairs, most)
     app.emit("PerfGate", verdict, lambda: app.say(f"{verdict.state.capitalize()}: {verdict.sentence}."))
     if verdict.state == "undecided":
-        app.advise("More --pairs or --seconds tell more.")
+        app.advise("More --pairs or --seconds give a clearer result.")
     if verdict.state == "failed" or (strict and verdict.state == "undecided"):
         raise TritonpmError(verdict.sentence, do="see `tritonpm perf compare`")
 

@@ -32,4 +32,4 @@ def profile_command(app: App, name: str, stage: str | None, top: int) -> None:
     )  # fmt: skip
     app.emit("Profile", layers, lambda: table(columns, rows))
     if any(layer.micros is None for layer in layers):
-        app.advise("An engine's times need its GPU; these are the layers that its build told.")
+        app.advise("An engine's times need its GPU; these are the layers that its build reported.")

@@ -41,7 +41,7 @@ def pull_command(app: App, /, url: str, digest: str, upgrade: str | None, **opti
 
     if upgrade:
         if options["name"] or options["changes"]:
-            raise click.UsageError("--upgrade keeps the name and the settings: give it alone")
+            raise click.UsageError("--upgrade keeps the name and the settings: use it alone")
         with app.open() as context:
             loaded = pull_upgrade(context, upgrade, url, digest=digest, allow_code=options["allow_code"])
         say_switched(app, upgrade, loaded)

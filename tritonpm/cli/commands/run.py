@@ -72,7 +72,7 @@ def _import(app: App, source: str, options: dict[str, Any]) -> str:
 
     with workspace_for(source, app.workspace) as (app.workspace, made):
         if made:
-            app.say(f"Made a workspace in {app.workspace}.")
+            app.say(f"Created a workspace in {app.workspace}.")
         with app.open() as context:
             package, imported = brought_in(context, source, **options)
     app.say(f"{'Imported' if imported else 'Using'} {package.name} ({package.type}, {package.digest[:19]}).")

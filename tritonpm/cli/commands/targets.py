@@ -20,7 +20,8 @@ def targets_command(app: App, name: str | None) -> None:
 
     if name:
         chosen = targets.use(find(app.workspace), name)
-        app.say(f"The workspace is for {chosen.title} now; what is published is as it was until it is loaded again.")
+        stay = "published packages stay as they are until they are loaded again"
+        app.say(f"The workspace is for {chosen.title} now; {stay}.")
         return
     try:
         workspace = find(app.workspace)

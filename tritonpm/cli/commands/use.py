@@ -31,4 +31,4 @@ def use_command(app: App, name: str, project: str, ttl: float, release: bool) ->
             app.say(f"{project} does not use {name} any more." if there else f"{project} did not use {name}.")
             return
         use.use(context, name, project, ttl)
-    app.say(f"{project} uses {name} for {ttl:g} s; said again within that time, it goes on (--ttl asks for longer).")
+    app.say(f"{project} uses {name} for {ttl:g} s; repeat it within that time to extend it (--ttl asks for longer).")

@@ -27,7 +27,7 @@ def verify_command(app: App, repository: str | None) -> None:
         damages = verify(context)
     _emit(app, damages)
     if any(damage.kind != "foreign" for damage in damages):
-        raise TritonpmError("not all is as it was", do="`tritonpm doctor --fix` makes it again from the blobs")
+        raise TritonpmError("something is not as it was", do="`tritonpm doctor --fix` makes it again from the blobs")
 
 
 def verify_elsewhere(app: App, repository: str) -> None:
@@ -37,7 +37,7 @@ def verify_elsewhere(app: App, repository: str) -> None:
     damages = stores.verify(stores.opened(repository))
     _emit(app, damages)
     if any(damage.mendable for damage in damages):
-        raise TritonpmError("not all is as it was published", do="`tritonpm publish --anew` sends it again")
+        raise TritonpmError("something differs from what was published", do="`tritonpm publish --anew` sends it again")
 
 
 def _emit(app: App, damages: list[Damage]) -> None:

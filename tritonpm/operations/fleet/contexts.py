@@ -61,7 +61,7 @@ def remove(context: Context, name: str, servers: Iterable[str] = (), *, force: b
             return
         if fleet.placed and not force:
             what = f"{name} serves {', '.join(sorted(fleet.placed))}"
-            raise BusyError(what, do="`tritonpm fleet unload` them first, or use --force: its servers serve on")
+            raise BusyError(what, do="`tritonpm fleet unload` them first, or use --force: its servers keep serving")
         known.without(name).keep(state)
 
 

@@ -128,7 +128,7 @@ class ManyServers:
     def _counted(self, servers: list[FleetServer], revision: Revision) -> dict[str, Answered]:
         def count(_: FleetServer, client: Client) -> Answered:
             if not client.ready(self.name) or not serves(client, revision):
-                raise ServerError("it does not serve the new revision any more")
+                raise ServerError("it no longer serves the new revision")
             return counted(client, self.name)
 
         return {outcome.server.name: outcome.value for outcome in self._all(servers, count) if outcome.value}

@@ -63,7 +63,7 @@ def plan(
     unknown = [server.name for server in fleet.servers if not server.memory_mb]
     if unknown:
         do = f"`tritonpm context add {fleet.name} --url URL --memory-mb N`"
-        raise UsageError(f"nobody said what models may take on {', '.join(unknown)}", do=do)
+        raise UsageError(f"it is not known how much memory models may use on {', '.join(unknown)}", do=do)
     wanted = names or [entry.name for entry in context.catalogue.packages()]
     present = {name: [server.name for server in fleet.on(name)] for name in fleet.placed}
     counts = {**{name: len(where) for name, where in present.items()}, **dict.fromkeys(wanted, replicas)}

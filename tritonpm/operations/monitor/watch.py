@@ -39,7 +39,7 @@ class Monitor:
         self, workspace: Workspace, server: Connection | str | None = None, metrics: str | None = None
     ) -> None:
         if metrics and server is None:
-            raise UsageError("a metrics endpoint is named only of a server that --server names", where="--metrics")
+            raise UsageError("--metrics is only for a server given with --server", where="--metrics")
         if metrics:
             endpoint(metrics)
         self.workspace, self.named, self.metrics = workspace, Connection.to(server), metrics

@@ -91,9 +91,9 @@ def best(comparisons: Sequence[Comparison]) -> str:
 def batching_words(before: int, after: int) -> str:
     """What changes in what Triton joins; 0 is that it joins no requests."""
     if before > 1 >= after:
-        return "Triton joins no requests any more"
+        return "Triton no longer combines requests"
     if after > 1 >= before:
-        return f"Triton joins up to {after} requests"
+        return f"Triton combines up to {after} requests"
     return ""
 
 

@@ -53,13 +53,13 @@ def measure(context: Context, name: str, sweep: Sweep) -> Result:
     """
     context.catalogue.get(name)
     if sweep.instances and context.server is not None:
-        raise UsageError("instances are tried on a server of our own", do="leave --server or --instances out")
+        raise UsageError("instances are tried on a private server", do="leave --server or --instances out")
     measured = _as_served if has_server(context) and not sweep.instances else _alone
     return results_of(context).keep(measured(context, name, sweep))
 
 
 def compare(context: Context, a: str, b: str, load: Workload, pairs: int) -> Comparison:
-    """Measure two packages or revisions (`NAME@3`) in alternation, on a server of our own.
+    """Measure two packages or revisions (`NAME@3`) in alternation, on a private server.
 
     Raises NotFoundError, ServerError, InferenceError, RuleError, UsageError.
     """
@@ -107,7 +107,7 @@ def _as_served(context: Context, name: str, sweep: Sweep) -> Result:
 
 
 def _alone(context: Context, name: str, sweep: Sweep) -> Result:
-    """On a server of our own: of what is wanted, with each number of instances."""
+    """On a private server: of what is wanted, with each number of instances."""
     ensure(context, name)
     record, revision = context.catalogue.get(name), wanted_revision(context, name)
     counts: tuple[int | None, ...] = sweep.instances or (None,)

@@ -1,4 +1,4 @@
-"""Where candidates for a package's settings compete: a server of our own, with several of them loaded side by side."""
+"""Where candidates for a package's settings compete: a private server, with several of them loaded side by side."""
 
 from __future__ import annotations
 

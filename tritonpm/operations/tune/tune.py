@@ -1,4 +1,4 @@
-"""`tritonpm tune`: the best settings of a package on this machine, found on a server of our own."""
+"""`tritonpm tune`: the best settings of a package on this machine, found on a private server."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def require_served(name: str, where: str) -> None:
         raise PackageError(f"nothing here serves {other.value} as it is", where=where, do=to_convert(name))
     if suffix.startswith(".dlk") and suffix not in SUFFIXES:
         what = "is an archive of Mech-DLK, which only its own SDK reads"
-        raise PackageError(what, where=where, do="export the model as ONNX in Mech-DLK, and hand that in")
+        raise PackageError(what, where=where, do="export the model as ONNX in Mech-DLK, and provide that")
 
 
 def inspect_model(path: Path, where: str, limits: Limits, format: Format | None = None) -> InspectedModel:
@@ -79,7 +79,7 @@ def inspect_model(path: Path, where: str, limits: Limits, format: Format | None 
     else:
         require_served(path.name, where)
         known = ", ".join(sorted(SUFFIXES))
-        raise PackageError("is not a model that tritonpm knows", where=where, do=f"hand in one of {known}")
+        raise PackageError("is not a model that tritonpm knows", where=where, do=f"provide one of {known}")
     return InspectedModel(format, None, (path.name,))
 
 

@@ -232,7 +232,7 @@ def _external_size(location: str, name: str, folder: Path, where: str, limits: L
     file = folder / location
     if not file.is_file():
         raise PackageError(f"the external data of {name!r}, {location!r}, is not there", where=where,
-                           do="hand in the model with its data beside it")  # fmt: skip
+                           do="provide the model with its data beside it")  # fmt: skip
     return file.stat().st_size
 
 

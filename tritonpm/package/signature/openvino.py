@@ -59,7 +59,7 @@ def read(path: Path, where: str, limits: Limits) -> ReadModel:
     weights = path.with_suffix(".bin")
     has_weights = weights.is_file()
     if net.weights and not has_weights:
-        raise PackageError("needs its .bin beside it", where=where, do="hand in both files")
+        raise PackageError("needs its .bin beside it", where=where, do="provide both files")
     if has_weights and net.weights > weights.stat().st_size:
         raise PackageError("has weights past the end of its .bin", where=where, do="copy both files again")
     ranked = all(tensor.shape is not None for tensor in net.inputs)

@@ -33,4 +33,4 @@ def _members(path: Path, where: str, limits: Limits) -> list[str]:
             with zipfile.ZipFile(stream) as archive:
                 return archive.namelist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
-        raise PackageError("is not a zip, or is cut off", where=where, do="hand in the whole file") from None
+        raise PackageError("is not a zip, or is cut off", where=where, do="provide the whole file") from None

@@ -57,9 +57,9 @@ def _backend(model: ModelFolder) -> Iterator[Problem]:
 def _platform(model: ModelFolder) -> Iterator[Problem]:
     config = model.config
     if config.platform and config.platform not in (*configs.PLATFORMS, "ensemble") and not config.backend:
-        yield "platform", f"the platform {config.platform!r} is none that Triton knows"
+        yield "platform", f"the platform {config.platform!r} is not one that Triton knows"
     elif config.platform not in _PLATFORMS_OF.get(config.backend, {config.platform}):
-        yield "platform", f"the platform {config.platform!r} is none of the backend {config.backend!r}"
+        yield "platform", f"the platform {config.platform!r} does not belong to the backend {config.backend!r}"
     elif not config.platform and not config.backend and not _backend_of_file(model):
         yield "", "neither backend nor platform is given, and no model file tells which it is"
 
