@@ -225,5 +225,3 @@ def test_a_store_is_adopted_as_a_folder_is_and_what_is_hostile_in_it_is_refused(
             adopt(context, server.url("nothing"))
     with pytest.raises(UsageError, match="credentials do not belong into a URL"):
         adopt(context, "s3://me:secret@bucket/models")
-    with pytest.raises(UsageError, match=r"is a server, and none hands out the files.*its --model-repository"):
-        adopt(context, "http://127.0.0.1:8000")
