@@ -20,14 +20,18 @@ from tritonpm.core.types import REVISION
 from tritonpm.operations import repository_source
 from tritonpm.operations.adopt import adopt
 from tritonpm.operations.context import Context
+from tritonpm.operations.export import export
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
+from tritonpm.operations.inspect import inspect
 from tritonpm.operations.list import packages
 from tritonpm.operations.load import load
 from tritonpm.operations.remove import remove
 from tritonpm.operations.rename import rename
 from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect, is_loaded
+from tritonpm.operations.set import change
+from tritonpm.operations.show import show
 from tritonpm.operations.stop import stop
 from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import upgrade
@@ -42,6 +46,7 @@ INPUTS: dict[str, dict[str, Array]] = {
     "prepare": {"x": ROW},
     "classify": {"x": ROW},
     "pipeline": {"RAW": ROW},
+    "kept": {"RAW": ROW},
 }
 
 
@@ -57,6 +62,8 @@ def told(client: Client, name: str) -> dict[str, Any]:
     """A model's config as the server has it, but for the mark of a revision."""
     config = client.config(name)
     config.get("parameters", {}).pop(REVISION, None)
+    if config["name"] == "pipeline":  # a cascade's members are its own, and its tensors inside have other names
+        del config["ensemble_scheduling"]
     return {key: value for key, value in config.items() if value not in ({}, [])}
 
 
@@ -73,12 +80,12 @@ def test_a_repository_is_served_as_before(context: Context, tmp_path: Path) -> N
     with a_server() as (served, client):
         for folder in root.iterdir():
             shutil.copytree(folder, served / folder.name)
-        for name in ("simple", "labelled", "counter", "words", "pipeline"):
+        for name in ("simple", "labelled", "counter", "words", "pipeline", "kept"):
             client.load_and_wait(name, timeout=300)
         configs, before = {folder.name: told(client, folder.name) for folder in root.iterdir()}, answers(client)
     adopted = adopt(context, root)
     assert [(model.name, model.refused) for model in adopted] == [(name, "") for name in sorted(configs)]
-    for name in ("simple", "labelled", "counter", "words", "pipeline"):
+    for name in ("simple", "labelled", "counter", "words", "pipeline", "kept"):
         load(context, name, timeout=600)
     assert is_loaded(context, "prepare") and is_loaded(context, "classify")  # an ensemble brings its members
     with connect(context, "grpc") as client:  # as the server of before was asked
@@ -91,41 +98,46 @@ def test_a_repository_is_served_as_before(context: Context, tmp_path: Path) -> N
         }
         assert not differ
         assert answers(client) == before
-    with pytest.raises(BusyError, match="prepare is a part of pipeline"):
+    assert [stage.name for stage in show(context, "pipeline").stages_in_detail] == ["prepare", "classify"]
+    assert "it stays an ensemble: its config says parameters" in show(context, "kept").notes
+    assert inspect(root / "kept").notes == ("it stays an ensemble: its config says parameters",)
+    assert inspect(root / "pipeline").notes == ()
+    assert {model.name: model.notes for model in adopted}["kept"] == show(context, "kept").notes
+    with pytest.raises(BusyError, match="prepare is a part of kept"):
         unload(context, "prepare")
     unload(context, "prepare", dependents=True)
-    assert not is_loaded(context, "pipeline") and is_loaded(context, "classify")
+    assert not is_loaded(context, "kept") and is_loaded(context, "classify") and is_loaded(context, "pipeline")
 
 
 def test_one_model_that_is_refused_keeps_out_only_what_is_made_of_it(context: Context, tmp_path: Path) -> None:
     root = repository(tmp_path / "repository")
     (root / "classify/1/model.onnx").write_bytes(b"no model")
     adopted = {model.name: model.refused for model in adopt(context, root)}
-    assert {name for name, refused in adopted.items() if refused} == {"classify", "pipeline"}
+    assert {name for name, refused in adopted.items() if refused} == {"classify", "kept", "pipeline"}
     assert "its member classify is not adopted" in adopted["pipeline"]
-    assert {entry.name for entry in packages(context.catalogue)} == set(adopted) - {"classify", "pipeline"}
+    assert {entry.name for entry in packages(context.catalogue)} == set(adopted) - {"classify", "kept", "pipeline"}
 
 
 def test_a_member_stays_as_long_as_its_ensemble(context: Context, tmp_path: Path) -> None:
     adopt(context, repository(tmp_path / "repository"))
-    with pytest.raises(BusyError, match="ensemble pipeline joins prepare"):
+    with pytest.raises(BusyError, match="ensemble kept joins prepare"):
         remove(context, "prepare")
-    with pytest.raises(BusyError, match="ensemble pipeline joins prepare"):
+    with pytest.raises(BusyError, match="ensemble kept joins prepare"):
         rename(context, "prepare", "other")
-    remove(context, "pipeline")
-    remove(context, "prepare")
+    remove(context, "kept")
+    remove(context, "prepare")  # a cascade has members of its own
 
 
 def test_no_circle_of_ensembles_comes_to_be(context: Context, tmp_path: Path) -> None:
     """It would end the server that loads it."""
     root = repository(tmp_path / "repository")
     adopt(context, root)
-    text = (root / "pipeline/config.pbtxt").read_text()
+    text = (root / "kept/config.pbtxt").read_text()
     circle = tmp_path / "prepare"
     (circle / "1").mkdir(parents=True)
     lines = [line for line in text.splitlines() if not line.startswith("name:")]
-    (circle / "config.pbtxt").write_text("\n".join(lines).replace('"prepare"', '"pipeline"'))
-    with pytest.raises(PackageError, match=r"runs in a circle: prepare → pipeline → prepare"):
+    (circle / "config.pbtxt").write_text("\n".join(lines).replace('"prepare"', '"kept"'))
+    with pytest.raises(PackageError, match=r"runs in a circle: prepare → kept → prepare"):
         upgrade(context, "prepare", circle)
 
 
@@ -146,6 +158,26 @@ def test_a_taken_name_is_told_before_anything_is_adopted(context: Context, tmp_p
         adopt(context, root / "words/1")
 
 
+def test_an_imported_ensemble_becomes_a_cascade_where_its_members_are_as_they_came(
+    context: Context, tmp_path: Path
+) -> None:
+    """What it is made of is its own then: an export holds it, and the members may go."""
+    root = repository(tmp_path / "repository")
+    for name in ("prepare", "classify", "pipeline"):
+        import_package(context, root / name)
+    export(context, "pipeline", tmp_path / "pipeline.zip")
+    held = inspect(tmp_path / "pipeline.zip")
+    assert [stage.name for stage in held.stages] == ["prepare", "classify"]
+    assert held.digest == context.catalogue.get("pipeline").package.digest
+    remove(context, "pipeline")
+    change(context, "prepare", {"instances": 2, "mode": "performance"})
+    import_package(context, root / "pipeline")
+    assert (
+        "it stays an ensemble: its member prepare has settings that it did not come with"
+        in show(context, "pipeline").notes
+    )
+
+
 def test_an_ensemble_alone_names_the_members_that_it_lacks(context: Context, tmp_path: Path) -> None:
     root = repository(tmp_path / "repository")
     with pytest.raises(PackageError, match=r"members prepare, classify are not packages here.*tritonpm adopt"):
@@ -161,10 +193,12 @@ def test_a_store_is_adopted_as_a_folder_is_and_what_is_hostile_in_it_is_refused(
 ) -> None:
     root = repository(tmp_path / "repository")
     (root / "pipeline/1/.keep").unlink()
+    (root / "kept/1/.keep").unlink()
     with s3.known() as server:
         store = server.store("line/models")
         for path in filter(Path.is_file, root.rglob("*")):
             store.write(str(path.relative_to(root)), path.read_bytes())
+        store.write("kept/1", b"")
         store.write("pipeline/1", b"")  # a console's marker of an empty folder
         store.write("strange/config.pbtxt", b'backend: "onnxruntime"')
         store.write("strange/1/a:b", b"-")
@@ -191,5 +225,3 @@ def test_a_store_is_adopted_as_a_folder_is_and_what_is_hostile_in_it_is_refused(
             adopt(context, server.url("nothing"))
     with pytest.raises(UsageError, match="credentials do not belong in a URL"):
         adopt(context, "s3://me:secret@bucket/models")
-    with pytest.raises(UsageError, match=r"is a server, and none hands out the files.*its --model-repository"):
-        adopt(context, "http://127.0.0.1:8000")

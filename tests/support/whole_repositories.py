@@ -30,7 +30,7 @@ def written(root: Path, name: str, config: str, files: dict[str, bytes]) -> None
 
 
 def repository(root: Path) -> Path:
-    """Seven models: two numbers in, two versions, labels and a warm-up file, sequences, text, identity, and an ensemble of two."""
+    """Eight models: two numbers in, two versions, labels and a warm-up file, sequences, text, identity, two ensembles."""
     onnxruntime = 'backend: "onnxruntime"\n' + CPU
     two = "g (int32[N,16] a, int32[N,16] b) => (int32[N,16] sum, int32[N,16] less) { sum = Add(a, b) less = Sub(a, b) }"
     sides = "".join(tensor("input", n, "INT32", "16") for n in "ab")
@@ -69,4 +69,6 @@ def repository(root: Path) -> Path:
     )
     joined = tensor("input", "RAW") + tensor("output", "SCORES") + f"ensemble_scheduling {{ {steps} }}\n"
     written(root, "pipeline", f'platform: "ensemble"\nmax_batch_size: 8\n{joined}', {"1/.keep": b""})
+    line = 'parameters { key: "line" value { string_value: "3" } }\n'  # which no cascade has
+    written(root, "kept", f'platform: "ensemble"\nmax_batch_size: 8\n{joined}{line}', {"1/.keep": b""})
     return root

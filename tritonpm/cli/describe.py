@@ -105,6 +105,8 @@ def describe_stages(inspection: Inspection) -> None:
     _meaning(inspection.stages)
     _verdict(inspection.verdict)
     _own_settings(inspection.stages)
+    for note in inspection.notes:
+        echo(f"Note: {note}")
 
 
 def _verdict(conditions: Mapping[str, Mapping[str, object]]) -> None:

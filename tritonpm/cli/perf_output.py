@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.cli.output import echo, facts, table
 from tritonpm.perf.figures import LoadFigures, figures
-from tritonpm.perf.words import byte_words, money, quality_words, share
+from tritonpm.perf.words import byte_words, disk_words, money, quality_words, share
 
 if TYPE_CHECKING:
     from tritonpm.cli.app import App
@@ -41,11 +41,12 @@ def describe(result: Result) -> None:
     echo()
     facts(
         (
-            ("storage", f"{byte_words(five.storage.disk)} on disk"),
+            ("storage", disk_words(five.storage.disk)),
             ("power", five.power),
             *(("quality", quality_words(quality)) for quality in five.quality),
             ("inputs", result.inputs),
             ("machine", f"{result.machine.cpu}, {result.machine.cores} cores"),
+            *(("note", note) for note in result.notes),
             ("result", f"{result.number}, of revision {result.revision or 'none (not published)'}"),
         )
     )

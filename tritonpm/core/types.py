@@ -170,6 +170,7 @@ class Stage:
     signature: Signature
     labels: str | None = None  # one label a line
     bindings: tuple[tuple[str, str], ...] = ()  # (input tensor, "stage.output" or the package's own input)
+    outputs: tuple[tuple[str, str], ...] = ()  # (output tensor, its name for clients); if any, no others
     serving: Mapping[str, object] = field(default_factory=dict)  # settings that the exporter suggests
     samples: tuple[Sample, ...] = ()
     config: str | None = None  # an adopted folder's config.pbtxt; `files` then keep the folder's own layout

@@ -13,6 +13,7 @@ from tritonpm.core.scratch import temporary
 from tritonpm.core.types import BatchAxis, Package
 from tritonpm.operations.audit import audited
 from tritonpm.operations.batch_axes import Place, batch_axes
+from tritonpm.operations.cascades import as_cascade
 from tritonpm.operations.chosen_settings import require_handed_in
 from tritonpm.operations.converted import converted
 from tritonpm.operations.local_repository import changing
@@ -63,7 +64,7 @@ def import_package(
         catalogue.require_free(name)
     with context.workspace.scratch("import") as staging, Apart() as apart:
         read = read_package(context, source, staging, apart, name=name, allow_code=allow_code)
-        package = with_tasks(read, tasks or {})
+        package = as_cascade(context, with_tasks(read, tasks or {}), staging)
         there = catalogue.of_content(package.digest) if known else ()
         if there and name in (None, *there):
             return show(context, name or there[0])

@@ -15,6 +15,7 @@ from tritonpm.core.types import Signature, Task
 from tritonpm.meaning.draw import drawn
 from tritonpm.meaning.objects import Objects, plain
 from tritonpm.meaning.pictures import pictures_in, read_picture
+from tritonpm.operations.in_place import inputs_of, is_in_place
 from tritonpm.operations.load import ensure_loaded
 from tritonpm.operations.meanings import meaning_of
 from tritonpm.operations.predictor import predictor_of
@@ -121,6 +122,9 @@ def _asked(
     """What the model is sent, and what it is where it was made up."""
     if inputs:
         return as_served(request_in(inputs, signature), signature.inputs), ""
+    if is_in_place(context, name):
+        made_up = inputs_of(client, name)
+        return made_up.request(1), made_up.source
     record = context.catalogue.get(name)
     if samples_of(record):
         return sample_request(context, record, signature), ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tritonpm.core.apart import Apart
 from tritonpm.core.scratch import temporary
+from tritonpm.operations.cascades import why_not_by_itself
 from tritonpm.operations.show import StageView, stage_view
 
 
@@ -21,6 +22,7 @@ class Inspection:
     digest: str
     stages: tuple[StageView, ...]
     verdict: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def inspect(path: Path, *, allow_code: bool = False) -> Inspection:
@@ -31,6 +33,7 @@ def inspect(path: Path, *, allow_code: bool = False) -> Inspection:
         staging = scratch / "package"
         staging.mkdir()
         package = read_apart(apart, path, staging, scratch, allow_code=allow_code)
+        notes = tuple(filter(None, [why_not_by_itself(package, lambda file: staging / file.path)]))
     kinds = " + ".join(stage.task.value.replace("-", " ") for stage in package.stages)
     stages = tuple(replace(stage_view(package, one.name, None), settings=one.serving) for one in package.stages)
-    return Inspection(package.name, kinds, package.version, package.digest, stages, package.verdict)
+    return Inspection(package.name, kinds, package.version, package.digest, stages, package.verdict, notes)

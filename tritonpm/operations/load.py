@@ -24,6 +24,7 @@ from tritonpm.core.errors import (
 from tritonpm.core.rollback import UNKNOWN, undone
 from tritonpm.core.types import RenderedModel, Revision
 from tritonpm.operations.audit import audited
+from tritonpm.operations.in_place import is_in_place, load_in_place
 from tritonpm.operations.list import NOT_PROBED
 from tritonpm.operations.local_repository import DELIVERY, changing, is_current, put, restore, settle, tidy
 from tritonpm.operations.members import members
@@ -58,7 +59,7 @@ TIMEOUT = 300.0  # seconds until a package must be loaded
 
 @dataclass(frozen=True)
 class Loaded:
-    """A package that was loaded, and what its probe proved."""
+    """A package that was loaded, and what its probe proved; `revision` is 0 of a model that is none."""
 
     name: str
     revision: int
@@ -232,8 +233,11 @@ def load(context: Context, name: str, *, probe: bool = True, timeout: float = TI
     """Bring what is wanted to the server; `wait` seconds for one that is coming up, and for one
     that has just ended until it is back.
 
-    Raises ServerError; what served before serves again then, and it is what a restart brings back.
+    A model of a server that was named, and no package here, is loaded as it lies there. Raises ServerError; what served
+    before serves again then, and it is what a restart brings back.
     """
+    if is_in_place(context, name):
+        return Loaded(name, 0, load_in_place(context, name, probe=probe, timeout=timeout))
     await_return(context)
     await_server(context, wait)
     for member in members(context, name):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.core.errors import NotFoundError, TritonpmError, UsageError
+from tritonpm.core.errors import NotFoundError, TritonpmError
 from tritonpm.package.config import FILE, parse, steps
 from tritonpm.package.limits import Limits
 from tritonpm.package.staging import Staging
@@ -35,10 +35,6 @@ class RepositorySource:
 
 def repository_source(context: Context, place: str) -> RepositorySource:
     """What lies in a folder or at the URL of a store. Raises NotFoundError, StorageError, UsageError."""
-    if place.partition("://")[0] in ("http", "https", "grpc"):
-        known = "`tritonpm status --server` and `tritonpm infer --server` know its models as they are"
-        do = f"name the folder or store that it reads, its --model-repository; {known}"
-        raise UsageError("is a server, and none hands out the files of its models", where=place, do=do)
     location = located(place, "REPOSITORY", whole=True) if is_address(place) else None
     if location is None or location.scheme == "file":
         found = _of_a_folder(Path(place) if location is None else Path(location.bucket) / location.prefix)

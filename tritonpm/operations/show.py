@@ -12,6 +12,7 @@ from tritonpm.core.types import BatchAxis, Package, Stage, Tensor
 from tritonpm.meaning.stages import PACKAGE, SETTINGS, of_stage
 from tritonpm.operations.artefacts import OptimisationView, made, stages
 from tritonpm.operations.batch_axes import batch_axes
+from tritonpm.operations.cascades import why_no_cascade
 from tritonpm.operations.list import PackageView, status, unproved
 from tritonpm.operations.optimize.decision import of_settings
 from tritonpm.operations.render import revision_of
@@ -82,6 +83,7 @@ def show(context: Context, name: str) -> PackageDetails:
     current = proved.revision if proved else catalogue.revision(name)
     alive = liveness.server_lives(context.workspace.server)
     notes = [*warnings(package, settings, axes, context.target, artefacts)]
+    notes += filter(None, [why_no_cascade(context, package)])
     detailed = (
         replace(
             stage_view(package, stage.name, axes[stage.name]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tritonpm.core.types import BatchAxis, Package
@@ -22,12 +23,20 @@ def starting_settings(context: Context, package: Package, axes: Mapping[str, Bat
 
 
 def adopted(package: Package, settings: Settings, place: Place) -> Settings:
-    """Settings with what an adopted folder's own config says laid over them."""
+    """Settings with what an adopted folder's own config says laid over them; in a cascade stage by stage."""
     from tritonpm.package.config import parsed
     from tritonpm.repository.adopt import settings_of
     from tritonpm.settings import changed
 
     texts = configs(package, place)
-    for path in (stage.config for stage in package.stages if stage.config):
-        settings = changed(settings, settings_of(parsed(texts[path], path)))
-    return settings
+    said = {stage.name: settings_of(parsed(texts[path], path)) for stage in package.stages if (path := stage.config)}
+    if not package.cascade:
+        for own in said.values():
+            settings = changed(settings, own)
+        return settings
+    stages = dict(settings.stages)
+    for name, own in said.items():
+        differing = {key: value for key, value in own.items() if value != getattr(settings, key)}
+        if both := {**differing, **stages.get(name, {})}:
+            stages[name] = both
+    return replace(settings, stages=stages)

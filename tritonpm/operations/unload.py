@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tritonpm.core.errors import BusyError, ServerError
 from tritonpm.core.rollback import UNKNOWN
 from tritonpm.operations.audit import audited
+from tritonpm.operations.in_place import is_in_place, unload_in_place
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.server import connect, has_server, is_loaded
 from tritonpm.operations.usage import require_unused
@@ -25,10 +26,14 @@ def unload(
 ) -> None:
     """Unload a package, and the members that no other cascade needs; `dependents`: what is built on it, too.
 
-    Where the workspace's server does not run, the package does not come back with it.
+    Where the workspace's server does not run, the package does not come back with it. A model of a server that was
+    named, and no package here, is unloaded, too.
 
     Raises ServerError, NotFoundError; BusyError while it is in use.
     """
+    if is_in_place(context, name):
+        unload_in_place(context, name, dependents=dependents, timeout=timeout)
+        return
     if not force:
         require_unused(context, name, "wait until they are done, or use --force")
     if not has_server(context) and _unwish(context, name):

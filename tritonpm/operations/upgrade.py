@@ -11,6 +11,7 @@ from tritonpm.core.apart import Apart
 from tritonpm.core.types import File
 from tritonpm.operations.audit import audited
 from tritonpm.operations.batch_axes import batch_axes
+from tritonpm.operations.cascades import as_cascade
 from tritonpm.operations.import_package import inherited, read_package
 from tritonpm.operations.local_repository import changing, require_idle
 from tritonpm.operations.package_source import package_source
@@ -52,7 +53,7 @@ def exchange(
     record = context.catalogue.get(name)
     with context.workspace.scratch("upgrade") as staging, Apart() as apart:
         read = read_package(context, source, staging, apart, name=name, allow_code=allow_code)
-        package = with_tasks(read, tasks or {})
+        package = as_cascade(context, with_tasks(read, tasks or {}), staging)
 
         def place(file: File) -> Path:
             return staging / file.path

@@ -65,6 +65,7 @@ def _stage(
     bindings = {**written.bindings, picture: bound.get(picture, picture), **entry.inputs}
     return Stage(
         entry.name, Task.POSTPROCESSING, Format.ONNX, path, (path,), written.signature,
-        bindings=tuple(sorted(bindings.items())), serving=entry.serving.model_dump(exclude_unset=True),
+        bindings=tuple(sorted(bindings.items())), outputs=tuple(sorted(entry.outputs.items())),
+        serving=entry.serving.model_dump(exclude_unset=True),
         crop=said, inferred={WRITER: {"decode": decode_of(written.signature)}},
     )  # fmt: skip

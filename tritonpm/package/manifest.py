@@ -160,6 +160,10 @@ class StageEntry(_Strict):
     inputs: dict[TensorName, Annotated[str, Field(min_length=1, max_length=1024)]] = Field(
         default_factory=dict, description="Where an input comes from: 'stage.output', or an input of the package."
     )
+    outputs: dict[TensorName, TensorName] = Field(
+        default_factory=dict,
+        description="What clients call its outputs; where a stage says any, the package gives these and no others.",
+    )
     max_instances: int | None = Field(
         None, ge=1, description="The most objects that an image has, where that is known."
     )
@@ -208,7 +212,12 @@ def parse(raw: bytes, where: str, limits: Limits) -> Manifest:
 
 def _beyond_schema(manifest: Manifest) -> Any:
     seen: set[str] = set()
+    given = [name for stage in manifest.stages for name in stage.outputs.values()]
     for index, stage in enumerate(manifest.stages):
+        if twice := sorted(name for name in stage.outputs.values() if given.count(name) > 1):
+            yield f"stages[{index}].outputs", f"{twice[0]!r} is there twice"
+        if stage.outputs and len(manifest.stages) == 1:
+            yield f"stages[{index}].outputs", "are those of the one model, under their own names"
         if stage.name in seen:
             yield f"stages[{index}].name", f"{stage.name!r} is there twice"
         seen.add(stage.name)
@@ -291,6 +300,7 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "labels": stage.labels,
         "max_instances": stage.max_instances,
         "inputs": dict(stage.bindings),
+        "outputs": dict(stage.outputs),
         "serving": {key: list(v) if isinstance(v, tuple) else v for key, v in stage.serving.items()},
         "preprocess": dict(stage.preprocess),
         "decode": dict(stage.decode),

@@ -177,6 +177,7 @@ def _stage(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -> S
         signature=replace(stage.signature, labels=texts),
         labels=labels,
         bindings=tuple(sorted(entry.inputs.items())),
+        outputs=tuple(sorted(entry.outputs.items())),
         serving=serving,
         samples=_samples(entry.samples, tree, stage.signature),
         max_instances=entry.max_instances,

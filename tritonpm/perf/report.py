@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tritonpm.perf.charts import Series, curves, stacked
 from tritonpm.perf.figures import LoadFigures, figures
-from tritonpm.perf.words import byte_words, money, quality_words, share
+from tritonpm.perf.words import byte_words, disk_words, money, quality_words, share
 
 if TYPE_CHECKING:
     from tritonpm.perf.measurement import Result
@@ -119,7 +119,7 @@ def _facts(result: Result) -> str:
     gpus = ", ".join(here.gpus) or "no GPU"
     chosen = {name: value for name, value in result.settings.items() if value not in ((), [], {}, "", None)}
     pairs = [
-        ("Storage", f"{byte_words(five.storage.disk)} on disk"),
+        ("Storage", disk_words(five.storage.disk)),
         ("Power", five.power),
         *(("Quality", quality_words(quality)) for quality in five.quality),
         ("Machine", f"{here.cpu}, {here.cores} cores, {byte_words(here.memory)}, {gpus}, {here.system}"),

@@ -11,6 +11,11 @@ def byte_words(count: int | None) -> str:
     return "not known" if count is None else human(count)
 
 
+def disk_words(count: int) -> str:
+    """Bytes on the disk; of files that are not here nothing is known."""
+    return f"{byte_words(count)} on disk" if count else "not known"
+
+
 def share(value: float) -> str:
     """A share of 1 in percent."""
     return f"{value:.0%}"

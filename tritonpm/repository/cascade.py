@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tritonpm.core.errors import RenderError
@@ -175,7 +175,12 @@ def _check(package: Package, edge: Edge, tensor: Tensor, inputs: dict[str, Tenso
 def _outputs(
     package: Package, edges: Iterable[Edge], inputs: Mapping[str, Tensor]
 ) -> tuple[tuple[str, str, Tensor], ...]:
-    """What nobody consumes is the package's own output, and so is every output of the last stage."""
+    """What nobody consumes is the package's own output, and so is every output of the last stage.
+
+    Where stages say which outputs clients get, and how they call them, it is those.
+    """
+    if any(stage.outputs for stage in package.stages):
+        return tuple(_said_outputs(package, inputs))
     consumed = {(edge.source_stage, edge.source_tensor) for edge in edges}
     last = package.stages[-1].name
     free = [
@@ -191,6 +196,19 @@ def _outputs(
         (tensor.name if tensor.name in plain else _untaken(f"{stage}.{tensor.name}", taken), stage, tensor)
         for stage, tensor in free
     )
+
+
+def _said_outputs(package: Package, inputs: Mapping[str, Tensor]) -> Iterator[tuple[str, str, Tensor]]:
+    for stage in package.stages:
+        tensors = {tensor.name: tensor for tensor in stage.signature.outputs}
+        for name, public in stage.outputs:
+            if name not in tensors:
+                what = f"stage {stage.name} has no output {name!r}, but {', '.join(tensors)}"
+                raise _refused(package, what, "correct its `outputs`")
+            if public in inputs:
+                what = f"output {name!r} of stage {stage.name} is called {public!r}, as an input of the package is"
+                raise _refused(package, what, "call it otherwise in `outputs`")
+            yield public, stage.name, tensors[name]
 
 
 def _names(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tritonpm.cli.app import App, command, for_a_release, pass_app, reading
 from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS
-from tritonpm.cli.output import echo
+from tritonpm.cli.output import echo, table
 from tritonpm.core.errors import PackageError
 from tritonpm.core.units import number_of
+
+if TYPE_CHECKING:
+    from tritonpm.operations.in_place import ServerModels
+
+CAN = "`tritonpm status`, `infer`, `perf run`, `load` and `unload` take their names"
+CANNOT = "Settings, optimising, live switches, roll-backs, canaries, projects, drift"
 
 
 @command(
@@ -19,6 +25,7 @@ from tritonpm.core.units import number_of
     tritonpm adopt /srv/model_repository
     tritonpm adopt model_repository --allow-code
     tritonpm adopt s3://http://minio.site:9000/models/line3
+    tritonpm adopt http://triton.site:8000
     """,
 )
 @click.argument("repository")
@@ -30,10 +37,15 @@ from tritonpm.core.units import number_of
 def adopt_command(app: App, /, repository: str, **options: Any) -> None:
     """Adopt an existing Triton model repository: each model becomes a package, with its name and its own config.
 
-    REPOSITORY is a folder or an object store, as Triton's --model-repository takes it (s3://, gs://, as://).
+    REPOSITORY is a folder or an object store, as Triton's --model-repository takes it (s3://, gs://, as://). Of a
+    server (http://, https://, grpc://) the models stay where they are: it tells what can be done with them there.
     """
     from tritonpm.operations.adopt import adopt
+    from tritonpm.operations.in_place import is_server, models_of
 
+    if is_server(repository):
+        say_in_place(app, models_of(repository))
+        return
     with app.open() as context:
         models = adopt(context, repository, **options)
 
@@ -52,3 +64,20 @@ def adopt_command(app: App, /, repository: str, **options: Any) -> None:
             where=repository,
             do="correct what is said above and adopt them again with `tritonpm import`",
         )
+
+
+def say_in_place(app: App, server: ServerModels) -> None:
+    """What a server has, and what can be done with it."""
+
+    def text() -> None:
+        rows = [
+            (model.name, ", ".join(model.versions) or "-", model.state, model.kind or "-", ", ".join(model.members))
+            for model in server.models
+        ]
+        table(("MODEL", "VERSIONS", "STATE", "BACKEND", "MEMBERS"), rows)
+
+    app.emit("ServerModels", server, text)
+    app.advise(f"They stay on {server.server}, a server hands out no files: {CAN}, each with --server.")
+    if server.refused:
+        app.advise(f"It does not let models be loaded and unloaded ({server.refused}).")
+    app.advise(f"{CANNOT}: these need the files; adopt the folder or store that it reads, its --model-repository.")

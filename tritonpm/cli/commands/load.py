@@ -43,4 +43,5 @@ def load_command(app: App, name: str, no_probe: bool, timeout: float, wait: floa
 
         with app.open() as context:
             view = load(context, name, probe=not no_probe, timeout=timeout, wait=wait)
-    app.emit("LoadResult", view, lambda: echo(f"Loaded {name}, revision {view.revision}: {view.probe}."))
+    revision = f", revision {view.revision}" if view.revision else ""
+    app.emit("LoadResult", view, lambda: echo(f"Loaded {name}{revision}: {view.probe}."))

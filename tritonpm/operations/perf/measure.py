@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import ServerError, UsageError
 from tritonpm.operations.history import as_it_was
+from tritonpm.operations.in_place import inputs_of, is_in_place
 from tritonpm.operations.load import serving_revision
 from tritonpm.operations.optimize.jobs import ensure
 from tritonpm.operations.perf.bench import Bench, private
-from tritonpm.operations.perf.results import composed, results_of
+from tritonpm.operations.perf.results import composed, composed_in_place, results_of
 from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.server import connect, has_server, own_server
 from tritonpm.perf import tool
 from tritonpm.perf.compare import FEWEST_PAIRS, Comparison, GateVerdict, comparison, in_alternation, judged
+from tritonpm.perf.run import measure as measure_model
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
@@ -51,9 +53,13 @@ def measure(context: Context, name: str, sweep: Sweep) -> Result:
 
     Raises NotFoundError, ServerError, InferenceError, RuleError, BusyError.
     """
-    context.catalogue.get(name)
+    in_place = is_in_place(context, name)
+    if not in_place:
+        context.catalogue.get(name)
     if sweep.instances and context.server is not None:
         raise UsageError("instances are tried on a private server", do="leave --server or --instances out")
+    if in_place:
+        return results_of(context).keep(_in_place(context, name, sweep))
     measured = _as_served if has_server(context) and not sweep.instances else _alone
     return results_of(context).keep(measured(context, name, sweep))
 
@@ -104,6 +110,18 @@ def _as_served(context: Context, name: str, sweep: Sweep) -> Result:
         record = as_it_was(context, name, _number_of(context, name, revision))
         measurements = tuple(_measured(context, bench, record, name, sweep.loads))
         return composed(bench, record, revision, record.revision, measurements, sweep.price)
+
+
+def _in_place(context: Context, name: str, sweep: Sweep) -> Result:
+    """A model of the server that was named, of which nothing is known here."""
+    measurements = []
+    with _bench(context, sweep) as bench:
+        for load in sweep.loads:
+            client = bench.clients[load.protocol]
+            sent = inputs_of(client, name)
+            with context.progress(f"{name}: batch {load.batch}, {load.words}"):
+                measurements.append(measure_model(bench.tool, client, name, sent, load))
+        return composed_in_place(bench, name, sent.source, tuple(measurements), sweep.price)
 
 
 def _alone(context: Context, name: str, sweep: Sweep) -> Result:

@@ -55,12 +55,27 @@ def composed(
     client = next(iter(bench.clients.values()))
     settings = msgspec.json.decode(msgspec.json.encode(record.settings))
     return Result(
-        0, datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),
-        package.name, package.version, package.digest, number, revision.digest,
+        0, _now(), package.name, package.version, package.digest, number, revision.digest,
         machine(context), {"perf_analyzer": bench.tool.version, "tritonserver": client.server_version()},
         settings, measuring_inputs(context, record, client, package.name).source, measurements,
         _storage(context, record, revision), _qualities(context, record), price,
     )  # fmt: skip
+
+
+def composed_in_place(
+    bench: Bench, name: str, sent: str, measurements: tuple[Measurement, ...], price: float | None
+) -> Result:
+    """The same of a model of somebody else's server: this machine is the client's, and no files are known."""
+    client = next(iter(bench.clients.values()))
+    tools = {"perf_analyzer": bench.tool.version, "tritonserver": client.server_version()}
+    return Result(
+        0, _now(), name, "", "", None, "", machine(bench.context), tools, {}, sent, measurements, Storage(0), (), price,
+        (f"measured at {client.where}, of whose machine and files nothing is known",),
+    )  # fmt: skip
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds")
 
 
 def machine(context: Context) -> Machine:
