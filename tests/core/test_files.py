@@ -86,7 +86,7 @@ def test_a_link_that_was_planted_is_not_followed(place: Path, monkeypatch: pytes
     planted = place.with_name(f".{(b'a' * 8).hex()}.new")
     if when == "before":
         planted.symlink_to(victim)
-    with pytest.raises(StorageError, match=r"exist|exchanged"), replacing(place) as aside:
+    with pytest.raises(StorageError, match=r"exist|replaced"), replacing(place) as aside:
         planted.unlink()
         planted.symlink_to(victim)
         aside.write_bytes(b"ours")
