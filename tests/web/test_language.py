@@ -20,7 +20,7 @@ QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|[(（].*[)）]")  # in brackets
 # What is said only where somebody runs a command, writes a program or administers the machine.
 ELSEWHERE = re.compile(
     r"^(cli|client|mlflow_deployments|backends|deploy|fleet|perf|registry|catalogue/__init__|core/(user_config|releases)"
-    r"|operations/(declaration|schema|push|lint|perf|tune|fleet|policy|proposals|adopt|run|request_|remote_|repository_source"
+    r"|operations/(declaration|schema|push|attest|lint|perf|tune|fleet|policy|proposals|adopt|run|request_|remote_|repository_source"
     r"|optimize/(convert_file|profile)|config|deploy|logging|doctor|targets|tracing|predictor|autoscale|export|infer"
     r"|on_demand|monitor|front|set)"
     r"|repository/(store|location|templates|sending|records|lint|adopt|immutable)|convert/(front|profile)"
