@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -283,10 +284,11 @@ def test_it_comes_from_the_registry_with_its_digest_checked(monkeypatch: pytest.
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv(tool.VARIABLE, raising=False)
     found = tool.install()
-    assert found.version == "2.51.0"
+    wheel = tool.wheel_for(tool.glibc())
+    assert found.version == wheel.version
     assert tmp_path in found.binary.parents
     assert os.access(found.binary, os.X_OK)
-    monkeypatch.setattr(tool, "_DIGEST", "sha256:" + "0" * 64)
-    with pytest.raises(NotFoundError, match="could not be had"):
+    monkeypatch.setattr(tool, "WHEELS", (replace(wheel, digest="sha256:" + "0" * 64),))
+    with pytest.raises(NotFoundError, match="could not be fetched"):
         tool.install()
     assert found.binary.is_file()
