@@ -51,6 +51,11 @@ def kill(site: Site) -> None:
     until(lambda: running(find(site.root).server) is None)
 
 
+def marked(site: Site) -> list[str]:
+    """What the monitor has seen of the server."""
+    return [mark["kind"] for mark in site.get("/monitor/history")["marks"] if not mark["package"]]
+
+
 def test_the_page_says_that_triton_is_gone_and_starts_it(site: Site) -> None:
     """The server was started detached by a program: nobody supervises it."""
     serve(opened_workspace(site.root), None, detach=True, timeout=60, standard_ports=False)
@@ -98,6 +103,7 @@ def test_start_is_well_where_the_supervisor_is_quicker(site: Site) -> None:
     site.done(site.post("/server/start"))
     site.done(site.post("/packages/p/load"))
     until(lambda: supervised(find(site.root).server))
+    until(lambda: "start" in marked(site))
     for _ in range(2):
         before = server(site)
         os.kill(before.pid, signal.SIGKILL)
@@ -108,8 +114,8 @@ def test_start_is_well_where_the_supervisor_is_quicker(site: Site) -> None:
     if again := restarts(find(site.root).server):  # where its supervisor was quicker
         assert f"{again.count} restart" in site.http.get("/server").text
         assert "Triton has ended by itself and was started again" in site.http.get("/triton").text
-    kinds = [mark["kind"] for mark in site.get("/monitor/history")["marks"] if not mark["package"]]
-    assert "crash" in kinds and "stop" not in kinds
+    until(lambda: "crash" in marked(site))
+    assert "stop" not in marked(site)
     assert site.done(site.post("/server/stop")) == "Stopped."
     until(lambda: not supervised(find(site.root).server))
     assert "Triton does not run" in site.http.get("/server").text

@@ -19,13 +19,13 @@ WORDS = re.compile(r"\b(the|is|are|was|and|of|not|with|cannot|that|which|from|ha
 QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|[(（].*[)）]")  # in brackets: what another library says
 # What is said only where somebody runs a command, writes a program or administers the machine.
 ELSEWHERE = re.compile(
-    r"^(cli|client|mlflow_deployments|backends|deploy|fleet|perf|registry|catalogue/(__init__|tokens)|core/(user_config|releases)"
-    r"|operations/(declaration|schema|push|attest|lint|perf|tune|fleet|policy|proposals|adopt|attest|run|request_|remote_|repository_source"
+    r"^(cli|client|mlflow_deployments|backends|deploy|fleet|perf|registry|catalogue/__init__|core/(user_config|releases)"
+    r"|operations/(declaration|schema|attest|push|lint|perf|tune|fleet|policy|proposals|adopt|run|request_|remote_|repository_source"
     r"|optimize/(convert_file|profile)|config|deploy|logging|doctor|targets|tracing|predictor|autoscale|export|infer"
     r"|on_demand|monitor|front|set)"
     r"|repository/(store|location|templates|sending|records|lint|adopt|immutable)|convert/(front|profile)"
     r"|triton/(connection|client|installation|compiled|metrics|server|embedded|shared_memory|ending)|web/(running|security|oidc_settings)"
-    r"|core/(plugins|files|tensors|errors)|catalogue/(database|blobs|jobs|workspace))"
+    r"|core/(plugins|files|tensors|errors)|catalogue/(database|blobs|jobs|workspace|tokens))"
 )
 COMPOSED = ("{}, and {}", "its {} {} {}")  # of sentences that are translated each
 

@@ -84,7 +84,11 @@ class Site:
             await asyncio.sleep(_LOOK_EVERY)
             if snapshots := self.ring.snapshots(last):
                 last = snapshots[-1].number
-                loaded = await asyncio.to_thread(self._loaded)
+                try:
+                    loaded = await asyncio.to_thread(self._loaded)
+                except Exception:
+                    log.exception("looking for what is loaded")  # charts that stand still would be worse
+                    continue
                 for snapshot in snapshots:
                     self.archive.add(snapshot)
                     self.marks.see(snapshot, loaded, stopped=told_to_stop(self.workspace.server))
