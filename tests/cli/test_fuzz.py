@@ -181,6 +181,7 @@ def test_what_was_typed_once(place: Path) -> None:
         ["rename", "one", "x" * 65],
         ["rename", "one", "\udcff"],
         ["unload", "\udcff"],
+        ["canary", "one", "file://"],
     ):  # fmt: skip
         before = state(place / "ws")
         code, _, errors = typed(line, place / "ws")

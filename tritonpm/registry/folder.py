@@ -47,7 +47,10 @@ def _put(file: Path, path: Path) -> None:
 
 
 def _path(url: str) -> Path:
-    return Path(unquote(urlsplit(url).path)) if is_address(url) else Path(url).resolve()
+    path = Path(unquote(urlsplit(url).path)) if is_address(url) else Path(url).resolve()
+    if not path.name:  # file://, or a root
+        raise NotFoundError("names no file", where=url, do="name the package's .zip")
+    return path
 
 
 def _source(path: Path) -> Source:
