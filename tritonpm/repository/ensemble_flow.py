@@ -65,13 +65,12 @@ def require_plain(config: Any) -> None:
 
 def _require_tensors_only(name: str, config: Any) -> None:
     """Raise NoCascadeError where a member keeps state, answers as often as it likes, or joins others itself."""
-    for what, is_so in (
-        ("is an ensemble itself", config.HasField("ensemble_scheduling")),
-        ("handles sequences", config.HasField("sequence_batching")),
-        ("answers as often as it likes", config.model_transaction_policy.decoupled),
-    ):
-        if is_so:
-            raise NoCascadeError(f"its member {name} {what}")
+    if config.HasField("ensemble_scheduling"):
+        raise NoCascadeError(f"its member {name} is an ensemble itself")
+    if config.HasField("sequence_batching"):
+        raise NoCascadeError(f"its member {name} handles sequences")
+    if config.model_transaction_policy.decoupled:
+        raise NoCascadeError(f"its member {name} answers as often as it likes")
 
 
 def _makers(config: Any) -> dict[int, str]:
@@ -122,12 +121,15 @@ def _require_same(config: Any, stages: tuple[Stage, ...], own: Mapping[str, Any]
     except RenderError as error:
         raise NoCascadeError(error.what) from None
     if rendered.max_batch_size != config.max_batch_size:
-        limits = f"{config.max_batch_size}, and that of its members {rendered.max_batch_size}"
-        raise NoCascadeError(f"its max_batch_size is {limits}")
+        size, members = config.max_batch_size, rendered.max_batch_size
+        raise NoCascadeError(f"its max_batch_size is {size}, and that of its members {members}")
     for side in ("input", "output"):
         ours, theirs = (_tensors(getattr(one, side)) for one in (rendered, config))
         if differing := sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)):
-            raise NoCascadeError(f"its {side} {differing[0]} is not as its members have it")
+            tensor = differing[0]
+            if side == "input":
+                raise NoCascadeError(f"its input {tensor} is not as its members have it")
+            raise NoCascadeError(f"its output {tensor} is not as its members have it")
     if _edges(rendered, dict(enumerate(own))) != _edges(config, made):
         raise NoCascadeError("its members are not joined by their tensors' names alone")
 
