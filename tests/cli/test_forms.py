@@ -79,7 +79,7 @@ def test_every_command_that_reads_is_known() -> None:
     assert known == tried | _ON_A_SERVER
 
 
-@pytest.mark.parametrize("form", ["table", "json", "yaml"])
+@pytest.mark.parametrize("form", ["table", "json", pytest.param("yaml", marks=pytest.mark.long)])
 def test_every_reading_command_has_every_form(form: str, package: Path, folder: Path) -> None:
     places = {"PACKAGE": str(package), "MODEL": str(package / "model.onnx")}
     commands = [*_BEFORE, *(f"{typed} -o {form}" for typed, _ in _TYPED)]

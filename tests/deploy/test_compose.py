@@ -163,6 +163,7 @@ def test_the_image_of_the_manager_has_no_root() -> None:
     assert not [what for step, what in steps[last:] if step in ("COPY", "ADD")]  # nothing of the source
 
 
+@pytest.mark.long
 def test_what_a_deployment_builds_from_is_enough_for_the_wheel(tmp_path: Path) -> None:
     shown = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = {source for step, what in _dockerfile() if step == "COPY" for source in what.split()[:-1]}

@@ -42,6 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     stop(context, 40)
 
 
+@pytest.mark.long
 def test_the_same_bytes_each_time(packages: Path, tmp_path: Path) -> None:
     make_packages.make(tmp_path)
     for path in packages.iterdir():

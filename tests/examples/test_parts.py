@@ -104,6 +104,7 @@ def require_same(got: Objects, wanted: list[tuple[Detection, list[float]]]) -> N
         assert best.name == parts.DEFECTS[int(np.argmax(chances))]
 
 
+@pytest.mark.long
 @pytest.mark.server
 def test_the_cascade_answers_as_plain_numpy_does(
     served: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

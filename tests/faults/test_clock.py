@@ -57,6 +57,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "w"
 
 
+@pytest.mark.long
 def test_packages_come_change_and_go(root: Path, tmp_path: Path, at: At) -> None:
     for number, jump in enumerate(JUMPS, 2):
         source = single(tmp_path / str(number), scaled(float(number)), f"p{number}")
@@ -91,6 +92,7 @@ def test_a_job_that_was_never_started_is_not_waited_for(root: Path, tmp_path: Pa
     at(-5 * YEAR, "remove", "p", workspace=root)
 
 
+@pytest.mark.long
 @pytest.mark.server
 def test_a_server_is_the_same_whatever_the_time(root: Path, tmp_path: Path, at: At) -> None:
     at(0, "import", single(tmp_path / "p", scaled(2.0), "p"), workspace=root)

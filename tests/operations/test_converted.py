@@ -54,6 +54,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
         yield context
 
 
+@pytest.mark.long
 def test_what_was_converted_on_its_way_in_answers_as_its_framework(context: Context, programs: Path) -> None:
     heard: list[str] = []
     telling = opened(context.workspace.root, warn=heard.append)

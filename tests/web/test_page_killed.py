@@ -37,6 +37,7 @@ def busy(url: str, packages: list[Path], stop: threading.Event) -> None:
                 page.delete(f"/packages/{package.stem}")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_what_a_killed_page_was_doing_is_done_or_not(tmp_path: Path) -> None:
     root, seed = tmp_path / "workspace", random.randrange(1 << 32)
