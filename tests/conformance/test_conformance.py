@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.conformance import harness, onnx_cases, run
+from tests.support.conformance import harness, onnx_cases, run, targets
+from tritonpm.core.releases import release
 from tritonpm.operations.context import Context
 from tritonpm.operations.list import packages
 
@@ -51,6 +52,11 @@ def test_a_sample_of_onnx_cases_is_served_right(server: Context) -> None:
 def test_a_refusal_says_who_forces_it(server: Context, name: str) -> None:
     verdict = harness.run(server, name)
     assert (verdict.verdict, verdict.by) == ("refused", REFUSED[name]), verdict
+
+
+@pytest.mark.parametrize("name", ["node/test_add", "simple/test_expand_shape_model1"])
+def test_what_is_made_older_for_a_release_answers_as_onnx_expects(name: str, tmp_path: Path) -> None:
+    assert targets.older(onnx_cases.load(name), release("24.10"), tmp_path)[0] == "passed"
 
 
 def test_the_page_lists_every_refusal_and_the_log_is_gone_on_from(tmp_path: Path) -> None:
