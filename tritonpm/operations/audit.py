@@ -88,16 +88,18 @@ def acting(context: Context, action: str, package: str = "", detail: str = "") -
     if audit.busy:
         yield names.append
         return
-    number = None
+    number, unrecorded = None, ""
     try:
         number = audit.begin(context.actor, action, package, detail)
     except (StorageError, BusyError) as error:
-        context.warn(f"This is not recorded: {error}")
+        unrecorded = f"This is not recorded: {error}"
     outcome, reason = FAILED, "interrupted"
     audit.busy = True
     try:
         yield names.append
         outcome, reason = DONE, ""
+        if unrecorded:  # of what fails too there is nothing to record
+            context.warn(unrecorded)
     except TritonpmError as error:
         reason = error.what
         raise

@@ -291,5 +291,5 @@ def job_view(job: Job, event: Event | None, decision: Decision | None = None) ->
     event = event or Event("", "")
     return JobView(
         job.id, job.package, job.state, event.stage, event.step, event.done, event.total, job.reason, created,
-        decision.sentences if decision else (), request_of(job).measures,
+        decision.sentences if decision else (), job.request.get("measures") is True,
     )  # fmt: skip
