@@ -16,8 +16,8 @@ def page() -> str:
         "",
         "What `tritonpm set` and `import` refuse (error) or warn about, in the words that they use. Settings in the",
         'column "gives way" go back to what the package started with if a change breaks the rule and does not name',
-        "them: with `--mode shared`, an earlier number of instances is dropped. A change that contradicts itself is refused.",
-        "`tritonpm set NAME --unset SETTING` resets any setting.",
+        "them: with `--mode shared`, an earlier number of instances is dropped. A change that contradicts itself is",
+        "refused. `tritonpm set NAME --unset SETTING` resets any setting.",
         "",
     ]
     lines += ["| rule | | sentence | what to do | gives way |", "| --- | --- | --- | --- | --- |"]
