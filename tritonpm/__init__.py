@@ -19,10 +19,10 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 
 def open(root: str | Path | None = None, *, server: str | None = None) -> AbstractContextManager[Context]:
-    """A workspace for the operations of `tritonpm.api`: that at `root`, or the one around the current folder.
+    """A workspace for the operations of `tritonpm.api`: the one at `root`, or the one around the current folder.
 
-    `server` is the URL of a Triton that somebody else runs, "" the workspace's own. What the user's file says
-    (~/.config/tritonpm/config.toml), or variables, holds here too: of both where they are None, and of all else.
+    `server` is the URL of an external Triton; "" is the workspace's own. The user's file
+    (~/.config/tritonpm/config.toml) and variables apply here, too: they give both arguments if these are None.
     Raises NotFoundError, StorageError, BusyError, UsageError when it is entered.
     """
     from pathlib import Path

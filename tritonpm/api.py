@@ -7,9 +7,9 @@
         api.set_package(workspace, "bolts", {"mode": "performance", "instances": 2})
         api.load(workspace, "bolts")
 
-Each takes the opened workspace first, returns a frozen result or iterates over what it does as it is done, prints
-nothing, and raises what its docstring says: subclasses of `TritonpmError`. What is listed in `__all__` stays within one
-major version. Client code that only asks models uses `tritonpm.client`.
+Each takes the opened workspace as its first argument, returns a frozen result or iterates over its steps as they
+happen, prints nothing, and raises the errors that its docstring names: subclasses of `TritonpmError`. Everything in
+`__all__` is stable within one major version. Programs that only send requests use `tritonpm.client`.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@
 
     with tritonpm.client.use("bolts", project="line-3") as model:
         answer = model.infer({"image": images})
-        parts = model.predict("part.png")  # objects, where the package says what its tensors mean
+        parts = model.predict("part.png")  # objects, if the package says what its tensors mean
 
-A thin layer over tritonclient. While the block runs the lease is renewed, so that nobody removes or switches the
-package under the client's feet, except by a live switch, which it does not notice; a client that dies lets it run out.
+A thin layer over tritonclient. While the block runs its lease is renewed, so that nobody removes or switches the
+package meanwhile, except by a live switch, which the client does not notice. The lease of a client that dies expires.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class Model:
         self._predictor: Predictor | None = None
 
     def predict(self, image: Array | Path | str) -> Objects:
-        """What a picture holds: UINT8 [height, width, 3] of red, green, blue, or a file.
+        """The objects in a picture: UINT8 [height, width, 3] in red, green, blue, or a file.
 
-        Raises PackageError where the package does not say what its tensors mean, InferenceError, ServerError.
+        Raises PackageError if the package does not say what its tensors mean, InferenceError, ServerError.
         """
         return self.predict_all((image,))[0]
 
     def predict_all(self, images: Iterable[Array | Path | str]) -> tuple[Objects, ...]:
-        """As `predict`, of several: in as few requests as their sizes and the batch limit allow."""
+        """As `predict`, for several pictures: in as few requests as their sizes and the batch limit allow."""
         from tritonpm.operations.predictor import predictor_of
 
         if self._predictor is None:
@@ -62,7 +62,7 @@ class Model:
         return self._predictor([Path(one) if isinstance(one, str) else one for one in images])
 
     def judge(self, image: Array | Path | str) -> Judgement:
-        """OK or NG, as the package's `verdict` says. Raises PackageError where it has none, and as `predict` does."""
+        """OK or NG, as the package's `verdict` says. Raises PackageError if it has none, and as `predict` does."""
         objects = self.predict(image)
         verdict = self._predictor.judged(objects) if self._predictor else None
         if verdict is None:
@@ -92,10 +92,10 @@ def use(
     shared_memory: bool = False,
     canary: float = 0.0,
 ) -> Iterator[Model]:
-    """Use a package of a workspace, by default of the user's or the one around the current folder.
+    """Use a package of a workspace, by default the one that the user's file names or that the current folder is in.
 
-    One on demand is loaded. `server` is a Triton that somebody else runs, "" the workspace's own; by default the
-    user's, where they named one. `shared_memory` hands tensors over in the machine's memory instead of in messages, for
+    An on-demand package is loaded. `server` is an external Triton, "" the workspace's own; by default the one that the
+    user's file names, if any. `shared_memory` passes tensors through shared memory instead of in messages, for
     clients on the server's machine; `canary` is the share of requests, 0 to 1, that the package's
     canary answers while it has one. Raises NotFoundError, ServerError.
     """

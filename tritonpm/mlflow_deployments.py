@@ -29,9 +29,10 @@ _ALLOW_CODE = "allow_code"
 _HELP = f"""\
 Deployments are packages of a tritonpm workspace, loaded on its server (`tritonpm serve`).
 
-The target is `tritonpm`, the user's workspace or the one around the current folder, or `tritonpm:/path/of/a/workspace`.
+The target is `tritonpm` (the workspace that the user's file names, or that the current folder is in) or
+`tritonpm:/path/of/a/workspace`.
 The configuration (-C NAME=VALUE) is any setting of `tritonpm set`, such as device=cpu or max_batch_size=8, and
-{_ALLOW_CODE}=true, which lets in models that hold programs.
+{_ALLOW_CODE}=true, which accepts models that contain programs.
 """
 
 

@@ -62,7 +62,7 @@ class Action:
 
 
 class DeclaredPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One package as it shall be."""
+    """One package as it should be."""
 
     source: str = ""  # "": what the workspace has, by its `digest`
     digest: str = ""  # of the .zip, where the source is an address of a registry

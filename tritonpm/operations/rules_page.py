@@ -14,10 +14,10 @@ def page() -> str:
     lines = [
         "# Rules",
         "",
-        "What `tritonpm set` and `import` refuse (error) or warn of, in the words that they use. Settings that give",
-        "way go back to what the package started with where a change breaks the rule and did not ask for them: with",
-        "`--mode shared` a number of instances goes. What is asked for now and contradicts itself is refused.",
-        "`tritonpm set NAME --unset SETTING` puts any setting back.",
+        "What `tritonpm set` and `import` refuse (error) or warn about, in the words that they use. Settings in the",
+        'column "gives way" go back to what the package started with if a change breaks the rule and does not name',
+        "them: with `--mode shared`, an earlier number of instances is dropped. A change that contradicts itself is",
+        "refused. `tritonpm set NAME --unset SETTING` resets any setting.",
         "",
     ]
     lines += ["| rule | | sentence | what to do | gives way |", "| --- | --- | --- | --- | --- |"]

@@ -48,7 +48,7 @@ def _policy() -> dict[str, Any]:
 
 def _envelope() -> dict[str, Any]:
     return {
-        "description": "What reading commands print with -o json; docs/json.md tells the data of each kind.",
+        "description": "What reading commands print with -o json; docs/json.md describes the data of each kind.",
         "type": "object",
         "properties": {"apiVersion": {"const": API_VERSION}, "kind": {"type": "string"}, "data": {}},
         "required": ["apiVersion", "kind", "data"],

@@ -67,14 +67,14 @@ class ExporterEntry(_Strict):
 
 
 class SampleEntry(_Strict):
-    """A recorded inference: .npz files whose arrays are named for tensors."""
+    """A recorded inference: .npz files whose arrays are named after tensors."""
 
     inputs: Path
     outputs: Path | None = None
 
 
 class ValuesEntry(_Strict):
-    """What an input holds, where that is less than its type can: proofs are tried on nothing else."""
+    """What an input holds, if that is less than its type allows: proofs use no other values."""
 
     range: Annotated[list[float | int], Field(min_length=2, max_length=2)] | None = Field(
         None, description="The least and the largest value."
@@ -85,7 +85,7 @@ class ValuesEntry(_Strict):
 
 
 class TensorEntry(_Strict):
-    """One tensor of a model whose file does not tell."""
+    """One tensor of a model whose file does not describe it."""
 
     name: TensorName
     dtype: Literal[DTYPES]  # type: ignore[valid-type]
@@ -152,21 +152,19 @@ class StageEntry(_Strict):
         None, description="Instead of a model file: a folder in Triton's layout ('.': this one)."
     )
     signature: SignatureEntry | None = Field(
-        None, description="For models whose file does not tell (.plan, .pt, .pt2)."
+        None, description="For models whose file does not contain it (.plan, .pt, .pt2)."
     )
     labels: Path | Annotated[list[Text], Field(min_length=1)] | None = Field(
-        None, description="Class names: a file with one a line, or the names themselves."
+        None, description="Class names: a file with one per line, or the names themselves."
     )
     inputs: dict[TensorName, Annotated[str, Field(min_length=1, max_length=1024)]] = Field(
         default_factory=dict, description="Where an input comes from: 'stage.output', or an input of the package."
     )
     outputs: dict[TensorName, TensorName] = Field(
         default_factory=dict,
-        description="What clients call its outputs; where a stage says any, the package gives these and no others.",
+        description="What clients call its outputs; if a stage says any, the package gives these and no others.",
     )
-    max_instances: int | None = Field(
-        None, ge=1, description="The most objects that an image has, where that is known."
-    )
+    max_instances: int | None = Field(None, ge=1, description="The most objects that an image has, if that is known.")
     serving: Annotated[Serving, AfterValidator(_allowed)] = Field(default_factory=lambda: Serving())
     samples: list[SampleEntry] = Field(default_factory=list)
     preprocess: PreprocessEntry = Field(default_factory=lambda: PreprocessEntry())
@@ -189,7 +187,8 @@ class Manifest(_Strict):
     stages: Annotated[list[StageEntry], Field(min_length=1, max_length=64)]
     samples: list[SampleEntry] = Field(default_factory=list, description="Of the package as a whole.")
     verdict: dict[Text, ConditionEntry] = Field(
-        default_factory=dict, description="What must hold of an answer for OK, else it is NG: conditions by name."
+        default_factory=dict,
+        description="The conditions, by name, that an answer must meet to be OK; otherwise it is NG.",
     )
     files: dict[str, Annotated[str, Field(pattern=DIGEST_PATTERN)]] | None = Field(
         None, description="Every file but package.yaml with its digest, 'sha256:' and 64 hex digits."

@@ -96,7 +96,7 @@ def page(verdicts: dict[str, dict[str, str]], total: int) -> str:
         "# Conformance",
         "",
         "ONNX's own backend tests, each imported as a bare `.onnx`, rendered, loaded by the real Triton, inferred over",
-        "HTTP and gRPC, and compared with the expected outputs. Written by `script/conformance`; not edited by hand.",
+        "HTTP and gRPC, and compared with the expected outputs. Written by `script/conformance`; do not edit it by hand.",
         "",
         f"**{summary(verdicts)}** ({len(verdicts)} of {total} cases)",
     ]

@@ -162,13 +162,14 @@ def section() -> str:
         START,
         "## Other releases",
         "",
-        "The same cases with a release's own ONNX Runtime from PyPI (`script/conformance --target R`): what lint foretold of",
-        "each model as it came, whether that runtime loaded it, and what it answered once the model was made older for it.",
-        "Not foretold is what the machine decides: a StringNormalizer's locale, of which lint warns. The runtime's own are",
-        "answers that differ from what ONNX expects where ONNX's reference, of the same older model, does not, or by chance.",
+        "The same cases with a release's own ONNX Runtime from PyPI (`script/conformance --target R`): what lint predicted for",
+        "each model as it came, whether that runtime loaded it, and what it answered once the model was converted to an older opset.",
+        "Not predicted is what depends on the machine: a StringNormalizer's locale, about which lint warns. \"The runtime's own\"",
+        "are answers that differ by chance, or that differ from what ONNX expects while ONNX's reference, with the same converted",
+        "model, gives the expected ones.",
         "",
-        "| Release | ONNX Runtime | Cases | Loaded | Refused | Forecasts right | wrong | not foretold "
-        "| Made older: right answers | refused | the runtime's own | wrong |",
+        "| Release | ONNX Runtime | Cases | Loaded | Refused | Predictions right | wrong | not predicted "
+        "| Converted: right answers | refused | the runtime's own | wrong |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     wrong = []
@@ -188,9 +189,9 @@ def section() -> str:
     if wrong:
         lines += [
             "",
-            "Wrong forecasts:",
+            "Wrong predictions:",
             "",
-            "| Release | Case | Foretold | Happened |",
+            "| Release | Case | Predicted | Result |",
             "| --- | --- | --- | --- |",
             *wrong,
         ]

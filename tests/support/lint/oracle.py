@@ -28,7 +28,7 @@ from tritonpm.triton.client import Client
 # Why the server and lint may disagree: what the one that refuses says, the rule of lint's warning where there is one,
 # and the reason. Lint's word is that of NVIDIA's own backends, which are not here.
 _NATIVE = "NVIDIA's own backends serve it, those of the embedded server do not: lint warns (`native-only`)"
-_KINDER = "NVIDIA's own backends refuse it, those of the embedded server are kinder ([backends.md](backends.md))"
+_KINDER = "NVIDIA's own backends refuse it, those of the embedded server accept it ([backends.md](backends.md))"
 _MACHINE = "a matter of the machine's GPUs: lint warns (`needs-gpu`)"
 EXPLAINED: tuple[tuple[str, str, str], ...] = (
     (r"implicit state is kept by the native backends only", "native-only", _NATIVE),
@@ -166,7 +166,7 @@ def told(found: list[Verdict]) -> str:
     died = sum(verdict.server == DIED for verdict in found)
     lines = [
         f"{len(found)} repositories ({good} that load, {len(found) - good} that do not, {died} of which end the server): "
-        f"{len(found) - len(apart)} agree, {len(apart) - reasons['']} disagree for a known reason, {reasons['']} for none.",
+        f"{len(found) - len(apart)} agree, {len(apart) - reasons['']} disagree for a known reason, {reasons['']} for an unknown one.",
         *(["", "| known reason | repositories |", "| --- | --- |"] if apart else []),
         *(f"| {reason} | {count} |" for reason, count in reasons.most_common() if reason),
         *(["", "| case | the server | lint |", "| --- | --- | --- |"] if reasons[""] else []),

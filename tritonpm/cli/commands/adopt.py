@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tritonpm.operations.in_place import ServerModels
 
 CAN = "`tritonpm status`, `infer`, `perf run`, `load` and `unload` take their names"
-CANNOT = "Settings, optimising, live switches, roll-backs, canaries, projects, drift"
+CANNOT = "Settings, optimising, live switches, roll-backs, canaries, projects and drift"
 
 
 @command(
@@ -37,8 +37,8 @@ CANNOT = "Settings, optimising, live switches, roll-backs, canaries, projects, d
 def adopt_command(app: App, /, repository: str, **options: Any) -> None:
     """Adopt an existing Triton model repository: each model becomes a package, with its name and its own config.
 
-    REPOSITORY is a folder or an object store, as Triton's --model-repository takes it (s3://, gs://, as://). Of a
-    server (http://, https://, grpc://) the models stay where they are: it tells what can be done with them there.
+    REPOSITORY is a folder or an object store, as Triton's --model-repository takes it (s3://, gs://, as://). If it is
+    a server (http://, https://, grpc://), its models stay there; the command lists them and what can be done with them.
     """
     from tritonpm.operations.adopt import adopt
     from tritonpm.operations.in_place import is_server, models_of
@@ -62,7 +62,7 @@ def adopt_command(app: App, /, repository: str, **options: Any) -> None:
         raise PackageError(
             f"{number_of(len(refused), 'model')} of {len(models)} could not be adopted",
             where=repository,
-            do="correct what is said above and adopt them again with `tritonpm import`",
+            do="correct what is reported above and import them again with `tritonpm import`",
         )
 
 
@@ -77,7 +77,7 @@ def say_in_place(app: App, server: ServerModels) -> None:
         table(("MODEL", "VERSIONS", "STATE", "BACKEND", "MEMBERS"), rows)
 
     app.emit("ServerModels", server, text)
-    app.advise(f"They stay on {server.server}, a server hands out no files: {CAN}, each with --server.")
+    app.advise(f"These models stay on {server.server}, since a server hands out no files. {CAN}, each with --server.")
     if server.refused:
-        app.advise(f"It does not let models be loaded and unloaded ({server.refused}).")
-    app.advise(f"{CANNOT}: these need the files; adopt the folder or store that it reads, its --model-repository.")
+        app.advise(f"The server does not allow loading and unloading ({server.refused}).")
+    app.advise(f"{CANNOT} need the files: adopt the folder or store that the server reads (its --model-repository).")

@@ -26,10 +26,10 @@ def doctor_command(app: App, rebuild_catalogue: bool, fix: bool, profile: str) -
         with app.open() as context:
             mended, left = mend(context)
         for damage in mended:
-            app.say(f"Mended {damage.name}, which {damage.sentence}.")
+            app.say(f"Repaired {damage.name}, which {damage.sentence}.")
         for damage in left:
             app.advise(f"{damage.name} {damage.sentence}.")
-        app.say(f"{len(mended)} mended, {len(left)} left.")
+        app.say(f"{len(mended)} repaired, {len(left)} left.")
         return
     if rebuild_catalogue:
         from tritonpm.catalogue import find

@@ -70,9 +70,9 @@ def status_command(app: App) -> None:
     app.emit("Fleet", view, lambda: _describe(view))
     for server in view.servers:
         if server.behind:
-            app.advise(f"Drift: {server.name} does not serve {', '.join(server.behind)} as it shall.")
+            app.advise(f"Drift: {server.name} does not serve {', '.join(server.behind)} as it should.")
     if view.unfinished:
-        app.advise(f"The roll-out of {view.unfinished} has not ended; `tritonpm fleet sync` goes on with it.")
+        app.advise(f"The roll-out of {view.unfinished} has not ended; `tritonpm fleet sync` continues it.")
 
 
 @command("load", examples="tritonpm fleet load bolts\ntritonpm fleet load bolts --on a:8000 --on zone=west")

@@ -44,7 +44,7 @@ def list_command(app: App) -> None:
         if package.drift:
             app.advise(f"{package.name}: {package.drift}.")
     if not listed:
-        app.advise("No packages yet; `tritonpm import FILE` brings one in.")
+        app.advise("No packages yet; `tritonpm import FILE` imports one.")
 
 
 def _status(package: PackageView) -> Iterator[str]:

@@ -18,6 +18,6 @@ def logs_command(app: App, follow: bool, lines: int) -> None:
 
     with app.open() as context:
         if again := started_again(context):
-            app.advise(f"The server was started again {again}.")
+            app.advise(f"The server was restarted {again}.")
         for line in logs(context, lines, follow=follow):
             echo(line)

@@ -38,7 +38,7 @@ def prune_command(app: App, name: str, keep: int, repository: str | None) -> Non
 
     with app.open() as context:
         gone, blobs = prune(context, name, keep)
-    app.say(f"Forgot {number_of(len(gone), 'revision')} of {name} and {number_of(blobs, 'file')}.")
+    app.say(f"Deleted {number_of(len(gone), 'revision')} of {name} and {number_of(blobs, 'file')}.")
 
 
 def prune_elsewhere(app: App, repository: str, name: str, keep: int) -> None:

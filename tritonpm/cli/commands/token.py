@@ -1,4 +1,4 @@
-"""`tritonpm token`: who may do what on the page and by its REST API."""
+"""`tritonpm token`: who may do what on the page and through its REST API."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _FILE = click.option(
 def token_command() -> None:
     """Make and remove tokens for the page and its REST API.
 
-    Each has a name and a role: people and programs do what it covers, and what they did is recorded under the name.
-    Where there is a token, the page asks for one, on loopback too.
+    Each token has a name and a role, which says what people and programs may do with it; what they do is recorded
+    under its name. Once there is a token, the page asks for one, on loopback too.
     """
 
 
@@ -37,19 +37,19 @@ def token_command() -> None:
 @click.argument("name", metavar="NAME")
 @click.option(
     "--role", type=click.Choice([role.value for role in Role]), required=True,
-    help="view looks; operate loads, switches and optimises what is there, too; administer brings in and removes, too.",
+    help="view: see everything; operate: also load, switch and optimise; administer: also import and remove.",
 )  # fmt: skip
-@click.option("--days", type=ABOVE_0, help="It opens nothing after so many days.")
+@click.option("--days", type=ABOVE_0, help="Days until it expires [default: never].")
 @_FILE
 @pass_app
 def add_command(app: App, name: str, role: str, days: float | None, file: Path | None) -> None:
-    """Make a token and print it, once: what is kept of it is a digest."""
+    """Make a token and print it once; only its digest is kept."""
     from tritonpm.operations.token import add
 
     with app.open() as context:
         token = add(context, name, Role(role), days=days, file=file)
     echo(token)
-    app.advise("It is shown this once: keep it where only who uses it can read it.")
+    app.advise("It is shown only this once: keep it where nobody but its user can read it.")
 
 
 @command("list", examples="tritonpm token list\ntritonpm token list -o json")
@@ -57,7 +57,7 @@ def add_command(app: App, name: str, role: str, days: float | None, file: Path |
 @reading
 @pass_app
 def list_command(app: App, file: Path | None) -> None:
-    """List the tokens: names, roles, and until when they open."""
+    """List the tokens: names, roles, and when they expire."""
     from tritonpm.cli.output import table
     from tritonpm.operations.token import tokens
 
@@ -75,12 +75,12 @@ def list_command(app: App, file: Path | None) -> None:
 @_FILE
 @pass_app
 def remove_command(app: App, name: str, file: Path | None) -> None:
-    """Forget a token, which opens nothing from now on, on a page that runs too."""
+    """Remove a token; it is invalid at once, even on a page that is running."""
     from tritonpm.operations.token import remove
 
     with app.open() as context:
         left = remove(context, name, file=file)
-    more = "" if left or file else " No token is left: a page on loopback is open to who works here."
+    more = "" if left or file else " No token is left: the page on loopback is open to anybody on this machine."
     app.say(f"Removed {name}.{more}")
 
 

@@ -118,7 +118,7 @@ def tune_command(
         app.emit("TuneResult", tuned, lambda: describe(app, tuned))
         if wish.concurrency is None and tuned.best is not tuned.now and wish.objective != "latency":
             load = f"{number_of(tuned.best.in_flight, 'request')} in flight"
-            app.advise(f"That is with {load}; where your clients have another number, say --concurrency N.")
+            app.advise(f"That is with {load}; if your clients send another number, give it with --concurrency N.")
         if html:
             _write(app, html, tuned)
         if apply:
@@ -173,7 +173,7 @@ def _apply(app: App, context: Context, tuned: Tuned) -> None:
     if tuned.best is tuned.now:
         app.advise("There is nothing to apply.")
     elif not tuned.best.meets:
-        app.advise("Nothing is applied, since nothing keeps the limit.")
+        app.advise("Nothing is applied, since no settings stay within the limit.")
     else:
         say_switched(app, tuned.package, apply_tuned(context, tuned))
 

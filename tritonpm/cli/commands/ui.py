@@ -31,16 +31,19 @@ from tritonpm.cli.page import MAX_UPLOAD, PORT, TOKEN, made, read_token
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path),
-    help=f"The file of the token for everything [default: {TOKEN}].",
+    help=f"A file with a token that may do everything [default: {TOKEN}].",
 )
 @click.option(
     "--tokens",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The tokens with roles that `tritonpm token` makes [default: the workspace's].",
+    help="The file of the tokens that `tritonpm token` makes [default: the workspace's].",
 )
 @click.option(
-    "--oidc", type=click.Path(path_type=Path), metavar="FILE", help="How people sign in with an OpenID provider."
+    "--oidc",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A file that says how people sign in with an OpenID provider.",
 )
 @click.option(
     "--allow-host",
