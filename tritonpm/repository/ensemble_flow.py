@@ -51,6 +51,9 @@ def require_plain(config: Any) -> None:
     for field, _ in config.ListFields():
         if field.name not in _OWN:
             raise NoCascadeError(f"its config says {field.name}")
+    for field, _ in config.ensemble_scheduling.ListFields():
+        if field.name != "step":
+            raise NoCascadeError(f"its ensemble_scheduling says {field.name}")
     for tensor in (*config.input, *config.output):
         for field, _ in tensor.ListFields():
             if field.name not in _TENSOR:
