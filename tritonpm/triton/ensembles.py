@@ -29,7 +29,11 @@ def unneeded(client: Client, models: Iterable[str]) -> list[str]:
     """Those of `models` that are loaded and that no other ensemble on the server is made of."""
     served = client.serving()
     suspects = served & set(models)
-    return sorted(suspects - {step for name in served - suspects for step in steps(client.config(name))}) if suspects else []
+    return (
+        sorted(suspects - {step for name in served - suspects for step in steps(client.config(name))})
+        if suspects
+        else []
+    )
 
 
 def unload_unneeded(client: Client, members: Iterable[str]) -> None:
