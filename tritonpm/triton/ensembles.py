@@ -29,11 +29,8 @@ def unneeded(client: Client, models: Iterable[str]) -> list[str]:
     """Those of `models` that are loaded and that no other ensemble on the server is made of."""
     served = client.serving()
     suspects = served & set(models)
-    return (
-        sorted(suspects - {step for name in served - suspects for step in steps(client.config(name))})
-        if suspects
-        else []
-    )
+    needed = {step for name in served - suspects for step in steps(client.config(name))} if suspects else set()
+    return sorted(suspects - needed)
 
 
 def unload_unneeded(client: Client, members: Iterable[str]) -> None:
