@@ -70,6 +70,9 @@ def test_a_file_that_others_write_or_that_is_rotten_is_refused(file: Path) -> No
     with pytest.raises(StorageError, match="can be written by others"):
         read_tokens(file)
     file.chmod(0o600)
+    (file.parent / "link").symlink_to("nowhere")
+    with pytest.raises(StorageError, match="a link to what is not there"):
+        read_tokens(file.parent / "link")
     rotten = (
         {"role": "root"},
         {"digest": "ä"},

@@ -54,6 +54,8 @@ def read_tokens(file: Path) -> tuple[AccessToken, ...]:
             raise StorageError("can be written by others, who could let themselves in", where=str(file), do=do)
         return msgspec.json.decode(read_state(file), type=TokenFile).tokens
     except FileNotFoundError:
+        if file.is_symlink():
+            raise StorageError("is a link to what is not there", where=str(file), do="mend or remove it") from None
         return ()
     except OSError as error:
         what, do = f"cannot be read ({error.strerror})", "check its permissions"
