@@ -133,6 +133,8 @@ def _require_same(config: Any, stages: tuple[Stage, ...], own: Mapping[str, Any]
             if side == "input":
                 raise NoCascadeError(f"its input {tensor} is not as its members have it")
             raise NoCascadeError(f"its output {tensor} is not as its members have it")
+    if [output.name for output in rendered.output] != [output.name for output in config.output]:
+        raise NoCascadeError("its outputs are in another order than its members give them in")
     if _edges(rendered, dict(enumerate(own))) != _edges(config, made):
         raise NoCascadeError("its members are not joined by their tensors' names alone")
 
