@@ -173,3 +173,12 @@ def test_of_many_attestations_the_newest_count(package: Packed, registry: str, t
         push(package[0], f"oci://{registry}/vision/often:1")
     lines = beside(fetch(f"oci://{registry}/vision/often:1", tmp_path / "to", ""), ATTESTATION).read_text().splitlines()
     assert {"number": 17} in map(json.loads, lines)
+
+
+def test_an_attestation_whose_content_is_gone_is_none(package: Packed, registry: str, tmp_path: Path) -> None:
+    beside(package[0], ATTESTATION).write_text("{}")
+    push(package[0], f"oci://{registry}/vision/gone:1")
+    digest = digest_of(beside(package[0], ATTESTATION))
+    requests.delete(f"http://{registry}/v2/vision/gone/blobs/{digest}", timeout=PATIENCE).raise_for_status()
+    got = fetch(f"oci://{registry}/vision/gone:1", tmp_path / "to", "")
+    assert got.read_bytes() == package[0].read_bytes() and not beside(got, ATTESTATION).exists()
