@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.workspaces import opened
 from tritonpm.catalogue import Workspace, rebuild
-from tritonpm.catalogue.audit import BEGUN, DONE, FAILED, TOKEN, Actor, Audit, this_user
+from tritonpm.catalogue.audit import BEGUN, DONE, FAILED, REFUSED, TOKEN, Actor, Audit, this_user
 from tritonpm.core.roles import Role
 from tritonpm.operations.init import init
 
@@ -63,4 +63,15 @@ def test_the_oldest_go_where_there_are_too_many(audit: Audit, monkeypatch: pytes
         audit.end(audit.begin(ANNA, "load", f"p{number}"), DONE)
     entries, total = audit.page(1, 100)
     assert (total, entries[0].package, entries[-1].package) == (13, "p32", "p20")
+    assert audit._database.one("SELECT count(*) FROM outcomes")[0] == total
+
+
+def test_what_is_refused_drives_nothing_out_that_was_done(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("KEPT", 10), ("KEPT_REFUSALS", 3), ("_CUT", 5)):
+        monkeypatch.setattr(f"tritonpm.catalogue.audit.{name}", value)
+    audit.end(audit.begin(ANNA, "remove", "bolts"), DONE)
+    for _ in range(33):
+        audit.end(audit.begin(ANNA, "POST /packages", ""), REFUSED)
+    entries, total = audit.page(1, 100)
+    assert (entries[-1].action, total <= 3 + 5 + 1) == ("remove", True)
     assert audit._database.one("SELECT count(*) FROM outcomes")[0] == total

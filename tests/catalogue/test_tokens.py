@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -56,6 +57,12 @@ def test_an_expired_token_opens_nothing(file: Path) -> None:
     assert holder(read_tokens(file), open_still)
 
 
+def test_a_token_ends_while_there_is_a_calendar(file: Path) -> None:
+    with pytest.raises(UsageError, match="beyond the calendar"):
+        add_token(file, "a", Role.VIEW, 1e300)
+    assert not file.exists()
+
+
 def test_a_file_that_others_write_or_that_is_rotten_is_refused(file: Path) -> None:
     assert read_tokens(file) == ()
     add_token(file, "a", Role.VIEW)
@@ -63,7 +70,19 @@ def test_a_file_that_others_write_or_that_is_rotten_is_refused(file: Path) -> No
     with pytest.raises(StorageError, match="can be written by others"):
         read_tokens(file)
     file.chmod(0o600)
-    for content in (b"", b"{}", b"\xff", b'{"tokens": [{"name": "a", "role": "root", "digest": "", "created": 0}]}'):
+    (file.parent / "link").symlink_to("nowhere")
+    with pytest.raises(StorageError, match="a link to what is not there"):
+        read_tokens(file.parent / "link")
+    rotten = (
+        {"role": "root"},
+        {"digest": "ä"},
+        {"digest": ""},
+        {"name": "a\x1b[2J"},
+        {"expires": -1},
+        {"created": 1e300},
+    )
+    entries = [{"name": "a", "role": "view", "digest": f"sha256:{0:064}", "created": 0} | one for one in rotten]
+    for content in (b"", b"{}", b"\xff", *(json.dumps({"tokens": [entry]}).encode() for entry in entries)):
         file.write_bytes(content)
         with pytest.raises(StorageError, match="no file of tokens"):
             read_tokens(file)

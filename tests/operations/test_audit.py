@@ -25,6 +25,7 @@ from tritonpm.operations.pull import pull
 from tritonpm.operations.remove import remove
 from tritonpm.operations.rename import rename
 from tritonpm.operations.set import change
+from tritonpm.operations.upgrade import upgrade
 
 OPERATIONS = Path(audit.__file__).parent
 
@@ -47,6 +48,13 @@ def test_each_operation_is_recorded_once_with_what_was_chosen(context: Context, 
         ("load", "q", "", "failed"), ("remove", "q", "", "done"),
     ]  # fmt: skip
     assert audit_page(context)[0][1].reason == "no server runs for this workspace"
+
+
+def test_no_credential_of_an_address_is_recorded(context: Context, tmp_path: Path) -> None:
+    import_package(context, single(tmp_path / "in", scaled(2.0)))
+    with pytest.raises(UsageError):
+        upgrade(context, "p", "https://anna:secret@site.invalid/p.zip?X-Amz-Signature=secret")
+    assert told(context)[-1] == ("upgrade", "p", "source=https://site.invalid/p.zip", "failed")
 
 
 def test_what_an_operation_consists_of_is_part_of_it(context: Context, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -188,10 +189,16 @@ def test_what_decodes_is_adopted_as_ours_and_nothing_like_it_is(classifier: Cont
         import_package(context, tmp_path / "decoder")
 
 
-@pytest.mark.parametrize("turned", range(1, 9))
+@pytest.mark.parametrize("turned", [*range(1, 10), 65535])  # what a camera says, and what none should
 def test_a_file_has_the_size_that_it_is_shown_in(tmp_path: Path, turned: int) -> None:
     for format in ("JPEG", "PNG"):
         path = tmp_path / f"one.{format}"
         path.write_bytes(file(plain(1, 6, 9), format, turned))
         sent = encoded(path)
         assert sent.data == path.read_bytes() and sent.shape == read_picture(path).shape
+
+
+def test_a_turn_that_is_no_number_is_none(tmp_path: Path) -> None:
+    text = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">HHHI4sI", 1, 0x0112, 2, 2, b"6", 0)
+    Image.fromarray(plain(1, 6, 9)).save(tmp_path / "one.jpg", exif=text)
+    assert encoded(tmp_path / "one.jpg").shape == read_picture(tmp_path / "one.jpg").shape == (6, 9, 3)

@@ -16,6 +16,7 @@ from tests.support.fetching import fetch, left, push, signed, written
 from tests.support.waiting import PATIENCE
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
 from tritonpm.core.files import digest_of, digest_of_bytes
+from tritonpm.registry import ATTESTATION, beside
 from tritonpm.registry.oci import PACKAGE_TYPE, SIGNATURE_TYPE
 from tritonpm.registry.oci_repository import OciManifest, read_document
 
@@ -164,3 +165,20 @@ def test_a_token_is_asked_for(package: Packed, tokens: str, tmp_path: Path, monk
     push(signed(package[0]), url)
     got = fetch(url, tmp_path / "to", "")
     assert (digest_of(got), left(got.parent)) == (package[1], ["bolts.zip", "bolts.zip.sig"])
+
+
+def test_of_many_attestations_the_newest_count(package: Packed, registry: str, tmp_path: Path) -> None:
+    for number in range(18):
+        beside(package[0], ATTESTATION).write_text(json.dumps({"number": number}))
+        push(package[0], f"oci://{registry}/vision/often:1")
+    lines = beside(fetch(f"oci://{registry}/vision/often:1", tmp_path / "to", ""), ATTESTATION).read_text().splitlines()
+    assert {"number": 17} in map(json.loads, lines)
+
+
+def test_an_attestation_whose_content_is_gone_is_none(package: Packed, registry: str, tmp_path: Path) -> None:
+    beside(package[0], ATTESTATION).write_text("{}")
+    push(package[0], f"oci://{registry}/vision/gone:1")
+    digest = digest_of(beside(package[0], ATTESTATION))
+    requests.delete(f"http://{registry}/v2/vision/gone/blobs/{digest}", timeout=PATIENCE).raise_for_status()
+    got = fetch(f"oci://{registry}/vision/gone:1", tmp_path / "to", "")
+    assert got.read_bytes() == package[0].read_bytes() and not beside(got, ATTESTATION).exists()

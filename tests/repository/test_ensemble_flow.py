@@ -51,6 +51,12 @@ def test_a_model_may_be_there_twice_and_a_tensor_given_on_its_way() -> None:
     ("text", "member", "reason"),
     [
         (joined(("one", "A", "B"), more='parameters { key: "a" value { string_value: "b" } }'), MEMBER, "parameters"),
+        (
+            joined(("one", "A", "B")).replace("step {", "max_inflight_requests: 1 step {"),
+            MEMBER,
+            "says max_inflight_requests",
+        ),
+        (joined(("one", "A", "C"), ("two", "C", "B"), more=_OUT % "C"), MEMBER, "in another order"),
         (joined(("one", "A", "B"), batch=4), MEMBER, "max_batch_size is 4, and that of its members 8"),
         (joined(("one", "A", "B")).replace("model_version: -1", "model_version: 2"), MEMBER, "one version of one"),
         (joined(("one", "A", "a.b"), ("two", "a.b", "B")), MEMBER, "a dot in its name"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -90,3 +92,27 @@ def test_addresses(url: str, expected: tuple[str, str, bool]) -> None:
 def test_other_schemes_are_refused() -> None:
     with pytest.raises(ServerError, match="ftp"):
         address("ftp://host")
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"\xff", b"null", b"[1]", b'{"models": null}', b"[" * 100_000])
+def test_what_answers_and_is_no_triton_is_one_sentence(answer: bytes) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        try:
+            with (
+                Client(f"127.0.0.1:{other.server_port}", timeout=5) as client,
+                pytest.raises(ServerError, match="is no Triton"),
+            ):
+                client.index()
+        finally:
+            other.shutdown()

@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 
 from tritonpm.catalogue.audit import OPEN
-from tritonpm.catalogue.tokens import add_token
+from tritonpm.catalogue.tokens import add_token, remove_token
 from tritonpm.core.roles import Role
 from tritonpm.web.callers import SHARED, Callers, cookie, given_token
 
@@ -42,3 +42,20 @@ def test_without_any_token_whoever_works_here_is_let_in(tmp_path: Path) -> None:
     actor = callers.of({}, "127.0.0.1")
     assert actor and (actor.way, actor.role) == (OPEN, Role.ADMINISTER)
     assert Callers("", tmp_path / "tokens.json", closed=True).of({}, "127.0.0.1") is None
+
+
+def test_a_file_of_tokens_that_is_lost_opens_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    (tmp_path / "link").symlink_to("nowhere")
+    assert Callers("", tmp_path / "link", closed=False).of({}, "127.0.0.1") is None
+    token = add_token(file, "line-3", Role.OPERATE)
+    callers = Callers("", file, closed=False)
+    assert callers.closed
+    file.rename(tmp_path / "aside")
+    assert callers.of({}, "127.0.0.1") is None
+    assert callers.of({"authorization": f"Bearer {token}"}, "127.0.0.1") is None
+    (tmp_path / "aside").rename(file)
+    assert callers.of({"authorization": f"Bearer {token}"}, "127.0.0.1")
+    remove_token(file, "line-3")
+    actor = callers.of({}, "127.0.0.1")
+    assert actor and actor.way == OPEN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ def test_a_file_is_taken_once_and_given_back(tmp_path: Path) -> None:
     assert not held.path.exists()
     with pytest.raises(NotFoundError):
         files.get(held.id)
+
+
+def test_what_was_tried_for_long_waits_as_long_as_what_has_just_come(tmp_path: Path) -> None:
+    files, held = HeldUploads(), replace(waiting(tmp_path / "a.zip"), since=-1e6)
+    files.hold(held)
+    files.give_back(files.take(held.id))
+    files.expire()
+    assert files.get(held.id).path.exists()
+    files.close()
 
 
 def test_no_more_than_so_many_wait(tmp_path: Path) -> None:

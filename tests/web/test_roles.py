@@ -71,6 +71,11 @@ def test_the_pages_change_nothing() -> None:
     assert changing == ["/packages/{name}/configure"]
 
 
+def test_who_may_not_hand_in_sees_nothing_of_what_waits(roles: dict[Role, Site]) -> None:
+    statuses = {role: site.http.get("/incoming/of-somebody").status_code for role, site in roles.items()}
+    assert statuses == {Role.VIEW: 403, Role.OPERATE: 403, Role.ADMINISTER: 404}
+
+
 @pytest.mark.parametrize("role", Role)
 def test_each_role_does_what_it_covers_and_is_refused_the_rest(
     roles: dict[Role, Site], app: FastAPI, role: Role

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 BEGUN, DONE, FAILED, REFUSED = "begun", "done", "failed", "refused"
 USER, TOKEN, OIDC, OPEN = "user", "token", "oidc", "open"
-KEPT = 100_000  # entries, some 30 MB: nobody fills the disk by what they are refused
+KEPT = 100_000  # entries, some 30 MB
+KEPT_REFUSALS = 10_000  # of those: nobody drives out of the record what was done by what they are refused
 _CUT = 1000  # entries after which the oldest go
 _LONGEST = 500  # characters of a text: what is written comes from outside
 _TABLES = ("audit", "outcomes")
@@ -29,6 +30,7 @@ SELECT a.id, a.at, a.who, a.role, a.way, a.origin, a.action, coalesce(nullif(a.p
   coalesce(o.outcome, '{BEGUN}'), coalesce(o.reason, ''), coalesce(o.at, 0)
 FROM audit a LEFT JOIN outcomes o ON o.id = a.id
 """  # noqa: S608
+_REFUSALS = f"id IN (SELECT id FROM outcomes WHERE outcome = '{REFUSED}')"  # noqa: S608
 _OF_PACKAGE = "a.id IN (SELECT id FROM audit WHERE package = ? UNION SELECT id FROM outcomes WHERE package = ?)"
 
 
@@ -92,9 +94,15 @@ class Audit:
             time.time(), *map(_kept, texts),
         )  # fmt: skip
         if number % _CUT == 0:
-            for table in _TABLES:
-                self._database.do(f"DELETE FROM {table} WHERE id <= ?", number - KEPT)  # noqa: S608
+            self._cut()
         return number
+
+    def _cut(self) -> None:
+        """Delete what is too old: of what was refused first, then of all."""
+        for which, most in ((_REFUSALS, KEPT_REFUSALS), ("1", KEPT)):
+            oldest = f"SELECT id FROM audit WHERE {which} ORDER BY id DESC LIMIT 1 OFFSET ?"  # noqa: S608
+            self._database.do(f"DELETE FROM audit WHERE {which} AND id <= ({oldest})", most)  # noqa: S608
+        self._database.do("DELETE FROM outcomes WHERE id NOT IN (SELECT id FROM audit)")
 
     def end(self, number: int, outcome: str, reason: str = "", package: str = "") -> None:
         """Record how it ended; `package` where it was not known before. Raises StorageError, BusyError."""

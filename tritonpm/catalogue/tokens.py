@@ -12,27 +12,30 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from tritonpm.core.errors import NotFoundError, StorageError, UsageError
-from tritonpm.core.files import digest_of_bytes, read_state, replacing
+from tritonpm.core.files import DIGEST, digest_of_bytes, read_state, replacing
 from tritonpm.core.roles import Role
 
 PREFIX = "tpm_"  # by which scanners of repositories and logs know one
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _FOR_OTHERS = 0o022
+_LAST = 253402214400.0  # the last day that a calendar tells, in the year 9999
+_Time = Annotated[float, msgspec.Meta(ge=0, le=_LAST)]
 
 
 @dataclass(frozen=True)
 class AccessToken:
     """What is known of a token; `created` and `expires` are Unix times, 0: it does not expire."""
 
-    name: str
+    name: Annotated[str, msgspec.Meta(pattern=rf"^{NAME.pattern}\Z")]
     role: Role
-    digest: str
-    created: float
-    expires: float = 0.0
+    digest: Annotated[str, msgspec.Meta(pattern=rf"^{DIGEST.pattern}\Z")]
+    created: _Time
+    expires: _Time = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ def read_tokens(file: Path) -> tuple[AccessToken, ...]:
             raise StorageError("can be written by others, who could let themselves in", where=str(file), do=do)
         return msgspec.json.decode(read_state(file), type=TokenFile).tokens
     except FileNotFoundError:
+        if file.is_symlink():
+            raise StorageError("is a link to what is not there", where=str(file), do="mend or remove it") from None
         return ()
     except OSError as error:
         what, do = f"cannot be read ({error.strerror})", "check its permissions"
@@ -65,6 +70,8 @@ def add_token(file: Path, name: str, role: Role, expires: float = 0.0) -> str:
     if not NAME.fullmatch(name):
         do = "use up to 64 letters, digits and . _ @ -"
         raise UsageError(f"{name[:64]!r} is not a name for a token", do=do)
+    if expires > _LAST:
+        raise UsageError("it would last beyond the calendar", do="leave out --days for a token that does not expire")
     tokens = read_tokens(file)
     if any(token.name == name for token in tokens):
         raise UsageError(f"there is a token {name!r} already", do=f"`tritonpm token remove {name}` first")

@@ -18,7 +18,7 @@ from tritonpm.core.tensors import Array
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 MOST_PIXELS = 1 << 26  # 8192 x 8192: unpacked and prepared, each takes 16 bytes
 _SENT_AS_THEY_ARE = ("JPEG", "MPO", "PNG")  # Pillow's formats that a server decodes; an MPO begins with a JPEG
-_ORIENTATION, _FIRST_TURNED = 0x0112, 5  # EXIF's tag, and the first of its values that swap the sides
+_ORIENTATION, _TURNED = 0x0112, range(5, 9)  # EXIF's tag, and those of its values that swap the sides
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def encoded(picture: Array | Path, format: str = "PNG") -> Encoded:
     if isinstance(picture, Path):
         with _file(picture) as image:
             if image.format in _SENT_AS_THEY_ARE:
-                turned = image.getexif().get(_ORIENTATION, 1) >= _FIRST_TURNED
+                turned = image.getexif().get(_ORIENTATION) in _TURNED
                 width, height = image.size[::-1] if turned else image.size
                 return Encoded(picture.read_bytes(), (height, width, 3))
         picture = read_picture(picture)

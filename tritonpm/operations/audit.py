@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from tritonpm import registry
 from tritonpm.catalogue.audit import DONE, FAILED, REFUSED, AuditEntry
 from tritonpm.core.errors import BusyError, StorageError, TritonpmError
 from tritonpm.core.units import moment
@@ -131,6 +132,8 @@ def _words(name: str, value: object) -> str:
         value = value.value
     if isinstance(value, Path):
         value = value.name  # where it lies may say more of the machine than of the package
+    if isinstance(value, str) and registry.is_address(value):
+        value = registry.shown(value)
     if value in (None, "", False):
         return ""
     return name if value is True else f"{name}={value}"

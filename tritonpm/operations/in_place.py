@@ -16,7 +16,7 @@ from tritonpm.operations.server import connect, require_live
 from tritonpm.perf.inputs import batching, inputs
 from tritonpm.triton.client import Client
 from tritonpm.triton.connection import Connection
-from tritonpm.triton.ensembles import joined_by
+from tritonpm.triton.ensembles import joined_by, steps
 
 if TYPE_CHECKING:
     from tritonpm.core.tensors import Array
@@ -79,12 +79,11 @@ def _models(client: Client) -> Iterator[ModelInPlace]:
         states = [state for state in index if state.name == name]
         ready = [state for state in states if state.state == "READY"]
         config: Mapping[str, Any] = client.config(name, ready[-1].version) if ready else {}
-        steps = config.get("ensemble_scheduling", {}).get("step", ())
         yield ModelInPlace(
             name, tuple(state.version for state in states if state.version),
             "READY" if ready else states[-1].state or "NOT LOADED",
             str(config.get("platform") or config.get("backend") or ""),
-            tuple(dict.fromkeys(str(step.get("model_name")) for step in steps)),
+            steps(config),
         )  # fmt: skip
 
 

@@ -67,6 +67,7 @@ def push(
             return put(file, target, force=force)
 
 
+@audited("push")
 def push_image(context: Context, name: str, url: str, *, force: bool = False) -> Pushed:
     """Put what Triton reads of a package, and of the members that it joins, as an image for KServe.
 

@@ -28,7 +28,6 @@ MODULES = {
     "models": "mlflow_models", "mlflow": "mlflow_models",
 }  # fmt: skip
 _EXTRAS = {"hub": "hub", "mlflow_models": "mlflow"}  # of a module; of all others it is `registry`
-TITLE = "org.opencontainers.image.title"  # the annotation of OCI that names a file
 SIGNATURE, ATTESTATION = ".sig", ".att"  # what their names add to their package's
 BESIDE = (SIGNATURE, ATTESTATION)
 TITLE = "org.opencontainers.image.title"  # the annotation that `oras pull` names a layer's file by
@@ -92,8 +91,10 @@ def module(url: str) -> Module:
 
 
 def shown(url: str) -> str:
-    """An address for a sentence: without its query, which may hold a credential."""
-    return url.partition("?")[0].partition("#")[0]
+    """An address for a sentence: without its query and its user, which may hold a credential."""
+    scheme, slashes, place = url.partition("?")[0].partition("#")[0].rpartition("://")
+    host, slash, path = place.partition("/")
+    return f"{scheme}{slashes}{host.rpartition('@')[2] if slashes else host}{slash}{path}"
 
 
 def beside(file: Path, kind: str) -> Path:

@@ -173,7 +173,8 @@ def _fetch_beside(at: OciRepository, blobs: list[tuple[str, str]], target: Path,
     lines: dict[str, list[bytes]] = {kind: [] for kind in BESIDE}
     for kind, digest in blobs:
         fetch_beside(at.blob(digest), target, kind, at.where, task)
-        lines[kind].append(beside(target, kind).read_bytes().replace(b"\n", b" "))
+        if beside(target, kind).is_file():  # the registry still had what it names
+            lines[kind].append(beside(target, kind).read_bytes().replace(b"\n", b" "))
     for kind, found in lines.items():
         beside(target, kind).unlink(missing_ok=True)
         if found:

@@ -123,12 +123,13 @@ class OciRepository:
         return read_document(content, OciManifest, self.where), wanted or digest_of_bytes(content)
 
     def referrers(self, subject: str, kind: str) -> list[OciManifest]:
-        """The manifests of artefact type `kind` that refer to the manifest of that digest. Raises RegistryError."""
-        found: list[OciManifest] = []
-        for entry in self._index(subject).manifests:
-            if entry.artifact_type == kind and DIGEST.fullmatch(entry.digest) and len(found) < _MOST_REFERRERS:
-                found.append(read_document(self._manifest(entry.digest), OciManifest, self.where))
-        return found
+        """The manifests of artefact type `kind` that refer to the manifest of that digest, those that came last.
+
+        Raises RegistryError.
+        """
+        listed = [entry.digest for entry in self._index(subject).manifests if entry.artifact_type == kind]
+        known = [digest for digest in listed if DIGEST.fullmatch(digest)][-_MOST_REFERRERS:]
+        return [read_document(self._manifest(digest), OciManifest, self.where) for digest in known]
 
     def blob(self, digest: str) -> Source:
         """A blob, to be downloaded."""

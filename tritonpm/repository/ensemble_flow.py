@@ -51,6 +51,9 @@ def require_plain(config: Any) -> None:
     for field, _ in config.ListFields():
         if field.name not in _OWN:
             raise NoCascadeError(f"its config says {field.name}")
+    for field, _ in config.ensemble_scheduling.ListFields():
+        if field.name != "step":
+            raise NoCascadeError(f"its ensemble_scheduling says {field.name}")
     for tensor in (*config.input, *config.output):
         for field, _ in tensor.ListFields():
             if field.name not in _TENSOR:
@@ -130,6 +133,8 @@ def _require_same(config: Any, stages: tuple[Stage, ...], own: Mapping[str, Any]
             if side == "input":
                 raise NoCascadeError(f"its input {tensor} is not as its members have it")
             raise NoCascadeError(f"its output {tensor} is not as its members have it")
+    if [output.name for output in rendered.output] != [output.name for output in config.output]:
+        raise NoCascadeError("its outputs are in another order than its members give them in")
     if _edges(rendered, dict(enumerate(own))) != _edges(config, made):
         raise NoCascadeError("its members are not joined by their tensors' names alone")
 

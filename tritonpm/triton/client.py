@@ -15,7 +15,7 @@ from tritonpm.core.errors import InferenceError, NotFoundError, ServerError, Unr
 from tritonpm.core.tensors import Array, numpy_dtype
 from tritonpm.core.types import Signature, Tensor
 from tritonpm.triton.connection import TIMEOUT, Connection, Tls, address, grpc_client, http_client
-from tritonpm.triton.failures import plainly
+from tritonpm.triton.failures import plainly, strange
 from tritonpm.triton.inference import Asking, InferenceRequest, first, streamed
 from tritonpm.triton.statistics import Statistics, statistics_of
 
@@ -115,8 +115,10 @@ class Client:
 
     def index(self) -> list[ModelState]:
         """Every model and version that the server's repository has or had."""
-        answer = self._call("get_model_repository_index", as_json=True)
-        models = answer.get("models", []) if isinstance(answer, dict) else answer
+        answer = self._told("get_model_repository_index")
+        models = answer.get("models", [])
+        if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
+            raise strange(self.where)
         keys = ("name", "version", "state", "reason")
         return [ModelState(*(str(model.get(key, "")) for key in keys)) for model in models]
 
@@ -126,22 +128,22 @@ class Client:
 
     def config(self, name: str, version: str = "") -> dict[str, Any]:
         """The model's configuration as the server completed it."""
-        answer: dict[str, Any] = self._call("get_model_config", name, version, as_json=True)
+        answer = self._told("get_model_config", name, version)
         return answer.get("config", answer)  # type: ignore[no-any-return]
 
     def metadata(self, name: str, version: str = "") -> Signature:
         """The model's tensors as clients see them, batch axis included."""
-        answer = self._call("get_model_metadata", name, version, as_json=True)
+        answer = self._told("get_model_metadata", name, version)
         inputs, outputs = (tuple(_tensor(t) for t in answer.get(key, ())) for key in ("inputs", "outputs"))
         return Signature(inputs, outputs)
 
     def server_version(self) -> str:
         """The server's version."""
-        return str(self._call("get_server_metadata", as_json=True).get("version", ""))
+        return str(self._told("get_server_metadata").get("version", ""))
 
     def statistics(self, name: str = "") -> list[Statistics]:
         """What every loaded version of the model, or of all models, has done so far."""
-        answer = self._call("get_inference_statistics", name, as_json=True)
+        answer = self._told("get_inference_statistics", name)
         return statistics_of(answer)
 
     def trace_settings(self, name: str = "", changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -164,7 +166,7 @@ class Client:
         return self._settings("get_log_settings")
 
     def _settings(self, method: str, **options: Any) -> dict[str, Any]:
-        answer = self._call(method, as_json=True, **options)
+        answer = self._told(method, **options)
         return {key: _plain(value) for key, value in answer.get("settings", answer).items()}
 
     def asking(self, name: str, version: str = "") -> Asking:
@@ -290,6 +292,15 @@ class Client:
                     raise
                 time.sleep(_PAUSE)
             self._call(method, name, loading=True, tries=1, **options)
+
+    def _told(self, method: str, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """What a server tells of itself; the index, a list over HTTP, as gRPC has it. Raises ServerError."""
+        answer = self._call(method, *arguments, as_json=True, **options)
+        if isinstance(answer, list):
+            answer = {"models": answer}
+        if not isinstance(answer, dict):
+            raise strange(self.where)
+        return answer
 
     def _call(self, method: str, *arguments: Any, tries: int = _TRIES, **options: Any) -> Any:
         """One call of tritonclient's; where the connection fails, again: so `tries` is 1 for what changes anything."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from tritonpm.core.types import REVISION
 
@@ -29,7 +29,8 @@ def unneeded(client: Client, models: Iterable[str]) -> list[str]:
     """Those of `models` that are loaded and that no other ensemble on the server is made of."""
     served = client.serving()
     suspects = served & set(models)
-    return sorted(suspects - {step for name in served - suspects for step in _steps(client, name)}) if suspects else []
+    needed = {step for name in served - suspects for step in steps(client.config(name))} if suspects else set()
+    return sorted(suspects - needed)
 
 
 def unload_unneeded(client: Client, members: Iterable[str]) -> None:
@@ -40,10 +41,10 @@ def unload_unneeded(client: Client, members: Iterable[str]) -> None:
 
 def joined_by(client: Client, model: str) -> list[str]:
     """The loaded ensembles that a model is a step of: to unload it would break them."""
-    return [name for name in sorted(client.serving() - {model}) if model in _steps(client, name)]
+    return [name for name in sorted(client.serving() - {model}) if model in steps(client.config(name))]
 
 
-def _steps(client: Client, name: str) -> set[str]:
-    """The models that an ensemble is made of; none of any other model."""
-    steps = client.config(name).get("ensemble_scheduling", {}).get("step", ())
-    return {str(step.get("model_name")) for step in steps}
+def steps(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The models that an ensemble is made of, by its configuration; none of any other model."""
+    named = (config.get("ensemble_scheduling") or {}).get("step", ())
+    return tuple(dict.fromkeys(str(step.get("model_name")) for step in named))

@@ -34,3 +34,10 @@ def plainly(where: str, model: str, kind: type[ServerError]) -> Iterator[None]:
         raise ServerError(f"Triton did not answer in time ({error})", where=where, do="see its log") from None
     except (OSError, HTTPException) as error:  # of sockets, and of a server that went away in the middle
         raise UnreachableError(f"no Triton answers ({error})", where=where, do="start one, or check the URL") from None
+    except (ValueError, RecursionError):  # of who reads what was to be JSON
+        raise strange(where) from None
+
+
+def strange(where: str) -> ServerError:
+    """Of an address at which something answers that is no Triton."""
+    return ServerError("what answers there is no Triton", where=where, do="check the URL")

@@ -37,9 +37,8 @@ class KnownTokens:
         """The tokens; None where the file cannot be read or trusted, and so opens nothing and leaves nothing open."""
         try:
             stat = self._file.stat()
-        except FileNotFoundError:
-            self._seen, self._tokens = None, ()
-            return ()
+        except FileNotFoundError:  # `token remove` leaves it: one that was there, or that a link names, is lost
+            return None if self._seen or self._file.is_symlink() else ()
         except OSError:
             return None
         seen = (stat.st_ino, stat.st_mtime_ns, stat.st_mode)

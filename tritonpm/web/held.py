@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritonpm.core.errors import BusyError, NotFoundError
@@ -81,7 +81,7 @@ class HeldUploads:
     def give_back(self, held: HeldUpload) -> None:
         """It waits again: what was tried with it failed."""
         with self._lock:
-            self._files[held.id] = held
+            self._files[held.id] = replace(held, since=time.monotonic())
 
     def expire(self, kept: float = _KEPT) -> None:
         """Delete what has waited for longer than so many seconds."""

@@ -68,6 +68,8 @@ def read_oidc(file: Path) -> OidcSettings:
         raise UsageError(what, where=str(error.filename or file), do="check --oidc") from None
     except (msgspec.ValidationError, ManifestError, UnicodeDecodeError) as error:
         raise UsageError(f"says nothing of how to sign in ({error})", where=str(file), do=do) from None
+    if settings.client_secret_file and not secret.strip():
+        raise UsageError("is empty", where=settings.client_secret_file, do="put the client's secret there")
     if why := _wrong(settings):
         raise UsageError(why, where=str(file), do=do)
     return msgspec.structs.replace(settings, issuer=settings.issuer.rstrip("/"), secret=secret.strip())
@@ -77,6 +79,8 @@ def _wrong(settings: OidcSettings) -> str:
     issuer = urlsplit(settings.issuer)
     if issuer.scheme != "https" and not (issuer.scheme == "http" and is_loopback(issuer.hostname or "")):
         return "names an issuer that is not https"
+    if not issuer.hostname:
+        return "names an issuer that is no address"
     if settings.url and urlsplit(settings.url).scheme not in ("http", "https"):
         return "has a url that is neither http nor https"
     if "openid" not in settings.scopes:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import onnxruntime as ort
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from tritonpm.convert.conversion import ConversionError
 from tritonpm.convert.front.graph import LEAST_OPSET, OPSET
@@ -320,6 +320,14 @@ def test_texts_of_a_map_of_noise_and_of_an_empty_one() -> None:
         winding[ring, max(ring - 2, 0) : 61 - ring] = winding[60 - ring, ring : 61 - ring] = 1
         winding[ring : 61 - ring, 60 - ring] = winding[ring + 2 : 61 - ring, ring] = 1
     assert require_same(TEXTS, {"m": winding[np.newaxis]}, ASKEW[:1]) == [1]
+
+
+def test_a_text_at_45_degrees_has_one_first_corner() -> None:
+    """Two corners are equally near the upper left: which is the first must not hang on the last bit."""
+    page = Image.new("L", (55, 55))
+    ImageDraw.Draw(page).polygon([(10, 30), (30, 10), (40, 20), (20, 40)], fill=255)
+    maps = np.stack([np.asarray(page.transpose(turn), np.float32) / 255 for turn in Image.Transpose])
+    assert require_same(TEXTS, {"m": maps}, tuple(Geometry((55, 55), (55, 55), (1.0, 1.0)) for _ in maps)) == [1] * 7
 
 
 def test_every_kind_has_a_front() -> None:

@@ -8,6 +8,7 @@ from tritonpm.convert.front.about import FrontAbout, FrontOutput, Outputs, activ
 from tritonpm.convert.front.areas import Areas, Rectangles, areas, rectangles
 from tritonpm.convert.front.graph import Graph
 from tritonpm.convert.front.rows import Candidates, best
+from tritonpm.meaning.decode.areas import MOST_ROWS, SAME_PLACE
 from tritonpm.meaning.decode.ocr import LEAST_SIDE
 
 _CORNERS = ((0, 0), (1, 0), (1, 1), (0, 1))  # low or high, along and across: clockwise
@@ -51,7 +52,9 @@ def _polygons(graph: Graph, found: Areas, around: Rectangles, size: str, about: 
     half = np.float64(about.spec.unclip / 2)
     distance = graph.op("Div", graph.op("Mul", graph.op("Mul", *sides), half), graph.op("Add", *sides))
     plain = _points(graph, around, np.float64(0))
-    first = graph.op("ArgMin", graph.op("Add", *plain), axis=1, keepdims=1)
+    sums = graph.op("Round", graph.op("Mul", graph.op("Add", *plain), np.float64(SAME_PLACE)))
+    nearest = graph.op("Add", sums, graph.op("Div", plain[1], np.float64(MOST_ROWS)))
+    first = graph.op("ArgMin", nearest, axis=1, keepdims=1)
     order = graph.op("Mod", graph.op("Add", first, np.arange(4)), np.int64(4))  # [c, 4]
     grown = [graph.op("GatherElements", one, order, axis=1) for one in _points(graph, around, distance)]
     geometry = graph.op("Gather", about.geometry, found.picture)  # [c, 8]

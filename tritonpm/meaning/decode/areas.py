@@ -9,6 +9,9 @@ import numpy as np
 from tritonpm.core.tensors import Array
 
 SAME_AREA = 1e-9  # a share by which areas of rectangles may differ that are one
+# Parts of a pixel by which a corner must be nearer to the upper left than another; else the higher one is.
+SAME_PLACE = 2.0**20
+MOST_ROWS = 2.0**16  # of a map
 
 
 def areas(mask: Array) -> Iterator[tuple[Array, Array]]:
@@ -67,7 +70,7 @@ def smallest_rectangle(rows: Array, columns: Array) -> tuple[Array, tuple[float,
     low, high = lows[best], highs[best]
     frame = np.array([[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]]])
     corners, (width, height) = frame @ axes[best], (high - low).tolist()
-    first = int(np.argmin(corners.sum(axis=1)))
+    first = int(np.argmin(np.rint(corners.sum(axis=1) * SAME_PLACE) + corners[:, 1] / MOST_ROWS))
     return np.roll(corners, -first, axis=0), (width, height) if first % 2 == 0 else (height, width)
 
 

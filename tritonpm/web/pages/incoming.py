@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
 from tritonpm.core.types import Format, Task
@@ -10,6 +10,7 @@ from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.incoming import looked_at
 from tritonpm.web.pages.render import rendered
 from tritonpm.web.pictures import described
+from tritonpm.web.roles import allowed
 from tritonpm.web.setting_rows import in_words
 
 router = APIRouter()
@@ -22,7 +23,7 @@ _FORMATS = {
 }  # fmt: skip
 
 
-@router.get("/incoming/{number}", response_class=HTMLResponse)
+@router.get("/incoming/{number}", response_class=HTMLResponse, name="waiting", dependencies=[Depends(allowed)])
 def incoming(request: Request, site: TheSite, say: Say, number: str) -> HTMLResponse:
     """What importing a file that waits would bring, with what can be said otherwise."""
     view = looked_at(site, site.held.get(number), say)
