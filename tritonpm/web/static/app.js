@@ -123,6 +123,14 @@ document.addEventListener("toggle", ({ target }) => {
   if (target.id === "configure-advanced") target.closest("form").elements.advanced.value = target.open ? "open" : "";
 }, true);
 
+// What was typed while the form was judged is not taken away by the answer: that is thrown away, and asked for anew.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { elt, formData } = event.detail.requestConfig;
+  if (elt.id !== "configure" || String(new URLSearchParams(formData)) === String(new URLSearchParams(new FormData(elt)))) return;
+  event.detail.shouldSwap = false;
+  htmx.trigger(elt, "change");
+});
+
 // Samples are kept at once: the form that they are chosen in is drawn anew with every change of it.
 document.addEventListener("change", (event) => {
   const { calibration } = event.target.dataset;
