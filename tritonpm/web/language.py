@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 NAMES = {"en": "English", "zh-CN": "简体中文", "vi": "Tiếng Việt"}
 COOKIE = "tritonpm-language"
 _JOINTS = ("; ", ": ", ". ")
+_LISTED = (", ", " + ")  # between names, of which the last may be one of ours
 _CHINESE = {"; ": "；", ": ": "：", ". ": "。", ", ": "、"}
 _TRIED = re.compile(r"[,，][^,，{}]*\{s\.\w+\}[^:：,，]*")  # ", not 2"
 # What is named in quotes, and what is wrong with it: "its label file 'x' is there twice", whatever is quoted.
@@ -104,9 +105,10 @@ def translated(text: str, code: str) -> str:
         first, joint, rest = text.partition(mark)
         if joint and first and rest and (said := translated(first, code)) != first:
             return said + _joined(mark, code) + translated(rest, code)
-    first, joint, rest = text.rpartition(", ")  # names, of which the last may be one of ours
-    if joint and (said := translated(rest, code)) != rest:
-        return translated(first, code) + _joined(joint, code) + said
+    for mark in _LISTED:
+        first, joint, rest = text.rpartition(mark)
+        if joint and (said := translated(rest, code)) != rest:
+            return translated(first, code) + _joined(mark, code) + said
     return text
 
 
