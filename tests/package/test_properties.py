@@ -6,6 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -173,3 +174,10 @@ def test_a_name_made_from_anything_is_a_name_or_nothing(text: str) -> None:
     from tritonpm.package.paths import is_name
 
     assert name_from(text) == "" or is_name(name_from(text))
+
+
+@pytest.mark.parametrize(("file", "name"), [
+    ("kiểm tra mối hàn", "kiem-tra-moi-han"), ("螺丝检测_yolov8", "yolov8"), ("螺丝检测_3号线", ""), ("3", "3"),
+])  # fmt: skip
+def test_a_name_made_from_a_file_s_says_something(file: str, name: str) -> None:
+    assert name_from(file) == name

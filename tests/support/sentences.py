@@ -26,7 +26,9 @@ _PLURAL = re.compile(r"""(?<![\w.])_n\(\s*"(?:[^"\\]|\\.)*",\s*("(?:[^"\\]|\\.)*
 ROOT = HERE.parent
 # What is put together of parts, and what Triton says so often that it is worth a translation.
 _COMPOSED = (
-    "{count} sample", "{count} samples", "{count} object", "{count} objects",
+    "{count} sample", "{count} samples", "{count} object", "{count} objects", "{count} thread", "{count} threads",
+    "{count} request", "{count} requests", "{count} row", "{count} rows",
+    "run one by one and in batches of up to {largest}, equal row by row ({damages})",
     "Triton {version} is live. Not loaded: {failed}.",
     "load failed for model {name}: version {version} is at UNAVAILABLE state: {reason}",
 )  # fmt: skip

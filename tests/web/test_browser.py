@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.support.browser import (
     BOX,
@@ -92,6 +92,7 @@ def test_a_package_comes_in_is_optimised_served_tried_and_goes(live: Site, brows
         assert show(context(live), "screws").status == "imported"
 
         dialog = menu(page, "screws", "Configure…")
+        expect(row(page, "screws").locator("details.menu")).not_to_have_attribute("open", "")
         dialog.get_by_label("Batch size").fill("2")
         dialog.get_by_role("radio", name="FP16").check()
         expect(dialog.locator(".verdicts")).to_have_attribute("data-changes", re.compile("FP16"))
@@ -282,6 +283,40 @@ def test_samples_for_int8_are_chosen_in_the_dialog(live: Site, browser: Browser,
     settings = show(context(live), "eight").settings
     assert (settings.precision, len(settings.calibration)) == ("INT8", 3)
     assert (settings.residency, settings.idle_seconds) == ("on-demand", 60)
+
+
+def test_moments_stay_in_the_reader_s_time_zone_when_a_part_is_drawn_anew(bolts: Site, browser: Browser) -> None:
+    with opened(browser, bolts.url, locale="en", timezone_id="Asia/Shanghai") as page:
+        page.goto("/packages/bolts#versions")
+        times = page.locator("#history-of time")
+        before = times.all_text_contents()
+        changed = bolts.http.patch(
+            "/api/v1/packages/bolts/settings", json={"changes": {"queue_delay_us": 7}, "live": True}
+        )
+        bolts.done(changed.json())
+        expect(times).not_to_have_count(len(before))
+        assert all("/" in moment for moment in times.all_text_contents()), times.all_text_contents()
+
+
+def test_what_is_typed_while_the_form_is_judged_stays(bolts: Site, browser: Browser) -> None:
+    held: list[Route] = []
+    with opened(browser, bolts.url) as page:
+        page.route(
+            "**/configure",
+            lambda route: route.continue_() if held or not route.request.post_data else held.append(route),
+        )
+        page.goto("/packages")
+        dialog = menu(page, "bolts", "Configure…")
+        with page.expect_request("**/configure"):
+            dialog.get_by_role("radio", name="FP16").check()
+        batch = dialog.get_by_role("spinbutton", name="Batch size")
+        batch.fill("3")  # and not left: no field has changed yet
+        held[0].continue_()
+        verdicts = dialog.locator(".verdicts")
+        expect(verdicts).to_have_attribute("data-changes", re.compile("max_batch_size"))
+        expect(verdicts).to_have_attribute("data-changes", re.compile("FP16"))
+        expect(batch).to_have_value("3")
+        expect(batch).to_be_focused()
 
 
 def test_a_canary_is_served_beside_and_given_up(bolts: Site, browser: Browser) -> None:

@@ -78,3 +78,23 @@ def test_a_rule_s_sentence_is_told_as_well(code: str) -> None:
     )
     assert told.startswith("stages[0].serving") and "65536" in told and "-1" in told
     assert not WORDS.search(told)
+
+
+# What the pages of a package that was optimised, and of one in use, say of it.
+TOGETHER = (
+    "digits: max batch size 16 has no effect: the openvino backend refuses partial batches, so Triton does not combine "
+    "requests of stage 'digits'; for an ONNX model `--optimizer ort-openvino` keeps batching",
+    "stage digits: 2 instances share 2 cores, 1 thread each",
+    "openvino has 0.97 × the throughput of before (95 % 0.41 to 1.85) with 4 requests of 1 row in flight",
+    "run one by one and in batches of up to 16, equal row by row (48 of 48 damages noticed)",
+    "1 sample, batch 1 of them, batch 32 of them",
+    "digits is in use by LINE-3, clients that are not registered (10 inferences/s)",
+    "Waiting for `tritonpm import digits` (pid 12) …",
+    "Imported digits (preprocessing + image classification).",
+)
+
+
+@pytest.mark.parametrize("code", OTHERS)
+@pytest.mark.parametrize("text", TOGETHER)
+def test_what_is_put_together_is_told_whole(code: str, text: str) -> None:
+    assert not re.search(f"{WORDS.pattern}|preprocessing", re.sub(r"`[^`]*`", "", language(code).told(text)))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from tritonpm.core.errors import PackageError
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Format, Package, Signature, Stage, Task, Tensor
 from tritonpm.meaning.decode import DECODERS
@@ -128,3 +129,9 @@ def test_a_name_on_the_disk_is_plain(name: str) -> None:
     assert Path(made).name == made
     assert made.isascii()
     assert made.endswith(".zip")
+
+
+def test_a_file_with_a_chinese_name_comes_in() -> None:
+    assert safe_name("螺丝检测.onnx") == "model.onnx"
+    with pytest.raises(PackageError, match="cannot be taken"):
+        safe_name("螺丝检测.exe")

@@ -33,8 +33,10 @@ def require_name(name: str) -> None:
 
 
 def name_from(file_name: str) -> str:
-    """A package name made from a file's: what is not allowed becomes '-'. "" where nothing is left."""
+    """A package name made from a file's: what is not allowed becomes '-'. "" where no letter of it is left."""
     plain = unicodedata.normalize("NFKD", file_name).encode("ascii", "ignore").decode()
+    if not re.search("[A-Za-z]", plain) and any(map(str.isalpha, file_name)):
+        return ""  # of a Chinese name the numbers alone say nothing
     return re.sub(r"[^A-Za-z0-9_-]+", "-", plain).strip("-_")[:64]
 
 

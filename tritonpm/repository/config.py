@@ -227,8 +227,8 @@ def _groups(
         ):
             share = max(1, target.cores // count)
             config.parameters[threads].string_value = str(share)
-            each = f"{number_of(share, 'thread')} each"
-            notes.append(f"stage {stage.name}: {count} instances share {target.cores} cores, {each}")
+            each = number_of(share, "thread")
+            notes.append(f"stage {stage.name}: {count} instances share {target.cores} cores, {each} each")
     for group in config.instance_group:
         for resource, needed in sorted(settings.rate_limiter.items()):
             group.rate_limiter.resources.add(name=resource, count=needed)

@@ -10,17 +10,24 @@ from tritonpm.core.units import MIB
 LOG_KEPT = 8 * MIB  # bytes of log after which a start moves it aside
 _TAIL = 1 << 16  # bytes of a log in which its last words are looked for
 _MOST = 300  # characters of a line in a sentence
+_ORDINARY = re.compile(r"[IW]\d{4} ")  # a line that says nothing of an end
 
 
 def last_words(log: Path, since: int = 0) -> str:
-    """The last error in a server's log, "" where there is none; of what was written after `since` bytes."""
+    """What a server's log says of its end, "" where it says nothing; of what was written after `since` bytes.
+
+    An error after which a model was loaded was not the end: without a GPU each start, and each ensemble, logs one.
+    """
     if not log.is_file():
         return ""
     there = size(log)
     written = there - since if since <= there else there  # else it was moved aside meanwhile
     lines = tail(log, min(_TAIL, written)).decode(errors="replace").splitlines()
-    errors = [line for line in lines if re.match(r"E\d{4} |Signal |error:", line)]
-    return errors[-1][:_MOST] if errors else (lines[-1][:_MOST] if lines else "")
+    served = max((at for at, line in enumerate(lines) if "successfully loaded" in line), default=-1)
+    errors = [line for line in lines[served + 1 :] if re.match(r"E\d{4} |Signal |error:", line)]
+    if errors:
+        return errors[-1][:_MOST]
+    return lines[-1][:_MOST] if lines and not _ORDINARY.match(lines[-1]) else ""
 
 
 def size(log: Path) -> int:

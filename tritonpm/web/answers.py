@@ -23,6 +23,7 @@ from tritonpm.meaning.objects import (
 )
 from tritonpm.meaning.verdict import ANOMALOUS, NORMAL
 from tritonpm.operations.seen import Seen, SeenPicture
+from tritonpm.web.language import ENGLISH, Language
 
 _VALUES, _PICTURES = 64, 16  # that are told of a tensor, of an answer
 
@@ -100,11 +101,11 @@ class AnswerView:
     ms: float = 0.0
 
 
-def told(seen: Seen) -> AnswerView:
-    """What was seen, as it is told."""
+def told(seen: Seen, say: Language = ENGLISH) -> AnswerView:
+    """What was seen, as it is told in a client's language."""
     outputs = tuple(_output(name, array) for name, array in seen.answer.items())
     pictures = tuple(map(_picture, seen.pictures[:_PICTURES]))
-    return AnswerView(outputs, pictures, seen.unknown, seen.reason, seen.threshold, seen.ms)
+    return AnswerView(outputs, pictures, seen.unknown, say.told(seen.reason), seen.threshold, seen.ms)
 
 
 def _output(name: str, array: Array) -> Output:

@@ -19,12 +19,14 @@ HERE = Path(__file__).parent
 NAMES = {"en": "English", "zh-CN": "简体中文", "vi": "Tiếng Việt"}
 COOKIE = "tritonpm-language"
 _JOINTS = ("; ", ": ", ". ")
-_CHINESE = {"; ": "；", ": ": "：", ". ": "。"}
+_LISTED = (", ", " + ")  # between names, of which the last may be one of ours
+_CHINESE = {"; ": "；", ": ": "：", ". ": "。", ", ": "、"}
 _TRIED = re.compile(r"[,，][^,，{}]*\{s\.\w+\}[^:：,，]*")  # ", not 2"
 # What is named in quotes, and what is wrong with it: "its label file 'x' is there twice", whatever is quoted.
 _OF_QUOTED = re.compile(
     r"""(?:(?:its|the) (?P<kind>[a-z ]+) )?(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?: (?P<rest>.+))?"""
 )
+_NUMBER = r"\d[\d.,]*"  # what a place named `count` holds
 _PLACED = re.compile(
     r"(?P<place>\(top level\)|line \d+|[\w./\[\]-]+): (?P<rest>.+)"
 )  # of a document, and what is wrong there
@@ -86,6 +88,11 @@ def translated(text: str, code: str) -> str:
     known = language(code).sentences
     if text in known or not text:
         return known.get(text, "")
+    first, joint, rest = text.rpartition("; ")
+    if joint and first and rest in known:  # else it would be taken for the end of what a place holds
+        return translated(first, code) + _joined(joint, code) + known[rest]
+    if (placed := _PLACED.fullmatch(text)) and (said := translated(placed["rest"], code)) != placed["rest"]:
+        return translated(placed["place"], code) + _joined(": ", code) + said
     for template in _templates(code):
         if template.part in text and (fits := template.pattern.fullmatch(text)):
             values = {name: translated(fits[group], code) for name, group in template.groups.items()}
@@ -94,12 +101,14 @@ def translated(text: str, code: str) -> str:
         kind, rest = (translated(named[part] or "", code) for part in ("kind", "rest"))
         if (kind, rest) != (named["kind"] or "", named["rest"] or ""):
             return " ".join(filter(None, (kind, named["quoted"], rest)))
-    if (placed := _PLACED.fullmatch(text)) and (said := translated(placed["rest"], code)) != placed["rest"]:
-        return translated(placed["place"], code) + _joined(": ", code) + said
     for mark in _JOINTS:
         first, joint, rest = text.partition(mark)
         if joint and first and rest and (said := translated(first, code)) != first:
             return said + _joined(mark, code) + translated(rest, code)
+    for mark in _LISTED:
+        first, joint, rest = text.rpartition(mark)
+        if joint and (said := translated(rest, code)) != rest:
+            return translated(first, code) + _joined(mark, code) + said
     return text
 
 
@@ -127,7 +136,8 @@ def _template(sentence: str) -> SentenceTemplate:
         pattern += re.escape(literal)
         parts.append(literal)
         if place is not None:
-            pattern += f"(?P={groups[place]})" if place in groups else f"(?P<place{len(groups)}>.+?)"
+            any_ = _NUMBER if place == "count" else ".+?"
+            pattern += f"(?P={groups[place]})" if place in groups else f"(?P<place{len(groups)}>{any_})"
             groups.setdefault(place, f"place{len(groups)}")
     return SentenceTemplate(sentence, max(parts, key=len), re.compile(pattern, re.DOTALL), groups)
 

@@ -37,7 +37,9 @@ def details_shown(view: PackageDetails, root: Path, say: Language = ENGLISH) -> 
 
 
 def _optimisation(view: OptimisationView, root: Path, say: Language) -> OptimisationView:
-    return replace(view, reason=_told(view.reason, root, say), notes=_all(view.notes, root, say))
+    agreement = replace(view.agreement, inputs=say.told(view.agreement.inputs))
+    reason, notes = _told(view.reason, root, say), _all(view.notes, root, say)
+    return replace(view, reason=reason, notes=notes, agreement=agreement)
 
 
 def job_shown(view: JobView, root: Path, say: Language = ENGLISH) -> JobView:
@@ -60,7 +62,7 @@ def comparison_shown(view: CanaryComparison, root: Path, say: Language = ENGLISH
 def status_shown(view: StatusView, root: Path, say: Language = ENGLISH) -> StatusView:
     """The server beside the workspace."""
     models = tuple(replace(model, reason=_told(model.reason, root, say)) for model in view.models)
-    return replace(view, models=models, drift=_all(view.drift, root, say))
+    return replace(view, models=models, drift=_all(view.drift, root, say), advice=_all(view.advice, root, say))
 
 
 def audit_shown(view: AuditView, root: Path, say: Language = ENGLISH) -> AuditView:

@@ -25,11 +25,14 @@ _SPARE = 256 << 20  # bytes that stay free on the disk
 
 
 def safe_name(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> str:
-    """A file's name as it may be on the disk: a package name and a known suffix. Raises PackageError."""
+    """A file's name as it may be on the disk: a package name and a known suffix. Raises PackageError.
+
+    One of which no letter is left, as of a Chinese one, is `model`.
+    """
     last = PurePosixPath(name.replace("\\", "/")).name
     suffix = PurePosixPath(last).suffix.lower()
-    stem = name_from(last[: -len(suffix)] if suffix else last)
-    if suffix not in suffixes or not stem:
+    stem = name_from(PurePosixPath(last).stem) or "model"
+    if suffix not in suffixes:
         raise PackageError(f"a file named {last[:80]!r} cannot be taken", do=f"provide one of {', '.join(suffixes)}")
     return stem + suffix
 

@@ -98,8 +98,15 @@ class LongTasks:
 
     def _run(self, number: str, work: Callable[[Progress, Warn], str]) -> None:
         warned: list[str] = []
+
+        def warn(sentence: str) -> None:
+            if sentence.endswith("…"):  # it goes on: a step, and no news once it is over
+                self._change(number, step=shown(sentence, self.root))
+            else:
+                warned.append(sentence)
+
         try:
-            result = work(self._progress(number), warned.append)
+            result = work(self._progress(number), warn)
         except TritonpmError as error:
             self._change(number, state=FAILED, problem=problem_of(error, self.root))
         except OSError as error:

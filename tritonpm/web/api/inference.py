@@ -13,7 +13,8 @@ from tritonpm.core.units import MIB
 from tritonpm.meaning.pictures import as_png
 from tritonpm.operations.seen import sample_picture, seen
 from tritonpm.web.answers import AnswerView, told
-from tritonpm.web.api.common import TheSite
+from tritonpm.web.api.common import Say, TheSite
+from tritonpm.web.language import Language
 from tritonpm.web.quarantine import inputs_of
 from tritonpm.web.site import Site
 
@@ -39,11 +40,11 @@ Version = Annotated[str, Query(pattern="^[0-9]{0,18}$", description="Of an earli
 
 @router.post("/packages/{name}/infer", openapi_extra=_RAW)
 async def infer(
-    site: TheSite, request: Request, name: str, sample: Sample = 1, of: Owner = "", version: Version = ""
+    site: TheSite, say: Say, request: Request, name: str, sample: Sample = 1, of: Owner = "", version: Version = ""
 ) -> AnswerView:
     """One inference. The body is an .npz of inputs by name, or an image; empty, it is one of the package's samples."""
     with inputs_of(site, await request.body()) as inputs:
-        return await run_in_threadpool(_answered, site, name, inputs, sample, of, version)
+        return await run_in_threadpool(_answered, site, say, name, inputs, sample, of, version)
 
 
 @router.get("/packages/{name}/samples/{number}/picture", response_class=Response, responses=_PNG)
@@ -54,6 +55,8 @@ def picture(site: TheSite, name: str, number: Number, row: Row = 0, side: Side =
     return Response(shown, media_type="image/png")
 
 
-def _answered(site: Site, name: str, inputs: Path | None, sample: int, of: str, version: str) -> AnswerView:
+def _answered(
+    site: Site, say: Language, name: str, inputs: Path | None, sample: int, of: str, version: str
+) -> AnswerView:
     with site.open() as context:
-        return told(seen(context, name, inputs, sample=sample, of=of, version=version, most=_MOST_INPUT))
+        return told(seen(context, name, inputs, sample=sample, of=of, version=version, most=_MOST_INPUT), say)

@@ -51,10 +51,10 @@ def server(request: Request, site: TheSite) -> HTMLResponse:
 
 def _loaded(context: Context) -> tuple[int, int]:
     """How many packages are loaded, of how many that shall be; one that failed to load is no more waited for."""
-    status_of = {view.name: view.status for view in list_packages(context.catalogue)}
-    wanted = [entry.name for entry in context.catalogue.packages() if entry.wanted]
-    waited = [name for name in wanted if status_of[name] != "failed"]
-    return sum(status_of[name] == "loaded" for name in waited), len(waited)
+    views = {view.name: view for view in list_packages(context.catalogue)}
+    wanted = [views[entry.name] for entry in context.catalogue.packages() if entry.wanted]
+    waited = [view for view in wanted if view.status != "failed"]
+    return sum(view.serves for view in waited), len(waited)
 
 
 def _meters(site: Site) -> Iterator[tuple[str, float]]:
@@ -73,7 +73,7 @@ def _meters(site: Site) -> Iterator[tuple[str, float]]:
 def stopping(request: Request, site: TheSite, say: Say) -> HTMLResponse:
     """The question before Triton ends: what is loaded, and who uses it."""
     with site.open() as context:
-        loaded = [view.name for view in list_packages(context.catalogue) if view.status == "loaded"]
+        loaded = [view.name for view in list_packages(context.catalogue) if view.serves]
         users: dict[str, list[str]] = {}
         with suppress(ServerError):  # which may just be why it is ended
             users = {name: [say.told(user) for user in names] for name, names in users_of_all(context).items()}

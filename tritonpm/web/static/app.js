@@ -3,7 +3,7 @@ import { call, packagePath, page, Refused, upload } from "./api.js";
 import { bulk } from "./bulk.js";
 import { follow, followJob, helpFor, listen, refresh } from "./live.js";
 import { roles } from "./roles.js";
-import { sentenceOf, t, toast } from "./say.js";
+import { localised, sentenceOf, t, toast } from "./say.js";
 import { asking } from "./try.js";
 import { receiving } from "./uploads.js";
 import { zipped } from "./zip.js";
@@ -102,7 +102,9 @@ document.addEventListener("click", (event) => {
   const sample = event.target.closest("[data-sample]");
   if (sample) guarded(() => asking(sample.form, sample.dataset.sample));
   const menu = event.target.closest("details.menu");
-  for (const open of document.querySelectorAll("details.menu[open]")) if (open !== menu || button) open.open = false;
+  const chosen = event.target.closest("details.menu button") !== null;
+  if (chosen) menu.querySelector("summary").focus(); // where a dialog gives the focus back to
+  for (const open of document.querySelectorAll("details.menu[open]")) if (open !== menu || chosen) open.open = false;
 });
 
 document.addEventListener("keydown", (event) => {
@@ -122,6 +124,14 @@ document.addEventListener("input", ({ target }) => {
 document.addEventListener("toggle", ({ target }) => {
   if (target.id === "configure-advanced") target.closest("form").elements.advanced.value = target.open ? "open" : "";
 }, true);
+
+// What was typed while the form was judged is not taken away by the answer: that is thrown away, and asked for anew.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { elt, formData } = event.detail.requestConfig;
+  if (elt.id !== "configure" || String(new URLSearchParams(formData)) === String(new URLSearchParams(new FormData(elt)))) return;
+  event.detail.shouldSwap = false;
+  htmx.trigger(elt, "change");
+});
 
 // Samples are kept at once: the form that they are chosen in is drawn anew with every change of it.
 document.addEventListener("change", (event) => {
@@ -172,6 +182,7 @@ async function apply(name, what, { stage, live }) {
   if (live === "true") await operate(packagePath(name, "/settings"), { ...body, live: true }, "PATCH");
   else {
     await call("PATCH", packagePath(name, "/settings"), body);
+    htmx.trigger(document.body, "packages-changed");
     toast(t("{name} was changed.", { name }));
   }
 }
@@ -249,13 +260,8 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.xhr.status >= 400 && event.detail.target.id === "dialog-content") event.detail.shouldSwap = true;
 });
 
-// Moments are told in the reader's time zone.
-function localised() {
-  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "short", timeStyle: "medium", hourCycle: "h23" });
-  for (const time of document.querySelectorAll("main time[datetime], dialog time[datetime]")) time.textContent = format.format(new Date(time.dateTime));
-}
-document.addEventListener("htmx:afterSettle", localised);
-localised();
+document.addEventListener("htmx:afterSettle", () => localised(document));
+localised(document);
 
 // One tab of a package at a time; which one says the address, so that back and reload keep it.
 function turned() {

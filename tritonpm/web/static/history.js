@@ -52,5 +52,5 @@ function told(operation) {
 function outcome(operation) {
   if (operation.state === "done") return operation.result;
   const what = operation.state === "failed" ? sentenceOf(operation.problem) : operation.step || t("Waiting");
-  return operation.package ? `${operation.package}: ${what}` : what;
+  return operation.package && !what.startsWith(operation.package) ? `${operation.package}: ${what}` : what;
 }

@@ -2,7 +2,7 @@
 import { call, Refused } from "./api.js";
 import { bell, recorded } from "./history.js";
 import { begin, observed, observing } from "./monitor.js";
-import { sentenceOf, t, toast } from "./say.js";
+import { localised, sentenceOf, t, toast } from "./say.js";
 
 const watched = new Map(); // operation id → what to do when it has ended
 const jobs = new Set(); // ids of the optimisations that this page has started
@@ -95,6 +95,7 @@ function changed() {
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.requestConfig.triggeringEvent?.type !== "packages-changed" || event.detail.xhr.status !== 200 || event.detail.requestConfig.elt !== shown()) return;
   const fresh = new DOMParser().parseFromString(event.detail.serverResponse, "text/html");
+  localised(fresh);
   const [now, then] = [parts(document), parts(fresh)];
   if (shown().id === "listing" && now.map(({ id }) => id).join() !== then.map(({ id }) => id).join()) {
     if (!inUse(shown())) return; // other packages: the whole list is drawn
@@ -195,7 +196,7 @@ function seenJob(job) {
   showJob(job);
   if (job.state === "running" || !jobs.delete(job.id)) return;
   const values = { name: job.package, reason: job.reason };
-  if (job.state === "done") toast(job.measures ? t("{name} was measured.", values) : [t("{name} was optimised.", values), ...job.comparison].join(" "));
+  if (job.state === "done") toast(job.measures ? t("{name} was measured.", values) : [t("{name} was optimised.", values), ...job.comparison].join("\n"));
   else if (job.measures && job.state !== "cancelled") toast(t("{name} was not measured: {reason}", values), { kind: "failed" });
   else if (job.state !== "cancelled") toast(t("{name} was not optimised, and its settings are what they were: {reason}", values), { kind: "failed" });
   changed();

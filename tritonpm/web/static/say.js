@@ -47,8 +47,15 @@ function leaving(made, after) {
   setTimeout(() => { if (made.matches(":hover, :focus-within")) leaving(made, after); else made.remove(); }, after);
 }
 
+// Moments are told in the reader's time zone.
+export function localised(page) {
+  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "short", timeStyle: "medium", hourCycle: "h23" });
+  for (const time of page.querySelectorAll("main time[datetime], dialog time[datetime]")) time.textContent = format.format(new Date(time.dateTime));
+}
+
 export function sentenceOf(problem) {
+  const title = problem.type === "urn:tritonpm:busy" ? "" : `${problem.title}. `; // which of all that may be busy it is, the rest says
   const where = problem.where ? `${problem.where}: ` : "";
   const help = problem.do && !/`|--\w/.test(problem.do) ? ` (${problem.do})` : ""; // commands are for the command line
-  return `${problem.title}. ${where}${problem.detail}${help}`;
+  return `${title}${where}${problem.detail}${help}`;
 }
