@@ -33,7 +33,8 @@ from tritonpm.operations.pull import pull
 from tritonpm.operations.push import MODELPACK, push
 from tritonpm.operations.set import change
 from tritonpm.operations.unload import unload
-from tritonpm.registry import attestation, beside
+from tritonpm.operations.upgrade import upgrade
+from tritonpm.registry import attestation, beside, signing
 from tritonpm.registry.signing import Signer
 
 pytestmark = pytest.mark.server
@@ -93,6 +94,21 @@ def test_what_is_attested_is_let_in(line: Context, site: Context, registry: str,
     assert (left(site), files_of(site)) == ([], before)
     assert pull(site, pushed.url).name == "p"
     assert left(site) == []
+
+
+def test_what_came_while_it_was_pushed_proves_nothing_of_what_was_exported(
+    line: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_package(line, single(tmp_path / "r", scaled(21.0), "r"))
+    load(line, "r")
+
+    def late(*_: object) -> None:
+        upgrade(line, "r", single(tmp_path / "next", scaled(22.0), "r"))
+
+    monkeypatch.setattr(signing, "sign", late)
+    with pytest.raises(PackageError, match="was changed while it was pushed"):
+        push(line, "r", str(tmp_path / "share/r.zip"), signer=signer(line), attested=True)
+    assert not (tmp_path / "share").exists()
 
 
 def test_what_it_says(line: Context) -> None:

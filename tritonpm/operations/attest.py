@@ -22,15 +22,20 @@ from tritonpm.triton.served_revision import serves
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
+    from tritonpm.core.types import Package
     from tritonpm.operations.context import Context
 
 
-def attest(context: Context, name: str, archive: Path, signer: Signer) -> Path:
-    """Attest beside its .zip what the server answers for a package now.
+def attest(context: Context, package: Package, archive: Path, signer: Signer) -> Path:
+    """Attest beside the .zip of a package what the server answers for it now.
 
-    Raises PackageError where it is not loaded as it is wanted, ServerError, WrongAnswerError, UsageError.
+    Raises PackageError where it is not loaded as it is wanted, or no longer what the .zip was made of; ServerError,
+    WrongAnswerError, UsageError.
     """
-    return attestation.attest(archive, proof_record(context, name), signer.key)
+    record = proof_record(context, package.name)
+    if record.content != package.digest:
+        raise PackageError("was changed while it was pushed", where=package.name, do="push it again")
+    return attestation.attest(archive, record, signer.key)
 
 
 def proof_record(context: Context, name: str) -> ProofRecord:

@@ -61,7 +61,7 @@ def push(
         if signer:
             signing.sign(file, signer)
         if signer and attested:
-            attest(context, name, file, signer)
+            attest(context, package, file, signer)
         target = f"{url}{name}-{package.version}.zip" if url.endswith("/") else url
         with context.progress(f"Putting {file.name}"):
             return put(file, target, force=force)
