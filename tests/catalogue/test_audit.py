@@ -42,6 +42,12 @@ def test_it_is_read_by_pages_packages_and_people(audit: Audit) -> None:
     assert audit.page(1, 10, package="p3", who=this_user().name) == ([], 0)
 
 
+def test_a_name_is_one_line_whatever_an_account_calls_itself(audit: Audit) -> None:
+    audit.begin(Actor("eve\n2026-01-01 root\r\tadminister", Role.VIEW, TOKEN, ""), "set", "p")
+    (entry,), _ = audit.page(1, 1)
+    assert entry.who == "eve 2026-01-01 root administer"
+
+
 def test_what_is_long_is_cut(audit: Audit) -> None:
     audit.begin(Actor("x" * 9999, Role.VIEW, TOKEN, ""), "set", "y" * 9999)
     (entry,), _ = audit.page(1, 1)

@@ -133,5 +133,5 @@ class Audit:
 
 
 def _kept(text: str) -> str:
-    """A text as it is kept: not too long, and of no half characters, which a command line may hold."""
-    return text[:_LONGEST].encode("utf-8", "backslashreplace").decode()
+    """A text as it is kept: one line, not too long, and of no half characters, which a command line may hold."""
+    return " ".join(text[:_LONGEST].split()).encode("utf-8", "backslashreplace").decode()
