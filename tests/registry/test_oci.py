@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -182,3 +184,24 @@ def test_an_attestation_whose_content_is_gone_is_none(package: Packed, registry:
     requests.delete(f"http://{registry}/v2/vision/gone/blobs/{digest}", timeout=PATIENCE).raise_for_status()
     got = fetch(f"oci://{registry}/vision/gone:1", tmp_path / "to", "")
     assert got.read_bytes() == package[0].read_bytes() and not beside(got, ATTESTATION).exists()
+
+
+def test_a_registry_elsewhere_has_nothing_asked_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By where it says that tokens are had: what listens on loopback often asks for no password."""
+    really = requests.Session.send
+    with servers.web() as here:
+
+        def send(session: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+            if not str(request.url).startswith("https://registry.invalid/"):
+                return really(session, request, **options)
+            answer = requests.Response()
+            answer.url, answer.status_code, answer.raw = str(request.url), 401, BytesIO()
+            answer.headers["WWW-Authenticate"] = f'Bearer realm="{here.url}/token",service="here"'
+            return answer
+
+        monkeypatch.setattr(requests.Session, "send", send)
+        with pytest.raises(RegistryError, match="is not encrypted"):
+            fetch("oci://registry.invalid/vision/bolts:1", tmp_path, "")
+    assert here.requests == []

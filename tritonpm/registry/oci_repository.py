@@ -110,8 +110,9 @@ class OciRepository:
         self.where, self.name = shown(url), match["name"].rsplit("/", 1)[-1]
         self.container = Container(f"registry.invalid{parts.path}")
         self.container.registry = parts.netloc
-        self.session = Session(bounds.silence)
-        self.client = self._client(insecure=is_loopback(parts.hostname))
+        here = is_loopback(parts.hostname)
+        self.session = Session(bounds.silence, here=here)
+        self.client = self._client(insecure=here)
 
     def manifest(self) -> tuple[OciManifest, str]:
         """What the address names, and its digest.

@@ -25,16 +25,19 @@ _BUSY = (408, 425, 429, 500, 502, 503, 504)
 
 
 class Session(requests.Session):
-    """Each request has a time limit; what is not encrypted is refused, but for this machine itself."""
+    """Each request has a time limit; what is not encrypted is refused, but for this machine itself.
 
-    def __init__(self, silence: float) -> None:
+    `here`: whether this machine may be asked without encryption, which nobody elsewhere is to make us do.
+    """
+
+    def __init__(self, silence: float, *, here: bool = True) -> None:
         super().__init__()
-        self.silence, self.max_redirects = silence, _REDIRECTS
+        self.silence, self.here, self.max_redirects = silence, here, _REDIRECTS
         self.headers["Accept-Encoding"] = "identity"  # a Range of what is compressed on the way means nothing
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """As requests does it, with no more than `_MOST` of an answer that is not streamed. Raises RegistryError."""
-        require_encrypted(str(request.url))
+        require_encrypted(str(request.url), here=self.here)
         streamed = kwargs.get("stream", False)
         answer = super().send(request, **{**kwargs, "timeout": (_CONNECT, self.silence), "stream": True})
         return answer if streamed else _read(answer)
@@ -62,10 +65,10 @@ def _read(answer: requests.Response) -> requests.Response:
     return answer
 
 
-def require_encrypted(url: str, before: str = "") -> None:
-    """Raise RegistryError for an address that is neither https nor on this machine."""
+def require_encrypted(url: str, before: str = "", *, here: bool = True) -> None:
+    """Raise RegistryError for an address that is neither https nor, where that may be, on this machine."""
     parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+    if parts.scheme != "https" and not (here and parts.scheme == "http" and is_loopback(parts.hostname or "")):
         raise RegistryError(f"{before}{shown(url)} is not encrypted", do="use https://")
 
 
