@@ -16,7 +16,7 @@ from tritonpm.cli.app import COMMANDS
 from tritonpm.core.errors import NoServerError, NotFoundError, StorageError, UsageError
 from tritonpm.core.roles import Role
 from tritonpm.operations import audit
-from tritonpm.operations.audit import AuditView, acting, audit_page
+from tritonpm.operations.audit import AuditView, acting, audit_page, refused
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.load import load
@@ -82,6 +82,7 @@ def test_a_full_disk_keeps_nobody_from_making_room(context: Context, monkeypatch
     with acting(replace(context, warn=told.append), "prune", "p"):
         pass
     assert told == ["This is not recorded: the disk is full"]
+    refused(context, "DELETE /packages/{name}", "p", "the role does not allow this")
 
 
 def test_what_is_optimised_for_is_recorded(context: Context, tmp_path: Path) -> None:

@@ -115,9 +115,10 @@ def acting(context: Context, action: str, package: str = "", detail: str = "") -
 
 
 def refused(context: Context, action: str, package: str, why: str) -> None:
-    """Record that somebody was refused something."""
+    """Record that somebody was refused something; where that cannot be, they are refused all the same."""
     audit = context.catalogue.audit
-    audit.end(audit.begin(context.actor, action, package), REFUSED, why)
+    with suppress(StorageError, BusyError):
+        audit.end(audit.begin(context.actor, action, package), REFUSED, why)
 
 
 def _words(name: str, value: object) -> str:
