@@ -150,6 +150,13 @@ def test_a_given_name_has_to_be_one(name: str, tmp_path: Path) -> None:
         staged(package(tmp_path), tmp_path, name=name)
 
 
+def test_a_name_that_windows_reserves_is_none(tmp_path: Path) -> None:
+    source = folder(tmp_path, {"Con.onnx": MODEL}) / "Con.onnx"
+    with pytest.raises(PackageError, match="'Con' is a name that Windows reserves"):
+        inspect(source)
+    assert staged(source, tmp_path, name="console")[0].name == "console"
+
+
 def test_every_problem_of_a_manifest_is_told_with_its_path(tmp_path: Path) -> None:
     text = MANIFEST.replace("name: bolts", "name: 7").replace("m.onnx}", "m.onnx, colour: red, labels: 3}") + "x: 1\n"
     with pytest.raises(ManifestError) as caught:

@@ -30,6 +30,8 @@ def require_name(name: str) -> None:
     """Raise PackageError for what may not name a package."""
     if not is_name(name):
         raise PackageError(f"{name!r} is not a package name", do=f"use {NAME_RULE}")
+    if _RESERVED.fullmatch(name):  # its export could not be written there
+        raise PackageError(f"{name!r} is a name that Windows reserves", do="choose another name")
 
 
 def name_from(file_name: str) -> str:

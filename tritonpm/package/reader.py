@@ -37,6 +37,7 @@ def assemble(tree: Tree, name: str | None, allow_code: bool, limits: Limits) -> 
         require_name(name)
     own = manifests.FILE in tree.files
     manifest = _manifest(tree, limits) if own else _inferred(tree, name, allow_code, limits)
+    require_name(name or manifest.name)
     whole = {entry.name: _stage(entry, tree, allow_code, limits) for entry in manifest.stages if entry.crop is None}
     stages = with_crops(manifest.stages, whole, tree)
     samples = _samples(manifest.samples, tree, None)
