@@ -11,10 +11,8 @@ import pytest
 
 from tests.support import registries as servers
 from tests.support.archives import IR, MODEL, external
-from tests.support.workspaces import opened
 from tritonpm.core.errors import NotFoundError, RegistryError, UnsafeError, UsageError
 from tritonpm.operations.context import Context
-from tritonpm.operations.init import init
 from tritonpm.operations.pull import bring_in
 from tritonpm.registry.transfer import Bounds
 
@@ -28,12 +26,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[servers.Web]:
         monkeypatch.setenv("HF_ENDPOINT", web.url)
         monkeypatch.setenv("HF_TOKEN", "hf_not_a_secret")
         yield web
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Context:
-    init(tmp_path / "workspace")
-    return opened(tmp_path / "workspace")
 
 
 def publish(hub: servers.Web, model: str, files: dict[str, bytes], revision: str = "main") -> None:

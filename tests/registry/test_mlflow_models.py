@@ -13,10 +13,9 @@ import pytest
 from tests.support.archives import CONFIG, MODEL
 from tests.support.logged_models import logged
 from tests.support.models import scaled
-from tests.support.workspaces import opened, served
+from tests.support.workspaces import served
 from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
 from tritonpm.operations.context import Context
-from tritonpm.operations.init import init
 from tritonpm.operations.list import packages
 from tritonpm.operations.pull import bring_in
 from tritonpm.registry import mlflow_models
@@ -28,12 +27,6 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "store").as_uri())
     return mlflow.MlflowClient()
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Context:
-    init(tmp_path / "workspace")
-    return opened(tmp_path / "workspace")
 
 
 def test_a_logged_model_comes_by_version_and_alias(client: object, context: Context, tmp_path: Path) -> None:

@@ -34,12 +34,6 @@ CONFIG = {"descriptor": {"name": "theirs"}, "config": {"format": "onnx"}, "model
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Context:
-    init(tmp_path / "a workspace")
-    return opened(tmp_path / "a workspace")
-
-
-@pytest.fixture
 def theirs(registry: str) -> ModelPackClient:
     """Another tool that reads and writes ModelPacks."""
     return ModelPackClient(registry, insecure=True)

@@ -63,7 +63,7 @@ def start(
 @audited("promote")
 def promote(context: Context, name: str) -> Loaded | None:
     """The canary takes the place of its package, live; None where that is not loaded. Raises ServerError."""
-    record = _canary(context, name)
+    record = canary_record(context, name)
     loaded = take_over(context, name, Source(replace(record.package, name=name), record.settings))
     _end(context, name)
     return loaded
@@ -72,8 +72,27 @@ def promote(context: Context, name: str) -> Loaded | None:
 @audited("abort")
 def abort(context: Context, name: str) -> None:
     """Give the canary up. Raises NotFoundError."""
-    _canary(context, name)
+    canary_record(context, name)
     _end(context, name)
+
+
+def canary_record(context: Context, name: str) -> Record:
+    """A package's canary. Raises NotFoundError where it has none."""
+    with suppress(NotFoundError):
+        record = context.catalogue.get(name + SUFFIX)
+        if record.canary_of == name:
+            return record
+    context.catalogue.get(name)
+    raise NotFoundError(f"{name} has no canary", do=f"start one with `tritonpm canary {name} NEW.zip`")
+
+
+def counterpart(context: Context, name: str) -> str:
+    """A package's canary, or what it is the canary of; "" where there is none. Raises NotFoundError."""
+    if of := context.catalogue.get(name).canary_of:
+        return of
+    with suppress(NotFoundError):
+        return canary_record(context, name).package.name
+    return ""
 
 
 def _add_alike(context: Context, record: Record, canary: str, changes: Mapping[str, object]) -> None:
@@ -82,15 +101,6 @@ def _add_alike(context: Context, record: Record, canary: str, changes: Mapping[s
     settings = chosen_settings(context, replace(record, package=package), changes)
     with changing(context, f"canary {record.package.name}"):
         context.catalogue.add(package, settings, summary(context, package, settings), canary_of=record.package.name)
-
-
-def _canary(context: Context, name: str) -> Record:
-    with suppress(NotFoundError):
-        record = context.catalogue.get(name + SUFFIX)
-        if record.canary_of == name:
-            return record
-    context.catalogue.get(name)
-    raise NotFoundError(f"{name} has no canary", do=f"start one with `tritonpm canary {name} NEW.zip`")
 
 
 def _end(context: Context, name: str) -> None:

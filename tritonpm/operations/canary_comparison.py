@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tritonpm.core.errors import NotFoundError, TritonpmError
-from tritonpm.operations.canary import SUFFIX
+from tritonpm.core.errors import TritonpmError
+from tritonpm.operations.canary import canary_record, counterpart
 from tritonpm.operations.diff import RevisionDifference, between
 from tritonpm.operations.probe import ATOL, RTOL
 from tritonpm.operations.sample_inputs import samples_of
@@ -53,21 +53,16 @@ def compare_canary(context: Context, name: str, *, ask: bool = True) -> CanaryCo
 
     Raises NotFoundError where it has no canary.
     """
-    catalogue = context.catalogue
-    record = catalogue.get(name)
-    canary = next((entry.name for entry in catalogue.packages() if entry.canary_of == name), "")
-    if not canary:
-        raise NotFoundError(f"{name} has no canary", do=f"start one with `tritonpm canary {name} NEW.zip`")
+    record, other = context.catalogue.get(name), canary_record(context, name)
+    canary = other.package.name
     numbers = range(1, min(len(samples_of(record)), MOST) + 1) if ask else ()
     answers = tuple(_asked(context, name, canary, number) for number in numbers)
-    return CanaryComparison(name, canary, between(record, catalogue.get(canary)), answers)
+    return CanaryComparison(name, canary, between(record, other), answers)
 
 
 def canary_of(context: Context, name: str) -> str:
     """The package that has a canary, of it or of its canary; "" where there is none."""
-    of = context.catalogue.get(name).canary_of
-    known = {entry.name: entry.canary_of for entry in context.catalogue.packages()}
-    return of or (name if known.get(name + SUFFIX) == name else "")
+    return context.catalogue.get(name).canary_of or (name if counterpart(context, name) else "")
 
 
 def _asked(context: Context, name: str, canary: str, number: int) -> SampleAnswers:

@@ -86,7 +86,7 @@ def push_image(context: Context, name: str, url: str, *, force: bool = False) ->
             write_layer(model.name, _files(context, model), folder / f"{number}.tar")
             for number, model in enumerate(models.values())
         ]
-        labels = {"org.opencontainers.image.title": name, "org.opencontainers.image.version": version}
+        labels = {registry.TITLE: name, registry.VERSION: version}
         pushed: Pushed = module.push_image(layers, url, labels, force=force)
     return pushed
 

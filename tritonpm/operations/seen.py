@@ -26,7 +26,7 @@ from tritonpm.meaning.spec import DETECTIONS, PLACELESS, ROLES, condition
 from tritonpm.meaning.stages import Meaning, tensor_of
 from tritonpm.meaning.verdict import Judgement, judged
 from tritonpm.meaning.whole import decoded_whole, pictures_of_whole
-from tritonpm.operations.canary import SUFFIX
+from tritonpm.operations.canary import counterpart
 from tritonpm.operations.history import as_it_was
 from tritonpm.operations.infer import numbered
 from tritonpm.operations.meanings import hands_in_pictures, meaning_of
@@ -132,18 +132,8 @@ def beside(context: Context, name: str) -> tuple[Beside, ...]:
         return ()
     versions = sorted({version for model, version in ready if model == name and version.isdecimal()}, key=int)
     listed = [Beside(name, version) for version in reversed(versions[:-1])]
-    other = _counterpart(context, name)
+    other = counterpart(context, name)
     return (*([Beside(other)] if other in {model for model, _ in ready} else []), *listed)
-
-
-def _counterpart(context: Context, name: str) -> str:
-    """A package's canary, or what it is the canary of; "" where there is none."""
-    if of := context.catalogue.get(name).canary_of:
-        return of
-    try:
-        return name + SUFFIX if context.catalogue.get(name + SUFFIX).canary_of == name else ""
-    except NotFoundError:
-        return ""
 
 
 def sample_picture(context: Context, name: str, number: int, row: int) -> Array:

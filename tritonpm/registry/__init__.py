@@ -30,6 +30,7 @@ MODULES = {
 _EXTRAS = {"hub": "hub", "mlflow_models": "mlflow"}  # of a module; of all others it is `registry`
 SIGNATURE, ATTESTATION = ".sig", ".att"  # what their names add to their package's
 BESIDE = (SIGNATURE, ATTESTATION)
+VERSION = "org.opencontainers.image.version"
 TITLE = "org.opencontainers.image.title"  # the annotation that `oras pull` names a layer's file by
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,120}\.zip")
 

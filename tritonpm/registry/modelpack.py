@@ -20,7 +20,7 @@ from tritonpm.core.units import human
 from tritonpm.package.exporter import pack
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import Paths
-from tritonpm.registry import TITLE
+from tritonpm.registry import TITLE, VERSION
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Package
@@ -30,7 +30,7 @@ PACK_TYPE = "application/vnd.cncf.model.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.cncf.model.config.v1+json"
 DIGEST_ANNOTATION = "vnd.tritonpm.package.digest"  # of the .zip
 _FILE = "org.cncf.model.filepath"
-_VERSION, _LICENSES = "org.opencontainers.image.version", "org.opencontainers.image.licenses"
+_LICENSES = "org.opencontainers.image.licenses"
 _KINDS = {
     "weight": (), "weight.config": (".yaml", ".yml", ".json", ".pbtxt", ".txt"), "dataset": (".npz",),
     "doc": (".md", ".rst"), "code": (".py",),
@@ -76,7 +76,7 @@ def published(archive: Path, digest: str, package: Package) -> Pack:
         "config": {"format": formats.pop()} if len(formats) == 1 else {},
         "modelfs": {"type": "layers", "diffIds": [layer.digest for layer in layers]},
     }
-    annotations = {DIGEST_ANNOTATION: digest, TITLE: package.name, _VERSION: package.version}
+    annotations = {DIGEST_ANNOTATION: digest, TITLE: package.name, VERSION: package.version}
     annotations |= {_LICENSES: package.license} if package.license else {}
     return Pack(layers, json.dumps(config).encode(), annotations)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +10,8 @@ import pytest
 from tests.support.models import WIDTH
 from tests.support.networks import dense
 from tests.support.packages import single
-from tests.support.workspaces import opened
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
-from tritonpm.operations.init import init
 from tritonpm.operations.optimize.jobs import list_jobs, start_measuring, watch
 from tritonpm.operations.optimize.precisions import PrecisionView, precisions
 from tritonpm.operations.set import change
@@ -22,14 +19,6 @@ from tritonpm.operations.show import show
 from tritonpm.operations.tuned import folder
 from tritonpm.tune.kept import keep
 from tritonpm.tune.pareto import MeasuredSettings, Tuned
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Iterator[Context]:
-    init(tmp_path / "w")
-    context = opened(tmp_path / "w")
-    yield context
-    context.catalogue.close()
 
 
 def by_name(context: Context) -> dict[str, PrecisionView]:
