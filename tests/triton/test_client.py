@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.repositories import ensemble, model
 from tests.support.running import Running
 from tests.support.waiting import until
-from tritonpm.core.errors import InferenceError, NotFoundError, ServerError
+from tritonpm.core.errors import InferenceError, NotFoundError, ServerError, TritonpmError
 from tritonpm.triton.client import Client
 from tritonpm.triton.connection import address
+from tritonpm.triton.stubs import instances
 
 pytestmark = pytest.mark.server
 
@@ -94,14 +100,22 @@ def test_other_schemes_are_refused() -> None:
         address("ftp://host")
 
 
-@pytest.mark.parametrize("answer", [b"<html>", b"\xff", b"null", b"[1]", b'{"models": null}', b"[" * 100_000])
-def test_what_answers_and_is_no_triton_is_one_sentence(answer: bytes) -> None:
+@contextmanager
+def answering(answer: Callable[[], bytes]) -> Iterator[str]:
+    """The address of what answers every request so, and is no Triton."""
+
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            content = answer()
             self.send_response(200)
-            self.send_header("Content-Length", str(len(answer)))
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(content)
+
+        do_GET = do_POST  # noqa: N815 the library's name
 
         def log_message(self, *_: object) -> None:
             pass
@@ -109,10 +123,102 @@ def test_what_answers_and_is_no_triton_is_one_sentence(answer: bytes) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         try:
-            with (
-                Client(f"127.0.0.1:{other.server_port}", timeout=5) as client,
-                pytest.raises(ServerError, match="is no Triton"),
-            ):
-                client.index()
+            yield f"127.0.0.1:{other.server_port}"
         finally:
             other.shutdown()
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"\xff", b"null", b"[1]", b'{"models": null}', b"[" * 100_000])
+def test_what_answers_and_is_no_triton_is_one_sentence(answer: bytes) -> None:
+    with (
+        answering(lambda: answer) as where,
+        Client(where, timeout=5) as client,
+        pytest.raises(ServerError, match="is no Triton"),
+    ):
+        client.index()
+
+
+# Names that Triton's answers have, with values that they may have, and anything else.
+_NAMES = st.sampled_from(
+    [
+        "name",
+        "version",
+        "models",
+        "state",
+        "reason",
+        "inputs",
+        "outputs",
+        "datatype",
+        "shape",
+        "model_stats",
+        "inference_stats",
+        "success",
+        "count",
+        "ns",
+        "queue",
+        "batch_stats",
+        "batch_size",
+        "compute_infer",
+        "inference_count",
+        "last_inference",
+        "config",
+        "backend",
+        "platform",
+        "instance_group",
+        "gpus",
+        "input",
+        "data_type",
+        "dims",
+        "max_batch_size",
+        "parameters",
+        "string_value",
+        "ensemble_scheduling",
+        "step",
+        "model_name",
+        "input_map",
+        "sequence_batching",
+        "control_input",
+        "control",
+        "kind",
+        "model_transaction_policy",
+        "decoupled",
+        "settings",
+        "trace_level",
+        "data",
+        "model_version",
+        "id",
+        "error",
+        "extensions",
+    ]
+)
+_LEAVES = (
+    st.none() | st.booleans() | st.integers(-2, 2**70) | st.floats() | st.text(max_size=3)
+    | st.sampled_from(["FP32", "INT64", "TYPE_FP32", "READY", "KIND_CPU", "CONTROL_SEQUENCE_CORRID", "1", "BYTES"])
+)  # fmt: skip
+_ANSWERS = st.recursive(
+    _LEAVES, lambda v: st.lists(v, max_size=3) | st.dictionaries(_NAMES, v, max_size=5), max_leaves=20
+)
+
+
+@pytest.fixture(scope="module")
+def stranger() -> Iterator[tuple[Client, list[bytes]]]:
+    """A client of what answers all that it is asked with the one that is in the list."""
+    said = [b""]
+    with answering(lambda: said[0]) as where, Client(where, timeout=5) as client:
+        yield client, said
+
+
+@given(answer=_ANSWERS)
+def test_whatever_a_stranger_answers_is_one_sentence(stranger: tuple[Client, list[bytes]], answer: object) -> None:
+    client, said = stranger
+    said[0] = json.dumps(answer).encode()
+    asked: list[Callable[[], object]] = [
+        client.index, client.statistics, client.serving, client.server_version, client.trace_settings,
+        client.log_settings, lambda: client.config("m"), lambda: client.metadata("m"), lambda: client.asking("m"),
+        lambda: client.infer("m", {"x": np.zeros((1, 1), np.float32)}),
+        lambda: instances(client.config("m")),
+    ]  # fmt: skip
+    for ask in asked:
+        with suppress(TritonpmError):
+            ask()
+    client._asking.clear()

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
 
 from tests.support.models import scaled
 from tests.support.page import API, Site, Start, zipped
@@ -162,3 +163,16 @@ def test_who_is_removed_is_out_at_once(start: Start) -> None:
     assert site.get("/me", headers=given)["role"] == "view"
     remove(context, "anna")
     assert site.get("/me")["way"] == "open"
+
+
+def test_who_is_refused_again_and_again_is_kept_waiting(app: FastAPI) -> None:
+    """Each refusal is written to the disk, of what only reads as well."""
+    context = opened(app.state.site.root)
+    site = create(context.workspace.root)
+    tokens = {role: {"authorization": f"Bearer {add(context, role.value, role)}"} for role in (Role.VIEW, Role.OPERATE)}
+    with TestClient(site, base_url="http://localhost", client=("127.0.0.1", 1)) as client:
+        answers = [client.get(f"{API}/incoming/packages/1", headers=tokens[Role.VIEW]) for _ in range(150)]
+        assert {answer.status_code for answer in answers} == {403, 429}
+        assert answers[-1].headers["Retry-After"]
+        assert client.get(f"{API}/incoming/packages/1", headers=tokens[Role.OPERATE]).status_code == 403
+        assert client.get(f"{API}/me", headers=tokens[Role.VIEW]).is_success

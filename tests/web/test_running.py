@@ -16,6 +16,7 @@ from tests.support.command import run, started
 from tests.support.page import TOKEN
 from tests.support.ports import free_ports
 from tests.support.waiting import PATIENCE
+from tritonpm.catalogue import find
 
 
 @pytest.fixture
@@ -102,6 +103,11 @@ def test_what_cannot_be_served_is_said(workspace: Path, tmp_path: Path) -> None:
         taken = url.rstrip("/").rpartition(":")[2]
         assert "cannot be bound" in run("ui", "-w", workspace, "--port", taken, code=6)
     assert "stays with its server" in run("serve", "-w", workspace, "--ui", "--detach", code=2)
+    run("token", "add", "anna", "--role", "view", workspace=workspace)
+    find(workspace).tokens.unlink()
+    assert "is lost, and with it who may open the page" in run("ui", "-w", workspace, "--port", 0, code=7)
+    run("token", "add", "anna", "--role", "view", workspace=workspace)
+    run("token", "remove", "anna", workspace=workspace)  # the workspace is others' as well
 
 
 def test_without_its_libraries_it_says_what_to_install(workspace: Path) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tritonpm.catalogue.database import Database
 
 BEGUN, DONE, FAILED, REFUSED = "begun", "done", "failed", "refused"
+TOKEN_ADDED = "token add"  # noqa: S105 an action
 USER, TOKEN, OIDC, OPEN = "user", "token", "oidc", "open"
 KEPT = 100_000  # entries, some 30 MB
 KEPT_REFUSALS = 10_000  # of those: nobody drives out of the record what was done by what they are refused
@@ -98,8 +99,8 @@ class Audit:
         return number
 
     def _cut(self) -> None:
-        """Delete what is too old: of what was refused first, then of all."""
-        for which, most in ((_REFUSALS, KEPT_REFUSALS), ("1", KEPT)):
+        """Delete what is too old: of what was refused first, then of all but what is asked for ever after."""
+        for which, most in ((_REFUSALS, KEPT_REFUSALS), (f"action != '{TOKEN_ADDED}'", KEPT)):
             oldest = f"SELECT id FROM audit WHERE {which} ORDER BY id DESC LIMIT 1 OFFSET ?"  # noqa: S608
             self._database.do(f"DELETE FROM audit WHERE {which} AND id <= ({oldest})", most)  # noqa: S608
         self._database.do("DELETE FROM outcomes WHERE id NOT IN (SELECT id FROM audit)")
@@ -110,6 +111,15 @@ class Audit:
             "INSERT INTO outcomes (id, at, outcome, reason, package) VALUES (?,?,?,?,?)",
             number, time.time(), outcome, _kept(reason), _kept(package),
         )  # fmt: skip
+
+    def tokens_were_made(self) -> bool:
+        """Whether anybody ever made a token in the workspace's own file, and not in one that they named."""
+        found = self._database.one(
+            "SELECT 1 FROM audit a JOIN outcomes o ON o.id = a.id "
+            "WHERE a.action = ? AND o.outcome = ? AND a.detail NOT LIKE '%file=%' LIMIT 1",
+            TOKEN_ADDED, DONE,
+        )  # fmt: skip
+        return found is not None
 
     def page(self, page: int, size: int, *, package: str = "", who: str = "") -> tuple[list[AuditEntry], int]:
         """A page of what was done, the newest first, and how much there is; of a package, by somebody, where named."""

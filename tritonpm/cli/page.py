@@ -27,14 +27,15 @@ def made(
 
     Raises RequirementError where its libraries are not installed.
     """
-    from tritonpm.catalogue import find
     from tritonpm.core.extras import needed
+    from tritonpm.operations.token import token_file
 
     with needed("the page", "web"):
         from tritonpm.web.oidc_settings import read_oidc
         from tritonpm.web.running import Page
         from tritonpm.web.security import access
-    file = tokens or find(app.workspace).tokens
+    with app.open() as context:
+        file = tokens or token_file(context)
     allowed = access(
         host, token=token, hosts=hosts, upload=max_upload * GIB, tokens=file, named=tokens is not None,
         oidc=read_oidc(oidc) if oidc else None, tls=certificate is not None,

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from tritonpm.triton.client import Client
 
 # Seconds between two looks: at the stubs that were seen, for new ones, and at what the server says of all.
-_LOOK_EVERY, _LIST_EVERY, _LOOK_AT_ALL_EVERY = 0.1, 0.5, 2.0
-_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before a model that lost a stub again is loaded again, doubled each time
+_LOOK_EVERY, _LIST_EVERY, _LOOK_AT_ALL_EVERY = 0.1, 0.2, 2.0
+# Seconds before a model that lost a stub for the third time in a row is loaded again, doubled each time.
+_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _STEADY = 30.0  # seconds after which a loss has nothing to do with the one before
 _AT_ONCE = 4  # models that are loaded at the same time
 
@@ -47,7 +48,7 @@ class _Loss:
     work: Future[str] | None = field(default=None, repr=False)
 
     def pause(self) -> float:
-        return min(_LONGEST_PAUSE, _PAUSE * (2.0**self.times - 1))
+        return min(_LONGEST_PAUSE, _PAUSE * (2.0 ** max(0, self.times - 1) - 1))
 
 
 @contextmanager

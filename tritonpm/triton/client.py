@@ -14,6 +14,7 @@ from typing import Any
 from tritonpm.core.errors import InferenceError, NotFoundError, ServerError, UnreachableError, UsageError
 from tritonpm.core.tensors import Array, numpy_dtype
 from tritonpm.core.types import Signature, Tensor
+from tritonpm.triton.answers import sound
 from tritonpm.triton.connection import TIMEOUT, Connection, Tls, address, grpc_client, http_client
 from tritonpm.triton.failures import plainly, strange
 from tritonpm.triton.inference import Asking, InferenceRequest, first, streamed
@@ -115,10 +116,7 @@ class Client:
 
     def index(self) -> list[ModelState]:
         """Every model and version that the server's repository has or had."""
-        answer = self._told("get_model_repository_index")
-        models = answer.get("models", [])
-        if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
-            raise strange(self.where)
+        models = self._told("get_model_repository_index").get("models", [])
         keys = ("name", "version", "state", "reason")
         return [ModelState(*(str(model.get(key, "")) for key in keys)) for model in models]
 
@@ -294,13 +292,12 @@ class Client:
             self._call(method, name, loading=True, tries=1, **options)
 
     def _told(self, method: str, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """What a server tells of itself; the index, a list over HTTP, as gRPC has it. Raises ServerError."""
+        """What a server tells of itself, of Triton's own shape. Raises ServerError."""
         answer = self._call(method, *arguments, as_json=True, **options)
-        if isinstance(answer, list):
-            answer = {"models": answer}
-        if not isinstance(answer, dict):
-            raise strange(self.where)
-        return answer
+        try:
+            return sound(method, answer)
+        except (ValueError, RecursionError):
+            raise strange(self.where) from None
 
     def _call(self, method: str, *arguments: Any, tries: int = _TRIES, **options: Any) -> Any:
         """One call of tritonclient's; where the connection fails, again: so `tries` is 1 for what changes anything."""

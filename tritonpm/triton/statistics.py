@@ -63,7 +63,9 @@ class Statistics:
             int(entry.get("inference_count", 0)),
             int(entry.get("execution_count", 0)),
             int(entry.get("last_inference", 0)),
-            batches={int(batch["batch_size"]): _duration(batch.get("compute_infer", {})).count for batch in batches},
+            batches={
+                int(batch.get("batch_size", 0)): _duration(batch.get("compute_infer", {})).count for batch in batches
+            },
             **durations,
         )
 

@@ -41,7 +41,7 @@ from tritonpm.web.callers import Callers
 from tritonpm.web.language import HERE
 from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem, problem_of, problem_shown
 from tritonpm.web.roles import allowed
-from tritonpm.web.security import LOGIN, Guard, PageAccess
+from tritonpm.web.security import LOGIN, Buckets, Guard, PageAccess
 from tritonpm.web.sessions import Sessions
 from tritonpm.web.site import Site
 
@@ -81,6 +81,7 @@ def create(
             from tritonpm.web.sign_in import SignIn
         app.mount(LOGIN, SignIn(site, let_in.oidc, sessions, tls=let_in.tls).app())
     app.add_middleware(Guard, access=let_in, callers=callers)
+    app.state.refusals = Buckets(let_in.changes, let_in.burst)  # of who is known, and may not do what they ask for
     return app
 
 

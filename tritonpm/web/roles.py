@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 
 from tritonpm.catalogue.audit import Actor
 from tritonpm.core.errors import RoleError
@@ -40,11 +40,16 @@ def actor_of(request: Request) -> Actor:
 
 
 def allowed(request: Request) -> None:
-    """Let in who has the role that a route needs. Raises RoleError, which is recorded."""
+    """Let in who has the role that a route needs. Raises RoleError, which is recorded.
+
+    Who is refused again and again is kept waiting (HTTP 429): each refusal is written to the disk.
+    """
     actor, name = actor_of(request), request.scope["route"].name
     needed = NEEDS.get(name)
     if needed is not None and actor.role.covers(needed):
         return
+    if not request.app.state.refusals.take(actor.name):
+        raise HTTPException(429, "Too many requests", {"Retry-After": "5"})
     why = (
         f"the role {actor.role.value} does not allow this; it needs {needed.value}" if needed else "nobody may do this"
     )
