@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,21 +17,30 @@ from tests.support.running import Running
 from tritonpm.core.apart import Apart
 from tritonpm.triton import compiled, embedded
 
+MODULES = 20  # that share a process: what one leaves in its memory counts against the limits of the next
 # How long an example takes says how busy the machine is, and fails nothing.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 
+@pytest.fixture(scope="session")
+def kept_apart() -> tuple[threading.local, Iterator[int]]:
+    """The process that modules share, one for each thread, with which it ends; and how many modules have done so."""
+    return threading.local(), count(1)
+
+
 @pytest.fixture(scope="module", autouse=True)
-def one_process_apart(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What is read and tried apart is so in one process for all tests of a module, which spares its imports each time.
+def one_process_apart(
+    request: pytest.FixtureRequest, kept_apart: tuple[threading.local, Iterator[int]]
+) -> Iterator[None]:
+    """What is read and tried apart is so in one process for many modules, which spares its imports each time.
 
     A module that says `FRESH = True` has a process for each import, as users have.
     """
     if getattr(request.module, "FRESH", False):
         yield
         return
-    kept = threading.local()  # a process ends with the thread that started it
+    kept, modules = kept_apart
 
     def shared(self: Apart) -> None:
         if not hasattr(kept, "state"):
@@ -42,7 +52,8 @@ def one_process_apart(request: pytest.FixtureRequest) -> Iterator[None]:
         patch.setattr(Apart, "__init__", shared)
         patch.setattr(Apart, "__exit__", lambda *_: None)
         yield
-        close(Apart())
+        if next(modules) % MODULES == 0:
+            close(Apart())
 
 
 @pytest.fixture(scope="module")

@@ -116,7 +116,13 @@ def test_every_command_without_any_extra(tmp_path: Path, package: Path) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("missing", sorted({extra for extra, _ in _ONE_MISSING}))
+@pytest.mark.parametrize(
+    "missing",
+    [
+        pytest.param(extra, marks=() if extra == "web" else (pytest.mark.long,))
+        for extra in sorted({extra for extra, _ in _ONE_MISSING})
+    ],
+)
 def test_a_command_with_one_extra_missing(missing: str, tmp_path: Path, package: Path) -> None:
     typed = [command for extra, command in _ONE_MISSING if extra == missing]
     others = (

@@ -79,7 +79,7 @@ def test_every_command_that_reads_is_known() -> None:
     assert known == tried | _ON_A_SERVER
 
 
-@pytest.mark.parametrize("form", ["table", "json", pytest.param("yaml", marks=pytest.mark.long)])
+@pytest.mark.parametrize("form", ["json", *(pytest.param(form, marks=pytest.mark.long) for form in ("table", "yaml"))])
 def test_every_reading_command_has_every_form(form: str, package: Path, folder: Path) -> None:
     places = {"PACKAGE": str(package), "MODEL": str(package / "model.onnx")}
     commands = [*_BEFORE, *(f"{typed} -o {form}" for typed, _ in _TYPED)]

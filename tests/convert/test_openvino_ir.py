@@ -29,7 +29,7 @@ def to_openvino(source: Path, output: Path, **told: object) -> ConversionView:
     ("source", "recorded", "precision"),
     [
         pytest.param("saved_model", "io.npz", "FP32", marks=pytest.mark.long),
-        ("net.keras", "io.npz", "FP32"),
+        pytest.param("net.keras", "io.npz", "FP32", marks=pytest.mark.long),
         ("net.tflite", "io.npz", "FP32"),
         ("net.tflite", "io.npz", "FP16"),  # weights are halved after all of these were read into one form
         pytest.param("paddle/net.pdmodel", "paddle/io.npz", "FP32", marks=pytest.mark.long),

@@ -45,6 +45,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, np.nda
     return path, str(folder / "calibration.npz"), data.test, data.test_digits
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CONVERTERS)
 def test_a_trained_network_keeps_its_accuracy(
     name: str, trained: tuple[Path, str, np.ndarray, np.ndarray], tmp_path: Path
@@ -61,7 +62,13 @@ def test_a_trained_network_keeps_its_accuracy(
         assert conversion.record.details["left_in_floating_point"] == []
 
 
-@pytest.mark.parametrize("light", ["resnet50", "densenet121", "inception_v1", "shufflenet"])
+@pytest.mark.parametrize(
+    "light",
+    [
+        "shufflenet",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("resnet50", "densenet121", "inception_v1")),
+    ],
+)
 def test_light_networks_in_fp16_answer_the_recorded_way(light: str, tmp_path: Path) -> None:
     source = tmp_path / "model.onnx"
     source.write_bytes((models.LIGHT / f"light_{light}.onnx").read_bytes())

@@ -23,6 +23,7 @@ from tritonpm.operations.stop import stop
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 import make_packages
 
+pytestmark = pytest.mark.long  # the networks are trained
 BATCH = 8
 
 
@@ -42,7 +43,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     stop(context, 40)
 
 
-@pytest.mark.long
 def test_the_same_bytes_each_time(packages: Path, tmp_path: Path) -> None:
     make_packages.make(tmp_path)
     for path in packages.iterdir():

@@ -68,6 +68,7 @@ def test_packages_come_change_and_go(root: Path, tmp_path: Path, at: At) -> None
     assert verify(opened(root)) == []
 
 
+@pytest.mark.long
 def test_a_job_is_neither_lost_nor_kept(root: Path, tmp_path: Path, at: At) -> None:
     at(0, "import", single(tmp_path / "p", scaled(2.0), "p"), workspace=root)
     jobs = opened(root).catalogue.jobs

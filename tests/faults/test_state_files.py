@@ -107,7 +107,10 @@ def files(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for k in kept for p in sorted(k.rglob("*")) if p.is_file()}
 
 
-@pytest.mark.parametrize(("named", "damage"), CASES)
+@pytest.mark.parametrize(
+    ("named", "damage"),
+    [pytest.param(*case, marks=[pytest.mark.long] if number % 2 else []) for number, case in enumerate(CASES)],
+)
 def test_a_command_works_or_says_why(whole: Path, tmp_path: Path, named: str, damage: str) -> None:
     root = tmp_path / "workspace"
     shutil.copytree(whole, root, symlinks=True)

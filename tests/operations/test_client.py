@@ -37,6 +37,13 @@ PICTURES = {
 }
 JSON = ("single", "cascade", "scalar", "types", "hostile", "large", "sequence", "image", "encoded")
 TELLING = ("types", "hostile", "large", "sequence", "encoded")  # each has something that the others do not
+
+
+def _rest(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    """Compilers and virtual machines take long: one package is enough between two runs of all."""
+    return () if name == "hostile" else (pytest.mark.long,)
+
+
 RUN = {"python": [sys.executable], "curl": ["bash"], "java": ["java"], "js": ["node"]}
 
 # What the code uses of Triton's C++ client library, as its documentation has it.
@@ -149,7 +156,10 @@ def test_python_sends_a_picture_of_the_users(context: Context, tmp_path: Path) -
 @pytest.mark.server
 @pytest.mark.parametrize(
     ("name", "language"),
-    [*((name, "curl") for name in JSON), *((name, one) for one in ("java", "js") for name in TELLING)],
+    [
+        *((name, "curl") for name in JSON),
+        *(pytest.param(name, language, marks=_rest(name)) for language in ("java", "js") for name in TELLING),
+    ],
 )
 def test_json_gets_the_answer(context: Context, name: str, language: str, tmp_path: Path) -> None:
     if not shutil.which(RUN[language][0]):
@@ -187,7 +197,7 @@ def test_the_address_is_that_of_the_server(context: Context) -> None:
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("name", [*TELLING, "halves"])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=_rest(name)) for name in (*TELLING, "halves")])
 def test_cpp_is_code(context: Context, name: str, tmp_path: Path) -> None:
     """Against what Triton's client library declares: the library itself is in no registry that can be reached."""
     if not shutil.which("g++"):

@@ -126,6 +126,7 @@ def test_a_million_entries(tmp_path: Path) -> None:
     assert grown < 16 * MIB
 
 
+@pytest.mark.long
 def test_a_hundred_megabytes_of_config(tmp_path: Path) -> None:
     source = triton("r", CONFIG + " " * (100 * MIB))(tmp_path)
     outcome, grown = measured(source, tmp_path / "s")
@@ -149,6 +150,7 @@ XML = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", XML.values(), ids=XML)
 def test_xml_without_end(text: str, tmp_path: Path) -> None:
     source = folder(tmp_path, {"n.xml": '<net name="n" version="11">' + text}) / "n.xml"
@@ -157,6 +159,7 @@ def test_xml_without_end(text: str, tmp_path: Path) -> None:
     assert grown < 256 * MIB
 
 
+@pytest.mark.long
 def test_xml_with_millions_of_elements_is_not_kept(tmp_path: Path) -> None:
     text = '<net name="n" version="11">' + "<a/>" * 1_000_000 + IR.split('version="11">', 1)[1]
     outcome, grown = measured(

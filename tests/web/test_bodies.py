@@ -68,6 +68,7 @@ def known(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Site:
     return site
 
 
+@pytest.mark.long
 def test_no_body_and_no_number_in_a_path_is_a_bug(known: Site) -> None:
     before, asked = files_of(opened(known.root)), 0
     for path, methods in known.get("/openapi.json")["paths"].items():

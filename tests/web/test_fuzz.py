@@ -46,7 +46,7 @@ def operations(site: Site) -> Iterator[APIOperation[Any, Any, Any, Any]]:
             yield operation
 
 
-@pytest.mark.parametrize("mode", ["positive", "negative"])
+@pytest.mark.parametrize("mode", [pytest.param("positive", marks=pytest.mark.long), "negative"])
 def test_nothing_that_is_sent_is_a_bug(known: Site, mode: str) -> None:
     asked = 0
     for operation in operations(known):

@@ -87,7 +87,7 @@ def columns(classes: int = 7, rows: int = 400, power: float = 1.0) -> Array:
     return np.concatenate([some(2, 2, rows) * 96, some(2, 2, rows) * 30, some(2, classes, rows, power=power)], axis=1)
 
 
-@pytest.mark.parametrize("opset", [LEAST_OPSET, OPSET])
+@pytest.mark.parametrize("opset", [pytest.param(LEAST_OPSET, marks=pytest.mark.long), OPSET])
 @pytest.mark.parametrize(
     "spec",
     [
@@ -182,7 +182,7 @@ def prototypes() -> Array:
     return some(2, DEPTH, 24, 24) - np.float32(0.5)
 
 
-@pytest.mark.parametrize("opset", [LEAST_OPSET, OPSET])
+@pytest.mark.parametrize("opset", [pytest.param(LEAST_OPSET, marks=pytest.mark.long), OPSET])
 @pytest.mark.parametrize("score", [0.25, 0.9, 1.0])
 @pytest.mark.parametrize("kind", ["yolov5-segment", "yolov8-segment"])
 def test_masks_of_prototypes(kind: str, score: float, opset: int) -> None:
@@ -202,7 +202,7 @@ def test_keypoints(values: int) -> None:
     assert all(require_same(Decode("yolov8-pose", keypoints=(5, values), most=500), {"output0": made}))
 
 
-@pytest.mark.parametrize("opset", [LEAST_OPSET, OPSET])
+@pytest.mark.parametrize("opset", [pytest.param(LEAST_OPSET, marks=pytest.mark.long), OPSET])
 @pytest.mark.parametrize(
     "spec",
     [

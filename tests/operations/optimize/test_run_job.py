@@ -128,6 +128,7 @@ def test_int8_without_samples_is_refused_before_anything_runs(context: Context, 
     assert list_jobs(context) == []
 
 
+@pytest.mark.long
 def test_pictures_calibrate_as_the_stage_prepares_them(context: Context, tmp_path: Path) -> None:
     import openvino
 
@@ -151,6 +152,7 @@ def test_pictures_calibrate_as_the_stage_prepares_them(context: Context, tmp_pat
     assert max(highest) < 10  # what the model sees of a picture, and not its 0 to 255
 
 
+@pytest.mark.long
 def test_a_guilty_member_goes_back_to_fp32(context: Context, tmp_path: Path) -> None:
     # 1.0004 is 1.0 in FP16: harmless alone, and everything that the second stage looks at.
     first, second = scaled(1.0004, source="x", result="m"), scaled(1000.0, 1.0, source="m", result="y")

@@ -280,6 +280,7 @@ def test_one_that_is_missing_or_broken_is_told(monkeypatch: pytest.MonkeyPatch, 
     assert re.search(r"does not run \(libb64.so.0d: cannot open\).*tritonpm perf install", check.remedy)
 
 
+@pytest.mark.long
 def test_it_comes_from_the_registry_with_its_digest_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv(tool.VARIABLE, raising=False)

@@ -212,6 +212,7 @@ print(*(row.words for row in tuned.rows), "REFUSED", *tuned.refused, sep="\\n")
 """
 
 
+@pytest.mark.long
 def test_what_does_not_fit_on_the_gpu_is_left_out(context: Context, tmp_path: Path) -> None:
     import_package(context, single(tmp_path / "g", scaled(4.0), name="g"))
     command = [sys.executable, "-c", ON_A_FULL_GPU, str(context.workspace.root)]
