@@ -14,9 +14,10 @@ from tritonpm.core.errors import BusyError, NotFoundError, ServerError
 from tritonpm.operations.sample_inputs import made_up
 from tritonpm.operations.server import connect, require_live
 from tritonpm.perf.inputs import batching, inputs
+from tritonpm.triton.answers import steps
 from tritonpm.triton.client import Client
 from tritonpm.triton.connection import Connection
-from tritonpm.triton.ensembles import joined_by, steps
+from tritonpm.triton.ensembles import joined_by
 
 if TYPE_CHECKING:
     from tritonpm.core.tensors import Array
@@ -83,7 +84,7 @@ def _models(client: Client) -> Iterator[ModelInPlace]:
             name, tuple(state.version for state in states if state.version),
             "READY" if ready else states[-1].state or "NOT LOADED",
             str(config.get("platform") or config.get("backend") or ""),
-            steps(config),
+            tuple(dict.fromkeys(steps(config))),
         )  # fmt: skip
 
 

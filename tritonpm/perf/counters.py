@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tritonpm.perf.measurement import StageTimes
+from tritonpm.triton.answers import steps
 from tritonpm.triton.statistics import Statistics, total
 
 if TYPE_CHECKING:
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 
 def models_of(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The models that do the work: an ensemble's members in series, else the model itself."""
-    steps = (config.get("ensemble_scheduling") or {}).get("step") or ()
-    return tuple(str(step["model_name"]) for step in steps) or (str(config["name"]),)
+    return steps(config) or (str(config["name"]),)
 
 
 def counts(client: Client, model: str) -> Statistics:

@@ -6,7 +6,7 @@ reads an answer need ask of each value what it is. Source: Triton's grpc_service
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 # The calls of tritonclient, the message that each is answered by, and what of its parts may not be left out.
@@ -36,6 +36,14 @@ def sound(method: str, answer: object) -> dict[str, Any]:
     elif not isinstance(answer.get("settings", answer), dict):  # flat over HTTP
         raise ValueError("its settings are none")
     return answer
+
+
+def steps(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The models that an ensemble is made of, in series, one that does two steps twice; none of any other model.
+
+    `config` is a ModelConfig as a server tells it.
+    """
+    return tuple(str(step["model_name"]) for step in config.get("ensemble_scheduling", {}).get("step", ()))
 
 
 def _read(told: object, message: str | None, needed: Iterable[str]) -> None:

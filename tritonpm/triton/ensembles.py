@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from tritonpm.core.types import REVISION
+from tritonpm.triton.answers import steps
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Revision
@@ -42,9 +43,3 @@ def unload_unneeded(client: Client, members: Iterable[str]) -> None:
 def joined_by(client: Client, model: str) -> list[str]:
     """The loaded ensembles that a model is a step of: to unload it would break them."""
     return [name for name in sorted(client.serving() - {model}) if model in steps(client.config(name))]
-
-
-def steps(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The models that an ensemble is made of, by its configuration; none of any other model."""
-    named = (config.get("ensemble_scheduling") or {}).get("step", ())
-    return tuple(dict.fromkeys(str(step.get("model_name")) for step in named))

@@ -16,6 +16,7 @@ from typing import Any
 
 from tritonpm.core.errors import InferenceError
 from tritonpm.core.tensors import Array
+from tritonpm.triton.answers import steps
 
 Config = Mapping[str, Any]  # a ModelConfig as JSON
 _ID_BITS = {"TYPE_INT32": 31, "TYPE_UINT32": 32}  # of what a model takes as an id; else 63, as gRPC sends an int64
@@ -32,8 +33,7 @@ class Asking:
     @classmethod
     def of(cls, config: Config, member: Callable[[str], Config]) -> Asking:
         """What the configuration says; `member` has the configuration of a model that a cascade is made of."""
-        steps = (config.get("ensemble_scheduling") or {}).get("step") or ()
-        members = [cls.of(member(name), member) for name in sorted({str(step["model_name"]) for step in steps})]
+        members = [cls.of(member(name), member) for name in sorted(set(steps(config)))]
         sequences = _id_types(config).union(*(one.sequences for one in members))
         decoupled = bool((config.get("model_transaction_policy") or {}).get("decoupled"))
         return cls(sequences, decoupled or any(one.decoupled for one in members))
