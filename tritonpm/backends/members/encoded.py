@@ -83,9 +83,12 @@ def _opened(encoded: bytes, number: int) -> Any:
 
 
 def _pixels(image: Any, number: int) -> NDArray[np.uint8]:
-    """As it is meant to be seen, whatever turn a camera noted."""
+    """As it is meant to be seen, whatever turn a camera noted; of 16 bits of grey the upper ones."""
     try:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):
+            image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+        return np.asarray(image.convert("RGB"), np.uint8)
     except Exception as error:
         reason = " ".join(str(error).split())
         raise RefusedError(f"picture {number} cannot be decoded ({reason})") from None
