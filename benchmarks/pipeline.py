@@ -1,13 +1,13 @@
 """Pictures in, objects out: the server's way (`serve: image`, `encoded`) against a client with NumPy and Pillow.
 
-    .venv/bin/python benchmarks/pipeline.py [--seconds 1.0] [--rounds 9]
+    .venv/bin/python benchmarks/pipeline.py [--seconds 1.0] [--rounds 9] [--only classifier]
 
 A classifier (shortest side, centre crop, averaged) and a detector (letterbox, 80 classes, suppression) of random
 weights take pictures of two sizes. Each is served six times: as tensors, with its front, and with what decodes JPEG
 before that, by ONNX Runtime and by OpenVINO, in an ensemble. All take turns, window by window, from the same closed
 loop over gRPC, with the pixels in the message and in system shared memory, and with a JPEG in the message, which the
 client's way decodes with Pillow first. What the ensemble itself costs is its time in the server less the times of its
-members there.
+members there. README.md has the summary that it prints.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -220,8 +221,63 @@ class Way:
         self.rates.append(count / (time.perf_counter() - started))
 
 
+@dataclass(frozen=True)
+class Row:
+    """What was measured of one network, picture, backend and way of sending; milliseconds, and pictures a second."""
+
+    kind: str
+    size: tuple[int, int]
+    backend: str
+    sent: str
+    processor: Mapping[str, float]
+    latency: Mapping[str, float]
+    rate: Mapping[str, float]
+    ensemble: float
+
+    @property
+    def line(self) -> str:
+        """Of the whole table."""
+        cells = [
+            self.kind, _said(self.size), self.backend, self.sent,
+            *(f"{self.processor[name]:.1f} ms" for name in ("model", "client", "server")),
+            *(f"{self.latency[name]:.1f} ms" for name in ("client", "server")),
+            *(f"{self.rate[name]:.1f}/s" for name in ("client", "server")), f"{self.ensemble:.2f} ms",
+        ]  # fmt: skip
+        return f"| {' | '.join(cells)} |"
+
+
+def _said(size: tuple[int, int]) -> str:
+    return f"{size[1]} x {size[0]}"
+
+
+def summary(rows: Sequence[Row]) -> list[str]:
+    """Five lines: how many times as many pictures as the client's way the server's answers, of all networks."""
+    columns = list(itertools.product(SIZES, BACKENDS))
+    lines = [
+        f"| Server's way : client's | {' | '.join(f'{_said(size)}, {backend}' for size, backend in columns)} | "
+        "Ensemble's own |",
+        f"| --- |{' ---: |' * (len(columns) + 1)}",
+    ]
+    for sent in SENT:
+        of = [row for row in rows if row.sent == sent]
+        ratios = [
+            [row.rate["server"] / row.rate["client"] for row in of if (row.size, row.backend) == column]
+            for column in columns
+        ]
+        cells = [*(_between(one, " ×") for one in ratios), _between([row.ensemble for row in of], " ms")]
+        lines.append(f"| {sent} | {' | '.join(cells)} |")
+    return lines
+
+
+def _between(values: Sequence[float], unit: str) -> str:
+    if not values:
+        return "–"
+    least, most = f"{min(values):.1f}", f"{max(values):.1f}"
+    return f"{least}{unit}" if least == most else f"{least} – {most}{unit}"
+
+
 @contextmanager
-def served() -> Iterator[tuple[Client, str, Callable[[], float]]]:
+def served(kinds: Sequence[str]) -> Iterator[tuple[Client, str, Callable[[], float]]]:
     """Each network as tensors and with its front, by both backends, on one server."""
     with tempfile.TemporaryDirectory(prefix="tritonpm-benchmark-") as folder:
         root = Path(folder)
@@ -229,7 +285,7 @@ def served() -> Iterator[tuple[Client, str, Callable[[], float]]]:
         with open_context(root / "line") as context:
             serve(context, detach=True, standard_ports=False)
             try:
-                for kind, said in SAID.items():
+                for kind, said in ((kind, SAID[kind]) for kind in kinds):
                     for backend in BACKENDS:
                         for how in ("tensors", "image", "encoded"):
                             name = f"{kind}-{backend}-{how}"
@@ -252,23 +308,23 @@ def _used(server: psutil.Process) -> float:
     return sum(one.user + one.system for one in times)
 
 
-def spent(client: Client, prefix: str) -> tuple[int, float, float]:
+def spent(client: Client, ensemble: str) -> tuple[int, float, float]:
     """Requests of an ensemble so far, milliseconds of them in the server, and those that its members were computing."""
     whole = members = 0.0
     count = 0
-    wanted = {step["model_name"] for step in client.config(prefix)["ensemble_scheduling"]["step"]}
+    wanted = {step["model_name"] for step in client.config(ensemble)["ensemble_scheduling"]["step"]}
     for one in client.statistics():
-        if one.name == prefix:
+        if one.name == ensemble:
             count, whole = one.success.count, one.success.ns / 1e6
         elif one.name in wanted:
-            members += (one.compute.ns) / 1e6
+            members += one.compute.ns / 1e6
     return count, whole, members
 
 
 def measured(
     client: Client, url: str, kind: str, backend: str, size: tuple[int, int], seconds: float, rounds: int,
     busy: Callable[[], float], *, sent: str,
-) -> str:  # fmt: skip
+) -> Row:  # fmt: skip
     """One row of the table."""
     jpeg, shared = sent.startswith("JPEG"), "shared" in sent
     picture, front = photograph(size), f"{kind}-{backend}-{'encoded' if jpeg else 'image'}"
@@ -288,21 +344,12 @@ def measured(
             way.measure(picture, seconds if turn else seconds / 4, busy)
     for asker in (*tensors, *images):
         asker.close()
-    overhead = ""
-    if before:
-        after = spent(client, front)
-        count = after[0] - before[0]
-        overhead = f"{((after[1] - before[1]) - (after[2] - before[2])) / count:.2f} ms"
+    after = spent(client, front)
+    overhead = ((after[1] - before[1]) - (after[2] - before[2])) / (after[0] - before[0])
     latency = {way.name: statistics.median(way.latencies[1:]) for way in ways}
-    spent_by = {way.name: statistics.median(way.processor[1:]) for way in ways}
+    processor = {way.name: statistics.median(way.processor[1:]) for way in ways}
     rate = {way.name: statistics.median(way.rates[1:]) for way in ways}
-    cells = [
-        kind, f"{size[1]} x {size[0]}", backend, sent,
-        *(f"{spent_by[name]:.1f} ms" for name in ("model", "client", "server")),
-        *(f"{latency[name]:.1f} ms" for name in ("client", "server")),
-        *(f"{rate[name]:.1f}/s" for name in ("client", "server")), overhead or "–",
-    ]  # fmt: skip
-    return f"| {' | '.join(cells)} |"
+    return Row(kind, size, backend, sent, processor, latency, rate, overhead)
 
 
 def photograph(size: tuple[int, int]) -> np.ndarray:
@@ -333,26 +380,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=1.0, help="length of one window")
     parser.add_argument("--rounds", type=int, default=9, help="windows of each way")
+    parser.add_argument("--only", choices=SAID, action="append", help="of the networks; writes no results")
     options = parser.parse_args()
+    kinds = options.only or list(SAID)
     rows = []
-    with served() as (client, url, busy):
-        for kind, backend, size, sent in itertools.product(SAID, BACKENDS, SIZES, SENT):
+    with served(kinds) as (client, url, busy):
+        for kind, backend, size, sent in itertools.product(kinds, BACKENDS, SIZES, SENT):
             seconds, rounds = options.seconds, options.rounds
             rows.append(measured(client, url, kind, backend, size, seconds, rounds, busy, sent=sent))
-            print(rows[-1], file=sys.stderr)
+            print(rows[-1].line, file=sys.stderr)
     lines = [
         "# Pictures in, objects out: on the server, or in the client",
         "",
         f"{machine()}; {options.rounds} windows of {options.seconds} s of each way in turn, medians. One picture a "
         f"request over gRPC; the rates with {IN_FLIGHT} requests in flight. Processor: of client and server together "
-        "for one request, one after the other.",
+        f"for one request, one after the other. {datetime.now(timezone.utc):%d %B %Y}.",
+        "",
+        *summary(rows),
         "",
         "| Network | Picture | Served by | Sent | Processor: tensor alone | client's way | server's way | "
         "Latency: client's | server's | Rate: client's | server's | Ensemble's own |",
         "| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-        *rows,
+        *(row.line for row in rows),
     ]
-    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if not options.only:
+        RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
     return 0
 

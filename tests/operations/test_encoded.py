@@ -15,7 +15,7 @@ from PIL import Image
 from tests.support.models import colours, quadrants
 from tests.support.workspaces import publish
 from tritonpm import client as clients
-from tritonpm.core.errors import InferenceError, UnsafeError
+from tritonpm.core.errors import InferenceError, PackageError, UnsafeError
 from tritonpm.core.tensors import Array
 from tritonpm.meaning.objects import Classification
 from tritonpm.meaning.pictures import encoded, read_picture
@@ -104,6 +104,8 @@ def test_a_classifier_takes_files_and_outlives_bad_ones(classifier: Context, tmp
         answer = client.infer("colours", sent)
         assert answer["classes"][:, 0].tolist() == [2, 0, 1] and set(answer) == {"classes", "scores"}
         assert np.allclose(answer["scores"][:, 0], 200 / 255, atol=0.02)
+        deep = client.infer("colours", rows(file(np.full((8, 8), 200 << 8, np.uint16))))
+        assert np.allclose(deep["scores"], 200 / 255, atol=0.02)  # grey of 16 bits
         for make, sentence in BAD.values():
             with pytest.raises(InferenceError, match=sentence):
                 client.infer("colours", rows(*make()))
@@ -196,6 +198,26 @@ def test_a_file_has_the_size_that_it_is_shown_in(tmp_path: Path, turned: int) ->
         path.write_bytes(file(plain(1, 6, 9), format, turned))
         sent = encoded(path)
         assert sent.data == path.read_bytes() and sent.shape == read_picture(path).shape
+
+
+def deep() -> Array:
+    """Grey of 16 bits, as industrial cameras write it: twice as high as wide, dark above."""
+    return np.repeat(np.array([[0x1234], [0xC8FF]], np.uint16), 8, axis=0).repeat(8, axis=1)
+
+
+def test_16_bits_of_grey_become_8(tmp_path: Path) -> None:
+    (tmp_path / "grey.png").write_bytes(file(deep(), turned=UPRIGHT))
+    pixels = read_picture(tmp_path / "grey.png")
+    assert pixels.shape == (8, 16, 3)
+    assert (pixels[:, 0] == 0xC8).all() and (pixels[:, -1] == 0x12).all()  # turned as the camera noted
+    (tmp_path / "grey.tif").write_bytes(file(deep(), "TIFF"))
+    assert np.unique(read_picture(tmp_path / "grey.tif")).tolist() == [0x12, 0xC8]
+
+
+def test_32_bits_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(deep().astype(np.float32)).save(tmp_path / "grey.tif")
+    with pytest.raises(PackageError, match="pixels of 32 bits"):
+        read_picture(tmp_path / "grey.tif")
 
 
 def test_a_turn_that_is_no_number_is_none(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tritonpm.convert import rewrite, runtimes, verify
 from tritonpm.convert.batch import LOADED
+from tritonpm.convert.branches import never_turned
 from tritonpm.convert.graph_values import GraphValues, graph_values
 from tritonpm.convert.inputs import Clock, Kind, Maker, NoInputsError, Row
 from tritonpm.convert.running import NotRunnableError, Run, StatefulError
@@ -55,20 +56,28 @@ def attempt(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         trial = _Trial(
             original, inputs, said, graph_values(format, model), samples, clock, tame=request.get("tame", False)
         )
-        rows = trial.rows(min(request["largest"], verify.ALONE))
+        largest = request["largest"]
+        rows = trial.rows(min(largest, verify.ALONE))
         prefix, batchable, made = "", original, {}
         if request["rewrite"]:
             rewritten = rewrite.make_batchable(format, model)
             prefix, batchable = "its static batch of 1 was made dynamic: ", runtimes.load(format, rewritten)
             made = {"rewritten": str(rewritten)}
-        power = verify.require_rows(original, batchable, rows, trial.stream, request["largest"], clock)
+        power = verify.require_rows(original, batchable, rows, trial.stream, largest, clock)
         elsewhere = trial.elsewhere(batchable)
+        power = _with_branches(power, never_turned(format, Path(made.get("rewritten", model)), rows.batches(largest)))
         left_out = [kind for kind in rows.refused if kind != _SAMPLE.name]
-        return {**_judged(request["largest"], prefix, power, elsewhere, left_out), **made}
+        return {**_judged(largest, prefix, power, elsewhere, left_out), **made}
     except (NotRunnableError, NoInputsError, PackageError) as error:
         return {"verdict": "unrun", "reason": str(error)}
     except (verify.RefutedError, rewrite.NotRewritableError, StatefulError) as error:
         return {"verdict": "refuted", "reason": str(error)}
+
+
+def _with_branches(power: Power, unturned: tuple[str, ...]) -> Power:
+    """Less where a branch was never, or always, taken: what the other side does with a batch is not known."""
+    told = tuple(f"its condition {name!r} was the same for every input that was tried" for name in unturned)
+    return replace(power, tried=power.tried + len(told), blind=power.blind + told)
 
 
 class _Trial:

@@ -20,11 +20,13 @@ from tritonpm.core.types import Power
 # How far rows may be apart, relative to the largest value of the row: kernels add up in another order for another
 # batch, which costs a few units in the last place a layer; a row that influences another is off by far more.
 TOLERANCE = {"d": 1e-9, "f": 1e-4, "e": 1e-2}
+_FINER = 0.01  # of that, at the least, where a number is small beside others of its row: a score beside pixels
 ALONE = 16  # rows that are run one by one; a larger batch repeats them
 _FEWEST = 2
 _TRIES = 4 * ALONE  # rows that are tried where no two tell
 _QUICK = 0.4  # seconds: as long as a proof has not taken more, it looks closer
 _MORE = 2.0  # times as long as it took is spent on finding rows that tell
+_AGAIN = 1.3  # times what it has taken, at the most, goes to batches of one row over and over
 ROWS = 3  # of a batch that is not the largest
 _NUDGE = 2e-6  # of an input, relatively: what a row's answer must not hang on, or it tells nothing
 _EXPLAINS = 10.0  # so many times what a nudge changes is no difference
@@ -64,6 +66,12 @@ class RunRows:
         if not self.rows:
             raise NoInputsError(f"it does not run with its samples ({failure})")
 
+    def batches(self, largest: int) -> Iterator[Row]:
+        """Each row alone, and as a batch of nothing else."""
+        for row in self.rows:
+            yield row
+            yield {name: np.repeat(array, largest, axis=0) for name, array in row.items()}
+
     def drop(self, index: int) -> None:
         """Forget a row."""
         del self.rows[index], self.answers[index]
@@ -85,6 +93,11 @@ def require_rows(
     for size in sorted(size for size in sizes if size <= largest):
         if size in (largest, ROWS) or not clock.over:
             _require_equal(original, batchable, rows, lambda n=size: np.arange(n) % len(rows.rows), told)
+    while_quick = max(_QUICK, clock.spent * _AGAIN)
+    for index in range(len(rows.rows)):  # what is summed or counted over a batch goes furthest where all rows are alike
+        if clock.spent > while_quick or index >= len(rows.rows):
+            break
+        _require_equal(original, batchable, rows, lambda i=index: np.full(largest, min(i, len(rows.rows) - 1)), told)
     patience = clock.spent * _MORE
     while told.wants_more and len(rows.rows) < _TRIES and clock.spent < max(patience, _QUICK) and not clock.over:
         before = len(rows.rows)
@@ -131,13 +144,12 @@ def _first_wrong(rows: RunRows, order: Array, together: Row) -> tuple[int, str] 
     _require_rows_of(together, len(order))
     for name, array in together.items():
         expected = np.concatenate([rows.answers[index][name] for index in order])
-        if expected.shape == array.shape and expected.dtype == array.dtype and _close(expected, array).all():
+        allowed = _allowed(expected)
+        if expected.shape == array.shape and expected.dtype == array.dtype and _close(expected, array, allowed).all():
             continue
-        for place, index in enumerate(order):
-            if worst and place >= worst[0]:
-                break
-            got = array[place : place + 1]
-            if reason := _apart({name: rows.answers[index][name]}, {name: got}):
+        for place in range(len(order) if worst is None else worst[0]):
+            here = slice(place, place + 1)
+            if reason := compare({name: expected[here]}, {name: array[here]}, rtol=0.0, atol=allowed[here]):
                 worst = place, reason
                 break
     return worst
@@ -149,14 +161,34 @@ def _require_rows_of(answer: Row, count: int) -> None:
             raise RefutedError(f"output {name!r} has shape {list(array.shape)} for a batch of {count}")
 
 
-def _close(want: Array, got: Array) -> Array:
+def _allowed(want: Array) -> Array:
+    """How far each number of a batch may be off, by the largest of its row, and of its channel where that is smaller.
+
+    Which axis the channels are is not known: the smallest counts, so that scores beside boxes in pixels are held to
+    what scores are.
+    """
+    if want.dtype.kind not in "fV" or not want.size:
+        return np.zeros((len(want),) + (1,) * (want.ndim - 1))
+    sizes = np.abs(want.astype(np.float64 if want.dtype.char == "d" else np.float32))
+    sizes[~np.isfinite(sizes)] = 0.0
+    own = sizes.max(axis=tuple(range(1, want.ndim)), keepdims=True)
+    least = own
+    for axis in range(1, want.ndim):
+        others = tuple(other for other in range(want.ndim) if other != axis)
+        least = np.minimum(least, sizes.max(axis=others, keepdims=True))
+    allowed = np.maximum(least, _FINER * own)
+    allowed *= TOLERANCE.get(want.dtype.char, 0.0)
+    return np.asarray(allowed)
+
+
+def _close(want: Array, got: Array, allowed: Array) -> Array:
     if want.dtype.kind not in "fV":
         return np.asarray(want == got)
-    flat = want.astype(np.float64).reshape(len(want), -1)
-    other = got.astype(np.float64).reshape(len(want), -1)
-    scale = np.where(np.isfinite(flat), np.abs(flat), 0.0).max(axis=1, initial=0.0, keepdims=True)
-    near = np.abs(flat - other) <= TOLERANCE.get(want.dtype.char, 0.0) * scale
-    return np.asarray(near | (flat == other) | (np.isnan(flat) & np.isnan(other)))
+    one, other = want.astype(np.float64), got.astype(np.float64)
+    same = (one == other) | (np.isnan(one) & np.isnan(other))
+    one -= other
+    with np.errstate(invalid="ignore"):
+        return np.asarray(same | (np.abs(one, out=one) <= allowed))
 
 
 def _run(run: Run, inputs: Row, batch: int) -> Row:

@@ -228,7 +228,7 @@ def _filled(random: np.random.Generator, dtype: str, shape: tuple[int, ...], sai
     return np.asarray(random.integers(0, 2, shape), dtype=kind)
 
 
-def compare(expected: Mapping[str, Array], actual: Mapping[str, Array], *, rtol: float, atol: float) -> str:
+def compare(expected: Mapping[str, Array], actual: Mapping[str, Array], *, rtol: float, atol: float | Array) -> str:
     """ "" where every expected tensor is there and equal within |a-b| <= atol + rtol*|expected|, else one sentence."""
     for name, want in expected.items():
         if name not in actual:
@@ -244,9 +244,10 @@ def compare(expected: Mapping[str, Array], actual: Mapping[str, Array], *, rtol:
     return ""
 
 
-def _difference(name: str, want: Array, got: Array, rtol: float, atol: float) -> str:
+def _difference(name: str, want: Array, got: Array, rtol: float, atol: float | Array) -> str:
     if want.dtype.kind in "fV":
-        equal = np.isclose(got.astype(np.float64), want.astype(np.float64), rtol=rtol, atol=atol, equal_nan=True)
+        close = np.isclose(got.astype(np.float64), want.astype(np.float64), rtol=rtol, atol=atol, equal_nan=True)  # type: ignore[arg-type]
+        equal = np.asarray(close)
     else:
         equal = np.asarray(got == want)
     if equal.all():

@@ -56,7 +56,21 @@ def opened(path: Path) -> Any:
     with _file(path) as image:
         from PIL import ImageOps
 
-        return ImageOps.exif_transpose(image).convert("RGB")
+        if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+            raise PackageError(
+                "has pixels of 32 bits, and nothing says what is black and what white", where=path.name,
+                do="make them 8 or 16 bits",
+            )  # fmt: skip
+        return _of_bytes(ImageOps.exif_transpose(image)).convert("RGB")
+
+
+def _of_bytes(image: Any) -> Any:
+    """Of 16 bits of grey the upper ones, as Pillow's of colour; it would cut them off at 255."""
+    if not image.mode.startswith("I"):
+        return image
+    from PIL import Image
+
+    return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
 
 
 def encoded(picture: Array | Path, format: str = "PNG") -> Encoded:

@@ -149,6 +149,23 @@ WRONG_BATCHED: Mapping[str, tuple[str, dict[str, np.ndarray]]] = {
     "longest row": (
         "g (float[N,4] x) => (float[N,L] y) { b = Greater(x, h) f = Cast<to=7>(b) s = ReduceSum(f, a) m = ReduceMax<keepdims=0>(s) "
         "u = Unsqueeze(m, z) y = Slice(x, z, u, a) }", {"h": np.array(0.5, np.float32), "a": _ONE, "z": _ZERO}),
+    "scores by the batch beside boxes in pixels": (
+        "g (float[N,4] x) => (float[N,5] y) { m = Mul(x, p) b = Add(m, p) s = Sigmoid(x) o = ReduceMean<axes=[1]>(s) "
+        "a = ReduceMean<axes=[0, 1]>(s) l = Mul(a, t) c = Add(o, l) y = Concat<axis=1>(b, c) }",
+        {"p": np.array(1280, np.float32), "t": np.array(0.05, np.float32)}),
+    "a place among the rows of its expert": (
+        _row("a = ArgMax<axis=1, keepdims=0>(x) h = OneHot(a, d, v) c = CumSum(h, z) k = LessOrEqual(c, m) "
+             "f = Cast<to=1>(k) g = Mul(f, h) s = ReduceSum(g, o) y = Mul(x, s)"),
+        {"d": _i(4), "v": np.array([0, 1], np.float32), "z": _AXIS, "m": np.array(3, np.float32), "o": _ONE}),
+    "condition on how many of a batch are bright": (
+        _if("b = Greater(x, h) f = Cast<to=1>(b) m = ReduceSum<keepdims=0>(f) c = Greater(m, k)"),
+        {"h": np.array(0.5, np.float32), "k": np.array(20, np.float32)}),
+    "condition that nothing turns": (
+        _if("l = MatMul(x, w) m = ReduceMax<keepdims=0>(l) c = Greater(m, h)"),
+        {"w": np.full((4, 1), 1e-4, np.float32), "h": np.array(1e7, np.float32)}),
+    "how often a batch has it": (
+        "g (int64[N,1] x) => (int64[N,1] y) { u, i, n, c = Unique<sorted=1>(x) r = Gather(c, n) y = Reshape(r, s) }",
+        {"s": _i(-1, 1)}),
     "always the same": (_row("z = Mul(x, w) y = Add(z, b)"), {"w": np.zeros(4, np.float32), "b": np.ones(4, np.float32)}),
     "always empty": (_row("m = Max(x, t) z = Sub(m, m) y = Identity(z)"), {"t": np.array(0, np.float32)}),
     "one output of two says nothing": (
@@ -221,6 +238,13 @@ RIGHT_BATCHED: Mapping[str, tuple[str, dict[str, np.ndarray]]] = {
     "bytes": ("g (uint8[N,4] x) => (float[N,4] y) { f = Cast<to=1>(x) y = Div(f, d) }", {"d": np.array(255, np.float32)}),
     "text": ("g (string[N,1] x) => (string[N,1] y) { y = StringConcat(x, t) }", {"t": np.array(["!"], dtype=np.object_)}),
     "text to number": ("g (string[N,2] x) => (float[N,2] y) { y = Cast<to=1>(x) }", {}),
+    "each once, and back": (
+        "g (int64[N,1] x) => (int64[N,1] y) { u, i, n = Unique<sorted=1>(x) r = Gather(u, n) m = Mod(r, q) y = Reshape(m, s) }",
+        {"s": _i(-1, 1), "q": _i(97)}),
+    "condition on the shape": (
+        "g (float[N,4] x) => (float[N,4] y) { s = Shape<start=0, end=1>(x) n = Squeeze(s) c = Greater(n, z) "
+        "y = If(c) <then_branch = t () => (float[N,4] a) { a = Neg(x) }, else_branch = e () => (float[N,4] b) { b = Identity(x) }> }",
+        {"z": np.array(0, np.int64)}),
     "flags": ("g (bool[N,4] x) => (bool[N,4] y) { y = Not(x) }", {}),
     "double": ("g (double[N,4] x) => (double[N,4] y) { y = Sqrt(a) }".replace("y = Sqrt(a)", "a = Abs(x) y = Sqrt(a)"), {}),
     "label": ("g (float[N,4] x) => (int64[N] y) { y = ArgMax<axis=1, keepdims=0>(x) }", {}),

@@ -71,7 +71,8 @@ def _answer(begun: list[Future[NDArray[np.uint8]]] | RefusedError) -> Any:
             raise RefusedError(f"the pictures of one request are of one size, not of {listed}")
     except RefusedError as refusal:
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(refusal)))
-    return pb_utils.InferenceResponse([pb_utils.Tensor("pixels", np.stack(pictures))])
+    together = pictures[0][np.newaxis] if len(pictures) == 1 else np.stack(pictures)
+    return pb_utils.InferenceResponse([pb_utils.Tensor("pixels", together)])
 
 
 def _opened(encoded: bytes, number: int) -> Any:
@@ -83,9 +84,12 @@ def _opened(encoded: bytes, number: int) -> Any:
 
 
 def _pixels(image: Any, number: int) -> NDArray[np.uint8]:
-    """As it is meant to be seen, whatever turn a camera noted."""
+    """As it is meant to be seen, whatever turn a camera noted; of 16 bits of grey the upper ones."""
     try:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
+        ImageOps.exif_transpose(image, in_place=True)  # which copies only what is turned
+        if image.mode.startswith("I"):
+            image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)
     except Exception as error:
         reason = " ".join(str(error).split())
         raise RefusedError(f"picture {number} cannot be decoded ({reason})") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ from tritonpm.cli.options import NAME, PROTOCOL
 
 if TYPE_CHECKING:
     from tritonpm.operations.infer import PictureView
+
+_SHOWN = 8  # numbers of a vector in a table
 
 
 @command(
@@ -101,7 +103,13 @@ def _verdict(picture: PictureView) -> list[tuple[str, str, str]]:
 
 def _in_words(one: Mapping[str, Any]) -> tuple[str, str, str]:
     what = one.get("name") or one.get("text") or one["kind"]
+    if one["kind"] in ("regression", "embedding"):
+        what = f"{what}: {_numbers(one.get('values') or one.get('vector') or ())}"
     if answers := one.get("answers"):
         what = f"{what} ({', '.join(_in_words(answer)[0] for answer in answers)})"
     box = one.get("box", ())
     return str(what), f"{one['score']:.3f}" if "score" in one else "", " ".join(f"{side:.0f}" for side in box)
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join([*(f"{value:.4g}" for value in values[:_SHOWN]), *(["…"] if len(values) > _SHOWN else ())])
