@@ -109,6 +109,16 @@ class Catalogue(Revisions):
         row = self._database.one("SELECT digest FROM packages WHERE name = ?", name)
         return str(row[0]) if row else ""
 
+    def memory_at_load(self, device: str) -> dict[str, int]:
+        """Bytes that what serves of each package took on a device when it was loaded, as far as that is known."""
+        rows = self._database.all(
+            f"SELECT p.name, m.bytes FROM packages p {WITH_PROVED} "  # noqa: S608
+            "JOIN revisions r ON r.package = s.package AND r.number = s.number "
+            "JOIN memory m ON m.digest = r.digest AND m.device = ? WHERE p.status = 'loaded'",
+            device,
+        )
+        return dict(rows)
+
     def wanted(self) -> list[str]:
         """The packages that shall be loaded whenever a server runs."""
         return [name for (name,) in self._database.all("SELECT name FROM packages WHERE wanted ORDER BY name")]
