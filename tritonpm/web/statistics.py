@@ -38,7 +38,7 @@ def statistics_of(context: Context, name: str) -> list[ModelStatistics]:
 
 
 def shares(package: Package, statistics: Sequence[ModelStatistics]) -> dict[str, float]:
-    """How much of the time of the models each stage takes, of 1; 0 where nothing was asked yet. Nothing where none is loaded."""
+    """How much of the models' time each stage that is loaded takes, of 1; 0 where nothing was asked yet."""
     single = len(package.stages) == 1
     times: dict[str, float] = {}
     for model in statistics:

@@ -1,4 +1,4 @@
-"""What errors and notes advise for the command line, in the words of the page: an option is a field, a command a button."""
+"""What errors and notes advise for the command line, in the page's words: an option is a field, a command a button."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FIELDS = {
 BUTTONS = {
     "abort": "Discard canary", "canary": "New version…", "export": "Export", "history": "Versions", "import": "Import",
     "list": "Packages", "load": "Load", "logs": "Log", "projects": "Projects", "promote": "Promote",
-    "remove": "Unregister…", "rename": "Rename…", "rollback": "Roll back…", "serve": "Start Triton", "set": "Configure…",
-    "stop": "Stop", "unload": "Unload", "upgrade": "New version…",
+    "remove": "Unregister…", "rename": "Rename…", "rollback": "Roll back…", "serve": "Start Triton",
+    "set": "Configure…", "stop": "Stop", "unload": "Unload", "upgrade": "New version…",
 }  # fmt: skip
 VALUES = {
     "cpu": "CPU", "gpu": "GPU (default)", "gpu-optimised": "GPU (optimised)", "shared": "Shared",
-    "performance": "Performance", "pinned": "Stays loaded", "on-demand": "Loaded when it is asked", "tensors": "Tensors",
-    "image": "Pixels", "encoded": "JPEG or PNG", "fp32": "FP32", "fp16": "FP16", "int8": "INT8",
+    "performance": "Performance", "pinned": "Stays loaded", "on-demand": "Loaded when it is asked",
+    "tensors": "Tensors", "image": "Pixels", "encoded": "JPEG or PNG", "fp32": "FP32", "fp16": "FP16", "int8": "INT8",
 }  # fmt: skip
 _PLAIN = r"none|auto|openvino|onnxruntime|ort-[a-z]+|\d+"  # values that the page calls the same
 _VALUE = rf"{'|'.join(sorted(VALUES, key=len, reverse=True))}|{_PLAIN}"
@@ -33,7 +33,7 @@ _CLAUSE = re.compile(r"; |；")
 
 
 def in_page_words(text: str, say: Callable[..., str]) -> str:
-    """A sentence that was translated already; of its clauses after the first, those with a command that is no button go."""
+    """A sentence that is translated already; its clauses after the first go where they name a command without button."""
     if "`" not in text and "--" not in text:
         return text
     first, *more = (_worded(clause, say) for clause in _CLAUSE.split(text))

@@ -58,7 +58,8 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         version=__version__, api=PREFIX, devices=DEVICES, modes=MODES, statuses=STATUSES, residencies=RESIDENCIES,
-        sent=SENT, rail=RAIL, unbatched=UNBATCHED, helps=HELPS, languages=NAMES, name_pattern=_NAME, language_cookie=COOKIE,
+        sent=SENT, rail=RAIL, unbatched=UNBATCHED, helps=HELPS, languages=NAMES, name_pattern=_NAME,
+        language_cookie=COOKIE,
     )  # fmt: skip
     environment.filters["moment"] = _moment
     environment.filters.update(of_tasks=of_tasks, batch=batch, number=number, duration=duration, size=size)
