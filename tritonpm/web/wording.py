@@ -33,7 +33,7 @@ _CLAUSE = re.compile(r"; |；")
 
 
 def in_page_words(text: str, say: Callable[..., str]) -> str:
-    """A sentence that is translated already; its clauses after the first go where they name a command without button."""
+    """A sentence that is translated already; later clauses go where they name a command that is no button."""
     if "`" not in text and "--" not in text:
         return text
     first, *more = (_worded(clause, say) for clause in _CLAUSE.split(text))
