@@ -120,7 +120,7 @@ def test_messages_cover_nothing_that_is_pressed_and_the_bell_keeps_them(shop: Si
             assert buttons.evaluate_all(covered) == 0
         expect(page.locator("#bell .badge")).to_have_text("9")
         assert found_by_axe(page) == []
-        page.get_by_label("What was done").first.click()
+        page.locator("#bell summary").click()
         expect(page.locator("#bell li.failed").first).to_contain_text("bolts has no revision 99")
         expect(page.locator("#bell .badge")).to_be_hidden()
 

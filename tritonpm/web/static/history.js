@@ -30,8 +30,6 @@ function draw() {
   const count = place().querySelector(".badge");
   count.textContent = unseen || "";
   count.hidden = unseen === 0;
-  const summary = place().querySelector("summary");
-  summary.setAttribute("aria-label", unseen ? `${summary.title} (${unseen})` : summary.title);
   if (!place().open) return;
   place().querySelector("ul").replaceChildren(...entries(), element("li", {}, element("a", { href: "/activity", text: t("All activity") })));
 }
