@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tritonpm.core import errors
 from tritonpm.core.roles import Role
@@ -18,7 +19,7 @@ from tritonpm.web.language import HERE, script_sentences
 from tritonpm.web.pages.activity import ACTIONS, OUTCOMES, WAYS
 from tritonpm.web.pages.monitor import CHARTS, FIELDS, TIMES
 from tritonpm.web.pages.package import TABS
-from tritonpm.web.pages.render import DEVICES, HELPS, MODES, RAIL, RESIDENCIES, SENT, STATUSES
+from tritonpm.web.pages.render import DEVICES, HELPS, MODES, RAIL, RESIDENCIES, SENT, STATUSES, UNBATCHED
 from tritonpm.web.problems import title_of
 
 _IN_TEMPLATE = re.compile(r"""(?<![\w.])_\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
@@ -60,7 +61,23 @@ def _all() -> Iterator[str]:
         yield from (rule.sentence, rule.do)
     yield from _titles(errors.TritonpmError)
     yield from (chart.title for chart in CHARTS)
-    yield from (*NOTES, *REASONS, *_WORDS, *(role.value for role in Role), LOCAL, SHARED)
+    yield from (UNBATCHED, *NOTES, *REASONS, *_WORDS, *(role.value for role in Role), LOCAL, SHARED)
+
+
+def documented(document: Mapping[str, Any]) -> list[str]:
+    """What the page of the REST API says of it, from its OpenAPI document."""
+
+    def said() -> Iterator[str]:
+        for tag in document["tags"]:
+            yield from (tag["name"].capitalize(), tag["description"])
+        for operation in (one for methods in document["paths"].values() for one in methods.values()):
+            yield from (" ".join(text.split()) for text in operation["description"].split("\n\n"))
+            yield from (
+                parameter["description"] for parameter in operation.get("parameters", ()) if "description" in parameter
+            )
+            yield from (response["description"] for response in operation["responses"].values())
+
+    return list(dict.fromkeys(said()))
 
 
 def made_elsewhere() -> set[str]:

@@ -91,6 +91,8 @@ TOGETHER = (
     "digits is in use by LINE-3, clients that are not registered (10 inferences/s)",
     "Waiting for `tritonpm import digits` (pid 12) …",
     "Imported digits (preprocessing + image classification).",
+    "stage cut is not batched: the inputs and outputs do not share their first dimension ('images' 1, 'crops' crops)",
+    "no warm-up: it needs inputs of floating point and fixed size, not single numbers or lists",
 )
 
 

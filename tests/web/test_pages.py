@@ -14,7 +14,7 @@ import pytest
 from tests.support.models import scaled
 from tests.support.packages import cascade
 from tests.support.page import API, Site, Start, zipped
-from tests.support.sentences import made_elsewhere, results, sentences, shape
+from tests.support.sentences import documented, made_elsewhere, results, sentences, shape
 from tests.support.workspaces import opened
 from tritonpm.catalogue import Catalogue, Summary
 from tritonpm.operations.client import client_code
@@ -224,8 +224,8 @@ def test_the_browser_chooses_the_language(filled: Site) -> None:
 
 
 @pytest.mark.parametrize("code", [code for code in NAMES if code != "en"])
-def test_every_sentence_is_in_every_language(code: str) -> None:
-    said, known = sentences(), language(code).sentences
+def test_every_sentence_is_in_every_language(filled: Site, code: str) -> None:
+    said, known = [*sentences(), *documented(filled.get("/openapi.json"))], language(code).sentences
     assert [sentence for sentence in said if not known.get(sentence)] == []
     elsewhere = made_elsewhere()
     assert [sentence for sentence in known if sentence not in said and shape(sentence) not in elsewhere] == []

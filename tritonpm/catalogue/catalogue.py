@@ -92,10 +92,32 @@ class Catalogue(Revisions):
             do = f"use it, or `tritonpm rename {same[0]} {name}`"
             raise SameContentError(f"the same content is there as {same[0]!r}", existing=same[0], do=do)
 
+    def require_content(self, name: str, digest: str) -> None:
+        """Raises SameContentError where a package would get the content of another one; what it has it keeps."""
+        if self._content(name).partition(APART)[0] == digest:
+            return
+        if other := self._database.one("SELECT name FROM packages WHERE digest = ? AND name != ?", digest, name):
+            do = "use that package"
+            raise SameContentError(f"the same content is there as {other[0]!r}", existing=other[0], do=do)
+
     def of_content(self, digest: str) -> tuple[str, ...]:
         """The packages of that content, canaries apart."""
         rows = self._database.all("SELECT name FROM packages WHERE digest = ? AND canary_of = '' ORDER BY name", digest)
         return tuple(name for (name,) in rows)
+
+    def _content(self, name: str) -> str:
+        row = self._database.one("SELECT digest FROM packages WHERE name = ?", name)
+        return str(row[0]) if row else ""
+
+    def memory_at_load(self, device: str) -> dict[str, int]:
+        """Bytes that what serves of each package took on a device when it was loaded, as far as that is known."""
+        rows = self._database.all(
+            f"SELECT p.name, m.bytes FROM packages p {WITH_PROVED} "  # noqa: S608
+            "JOIN revisions r ON r.package = s.package AND r.number = s.number "
+            "JOIN memory m ON m.digest = r.digest AND m.device = ? WHERE p.status = 'loaded'",
+            device,
+        )
+        return dict(rows)
 
     def wanted(self) -> list[str]:
         """The packages that shall be loaded whenever a server runs."""
@@ -186,13 +208,12 @@ class Catalogue(Revisions):
         """Another content and settings under the same name: an upgrade, or the way back. Raises NameTakenError."""
         with self._changing(name):
             self.require(name)
-            other = self._database.one("SELECT name FROM packages WHERE digest = ? AND name != ?", package.digest, name)
-            if other:
-                do = "use that package"
-                raise SameContentError(f"the same content is there as {other[0]!r}", existing=other[0], do=do)
+            self.require_content(name, package.digest)
+            kept = self._content(name)  # with what tells it apart from another package of the same content
+            digest = kept if kept.partition(APART)[0] == package.digest else package.digest
             self._database.do(
                 "UPDATE packages SET digest = ?, package = ?, settings = ?, summary = ?, problem = '' WHERE name = ?",
-                package.digest, *encoded(name, replace(package, name=name), settings, summary), name,
+                digest, *encoded(name, replace(package, name=name), settings, summary), name,
             )  # fmt: skip
             self._served.note_change(name)
 

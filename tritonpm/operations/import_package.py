@@ -69,7 +69,7 @@ def import_package(
         if there and name in (None, *there):
             return show(context, name or there[0])
         digest = "" if canary_of or again else package.digest
-        catalogue.require_free(package.name, digest)
+        _require_free(context, package, digest, canary_of)
         place = _lying_in(staging)
         chosen, axes, dropped = _settled(context, package, place, apart, changes or {}, canary_of)
         revision_of(context, package, chosen, axes, place)
@@ -77,13 +77,20 @@ def import_package(
         _require_machine(context, package, chosen, profile, ignore=ignore_requirements)
         told = [f"{package.name}: {sentence}" for sentence in foretold(context, package, chosen, place)]
         with changing(context, f"import {package.name}"):
-            catalogue.require_free(package.name, digest)
+            _require_free(context, package, digest, canary_of)
             for file in package.files:
                 context.blobs.put(staging / file.path, file.digest, move=True)
             catalogue.add(package, chosen, summary(context, package, chosen, axes), canary_of=canary_of, again=again)
     for sentence in (*told, *([along(package.name, dropped)] if dropped else ())):
         context.warn(sentence)
     return show(context, package.name)
+
+
+def _require_free(context: Context, package: Package, digest: str, canary_of: str) -> None:
+    """Raises NameTakenError; of a canary also where it could never take the place of its package."""
+    context.catalogue.require_free(package.name, digest)
+    if canary_of:
+        context.catalogue.require_content(canary_of, package.digest)
 
 
 def _lying_in(folder: Path) -> Place:

@@ -20,7 +20,6 @@ NAMES = {"en": "English", "zh-CN": "简体中文", "vi": "Tiếng Việt"}
 COOKIE = "tritonpm-language"
 _JOINTS = ("; ", ": ", ". ")
 _LISTED = (", ", " + ")  # between names, of which the last may be one of ours
-_CHINESE = {"; ": "；", ": ": "：", ". ": "。", ", ": "、"}
 _TRIED = re.compile(r"[,，][^,，{}]*\{s\.\w+\}[^:：,，]*")  # ", not 2"
 # What is named in quotes, and what is wrong with it: "its label file 'x' is there twice", whatever is quoted.
 _OF_QUOTED = re.compile(
@@ -150,7 +149,7 @@ def _filled(sentence: str, values: Mapping[str, str]) -> str:
 
 def _joined(mark: str, code: str) -> str:
     """What stands between two sentences."""
-    return _CHINESE.get(mark, mark) if code.startswith("zh") else mark
+    return str(language(code).sentences.get(mark, mark))
 
 
 def negotiated(accepted: str, chosen: str = "") -> Language:

@@ -5,13 +5,17 @@ The picture is narrow, so that a telephone shows it without shrinking its text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from tritonpm.core.types import Package, Stage, Tensor
+from tritonpm.operations.summary import precision
 from tritonpm.repository.cascade import Wiring, wire
+from tritonpm.settings.settings import Settings
 
 WIDTH = 360
+NONE: Mapping[str, float] = MappingProxyType({})
 _MARGIN, _LANE = 8, 12  # of the picture; between two arrows that go past a stage
 _BOX, _END, _LINE, _PAD = 58, 30, 18, 26  # heights: a stage, an end, a tensor's line, the arrow around the lines
 _LONGEST = 44  # characters of a line
@@ -19,7 +23,7 @@ _LONGEST = 44  # characters of a line
 
 @dataclass(frozen=True)
 class Block:
-    """A stage, or an end: `title` and `about` are its two lines."""
+    """A stage, or an end: `title` and `about` are its two lines, `share` how much of the time it takes, of 1."""
 
     x: int
     y: int
@@ -28,6 +32,7 @@ class Block:
     title: str
     about: str
     kind: str  # stage | end
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,14 +72,16 @@ class _Way:
     text: str
 
 
-def picture(package: Package, say: Callable[[str], str]) -> Picture:
-    """The picture of a package, in a language."""
+def picture(
+    package: Package, say: Callable[[str], str], settings: Settings, shares: Mapping[str, float] = NONE
+) -> Picture:
+    """The picture of a package, in a language; `shares` of the time, by stage, of what is loaded."""
     wiring = wire(package)
     ways = _ways(package, wiring)
     past = max((way.target for way in ways), default=0) and any(way.target - way.source > 1 for way in ways)
     left = _MARGIN + (_LANE * 2 if past else 0)
     titles = [(say("Inputs"), "", "end")]
-    titles += [(stage.name, _about(stage, say), "stage") for stage in package.stages]
+    titles += [(stage.name, _about(package, stage, settings, say), "stage") for stage in package.stages]
     titles += [(say("Outputs"), "", "end")]
     blocks, lines, y = [], [], _MARGIN
     for place, (title, about, kind) in enumerate(titles):
@@ -83,16 +90,18 @@ def picture(package: Package, say: Callable[[str], str]) -> Picture:
             lines.append(Line(left + 34, y + _PAD // 2 + 13 + number * _LINE, _short(way.text), way.text))
         y += (_PAD + _LINE * len(here)) if place else 0
         height = _BOX if kind == "stage" else _END
-        blocks.append(Block(left, y, WIDTH - left - _MARGIN, height, title, about, kind))
+        share = shares.get(title) if kind == "stage" else None
+        blocks.append(Block(left, y, WIDTH - left - _MARGIN, height, title, about, kind, share))
         y += height
     return Picture(WIDTH, y + _MARGIN, tuple(blocks), tuple(_arrows(blocks, ways)), tuple(lines))
 
 
-def _about(stage: Stage, say: Callable[[str], str]) -> str:
-    """What a stage does, in what format; one of ours between two others only cuts out."""
+def _about(package: Package, stage: Stage, settings: Settings, say: Callable[[str], str]) -> str:
+    """What a stage does, in what format and precision; one of ours between two others only cuts out."""
     if stage.crop is not None:
         return say("cuts out what is found")
-    return f"{say(stage.task.value.replace('-', ' '))} · {stage.format.value}"
+    precise = precision(replace(package, stages=(stage,)), settings.for_stage(stage.name))
+    return f"{say(stage.task.value.replace('-', ' '))} · {stage.format.value} · {precise}"
 
 
 def _ways(package: Package, wiring: Wiring) -> list[_Way]:

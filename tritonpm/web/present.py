@@ -17,6 +17,7 @@ from tritonpm.operations.status import StatusView
 from tritonpm.web.callers import named
 from tritonpm.web.language import ENGLISH, Language
 from tritonpm.web.problems import shown
+from tritonpm.web.wording import in_page_words
 
 V = TypeVar("V", PackageView, PackageDetails)
 
@@ -71,7 +72,7 @@ def audit_shown(view: AuditView, root: Path, say: Language = ENGLISH) -> AuditVi
 
 
 def _told(text: str, root: Path, say: Language) -> str:
-    return say.told(shown(text, root))
+    return in_page_words(say.told(shown(text, root)), say)
 
 
 def _all(texts: tuple[str, ...], root: Path, say: Language) -> tuple[str, ...]:

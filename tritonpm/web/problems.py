@@ -11,6 +11,7 @@ from pathlib import Path
 from tritonpm.convert.conversion import ConversionError
 from tritonpm.core import errors
 from tritonpm.web.language import Language
+from tritonpm.web.wording import advice, in_page_words
 
 # The nearest class of an error's own classes counts.
 STATUS: dict[type[errors.TritonpmError], int] = {
@@ -81,7 +82,8 @@ def plain_problem(status: int, title: str, detail: str = "") -> Problem:
 
 def problem_shown(problem: Problem, say: Language) -> Problem:
     """A problem in a client's language."""
-    return replace(problem, title=say(problem.title), detail=say.told(problem.detail), do=say.told(problem.do))
+    detail, do = (say.told(text) for text in (problem.detail, problem.do))
+    return replace(problem, title=say(problem.title), detail=in_page_words(detail, say), do=advice(do, say))
 
 
 ELSEWHERE = "…"

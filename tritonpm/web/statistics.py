@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tritonpm.core.types import Package
 from tritonpm.operations.context import Context
 from tritonpm.operations.server import connect
 from tritonpm.triton.statistics import Statistics
@@ -34,6 +35,18 @@ def statistics_of(context: Context, name: str) -> list[ModelStatistics]:
     mine = {name, *(model.name for model in revision.models)} if revision else {name}
     with connect(context) as client:
         return [_averages(model) for model in client.statistics() if model.name in mine]
+
+
+def shares(package: Package, statistics: Sequence[ModelStatistics]) -> dict[str, float]:
+    """How much of the models' time each stage that is loaded takes, of 1; 0 where nothing was asked yet."""
+    single = len(package.stages) == 1
+    times: dict[str, float] = {}
+    for model in statistics:
+        stage = package.stages[0].name if single else model.model.partition(".")[0]
+        if single or model.model != package.name:
+            times[stage] = times.get(stage, 0.0) + model.input_us + model.infer_us + model.output_us
+    whole = sum(times.values())
+    return {stage: time / whole if whole else 0.0 for stage, time in times.items()}
 
 
 def _averages(model: Statistics) -> ModelStatistics:

@@ -24,6 +24,7 @@ from tritonpm.web.callers import named
 from tritonpm.web.events import Hub
 from tritonpm.web.language import Language
 from tritonpm.web.problems import Problem, plain_problem, problem_of, problem_shown, shown
+from tritonpm.web.wording import in_page_words
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
 _AT_ONCE = 4
@@ -58,7 +59,7 @@ class LongTask:
 def task_shown(task: LongTask, say: Language) -> LongTask:
     """An operation in a client's language."""
     problem = task.problem and problem_shown(task.problem, say)
-    notes = tuple(map(say.told, task.notes))
+    notes = tuple(in_page_words(say.told(note), say) for note in task.notes)
     by = named(task.by, say)
     return replace(task, step=say.told(task.step), result=say.told(task.result), notes=notes, problem=problem, by=by)
 

@@ -174,6 +174,10 @@ def test_every_model_is_of_a_package_or_stands_alone(models: set[str]) -> None:
         assert set(found[joined]) >= {joined, *MEMBERS[joined]} & models  # what they share is behind both
 
 
+def test_a_member_is_no_package_before_its_cascade_is_loaded() -> None:
+    assert grouped({"cut.95fba9e2d9e0", "digits"}, {}) == {"digits": ["digits"]}
+
+
 def look(at: float, cpu: float, *counters: Counters, gpus: Gpus | None = None) -> Look:
     uses = [ProcessUse(7, 1.0, "a.x.1", cpu, 30, 20), ProcessUse(8, 1.0, "a.y.2", cpu, 30, None)]
     members = {"a": ("a.x.1", "a.y.2")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,6 +13,8 @@ from tritonpm.triton.ensembles import NEXT
 from tritonpm.triton.processes import ProcessUse
 from tritonpm.triton.rates import Rates, difference, rates
 from tritonpm.triton.statistics import Counters
+
+MEMBER = re.compile(r"\.[0-9a-f]{12}$")  # of a model's name: it is a cascade's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +118,14 @@ def compose(number: int, time: datetime, before: Look | None, now: Look) -> Snap
 
 
 def grouped(models: Iterable[str], members: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """The models of each package: its own, its rehearsal, and its members, which cascades may share."""
+    """The models of each package: its own, its rehearsal, and its members, which cascades may share.
+
+    A member whose cascade is not loaded yet, or no more, is no package: it counts once its cascade is there.
+    """
     names = set(models)
     behind = {name: names.intersection((name + NEXT, *members.get(name, ()))) for name in names}
     taken = {model for models in behind.values() for model in models}
-    return {name: [name, *sorted(behind[name])] for name in sorted(names - taken)}
+    return {name: [name, *sorted(behind[name])] for name in sorted(names - taken) if not MEMBER.search(name)}
 
 
 def on_gpus(gpus: Gpus) -> Mapping[int, int | None] | None:

@@ -15,6 +15,7 @@ from tritonpm.operations.context import Context
 from tritonpm.operations.list import PackageView
 from tritonpm.operations.list import packages as list_packages
 from tritonpm.operations.monitor.snapshot import Snapshot
+from tritonpm.operations.on_demand import HOST
 from tritonpm.settings.settings import PRECISIONS
 from tritonpm.web import listing
 from tritonpm.web.api.common import Say, TheSite
@@ -42,6 +43,7 @@ class Row:
     traffic: Traffic | None = None
     since: float | None = None  # when the job began, Unix time
     memory: int | None = None  # bytes that it takes now, where that is told apart
+    at_load: int | None = None  # bytes that it took when it was loaded, where it is loaded and that is known
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,10 @@ def _rows(site: Site, query: listing.Query, say: Language) -> tuple[ListPage, li
         listed = page_shown(list_packages(context.catalogue), query, site.root, say)
         busy = context.catalogue.jobs.busy()
         rows = [row_of(context, view, busy.get(view.name), say) for view in listed.items]
+        at_load = context.catalogue.memory_at_load(HOST)
         names = [row.view.name for row in rows]
         return listed, [
-            replace(row, traffic=traffic.get(name), memory=memory.get(name))
+            replace(row, traffic=traffic.get(name), memory=memory.get(name), at_load=at_load.get(name))
             for name, row in zip(names, rows, strict=True)
         ]
 

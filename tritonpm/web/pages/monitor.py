@@ -82,4 +82,10 @@ def _told(snapshot: Snapshot) -> dict[str, Any]:
         for process in part.processes or ()
         if not getattr(part, "mig", ())  # whose parts list them
     ]
-    return {"parts": parts, "on_gpus": on_gpus, "notes": list(notes(snapshot))}
+    rates = [load.rates for load in snapshot.packages]
+    key = {
+        "requests": sum(rate.requests_per_second or 0.0 for rate in rates),
+        "failures": sum(rate.failures_per_second or 0.0 for rate in rates),
+        "p99": max((rate.p99_us for rate in rates if rate.p99_us is not None), default=None),
+    }
+    return {"key": key, "parts": parts, "on_gpus": on_gpus, "notes": list(notes(snapshot))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -14,12 +15,14 @@ from tritonpm.operations.client import client_code
 from tritonpm.operations.code_languages import LANGUAGES
 from tritonpm.operations.diff import RevisionDifference, compared, differences
 from tritonpm.operations.history import history as package_history
+from tritonpm.operations.on_demand import HOST
 from tritonpm.operations.optimize.jobs import list_jobs
 from tritonpm.operations.optimize.precisions import precisions as package_precisions
 from tritonpm.operations.sample_inputs import samples_of, shows_pictures
 from tritonpm.operations.seen import beside
 from tritonpm.operations.show import show as show_package
 from tritonpm.web.api.common import Say, TheSite
+from tritonpm.web.batch_memory import taken
 from tritonpm.web.choices import starting
 from tritonpm.web.configs import configs
 from tritonpm.web.pages.activity import WORDS, entries_of
@@ -28,7 +31,7 @@ from tritonpm.web.pages.render import rendered
 from tritonpm.web.pictures import described, picture
 from tritonpm.web.present import details_shown, job_shown, precision_shown
 from tritonpm.web.setting_rows import setting_rows
-from tritonpm.web.statistics import statistics_of
+from tritonpm.web.statistics import shares, statistics_of
 
 router = APIRouter()
 TABS = {
@@ -47,8 +50,12 @@ def package(request: Request, site: TheSite, say: Say, name: str) -> HTMLRespons
         jobs = [job_shown(job, site.root, say) for job in list_jobs(context) if job.package == name]
         values: dict[str, Any] = {
             "settings": setting_rows(record.settings, starting(context, record), say),
-            "row": row_of(context, view, context.catalogue.jobs.running(name), say),
-            "picture": picture(record.package, say),
+            "row": replace(
+                row_of(context, view, context.catalogue.jobs.running(name), say),
+                memory=taken(site.ring.snapshots()).get(name),
+                at_load=context.catalogue.memory_at_load(HOST).get(name),
+            ),
+            "picture": picture(record.package, say, record.settings),
             "configs": configs(context, name),
             "history": package_history(context, name),
             "samples": min(len(samples_of(record)), _SAMPLES),
@@ -101,15 +108,25 @@ def precisions(request: Request, site: TheSite, say: Say, name: str) -> HTMLResp
 
 @router.get("/packages/{name}/statistics", response_class=HTMLResponse)
 def statistics(
-    request: Request, site: TheSite, name: str, count: Annotated[int, Query(ge=0)] = 0, at: float = 0.0
+    request: Request, site: TheSite, say: Say, name: str, count: Annotated[int, Query(ge=0)] = 0, at: float = 0.0
 ) -> HTMLResponse:
     """What Triton counted; `count` inferences were seen at the moment `at`, from which the throughput follows."""
     with site.open() as context:
-        context.catalogue.get(name)
+        record = context.catalogue.get(name)
         try:
             counted = statistics_of(context, name)
         except (ServerError, NotFoundError):
             counted = []
     now, total = time.monotonic(), sum(model.inferences for model in counted if model.model == name)
     rate = (total - count) / (now - at) if 0 < at < now and total >= count else None
-    return rendered(request, "statistics.html", name=name, statistics=counted, rate=rate, count=total, at=f"{now:.3f}")
+    drawn = picture(record.package, say, record.settings, shares(record.package, counted))
+    return rendered(
+        request,
+        "statistics.html",
+        name=name,
+        statistics=counted,
+        rate=rate,
+        count=total,
+        at=f"{now:.3f}",
+        picture=drawn,
+    )

@@ -39,6 +39,7 @@ HELPS = {  # what a choice means, below it
     "precision/FP16": "About half the memory, and quicker where the hardware has it.",
     "precision/INT8": "About a quarter of the memory, often the quickest; it is calibrated on samples.",
 }  # fmt: skip
+UNBATCHED = "Triton does not join requests of it: each is executed as it comes, with as many rows as it has."
 _NAME = NAME_PATTERN[1:-1].replace("_-]", r"_\-]")  # browsers read it with the flag v, where "-" is escaped
 RAIL = {
     "packages": "Packages", "jobs": "Jobs", "projects": "Projects", "monitor": "Monitor", "activity": "Activity",
@@ -57,10 +58,11 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         version=__version__, api=PREFIX, devices=DEVICES, modes=MODES, statuses=STATUSES, residencies=RESIDENCIES,
-        sent=SENT, rail=RAIL, helps=HELPS, languages=NAMES, name_pattern=_NAME, language_cookie=COOKIE,
+        sent=SENT, rail=RAIL, unbatched=UNBATCHED, helps=HELPS, languages=NAMES, name_pattern=_NAME,
+        language_cookie=COOKIE,
     )  # fmt: skip
     environment.filters["moment"] = _moment
-    environment.filters.update(of_tasks=of_tasks, number=number, duration=duration, size=size)
+    environment.filters.update(of_tasks=of_tasks, batch=batch, number=number, duration=duration, size=size)
     return environment
 
 
@@ -68,6 +70,11 @@ def _moment(text: str) -> Markup:
     """A moment; scripts write it in the reader's time zone."""
     moment = datetime.fromisoformat(text)
     return Markup('<time datetime="{}">{}</time>').format(text, moment.strftime("%Y-%m-%d %H:%M:%S"))
+
+
+def batch(largest: int, say: Language) -> str:
+    """How many requests Triton joins; 0 is none, whatever rows one of them holds."""
+    return say("batch {size}", size=largest) if largest else say("no batching")
 
 
 def of_tasks(kinds: str, say: Language) -> str:

@@ -40,9 +40,13 @@ def api(request: Request) -> HTMLResponse:
     """The REST API, as its OpenAPI document describes it."""
     document = request.app.openapi()
     operations = [
-        {"method": method.upper(), "path": path, "about": operation.get("description", ""), **operation}
+        {"method": method.upper(), "path": path, "about": _paragraphs(operation["description"]), **operation}
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
     groups = [(tag, [one for one in operations if tag["name"] in one["tags"]]) for tag in document["tags"]]
     return rendered(request, "api.html", groups=groups, base=str(request.base_url).rstrip("/"))
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]

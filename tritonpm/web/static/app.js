@@ -274,6 +274,10 @@ function turned() {
 addEventListener("hashchange", turned);
 turned();
 
+// On a narrow window the rail is a line: where one is can be seen.
+const [rail, here] = [document.querySelector(".rail"), document.querySelector(".rail [aria-current]")];
+if (here) rail.scrollLeft += here.getBoundingClientRect().x - rail.getBoundingClientRect().x - (rail.clientWidth - here.offsetWidth) / 2;
+
 roles();
 receiving();
 bulk(several);

@@ -54,8 +54,8 @@ export function localised(page) {
 }
 
 export function sentenceOf(problem) {
-  const title = problem.type === "urn:tritonpm:busy" ? "" : `${problem.title}. `; // which of all that may be busy it is, the rest says
-  const where = problem.where ? `${problem.where}: ` : "";
-  const help = problem.do && !/`|--\w/.test(problem.do) ? ` (${problem.do})` : ""; // commands are for the command line
+  const title = problem.type === "urn:tritonpm:busy" ? "" : problem.title + t(". "); // which of all that may be busy it is, the rest says
+  const where = problem.where ? problem.where + t(": ") : "";
+  const help = problem.do ? t(" ({text})", { text: problem.do }) : "";
   return `${title}${where}${problem.detail}${help}`;
 }
