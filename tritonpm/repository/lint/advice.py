@@ -54,11 +54,6 @@ def problems(model: ModelFolder) -> Iterator[tuple[str, Problem]]:
         yield "openvino-batch", ("max_batch_size", sentence)
     kinds = messages().ModelInstanceGroup
     for number, group in enumerate(config.instance_group):
-        if backend == "openvino" and group.kind == kinds.KIND_GPU:
-            yield (
-                "openvino-gpu",
-                (f"instance_group[{number}]", "the native openvino backend takes KIND_CPU and KIND_AUTO only"),
-            )
         if group.kind == kinds.KIND_GPU or (group.kind == kinds.KIND_AUTO and group.gpus):
             asked = "KIND_GPU" if group.kind == kinds.KIND_GPU else "KIND_AUTO with gpus"
             yield "needs-gpu", (f"instance_group[{number}]", f"a server without these GPUs refuses {asked}")
