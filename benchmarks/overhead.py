@@ -44,6 +44,7 @@ from tritonpm.perf.run import measure
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
 from tritonpm.triton.compiled import KINDS, VARIABLE
+from tritonpm.triton.installation import Installation
 
 RESULTS = Path(__file__).parent / "results" / "overhead.md"
 IN_FLIGHT = (1, 8)
@@ -68,10 +69,12 @@ class Figures:
 class Served:
     """A running server with one kind of backend; "floor" is on the Python-based one's."""
 
-    def __init__(self, root: Path, backends: str, stack: ExitStack) -> None:
-        repository, state = root / "repository", root / f"state-{backends}"
+    def __init__(
+        self, root: Path, backends: str, stack: ExitStack, installation: Installation | None = None, name: str = ""
+    ) -> None:
+        repository, state = root / "repository", root / f"state-{name or backends}"
         os.environ[VARIABLE] = backends
-        self.server = embedded.start(embedded.find(), repository, state)
+        self.server = embedded.start(installation or embedded.find(), repository, state)
         stack.callback(embedded.stop, self.server, state)
         self.client = stack.enter_context(Client(self.server.grpc, protocol="grpc"))
 

@@ -71,8 +71,8 @@ class Case:
 
 def cases(repository: Path) -> list[Case]:
     """Write every model and its twin; the rows of the table."""
-    digits = _mlp(64, 32, 10)
-    mlp = _mlp(784, 512, 512, 10)
+    digits = dense(64, 32, 10)
+    mlp = dense(784, 512, 512, 10)
     image = {"x": _random.random((1, 28, 28), np.float32)}
     large = {"x": _random.random((3, 112, 112), np.float32)}
     texts = {"x": np.array([f"word {index % 7}".encode() for index in range(16)], np.object_)}
@@ -114,7 +114,8 @@ def _weights(*shape: int) -> np.ndarray:
     return _random.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape).astype(np.float32)
 
 
-def _mlp(*sizes: int) -> onnx.ModelProto:
+def dense(*sizes: int) -> onnx.ModelProto:
+    """A network of dense layers of these widths."""
     nodes, weights, last = [], {}, "x"
     for index, (before, after) in enumerate(itertools.pairwise(sizes)):
         weights[f"w{index}"] = _weights(after, before)
@@ -188,7 +189,7 @@ def _tensors(key: str, tensors: Any) -> str:
 
 def _cascade(repository: Path) -> Case:
     """Two small models, one after the other, as an ensemble; its twin is one of two twins."""
-    models = {"first": _mlp(64, 64, 32), "second": _mlp(32, 32, 10)}
+    models = {"first": dense(64, 64, 32), "second": dense(32, 32, 10)}
     for name, model in models.items():
         _file(repository / name, model)
         _configured(repository, name, "onnxruntime", model)

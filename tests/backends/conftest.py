@@ -24,8 +24,8 @@ CPU = "instance_group { count: 1 kind: KIND_CPU }\n"
 class Triton:
     """The server, its repository and a client."""
 
-    def __init__(self, repository: Path, client: Client, kind: str, log: Path) -> None:
-        self.repository, self.client, self.kind, self.log = repository, client, kind, log
+    def __init__(self, repository: Path, client: Client, kind: str, log: Path, http: str) -> None:
+        self.repository, self.client, self.kind, self.log, self.http = repository, client, kind, log, http
 
     def write(
         self, name: str, model: onnx.ModelProto | bytes | None, config: str = "", *, path: str = "1/model.onnx"
@@ -88,7 +88,7 @@ def triton(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
         server = embedded.start(embedded.find(), root / "repository", root / "state")
     try:
         with Client(server.grpc, protocol="grpc") as client:
-            yield Triton(root / "repository", client, request.param, Path(server.log))
+            yield Triton(root / "repository", client, request.param, Path(server.log), server.http)
     finally:
         embedded.stop(server, root / "state", timeout=15)
     crashes = re.findall(r"Signal \((?!15\)).*", Path(server.log).read_text())

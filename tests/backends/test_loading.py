@@ -234,6 +234,19 @@ def test_streams_answer_side_by_side(triton):
     triton.client.unload_and_wait("streams")
 
 
+START = (
+    'sequence_batching { control_input { name: "START" '
+    "control { kind: CONTROL_SEQUENCE_START fp32_false_true: [0, 1] } } }"
+)
+
+
+def with_start(dtype: int, dims: list[int | str] | None = None) -> onnx.ModelProto:
+    """A model with an input for a sequence's control."""
+    shapes = {"x": (TensorProto.FLOAT, ["batch", 3]), "START": (dtype, dims or ["batch", 1])}
+    nodes = [helper.make_node("Neg", ["x"], ["y"]), helper.make_node("Identity", ["START"], ["started"])]
+    return model(nodes, shapes, {"y": shapes["x"], "started": shapes["START"]})
+
+
 REFUSALS = {
     "no-file": (None, xy("onnxruntime"), "there is no model.onnx in its version folder 1"),
     "no-file-ir": (None, xy("openvino"), "there is no model.xml in its version folder 1"),
@@ -331,6 +344,29 @@ REFUSALS = {
         ),
         "there is no execution accelerator 'warp'",
     ),
+    "too-large": (one("Neg"), xy("onnxruntime", batch=4, intra_op_thread_count="99999999999"), "expected a number"),
+    "control-missing": (one("Neg"), xy("onnxruntime", batch=4, more=START), "'START' is not in the model file"),
+    "control-dtype": (with_start(TensorProto.INT32), xy("onnxruntime", batch=4, more=START), "is TYPE_INT32 in the"),
+    "control-dims": (
+        with_start(TensorProto.FLOAT, ["batch", 2]),
+        xy("onnxruntime", batch=4, more=START),
+        "control input 'START' has shape [-1, 2] in the model file, [-1, 1] in the config",
+    ),
+    "batch-output": (
+        one("Neg"),
+        xy(
+            "onnxruntime",
+            batch=4,
+            more='batch_output { target_name: "y" kind: BATCH_SCATTER_WITH_INPUT_SHAPE source_input: "x" }',
+        ),
+        "batch_output is filled in by the native backends only",
+    ),
+    "twice": (
+        one("Neg"),
+        xy("openvino", batch=4, more='input { name: "x" data_type: TYPE_FP32 dims: [3] }'),
+        "an input stands twice",
+    ),
+    "kind-model": (one("Neg"), xy("openvino", batch=4, more="instance_group { kind: KIND_MODEL }"), "no KIND_MODEL"),
 }
 
 
@@ -362,7 +398,7 @@ def test_bf16_beside_text(triton):
     )
     if triton.kind == "python":
         refusal = triton.refused("bf16-and-text", every_dtype(names), text)
-        assert "BF16 and text in one model are served by the native backend only" in refusal
+        assert "BF16 and text in one model are served by the native and the compiled one only" in refusal
         return
     triton.load("bf16-and-text", every_dtype(names), text)
     sent = {f"in_{name}": DTYPES[name][1] for name in names}

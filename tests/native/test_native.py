@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.native import folders
+from tests.support.backend_models import one, xy
 from tests.support.lint.oracle import a_server
 from tritonpm.core.errors import PackageError, TritonpmError
 from tritonpm.core.releases import embedded
+from tritonpm.core.types import Format
 from tritonpm.operations.import_package import require_loadable
 from tritonpm.operations.lint import reader
 from tritonpm.package import read
@@ -40,7 +42,7 @@ _TYPES = "+: openvino has FP64, BF16, text and scalars here"
 EMBEDDED = {
     **dict.fromkeys(("o_arena__", "o_arena_no_", "o_arena_yes_", "o_em_", "o_intra_", "o_pattern_yes_"), _SPELLINGS),
     **dict.fromkeys(("v_bf_1_", "v_bf_NO_", "v_ct_0", "v_ct_1", "v_ns_-1_", "v_th_-1"), _SPELLINGS),
-    **dict.fromkeys(("o_fix_inwild", "o_in_wide", "o_ragged_flag", "o_seq_nobatch", "v_in_wide", "v_rs_fix"), _SHAPES),
+    **dict.fromkeys(("o_fix_inwild", "o_in_wide", "o_ragged_flag", "v_in_wide", "v_rs_fix"), _SHAPES),
     **dict.fromkeys(("o_only_in", "o_only_out", "v_only_out", "v_bare_conv", "v_bare_mb8", "v_bare_opt"), _COMPLETED),
     **dict.fromkeys(("v_bare_reduce", "v_bare_scalar", "v_bare_two", "v_noconf", "v_seq_nobatch"), _COMPLETED),
     **dict.fromkeys(("v_lay0_CN_", "v_lay0_NCHW_", "v_lay0_NC_", "v_lay0_Nq_", "v_lay8_CN_", "v_lay8_qC_"), _LAYOUTS),
@@ -96,6 +98,21 @@ def test_import_refuses_nothing_that_every_server_loads(repository: Path, tmp_pa
         shutil.rmtree(tmp_path / name)
     wrong = {name for name in refused if all(folders.loads(name))}
     assert wrong == {name for name, reason in IMPORT.items() if reason[0] == "-"}
+
+
+def test_import_takes_onnx_for_openvino(tmp_path: Path) -> None:
+    """As `--backend openvino` renders it; the file is still what its ending says."""
+    (tmp_path / "m/1").mkdir(parents=True)
+    text = xy("openvino", [-1, 3]) + 'default_model_filename: "model.onnx"\n'
+    (tmp_path / "m/config.pbtxt").write_text(text)
+    (tmp_path / "m/1/model.onnx").write_bytes(one("Neg").SerializeToString())
+    for place in ("read", "again"):
+        (tmp_path / place).mkdir()
+    [stage] = read(tmp_path / "m", tmp_path / "read").stages
+    assert (stage.format, stage.signature.inputs[0].name) == (Format.ONNX, "x")
+    (tmp_path / "m/1/model.onnx").write_text('<net name="m" version="11"></net>')
+    with pytest.raises(PackageError, match="is not an ONNX model"):
+        read(tmp_path / "m", tmp_path / "again")
 
 
 @pytest.mark.parametrize("name", ["o_agents", "o_d2_8n", "v_platform", "v_warm_dims", "v_memlimit"])

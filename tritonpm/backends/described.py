@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import triton_python_backend_utils as pb_utils
 
 DEFAULT_MAX_BATCH_SIZE = 4  # Triton's default-max-batch-size
+_INT = range(-(1 << 31), 1 << 31)
 Dims = list[int]  # of a model file: -1 for a dynamic one
 
 
@@ -63,8 +64,8 @@ class Model:
     def number(self, name: str) -> int:
         """An entry of `parameters` as a count, read as the native backends do: C++'s stoi; 0 where there is none."""
         text = self.parameter(name) or "0"
-        number = re.match(r"\s*([+-]?\d{1,9})", text)
-        if not number:
+        number = re.match(r"\s*([+-]?\d+)", text)
+        if not number or int(number[1]) not in _INT:
             self.refuse(f"parameter {name} is '{text}', expected a number from 0")
         return max(0, int(number[1]))
 
@@ -102,6 +103,14 @@ class Model:
         `inputs` and `outputs` map names to config dtype and dims (None: unknown rank); `optional` are the inputs that a
         request may leave out; `outputs_agree(file's, config's)` is the runtime's rule for a dimension of an output.
         """
+        for field in ("batch_input", "batch_output"):
+            if self.config.get(field):
+                self.refuse(f"{field} is filled in by the native backends only")
+        if self.config.get("sequence_batching", {}).get("state"):
+            self.refuse("implicit state is kept by the native backends only")
+        for kind, tensors in (("input", self.inputs), ("output", self.outputs)):
+            if len(tensors) < len(self.config[kind]):
+                self.refuse(f"an {kind} stands twice in the config")
         for name, tensor in self.inputs.items():
             self._check(
                 "input", name, tensor, inputs, lambda file, configured: -1 in (file, configured) or file == configured
@@ -112,7 +121,7 @@ class Model:
                 self.refuse(f"input '{name}' is optional in the config, but the model file needs it")
         for name, tensor in self.outputs.items():
             self._check("output", name, tensor, outputs, outputs_agree)
-        given = {*self.inputs, *optional, *self._controls()}
+        given = {*self.inputs, *optional, *(name for name, _ in self._controls())}
         for name in inputs:
             if name not in given:
                 self.refuse(f"the config leaves out the input '{name}' of the model file")
@@ -144,12 +153,32 @@ class Model:
         if len(full) != len(dims) or not all(map(agree, dims, full)):
             self.refuse(f"{kind} '{name}' has shape {dims} in the model file, {full} in the config")
 
-    def _controls(self) -> set[str]:
-        """Inputs that Triton itself fills in for a sequence."""
-        batching = self.config.get("sequence_batching", {})
-        if batching.get("state"):
-            self.refuse("implicit state is kept by the native backends only")
-        return {control["name"] for control in batching.get("control_input", ())}
+    def check_controls(self, inputs: Mapping[str, tuple[str, Dims | None]]) -> None:
+        """Refuse a control of a sequence that the file does not take."""
+        shape = [-1, 1] if self.max_batch_size > 0 else [1]
+        for name, wanted in self._controls():
+            subject = f"control input '{name}'"
+            if name not in inputs:
+                self.refuse(f"{subject} is not in the model file, which has {', '.join(inputs)}")
+            dtype, dims = inputs[name]
+            if wanted != dtype:
+                self.refuse(f"{subject} is {dtype} in the model file, {wanted} in the config")
+            if dims != shape:
+                self.refuse(f"{subject} has shape {dims} in the model file, {shape} in the config")
+
+    def _controls(self) -> list[tuple[str, str]]:
+        """Names and dtypes of the inputs that Triton itself fills in for a sequence."""
+        return [
+            (tensor["name"], _control_dtype(control))
+            for tensor in self.config.get("sequence_batching", {}).get("control_input", ())
+            for control in tensor.get("control", ())
+        ]
+
+
+def _control_dtype(control: Mapping[str, Any]) -> str:
+    """Written out, or that of the values for false and true."""
+    values = (f"TYPE_{name}" for name in ("INT32", "FP32", "BOOL") if control.get(f"{name.lower()}_false_true"))
+    return next(values, str(control.get("data_type", "")))
 
 
 def _said(tensor: Mapping[str, Any]) -> Dims:

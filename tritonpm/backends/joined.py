@@ -107,6 +107,10 @@ def called(model: Model, inputs: Arrays, names: list[str], run: Run) -> Arrays:
     """One call of the runtime, which is given its scalars as such; they come back as a config can say them."""
     scalars = {name: inputs[name].reshape(()) for name in model.scalars & inputs.keys()}
     outputs = run({**inputs, **scalars}, names)
+    for name in model.scalars & outputs.keys():  # ONNX Runtime tells a scalar and an unknown rank alike
+        if outputs[name].size != 1:
+            shape = list(outputs[name].shape)
+            raise ValueError(f"output '{name}' has shape {shape}, the config takes one element")
     return outputs | {name: outputs[name].reshape(model.said(name)) for name in model.scalars & outputs.keys()}
 
 

@@ -90,8 +90,10 @@ def addresses(server: embedded.Server) -> ServerAddresses:
 
 
 def load_all_proved(context: Context) -> Iterator[tuple[str, str]]:
-    """Load what was loaded when the last server ended, as it was proved: (name, why not)."""
-    yield from _loaded(context, _wanted(context))
+    """Load what was loaded when the last server ended, side by side, and as it was proved: (name, why not)."""
+    names = _wanted(context)
+    _load_at_once(context, names)
+    yield from _loaded(context, names)
 
 
 def load_missing(

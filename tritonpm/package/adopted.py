@@ -119,7 +119,7 @@ def _served(tree: Tree, root: str, path: str, allow_code: bool, limits: Limits) 
         allow(f"names the {reason}, which is code", where, allow_code)
     format, model, own = configs.format_of(config), "", None
     for name in filter(None, configs.model_files(config)):
-        if format in SPEAKING and format_of(name) is not format and not allow_code:
+        if format in SPEAKING and format_of(name) not in (format, _read_as(format, name)) and not allow_code:
             raise UnsafeError(f"names the model file {name!r}, whose ending is not that of {format.value}", where=where,
                               do="rename the file")  # fmt: skip
     served = configs.served_versions(config, versions)
@@ -138,10 +138,15 @@ def _served(tree: Tree, root: str, path: str, allow_code: bool, limits: Limits) 
         except PackageError:
             if version in served:  # what is not served may be anything
                 raise
-    format = format or format_of(model)
+    format = _read_as(format, model) or format_of(model)
     if not (config.backend or config.platform) and format not in SPEAKING:
         allow("names no backend, so that a file's name would choose one,", where, allow_code)
     return _Served(format or Format.OTHER, model, own, files)
+
+
+def _read_as(format: Format | None, name: str) -> Format | None:
+    """The format of a model file that a backend of `format` is given: OpenVINO reads ONNX, by the file's ending."""
+    return Format.ONNX if format is Format.OPENVINO and format_of(name) is Format.ONNX else format
 
 
 def _runs_ours(tree: Tree, root: str, config: Any, versions: list[int]) -> bool:
@@ -157,8 +162,8 @@ def _version(
     tree: Tree, folder: str, named: str, config: Any, allow_code: bool, limits: Limits
 ) -> tuple[str, Signature | None, set[str]]:
     """The model file in a version folder, its signature and all its files, held against the config."""
-    format = configs.format_of(config)
-    model = _model_file(tree, folder, format, named)
+    model = _model_file(tree, folder, configs.format_of(config), named)
+    format = _read_as(configs.format_of(config), model)
     signature, files = _inspected(tree, model, format, allow_code, limits)
     if format is Format.OTHER:
         files |= _data(tree, folder, allow_code)

@@ -16,7 +16,8 @@ Config = Mapping[str, Any]
 Problem = tuple[str, str]  # (path of the field, sentence)
 DEFAULT_MAX_BATCH_SIZE = 4  # Triton's default-max-batch-size
 
-_WHOLE = re.compile(r"\s*[+-]?\d")  # what C++'s stoi takes a number from
+_WHOLE = re.compile(r"\s*([+-]?\d+)")  # what C++'s stoi takes a number from
+_INT = range(-(1 << 31), 1 << 31)
 _BOOLEANS = ("true", "1", "false", "0")
 _OPENVINO_TYPES = frozenset(
     f"TYPE_{name}"
@@ -66,6 +67,7 @@ def problems(backend: str, config: Config, model: FileTensors | None, *, embedde
         yield from _openvino_parameters(config)
         if not embedded:
             yield from _openvino_choosing(config)
+        yield from _openvino_groups(config)
         yield from _openvino_types(config, embedded)
         if model is not None:
             yield from _openvino(config, model, embedded)
@@ -85,12 +87,19 @@ def _parameters(config: Config) -> Iterator[tuple[str, str]]:
 
 def _onnxruntime_parameters(config: Config) -> Iterator[Problem]:
     for name, text in _parameters(config):
-        if name in _COUNTS and not _WHOLE.match(text):
+        number = _number(text) if name in _COUNTS else 0
+        if number is None:
             yield "parameters", f"the parameter {name} is {text!r}, which is not a number"
-        elif name == "execution_mode" and not re.match(r"\s*[+-]?0*[01](?!\d)", text):
+        elif name == "execution_mode" and number not in (0, 1):
             yield "parameters", f"the parameter execution_mode is {text!r}: it is 0 (sequential) or 1 (parallel)"
         elif name in _SWITCHES and text.lower() not in _BOOLEANS:
             yield "parameters", f"the parameter {name} is {text!r}: it is true, 1, false or 0"
+
+
+def _number(text: str) -> int | None:
+    """What C++'s stoi makes of a text; None where it throws."""
+    found = _WHOLE.match(text)
+    return int(found[1]) if found and int(found[1]) in _INT else None
 
 
 def _openvino_parameters(config: Config) -> Iterator[Problem]:
@@ -110,6 +119,12 @@ def _openvino_choosing(config: Config) -> Iterator[Problem]:
     for name in ("NUM_STREAMS", "INFERENCE_NUM_THREADS", "HINT_BF16"):
         if plugin == "AUTO" and name in parameters:
             yield "parameters", f"OpenVINO's AUTO does not take the parameter {name}"
+
+
+def _openvino_groups(config: Config) -> Iterator[Problem]:
+    for number, group in enumerate(config.get("instance_group", ())):
+        if (kind := group.get("kind")) in ("KIND_GPU", "KIND_MODEL"):
+            yield f"instance_group[{number}]", f"the openvino backend takes KIND_CPU and KIND_AUTO only, not {kind}"
 
 
 def _openvino_types(config: Config, embedded: bool) -> Iterator[Problem]:
@@ -134,19 +149,35 @@ def _onnxruntime(config: Config, model: FileTensors) -> Iterator[Problem]:
         yield "max_batch_size", "the model file takes no batches, so max_batch_size must be 0"
         return
     controls = _controls(config)
-    for name in controls:
-        if name not in model.inputs:
+    for name, dtypes in controls.items():
+        told = model.inputs.get(name)
+        if told is None:
             yield "sequence_batching", f"the control input {name!r} is not in the model file"
-        elif (dims := model.inputs[name].dims) is not None and list(dims) != ([-1, 1] if size else [1]):
-            shapes = f"{list(dims)} in the model file, not {'[-1, 1]' if size else '[1]'}"
+        elif told.dims is not None and list(told.dims)[1 if size else 0 :] != [1]:
+            shapes = f"{list(told.dims)} in the model file, not {'[-1, 1]' if size else '[1]'}"
             yield "sequence_batching", f"the control input {name!r} has the shape {shapes}"
+        for dtype in dtypes:
+            if told is not None and dtype != told.dtype:
+                sentence = f"the control input {name!r} is {dtype}, but {told.dtype} in the model file"
+                yield "sequence_batching", sentence
     needed = sum(not tensor.get("optional") for tensor in entries) if entries else len(model.inputs)
     filled = [*controls, *_states(config), *_batch_inputs(config)]
     if entries and needed + len(filled) != len(model.inputs):
         yield "input", _count(needed + len(filled), model)
-    known = {**model.initializers, **model.inputs}
+    known = _ranked({**model.initializers, **model.inputs})
+    outputs = _ranked(model.outputs) if model.inferred else model.outputs
     yield from _tensors(config, "input", known, size, _agrees)
-    yield from _tensors(config, "output", model.outputs, size, int.__eq__ if model.inferred else _agrees)
+    scattered = {name for batch in config.get("batch_output", ()) for name in batch.get("target_name", ())}
+    entries = [
+        {field: value for field, value in entry.items() if field != "dims" or entry.get("name") not in scattered}
+        for entry in config.get("output", ())
+    ]
+    yield from _tensors({"output": entries}, "output", outputs, size, int.__eq__ if model.inferred else _agrees)
+
+
+def _ranked(tensors: Mapping[str, Told]) -> dict[str, Told]:
+    """ONNX Runtime tells a tensor without a rank as it tells a scalar."""
+    return {name: told._replace(dims=()) if told.dims is None else told for name, told in tensors.items()}
 
 
 def batches(model: FileTensors) -> bool:
@@ -162,14 +193,20 @@ def completed_batch(config: Config, model: FileTensors) -> int:
     return size if size or whole or not batches(model) else DEFAULT_MAX_BATCH_SIZE
 
 
-def _controls(config: Config) -> list[str]:
-    """The inputs that Triton fills with a sequence's controls; one without a control is not looked for."""
+def _controls(config: Config) -> dict[str, list[str]]:
+    """The inputs that Triton fills with a sequence's controls, and the controls' dtypes; others are not looked for."""
     entries = config.get("sequence_batching", {}).get("control_input", ())
-    return [
-        entry.get("name", "")
+    return {
+        entry.get("name", ""): [_control_dtype(control) for control in entry["control"]]
         for entry in entries
         if any(isinstance(control.get("kind", ""), str) for control in entry.get("control", ()))
-    ]
+    }
+
+
+def _control_dtype(control: Config) -> str:
+    """Written out, or that of the values for false and true."""
+    values = (f"TYPE_{name}" for name in ("INT32", "FP32", "BOOL") if control.get(f"{name.lower()}_false_true"))
+    return next(values, str(control.get("data_type", "")))
 
 
 def _batch_inputs(config: Config) -> list[str]:
@@ -191,11 +228,16 @@ def _openvino(config: Config, model: FileTensors, embedded: bool) -> Iterator[Pr
     yield from _openvino_layouts(config, model)
     first = 1 if size > 0 else 0  # the batch is set by the backend, whatever the file says
     for kind, told in (("input", model.inputs), ("output", model.outputs)):
+        # With batching, what an input's config leaves open is not compared.
+        agree = _takes if first and kind == "input" else _agrees
         free = {
             name: tensor._replace(dims=[-1, *tensor.dims[1:]]) if first and tensor.dims else tensor
             for name, tensor in told.items()
         }
-        yield from _tensors(config, kind, free, size, _agrees, typed=False, scalars=embedded)
+        yield from _tensors(config, kind, free, size, agree, typed=False, scalars=embedded)
+    for name, tensor in model.inputs.items() if entries else ():
+        if tensor.dims is None:
+            yield "", f"the input {name!r} has no rank in the model file, which OpenVINO does not run"
 
 
 def _openvino_completed(kind: str, told: Mapping[str, Told], size: int, embedded: bool) -> Iterator[Problem]:
@@ -245,11 +287,9 @@ def _tensors(
             yield place, f"the {kind} {name!r} is not in the model file, which has {', '.join(known)}"
             continue
         told, dtype = known[name], entry.get("data_type", "")
-        # ONNX Runtime tells an input without a rank as it tells a scalar.
-        dims = () if typed and kind == "input" and told.dims is None else told.dims
         if typed and dtype and dtype != told.dtype:
             yield place, f"the {kind} {name!r} is {dtype}, but {told.dtype} in the model file"
-        elif sentence := _shape(entry, kind, dims, size, agree, ragged=typed, scalars=scalars):
+        elif sentence := _shape(entry, kind, told.dims, size, agree, ragged=typed, scalars=scalars):
             yield place, sentence
 
 
@@ -268,7 +308,7 @@ def _shape(
     subject, own, file = f"the {kind} {entry.get('name', '')!r}", said(entry), list(dims)
     if ragged and entry.get("allow_ragged_batch"):
         return "" if file == [-1] else f"{subject} is ragged, but has the shape {file} and not [-1] in the model file"
-    if scalars and not file and own == [1] and size == 0:  # a scalar, which a config can only call one element
+    if scalars and not file and all(dim == 1 for dim in own):  # a scalar, which a config can only call one element
         return ""
     full = [-1, *own] if size > 0 else own
     fits = len(full) == len(file) and all(map(agree, file, full))
@@ -277,6 +317,10 @@ def _shape(
 
 def _agrees(file: int, configured: int) -> bool:
     return file in (-1, configured)
+
+
+def _takes(file: int, configured: int) -> bool:
+    return -1 in (file, configured) or file == configured
 
 
 def _count(given: int, model: FileTensors) -> str:

@@ -134,6 +134,17 @@ def test_native_traps_are_warnings(tmp_path: Path) -> None:
     assert found(tmp_path)["openvino-batch"][0] == "warning"
 
 
+@pytest.mark.parametrize(("size", "shape", "warned"), [(4, "", True), (4, "1", False), (0, "1", False)])
+def test_a_row_of_one_value_without_a_dimension_is_a_warning(
+    tmp_path: Path, size: int, shape: str, warned: bool
+) -> None:
+    tensors = "data_type: TYPE_FP32 dims: [1]"
+    config = f'backend: "onnxruntime"\nmax_batch_size: {size}\n'
+    config += f'input {{ name: "x" {tensors} reshape {{ shape: [{shape}] }} }}\noutput {{ name: "y" {tensors} }}\n'
+    cases.model(tmp_path, config)
+    assert ("empty-reshape" in found(tmp_path)) == warned
+
+
 def test_no_folder_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no such folder"):
         lint(tmp_path / "nothing")

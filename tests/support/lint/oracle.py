@@ -32,7 +32,7 @@ _KINDER = "NVIDIA's own backends refuse it, those of the embedded server accept 
 _MACHINE = "a matter of the machine's GPUs: lint warns (`needs-gpu`)"
 EXPLAINED: tuple[tuple[str, str, str], ...] = (
     (r"implicit state is kept by the native backends only", "native-only", _NATIVE),
-    (r"the config leaves out the input", "native-only", _NATIVE),
+    (r"the config leaves out the input|batch_(in|out)put is filled in", "native-only", _NATIVE),
     (r"op_library_filename would run a library's code", "native-only", _NATIVE),
     (r"no GPUs are available|unsupported gpu id|KIND_CPU but specifies", "needs-gpu", _MACHINE),
     (
@@ -44,6 +44,7 @@ EXPLAINED: tuple[tuple[str, str, str], ...] = (
     (r"^the (input|output) '\w*' has the shape .* in the model file$", "", _KINDER),
     (r"which the openvino backend does not take$", "", _KINDER),
     (r"^the parameter \w+ is ''", "", _KINDER),
+    (r"no execution accelerator .* on the GPU$", "", "only an instance on a GPU looks at it"),
 )
 POISONOUS = {"layout-version-negative"}  # the server takes -1 for 2^64 - 1, and the name is never ready again
 DIED = "the server died of it"

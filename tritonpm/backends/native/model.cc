@@ -173,19 +173,51 @@ int64_t Model::Instances() const {
   return std::max<int64_t>(1, count);
 }
 
-std::set<std::string> Model::Controls() const {
-  const Json& batching = config_["sequence_batching"];
-  if (!batching["state"].items().empty()) Refuse("implicit state is kept by the native backends only");
-  std::set<std::string> names;
-  for (const Json& control : batching["control_input"].items()) names.insert(control["name"].text());
-  return names;
+std::vector<Control> Model::Controls() const {
+  std::vector<Control> controls;
+  for (const Json& input : config_["sequence_batching"]["control_input"].items()) {
+    for (const Json& control : input["control"].items()) {
+      std::string type = control["data_type"].text();
+      if (!control["int32_false_true"].items().empty()) type = "TYPE_INT32";
+      if (!control["fp32_false_true"].items().empty()) type = "TYPE_FP32";
+      if (!control["bool_false_true"].items().empty()) type = "TYPE_BOOL";
+      controls.push_back({input["name"].text(), type});
+    }
+  }
+  return controls;
+}
+
+void Model::CheckControls(const std::vector<Described>& inputs) const {
+  const Dims shape = max_batch_size_ > 0 ? Dims{-1, 1} : Dims{1};
+  for (const Control& control : Controls()) {
+    const std::string subject = "control input '" + control.name + "'";
+    const Described* described = Named(inputs, control.name);
+    if (!described) Refuse(subject + " is not in the model file, which has " + Names(inputs));
+    if (control.type != described->type->name) {
+      Refuse(subject + " is " + described->type->name + " in the model file, " + control.type + " in the config");
+    }
+    if (*described->dims != shape) {
+      Refuse(subject + " has shape " + Words(*described->dims) + " in the model file, " + Words(shape) + " in the config");
+    }
+  }
 }
 
 void Model::Check(const std::vector<Described>& inputs, const std::vector<Described>& outputs,
                   const std::set<std::string>& optional, Agree outputs_agree) {
+  for (const char* field : {"batch_input", "batch_output"}) {
+    if (!config_[field].items().empty()) Refuse(std::string(field) + " is filled in by the native backends only");
+  }
+  if (!config_["sequence_batching"]["state"].items().empty()) Refuse("implicit state is kept by the native backends only");
   for (const Json& sample : config_["model_warmup"].items()) {  // it would end some servers
     if (int64_t rows = sample["batch_size"].number(); rows > std::max<int64_t>(1, max_batch_size_)) {
       Refuse("warm-up '" + sample["name"].text() + "' has " + std::to_string(rows) + " rows, more than max_batch_size");
+    }
+  }
+  for (const auto* tensors : {&inputs_, &outputs_}) {
+    std::set<std::string> names;
+    for (const Configured& tensor : *tensors) names.insert(tensor.name);
+    if (names.size() < tensors->size()) {
+      Refuse(std::string("an ") + (tensors == &inputs_ ? "input" : "output") + " stands twice in the config");
     }
   }
   std::set<std::string> given = optional;
@@ -200,7 +232,7 @@ void Model::Check(const std::vector<Described>& inputs, const std::vector<Descri
     given.insert(tensor.name);
   }
   for (const Configured& tensor : outputs_) CheckOne("output", tensor, outputs, outputs_agree);
-  given.merge(Controls());
+  for (const Control& control : Controls()) given.insert(control.name);
   for (const Described& tensor : inputs) {
     if (!given.count(tensor.name)) {
       Refuse("the config leaves out the input '" + tensor.name + "' of the model file");

@@ -52,6 +52,12 @@ struct Configured {
   bool optional = false;
 };
 
+// An input that Triton fills in for a sequence: one of its controls.
+struct Control {
+  std::string name;
+  std::string type;
+};
+
 class Model {
  public:
   // What Triton knows of the model now. Throws Refusal.
@@ -78,6 +84,10 @@ class Model {
   // Refuse a config that contradicts the file; note which tensors are scalars of the file.
   void Check(const std::vector<Described>& inputs, const std::vector<Described>& outputs,
              const std::set<std::string>& optional, Agree outputs_agree);
+  // The controls of the config's sequence batcher.
+  std::vector<Control> Controls() const;
+  // Refuse a control that the file does not take. Throws Refusal.
+  void CheckControls(const std::vector<Described>& inputs) const;
   // Fill in what the config leaves open, and tell Triton; never against what it says.
   void Complete(TRITONBACKEND_Model* model, const std::vector<Described>& inputs,
                 const std::vector<Described>& outputs, bool batches);
@@ -85,7 +95,6 @@ class Model {
  private:
   void CheckOne(const char* kind, const Configured& tensor, const std::vector<Described>& known, Agree agree);
   Json Entry(const Described& tensor) const;
-  std::set<std::string> Controls() const;
 
   Json config_;
   std::string folder_;

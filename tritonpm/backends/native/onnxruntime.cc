@@ -105,7 +105,7 @@ void Configure(const Model& model, ort::SessionOptions* options) {
   for (const auto& [kind, accelerators] : optimization["execution_accelerators"].members()) {
     for (const Json& accelerator : accelerators.items()) {
       const std::string& name = accelerator["name"].text();  // the native backend's: faster ways to the same answer
-      if (name != "openvino" && name != "tensorrt" && name != "cuda") {
+      if (kind == "cpu_execution_accelerator" && name != "openvino") {  // it does not look at those of GPUs on the CPU
         model.Refuse("there is no execution accelerator '" + name + "'");
       }
     }
@@ -231,6 +231,7 @@ class OnnxRuntime : public Runtime {
     for (const Described& tensor : file.overridable) optional.insert(tensor.name);
     std::vector<Described> inputs = file.inputs;
     inputs.insert(inputs.end(), file.overridable.begin(), file.overridable.end());
+    model.CheckControls(file.inputs);
     model.Check(inputs, file.outputs, optional, [](int64_t of_file, int64_t said) { return of_file == said; });
     std::vector<std::unique_ptr<Instance>> one;
     one.push_back(std::make_unique<OnnxInstance>(std::move(session), model));

@@ -164,8 +164,9 @@ class OpenVino : public Runtime {
   }
 
   std::vector<std::unique_ptr<Instance>> Load(Model& model, TRITONSERVER_InstanceGroupKind kind) override {
-    if (kind == kKindGpu) {
-      model.Refuse("the openvino backend has no KIND_GPU; use KIND_CPU, or KIND_AUTO with parameter TARGET_DEVICE");
+    if (kind == kKindGpu || kind == kKindModel) {
+      model.Refuse(std::string("the openvino backend has no ") + (kind == kKindGpu ? "KIND_GPU" : "KIND_MODEL") +
+                   "; use KIND_CPU, or KIND_AUTO with parameter TARGET_DEVICE");
     }
     if (!model.Parameter("CPU_EXTENSION_PATH").empty()) {
       model.Refuse("parameter CPU_EXTENSION_PATH would run a library's code, which is not done here");

@@ -65,6 +65,10 @@ void Call(const Model& model, Instance& instance, const Batch& batch) {
   for (size_t at = 0; at < names.size(); at++) {
     Output& output = outputs[at];
     if (model.scalar(names[at])) {
+      // ONNX Runtime tells a scalar and an unknown rank alike.
+      if (Elements(output.shape) != 1) {
+        throw Refusal("output '" + names[at] + "' has shape " + Words(output.shape) + ", the config takes one element");
+      }
       auto said = std::find_if(model.outputs().begin(), model.outputs().end(),
                                [&](const Configured& tensor) { return tensor.name == names[at]; });
       output.shape = said->dims;
@@ -173,7 +177,9 @@ void Request::ReadInput(uint32_t index) {
     }
     read.size += length;
   }
-  if (read.type->size && Elements(read.shape) * read.type->size != read.size) {
+  size_t whole;
+  if (read.type->size &&
+      (__builtin_mul_overflow(Elements(read.shape), read.type->size, &whole) || whole != read.size)) {
     throw Refusal("input '" + read.name + "' has " + std::to_string(read.size) + " bytes, which is not what its shape " +
                   Words(read.shape) + " takes");
   }

@@ -5,10 +5,17 @@ namespace tritonpm {
 Streams::Streams(const Model& model, std::vector<std::unique_ptr<Instance>> instances,
                  TRITONBACKEND_ModelInstance* triton)
     : model_(model), triton_(triton), instances_(std::move(instances)) {
-  for (const auto& instance : instances_) threads_.emplace_back([this, &instance] { Serve(*instance); });
+  try {
+    for (const auto& instance : instances_) threads_.emplace_back([this, &instance] { Serve(*instance); });
+  } catch (...) {  // no more threads are to be had: those that run must not outlive this
+    Close();
+    throw;
+  }
 }
 
-Streams::~Streams() {
+Streams::~Streams() { Close(); }
+
+void Streams::Close() {
   {
     std::lock_guard lock(mutex_);
     closing_ = true;

@@ -28,6 +28,7 @@ class Streams {
     uint64_t start;
   };
   void Serve(Instance& instance);
+  void Close();
 
   const Model& model_;
   TRITONBACKEND_ModelInstance* triton_;

@@ -22,7 +22,7 @@ _TYPES = {
 }  # fmt: skip
 _LEVELS = {-1: "ORT_ENABLE_BASIC", 0: "ORT_ENABLE_ALL", 1: "ORT_ENABLE_EXTENDED", 2: "ORT_DISABLE_ALL"}
 _SHRINKAGE = "memory.enable_memory_arena_shrinkage"
-_ACCELERATORS = ("openvino", "tensorrt", "cuda")  # of the native backend: faster ways to the same answer
+_ACCELERATORS = ("openvino",)  # of the native backend on the CPU: a faster way to the same answer
 _BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 
 
@@ -59,6 +59,7 @@ class TritonPythonModel:
                 self.session.get_outputs(),
             )
         )
+        model.check_controls(inputs)
         model.check({**overridable, **inputs}, outputs, optional=overridable, outputs_agree=int.__eq__)
         self.run_options = ort.RunOptions()
         if model.parameter(_SHRINKAGE):
@@ -66,7 +67,7 @@ class TritonPythonModel:
         types = {tensor["data_type"] for tensor in (*model.inputs.values(), *model.outputs.values())}
         self.bfloat16 = "TYPE_BF16" in types
         if self.bfloat16 and "TYPE_STRING" in types:  # OrtValues, which alone carry BF16, take no text from Python
-            model.refuse("BF16 and text in one model are served by the native backend only")
+            model.refuse("BF16 and text in one model are served by the native and the compiled one only")
         self.warm_up = WarmUp(model, self.run)
 
     def execute(self, requests: Sequence[Any]) -> Any:
@@ -133,10 +134,9 @@ def _options(model: Model) -> ort.SessionOptions:
             options.add_session_config_entry(name, model.parameter(name))
     if model.config.get("model_operations", {}).get("op_library_filename"):
         model.refuse("op_library_filename would run a library's code, which is not done here")
-    for accelerators in optimization.get("execution_accelerators", {}).values():
-        for accelerator in accelerators:
-            if accelerator["name"] not in _ACCELERATORS:
-                model.refuse(f"there is no execution accelerator '{accelerator['name']}'")
+    for accelerator in optimization.get("execution_accelerators", {}).get("cpu_execution_accelerator", ()):
+        if accelerator["name"] not in _ACCELERATORS:
+            model.refuse(f"there is no execution accelerator '{accelerator['name']}'")
     return options
 
 

@@ -44,9 +44,9 @@ class TritonPythonModel:
     def initialize(self, args: Mapping[str, str]) -> None:
         """Load the model; refuse a config that contradicts it."""
         self.model = model = Model.served(args)
-        if args["model_instance_kind"] == "GPU":
+        if (kind := args["model_instance_kind"]) in ("GPU", "MODEL"):
             model.refuse(
-                "the openvino backend has no KIND_GPU; use KIND_CPU, or KIND_AUTO with parameter TARGET_DEVICE"
+                f"the openvino backend has no KIND_{kind}; use KIND_CPU, or KIND_AUTO with parameter TARGET_DEVICE"
             )
         if model.parameter("CPU_EXTENSION_PATH"):
             model.refuse("parameter CPU_EXTENSION_PATH would run a library's code, which is not done here")

@@ -52,13 +52,12 @@ def problems(model: ModelFolder) -> Iterator[tuple[str, Problem]]:
             "the native openvino backend refuses every batch that is not full; use max_batch_size 0 and a dim of -1"
         )
         yield "openvino-batch", ("max_batch_size", sentence)
+    for number, tensor in enumerate(config.input):
+        if config.max_batch_size > 0 and tensor.HasField("reshape") and not tensor.reshape.shape:
+            sentence = f"an empty batch of {tensor.name!r}, which any client may send, ends every tritonserver"
+            yield "empty-reshape", (f"input[{number}].reshape", f"{sentence}; give it a dimension of 1")
     kinds = messages().ModelInstanceGroup
     for number, group in enumerate(config.instance_group):
-        if backend == "openvino" and group.kind == kinds.KIND_GPU:
-            yield (
-                "openvino-gpu",
-                (f"instance_group[{number}]", "the native openvino backend takes KIND_CPU and KIND_AUTO only"),
-            )
         if group.kind == kinds.KIND_GPU or (group.kind == kinds.KIND_AUTO and group.gpus):
             asked = "KIND_GPU" if group.kind == kinds.KIND_GPU else "KIND_AUTO with gpus"
             yield "needs-gpu", (f"instance_group[{number}]", f"a server without these GPUs refuses {asked}")

@@ -20,7 +20,7 @@ Check = Callable[[ModelFolder], Iterator[Problem]]
 
 _AGENTS = ("checksum",)
 _BITS = re.compile(r"\d+$|(?<=BOOL)$")  # of a value, in its type's name
-_ACCELERATORS = ("openvino", "tensorrt", "cuda")  # of ONNX Runtime
+_ACCELERATORS = {"cpu": ("openvino",), "gpu": ("tensorrt", "cuda")}  # of ONNX Runtime
 _LABEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9_]*)?")  # as measured: none is taken, and none begins with _
 _MOST_INSTANCES = 10_000  # Triton starts a thread for each, until the machine has none left
 BACKENDS = (
@@ -256,10 +256,18 @@ def _ensemble_scheduling(model: ModelFolder) -> Iterator[Problem]:
 
 
 def _accelerators(model: ModelFolder) -> Iterator[Problem]:
-    for accelerator in configs.accelerators(model.config) if backend_of(model) == "onnxruntime" else ():
-        if accelerator.name not in _ACCELERATORS:
-            known = ", ".join(_ACCELERATORS)
-            yield "optimization", f"there is no execution accelerator {accelerator.name!r}; ONNX Runtime has {known}"
+    if backend_of(model) != "onnxruntime":
+        return
+    groups = model.config.instance_group
+    # An instance on the CPU does not look at those for GPUs; without a kind it may lie on a GPU.
+    on_cpu = bool(groups) and all(group.kind == messages().ModelInstanceGroup.KIND_CPU for group in groups)
+    for device, known in _ACCELERATORS.items():
+        if device == "gpu" and on_cpu:
+            continue
+        for accelerator in getattr(model.config.optimization.execution_accelerators, f"{device}_execution_accelerator"):
+            if (name := accelerator.name) not in known:
+                there = f"{', '.join(known)} on the {device.upper()}"
+                yield "optimization", f"there is no execution accelerator {name!r}; ONNX Runtime has {there}"
 
 
 def _tags(model: ModelFolder) -> Iterator[Problem]:
