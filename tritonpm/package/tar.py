@@ -43,7 +43,7 @@ def tar_members(stream: IO[bytes], where: str, limits: Limits) -> Iterator[tuple
         if kind in (_PAX, _PAX_ALL):
             records = _records(_extended(stream, size, where), where)
             if _SPARSE in records or (kind == _PAX_ALL and records.keys() & _OWN):
-                raise UnsafeError("holds a sparse file, or one name for all", where=where, do=_REPACK)
+                raise UnsafeError("holds a sparse file, or a name for all its files", where=where, do=_REPACK)
             pax = records if kind == _PAX else pax
             continue
         name = pax.get("path", "") or long_name or _name(header, where)
@@ -52,7 +52,7 @@ def tar_members(stream: IO[bytes], where: str, limits: Limits) -> Iterator[tuple
         if folder and (size or (path and problem(path, limits))):
             raise UnsafeError(f"{path[:99]!r} is not a plain folder", where=where, do=_REPACK)
         if kind not in (*_FILES, _FOLDER):
-            raise UnsafeError(f"{path[:99]!r} is a link, a device or no plain file", where=where, do=_REPACK)
+            raise UnsafeError(f"{path[:99]!r} is not a plain file", where=where, do=_REPACK)
         if folder:
             continue
         check_mode(path, _number(header[100:108], where), where)
@@ -68,7 +68,7 @@ def _header(stream: IO[bytes], where: str) -> bytes | None:
     if not any(header):
         rest = stream.read(_PADDING + 1)
         if len(rest) > _PADDING or any(rest):
-            raise UnsafeError("has data behind its end", where=where, do=_REPACK)
+            raise UnsafeError("has data after its end", where=where, do=_REPACK)
         return None
     told = _number(header[148:156], where)
     if told != sum(header) - sum(header[148:156]) + 8 * 0x20:

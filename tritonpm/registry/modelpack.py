@@ -100,7 +100,7 @@ def pack_layers(manifest: OciManifest, staging: Staging) -> list[OciBlob]:
         path = layer.annotations.get(FILE, "")
         if _packing(layer) not in _PACKINGS:
             what = f"holds {path or layer.digest} as {layer.media_type}, and only raw files and tars are taken"
-            raise RegistryError(what, where=where, do="pack it anew so: `modctl build --raw`")
+            raise RegistryError(what, where=where, do="pack it with `modctl build --raw`")
         if not DIGEST.fullmatch(layer.digest) or layer.size < 0:
             raise RegistryError(f"holds {path} under a name that is not a digest", where=where, do=_PUBLISHER)
         if _packing(layer) == _RAW:
