@@ -455,7 +455,7 @@ adopted("dims-differ", PackageError, "but [-1, 3] in the model file", CONFIG.rep
 adopted("input-unknown", PackageError, "'z' is not in the model file", CONFIG.replace('"x"', '"z"'))
 adopted("input-missing", PackageError, "brings 1 inputs by the config", CONFIG,
         **{"1/model.onnx": model(inputs=[value("x"), value("z")]).SerializeToString()})  # fmt: skip
-adopted("tensors-unknown", PackageError, "names no input, and the model file does not tell", 'backend: "fil"')
+adopted("tensors-unknown", PackageError, "names no input, and the model file does not say", 'backend: "fil"')
 case("triton-folder-without-config", PackageError, "is not there", lambda root: package(
     root, **{"package.yaml": MANIFEST.replace("model: m.onnx", "folder: d"), "d/1/model.onnx": MODEL}))  # fmt: skip
 case("triton-no-model", PackageError, "has no model in its newest version",
