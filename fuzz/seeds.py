@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -14,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from onnx import TensorProto, helper, numpy_helper
 
 from tritonpm.registry.attestation import ProofRecord, attest
+from tritonpm.registry.signing import Signer
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -116,7 +119,7 @@ def attestation() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "p.zip").write_bytes(ATTESTED)
         (Path(folder) / "line.pem").write_bytes(private_key())
-        return attest(Path(folder) / "p.zip", record, Path(folder) / "line.pem").read_bytes()
+        return attest(Path(folder) / "p.zip", record, Signer(Path(folder) / "line.pem")).read_bytes()
 
 
 def pack() -> bytes:
@@ -134,6 +137,17 @@ def pack() -> bytes:
     return json.dumps(manifest).encode()
 
 
+def tarred(form: int) -> bytes:
+    """A layer of a ModelPack: a folder with a file whose name needs a header of its own, and another."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=form) as archive:
+        for name, content in (("weights", None), (f"weights/{'m' * 120}.onnx", model()), ("labels.txt", b"bolt\n")):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.size = (tarfile.DIRTYPE, 0) if content is None else (tarfile.REGTYPE, len(content))
+            archive.addfile(entry, io.BytesIO(content or b""))
+    return stream.getvalue()
+
+
 def seeds() -> dict[str, list[bytes]]:
     """What each target starts from."""
     texts = samples(t=np.array(["bolt", "nut"]), n=np.arange(3), b=np.array([True]), e=np.zeros((0, 2), np.float16))
@@ -147,6 +161,7 @@ def seeds() -> dict[str, list[bytes]]:
     ]
     folders = zipped({"p/": b"", "p/package.yaml": MANIFEST, "p/1/": b"", "p/1/m.onnx": model()}, zipfile.ZIP_STORED)
     adopted = zipped({"p/config.pbtxt": CONFIG, "p/1/model.onnx": model(), "p/labels.txt": b"a\nb\n"})
+    gnu = tarred(tarfile.GNU_FORMAT)
     torch = zipped({"m/data.pkl": b"\x80\x02.", "m/version": b"3\n", "m/constants.pkl": b"\x80\x02)."})
     return {
         "manifest": [MANIFEST, b'{"schema": 1, "name": "p"}'], "onnx": [model(), model(outside=True)], "ir": [IR],
@@ -154,6 +169,7 @@ def seeds() -> dict[str, list[bytes]]:
         "package": [package(), folders, adopted], "config": [CONFIG, b'platform: "tensorrt_plan"'],
         "policy": [POLICY, b"require-signature: ~"], "plan": [b"ftrt" + bytes(60), torch],
         "declaration": [DECLARATION], "rest": bodies, "attestation": [attestation()], "pack": [pack()],
+        "tar": [tarred(tarfile.PAX_FORMAT), gnu, gzip.compress(gnu, mtime=0)],
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -106,21 +106,45 @@ def an_attestation(data: bytes) -> None:
     """What lies beside a package as its attestations; only what the key of the seeds has signed counts."""
     from fuzz.seeds import ATTESTED, public_key
     from tritonpm.registry.attestation import AttestationPolicy, require_attested
+    from tritonpm.registry.signing import Trust
 
     package, key = written("attested.zip", ATTESTED), written("line.pub", public_key())
     written("attested.zip.att", data)
-    record = require_attested(package, AttestationPolicy((key,), 0.9, "26.06"))
+    record = require_attested(package, AttestationPolicy(Trust((key,)), 0.9, "26.06"))
     assert (record.package, record.agreement) == ("p", 1.0)
 
 
 def a_pack(data: bytes) -> None:
     """A registry's manifest of a ModelPack: its files lie in the package, each under one name."""
-    from tritonpm.registry.modelpack import is_pack, packed_files
+    from tritonpm.registry.modelpack import is_pack, pack_layers, unpacking
     from tritonpm.registry.oci_repository import OciManifest, read_document
 
     manifest = read_document(data, OciManifest, "oci://here/p:1")
     is_pack(manifest)
-    for path in packed_files(manifest, "oci://here/p:1", 1 << 30):
+    staging = unpacking(folder(), "oci://here/p:1", 1 << 30)
+    pack_layers(manifest, staging)
+    require_inside(staging.paths.files)
+
+
+def a_tar(data: bytes) -> None:
+    """A layer of a ModelPack, packed: its files lie in the package, and are no longer than they say."""
+    from tritonpm.registry.modelpack import files_of, unpacking
+    from tritonpm.registry.oci_repository import OciBlob
+
+    place = Path(tempfile.mkdtemp(dir=folder()))
+    kind = {b"\x1f\x8b": "tar+gzip", b"\x28\xb5": "tar+zstd"}.get(data[:2], "tar")
+    layer = OciBlob(f"application/vnd.cncf.model.weight.v1.{kind}", "sha256:" + "0" * 64, len(data))
+    try:
+        files = files_of(layer, written("layer.tar", data), unpacking(place, "oci://here/p:1", 1 << 20))
+        require_inside(files)
+        assert all(path.is_file() and not path.is_symlink() for path in files.values())
+    finally:
+        shutil.rmtree(place)
+
+
+def require_inside(paths: Iterable[str]) -> None:
+    """No path leads out of the package."""
+    for path in paths:
         assert not path.startswith("/"), path
         assert ".." not in path.split("/"), path
 
@@ -194,7 +218,7 @@ def _page() -> Any:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "manifest": a_manifest, "onnx": an_onnx, "ir": an_ir, "npz": an_npz, "zip": a_zip, "package": a_package,
     "config": a_config, "policy": a_policy, "plan": a_plan, "declaration": a_declaration, "rest": a_body,
-    "attestation": an_attestation, "pack": a_pack,
+    "attestation": an_attestation, "pack": a_pack, "tar": a_tar,
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def test_the_program_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "bolts.onnx").write_bytes(scaled(2.0))
     monkeypatch.chdir(tmp_path)
     (program,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-    exec(program, {"Path": Path})
+    exec(program, {})
 
 
 def test_an_operation_takes_the_workspace_first_and_says_what_it_does() -> None:

@@ -84,5 +84,5 @@ def test_a_file_that_others_write_or_that_is_rotten_is_refused(file: Path) -> No
     entries = [{"name": "a", "role": "view", "digest": f"sha256:{0:064}", "created": 0} | one for one in rotten]
     for content in (b"", b"{}", b"\xff", *(json.dumps({"tokens": [entry]}).encode() for entry in entries)):
         file.write_bytes(content)
-        with pytest.raises(StorageError, match="no file of tokens"):
+        with pytest.raises(StorageError, match="not a file of tokens"):
             read_tokens(file)

@@ -68,7 +68,7 @@ def test_the_whole_way(package: Path, workspace: Path, tmp_path: Path) -> None:
     assert "bolts" in run("status", "--server", url, workspace=workspace)
     assert "is loaded" in run("remove", "bolts", workspace=workspace, code=4)
     assert "is loaded" in run("rename", "bolts", "nuts", workspace=workspace, code=4)
-    assert "already runs" in run("serve", "--detach", workspace=workspace, code=4)
+    assert "already running" in run("serve", "--detach", workspace=workspace, code=4)
     run("unload", "bolts", workspace=workspace)
     run("rename", "bolts", "nuts", workspace=workspace)
     assert not (workspace / "model_repository/bolts").exists()

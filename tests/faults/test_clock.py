@@ -103,7 +103,7 @@ def test_a_server_is_the_same_whatever_the_time(root: Path, tmp_path: Path, at: 
         for jump in JUMPS:
             assert "loaded" in at(jump, "list", workspace=root)
             at(jump, "infer", "p", workspace=root)
-            assert "already runs" in at(jump, "serve", "--detach", workspace=root, code=4)
+            assert "already running" in at(jump, "serve", "--detach", workspace=root, code=4)
     finally:
         at(3 * YEAR, "stop", workspace=root)
     assert "ready" in at(-3600, "list", workspace=root)

@@ -78,7 +78,7 @@ def test_what_a_gpu_does_not_tell_has_a_reason(devices: list[dict[str, Any]]) ->
 def test_lost_gpus_are_listed_as_lost(devices: list[dict[str, Any]]) -> None:
     gone, going = devices[2:4]
     for lost in (gone, going):
-        assert lost["reason"] == "the GPU is lost: it does not answer on the bus any more"
+        assert lost["reason"] == "the GPU is lost: it no longer answers on the bus"
         assert lost["memory_used"] is lost["processes"] is lost["temperature"] is None
     assert (gone["name"], going["name"]) == (None, "Fake GPU 3")
 
@@ -102,7 +102,7 @@ def test_an_old_driver_lacks_functions(tmp_path: Path) -> None:
     [
         ({"init": 9}, "the NVIDIA driver is not loaded"),
         ({"init": 4}, "no permission to read it"),
-        ({"init": 18}, "the NVIDIA driver was updated and not loaded anew: restart the machine"),
+        ({"init": 18}, "the NVIDIA driver was updated, but not reloaded: restart the machine"),
         ({"init": 999}, "NVML says: Unknown Error"),
         ({"gpus": 0}, "the NVIDIA driver reports no GPU"),
     ],

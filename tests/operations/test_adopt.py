@@ -137,7 +137,7 @@ def test_no_circle_of_ensembles_comes_to_be(context: Context, tmp_path: Path) ->
     (circle / "1").mkdir(parents=True)
     lines = [line for line in text.splitlines() if not line.startswith("name:")]
     (circle / "config.pbtxt").write_text("\n".join(lines).replace('"prepare"', '"kept"'))
-    with pytest.raises(PackageError, match=r"runs in a circle: prepare → kept → prepare"):
+    with pytest.raises(PackageError, match=r"forms a cycle: prepare → kept → prepare"):
         upgrade(context, "prepare", circle)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.consistency import said
 from tests.support.fetching import written
-from tests.support.keys import private_key
+from tests.support.keys import certified, private_key
 from tests.support.models import scaled
 from tests.support.packages import package, single
 from tests.support.workspaces import files_of, opened, served
@@ -35,7 +35,7 @@ from tritonpm.operations.set import change
 from tritonpm.operations.unload import unload
 from tritonpm.operations.upgrade import upgrade
 from tritonpm.registry import attestation, beside, signing
-from tritonpm.registry.signing import Signer
+from tritonpm.registry.signing import Signer, Trust
 
 pytestmark = pytest.mark.server
 RELEASE = "24.10"  # of the embedded server
@@ -94,6 +94,24 @@ def test_what_is_attested_is_let_in(line: Context, site: Context, registry: str,
     assert (left(site), files_of(site)) == ([], before)
     assert pull(site, pushed.url).name == "p"
     assert left(site) == []
+
+
+def test_a_certificate_attests(line: Context, site: Context, registry: str, tmp_path: Path) -> None:
+    """As it signs: who trusts its authority takes it, and who trusts another does not."""
+    vision, url = certified(tmp_path, "vision"), f"oci://{registry}/attested/certified:1"
+    certified(site.workspace.root, "other")
+    pushed = push(line, "p", url, signer=vision, attested=True)
+    set_policy(site, certificates_of(site, "other-ca.crt"))
+    with pytest.raises(SignatureError, match="is attested by no trusted signer"):
+        pull(site, pushed.url)
+    (site.workspace.root / "vision-ca.crt").write_bytes((tmp_path / "vision-ca.crt").read_bytes())
+    set_policy(site, certificates_of(site, "vision-ca.crt"))
+    assert pull(site, pushed.url).name == "p"
+
+
+def certificates_of(site: Context, name: str) -> Path:
+    site.workspace.policy.write_text(f"require-attestation: {{certificates: [{name}], agreement: 0.99}}\n")
+    return site.workspace.policy
 
 
 def test_what_came_while_it_was_pushed_proves_nothing_of_what_was_exported(
@@ -157,7 +175,7 @@ def test_nothing_is_attested_that_was_not_proved(line: Context, tmp_path: Path) 
 def test_every_way_in_asks_for_it(line: Context, site: Context, tmp_path: Path) -> None:
     """import, plan, apply, in the command's words and with its exit code; nothing is left where it is refused."""
     weak = export(line, "n", tmp_path / "weak.zip")
-    attestation.attest(weak, replace(proof_record(line, "n"), agreement=0.9), signer(line).key)
+    attestation.attest(weak, replace(proof_record(line, "n"), agreement=0.9), signer(line))
     declared = tmp_path / "tritonpm.yaml"
     declared.write_text(f"packages:\n  n: {{source: '{weak}', loaded: false}}\n")
     before = files_of(site)
@@ -171,7 +189,7 @@ def test_every_way_in_asks_for_it(line: Context, site: Context, tmp_path: Path) 
         assert code == 3, err
         assert "agrees with the original by 0.9, and 0.99 is required" in err
         assert (files_of(site), left(site)) == (before, [])
-    attestation.attest(weak, replace(proof_record(line, "n"), agreement=0.99), signer(line).key)
+    attestation.attest(weak, replace(proof_record(line, "n"), agreement=0.99), signer(line))
     assert said(plan(site, declared).actions) == [("import", "n")]
     assert said(apply(site, declared)) == [("import", "n")]
 
@@ -199,6 +217,7 @@ def ran(*arguments: str) -> tuple[object, str]:
         (POLICY.replace(f", release: '{RELEASE}'", ""), "requires less than it did before"),
         (POLICY.replace(RELEASE, "24.09"), "requires less than it did before"),
         (POLICY.replace("line.pub", "other.pub"), "did not trust before"),
+        (POLICY.replace("agreement", "certificates: [other.pub], agreement"), "did not trust before"),
     ],
 )
 def test_a_policy_that_says_less_lets_nothing_in(site: Context, tmp_path: Path, text: str, words: str) -> None:
@@ -242,11 +261,13 @@ def test_it_is_shown(site: Context, capsys: pytest.CaptureFixture[str], tmp_path
     assert f"attestation required, an agreement of at least 0.99, on Triton {RELEASE}" in told
     ran("policy", "-w", root, "-o", "json")
     data = json.loads(capsys.readouterr().out)["data"]
-    assert data["attestation"] == {"keys": [f"{root}/line.pub"], "agreement": 0.99, "release": RELEASE}
+    assert data["attestation"] == {
+        "keys": [f"{root}/line.pub"], "certificates": [], "agreement": 0.99, "release": RELEASE,
+    }  # fmt: skip
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "line.pub").write_bytes((site.workspace.root / "line.pub").read_bytes())
     (elsewhere / "site.yaml").write_text(POLICY)
     set_policy(site, elsewhere / "site.yaml")
-    assert read(site).attestation == attestation.AttestationPolicy((elsewhere / "line.pub",), 0.99, RELEASE)
+    assert read(site).attestation == attestation.AttestationPolicy(Trust((elsewhere / "line.pub",)), 0.99, RELEASE)
     assert not beside(elsewhere, ".att").exists()

@@ -47,7 +47,7 @@ def test_each_operation_is_recorded_once_with_what_was_chosen(context: Context, 
         ("import", "p", "source=in", "done"), ("set", "p", "priority=3", "done"), ("rename", "p", "new_name=q", "done"),
         ("load", "q", "", "failed"), ("remove", "q", "", "done"),
     ]  # fmt: skip
-    assert audit_page(context)[0][1].reason == "no server runs for this workspace"
+    assert audit_page(context)[0][1].reason == "no server is running for this workspace"
 
 
 def test_no_credential_of_an_address_is_recorded(context: Context, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_source_and_a_converter_of_others(context: Context, tmp_path: Path) ->
     (tmp_path / "bad.toy").write_text("three")
     with pytest.raises(OptimisationError, match=r"tritonpm-toy 0\.1 .* does not convert it: ValueError: could not"):
         import_package(context, tmp_path / "bad.toy")
-    with pytest.raises(UsageError, match="toy://quadruple/4: is only pulled from"):
+    with pytest.raises(UsageError, match="toy://quadruple/4: can only be pulled from"):
         push(context, "triple", "toy://quadruple/4")
     with pytest.raises(UsageError, match="unknown:// is not a kind of address that is known"):
         bring_in(context, "unknown://a")

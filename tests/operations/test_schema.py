@@ -54,6 +54,10 @@ def test_a_declaration() -> None:
 def test_a_policy() -> None:
     assert not wrong("policy", POLICY)
     assert wrong("policy", {"require_signature": POLICY["require-signature"]})
+    assert not wrong("policy", {"require-attestation": {"certificates": ["ca.crt"], "agreement": 0.99}})
+    for nobody in ({}, {"keys": []}, {"keys": [], "certificates": []}):
+        assert wrong("policy", {"require-signature": nobody})
+        assert wrong("policy", {"require-attestation": nobody})
 
 
 def test_what_is_printed(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_a_second_server_that_is_refused_changes_nothing_of_what_the_first_has_l
 ) -> None:
     import_package(context, content(tmp_path / "p", scaled(6.5), name="first"))
     load(context, "first")
-    with pytest.raises(BusyError, match="already runs"):
+    with pytest.raises(BusyError, match="already running"):
         started(context)
     assert context.catalogue.get("first").status == "loaded"
 

@@ -15,7 +15,7 @@ from sigstore import dsse
 from sigstore_models.bundle.v1 import Bundle
 
 from tests.support.fetching import written
-from tests.support.keys import private_key, signer
+from tests.support.keys import certified, private_key, signer
 from tritonpm.core.errors import SignatureError, UsageError
 from tritonpm.registry import SIGNATURE, beside
 from tritonpm.registry.attestation import (
@@ -27,7 +27,7 @@ from tritonpm.registry.attestation import (
     attested,
     require_attested,
 )
-from tritonpm.registry.signing import sign
+from tritonpm.registry.signing import Signer, Trust, sign
 
 STAGE = ProvedStage("detect", "openvino", "FP16", "verified", 0.995, {"cosine": 0.999}, 32, 32, "sha256:" + "1" * 64)
 RECORD = ProofRecord(
@@ -44,7 +44,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def policy(package: Path, agreement: float = 0.99, release: str = "26.06") -> AttestationPolicy:
-    return AttestationPolicy((package.with_name("line.pub"),), agreement, release)
+    return AttestationPolicy(Trust((package.with_name("line.pub"),)), agreement, release)
 
 
 def bundle(package: Path) -> dict[str, Any]:
@@ -58,12 +58,12 @@ def put(package: Path, *bundles: object) -> None:
 
 
 def signed(package: Path, record: ProofRecord = RECORD, key: str = "line") -> Path:
-    return attest(package, record, package.with_name(f"{key}.pem"))
+    return attest(package, record, Signer(package.with_name(f"{key}.pem")))
 
 
 def test_what_is_attested_is_read_again(package: Path) -> None:
     assert signed(package).name == "bolts.zip.att"
-    assert attested(package, (package.with_name("line.pub"),)) == [RECORD]
+    assert attested(package, Trust((package.with_name("line.pub"),))) == [RECORD]
     assert require_attested(package, policy(package)) == RECORD
     assert require_attested(package, policy(package, 0.0, "")) == RECORD
 
@@ -191,3 +191,27 @@ def test_a_key_that_is_none(package: Path) -> None:
     package.with_name("line.pub").write_text("no key")
     with pytest.raises(UsageError, match="cannot be used as a key"):
         require_attested(package, policy(package))
+
+
+def test_a_certificate(package: Path) -> None:
+    """Whom its authority vouches for; neither another authority, nor its key alone, nor a signature by another key."""
+    folder = package.parent
+    attest(package, RECORD, certified(folder, "vision"))
+    certified(folder, "other")
+    own = bundle(package)
+    assert require_attested(package, vouched(folder, "other-ca.crt", "vision-ca.crt")) == RECORD
+    material = own["verificationMaterial"]
+    (leaf, *_) = material.pop("x509CertificateChain")["certificates"]
+    put(package, own | {"verificationMaterial": material | {"certificate": leaf}})  # as cosign writes it
+    assert require_attested(package, vouched(folder, "vision-ca.crt")) == RECORD
+    for trust in (vouched(folder, "other-ca.crt"), AttestationPolicy(Trust((folder / "vision.pub",)))):
+        with pytest.raises(SignatureError, match="by no trusted signer"):
+            require_attested(package, trust)
+    signed(package)
+    put(package, bundle(package) | {"verificationMaterial": material | {"certificate": leaf}})
+    with pytest.raises(SignatureError, match="by no trusted signer"):
+        require_attested(package, vouched(folder, "vision-ca.crt"))
+
+
+def vouched(folder: Path, *names: str) -> AttestationPolicy:
+    return AttestationPolicy(Trust((), tuple(folder / name for name in names)))

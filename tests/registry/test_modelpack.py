@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,9 @@ import jsonschema
 import numpy as np
 import pytest
 import requests
+import zstandard
 from modelpack_client import ModelLayer, ModelPackClient
-from modelpack_client.constants import WEIGHT_RAW_MEDIA_TYPE, WEIGHT_TAR_MEDIA_TYPE
+from modelpack_client.constants import WEIGHT_RAW_MEDIA_TYPE
 from modelpack_client.schema import CONFIG_SCHEMA
 
 from tests.support.archives import MANIFEST, MODEL
@@ -22,13 +26,15 @@ from tests.support.waiting import PATIENCE
 from tests.support.workspaces import opened
 from tritonpm.core.errors import PackageError, RegistryError, SignatureError, UnsafeError, UsageError
 from tritonpm.core.files import digest_of, digest_of_bytes
+from tritonpm.core.units import MIB
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.operations.pull import pull
 from tritonpm.operations.push import MODELPACK, push
-from tritonpm.registry.modelpack import packed_files
-from tritonpm.registry.oci_repository import MANIFEST_TYPE, OciBlob, OciManifest
+from tritonpm.package.limits import Limits
+from tritonpm.registry.modelpack import PACK_TYPE, files_of, pack_layers, unpacking
+from tritonpm.registry.oci_repository import MANIFEST_TYPE, OciBlob, OciManifest, OciRepository, descriptor
 
 CONFIG = {"descriptor": {"name": "theirs"}, "config": {"format": "onnx"}, "modelfs": {"type": "layers", "diffIds": []}}
 
@@ -125,10 +131,116 @@ def test_of_another_tool(context: Context, registry: str, theirs: ModelPackClien
     theirs.push(f"{registry}/packs/theirs:1", [layer], CONFIG)
     view = pull(context, f"oci://{registry}/packs/theirs:1", bounds=SHORT)
     assert (view.name, len(view.stages)) == ("theirs", 1)
-    layer = ModelLayer(tmp_path / "model.onnx", media_type=WEIGHT_TAR_MEDIA_TYPE, artifact_path="model.onnx")
-    theirs.push(f"{registry}/packs/tarred:1", [layer], CONFIG)
-    with pytest.raises(RegistryError, match=r"weight\.v1\.tar, and only files as they are"):
-        pull(context, f"oci://{registry}/packs/tarred:1")
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(MODEL)
+    for kind in ("tar", "tar+gzip", "tar+zstd"):
+        layer = ModelLayer(folder, media_type=f"application/vnd.cncf.model.weight.v1.{kind}", artifact_path="weights")
+        place = f"{registry}/packs/{kind.replace('+', '-')}:1"
+        theirs.push(place, [layer], CONFIG)
+        context.catalogue.remove(view.name)
+        view = pull(context, f"oci://{place}")
+    assert left(context) == []
+
+
+def test_written_by_hand(context: Context, registry: str, tmp_path: Path) -> None:
+    """As the specification says: tars of the package's files by their paths; and as modctl once did, without folders."""
+    files = zipfile.ZipFile(written(tmp_path / "bolts.zip"))
+    weights = tarred([("./one.npz", files.read("one.npz")), ("./notes/n.txt", b"")])
+    texts = tarred([("labels.txt", files.read("labels.txt")), ("card.txt", files.read("card.txt"))])
+    manifest = files.read("package.yaml").replace(b"m.onnx", b"models/m.onnx")
+    alone = tarred([("m.onnx", MODEL)])
+    url = put_pack(registry, "packs/hand:1", [
+        ("weight.config.v1.raw", "package.yaml", manifest), ("weight.v1.tar", "models/m.onnx", alone),
+        ("weight.v1.tar+gzip", "", gzip.compress(weights)),
+        ("doc.v1.tar+zstd", ".", zstandard.compress(texts)),
+    ])  # fmt: skip
+    package = pull(context, url, bounds=SHORT)
+    assert package.name == "bolts"
+    paths = {file.path for file in context.catalogue.get("bolts").package.files}
+    assert {"models/m.onnx", "labels.txt", "card.txt", "one.npz"} <= paths
+    assert left(context) == []
+
+
+HOSTILE = {
+    "a symbolic link": lambda: tarred([("m.onnx", "/etc/passwd")]),
+    "a path from the root": lambda: tarred([("/m.onnx", MODEL)]),
+    "a path that leads out": lambda: tarred([("weights/../../m.onnx", MODEL)]),
+    "a name that a raw file has": lambda: tarred([("PACKAGE.yaml", MODEL)]),
+    "one name twice": lambda: tarred([("m.onnx", MODEL), ("m.onnx", MODEL)]),
+    "cut off": lambda: tarred([("m.onnx", MODEL)])[:700],
+    "no tar": lambda: MODEL * 20,
+}
+
+
+@pytest.mark.parametrize("packing", ["tar", "tar+gzip"])
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_tar(context: Context, registry: str, packing: str, what: str) -> None:
+    tar = HOSTILE[what]()
+    content = gzip.compress(tar) if packing == "tar+gzip" else tar
+    files = [("weight.config.v1.raw", "package.yaml", MANIFEST.encode()), (f"weight.v1.{packing}", "m", content)]
+    url = put_pack(registry, f"packs/hostile-{packing[-1]}:{what.replace(' ', '-')}", files)
+    with pytest.raises((UnsafeError, PackageError)):
+        pull(context, url, bounds=SHORT)
+    assert left(context) == []
+    assert not context.catalogue.packages()
+
+
+def test_compressed_otherwise_than_it_says(context: Context, registry: str) -> None:
+    tar = tarred([("m.onnx", MODEL)])
+    for packing, content in (
+        ("tar+gzip", tar),
+        ("tar+zstd", gzip.compress(tar)),
+        ("tar+gzip", gzip.compress(tar)[:-9]),
+    ):
+        url = put_pack(
+            registry, f"packs/otherwise:{digest_of_bytes(content)[7:]}", [(f"weight.v1.{packing}", "m", content)]
+        )
+        with pytest.raises(PackageError, match="compressed in a way that is damaged"):
+            pull(context, url, bounds=SHORT)
+    url = put_pack(registry, "packs/otherwise:squashed", [("weight.v1.squashfs", "m", tar)])
+    with pytest.raises(RegistryError, match=r"weight\.v1\.squashfs, and only raw files and tars are taken"):
+        pull(context, url)
+
+
+def test_a_bomb(tmp_path: Path) -> None:
+    content = gzip.compress(tarred([(name, bytes(MIB)) for name in "ab"]))
+    (tmp_path / "layer").write_bytes(content)
+    layer = OciBlob("application/vnd.cncf.model.weight.v1.tar+gzip", digest_of_bytes(content), len(content))
+    staging = unpacking(tmp_path / "unpacked", "oci://here/p:1", 4 * MIB)
+    assert set(files_of(layer, tmp_path / "layer", staging)) == {"a", "b"}
+    for limits in (Limits(ratio_floor=MIB), Limits(total=MIB)):
+        staging = unpacking(tmp_path / f"to {limits.total}", "oci://here/p:1", 4 * MIB)
+        staging.limits = limits
+        with pytest.raises(UnsafeError, match="unpacks"):
+            files_of(layer, tmp_path / "layer", staging)
+
+
+def tarred(files: list[tuple[str, bytes | str]]) -> bytes:
+    """A tar of files, and of links where text says to what."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, content in files:
+            entry = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                entry.type, entry.linkname = tarfile.SYMTYPE, content
+            else:
+                entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content if isinstance(content, bytes) else b""))
+    return stream.getvalue()
+
+
+def put_pack(registry: str, place: str, files: list[tuple[str, str, bytes]]) -> str:
+    """A ModelPack by hand: each layer's media type, path and content; its address."""
+    url = f"oci://{registry}/{place}"
+    at, layers = OciRepository(url, SHORT), []
+    for kind, path, content in [("config.v1+json", "", json.dumps(CONFIG).encode()), *files]:
+        digest = digest_of_bytes(content)
+        at.put_blob(content, digest, len(content))
+        told = {"org.cncf.model.filepath": path} if path else {}
+        layers.append(descriptor(f"application/vnd.cncf.model.{kind}", digest, len(content), told))
+    at.put({"artifactType": PACK_TYPE, "config": layers[0], "layers": layers[1:]})
+    return url
 
 
 @pytest.mark.parametrize("what", ["another file", "leads out", "twice", "no path", "nothing", "too long"])
@@ -165,4 +277,4 @@ def test_a_manifest_that_somebody_changed(context: Context, registry: str, tmp_p
 def test_a_blob_that_no_registry_has(digest: str, size: int) -> None:
     layer = OciBlob(WEIGHT_RAW_MEDIA_TYPE, digest, size, annotations={"org.cncf.model.filepath": "m.onnx"})
     with pytest.raises(RegistryError, match=r"m\.onnx under a name that is not a digest"):
-        packed_files(OciManifest((layer,)), "oci://here/bolts:1", 1 << 20)
+        pack_layers(OciManifest((layer,)), unpacking(Path("nowhere"), "oci://here/bolts:1", MIB))

@@ -62,7 +62,11 @@ def test_a_model_may_be_there_twice_and_a_tensor_given_on_its_way() -> None:
         (joined(("one", "A", "a.b"), ("two", "a.b", "B")), MEMBER, "a dot in its name"),
         (joined(("one", "A", "B")).replace("dims: [ 4 ]", "dims: [ -1 ]", 1), MEMBER, "input A is not as its members"),
         (joined(("one", "A", "B")), f"{MEMBER} sequence_batching {{ }}", "handles sequences"),
-        (joined(("one", "A", "B")), f"{MEMBER} model_transaction_policy {{ decoupled: true }}", "as often as it likes"),
+        (
+            joined(("one", "A", "B")),
+            f"{MEMBER} model_transaction_policy {{ decoupled: true }}",
+            "may send any number of responses",
+        ),
         (joined(("one", "A", "B")), joined(("two", "A", "B")), "is an ensemble itself"),
         (joined(("one", "t", "B"), ("two", "B", "t")), MEMBER, "nothing gives what one takes"),
     ],

@@ -159,7 +159,7 @@ def test_no_front_stands_before_a_config_of_its_own() -> None:
     adopted = package()
     adopted = replace(adopted, stages=(replace(adopted.stages[0], config="config.pbtxt"),))
     said = Settings(serve="image", preprocess={"size": [8, 8]}, decode={"kind": "classification"})
-    with pytest.raises(RuleError, match="a front cannot stand before"):
+    with pytest.raises(RuleError, match="a front cannot be put before"):
         require(adopted, said, {"model": PROVED}, TARGET)
     require(package(), said, {"model": PROVED}, TARGET)
 

@@ -269,7 +269,7 @@ CASES.append(
 CASES.append(Case("graph-parts", file("m.onnx", MODEL), UnsafeError, "has too many parts", Limits(graph_parts=5)))
 
 CASES.append(
-    Case("plan-tells-nothing", file("a.plan", PLAN), PackageError, "does not tell its tensors", allow_code=True)
+    Case("plan-tells-nothing", file("a.plan", PLAN), PackageError, "does not describe its tensors", allow_code=True)
 )
 
 # Folders
@@ -292,8 +292,8 @@ manifest("alias", "uses an anchor or alias", MANIFEST + "samples: &a []\nfiles: 
 manifest("alias-bomb", "uses an anchor or alias", "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n")
 manifest("merge-key", "uses an anchor or alias", "a: &a {x: 1}\nb: {<<: *a}\n")
 manifest("deep", "is nested more than 16 deep", "[" * 100_000)
-manifest("not-finite", "no finite number", MANIFEST + "samples: .nan\n")
-manifest("infinite", "no finite number", MANIFEST + "samples: -.inf\n")
+manifest("not-finite", "not a finite number", MANIFEST + "samples: .nan\n")
+manifest("infinite", "not a finite number", MANIFEST + "samples: -.inf\n")
 manifest("huge-number", "does not fit 64 bits", MANIFEST + f"samples: {'9' * 5000}\n")
 manifest("huge-float", "does not fit 64 bits", MANIFEST + "samples: 1e400\n")
 manifest("negative", "0 to 65536, not -1", MANIFEST.replace("m.onnx}", "m.onnx, serving: {max_batch_size: -1}}"))
@@ -455,7 +455,7 @@ adopted("dims-differ", PackageError, "but [-1, 3] in the model file", CONFIG.rep
 adopted("input-unknown", PackageError, "'z' is not in the model file", CONFIG.replace('"x"', '"z"'))
 adopted("input-missing", PackageError, "brings 1 inputs by the config", CONFIG,
         **{"1/model.onnx": model(inputs=[value("x"), value("z")]).SerializeToString()})  # fmt: skip
-adopted("tensors-unknown", PackageError, "names no input, and the model file does not tell", 'backend: "fil"')
+adopted("tensors-unknown", PackageError, "names no input, and the model file does not say", 'backend: "fil"')
 case("triton-folder-without-config", PackageError, "is not there", lambda root: package(
     root, **{"package.yaml": MANIFEST.replace("model: m.onnx", "folder: d"), "d/1/model.onnx": MODEL}))  # fmt: skip
 case("triton-no-model", PackageError, "has no model in its newest version",
@@ -733,6 +733,6 @@ SIGNED = MANIFEST.replace("m.onnx}", "m.onnx, signature: {inputs: [T], outputs: 
 case(
     "signature-given-twice",
     PackageError,
-    "tells its tensors itself",
+    "describes its tensors itself",
     lambda root: package(root, **{"package.yaml": SIGNED}),
 )

@@ -133,7 +133,7 @@ def test_what_answers_and_is_no_triton_is_one_sentence(answer: bytes) -> None:
     with (
         answering(lambda: answer) as where,
         Client(where, timeout=5) as client,
-        pytest.raises(ServerError, match="is no Triton"),
+        pytest.raises(ServerError, match="is not Triton"),
     ):
         client.index()
 

@@ -141,9 +141,9 @@ def test_stubs_are_known_by_their_model(running: Running) -> None:
 
 @pytest.mark.server
 def test_what_is_no_metrics_endpoint(running: Running) -> None:
-    with pytest.raises(ServerError, match=r"no metrics are answered \(HTTP 40"):
+    with pytest.raises(ServerError, match=r"no metrics were returned \(HTTP 40"):
         scrape(running.server.http)
-    with pytest.raises(ServerError, match="no metrics are answered"):
+    with pytest.raises(ServerError, match="no metrics were returned"):
         scrape("127.0.0.1:1")
 
 

@@ -64,7 +64,7 @@ def test_who_operates_loads_and_does_not_bring_in(shop: Site, tokens: dict[Role,
         page.goto("/packages")
         expect(page.locator("#choose")).to_be_disabled()
         page.locator("[data-do=load]").first.click()
-        expect(page.locator(".toast.failed")).to_contain_text("No server runs for this workspace")
+        expect(page.locator(".toast.failed")).to_contain_text("No server is running for this workspace")
         page.locator("#bell summary").click()
         expect(page.locator("#bell li.failed").first).to_contain_text("a-operate")
         page.get_by_role("link", name="All activity").click()
@@ -73,7 +73,7 @@ def test_who_operates_loads_and_does_not_bring_in(shop: Site, tokens: dict[Role,
             expect(newest).to_contain_text(text)
         page.get_by_label("Who").fill("nobody")
         page.get_by_role("button", name="Show").click()
-        expect(page.get_by_text("Nothing was done yet.")).to_be_visible()
+        expect(page.get_by_text("Nothing has been done yet.")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [390, 1024, 1440])

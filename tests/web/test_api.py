@@ -117,7 +117,7 @@ def test_errors_are_problems_with_a_status_and_no_path(site: Site, tmp_path: Pat
     assert refused.status_code == 422
     assert refused.json()["detail"] == "the batch size is 0 to 65536, not -1"
     lost = site.refused(site.post("/packages/there/load"))
-    assert (lost["status"], lost["detail"]) == (502, "no server runs for this workspace")
+    assert (lost["status"], lost["detail"]) == (502, "no server is running for this workspace")
     malformed = site.http.patch(f"{API}/packages/there/settings", json={"other": 1})
     assert (malformed.status_code, malformed.json()["title"]) == (422, "Malformed request")
 

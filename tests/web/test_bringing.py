@@ -222,7 +222,7 @@ def test_what_this_machine_lacks_is_marked_and_asked_about(pins: Site, browser: 
         hardware.select_option(label="GPU (default) (no GPU here)")
         message = page.locator(".toast", has_text="pins: this machine has no GPU")
         expect(hardware).to_have_value("cpu")
-        message.get_by_role("button", name="Choose it all the same").click()
+        message.get_by_role("button", name="Choose it anyway").click()
         expect(page.locator(".toast", has_text="pins was changed.")).to_be_visible()
     assert pins.get("/packages/pins")["device"] == "gpu"
 

@@ -342,7 +342,7 @@ def test_a_canary_is_served_beside_and_given_up(bolts: Site, browser: Browser) -
         beside = page.locator("#canary")
         expect(beside.get_by_role("row", name="mode shared performance")).to_be_visible()
         expect(beside.get_by_role("row", name="Failed since it was loaded 0 0")).to_be_visible()
-        beside.get_by_role("button", name="Run both with the samples").click()
+        beside.get_by_role("button", name="Send the samples to both").click()
         page.evaluate("htmx.trigger(document.body, 'packages-changed')")  # something else happens meanwhile
         expect(beside).to_contain_text("Alike: 1 of 1.")
         fits(page, "a canary")

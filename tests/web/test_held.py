@@ -23,7 +23,7 @@ def test_a_file_is_taken_once_and_given_back(tmp_path: Path) -> None:
     files, held = HeldUploads(), waiting(tmp_path / "a.zip")
     files.hold(held)
     assert files.get(held.id) is files.take(held.id)
-    with pytest.raises(NotFoundError, match="waits no more"):
+    with pytest.raises(NotFoundError, match="is no longer waiting"):
         files.take(held.id)
     files.give_back(held)
     files.expire()

@@ -113,7 +113,7 @@ def test_start_is_well_where_the_supervisor_is_quicker(site: Site) -> None:
     assert supervised(find(site.root).server)
     if again := restarts(find(site.root).server):  # where its supervisor was quicker
         assert f"{again.count} restart" in site.http.get("/server").text
-        assert "Triton has ended by itself and was started again" in site.http.get("/triton").text
+        assert "Triton has ended by itself and was restarted" in site.http.get("/triton").text
     until(lambda: "crash" in marked(site))
     assert "stop" not in marked(site)
     assert site.done(site.post("/server/stop")) == "Stopped."

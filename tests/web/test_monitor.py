@@ -72,7 +72,7 @@ def test_gpus_are_shown_with_what_they_do_not_tell(tmp_path: Path) -> None:
         text = measured(url, "en")
         for said in ("Fake GPU 0", "4.0", "Fake MIG 1g.5gb", "4242", "1 GiB / 24 GiB"):
             assert said in text
-        assert "GPU 2: the GPU is lost: it does not answer on the bus any more" in text
+        assert "GPU 2: the GPU is lost: it no longer answers on the bus" in text
         assert "GPU 1, " in text
         assert "this GPU does not report it" in text
         assert "GPU 2: GPU 已丢失" in measured(url, "zh-CN")

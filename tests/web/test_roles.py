@@ -120,7 +120,7 @@ def test_it_is_recorded_who_did_what_and_who_was_refused(roles: dict[Role, Site]
     refused, failed, done = viewer.get("/audit", params={"package": "bolts", "size": 3})
     assert (done["who"], done["action"], done["detail"], done["outcome"]) == ("operate", "set", "priority=3", "done")
     assert (failed["role"], failed["action"], failed["outcome"]) == ("operate", "load", "failed")
-    assert failed["reason"] == "no server runs for this workspace"
+    assert failed["reason"] == "no server is running for this workspace"
     assert (refused["who"], refused["way"], refused["origin"]) == ("view", "token", "127.0.0.1")
     assert (refused["action"].split()[0], refused["outcome"]) == ("POST", "refused")
     assert refused["action"].endswith("/packages/{name}/load")

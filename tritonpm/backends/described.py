@@ -146,7 +146,7 @@ class Model:
             return
         if self.max_batch_size > 0 and dims[:1] != [-1]:
             self.refuse(
-                f"{kind} '{name}' has shape {dims} in the model file, whose first dimension is no batch: "
+                f"{kind} '{name}' has shape {dims} in the model file, whose first dimension is not a batch: "
                 "max_batch_size must be 0"
             )
         full = [-1] * (self.max_batch_size > 0) + _said(tensor)

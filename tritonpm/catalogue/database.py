@@ -66,7 +66,7 @@ MIGRATIONS = (
     UPDATE packages SET versions = 1 WHERE name IN (SELECT package FROM revisions);
     """,
     # What served is taken to be the revisions up to the current one, as a roll-back went until then. A tolerance that
-    # was no finite number was kept as null, which no program could read.
+    # was not a finite number was kept as null, which no program could read.
     """
     ALTER TABLE packages ADD COLUMN problem TEXT NOT NULL DEFAULT '';
     ALTER TABLE packages ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
@@ -150,7 +150,7 @@ class Database:
         why = damage(self.path) or ("its log cannot be emptied" if busy or mode != "delete" else "")
         if why:
             raise StorageError(
-                f"could not be written whole ({why})", where=str(self.path), do="make room and try again"
+                f"could not be written completely ({why})", where=str(self.path), do="make room and try again"
             )
         with plain(self.path):
             sync(self.path)

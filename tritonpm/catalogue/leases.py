@@ -32,7 +32,7 @@ def require_project(project: str) -> None:
     """Raise UsageError for what is not a name for a project."""
     if not project.strip() or len(project) > 200 or not project.isprintable():
         raise UsageError(
-            f"{project[:200]!r} is not a name for a project", do="use letters, digits and signs that print"
+            f"{project[:200]!r} is not a name for a project", do="use letters, digits and printable characters"
         )
 
 

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AttestationRequirement:
-    """Digests of the keys that counted, the least agreement (0 to 1) and the release that were asked for."""
+    """Digests of who was trusted, the least agreement (0 to 1) and the release that were asked for."""
 
     keys: tuple[str, ...]
     agreement: float = 0.0
     release: str = ""  # "": any
+    certificates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,8 @@ class PolicyRequirement:
 
     def trusts(self, other: PolicyRequirement) -> bool:
         """Whether who is trusted by `other` is trusted here too, wherever this one asks for somebody."""
-        keys = not self.signature or set(other.keys) <= set(self.keys)
-        certificates = not self.signature or set(other.certificates) <= set(self.certificates)
         mine, others = self.attestation, other.attestation
-        return keys and certificates and (not mine or not others or set(others.keys) <= set(mine.keys))
+        return (not self.signature or _among(other, self)) and (not mine or not others or _among(others, mine))
 
     def is_met_by(self, other: PolicyRequirement) -> bool:
         """Whether `other` asks for no less."""
@@ -57,6 +56,13 @@ class PolicyRequirement:
         if mine is None:
             return True
         return others is not None and others.agreement >= mine.agreement and mine.release in ("", others.release)
+
+
+def _among(
+    ours: PolicyRequirement | AttestationRequirement, theirs: PolicyRequirement | AttestationRequirement
+) -> bool:
+    """Whether all keys and certificates of the one are also the other's."""
+    return set(ours.keys) <= set(theirs.keys) and set(ours.certificates) <= set(theirs.certificates)
 
 
 UNKNOWN = PolicyRequirement(

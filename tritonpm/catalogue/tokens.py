@@ -62,7 +62,7 @@ def read_tokens(file: Path) -> tuple[AccessToken, ...]:
         raise StorageError(what, where=str(file), do=do) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         do = "remove it and make new tokens with `tritonpm token add`"
-        raise StorageError(f"is no file of tokens ({error})", where=str(file), do=do) from None
+        raise StorageError(f"is not a file of tokens ({error})", where=str(file), do=do) from None
 
 
 def add_token(file: Path, name: str, role: Role, expires: float = 0.0) -> str:

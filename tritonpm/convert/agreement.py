@@ -257,13 +257,13 @@ def _concluded(
         return replace(result, state="unverified", reason=measured.unread)
     if seen.beyond:
         state = "failed" if given else "unverified"
-        return replace(result, state=state, reason=f"it answers otherwise on {seen.beyond}; {SETTLE}")
+        return replace(result, state=state, reason=f"it answers differently on {seen.beyond}; {SETTLE}")
     if power.blind:
-        return replace(result, state="unverified", reason=f"{power.blind[0]}, so that nothing is proved; {TELL}")
+        return replace(result, state="unverified", reason=f"{power.blind[0]}, so nothing is proved; {TELL}")
     return replace(result, state="verified")
 
 
-SETTLE = "declare in package.yaml which values its inputs hold (`values`), where these are none of them"
+SETTLE = "declare in package.yaml which values its inputs hold (`values`), if these are not among them"
 TELL = "samples for which its answers differ would settle it"
 
 

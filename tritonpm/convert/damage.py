@@ -52,7 +52,7 @@ def weights_noticed(
     power, known = Power(seen, seen + len(unseen) + len(hidden), told), result.power
     power = replace(power, noticed=known.noticed + power.noticed, tried=known.tried + power.tried, inputs=known.inputs)
     if blind:
-        return replace(result, state="unverified", reason=f"{told[0]}, so that little is proved; {TELL}", power=power)
+        return replace(result, state="unverified", reason=f"{told[0]}, so little is proved; {TELL}", power=power)
     return replace(result, power=power)
 
 

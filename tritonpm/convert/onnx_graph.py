@@ -34,7 +34,7 @@ def modern(artefact: Artefact) -> Any:
     except Exception as error:  # the converter is C++ and raises what it likes
         reason = " ".join(str(error).split())[:200]
         raise ConversionError(
-            f"its opset {own} cannot be brought to {OPSET} ({reason})", where=artefact.model.name, do="export it anew"
+            f"its opset {own} cannot be brought to {OPSET} ({reason})", where=artefact.model.name, do="export it again"
         ) from None
 
 

@@ -141,7 +141,7 @@ def _read_torch_script(openvino: Any, path: Path, signature: Signature) -> Any:
         port.set_names({name})
     unknown = next((port for port in model.inputs if port.get_partial_shape().rank.is_dynamic), None)
     if unknown is not None:
-        what = f"does not tell how many dimensions its input {unknown.get_any_name()!r} has"
+        what = f"does not say how many dimensions its input {unknown.get_any_name()!r} has"
         do = "export it with torch.export or to ONNX, or give its `signature` in a package.yaml"
         raise ConversionError(what, where=path.name, do=do)
     return model

@@ -139,7 +139,7 @@ class _Build:
             if not Path(library).is_file():
                 raise ConversionError("the plugin does not exist", where=library, do="give a shared library")
             if builder.get_plugin_registry().load_library(library) is None:
-                raise ConversionError("is not a library of TensorRT plugins", where=library, do="build it anew")
+                raise ConversionError("is not a library of TensorRT plugins", where=library, do="build it again")
         if self.options.plugins:
             self.details["plugins"] = list(self.options.plugins)
 

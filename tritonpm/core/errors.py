@@ -18,10 +18,10 @@
     ├── RoleError                 the role of who asks does not allow it
     ├── BusyError                 another tritonpm holds the lock, or the package is in use
     ├── StorageError              disk full, read-only, corrupt
-    ├── RegistryError             a registry is absent, refused, or holds something else than was asked for
+    ├── RegistryError             a registry is absent, refused, or holds something other than what was asked for
     ├── DeploymentError           a cluster cannot be reached, or refuses what it was given
     └── ServerError               Triton is absent, refused, or did not do what it said
-        ├── NoServerError         no server runs for this workspace
+        ├── NoServerError         no server is running for this workspace
         ├── WrongAnswerError      the model answers, and not as it must
         ├── UnreachableError      the connection failed: what was asked for may have been done or not
         └── InferenceError        the server answered a request with an error
@@ -88,7 +88,7 @@ class UnsafeError(PackageError):
 
 
 class SignatureError(PackageError):
-    """Not signed by whom the workspace trusts, or changed since it was signed."""
+    """Not signed by anyone whom the workspace trusts, or changed since it was signed."""
 
 
 class RuleError(TritonpmError):
@@ -112,7 +112,7 @@ class OptimisationError(TritonpmError):
 
 
 class NotOptimisedError(OptimisationError):
-    """The settings ask for an artefact that was not made yet, or that does not fit this machine any more."""
+    """The settings ask for an artefact that has not been made yet, or no longer fits this machine."""
 
 
 class NameTakenError(TritonpmError):
@@ -140,11 +140,11 @@ class BusyError(TritonpmError):
 
 
 class StorageError(TritonpmError):
-    """The disk is full, read-only or holds something else than it should."""
+    """The disk is full, read-only or holds something other than it should."""
 
 
 class RegistryError(TritonpmError):
-    """A registry is absent, refused, or holds something else than was asked for."""
+    """A registry is absent, refused, or holds something other than what was asked for."""
 
 
 class DeploymentError(TritonpmError):
@@ -156,11 +156,11 @@ class ServerError(TritonpmError):
 
 
 class NoServerError(ServerError):
-    """No server runs for this workspace."""
+    """No server is running for this workspace."""
 
 
 class WrongAnswerError(ServerError):
-    """The model answers, and not as it must."""
+    """The model answers, but wrongly."""
 
 
 class UnreachableError(ServerError):

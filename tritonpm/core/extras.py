@@ -19,7 +19,10 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
     "tensorrt": {"polygraphy": "polygraphy", "tensorrt": "tensorrt"},
     "tensorrt-rtx": {"tensorrt_rtx": "tensorrt-rtx-cu13-bindings"},
     "stores": {"obstore": "obstore"},
-    "registry": {"model_signing": "model-signing", "oras": "oras", "OpenSSL": "pyopenssl", "requests": "requests"},
+    "registry": {
+        "in_toto_attestation": "in-toto-attestation", "model_signing": "model-signing", "oras": "oras",
+        "OpenSSL": "pyopenssl", "requests": "requests", "sigstore_models": "sigstore-models", "zstandard": "zstandard",
+    },
     "hub": {"huggingface_hub": "huggingface-hub"},
     "mlflow": {"mlflow": "mlflow-skinny"},
     "web": {"babel": "babel", "fastapi": "fastapi", "uvicorn": "uvicorn"},
@@ -27,7 +30,7 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
     "mcp": {"mcp": "mcp"},
     "perf": {"optuna": "optuna"},
     "tritonserver": {"tritonserver": "tritonserver"},
-}
+}  # fmt: skip
 
 
 def install(extra: str) -> str:

@@ -13,11 +13,11 @@ T = TypeVar("T")
 _MEANINGS = {
     "LIBRARY_NOT_FOUND": "no NVIDIA driver found",
     "DRIVER_NOT_LOADED": "the NVIDIA driver is not loaded",
-    "LIB_RM_VERSION_MISMATCH": "the NVIDIA driver was updated and not loaded anew: restart the machine",
+    "LIB_RM_VERSION_MISMATCH": "the NVIDIA driver was updated, but not reloaded: restart the machine",
     "NOT_SUPPORTED": "this GPU does not report it",
     "FUNCTION_NOT_FOUND": "this NVIDIA driver is too old to report it",
     "NO_PERMISSION": "no permission to read it",
-    "GPU_IS_LOST": "the GPU is lost: it does not answer on the bus any more",
+    "GPU_IS_LOST": "the GPU is lost: it no longer answers on the bus",
     "RESET_REQUIRED": "the GPU must be reset",
 }
 _NO_GPU = "the NVIDIA driver reports no GPU"

@@ -35,7 +35,7 @@ def attest(context: Context, package: Package, archive: Path, signer: Signer) ->
     record = proof_record(context, package.name)
     if record.content != package.digest:
         raise PackageError("was changed while it was pushed", where=package.name, do="push it again")
-    return attestation.attest(archive, record, signer.key)
+    return attestation.attest(archive, record, signer)
 
 
 def proof_record(context: Context, name: str) -> ProofRecord:

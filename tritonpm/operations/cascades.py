@@ -40,7 +40,7 @@ def why_no_cascade(context: Context, package: Package, place: Place | None = Non
         _joined(context, package, place or in_blobs(context), None)
     except NoCascadeError as reason:
         return _SENTENCE.format(reason=reason)
-    return "it stays an ensemble, since it was handed in as one before its members were as they are: import it again"
+    return "it stays an ensemble, since it was imported before its members had their present form: import it again"
 
 
 def why_not_by_itself(package: Package, place: Place) -> str:
@@ -92,7 +92,7 @@ def _member(context: Context, name: str) -> Package:
     try:
         record = context.catalogue.get(name)
     except NotFoundError:
-        raise NoCascadeError(f"its member {name} is no package here") from None
+        raise NoCascadeError(f"its member {name} is not a package here") from None
     package = record.package
     if package.cascade or package.stages[0].config is None:
         raise NoCascadeError(f"its member {name} came without a config.pbtxt")

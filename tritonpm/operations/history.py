@@ -56,7 +56,7 @@ def as_it_was(context: Context, name: str, number: int | None) -> Record:
         return record
     kept = context.catalogue.kept(name, number)
     if kept.source is None:
-        raise NotFoundError(f"of revision {number} of {name} it is not known what it was made of", do="name another")
+        raise NotFoundError(f"it is not known what revision {number} of {name} was made of", do="name another")
     return replace(record, package=kept.source.package, settings=kept.source.settings, revision=number)
 
 

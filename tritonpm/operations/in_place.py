@@ -1,4 +1,4 @@
-"""Models of a server that somebody else runs, which are no packages here: managed where they are, without their files.
+"""Models of a server that somebody else runs, which are not packages here: managed where they are, without their files.
 
 They are asked, measured, loaded and unloaded as far as the server lets that be done; whatever makes a model anew, or
 brings one back, needs the files.

@@ -30,7 +30,7 @@ def require_no_circle(context: Context, name: str, joined: tuple[str, ...], wher
     while ways:
         way = ways.pop()
         if way[-1] in way[:-1]:
-            what = f"runs in a circle: {' → '.join(way[way.index(way[-1]) :])}"
+            what = f"forms a cycle: {' → '.join(way[way.index(way[-1]) :])}"
             raise PackageError(what, where=where, do="remove the circle")
         with suppress(NotFoundError):
             ways += [(*way, member) for member in members(context, way[-1])]

@@ -4,7 +4,7 @@ require-signature:
   keys: [line.pub]               # beside this file; any one of them
   certificates: [vision-ca.pem]  # or a certificate that these vouch for
 require-attestation:
-  keys: [line.pub]               # who may attest
+  keys: [line.pub]               # who may attest; certificates, too
   agreement: 0.99                # with the original, of every model
   release: "26.06"               # of the Triton that it was proved on
 
@@ -60,10 +60,9 @@ class TrustedFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     certificates: list[str] = []
 
 
-class AttestationDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose attestations count, by files beside the policy, and what they must say at least."""
+class AttestationDocument(TrustedFiles, frozen=True, forbid_unknown_fields=True):
+    """Whose attestations count, and what they must say at least."""
 
-    keys: Annotated[list[str], msgspec.Meta(min_length=1)]
     agreement: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     release: Annotated[str, msgspec.Meta(pattern=r"^([0-9]{2}\.[0-9]{2})?$")] = ""
 
@@ -77,11 +76,12 @@ class PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, re
 
 @dataclass(frozen=True)
 class AttestationView:
-    """What a policy asks of attestations: the keys that count, the least agreement, the Triton release ("": any)."""
+    """What a policy asks of attestations: whose count, the least agreement, the Triton release ("": any)."""
 
     keys: tuple[str, ...]
     agreement: float
     release: str
+    certificates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,11 @@ class Policy:
 
     def view(self) -> PolicyView:
         """The policy for people and programs."""
-        trust = self.trust or Trust()
-        keys, certificates = tuple(map(str, trust.keys)), tuple(map(str, trust.certificates))
-        asked = self.attestation
-        attestation = AttestationView(tuple(map(str, asked.keys)), asked.agreement, asked.release) if asked else None
+        keys, certificates = _names(self.trust or Trust())
+        attestation = None
+        if asked := self.attestation:
+            own = _names(asked.trust)
+            attestation = AttestationView(own[0], asked.agreement, asked.release, own[1])
         return PolicyView(self.file, self.trust is not None, keys, certificates, attestation)
 
 
@@ -204,18 +205,24 @@ def _policy(path: Path) -> Policy:
     signature, attestation = document.require_signature, document.require_attestation
     trust = asked = None
     if not isinstance(signature, msgspec.UnsetType):
-        trust = Trust(_files(folder, signature.keys), _files(folder, signature.certificates))
+        trust = _trust(signature, folder)
     if not isinstance(attestation, msgspec.UnsetType):
-        keys = _files(folder, attestation.keys)
-        asked = AttestationPolicy(keys, attestation.agreement, attestation.release)
-    if trust == Trust() or (trust is None and asked is None):
-        problem = ("require-signature", "names no key and no certificate")
-        raise ManifestError([problem], where=str(path), do=_CORRECT)
+        asked = AttestationPolicy(_trust(attestation, folder), attestation.agreement, attestation.release)
+    required = {"require-signature": trust, "require-attestation": asked and asked.trust}
+    without = [key for key, whose in required.items() if whose == Trust()]
+    if without or (trust is None and asked is None):
+        problems = [(key, "names no key and no certificate") for key in without or ["require-signature"]]
+        raise ManifestError(problems, where=str(path), do=_CORRECT)
     return Policy(str(path), trust, asked)
 
 
-def _files(folder: Path, names: list[str]) -> tuple[Path, ...]:
-    return tuple(folder / name for name in names)
+def _trust(files: TrustedFiles, folder: Path) -> Trust:
+    return Trust(*(tuple(folder / name for name in names) for names in (files.keys, files.certificates)))
+
+
+def _names(trust: Trust) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The paths of its keys, and of its certificates."""
+    return tuple(map(str, trust.keys)), tuple(map(str, trust.certificates))
 
 
 def _read_document(path: Path) -> PolicyDocument:
@@ -244,13 +251,16 @@ def _read_document(path: Path) -> PolicyDocument:
 
 def _requirement(policy: Policy) -> PolicyRequirement:
     """By content: a key in another file is the same key, and another key in the same file is another."""
-    trust, asked = policy.trust or Trust(), policy.attestation
-    attestation = AttestationRequirement(_digests(asked.keys), asked.agreement, asked.release) if asked else None
-    return PolicyRequirement(policy.trust is not None, _digests(trust.keys), _digests(trust.certificates), attestation)
+    attestation = None
+    if asked := policy.attestation:
+        keys, certificates = _digests(asked.trust)
+        attestation = AttestationRequirement(keys, asked.agreement, asked.release, certificates)
+    return PolicyRequirement(policy.trust is not None, *_digests(policy.trust or Trust()), attestation)
 
 
-def _digests(keys: tuple[Path, ...]) -> tuple[str, ...]:
-    return tuple(map(_digest, keys))
+def _digests(trust: Trust) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those of its keys, and of its certificates."""
+    return tuple(map(_digest, trust.keys)), tuple(map(_digest, trust.certificates))
 
 
 def _digest(key: Path) -> str:
@@ -273,13 +283,17 @@ def _document(policy: Policy) -> bytes:
     from tritonpm.package.document import dump
 
     document: dict[str, dict[str, object]] = {}
-    if trust := policy.trust:
-        certificates = list(map(str, trust.certificates))
-        document["require-signature"] = {"keys": list(map(str, trust.keys)), "certificates": certificates}
+    if policy.trust:
+        document["require-signature"] = _written(policy.trust)
     if asked := policy.attestation:
-        keys = list(map(str, asked.keys))
-        document["require-attestation"] = {"keys": keys, "agreement": asked.agreement, "release": asked.release}
+        more = {"agreement": asked.agreement, "release": asked.release}
+        document["require-attestation"] = _written(asked.trust) | more
     return dump(document).encode()
+
+
+def _written(trust: Trust) -> dict[str, object]:
+    keys, certificates = _names(trust)
+    return {"keys": list(keys), "certificates": list(certificates)}
 
 
 def _require_none_meant(context: Context, last: PolicyRequirement | None) -> None:

@@ -50,7 +50,7 @@ def push(
         raise UsageError("an attestation is signed", do="give --key")
     package, module = context.catalogue.get(name).package, registry.module(url)
     if not hasattr(module, "push"):
-        raise UsageError("is only pulled from", where=registry.shown(url), do="push to oci://, s3:// or a folder")
+        raise UsageError("can only be pulled from", where=registry.shown(url), do="push to oci://, s3:// or a folder")
     put: Callable[..., Pushed] = module.push
     if form == MODELPACK:
         if not hasattr(module, "push_modelpack"):

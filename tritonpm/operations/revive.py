@@ -116,7 +116,7 @@ class Stubs:
             _note(self.context, model, loss.why)  # it may take long, and who asks is to know why
             return
         loss.times += 1
-        yield f"{model} answers no more: {loss.why}; it is loaded anew"
+        yield f"{model} no longer answers: {loss.why}; it is being reloaded"
         loss.work = self._pool.submit(_revived, self.context.workspace.root, model, loss.why)
 
     def _done(self) -> Iterator[str]:
@@ -124,7 +124,7 @@ class Stubs:
             if loss.work and loss.work.done():
                 reason = loss.work.result()
                 loss.work, loss.last = None, time.monotonic()
-                yield f"{model} could not be loaded anew: {reason}" if reason else f"Loaded {model} anew"
+                yield f"{model} could not be reloaded: {reason}" if reason else f"Reloaded {model}"
 
 
 def _revived(root: Path, model: str, why: str) -> str:

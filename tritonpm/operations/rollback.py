@@ -48,5 +48,5 @@ def revision_to(context: Context, name: str, number: int | None) -> tuple[int, S
         raise NotFoundError(what, do=f"`tritonpm history {name}` lists them")
     kept = context.catalogue.kept(name, target)
     if kept.source is None:
-        raise UsageError(f"revision {kept.number} does not tell what it was made of", do="choose a later one")
+        raise UsageError(f"revision {kept.number} does not record what it was made of", do="choose a later one")
     return kept.number, kept.source, kept.revision if kept.revision.name == name else None

@@ -10,7 +10,7 @@ import msgspec
 
 from tritonpm.core.text import API_VERSION
 from tritonpm.operations.declaration import Declaration
-from tritonpm.operations.policy import PolicyDocument
+from tritonpm.operations.policy import AttestationDocument, PolicyDocument, TrustedFiles
 from tritonpm.package.manifest import Manifest
 from tritonpm.settings.settings import Settings
 
@@ -43,7 +43,13 @@ def _declaration() -> dict[str, Any]:
 
 
 def _policy() -> dict[str, Any]:
-    return msgspec.json.schema(PolicyDocument)
+    body = msgspec.json.schema(PolicyDocument)
+    for document in (TrustedFiles, AttestationDocument):  # nobody trusted is no policy
+        files = ("keys", "certificates")
+        body["$defs"][document.__name__]["anyOf"] = [
+            {"required": [name], "properties": {name: {"minItems": 1}}} for name in files
+        ]
+    return body
 
 
 def _envelope() -> dict[str, Any]:

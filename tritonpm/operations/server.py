@@ -44,7 +44,7 @@ def connect(context: Context, protocol: str = "http", *, load_timeout: float = 6
             server = own_server(context)
             if server is None:
                 do = "start one with `tritonpm serve --detach`"
-                raise NoServerError("no server runs for this workspace", do=do)
+                raise NoServerError("no server is running for this workspace", do=do)
             around.enter_context(embedded.guarded(server, context.workspace.server))
             url = server.http if protocol == "http" else server.grpc
             connection, seen = Connection(url, grpc=server.grpc), partial(stubs.abandoned, server)

@@ -59,7 +59,7 @@ def export(package: Package, open_file: Callable[[File], BinaryIO], destination:
 
 
 def read_signature(path: Path, format: Format | None = None) -> tuple[Format, Signature]:
-    """The format and tensors of a model file. Raises PackageError, also where the format does not tell its tensors."""
+    """The format and tensors of a model file. Raises PackageError, also where they are not in it."""
     from tritonpm.package.signature import read_signature
 
     return read_signature(path, format)

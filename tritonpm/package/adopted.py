@@ -124,7 +124,7 @@ def _served(tree: Tree, root: str, path: str, allow_code: bool, limits: Limits) 
                               do="rename the file")  # fmt: skip
     served = configs.served_versions(config, versions)
     if not served:
-        raise PackageError("serves versions of which none is there", where=where, do="correct its version_policy")
+        raise PackageError("serves only versions that are not there", where=where, do="correct its version_policy")
     if configs.is_ensemble(config):
         return _Served(Format.OTHER, "", None, files)
     for version in versions:

@@ -62,7 +62,7 @@ def _check_words(message: Any, where: str) -> None:
     for field, value in message.ListFields():
         values = _values(value)
         if field.enum_type and (unknown := set(values) - set(field.enum_type.values_by_number)):
-            what = f"gives {field.name} as {min(unknown)}, which means nothing"
+            what = f"gives {field.name} as {min(unknown)}, which is not valid"
             raise PackageError(what, where=where, do="correct it")
         for inner in values:
             if hasattr(inner, "ListFields"):
@@ -240,7 +240,7 @@ def signature(config: Any, own: Signature | None, where: str) -> Signature:
         if not entries and not known and backend_of(config) == "python":
             raise completed_by_itself(where)
         if not entries and not known:
-            raise PackageError(f"names no {side}, and the model file does not tell", where=where, do="add them")
+            raise PackageError(f"names no {side}, and the model file does not say", where=where, do="add them")
         sides.append(tuple(_tensor(entry, config.max_batch_size > 0) for entry in entries) or known)
     return Signature(sides[0], sides[1], own.labels if own else ())
 

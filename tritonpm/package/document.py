@@ -112,7 +112,7 @@ def _value(event: Any, where: str) -> Any:
     if _INT.fullmatch(text):
         return _bounded(event, int(text) if len(text) < 21 else 1 << 64, where)
     if _NOT_FINITE.fullmatch(text):
-        raise _problem(event, f"is {text}, no finite number", where)
+        raise _problem(event, f"is {text}, not a finite number", where)
     if _FLOAT.fullmatch(text):
         return _bounded(event, float(text), where)
     return text

@@ -118,7 +118,7 @@ def _serving() -> type[BaseModel]:
     model: type[BaseModel] = create_model(  # type: ignore[call-overload]
         "Serving",
         __base__=_Strict,
-        __doc__="Settings that the exporter suggests; whoever imports the package may change each of them.",
+        __doc__="Settings that the exporter suggests; each of them can be changed after the import.",
         **{name: (hints[name], None) for name in names},
     )
     return model

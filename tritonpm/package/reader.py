@@ -225,10 +225,10 @@ def _modelled(entry: StageEntry, tree: Tree, allow_code: bool, limits: Limits) -
 def _signature(entry: StageEntry, read: Signature | None, where: str) -> Signature:
     if read is None and entry.signature is None:
         raise PackageError(
-            "does not tell its tensors", where=where, do="give them as `signature` of its stage in a package.yaml"
+            "does not describe its tensors", where=where, do="give them as `signature` of its stage in a package.yaml"
         )
     if read is not None and entry.signature is not None:
-        raise PackageError("tells its tensors itself", where=where, do="remove `signature` from its stage")
+        raise PackageError("describes its tensors itself", where=where, do="remove `signature` from its stage")
     return read or manifests.declared(entry.signature)  # type: ignore[arg-type]
 
 

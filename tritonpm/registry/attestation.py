@@ -1,16 +1,14 @@
 """What proves a package, told by who saw it: in-toto statements in DSSE envelopes, `<file>.att` beside the .zip.
 
-Each line is a sigstore bundle of one statement about one .zip, named by its digest. Signed is with the keys that
-packages are signed with, without a certificate; no service is asked. Source: in-toto attestation v1, DSSE v1,
-sigstore bundle v0.3.
+Each line is a sigstore bundle of one statement about one .zip, named by its digest. It is signed as packages are, with
+a key or a certificate; no service is asked. Source: in-toto attestation v1, DSSE v1, sigstore bundle v0.3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,15 +17,10 @@ from tritonpm.core.extras import needed
 from tritonpm.core.files import digest_of, write_atomically
 from tritonpm.core.units import MIB
 from tritonpm.registry import ATTESTATION, beside
-from tritonpm.registry.signing import reading_key
-
-if TYPE_CHECKING:
-    from securesystemslib.signer import SSlibKey
+from tritonpm.registry.signing import Signer, Trust, signed_payloads, signed_statement
 
 PREDICATE_TYPE = "urn:tritonpm:attestation:proof:1"
 _STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-_PAYLOAD_TYPE = "application/vnd.in-toto+json"
-_BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _ASK = "ask who published it for its attestation"
 _MOST, _LINES = MIB, 64  # bytes, and attestations of one package that are looked at
 
@@ -73,7 +66,7 @@ class ProofRecord:
 class AttestationPolicy:
     """Whose attestations count, and what one must say: at least that agreement, of that release ("": any)."""
 
-    keys: tuple[Path, ...]
+    trust: Trust
     agreement: float = 0.0
     release: str = ""
 
@@ -94,36 +87,21 @@ class _Statement(msgspec.Struct, frozen=True):
     predicate: msgspec.Raw
 
 
-def attest(package: Path, record: ProofRecord, key: Path) -> Path:
+def attest(package: Path, record: ProofRecord, signer: Signer) -> Path:
     """Write what is attested of a .zip beside it, in place of what was there. Raises UsageError for a bad key."""
-    with needed("an attestation", "registry"), reading_key(key):
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-        from securesystemslib.dsse import Envelope
-        from securesystemslib.signer import CryptoSigner
-
-        private: Any = load_pem_private_key(key.read_bytes(), None)
-        statement = _Statement(
-            _STATEMENT_TYPE,
-            (_Subject(package.name, {"sha256": digest_of(package).removeprefix("sha256:")}),),
-            PREDICATE_TYPE,
-            msgspec.Raw(msgspec.json.encode(record)),
-        )
-        envelope = Envelope(msgspec.json.encode(statement), _PAYLOAD_TYPE, {})
-        signer = CryptoSigner(private)
-        envelope.sign(signer)
-    bundle = {
-        "mediaType": _BUNDLE_TYPE,
-        "verificationMaterial": {"publicKey": {"hint": signer.public_key.keyid}, "tlogEntries": []},
-        "dsseEnvelope": envelope.to_dict(),
-    }
-    write_atomically(beside(package, ATTESTATION), msgspec.json.encode(bundle))
+    with needed("an attestation", "registry"):
+        from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
+        from in_toto_attestation.v1.statement import Statement
+    subject = ResourceDescriptor(package.name, digest={"sha256": digest_of(package).removeprefix("sha256:")})
+    statement = Statement([subject.pb], PREDICATE_TYPE, msgspec.to_builtins(record))
+    write_atomically(beside(package, ATTESTATION), signed_statement(statement, signer))
     return beside(package, ATTESTATION)
 
 
 def require_attested(package: Path, policy: AttestationPolicy) -> ProofRecord:
     """What is attested of a .zip, and enough. Raises as `attested`, SignatureError where none says enough."""
     reason, do = "", ""
-    for record in attested(package, policy.keys):
+    for record in attested(package, policy.trust):
         do = "have it loaded so, and pushed again with --attest"
         if policy.release not in ("", record.release):
             was = f"Triton {record.release}" if record.release else f"a server of version {record.server}"
@@ -138,8 +116,8 @@ def require_attested(package: Path, policy: AttestationPolicy) -> ProofRecord:
     raise SignatureError(reason, where=str(package), do=do)
 
 
-def attested(package: Path, keys: Sequence[Path]) -> list[ProofRecord]:
-    """What holders of one of the keys have attested of this very .zip.
+def attested(package: Path, trust: Trust) -> list[ProofRecord]:
+    """What those who are trusted have attested of this very .zip.
 
     Raises SignatureError where that is nothing, and says why; UsageError for a key that cannot be read.
     """
@@ -148,17 +126,13 @@ def attested(package: Path, keys: Sequence[Path]) -> list[ProofRecord]:
         raise SignatureError("has no attestation", where=str(package), do=f"put its {file.name} beside it")
     if file.stat().st_size > _MOST:
         raise SignatureError("has attestations that are too long", where=str(package), do=_ASK)
-    trusted = [_public(key) for key in keys]
     digest, records, reason = digest_of(package).removeprefix("sha256:"), [], "is attested by no trusted signer"
-    for line in file.read_bytes().splitlines()[:_LINES]:
-        payload = _signed(line, trusted)
-        if payload is None:
-            continue
+    for payload in signed_payloads(file.read_bytes().splitlines()[:_LINES], trust):
         try:
             statement = msgspec.json.decode(payload, type=_Statement)
             if (statement.type_, statement.predicate_type) != (_STATEMENT_TYPE, PREDICATE_TYPE):
                 continue
-            record = msgspec.json.decode(statement.predicate, type=ProofRecord)
+            record = msgspec.json.decode(statement.predicate, type=ProofRecord, strict=False)  # 32 is signed as 32.0
         except (msgspec.MsgspecError, ValueError, RecursionError):
             continue
         if digest in (subject.digest.get("sha256") for subject in statement.subject):
@@ -168,33 +142,3 @@ def attested(package: Path, keys: Sequence[Path]) -> list[ProofRecord]:
     if not records:
         raise SignatureError(reason, where=str(package), do=_ASK)
     return records
-
-
-def _public(key: Path) -> SSlibKey:
-    with needed("an attestation", "registry"), reading_key(key):
-        from cryptography.hazmat.primitives.serialization import load_pem_public_key
-        from securesystemslib.signer import SSlibKey
-
-        return SSlibKey.from_crypto(load_pem_public_key(key.read_bytes()))
-
-
-def _signed(line: bytes, trusted: Sequence[SSlibKey]) -> bytes | None:
-    """The payload of a bundle that one of them signed; None of anything else, however broken it is."""
-    from securesystemslib.dsse import Envelope
-    from securesystemslib.exceptions import Error
-
-    broken = (ValueError, LookupError, TypeError, AttributeError, RecursionError, msgspec.MsgspecError, Error)
-    try:
-        envelope = Envelope.from_dict(msgspec.json.decode(line)["dsseEnvelope"])
-    except broken:
-        return None
-    if envelope.payload_type != _PAYLOAD_TYPE:
-        return None
-    for signature in envelope.signatures.values():
-        for key in trusted:
-            try:
-                key.verify_signature(signature, envelope.pae())
-            except broken:
-                continue
-            return bytes(envelope.payload)
-    return None

@@ -31,7 +31,7 @@ def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
 
 def push(file: Path, url: str, *, force: bool = False) -> Pushed:
     """Web servers are only read from. Raises UsageError."""
-    raise UsageError("https:// is only pulled from", where=shown(url), do="push to oci://, s3:// or a folder")
+    raise UsageError("https:// can only be pulled from", where=shown(url), do="push to oci://, s3:// or a folder")
 
 
 def _source(session: Session, url: str) -> Source:

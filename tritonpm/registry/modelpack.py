@@ -1,25 +1,30 @@
 """A package as a ModelPack: one layer a file, so that KitOps, Docker and whatever else reads those can take it.
 
-The layers are the files themselves, neither packed nor compressed. What is fetched becomes a .zip again, whose bytes
-are the same wherever that is done: signatures are of it. Source: CNCF ModelPack model-spec v1 (spec.md, config.md,
-annotations.md, schema/config-schema.json).
+The layers that are put are the files themselves, neither packed nor compressed; those of others may be tars, as KitOps
+and modctl write them. What is fetched becomes a .zip again, whose bytes are the same wherever that is done: signatures
+are of it. Source: CNCF ModelPack model-spec v1 (spec.md, config.md, annotations.md, schema/config-schema.json).
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
-from tritonpm.core.errors import RegistryError
+from tritonpm.core.errors import PackageError, RegistryError, UnsafeError
+from tritonpm.core.extras import needed
 from tritonpm.core.files import DIGEST, digest_of_stream
 from tritonpm.core.units import human
 from tritonpm.package.exporter import pack
 from tritonpm.package.limits import Limits
-from tritonpm.package.paths import Paths
+from tritonpm.package.staging import Staging
+from tritonpm.package.tar import tar_members
 from tritonpm.registry import TITLE, VERSION
 
 if TYPE_CHECKING:
@@ -29,12 +34,14 @@ if TYPE_CHECKING:
 PACK_TYPE = "application/vnd.cncf.model.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.cncf.model.config.v1+json"
 DIGEST_ANNOTATION = "vnd.tritonpm.package.digest"  # of the .zip
-_FILE = "org.cncf.model.filepath"
+FILE = "org.cncf.model.filepath"
 _LICENSES = "org.opencontainers.image.licenses"
 _KINDS = {
     "weight": (), "weight.config": (".yaml", ".yml", ".json", ".pbtxt", ".txt"), "dataset": (".npz",),
     "doc": (".md", ".rst"), "code": (".py",),
 }  # fmt: skip
+_RAW = "raw"
+_PACKINGS = (_RAW, "tar", "tar+gzip", "tar+zstd")  # as a media type ends
 _DOCUMENTS = ("license", "notice", "readme", "copying")
 _PUBLISHER = "ask who published it"
 
@@ -81,24 +88,80 @@ def published(archive: Path, digest: str, package: Package) -> Pack:
     return Pack(layers, json.dumps(config).encode(), annotations)
 
 
-def packed_files(manifest: OciManifest, where: str, most: int) -> dict[str, OciBlob]:
-    """The layers by the paths of their files. Raises RegistryError for what no file can be had of, UnsafeError."""
-    paths, files = Paths(where, Limits()), {}
+def unpacking(folder: Path, where: str, most: int) -> Staging:
+    """Where the files of a ModelPack are unpacked to, of at most so many bytes."""
+    return Staging(folder, where, replace(Limits(), total=most))
+
+
+def pack_layers(manifest: OciManifest, staging: Staging) -> list[OciBlob]:
+    """The layers, each checked as far as the manifest tells. Raises RegistryError, UnsafeError."""
+    where = staging.where
     for layer in manifest.layers:
-        path = layer.annotations.get(_FILE, "")
-        if not layer.media_type.endswith(".raw"):
-            what = f"holds {path or layer.digest} as {layer.media_type}, and only files as they are (.raw) are taken"
-            raise RegistryError(what, where=where, do="pack it anew so: `modctl build --raw`")
+        path = layer.annotations.get(FILE, "")
+        if _packing(layer) not in _PACKINGS:
+            what = f"holds {path or layer.digest} as {layer.media_type}, and only raw files and tars are taken"
+            raise RegistryError(what, where=where, do="pack it with `modctl build --raw`")
         if not DIGEST.fullmatch(layer.digest) or layer.size < 0:
             raise RegistryError(f"holds {path} under a name that is not a digest", where=where, do=_PUBLISHER)
-        paths.add(path)
-        files[path] = layer
-    if not files:
+        if _packing(layer) == _RAW:
+            staging.paths.add(path)
+    if not manifest.layers:
         raise RegistryError("holds no files", where=where, do=_PUBLISHER)
-    total = sum(layer.size for layer in files.values())
+    total, most = sum(layer.size for layer in manifest.layers), staging.limits.total
     if total > most:
         raise RegistryError(f"is {human(total)} long, and {human(most)} is the most", where=where, do=_PUBLISHER)
+    return list(manifest.layers)
+
+
+def files_of(layer: OciBlob, blob: Path, staging: Staging) -> dict[str, Path]:
+    """The files of a fetched layer, by their paths. Raises UnsafeError, PackageError, StorageError."""
+    told = layer.annotations.get(FILE, "")
+    if _packing(layer) == _RAW:
+        return {told: blob}
+    files, before = {}, staging.done
+    with _unpacked(blob, _packing(layer), staging.where) as stream:
+        for member, contents in tar_members(stream, f"{staging.where}: {told or layer.digest}", staging.limits):
+            path = told if member == PurePosixPath(told).name else member  # modctl once packed files without folders
+            staging.paths.add(path)
+            staging.write(path, _bounded(contents, layer, staging, before))
+            files[path] = staging.root / path
     return files
+
+
+def _packing(layer: OciBlob) -> str:
+    return layer.media_type.rpartition(".v1.")[2]
+
+
+@contextmanager
+def _unpacked(blob: Path, packing: str, where: str) -> Iterator[IO[bytes]]:
+    """The tar in a layer. Raises PackageError where it is not compressed as it says."""
+    if packing == "tar+zstd":
+        with needed("tar+zstd", "registry"):
+            import zstandard
+        broken: tuple[type[Exception], ...] = (zstandard.ZstdError,)
+    else:
+        broken = (gzip.BadGzipFile, EOFError, zlib.error)
+    try:
+        with blob.open("rb") as stream:
+            if packing == "tar":
+                yield stream
+            elif packing == "tar+gzip":
+                yield cast(IO[bytes], gzip.GzipFile(fileobj=stream))
+            else:
+                yield zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
+    except broken:
+        raise PackageError("is compressed in a way that is damaged", where=where, do=_PUBLISHER) from None
+
+
+def _bounded(contents: Iterable[bytes], layer: OciBlob, staging: Staging, before: int) -> Iterator[bytes]:
+    """As of an archive: a layer that unpacks to much more than was fetched is a bomb."""
+    limits = staging.limits
+    for chunk in contents:
+        size = staging.done - before + len(chunk)
+        if size > limits.ratio_floor and size > limits.ratio * layer.size:
+            what = f"unpacks {human(layer.size)} to more than {limits.ratio} times as much"
+            raise UnsafeError(what, where=staging.where, do=_PUBLISHER)
+        yield chunk
 
 
 def written(files: Mapping[str, Path], target: Path) -> None:
@@ -123,7 +186,7 @@ def _layer(archive: Path, path: str, card: str | None) -> PackLayer:
         size = members.getinfo(path).file_size
     with opened() as stream:
         digest = digest_of_stream(stream)
-    return PackLayer(_kind(path, card), digest, size, {_FILE: path, TITLE: path}, opened)
+    return PackLayer(_kind(path, card), digest, size, {FILE: path, TITLE: path}, opened)
 
 
 def _kind(path: str, card: str | None) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.core.errors import NotFoundError, RegistryError, UsageError
+from tritonpm.core.errors import NotFoundError, PackageError, RegistryError, UsageError
 from tritonpm.core.files import digest_of, digest_of_bytes
 from tritonpm.registry import ATTESTATION, BESIDE, SIGNATURE, Pushed, beside, shown
 from tritonpm.registry.attestation import PREDICATE_TYPE
@@ -20,10 +20,13 @@ from tritonpm.registry.image import IMAGE_CONFIG_TYPE, LAYER_TYPE, config
 from tritonpm.registry.modelpack import (
     CONFIG_TYPE,
     DIGEST_ANNOTATION,
+    FILE,
     PACK_TYPE,
+    files_of,
     is_pack,
-    packed_files,
+    pack_layers,
     published,
+    unpacking,
     written,
 )
 from tritonpm.registry.oci_repository import OciRepository, described, descriptor
@@ -186,11 +189,19 @@ def _fetched_pack(at: OciRepository, manifest: OciManifest, target: Path, task: 
     if task.digest and target.is_file() and digest_of(target) == task.digest:
         return target
     parts = target.with_name(f".{target.stem}.parts")
-    done, places = 0, {}
-    for path, layer in packed_files(manifest, at.where, task.bounds.size).items():
-        part = parts / layer.digest.replace(":", "-")
+    staging = unpacking(parts / "unpacked", at.where, task.bounds.size)
+    shutil.rmtree(staging.root, ignore_errors=True)
+    done = 0
+    places: dict[str, Path] = {}
+    for layer in pack_layers(manifest, staging):
         own = DownloadTask(layer.digest, replace(task.bounds, size=layer.size), partial(_further, task, done))
-        places[path] = download(at.blob(layer.digest), part, f"{at.where}: {path}", own)
+        where = f"{at.where}: {layer.annotations.get(FILE) or layer.digest}"
+        part = download(at.blob(layer.digest), parts / layer.digest.replace(":", "-"), where, own)
+        try:
+            places |= files_of(layer, part, staging)
+        except PackageError:  # it would be refused the next time, too
+            shutil.rmtree(parts)
+            raise
         done += layer.size
     written(places, target)
     shutil.rmtree(parts)

@@ -7,7 +7,8 @@ model-signing makes and checks the signatures; no service is asked.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
@@ -21,8 +22,10 @@ from tritonpm.core.units import MIB
 from tritonpm.registry import SIGNATURE, beside
 
 if TYPE_CHECKING:
+    from in_toto_attestation.v1.statement import Statement
     from model_signing import signing, verifying
 
+STATEMENT_TYPE = "application/vnd.in-toto+json"  # of what a bundle signs
 _MOST = MIB  # bytes of a signature
 MOST_OF_A_KEY = MIB  # bytes of a key, or of certificates
 _ASK = "ask who signed it"
@@ -82,7 +85,9 @@ def verify(package: Path, trust: Trust) -> Signed:
     if signature.stat().st_size > _MOST:
         raise SignatureError("has a signature that is too long", where=str(package), do=_ASK)
     for by, config in _verifying(trust):
-        if _is_by(config, package, signature):
+        with _counting() as counted:
+            config.verify(package, signature)
+        if counted:
             return Signed(str(package), str(signature), digest_of(package), by)
     raise SignatureError("is signed by no trusted signer, or was changed since", where=str(package), do=_ASK)
 
@@ -95,18 +100,59 @@ def require_zip(package: Path) -> None:
         raise NotFoundError("there is no such file", where=str(package), do="check the path")
 
 
-def _is_by(config: verifying.Config, package: Path, signature: Path) -> bool:
-    """Whether the signature holds. The library takes a signature apart unchecked: what it trips over is none."""
+def signed_statement(statement: Statement, signer: Signer) -> bytes:
+    """An in-toto statement, signed as packages are: a sigstore bundle. Raises UsageError for a bad key."""
+    document: str = _signing(signer)._signer.sign(_Payload(statement)).bundle.to_json()
+    return document.encode()
+
+
+def signed_payloads(bundles: Iterable[bytes], trust: Trust) -> Iterator[bytes]:
+    """The statements that somebody trusted has signed; bundles by others, and what is no bundle, are passed over."""
+    checks = [config for _, config in _verifying(trust)]
+    for bundle in bundles:
+        for config in checks:
+            with _counting() as counted:
+                kind, payload = config._verifier._verify_signed_content(_read(bundle))
+            if counted and kind == STATEMENT_TYPE:
+                yield payload
+                break
+
+
+@dataclass(frozen=True)
+class _Payload:
+    """What the library's signers take."""
+
+    statement: Statement
+
+
+def _read(bundle: bytes) -> Any:
+    """A bundle as the library takes it. Raises whatever it trips over."""
+    from sigstore_models.bundle.v1 import Bundle
+
+    document = json.loads(bundle)
+    material = document["verificationMaterial"]
+    material.setdefault("tlogEntries", [])
+    if "publicKey" in material:
+        material["publicKey"] = {"hint": None}  # each tool computes its own; the signature says whose it is
+    if "certificate" in material:  # without its chain, as cosign writes it
+        material["x509CertificateChain"] = {"certificates": [material.pop("certificate")]}
+    return _library("_signing.sign_sigstore_pb").Signature(Bundle.from_dict(document))
+
+
+@contextmanager
+def _counting() -> Iterator[list[bool]]:
+    """Filled where nothing is raised. The library takes a bundle apart unchecked: what it trips over does not count."""
     from cryptography.exceptions import InvalidSignature
     from OpenSSL.crypto import Error, X509StoreContextError
 
     broken = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+    counted: list[bool] = []
     try:
         with redirect_stdout(io.StringIO()):  # it prints its warnings
-            config.verify(package, signature)
+            yield counted
+        counted.append(True)
     except (InvalidSignature, X509StoreContextError, Error, *broken):
-        return False
-    return True
+        pass
 
 
 def _signing(signer: Signer) -> signing.Config:

@@ -157,7 +157,7 @@ def _describe(entry: Any, tensor: Tensor, batched: bool, where: str) -> None:
         raise RenderError(
             f"tensor {tensor.name!r} has a dimension of size 0, which Triton cannot say",
             where=where,
-            do="export it anew",
+            do="export it again",
         )
     entry.name, entry.data_type = tensor.name, messages().DataType.Value(config_dtype(tensor.dtype))
     sizes = dims(tensor.shape[1:] if batched else tensor.shape)

@@ -67,13 +67,13 @@ def require_plain(config: Any) -> None:
 
 
 def _require_tensors_only(name: str, config: Any) -> None:
-    """Raise NoCascadeError where a member keeps state, answers as often as it likes, or joins others itself."""
+    """Raise NoCascadeError where a member keeps state, may send any number of responses, or joins others itself."""
     if config.HasField("ensemble_scheduling"):
         raise NoCascadeError(f"its member {name} is an ensemble itself")
     if config.HasField("sequence_batching"):
         raise NoCascadeError(f"its member {name} handles sequences")
     if config.model_transaction_policy.decoupled:
-        raise NoCascadeError(f"its member {name} answers as often as it likes")
+        raise NoCascadeError(f"its member {name} may send any number of responses")
 
 
 def _makers(config: Any) -> dict[int, str]:

@@ -39,7 +39,9 @@ def config_text(
     if parsed != config:
         wrong = sorted(d.name for d in config.DESCRIPTOR.fields if _field(parsed, d) != _field(config, d))
         raise RenderError(
-            f"says something else than was asked for in {', '.join(wrong)}", where=TEMPLATE, do="correct the template"
+            f"says something other than what was asked for in {', '.join(wrong)}",
+            where=TEMPLATE,
+            do="correct the template",
         )
     return text
 

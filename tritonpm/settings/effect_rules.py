@@ -93,7 +93,7 @@ EFFECT_RULES: tuple[Rule, ...] = (
     Rule(
         "accelerators",
         lambda c: c.stage.config is None and _no_accelerator(c),
-        "the accelerators {s.accelerators} are none that stage {stage.name!r} can have on device {s.device}",
+        "the accelerators {s.accelerators} are not available to stage {stage.name!r} on device {s.device}",
         "leave --accelerators out",
         level="warning",
         gives_way=("accelerators",),

@@ -55,7 +55,7 @@ MEANING_RULES: tuple[Rule, ...] = (
     Rule(
         "front-adopted",
         lambda c: _fronted(c) and c.stage.config is not None,
-        "stage {stage.name!r} is served by its own config.pbtxt, which a front cannot stand before",
+        "stage {stage.name!r} is served by its own config.pbtxt, and a front cannot be put before that",
         "provide the model itself",
         gives_way=("serve",),
     ),

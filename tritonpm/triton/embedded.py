@@ -214,7 +214,7 @@ def _only_one(state: Path) -> Iterator[int]:
                     continue
                 who = f" (pid {server.pid}, {server.http})" if server else ""
                 raise BusyError(
-                    f"a server already runs for this workspace{who}", do="use it, or end it with `tritonpm stop`"
+                    f"a server is already running for this workspace{who}", do="use it, or end it with `tritonpm stop`"
                 ) from None
         yield descriptor
     finally:

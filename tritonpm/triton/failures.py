@@ -40,4 +40,4 @@ def plainly(where: str, model: str, kind: type[ServerError]) -> Iterator[None]:
 
 def strange(where: str) -> ServerError:
     """Of an address at which something answers that is no Triton."""
-    return ServerError("what answers there is no Triton", where=where, do="check the URL")
+    return ServerError("what answers there is not Triton", where=where, do="check the URL")

@@ -85,7 +85,7 @@ def streamed(raw: Any, request: InferenceRequest, headers: Mapping[str, str], ti
             try:
                 result, error = events.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise TimeoutError(f"no last response within {timeout:g} s") from None
+                raise TimeoutError(f"no final response within {timeout:g} s") from None
             if error is not None:
                 raise error
             response = result.get_response()

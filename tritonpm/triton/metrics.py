@@ -31,9 +31,9 @@ def _fetch(address: str, timeout: float) -> str:
         answer = connection.getresponse()
         text = answer.read(_LIMIT).decode(errors="replace")
     except (OSError, HTTPException) as error:
-        raise ServerError(f"no metrics are answered ({error})", where=address) from None
+        raise ServerError(f"no metrics were returned ({error})", where=address) from None
     finally:
         connection.close()
     if answer.status != 200:
-        raise ServerError(f"no metrics are answered (HTTP {answer.status})", where=address)
+        raise ServerError(f"no metrics were returned (HTTP {answer.status})", where=address)
     return text

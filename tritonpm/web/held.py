@@ -98,5 +98,5 @@ class HeldUploads:
 
     def _known(self, number: str) -> HeldUpload:
         if number not in self._files:
-            raise NotFoundError("that file waits no more", do="hand it in again")
+            raise NotFoundError("that file is no longer waiting", do="hand it in again")
         return self._files[number]

@@ -80,11 +80,11 @@ def _wrong(settings: OidcSettings) -> str:
     if issuer.scheme != "https" and not (issuer.scheme == "http" and is_loopback(issuer.hostname or "")):
         return "names an issuer that is not https"
     if not issuer.hostname:
-        return "names an issuer that is no address"
+        return "names an issuer that is not an address"
     if settings.url and urlsplit(settings.url).scheme not in ("http", "https"):
         return "has a url that is neither http nor https"
     if "openid" not in settings.scopes:
-        return "lacks the scope openid, without which nobody is told who signs in"
+        return "lacks the scope openid, without which the provider does not say who signs in"
     if not any(settings.roles.values()):
         return "gives nobody a role"
     return "" if 0 < settings.hours <= 24 * 31 else "has hours that are not above 0 and up to 744"

@@ -55,4 +55,4 @@ def allowed(request: Request) -> None:
     )
     with request.app.state.site.asked_by(actor).open() as context:
         refused(context, f"{request.method} {request.scope['route'].path}", request.path_params.get("name", ""), why)
-    raise RoleError(why, do="ask whoever runs this page for a token with that role")
+    raise RoleError(why, do="ask the administrator of this page for a token with that role")

@@ -89,7 +89,9 @@ class SignIn:
             return self._offered(request, "Signing in did not work; try again.", 403)
         role = self._settings.role_of(claims)
         if role is None:
-            return self._offered(request, "This account has no role here; ask whoever runs this page for one.", 403)
+            return self._offered(
+                request, "This account has no role here; ask the administrator of this page for one.", 403
+            )
         origin = request.client.host if request.client else ""
         actor = Actor(self._settings.name_of(claims), role, OIDC, origin)
         await run_in_threadpool(self._record, actor, str(claims["sub"]))

@@ -145,7 +145,7 @@ class Watcher:
         self._connection, self._file = None, -1
 
     def look(self, *, anew: bool) -> None:
-        """Publish what has changed since the last look; `anew`: all of it, since a page is there that nobody told.
+        """Publish what has changed since the last refresh; `anew`: all of it, since a page is there that nobody told.
 
         What it was drawn from may have changed, and be again what it was at the last look.
         """

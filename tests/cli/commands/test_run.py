@@ -82,7 +82,7 @@ def test_from_a_model_to_an_answer(folder: Path) -> None:
         assert said.startswith("y [[")
         beside = typed(folder, "run", "model.onnx")  # while the first one serves
         assert "Using model" in beside.stdout
-        assert "ran before and goes on" in beside.stderr
+        assert "was running before and keeps running" in beside.stderr
         assert own_server(opened(folder)) is not None
     assert own_server(opened(folder)) is None
     detached = json.loads(typed(folder, "run", "model.onnx", "--detach", "-o", "json").stdout)

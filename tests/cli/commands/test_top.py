@@ -40,7 +40,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_without_a_server(tmp_path: Path) -> None:
     run("init", tmp_path)
     said = run("top", "--once", "--interval", 0.2, workspace=tmp_path)
-    assert "no server runs for this workspace; start one with `tritonpm serve --detach`" in said
+    assert "no server is running for this workspace; start one with `tritonpm serve --detach`" in said
     assert "cores, CPU" in said
     elsewhere = run("top", "--interval", 0.2, "--server", "127.0.0.1:1", workspace=tmp_path)
     assert "127.0.0.1:1 does not answer: no Triton answers" in elsewhere
@@ -69,7 +69,7 @@ def test_gpus_and_what_packages_have_there(workspace: Path, tmp_path: Path) -> N
     assert "512 MiB" in next(line for line in said.splitlines() if line.startswith("bolts"))
     assert next(line for line in said.splitlines() if line.startswith("4.3")).split()[1:4] == ["Fake", "MIG", "1g.5gb"]
     assert "GPU 1: processes: no permission to read it." in said
-    assert "GPU 2: the GPU is lost: it does not answer on the bus any more." in said
+    assert "GPU 2: the GPU is lost: it no longer answers on the bus." in said
 
 
 def test_live_on_a_terminal_until_it_is_interrupted(workspace: Path) -> None:

@@ -131,7 +131,7 @@ def test_a_server_that_stops_and_comes_again(tmp_path: Path) -> None:
     with Monitor(context.workspace) as monitor:
         stopped = monitor.sample()
         assert (stopped.server.state, stopped.packages) == ("stopped", ())
-        assert stopped.server.reason == "no server runs for this workspace"
+        assert stopped.server.reason == "no server is running for this workspace"
         try:
             server = serve(context, None, **QUICKLY)
             assert sampled_until(monitor, lambda s: s.server.state == "live").packages == ()

@@ -255,7 +255,7 @@ void Model::CheckOne(const char* kind, const Configured& tensor, const std::vect
   }
   if (max_batch_size_ > 0 && (dims.empty() || dims[0] != -1)) {
     Refuse(subject + " has shape " + Words(dims) +
-           " in the model file, whose first dimension is no batch: max_batch_size must be 0");
+           " in the model file, whose first dimension is not a batch: max_batch_size must be 0");
   }
   Dims full = tensor.dims;
   if (max_batch_size_ > 0) full.insert(full.begin(), -1);

@@ -38,7 +38,7 @@ def _show(app: App) -> None:
     if asked := policy.attestation:
         least = f", an agreement of at least {asked.agreement:g}" if asked.agreement else ""
         pairs += [("attestation", f"required{least}{f', on Triton {asked.release}' if asked.release else ''}")]
-        pairs += [("attested by", key) for key in asked.keys]
+        pairs += [("attested by", key) for key in (*asked.keys, *asked.certificates)]
     app.emit("Policy", policy, lambda: facts(pairs))
 
 

@@ -19,6 +19,7 @@ PACKAGE, MODELPACK, IMAGE = "package", "modelpack", "image"
     examples="""
     tritonpm push bolts oci://registry.site/vision/bolts:1.2 --key line.pem
     tritonpm push bolts oci://registry.site/vision/bolts:1.2 --key line.pem --attest
+    tritonpm push bolts oci://registry.site/vision/bolts:1.2 --key me.pem --certificate me.crt --attest
     tritonpm push bolts oci://registry.site/vision/bolts-pack:1.2 --form modelpack
     tritonpm push bolts oci://registry.site/serving/bolts:1.2 --form image
     tritonpm push bolts s3://packages/

@@ -97,12 +97,13 @@ def _describe(app: App, view: Run) -> None:
     if view.meaning:
         echo(f"\nIt means: {view.meaning}.")
     for one in view.code:
-        echo(f"\n{one.language} (needs {one.needs}):\n")
+        needs = f" (needs {one.needs})" if one.needs != one.language else ""
+        echo(f"\n{one.language}{needs}:\n")
         echo(one.code, nl=False)
 
 
 def _end(view: Run, detach: bool) -> str:
     """How it ends."""
     if not view.started:
-        return f"\nThe server ran before and goes on; `tritonpm unload {view.name}` ends this package."
+        return f"\nThe server was running before and keeps running; `tritonpm unload {view.name}` unloads this package."
     return "\n`tritonpm stop` ends it." if detach else "\nCtrl-C ends it."

@@ -86,7 +86,7 @@ class Precisions(Words):
     "--max-p99", type=DurationType(), help="The latency that 99 out of 100 requests must stay below, e.g. 50ms."
 )
 @click.option("--min-accuracy", type=Share(), help="The least agreement with the original model, e.g. 99%.")
-@click.option("--budget", type=DurationType(), default="5m", show_default=True, help="The longest that it may take.")
+@click.option("--budget", type=DurationType(), default="5m", show_default=True, help="The most time that it may take.")
 @click.option("--precisions", type=Precisions(), help="Which to try [default: fp32 and int8; fp16 too on GPUs].")
 @click.option("--concurrency", type=click.IntRange(1), help="Requests in flight from your clients.")
 @click.option(

@@ -10,7 +10,7 @@ from tritonpm.operations.monitor.snapshot import Snapshot, Usage
 
 UNKNOWN = "–"
 # What the figures are, and why some are not there.
-MEASURED = "P50 and P99 are Triton's own, over its last minute; the rest is since the last look."
+MEASURED = "P50 and P99 are Triton's own, over its last minute; the rest is since the last refresh."
 NO_SUMMARIES = "No percentiles: Triton reports them with --metrics-config summary_latencies=true. MEAN is the average."
 NO_METRICS = "No percentiles: name the server's metrics endpoint with --metrics. MEAN is the average."
 ELSEWHERE = "Processes and memory are seen only where this workspace runs the server."

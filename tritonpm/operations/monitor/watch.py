@@ -85,7 +85,7 @@ class Monitor:
     ) -> tuple[ServerLoad, ServerCounters | None]:
         metrics, pid = (own.metrics, own.pid) if own else (self.metrics, None)
         if server is None:
-            return ServerLoad("stopped", reason="no server runs for this workspace"), None
+            return ServerLoad("stopped", reason="no server is running for this workspace"), None
         try:
             answer = scrape(metrics, timeout=_TIMEOUT) if metrics else self._counted(server)
         except ServerError as error:

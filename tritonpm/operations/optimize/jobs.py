@@ -132,7 +132,7 @@ def start(
     record = present if settings is None else replace(present, settings=settings)
     asked, _ = works_of(context, record)
     if not asked:
-        raise UsageError(f"{name} asks for no optimisation", do="give --precision, --optimizer or --device")
+        raise UsageError(f"{name} does not ask for any optimisation", do="give --precision, --optimizer or --device")
     open_question = compare is not None and _is_undecided(context, present, record)
     if not (again or open_question) and len(made(context, record)) == len(asked):
         adopt(context, name, settings, present.settings)
@@ -204,7 +204,7 @@ def resume(context: Context, number: int) -> int:
         time_limit=request.seconds, memory_limit=request.memory, compare=request.compare,
     )  # fmt: skip
     if started is None:
-        raise UsageError(f"nothing of job {number} is left to be done")
+        raise UsageError(f"job {number} has nothing left to do")
     return started.id
 
 

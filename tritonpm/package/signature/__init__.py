@@ -84,10 +84,10 @@ def inspect_model(path: Path, where: str, limits: Limits, format: Format | None 
 
 
 def read_signature(path: Path, format: Format | None = None) -> tuple[Format, Signature]:
-    """The format and tensors of one file. Raises PackageError, also where the format does not tell its tensors."""
+    """The format and tensors of one file. Raises PackageError, also where the format does not describe its tensors."""
     model = inspect_model(path, path.name, Limits(), format)
     if model.signature is None:
         raise PackageError(
-            "does not tell its tensors", where=path.name, do="give them as `signature` in a package.yaml"
+            "does not describe its tensors", where=path.name, do="give them as `signature` in a package.yaml"
         )
     return model.format, model.signature

@@ -62,7 +62,7 @@ def sequences(model: ModelFolder) -> Iterator[Problem]:
         if not entry.name:
             yield place, "a control input has no name"
         elif names[entry.name] > 1:
-            yield place, f"the control input {entry.name!r} stands twice"
+            yield place, f"the control input {entry.name!r} appears twice"
         for control in entry.control:
             for sentence in _control(control, kinds):
                 yield place, f"the control input {entry.name!r} {sentence}"

@@ -63,7 +63,7 @@ def problems(model: ModelFolder, models: Models) -> Iterator[tuple[str, Problem]
             yield "ensemble-tensors", ("", f"an ensemble must name its {kind}s")
     if cycle := _cycle(model.name, models):
         wired = False
-        yield "ensemble-cycle", ("ensemble_scheduling", f"it runs in a circle: {' → '.join(cycle)}")
+        yield "ensemble-cycle", ("ensemble_scheduling", f"it forms a cycle: {' → '.join(cycle)}")
     for rule, problem in _flow(config) if wired else ():
         wired = False
         yield rule, problem
@@ -136,7 +136,7 @@ def _flow(config: Any) -> Iterator[tuple[str, Problem]]:
     for name in sorted(read - {*written, *inputs}):
         yield "ensemble-dangling", (place, f"the tensor {name!r} is read by a step, but written by none")
     for name in sorted(set(written) - read - set(outputs)):
-        yield "ensemble-unused", (place, f"the tensor {name!r} is written by a step, but nobody reads it")
+        yield "ensemble-unused", (place, f"the tensor {name!r} is written by a step, but never read")
     ready = set(inputs)
     while reached := {name for needs, names in steps if needs <= ready for name in names} - ready:
         ready |= reached

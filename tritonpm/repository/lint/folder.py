@@ -149,7 +149,7 @@ def _parsed(text: str) -> tuple[Any, int, str]:
     from google.protobuf import text_format
 
     if line := stray(text):
-        return None, line, "it does not parse: a character stands there that the text format does not have"
+        return None, line, "it does not parse: it contains a character that the text format does not have"
     try:
         return text_format.Parse(_ESCAPED.sub(r"\1?", text), messages().ModelConfig()), 0, ""
     except text_format.ParseError as error:

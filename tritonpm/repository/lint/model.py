@@ -61,7 +61,7 @@ def _platform(model: ModelFolder) -> Iterator[Problem]:
     elif config.platform not in _PLATFORMS_OF.get(config.backend, {config.platform}):
         yield "platform", f"the platform {config.platform!r} does not belong to the backend {config.backend!r}"
     elif not config.platform and not config.backend and not _backend_of_file(model):
-        yield "", "neither backend nor platform is given, and no model file tells which it is"
+        yield "", "neither backend nor platform is given, and no model file says which it is"
 
 
 def _own_library(model: ModelFolder) -> bool:
@@ -84,7 +84,7 @@ def _versions(model: ModelFolder) -> Iterator[Problem]:
         yield "", "there is no version folder (1, 2, …)"
     elif policy.HasField("specific") and not set(policy.specific.versions) & set(model.versions):
         listed = ", ".join(map(str, policy.specific.versions)) or "none"
-        yield "version_policy", f"it serves the versions {listed}, of which none is there"
+        yield "version_policy", f"it serves the versions {listed}, none of which is there"
     if policy.HasField("latest") and policy.latest.num_versions == 0:
         yield "version_policy.latest", "num_versions is 0, so nothing is served"
 

@@ -12,14 +12,14 @@ from tritonpm.web.roles import NEEDS
 from tritonpm.web.sessions import SESSION
 
 _LOCATION = {
-    "description": "Where it is told how far it is.",
+    "description": "How far an operation is, as it happens.",
     "schema": {"type": "string", "format": "uri-reference"},
     "example": f"{PREFIX}/operations/OxpicAfszWwE",
 }
 _NAME = {"name": "bolts", "project": "LINE-3", "filename": "bolts.zip"}  # what the examples are of
 TAGS = {
     "packages": "Bring packages in, list, rename, export and remove them.",
-    "settings": "Choose how a package runs; what no rule allows is told before anything is changed.",
+    "settings": "Choose how a package runs; what the rules do not allow is reported before anything is changed.",
     "serving": "Triton itself, and what is loaded on it.",
     "jobs": "Optimisations: processes that compile models and prove that they answer as before.",
     "revisions": "What was published of a package, and the way back.",

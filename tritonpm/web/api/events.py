@@ -35,5 +35,5 @@ def operation(site: TheSite, say: Say, number: str) -> LongTask:
     """One operation."""
     task = site.tasks.get(number)
     if task is None:
-        raise NotFoundError("there is no such operation, or no longer")
+        raise NotFoundError("there is no such operation, or it is over")
     return task_shown(task, say)

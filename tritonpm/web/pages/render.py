@@ -25,7 +25,7 @@ from tritonpm.web.roles import actor_of
 
 DEVICES = {"cpu": "CPU", "gpu": "GPU (default)", "gpu-optimised": "GPU (optimised)"}
 MODES = {"shared": "Shared", "performance": "Performance"}
-RESIDENCIES = {PINNED: "Stays loaded", ON_DEMAND: "Loaded when it is asked"}
+RESIDENCIES = {PINNED: "Stays loaded", ON_DEMAND: "Loaded on the first request"}
 SENT = {TENSORS: "Tensors", PICTURES: "Pixels", ENCODED: "JPEG or PNG"}  # by clients
 HELPS = {  # what a choice means, below it
     "mode/shared": "One instance answers everybody, which takes the least memory.",
@@ -35,7 +35,7 @@ HELPS = {  # what a choice means, below it
     "device/cpu": "The processor, which every machine has.",
     "device/gpu": "The model as it came, on a GPU.",
     "device/gpu-optimised": "Compiled for this machine's GPU first, which takes minutes.",
-    "precision/FP32": "The usual, which the others are compared with.",
+    "precision/FP32": "The default, which the others are compared with.",
     "precision/FP16": "About half the memory, and quicker where the hardware has it.",
     "precision/INT8": "About a quarter of the memory, often the quickest; it is calibrated on samples.",
 }  # fmt: skip

@@ -78,5 +78,5 @@ export function packagePath(name, rest = "") {
 }
 
 function unreachable() {
-  return { title: t("The page's server does not answer"), detail: t("see whether tritonpm still runs") };
+  return { title: t("The page's server does not answer"), detail: t("see whether tritonpm is still running") };
 }

@@ -166,7 +166,7 @@ async function switched(select, name, sure = false) {
   if (warning && !sure) {
     const again = () => { option.selected = true; return switched(select, name, true); };
     select.value = [...select.options].find((one) => one.defaultSelected).value;
-    toast(`${name}: ${warning}`, { kind: "failed", action: { text: t("Choose it all the same"), run: () => guarded(again) } });
+    toast(`${name}: ${warning}`, { kind: "failed", action: { text: t("Choose it anyway"), run: () => guarded(again) } });
     return undefined;
   }
   const loaded = select.closest("tr").querySelector(".status.loaded") !== null;

@@ -36,7 +36,7 @@ function draw() {
 
 function entries() {
   const listed = [...operations.values()].sort((one, other) => other.started - one.started).slice(0, SHOWN);
-  return listed.length ? listed.map(entry) : [element("li", { class: "none", text: t("Nothing was done yet.") })];
+  return listed.length ? listed.map(entry) : [element("li", { class: "none", text: t("Nothing has been done yet.") })];
 }
 
 function entry(operation) {

@@ -47,7 +47,7 @@ function lost(now) {
   if (now === !banner.hidden) return;
   if (now) {
     const time = new Date().toLocaleTimeString(document.documentElement.lang, { hourCycle: "h23" });
-    banner.textContent = t("The page's server does not answer. What is shown here is of {time}; it is asked again until it answers.", { time });
+    banner.textContent = t("The page's server does not answer. What is shown here is from {time}; the page keeps trying.", { time });
   }
   banner.hidden = !now;
   document.body.classList.toggle("stale", now);
