@@ -21,7 +21,7 @@ BUTTONS = {
 }  # fmt: skip
 VALUES = {
     "cpu": "CPU", "gpu": "GPU (default)", "gpu-optimised": "GPU (optimised)", "shared": "Shared",
-    "performance": "Performance", "pinned": "Stays loaded", "on-demand": "Loaded when it is asked",
+    "performance": "Performance", "pinned": "Stays loaded", "on-demand": "Loaded on the first request",
     "tensors": "Tensors", "image": "Pixels", "encoded": "JPEG or PNG", "fp32": "FP32", "fp16": "FP16", "int8": "INT8",
 }  # fmt: skip
 _PLAIN = r"none|auto|openvino|onnxruntime|ort-[a-z]+|\d+"  # values that the page calls the same
