@@ -292,7 +292,7 @@ def test_stages_of_a_cascade_run_where_their_format_can() -> None:
     require(both, settings, {"a": PROVED, "b": PROVED}, TARGET)
 
 
-@pytest.mark.parametrize("policy", ["latest:1", "latest:3", "all", "specific:1", "specific:1,3"])
+@pytest.mark.parametrize("policy", ["latest:1", "latest:3", "all", "specific:1", "specific:1,3", "specific:1024108044"])
 def test_version_policies_of_triton_are_accepted(policy: str) -> None:
     require(package(), Settings(version_policy=policy), {"model": PROVED}, TARGET)
 

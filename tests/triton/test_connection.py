@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import trustme
+from click.testing import CliRunner
 
 from tests.support.running import Running
+from tritonpm.cli.app import cli
 from tritonpm.core.errors import NotFoundError, ServerError, UsageError
 from tritonpm.triton import embedded
 from tritonpm.triton.client import Client
@@ -101,6 +103,17 @@ def test_tls_and_a_token(url: str, certificates: Path) -> None:
         assert client.live()
         with pytest.raises(ServerError, match=r"restricted|not allowed|expects"):
             client.index()
+
+
+def test_its_models_are_adopted_by_who_shows_what_it_wants_to_see(url: str, certificates: Path, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret\n")
+    shown = ["--server-token-file", str(tmp_path / "token"), "--server-ca", str(certificates / "ca.pem")]
+    known = CliRunner().invoke(cli, ["adopt", url, *shown, "-o", "json"])
+    assert known.exit_code == 0 and '"version": "2.51.0"' in known.output
+    header = CliRunner().invoke(cli, ["adopt", url, "--server-header", "authorization=Bearer s3cret", *shown[2:]])
+    assert header.exit_code == 0
+    unknown = CliRunner().invoke(cli, ["adopt", url, *shown[2:]])
+    assert unknown.exit_code != 0 and "Traceback" not in unknown.output
 
 
 def test_who_signed_the_certificate_must_be_trusted(url: str) -> None:

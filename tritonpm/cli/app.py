@@ -72,13 +72,19 @@ class App:
 
     def connection(self) -> Connection | None:
         """The server that was named; None is the workspace's own. Raises NotFoundError, UsageError."""
-        if not self.server:
-            return None
+        return self.connection_to(self.server) if self.server else None
+
+    def connection_to(self, url: str) -> Connection:
+        """A server, with what was said that servers want to see. Raises NotFoundError, UsageError."""
         from tritonpm.triton.connection import TIMEOUT, Connection, Tls, bearer, headers_of
 
         headers = {**headers_of(self.headers), **(bearer(self.token) if self.token else {})}
         tls = Tls(self.ca, self.certificate, self.key) if self.ca or self.certificate or self.key else None
-        return Connection(self.server, headers, tls, self.timeout or TIMEOUT)
+        return Connection(url, headers, tls, self.timeout or TIMEOUT)
+
+    def on_server(self, command: str) -> str:
+        """A command for a hint, about the server that was named."""
+        return f"`{command} --server {self.server}`" if self.server else f"`{command}`"
 
     def emit(self, kind: str, data: object, text: Callable[[], None]) -> None:
         """Print a result: `data` in the versioned envelope for json and yaml, else what `text` prints."""
@@ -275,6 +281,11 @@ _OF_A_SERVER: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
 def on_a_server(function: F) -> F:
     """Add `--server URL`, and what that server wants to see, to a command that talks to Triton."""
     return _of_a_server(function, _OF_A_SERVER)
+
+
+def on_its_server(function: F) -> F:
+    """Add what a server wants to see to a command whose argument may be that server."""
+    return _of_a_server(function, _OF_A_SERVER[1:])
 
 
 def shown_to_servers(function: F) -> F:

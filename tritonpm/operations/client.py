@@ -16,6 +16,7 @@ from tritonpm.core.types import Signature
 from tritonpm.meaning.pictures import encoded, made_up
 from tritonpm.meaning.served import takes_encoded, takes_pictures
 from tritonpm.operations.code_languages import LANGUAGES
+from tritonpm.operations.in_place import is_in_place, require_ready
 from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.request_code import CodeModel, code_model, rendered, shown
 from tritonpm.operations.sample_inputs import sample_request, samples_of
@@ -74,55 +75,76 @@ def code_of(context: Context, known: ServedPackage, language: str) -> ClientCode
     connection = Connection.to(context.server)
     if connection and connection.headers:  # which may be a secret
         notes.append(f"the server wants {', '.join(sorted(connection.headers))}, which the code does not send")
-    url = f"grpc://{model.grpc}" if model.decoupled else f"{'https' if model.secure else 'http'}://{model.http}"
+    if model.grpc_only and language != "python":
+        notes.append(f"the code asks {model.http} over HTTP, since only a gRPC address was named")
+    grpc = model.over_grpc and language == "python"
+    url = (
+        f"grpc{'s' if model.secure else ''}://{model.grpc}"
+        if grpc
+        else f"{'https' if model.secure else 'http'}://{model.http}"
+    )
     return ClientCode(name, language, code, file, needs, url, tuple(notes))
 
 
 def served(context: Context, name: str) -> ServedPackage:
-    """A package as the server has it; as it would be served where it is not loaded. Raises NotFoundError."""
+    """A package as the server has it; as it would be served where it is not loaded. Raises NotFoundError.
+
+    So is a model of the server that was named, as long as that has it loaded. Raises ServerError, NotFoundError.
+    """
+    if is_in_place(context, name):
+        with connect(context) as client:
+            require_ready(client, name)
+            return _loaded(context, name, None, client)
     record = context.catalogue.get(name)
     if has_server(context):
         with suppress(ServerError), connect(context) as client:
             if client.ready(name):
-                signature, asking = client.metadata(name), client.asking(name)
-                batched = bool(client.config(name).get("max_batch_size"))
-                return _served(context, record, signature, asking, batched=batched, client=client)
+                return _loaded(context, name, record, client)
     signature, asking, batched = _to_be(record, _revision(context, name))
-    return _served(context, record, signature, asking, batched=batched)
+    return _served(context, name, record, signature, asking, batched=batched)
+
+
+def _loaded(context: Context, name: str, record: Record | None, client: Client) -> ServedPackage:
+    signature, asking = client.metadata(name), client.asking(name)
+    batched = bool(client.config(name).get("max_batch_size"))
+    return _served(context, name, record, signature, asking, batched=batched, client=client)
 
 
 def _served(
-    context: Context, record: Record, signature: Signature, asking: Asking, *,
+    context: Context, name: str, record: Record | None, signature: Signature, asking: Asking, *,
     batched: bool, client: Client | None = None,
 ) -> ServedPackage:  # fmt: skip
     picture = _encoded() if takes_encoded(signature) else b""
-    example = _example(context, record, signature, batched=batched, client=client)
+    example = _example(context, name, record, signature, batched=batched, client=client)
     http, grpc, secure = _addresses(context)
+    connection = Connection.to(context.server)
     sequence = (_SEQUENCE_TEXT if asking.sequences == {"TYPE_STRING"} else _SEQUENCE) if asking.sequences else 0
     model = code_model(
-        signature, example, name=record.package.name, http=http, grpc=grpc, secure=secure,
+        signature, example, name=name, http=http, grpc=grpc, secure=secure,
         decoupled=asking.decoupled, sequence=sequence, picture=base64.b64encode(picture).decode(),
-        pixels=takes_pictures(signature),
+        pixels=takes_pictures(signature), grpc_only=connection is not None and address(connection.url)[0] == "grpc",
     )  # fmt: skip
     return ServedPackage(signature, model, client is not None)
 
 
 def _example(
-    context: Context, record: Record, signature: Signature, *, batched: bool, client: Client | None
+    context: Context, name: str, record: Record | None, signature: Signature, *, batched: bool, client: Client | None
 ) -> Mapping[str, Array]:
     """What the code sends: of what is known, the first that the server takes as it is shown."""
     tried: list[dict[str, Array]] = []
     for arrays in _candidates(context, record, signature, batched=batched):
-        tried.append({name: shown(array) for name, array in arrays.items()})
+        tried.append({tensor: shown(array) for tensor, array in arrays.items()})
         if client is None:
             break
         with suppress(InferenceError):
-            client.infer(record.package.name, tried[-1])
+            client.infer(name, tried[-1])
             return tried[-1]
     return tried[0]
 
 
-def _candidates(context: Context, record: Record, signature: Signature, *, batched: bool) -> Iterator[dict[str, Array]]:
+def _candidates(
+    context: Context, record: Record | None, signature: Signature, *, batched: bool
+) -> Iterator[dict[str, Array]]:
     """The first row of the package's sample, else made-up inputs, ever larger."""
     if takes_encoded(signature):
         yield {signature.inputs[0].name: np.array([[_encoded()]], np.object_)}
@@ -131,12 +153,12 @@ def _candidates(context: Context, record: Record, signature: Signature, *, batch
         yield {signature.inputs[0].name: np.zeros(_PICTURE, np.uint8)}
         return
     dtypes = {tensor.name: numpy_dtype(tensor.dtype) for tensor in signature.inputs}
-    if samples_of(record):
+    if record and samples_of(record):
         with suppress(NotFoundError, PackageError):
             arrays = sample_request(context, record, signature)
             cast = {name: array.astype(dtypes[name], copy=False) for name, array in arrays.items() if name in dtypes}
             yield {name: array[:1] for name, array in cast.items()} if _rows(signature, batched=batched) else cast
-    for guess in guesses(signature.inputs, batch=1 if batched else None, said=record.package.values):
+    for guess in guesses(signature.inputs, batch=1 if batched else None, said=record.package.values if record else {}):
         yield {name: np.round(array, 3) if array.dtype.kind == "f" else array for name, array in guess.items()}
 
 

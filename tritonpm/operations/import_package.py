@@ -18,6 +18,7 @@ from tritonpm.operations.chosen_settings import require_handed_in
 from tritonpm.operations.converted import converted
 from tritonpm.operations.local_repository import changing
 from tritonpm.operations.members import require_no_circle
+from tritonpm.operations.python_environments import with_environments
 from tritonpm.operations.readable import foretold, require_readable
 from tritonpm.operations.render import revision_of
 from tritonpm.operations.show import PackageDetails, show
@@ -140,7 +141,7 @@ def read_package(
         if stage.config is not None:
             _require_members(context, package.name, staging / stage.config, str(source))
             require_loadable(staging / stage.config, str(source), context.release)
-    return package
+    return with_environments(context, package, staging) if allow_code else package
 
 
 def _require_members(context: Context, name: str, config: Path, where: str) -> None:

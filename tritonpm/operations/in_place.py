@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tritonpm.perf.inputs import Inputs
 
 _NOBODY = "tritonpm.nobody"  # a model that no server has
-_DO = "name inputs of its own: `tritonpm infer NAME --inputs FILE`"
+_DO = "name inputs of its own: `tritonpm infer NAME --input FILE`"
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,9 @@ def is_server(place: str) -> bool:
     return place.partition("://")[0] in ("http", "https", "grpc", "grpcs")
 
 
-def models_of(url: str) -> ServerModels:
-    """What the server at that address has. Raises ServerError, UsageError."""
-    connection = Connection.to(url)
-    assert connection is not None  # noqa: S101 (the address is not empty)
-    with Client.of(connection) as client:
+def models_of(server: Connection) -> ServerModels:
+    """What a server has. Raises ServerError, UsageError."""
+    with Client.of(server) as client:
         require_live(client)
         return ServerModels(client.where, client.server_version(), tuple(_models(client)), _refused(client))
 
@@ -126,6 +124,13 @@ def _require_known(client: Client, name: str) -> None:
     if name not in {state.name for state in client.index()}:
         do = "`tritonpm status` tells what it has, `tritonpm list` the packages of this workspace"
         raise NotFoundError(f"neither the server nor this workspace has {name!r}", where=client.where, do=do)
+
+
+def require_ready(client: Client, name: str) -> None:
+    """Raise NotFoundError where the server does not have the model, or not loaded: then it says nothing of it."""
+    _require_known(client, name)
+    if not client.ready(name):
+        raise NotFoundError(f"{name} is not loaded", where=client.where, do="load it first: `tritonpm load`")
 
 
 def asked(client: Client, name: str) -> dict[str, Array]:

@@ -114,7 +114,7 @@ class CodeModel:
     """A served model as templates see it. `picture` is the base64 of one, where what it takes is a file.
 
     `pixels`: it takes pictures decoded. `sequence` is the id of a sequence of this one request: a number, or a text
-    where the model knows texts only.
+    where the model knows texts only. `grpc_only`: of its server only the gRPC address is known, `http` is Triton's own.
     """
 
     name: str
@@ -128,6 +128,12 @@ class CodeModel:
     sequence: int | str = 0
     picture: str = ""
     pixels: bool = False
+    grpc_only: bool = False
+
+    @property
+    def over_grpc(self) -> bool:
+        """Whether a client that speaks both is to speak gRPC."""
+        return self.decoupled or self.grpc_only
 
     @property
     def fills_in(self) -> str:

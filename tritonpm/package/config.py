@@ -20,6 +20,9 @@ from tritonpm.package.paths import is_name, problem
 FILE = "config.pbtxt"
 _VARIANT = re.compile(r"configs/([A-Za-z0-9_][A-Za-z0-9_.-]*)\.pbtxt")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")  # of a backend or accelerator: Triton makes a path of it
+_QUOTED = r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\#[^\n]*)"""  # and comments: what is no number
+_APART = re.compile(rf"{_QUOTED}|-\s+(?=[\w.])")
+_MINUS_ZERO = re.compile(rf"{_QUOTED}|-0+(?:[xX]0+)?(?![\w.])")
 PLATFORMS = {
     "onnxruntime_onnx": "onnxruntime",
     "tensorrt_plan": "tensorrt",
@@ -47,14 +50,27 @@ def parse(raw: bytes, where: str) -> Any:
 
 def parsed(text: str, where: str) -> Any:
     """The ModelConfig of a text, whatever it says. Raises PackageError as `parse`."""
-    from google.protobuf.text_format import Parse, ParseError
-    from tritonclient.grpc.model_config_pb2 import ModelConfig
+    from google.protobuf.text_format import ParseError
 
     try:
-        return Parse(text, ModelConfig())
+        return of_text(text)
     except (ParseError, RecursionError, ValueError) as error:  # too deep; a number that no field holds
         reason = str(error).splitlines()[0][:200]
         raise PackageError(f"is not a model configuration ({reason})", where=where, do="correct it") from None
+
+
+def of_text(text: str) -> Any:
+    """As Triton's parser reads it: blanks may follow a minus, which no number without a sign may have, not even 0.
+
+    Raises google.protobuf.text_format.ParseError, RecursionError, ValueError.
+    """
+    from google.protobuf.text_format import Parse
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+    text = _APART.sub(lambda match: match[1] or "-", text)
+    if (signed := _MINUS_ZERO.sub(lambda match: match[1] or "-1", text)) != text:
+        Parse(signed, ModelConfig())  # Python's parser refuses -1 there, and takes -0
+    return Parse(text, ModelConfig())
 
 
 def _check_words(message: Any, where: str) -> None:

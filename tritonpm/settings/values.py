@@ -38,7 +38,8 @@ BOUNDS: Mapping[str, tuple[int, int]] = {
 }
 MOST_RESOURCES = 1 << 16  # of one kind, for the rate limiter
 MOST_GPUS = 64
-_NUMBER = r"[1-9][0-9]{0,8}"  # of a version: more digits are no number to Triton
+_NUMBER = r"[1-9][0-9]{0,8}"  # of versions: more digits are no number to Triton
+_VERSION = r"[1-9][0-9]{0,17}"  # below 2^63
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ VALUE_RULES: tuple[ValueRule, ...] = (
     ),
     ValueRule(
         "version-policy",
-        lambda s: not re.fullmatch(rf"all|latest:{_NUMBER}|specific:{_NUMBER}(,{_NUMBER})*", s.version_policy),
+        lambda s: not re.fullmatch(rf"all|latest:{_NUMBER}|specific:{_VERSION}(,{_VERSION})*", s.version_policy),
         "the version policy {s.version_policy!r} is not one that Triton knows",
         "use latest:N, all or specific:1,3",
     ),

@@ -60,7 +60,16 @@ class InferenceRequest:
 
     def answer(self, result: Any) -> dict[str, Array]:
         """The outputs of tritonclient's result."""
-        return {output.name(): result.as_numpy(output.name()) for output in self.wanted}
+        return {output.name(): self._tensor(result, output.name()) for output in self.wanted}
+
+    def _tensor(self, result: Any, name: str) -> Array:
+        """Raises InferenceError where it has other data than its shape says."""
+        try:
+            tensor: Array = result.as_numpy(name)
+        except ValueError as error:
+            do = "see the log of the server; a Python model with NumPy 2 does that on Triton 24.10"
+            raise InferenceError(f"its answer's {name!r} is broken ({error})", where=self.model, do=do) from None
+        return tensor
 
 
 def streamed(raw: Any, request: InferenceRequest, headers: Mapping[str, str], timeout: float) -> list[dict[str, Array]]:

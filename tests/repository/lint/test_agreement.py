@@ -28,6 +28,7 @@ REFUSED = {
     "versions": "broken-policy-latest-0", "warm-up": "file-warm-up-data-short",
 }  # fmt: skip
 TAKEN = (
+    "broken-minus-zero-signed", "broken-minus-apart", "broken-passive-warm-up",
     "good-plain", "good-no-tensors", "good-sequence", "layout-two-versions", "link-file-outside", "link-version-outside",
     "bytes-latin1-comment", "bytes-escaped-string", "file-output-without-shape", "file-warm-up-data-long", "file-type-STRING",
     "batched-model-metric_tags-3", "batched-model-priority-2", "batched-model-direct-2", "batched-group-rate_limiter-6",
@@ -38,10 +39,11 @@ APART = ("batched-model-state-0", "batched-model-batch_input-0", "batched-input-
 
 def test_lint_and_the_real_server_agree() -> None:
     every = {case.id: case for case in (*catalogue(), *folders(), *alone())}
-    chosen = [every[name] for name in (*REFUSED.values(), *TAKEN, *APART)]
+    chosen = [every[name] for name in (*REFUSED.values(), "broken-minus-zero", *TAKEN, *APART)]
     with a_server() as (repository, client):
         asked = {verdict.case: verdict for verdict in verdicts(chosen, repository, client)}
     assert [verdict for verdict in asked.values() if not (verdict.agree or verdict.explained)] == []
     assert {rule: asked[name].rule for rule, name in REFUSED.items()} == {rule: rule for rule in REFUSED}
+    assert asked["broken-minus-zero"].rule == "config-parse"
     assert [name for name in TAKEN if asked[name].server] == []
     assert [name for name in APART if asked[name].agree] == []

@@ -127,6 +127,11 @@ BROKEN = {
     "format-nchw": swapped("dims: [ 4 ] }\noutput", "dims: [ 4 ] format: FORMAT_NCHW }\noutput"),
     "shape-tensor": swapped("dims: [ 4 ] }\noutput", "dims: [ 4 ] is_shape_tensor: true }\noutput"),
     "negative-delay": BASE + "dynamic_batching { max_queue_delay_microseconds: -1 }",
+    "minus-zero": BASE + "dynamic_batching { max_queue_delay_microseconds: -0 }",
+    "minus-zero-signed": swapped("max_batch_size: 8", "max_batch_size: -0"),
+    "minus-apart": swapped("max_batch_size: 8", "max_batch_size: - 1"),
+    "passive-warm-up": swapped("count: 1 kind: KIND_CPU", "kind: KIND_CPU passive: true")
+    + 'model_warmup { name: "w" batch_size: 1 inputs { key: "x" value { dims: [ 9 ] } } }',
     "overflow-batch": swapped("max_batch_size: 8", "max_batch_size: 99999999999"),
     "secondary-device": swapped("kind: KIND_CPU", "kind: KIND_CPU secondary_devices { kind: KIND_NVDLA device_id: 0 }"),
     "profile": swapped("kind: KIND_CPU", 'kind: KIND_CPU profile: [ "0" ]'),

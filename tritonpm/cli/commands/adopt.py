@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tritonpm.cli.app import App, command, for_a_release, pass_app, reading
+from tritonpm.cli.app import App, command, for_a_release, on_its_server, pass_app, reading
 from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS
 from tritonpm.cli.output import echo, table
 from tritonpm.core.errors import PackageError
@@ -15,7 +15,7 @@ from tritonpm.core.units import number_of
 if TYPE_CHECKING:
     from tritonpm.operations.in_place import ServerModels
 
-CAN = "`tritonpm status`, `infer`, `perf run`, `load` and `unload` take their names"
+CAN = "`tritonpm status`, `infer`, `client`, `perf run`, `load` and `unload` take their names"
 CANNOT = "Settings, optimising, live switches, roll-backs, canaries, projects and drift"
 
 
@@ -26,12 +26,14 @@ CANNOT = "Settings, optimising, live switches, roll-backs, canaries, projects an
     tritonpm adopt model_repository --allow-code
     tritonpm adopt s3://http://minio.site:9000/models/line3
     tritonpm adopt http://triton.site:8000
+    tritonpm adopt https://triton.site:8000 --server-token-file token --server-ca site.pem
     """,
 )
 @click.argument("repository")
 @ALLOW_CODE
 @IGNORE_REQUIREMENTS
 @for_a_release
+@on_its_server
 @reading
 @pass_app
 def adopt_command(app: App, /, repository: str, **options: Any) -> None:
@@ -44,7 +46,7 @@ def adopt_command(app: App, /, repository: str, **options: Any) -> None:
     from tritonpm.operations.in_place import is_server, models_of
 
     if is_server(repository):
-        say_in_place(app, models_of(repository))
+        say_in_place(app, models_of(app.connection_to(repository)))
         return
     with app.open() as context:
         models = adopt(context, repository, **options)

@@ -72,7 +72,8 @@ def infer_command(
     rows = ((t.name, t.dtype, t.shape, t.values, t.labels) for t in answer.tensors)
     app.emit("Answer", answer, lambda: table(("OUTPUT", "TYPE", "SHAPE", "VALUES", "CLASSES"), rows))
     if answer.sent:
-        app.advise(f"Sent {answer.sent}; --input or --image sends yours, `tritonpm client {name}` prints client code.")
+        code = app.on_server(f"tritonpm client {name}")
+        app.advise(f"Sent {answer.sent}; --input or --image sends yours, {code} prints client code.")
     if answer.responses != 1:
         app.advise(f"{name} sent {answer.responses or 'no'} responses.")
     if outputs:

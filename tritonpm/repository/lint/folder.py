@@ -12,7 +12,7 @@ from typing import Any
 
 from tritonpm.core.types import Finding
 from tritonpm.core.units import MIB
-from tritonpm.repository.config import messages
+from tritonpm.package.config import of_text
 from tritonpm.repository.lint.lines import lines_of, stray
 
 Problem = tuple[str, str]  # (path of the field, sentence)
@@ -146,13 +146,13 @@ def _config_text(path: Path, problems: list[Finding]) -> str | None:
 
 def _parsed(text: str) -> tuple[Any, int, str]:
     """(config, line, reason): None and why where it does not parse."""
-    from google.protobuf import text_format
+    from google.protobuf.text_format import ParseError
 
     if line := stray(text):
         return None, line, "it does not parse: it contains a character that the text format does not have"
     try:
-        return text_format.Parse(_ESCAPED.sub(r"\1?", text), messages().ModelConfig()), 0, ""
-    except text_format.ParseError as error:
+        return of_text(_ESCAPED.sub(r"\1?", text)), 0, ""
+    except ParseError as error:
         reason = re.sub(r"^\d+:\d+ ?:? ?", "", str(error)).replace("'", '"')
         return None, error.GetLine() or 0, f"it does not parse: {reason}"
     except (RecursionError, ValueError) as error:

@@ -197,12 +197,15 @@ def _groups(model: ModelFolder) -> Iterator[Problem]:
 def _warm_ups(model: ModelFolder) -> Iterator[Problem]:
     config = model.config
     inputs = {tensor.name: tensor for tensor in config.input}
+    nobody = bool(config.instance_group) and all(group.passive for group in config.instance_group)
     for number, sample in enumerate(config.model_warmup):
         place = f"model_warmup[{number}]"
         if not sample.batch_size:
             continue  # Triton passes over it
         if sample.batch_size > max(1, config.max_batch_size):
             yield f"{place}.batch_size", f"its batch size {sample.batch_size} is more than max_batch_size"
+        if nobody:
+            continue  # passive instances are not warmed up
         for name, value in sorted(sample.inputs.items()):
             if name in inputs and value.data_type != inputs[name].data_type:
                 yield f"{place}.inputs", f"the data of {name!r} has another data_type than the input"
