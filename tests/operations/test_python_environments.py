@@ -86,6 +86,7 @@ def requiring(folder: Path, requirements: str) -> Path:
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("from_index")
 def test_requirements_become_an_environment_that_is_a_file_of_the_package(context: Context, tmp_path: Path) -> None:
     source = tmp_path / "in"

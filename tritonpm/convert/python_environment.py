@@ -17,7 +17,6 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import msgspec
 
@@ -87,11 +86,11 @@ def made(request: EnvironmentRequest, folder: Path) -> EnvironmentAnswer:
 
 def _pip(arguments: list[str]) -> int:
     """pip in this process, which has the limits; its exit code."""
-    with mock.patch.object(sys, "argv", ["pip", *arguments]):
-        try:
-            runpy.run_module("pip", run_name="__main__", alter_sys=True)
-        except SystemExit as ended:
-            return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    sys.argv = ["pip", *arguments]
+    try:
+        runpy.run_module("pip", run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
     return 0
 
 
