@@ -12,6 +12,8 @@ import pytest
 
 from tests.support import s3
 from tests.support.lint.oracle import a_server
+from tests.support.models import scaled
+from tests.support.packages import cascade
 from tests.support.whole_repositories import repository, written
 from tests.support.workspaces import QUICKLY, opened
 from tritonpm.core.errors import BusyError, NameTakenError, NotFoundError, PackageError, StorageError, UsageError
@@ -28,6 +30,7 @@ from tritonpm.operations.list import packages
 from tritonpm.operations.load import load
 from tritonpm.operations.remove import remove
 from tritonpm.operations.rename import rename
+from tritonpm.operations.render import render
 from tritonpm.operations.serve import serve
 from tritonpm.operations.server import connect, is_loaded
 from tritonpm.operations.set import change
@@ -71,6 +74,27 @@ def answers(client: Client) -> dict[str, list[Any]]:
     found = {name: client.infer(name, given) for name, given in INPUTS.items()}
     found["labelled 1"] = client.infer("labelled", INPUTS["labelled"], version="1")
     return {model: [(name, array.tolist()) for name, array in sorted(own.items())] for model, own in found.items()}
+
+
+def test_what_we_rendered_is_adopted_though_its_members_are_no_names_of_packages(
+    context: Context, tmp_path: Path
+) -> None:
+    """Triton takes dots in names, as our own members have them, and anything else that is printable."""
+    source = cascade(tmp_path / "in", scaled(2.0, result="m"), scaled(3.0, source="m"), "both")
+    import_package(context, source)
+    render(context, "both", tmp_path / "rendered")
+    stage = next(path for path in (tmp_path / "rendered").iterdir() if path.name.startswith("first."))
+    same = tmp_path / "rendered" / stage.name.replace(".", "-")
+    shutil.copytree(stage, same)
+    (same / "config.pbtxt").write_text((same / "config.pbtxt").read_text().replace(stage.name, same.name))
+    remove(context, "both")
+    adopted = {model.name: model for model in adopt(context, tmp_path / "rendered")}
+    assert [model.refused for model in adopted.values()] == [""] * 4
+    taken = same.name
+    assert adopted["both"].members[0] == f"{taken}-2"
+    assert adopted[taken].notes == adopted["both"].notes == ()
+    assert adopted[f"{taken}-2"].notes[0] == f"{stage.name} is no name for a package: clients ask for {taken}-2 here"
+    assert [stage.name for stage in show(context, "both").stages_in_detail] == list(adopted["both"].members)
 
 
 @pytest.mark.server

@@ -28,34 +28,38 @@ def adopt(
 ) -> list[AdoptedModel]:
     """Import each model folder of a repository as it is, members before the ensembles that join them.
 
+    A model whose name no package may have gets the nearest that is one, for the ensembles that join it as well.
     `repository` is a folder or the URL of an object store, as Triton takes it. What one model is refused for keeps only
     it, and what is made of it, out. Raises NotFoundError where there is no repository, NameTakenError where one of its
     names is taken: before anything is imported; StorageError, UsageError, RequirementError of a store.
     """
+    from tritonpm.operations.adopted_names import joining_packages, package_names
     from tritonpm.operations.import_package import import_package
     from tritonpm.operations.repository_source import repository_source
 
     source = repository_source(context, str(repository))
-    members = source.members
-    for name in members:
+    members, names = source.members, package_names(source.members)
+    for name in names.values():
         context.catalogue.require_free(name)
     adopted: dict[str, AdoptedModel] = {}
-    for name in _members_first(members):
-        absent = [member for member in members[name] if member not in adopted or adopted[member].refused]
+    for model in _members_first(members):
+        name, joined = names[model], tuple(names.get(member, member) for member in members[model])
+        absent = [member for member in members[model] if member not in adopted or adopted[member].refused]
         try:
             if absent:
                 raise NotFoundError(
-                    f"its member {absent[0]} is not adopted", where=name, do="see what is wrong with that"
+                    f"its member {absent[0]} is not adopted", where=model, do="see what is wrong with that"
                 )
-            with source.folder(name) as folder:
+            with source.folder(model) as own, joining_packages(context, own, names) as folder:
                 view = import_package(
                     context, folder, name=name, allow_code=allow_code, ignore_requirements=ignore_requirements,
                     again=True,
                 )  # fmt: skip
-            adopted[name] = AdoptedModel(name, members[name], notes=view.notes)
+            renamed = (f"{model} is no name for a package: clients ask for {name} here",) if name != model else ()
+            adopted[model] = AdoptedModel(name, joined, notes=(*renamed, *view.notes))
         except TritonpmError as error:
-            adopted[name] = AdoptedModel(name, members[name], refused=str(error).removeprefix(f"{name}: "))
-    return [adopted[name] for name in members]
+            adopted[model] = AdoptedModel(name, joined, refused=str(error).removeprefix(f"{model}: "))
+    return [adopted[model] for model in members]
 
 
 def _members_first(members: Mapping[str, tuple[str, ...]]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import NotFoundError, TritonpmError
-from tritonpm.package.config import FILE, parse, steps
+from tritonpm.package.config import FILE, parsed, steps
 from tritonpm.package.limits import Limits
 from tritonpm.package.staging import Staging
 from tritonpm.registry import is_address
@@ -115,6 +115,6 @@ def _content(config: Path) -> bytes:
 def _members(config: bytes, where: str) -> tuple[str, ...]:
     """Of an ensemble; a config that cannot be read is refused at its import."""
     try:
-        return steps(parse(config, where)) if config else ()
+        return steps(parsed(config.decode(errors="replace"), where)) if config else ()
     except TritonpmError:
         return ()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from tritonpm.core.errors import RenderError
-from tritonpm.core.types import Package, Stage
+from tritonpm.core.types import REVISION, Package, Stage
 from tritonpm.repository.cascade import wire
 from tritonpm.repository.config import messages
 from tritonpm.repository.ensemble import ensemble
@@ -48,22 +48,22 @@ def flow(config: Any, members: Mapping[str, Stage], configs: Mapping[str, Any]) 
 
 def require_plain(config: Any) -> None:
     """Raise NoCascadeError where the config itself, whatever its members are, says what a cascade does not."""
-    for field, _ in config.ListFields():
-        if field.name not in _OWN:
+    for field, value in config.ListFields():
+        ours = field.name == "parameters" and set(value) == {REVISION}
+        if field.name not in _OWN and not ours:
             raise NoCascadeError(f"its config says {field.name}")
     for field, _ in config.ensemble_scheduling.ListFields():
         if field.name != "step":
             raise NoCascadeError(f"its ensemble_scheduling says {field.name}")
     for tensor in (*config.input, *config.output):
+        if "." in tensor.name:  # by which a cascade tells what a stage gives from what a client sends
+            raise NoCascadeError(f"its tensor {tensor.name} has a dot in its name")
         for field, _ in tensor.ListFields():
             if field.name not in _TENSOR:
                 raise NoCascadeError(f"its tensor {tensor.name} has {field.name}")
     for step in config.ensemble_scheduling.step:
         if step.model_version not in (-1, 0) or step.model_namespace:
             raise NoCascadeError(f"it asks for one version of {step.model_name}")
-        for name in (*step.input_map.values(), *step.output_map.values()):
-            if "." in name:
-                raise NoCascadeError(f"its tensor {name} has a dot in its name")
 
 
 def _require_tensors_only(name: str, config: Any) -> None:
