@@ -67,7 +67,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def pasted(printed: str, language: str) -> str:
     """The code of a language among what `run` prints."""
-    return re.search(rf"(?s)\n{language} \(needs [^\n]*\):\n\n(.*?)(?=\n\n\w+ \(needs |\Z)", printed)[1]  # type: ignore[index]
+    head = r"(?: \(needs [^\n]*\))?:\n"
+    return re.search(rf"(?s)\n{language}{head}\n(.*?)(?=\n\n(?:curl|python){head}|\Z)", printed)[1]  # type: ignore[index]
 
 
 @pytest.mark.server
