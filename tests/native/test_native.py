@@ -135,6 +135,7 @@ def test_our_backends_say_what_the_native_ones_say(
             for name in group:
                 shutil.copytree(repository / name, root / name)
                 refused |= {name} if load(client, name) else set()
+                assert name in ENDING or client.live(), (name, (root.parent / "state/triton.log").read_text()[-2000:])
                 shutil.rmtree(root / name)
     expected = {name: reason[0] for name, reason in EMBEDDED.items() if name in names}
     assert {name: sign for name, sign in differences(refused).items() if name in names} == expected
