@@ -21,6 +21,7 @@ from tritonpm.meaning.spec import ROLES, decode
 from tritonpm.meaning.stages import Meaning
 from tritonpm.meaning.verdict import Judgement
 from tritonpm.operations.seen import Seen, SeenPicture, objects_in
+from tritonpm.settings.settings import Settings
 from tritonpm.web.answers import AnswerView, told
 from tritonpm.web.configs import pieces
 from tritonpm.web.pictures import picture
@@ -108,17 +109,18 @@ def test_a_tensor_that_passes_a_stage_has_a_lane_of_its_own() -> None:
     stages = (
         stage("a", "x", "one two"), stage("b", "one", "three"), stage("c", "three two x", "y"),
     )  # fmt: skip
-    drawn = picture(Package("p", "1", "", "", stages, (), "sha256:0"), str)
+    settings = Settings()
+    drawn = picture(Package("p", "1", "", "", stages, (), "sha256:0"), str, settings)
     assert [block.title for block in drawn.blocks] == ["Inputs", "a", "b", "c", "Outputs"]
     assert len(drawn.arrows) == 6
     assert [line.whole for line in drawn.lines].count("x  FP32 [batch, 4]") == 2
     assert all(block.y + block.height <= drawn.height for block in drawn.blocks)
     assert len({arrow.path.split(" H")[1] for arrow in drawn.arrows if " H" in arrow.path}) > 1
     cut = replace(stages[1], crop={})
-    assert [b.about for b in picture(Package("p", "1", "", "", (stages[0], cut, stages[2]), (), ""), str).blocks][
-        2
-    ] == ("cuts out what is found")
-    long = picture(Package("p", "1", "", "", (stage("a", "x" * 90, "y"),), (), "sha256:0"), str)
+    assert [
+        b.about for b in picture(Package("p", "1", "", "", (stages[0], cut, stages[2]), (), ""), str, settings).blocks
+    ][2] == ("cuts out what is found")
+    long = picture(Package("p", "1", "", "", (stage("a", "x" * 90, "y"),), (), "sha256:0"), str, settings)
     assert long.lines[0].text.endswith("…")
     assert "x" * 90 in long.lines[0].whole
 

@@ -27,7 +27,7 @@ def test_a_file_is_read_with_its_secret(tmp_path: Path) -> None:
     (GOOD.replace("view", "root"), "Invalid enum value 'root'"), (f"{GOOD}scopes: [email]", "lacks the scope openid"),
     (f"{GOOD}hours: 0", "hours"), (f"{GOOD}url: 'javascript:x'", "neither http nor https"),
     (f"{GOOD}client_secret_file: nowhere", "cannot be read"), (f"{GOOD}client_secret_file: empty", "is empty"),
-    (GOOD.replace("login.example", ""), "no address"),
+    (GOOD.replace("login.example", ""), "not an address"),
     ("issuer: https://login.example\nclient_id: c\nroles: {view: []}\n", "gives nobody a role"),
 ])  # fmt: skip
 def test_what_makes_no_sense_is_refused(tmp_path: Path, text: str, said: str) -> None:
