@@ -57,7 +57,7 @@ def test_a_page_whose_server_is_gone_says_so_until_it_is_back(shop: Site, browse
 
 
 def test_a_reload_in_the_middle_of_an_operation_loses_nothing_of_it(shop: Site, browser: Browser) -> None:
-    with opened(browser, shop.url) as page:
+    with opened(browser, shop.url, expected="404") as page:  # of an icon, which a style sheet names none of
         page.goto("/static/style.css")  # where nothing runs that would say that it is not watched, once it has ended
         begun = shop.post("/packages/bolts/load")
         page.evaluate("(id) => sessionStorage.setItem('tritonpm-watched', JSON.stringify([id]))", begun["id"])
