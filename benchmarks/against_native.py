@@ -30,7 +30,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.overhead import IN_FLIGHT, Served
+from benchmarks.overhead import IN_FLIGHT, Served, loaded
 from benchmarks.overhead_models import Case, cases
 from benchmarks.serving import machine
 from tests.support import perf_analyzer
@@ -134,12 +134,9 @@ def main() -> int:
             "other": Served(root, "python", stack, other, "other"),
             "compiled": Served(root, "compiled", stack),
         }
-        for case in chosen:
-            for served in sides.values():
-                served.client.load_and_wait(case.name)
-            for in_flight in IN_FLIGHT:
-                rows.append((case, in_flight, compare(case, sides, in_flight, options.seconds, options.rounds)))
-                print(f"{case.title} ({in_flight} in flight): {statistics.median(rows[-1][2]):.2f}", file=sys.stderr)
+        for case, in_flight in loaded(chosen, sides):
+            rows.append((case, in_flight, compare(case, sides, in_flight, options.seconds, options.rounds)))
+            print(f"{case.title} ({in_flight} in flight): {statistics.median(rows[-1][2]):.2f}", file=sys.stderr)
     text = report(rows, native, options.seconds, options.rounds)
     print(text)
     if not options.only:

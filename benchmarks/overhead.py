@@ -22,7 +22,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -148,6 +148,15 @@ def servers(root: Path) -> Iterator[dict[str, Served]]:
         yield {kind: Served(root, kind, stack) for kind in KINDS}
 
 
+def loaded(chosen: Iterable[Case], sides: Mapping[str, Served]) -> Iterator[tuple[Case, int]]:
+    """Each case, once all sides have it loaded, with each number of requests in flight."""
+    for case in chosen:
+        for served in sides.values():
+            served.client.load_and_wait(case.name)
+        for in_flight in IN_FLIGHT:
+            yield case, in_flight
+
+
 def compare(case: Case, running: dict[str, Served], in_flight: int, seconds: float, rounds: int) -> dict[str, Figures]:
     """Every side of one row, in turn."""
     sides: dict[str, list[Figures]] = {"floor": [], **{kind: [] for kind in running}, "raw": []}
@@ -210,15 +219,12 @@ def main() -> int:
         names = small(Path(folder) / "repository", options.models)
         with servers(Path(folder)) as running:
             started = {kind: served.starting(names) for kind, served in running.items()} if names else {}
-            for case in chosen:
-                for served in running.values():
-                    served.client.load_and_wait(case.name)
+            for case, in_flight in loaded(chosen, running):
                 running["python"].client.load_and_wait(f"floor_{case.name}")
-                for in_flight in IN_FLIGHT:
-                    key = (case.title, case.batch, in_flight)
-                    rows[key] = compare(case, running, in_flight, options.seconds, options.rounds)
-                    rates = ", ".join(f"{side} {of.rate:.0f}" for side, of in rows[key].items())
-                    print(f"{case.title} (batch {case.batch}, {in_flight} in flight): {rates}", file=sys.stderr)
+                key = (case.title, case.batch, in_flight)
+                rows[key] = compare(case, running, in_flight, options.seconds, options.rounds)
+                rates = ", ".join(f"{side} {of.rate:.0f}" for side, of in rows[key].items())
+                print(f"{case.title} (batch {case.batch}, {in_flight} in flight): {rates}", file=sys.stderr)
     text = report(started, rows, options.seconds, options.rounds)
     print(text)
     if not options.only:

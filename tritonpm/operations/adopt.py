@@ -43,22 +43,23 @@ def adopt(
         context.catalogue.require_free(name)
     adopted: dict[str, AdoptedModel] = {}
     for model in _members_first(members):
-        name, joined = names[model], tuple(names.get(member, member) for member in members[model])
+        name, joined = names[model], {member: names.get(member, member) for member in members[model]}
+        parts = tuple(joined[member] for member in members[model])
         absent = [member for member in members[model] if member not in adopted or adopted[member].refused]
         try:
             if absent:
                 raise NotFoundError(
                     f"its member {absent[0]} is not adopted", where=model, do="see what is wrong with that"
                 )
-            with source.folder(model) as own, joining_packages(context, own, names) as folder:
+            with source.folder(model) as own, joining_packages(context, own, joined) as folder:
                 view = import_package(
                     context, folder, name=name, allow_code=allow_code, ignore_requirements=ignore_requirements,
                     again=True,
                 )  # fmt: skip
             renamed = (f"{model} is no name for a package: clients ask for {name} here",) if name != model else ()
-            adopted[model] = AdoptedModel(name, joined, notes=(*renamed, *view.notes))
+            adopted[model] = AdoptedModel(name, parts, notes=(*renamed, *view.notes))
         except TritonpmError as error:
-            adopted[model] = AdoptedModel(name, joined, refused=str(error).removeprefix(f"{model}: "))
+            adopted[model] = AdoptedModel(name, parts, refused=str(error).removeprefix(f"{model}: "))
     return [adopted[model] for model in members]
 
 

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritonpm.package.config import FILE, parsed, steps
+from tritonpm.package.config import FILE, parsed
 from tritonpm.package.paths import is_name, name_from
 
 if TYPE_CHECKING:
@@ -29,17 +29,16 @@ def package_names(models: Iterable[str]) -> dict[str, str]:
 
 
 @contextmanager
-def joining_packages(context: Context, folder: Path, names: Mapping[str, str]) -> Iterator[Path]:
-    """The model folder, or where it is an ensemble that joins models under other names, a copy that joins those."""
-    content = (folder / FILE).read_bytes() if (folder / FILE).is_file() else b""
-    config = parsed(content.decode(errors="replace"), str(folder)) if content else None
-    if config is None or all(names.get(model, model) == model for model in steps(config)):
+def joining_packages(context: Context, folder: Path, joined: Mapping[str, str]) -> Iterator[Path]:
+    """The model folder, or of an ensemble whose members have other names as packages (`joined`) a copy with those."""
+    if all(model == name for model, name in joined.items()):
         yield folder
         return
     from google.protobuf.text_format import MessageToString
 
+    config = parsed((folder / FILE).read_text(encoding="utf-8", errors="replace"), str(folder))
     for step in config.ensemble_scheduling.step:
-        step.model_name = names.get(step.model_name, step.model_name)
+        step.model_name = joined[step.model_name]
     with context.workspace.scratch("adopt") as scratch:
         copy = scratch / folder.name
         shutil.copytree(folder, copy, symlinks=True)

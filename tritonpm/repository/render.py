@@ -30,6 +30,7 @@ from tritonpm.repository.adopt import adapt, in_folder, make_safe
 from tritonpm.repository.cascade import require_unbound, wire
 from tritonpm.repository.config import LABELS, member, messages, served_by
 from tritonpm.repository.ensemble import ensemble
+from tritonpm.repository.member_names import member_name
 from tritonpm.repository.templates import config_text
 from tritonpm.settings.settings import Settings
 
@@ -210,7 +211,7 @@ class _Look:
     def member(self, stage: str, made: _Made) -> RenderedModel:
         """A cascade's model, named by all that it holds: cascades with the same member share it, loaded once."""
         nameless = self.model(made, stage, member=True)
-        return self.model(made, f"{stage}.{_digest((nameless,))[:12]}", member=True)
+        return self.model(made, member_name(stage, _digest((nameless,))), member=True)
 
     def model(self, made: _Made, name: str, *, member: bool = False) -> RenderedModel:
         """The model folder of that name; its configs carry the mark of all that it holds."""

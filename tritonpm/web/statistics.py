@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tritonpm.core.types import Package
 from tritonpm.operations.context import Context
 from tritonpm.operations.server import connect
+from tritonpm.repository.member_names import stage_of
 from tritonpm.triton.statistics import Statistics
 
 
@@ -42,7 +43,7 @@ def shares(package: Package, statistics: Sequence[ModelStatistics]) -> dict[str,
     single = len(package.stages) == 1
     times: dict[str, float] = {}
     for model in statistics:
-        stage = package.stages[0].name if single else model.model.partition(".")[0]
+        stage = package.stages[0].name if single else stage_of(model.model)
         if single or model.model != package.name:
             times[stage] = times.get(stage, 0.0) + model.input_us + model.infer_us + model.output_us
     whole = sum(times.values())

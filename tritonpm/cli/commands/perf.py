@@ -33,7 +33,7 @@ class NumberSeries(click.ParamType[tuple[float, ...]]):
         except ValueError:
             self.fail(f"{value!r} is neither a list such as 1,2,4 nor a range such as 1:8:1", param, ctx)
         if not numbers or not all(0 < number < math.inf for number in numbers):
-            self.fail(f"{value!r} gives not a finite numbers above 0", param, ctx)
+            self.fail(f"{value!r} gives no finite numbers above 0", param, ctx)
         return numbers
 
     def _listed(self, text: str) -> tuple[float, ...]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tritonpm.hardware.machine_use import MachineUse
 from tritonpm.hardware.nvml import Gpus, GpuSample, Mig
+from tritonpm.repository.member_names import stage_of
 from tritonpm.triton.ensembles import NEXT
 from tritonpm.triton.processes import ProcessUse
 from tritonpm.triton.rates import Rates, difference, rates
 from tritonpm.triton.statistics import Counters
-
-MEMBER = re.compile(r"\.[0-9a-f]{12}$")  # of a model's name: it is a cascade's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,7 @@ def grouped(models: Iterable[str], members: Mapping[str, Sequence[str]]) -> dict
     names = set(models)
     behind = {name: names.intersection((name + NEXT, *members.get(name, ()))) for name in names}
     taken = {model for models in behind.values() for model in models}
-    return {name: [name, *sorted(behind[name])] for name in sorted(names - taken) if not MEMBER.search(name)}
+    return {name: [name, *sorted(behind[name])] for name in sorted(names - taken) if not stage_of(name)}
 
 
 def on_gpus(gpus: Gpus) -> Mapping[int, int | None] | None:
