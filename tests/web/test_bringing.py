@@ -83,6 +83,7 @@ def test_a_duplicate_is_renamed_put_in_its_place_or_opened(site: Site, browser: 
         form.get_by_label("Name").fill("gears-left")
         form.get_by_role("button", name="Import").click()
         expect(row(page, "gears-left")).to_be_visible()
+        expect(page.locator("#uploads li")).to_have_count(0)
         page.set_input_files("#files", third)
         form = found(page, "3.zip")
         expect(form).to_contain_text("The same content is here already, as gears-left.")
