@@ -23,6 +23,10 @@ def echo(request: bytes, folder: Path, report: Report) -> bytes:
     return request + b" %d" % os.getpid()
 
 
+def listed(request: bytes, folder: Path, report: Report) -> bytes:
+    return " ".join(sorted(path.name for path in Path(request.decode()).iterdir())).encode()
+
+
 def memory(request: bytes, folder: Path, report: Report) -> bytes:
     return bytes(bytearray(int(request)))[:1]
 
@@ -39,6 +43,12 @@ def killed(request: bytes, folder: Path, report: Report) -> bytes:
 
 def gives_up(request: bytes, folder: Path, report: Report) -> bytes:
     raise RuntimeError("std::bad_alloc" if request else "no such\noperator")
+
+
+@pytest.fixture(autouse=True)
+def functions_of_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process finds this module though it has no look around the working folder."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
 
 
 def ask(apart: Apart, folder: Path, name: str, request: bytes = b"", *, seconds: float = 60.0, **more) -> bytes:
@@ -75,3 +85,18 @@ def test_what_ends_a_question_is_a_sentence_and_the_next_one_is_answered(
             ask(apart, tmp_path, name, request_, seconds=seconds)
         assert error.value.limit is limit
         assert ask(apart, tmp_path, "memory", b"%d" % MIB) == b"\0"
+
+
+def test_a_relative_path_is_meant_from_where_it_is_asked(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"of {name}").touch()
+    with Apart() as apart:
+        for name in ("one", "two"):
+            monkeypatch.chdir(tmp_path / name)
+            (folder := tmp_path / f"folder {name}").mkdir()
+            assert ask(apart, folder, "listed", b".") == f"of {name}".encode()
+        (tmp_path / "gone").mkdir()
+        monkeypatch.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+        assert b"of two" in ask(apart, folder, "listed", bytes(tmp_path / "two"))

@@ -2,7 +2,7 @@
 
 What comes in is read and tried there: whatever it does to that process, who asked gets a sentence. It is started at the
 first question, shared by all that one import asks, and started again where a question ended it.
-The process is `python -m tritonpm.core.apart`: a line of JSON on its standard input is a question, lines on its
+The process is this module run: a line of JSON on its standard input is a question, lines on its
 standard output are progress, and then how the answer went, which lies in the question's folder.
 """
 
@@ -23,6 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
+from tritonpm.core import python
 from tritonpm.core.files import is_full, storage_error
 from tritonpm.core.sandbox import EndedError, die_with_parent, ended, says_out_of_memory
 from tritonpm.core.units import human
@@ -59,7 +60,7 @@ class Apart:
         within these seconds and bytes, StorageError where the disk has no room for it.
         """
         (folder / _REQUEST).write_bytes(request)
-        question = {"function": function, "folder": str(folder), "memory": memory}
+        question = {"function": function, "folder": str(folder), "memory": memory, "from": _working_folder()}
         try:
             process = self._started()
             assert process.stdin  # noqa: S101 (a pipe, by how it is started)
@@ -80,7 +81,7 @@ class Apart:
         if self._process is None:
             self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tritonpm.core.apart"],
+                python.module("tritonpm.core.apart"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
@@ -122,6 +123,14 @@ class Apart:
                     stream.close()
 
 
+def _working_folder() -> str:
+    """Where relative paths of a question start ("": it was deleted, and only absolute ones can be meant)."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return ""
+
+
 def _answer(question: dict[str, Any], report: Report) -> dict[str, Any] | None:
     """Answer one question; how that failed, None where the answer is there."""
     module, _, name = question["function"].partition(":")
@@ -129,6 +138,8 @@ def _answer(question: dict[str, Any], report: Report) -> dict[str, Any] | None:
     beyond = {"how": f"needs more than {human(memory)} of memory", "limit": True}
     try:
         function = getattr(import_module(module), name)
+        if question["from"]:
+            os.chdir(question["from"])
         _, most = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (memory, most))
         answer = function((folder / _REQUEST).read_bytes(), folder, report)

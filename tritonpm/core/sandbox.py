@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from tritonpm.core import python
 from tritonpm.core.units import GIB
 
 MEMORY = 12 * GIB  # bytes of private memory, at most
@@ -47,7 +48,7 @@ def answered(module: str, workdir: Path, *, deadline: float, cancelled: Callable
     answer.unlink(missing_ok=True)
     with (workdir / "worker.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, str(workdir)],
+            python.module(module, str(workdir)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

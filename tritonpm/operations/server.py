@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -11,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritonpm.core import python
 from tritonpm.core.errors import NoServerError, ServerError
 from tritonpm.core.files import require_file
 from tritonpm.triton import embedded, stubs
@@ -80,13 +80,18 @@ def keep_supervised(context: Context) -> bool:
     return lost or embedded.supervised(state)
 
 
+def supervising(context: Context) -> list[str]:
+    """The command that keeps the workspace's own server alive."""
+    return python.module("tritonpm.operations.supervise", str(context.workspace.root))
+
+
 def supervise_detached(context: Context) -> None:
     """Have a process of its own keep the server alive that was started detached."""
     place = context.workspace.server / embedded.SUPERVISOR_LOG
     require_file(place)
     with place.open("ab") as log:
         subprocess.Popen(
-            [sys.executable, "-m", "tritonpm.operations.supervise", str(context.workspace.root)],
+            supervising(context),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
 

@@ -7,7 +7,6 @@ everything that they ask for is made and proved. Where that fails, nothing has c
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from tritonpm.catalogue.jobs import RUNNING, Event
 from tritonpm.convert.converters import require_installed
 from tritonpm.convert.plan import cascade_key
 from tritonpm.convert.requests import CANCEL
+from tritonpm.core import python
 from tritonpm.core.errors import OptimisationError, UsageError
 from tritonpm.core.units import moment
 from tritonpm.operations.artefacts import kept_artefact, made, require_calibrated, works_of
@@ -165,7 +165,7 @@ def _begun(context: Context, name: str, request: JobRequest, forgotten: Sequence
             context.catalogue.artefacts.forget(key)
     with (jobs.folder(job.id) / "job.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", MODULE, str(context.workspace.root), str(job.id)],
+            python.module(MODULE, str(context.workspace.root), str(job.id)),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     jobs.owned(job.id, process.pid)
