@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonpm.core.errors import NotFoundError, StorageError
+from tritonpm.core.errors import NotFoundError, StorageError, UnsafeError
 from tritonpm.core.scratch import scratch, sweep
 
 _STATE = ".tritonpm"
@@ -131,9 +132,23 @@ def create(root: Path) -> Workspace:
 
 
 def find(start: Path | None = None) -> Workspace:
-    """The workspace named by `start`, or the nearest one around the current folder. Raises NotFoundError."""
+    """The workspace named by `start`, or the nearest one around the current folder.
+
+    Raises NotFoundError; UnsafeError where nobody named it and it is another user's: what it serves runs as us.
+    """
     here = (start or Path.cwd()).resolve()
     for folder in (here,) if start else (here, *here.parents):
-        if Workspace(folder).exists:
-            return Workspace(folder)
+        if (workspace := Workspace(folder)).exists:
+            if not start:
+                _require_own(workspace)
+            return workspace
     raise NotFoundError("is not a workspace", where=str(here), do="make one with `tritonpm init`, or name one with -w")
+
+
+def _require_own(workspace: Workspace) -> None:
+    """Refuse what somebody else may have put where others stand, such as in /tmp. `sudo` keeps who one is."""
+    owner, us = workspace.state.stat().st_uid, os.geteuid()
+    behind_sudo = us == 0 and os.environ.get("SUDO_UID") == str(owner)
+    if owner not in (us, 0) and not behind_sudo:
+        what = f"is a workspace of another user (uid {owner})"
+        raise UnsafeError(what, where=str(workspace.root), do="name it with -w if you trust it")

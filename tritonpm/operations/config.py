@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tritonpm.core.errors import NotFoundError, ServerError
+from tritonpm.core.errors import NotFoundError, ServerError, UnsafeError
 from tritonpm.core.user_config import KEYS, config_file, read_config
 
 
@@ -41,7 +41,7 @@ def _usual(key: str) -> str:
     """What holds where nobody says a key."""
     try:
         return _USUAL[key]() if key in _USUAL else "none"
-    except (NotFoundError, ServerError):
+    except (NotFoundError, ServerError, UnsafeError):
         return "none found"
 
 
@@ -57,7 +57,7 @@ def _target() -> str:
 
     try:
         workspace = find()
-    except NotFoundError:
+    except (NotFoundError, UnsafeError):
         workspace = Workspace(config_file())  # which has chosen none
     return of_workspace(workspace).name
 
