@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tritonpm.core import python
 from tritonpm.core.errors import NoServerError, ServerError
 from tritonpm.core.files import require_file
-from tritonpm.triton import embedded, stubs
+from tritonpm.triton import embedded, restricted, stubs
 from tritonpm.triton.client import Client
 from tritonpm.triton.connection import Connection
 from tritonpm.triton.log import size
@@ -47,7 +47,8 @@ def connect(context: Context, protocol: str = "http", *, load_timeout: float = 6
                 raise NoServerError("no server is running for this workspace", do=do)
             around.enter_context(embedded.guarded(server, context.workspace.server))
             url = server.http if protocol == "http" else server.grpc
-            connection, seen = Connection(url, grpc=server.grpc), partial(stubs.abandoned, server)
+            wanted = restricted.headers(server.arguments)
+            connection, seen = Connection(url, wanted, grpc=server.grpc), partial(stubs.abandoned, server)
         client = around.enter_context(Client.of(connection, protocol=protocol, load_timeout=load_timeout))
         client.abandoned = seen
         yield client

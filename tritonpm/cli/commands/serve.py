@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     examples="""
     tritonpm serve --detach
     tritonpm serve --http-port 8000 --grpc-port 8001
+    tritonpm serve --detach --restricted
     tritonpm serve --detach --repository s3://bucket/models
     """,
 )
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
     metavar="URL",
     help="Also serve this repository, as a server of a fleet does: a folder, s3://, gs://, as://.",
 )
+@click.option(
+    "--restricted",
+    is_flag=True,
+    help="Let only this workspace load, unload and trace; inference stays open.",
+)
 @click.option("--ui", is_flag=True, help="Also serve the page, on loopback (`tritonpm ui` has more options).")
 @click.option(
     "--ui-port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port; 0 picks a free one."
@@ -43,16 +49,19 @@ if TYPE_CHECKING:
 @reading
 @pass_app
 def serve_command(
-    app: App, /, detach: bool, tritonserver: Path | None, repository: str | None, ui: bool, ui_port: int, **address: Any
-) -> None:
+    app: App, /, detach: bool, tritonserver: Path | None, repository: str | None, restricted: bool, ui: bool,
+    ui_port: int, **address: Any,
+) -> None:  # fmt: skip
     """Start this workspace's Triton, and load what was loaded before."""
     from tritonpm.operations.serve import load_all_proved, serve
     from tritonpm.operations.server import supervise_detached
     from tritonpm.operations.supervise import stay
+    from tritonpm.triton.restricted import restricting
 
     page = _page(app, detach, ui_port) if ui else None
     with app.open() as context:
-        view = serve(context, tritonserver, detach=detach, arguments=_reading_too(repository), **address)
+        arguments = (*_reading_too(repository), *(restricting() if restricted else ()))
+        view = serve(context, tritonserver, detach=detach, arguments=arguments, **address)
         if detach:  # first of all: who reads what is printed may end us, as `| head -1` does
             supervise_detached(context)
         app.emit("Server", view, lambda: _describe_server(app, view, detach))
