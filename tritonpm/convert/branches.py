@@ -6,7 +6,7 @@ batch. Where it goes back into them, each row's answer may hang on the others, t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tritonpm.convert.running import NotRunnableError, RunFailedError
 from tritonpm.core.tensors import Array
 from tritonpm.core.types import Format
 
+_EXCHANGES = 3  # rows that are exchanged for others, to see what hangs on them
 _SIZES = "sizes of "  # before the name of a tensor: another tensor, which holds its shape
 
 Row = Mapping[str, Array]
@@ -30,8 +31,8 @@ def unseen(format: Format, model: Path, rows: Sequence[Row], largest: int) -> tu
         return ()
     asked = _Asked.of(model)
     flow = DataFlow.of(asked.graph)
-    shared = _shared(asked, flow, rows[0], largest)
-    continuous, back = flow.continuous(shared), flow.brought_back(shared)
+    shared, mixed = _shared(asked, flow, rows, largest)
+    continuous, back = flow.continuous(shared), flow.brought_back(shared, mixed)
     mixing = [name for name in back if name in continuous]
     jumping = [name for name in back if name not in (*continuous, *flow.conditions)]
     conditions = dict.fromkeys((*flow.conditions, *flow.compared_after(jumping)))
@@ -40,7 +41,9 @@ def unseen(format: Format, model: Path, rows: Sequence[Row], largest: int) -> tu
         for answer in asked.answers([*conditions, *jumping], _batches(rows, largest)):
             for name, array in answer.items():
                 turned.setdefault(name, _Turned(array)).add(array)
-            if all(values.both if name in conditions else values.everywhere for name, values in turned.items()):
+            if turned and all(
+                values.both if name in conditions else values.everywhere for name, values in turned.items()
+            ):
                 break
     one, same = "which a whole batch shares", "was the same for every input that was tried"
     return (
@@ -62,7 +65,7 @@ class _Turned:
     def add(self, array: Array) -> None:
         """Once more."""
         self.truths.update(bool(value) for value in np.unique(array))
-        self.varied = self.varied | (array != self.first if array.shape == self.first.shape else np.array(True))
+        self.varied = self.varied | (_changed(self.first, array) if array.shape == self.first.shape else np.array(True))
 
     @property
     def both(self) -> bool:
@@ -87,20 +90,46 @@ def _repeated(row: Row, count: int) -> Row:
     return {name: np.repeat(array, count, axis=0) for name, array in row.items()}
 
 
-def _shared(asked: _Asked, flow: DataFlow, row: Row, largest: int) -> dict[str, bool]:
-    """The tensors that are as large for a batch that is one smaller as for the largest: whether each holds floats."""
+def _shared(asked: _Asked, flow: DataFlow, rows: Sequence[Row], largest: int) -> tuple[dict[str, bool], set[str]]:
+    """The tensors that are as large for one row less, whether each holds floats, and those that several rows make."""
     if largest < 2 or not (inside := flow.inside):
-        return {}
-    counts = (_repeated(row, count) for count in (largest - 1, largest))
+        return {}, set()
+    counts = (_repeated(rows[0], count) for count in (min(3, largest) - 1, min(3, largest)))
     sizes = list(asked.answers([f"{_SIZES}{name}" for name in inside], counts, sizes_of=inside))
-    if len(sizes) < 2:
-        return {}
+    if len(sizes) < 2 or not all(sizes):
+        return {}, set()
     smaller, larger = ([found[f"{_SIZES}{name}"] for name in inside] for found in sizes)
-    full = [
-        n for n, one, other in zip(inside, smaller, larger, strict=True) if np.array_equal(one, other) and one.all()
-    ]
-    answers = asked.answers(full, [_repeated(row, largest)]) if full else ()
-    return {name: array.dtype.kind in "fV" for answer in answers for name, array in answer.items()}
+    alike = (np.array_equal(one, other) and one.all() for one, other in zip(smaller, larger, strict=True))
+    if not (names := [name for name, same in zip(inside, alike, strict=True) if same]):
+        return {}, set()
+    kinds, mixed = dict[str, bool](), set[str]()
+    answers = asked.answers(names, _exchanged(rows))
+    for both, first, second in zip(answers, answers, answers, strict=False):
+        kinds |= {name: array.dtype.kind in "fV" for name, array in both.items()}
+        if first and second:
+            mixed.update(name for name, array in both.items() if _of_both(array, first[name], second[name]))
+    return kinds, mixed
+
+
+def _exchanged(rows: Sequence[Row]) -> Iterator[Row]:
+    """Two rows, then with another one for either of them; a few times."""
+    count = len(rows)
+    for n in range(min(count, _EXCHANGES)):
+        others = (n + 2, n + 3) if count > 2 else (n + 1, n)
+        for pair in ((n, n + 1), (others[0], n + 1), (n, others[1])):
+            yield {name: np.concatenate([rows[i % count][name] for i in pair]) for name in rows[0]}
+
+
+def _of_both(both: Array, first: Array, second: Array) -> bool:
+    """Whether something in it changed with either row."""
+    if both.shape == first.shape == second.shape:
+        return bool((_changed(both, first) & _changed(both, second)).any())
+    return first.shape != both.shape != second.shape
+
+
+def _changed(one: Array, other: Array) -> Array:
+    """Where; not a number is that again."""
+    return np.asarray((one != other) & ((one == one) | (other == other)))
 
 
 @dataclass(frozen=True)
@@ -124,9 +153,12 @@ class _Asked:
         return self.proto.graph
 
     def answers(
-        self, names: Sequence[str], batches: Any, *, sizes_of: Sequence[str] = ()
+        self, names: Sequence[str], batches: Iterable[Row], *, sizes_of: Sequence[str] = ()
     ) -> Iterator[dict[str, Array]]:
-        """These tensors for each batch that it takes; the copy lies beside the model, where its weights may be."""
+        """These tensors for each batch, none where it does not take it.
+
+        The copy lies beside the model, where its weights may be.
+        """
         import onnx
 
         outputs, count = list(self.graph.output), len(self.graph.node)
@@ -147,4 +179,4 @@ class _Asked:
             try:
                 yield run(batch)
             except RunFailedError:
-                continue
+                yield {}

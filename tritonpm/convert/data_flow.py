@@ -11,6 +11,11 @@ from typing import Any
 
 _OF_SHAPES = {"Shape", "Size", "EyeLike", "RandomNormalLike", "RandomUniformLike"}
 _COMPARISONS = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"}
+# Of tensors that are broadcast to one another: what has no rows goes into each row of the other.
+_ELEMENTWISE = {
+    "Add", "Sub", "Mul", "Div", "Max", "Min", "Mean", "Sum", "Pow", "Mod", "Where", "And", "Or", "Xor", "Clip", "PRelu",
+    *_COMPARISONS,
+}  # fmt: skip
 _LISTS = {"SequenceConstruct", "SequenceInsert", "SequenceErase", "SequenceEmpty", "SplitToSequence", "SequenceMap"}
 
 
@@ -44,13 +49,18 @@ class DataFlow:
         names = (name for node in self.graph.node for name in node.output)
         return [name for name in names if name and name in self.carried & wanted - outputs - _lists(self.graph)]
 
-    def brought_back(self, shared: Collection[str]) -> list[str]:
-        """Those of `shared` from which something else is computed: where they go back into the rows."""
-        names: dict[str, None] = {}
+    def brought_back(self, shared: Collection[str], mixed: Iterable[str]) -> list[str]:
+        """Those of `shared` that go into all rows, or somewhere into them with what is made of several (`mixed`).
+
+        Not so a row by itself, which loops that an exporter unrolled take out and put back in its place.
+        """
+        tainted, names = _after(self.graph, set(mixed)), dict[str, None]()
         for node in self.graph.node:
-            others = self.carried.intersection(node.output).difference(shared)
-            if others and node.op_type not in _OF_SHAPES:
-                names.update((name, None) for name in _taken(node) if name in shared)
+            if node.op_type in _OF_SHAPES or self.carried.intersection(node.output) <= set(shared):
+                continue
+            taken = list(_taken(node))
+            spread = node.op_type in _ELEMENTWISE and any(n in self.carried and n not in shared for n in taken)
+            names.update((name, None) for name in taken if name in shared and (spread or name in tainted))
         return list(names)
 
     def continuous(self, shared: Mapping[str, bool]) -> set[str]:

@@ -68,6 +68,16 @@ def _far(limit: float) -> dict[str, np.ndarray]:
     return {"w": np.full((4, 1), 1e-4, np.float32), "h": np.array(limit, np.float32)}
 
 
+def _unrolled(rows: int) -> str:
+    """Each row by itself, as loops over a batch are exported."""
+    filled = "s = Shape<start=0, end=1>(x) d = Sub(e, s) f = Concat<axis=0>(d, m) n = ConstantOfShape(f) p = Concat<axis=0>(x, n) "
+    alone = "".join(
+        f"r{i} = Gather(p, i{i}) c{i} = Greater(r{i}, t) g{i} = Neg(r{i}) h{i} = Where(c{i}, r{i}, g{i}) u{i} = Unsqueeze(h{i}, z) "
+        for i in range(rows)
+    )
+    return f"{filled}{alone} a = Concat<axis=0>({', '.join(f'u{i}' for i in range(rows))}) y = Slice(a, w, s, z)"
+
+
 def _if(condition: str) -> str:
     return _row(
         f"{condition} y = If(c) <then_branch = t () => (float[N,4] a) {{ a = Neg(x) }}, "
@@ -277,6 +287,9 @@ RIGHT_BATCHED: Mapping[str, tuple[str, dict[str, np.ndarray]]] = {
         {"h": np.array(0.99, np.float32)}),
     "what is not zero, put back": (
         _row("n = NonZero(x) i = Transpose<perm=[1, 0]>(n) v = GatherND(x, i) s = Shape(x) z = ConstantOfShape(s) r = Relu(v) y = ScatterND(z, i, r)"), {}),
+    "unrolled for 8, and filled up to that": (_row(_unrolled(8)), {
+        **{f"i{n}": np.array(n, np.int64) for n in range(8)}, "z": _ZERO, "e": _i(8), "w": np.zeros(1, np.int64), "m": _i(4),
+        "t": np.array(0.5, np.float32)}),
     "sizes from shapes": (
         "g (float[N,4,6] x) => (float[N,24] y) { s = Shape(x) b = Gather(s, z) u = Unsqueeze(b, a) t = Concat<axis=0>(u, m) y = Reshape(x, t) }",
         {"z": np.array(0, np.int64), "a": _ZERO, "m": _i(-1)}),
