@@ -1,5 +1,7 @@
 """Boxes that are turned: YOLOv8's and v11's `obb` head. They overlap as the Gaussians that they stand for.
 
+As in Ultralytics ("fast NMS") a box goes if any better one overlaps it, though that one goes, too.
+
 Source: "Gaussian Bounding Boxes and Probabilistic Intersection-over-Union" (arXiv 2106.06072), which Ultralytics uses.
 """
 
@@ -24,12 +26,14 @@ def yolov8_obb(outputs: Outputs, about: About) -> tuple[Detection, ...]:
     counted = np.flatnonzero(best >= spec.score)
     order = counted[np.argsort(-best[counted], kind="stable")]
     turned = np.concatenate([rows[:, :4], rows[:, -1:]], axis=1)
-    kept: list[int] = []
-    while len(order) and len(kept) < spec.most:
-        first, order = int(order[0]), order[1:]
-        kept.append(first)
-        rivals = overlap(turned[first], turned[order]) >= spec.iou
-        order = order[~(rivals if spec.agnostic else rivals & (classes[order] == classes[first]))]
+    there, kept = np.ones(len(order), bool), list[int]()
+    for place, index in enumerate(order):
+        if len(kept) == spec.most:
+            break
+        if there[place]:
+            kept.append(int(index))
+        rivals = overlap(turned[index], turned[order[place + 1 :]]) > spec.iou
+        there[place + 1 :] &= ~(rivals if spec.agnostic else rivals & (classes[order[place + 1 :]] == classes[index]))
     about = replace(about, spec=replace(spec, boxes="cxcywh", space="input"))
     corners = about.corners(rows[kept, :4])
     return tuple(
