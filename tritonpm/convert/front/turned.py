@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tritonpm.convert.front.about import (
@@ -14,6 +16,7 @@ from tritonpm.convert.front.about import (
     output,
     where,
 )
+from tritonpm.convert.front.detections import end_to_end
 from tritonpm.convert.front.graph import Graph
 from tritonpm.convert.front.rows import Candidates, best, taken
 
@@ -39,10 +42,22 @@ def yolov8_obb(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
         rivals = graph.op("And", rivals, graph.op("Equal", graph.with_axes(classes, 2), graph.with_axes(classes, 1)))
     scores = where(graph, _kept(graph, rivals), scores, np.float32(-1))
     boxes = graph.cut(turned, 2, 0, 4)
-    kept = best(Candidates(boxes, scores, graph.cast(classes, "INT32"), "?", "cxcywh", "input"), about, cut=False)
-    angles = graph.without_axes(kept.of(about, graph.cut(turned, 2, 4)), 2)
+    return _angled(Candidates(boxes, scores, graph.cast(classes, "INT32"), "?", "cxcywh", "input"), turned, about)
+
+
+def yolov10_obb(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
+    """Rows of centre, size, score, class, angle, each object once. The box is the one before it is turned."""
+    made = replace(end_to_end(outputs["predictions"], about), form="cxcywh", space="input")
+    return _angled(made, outputs["predictions"], about)
+
+
+def _angled(made: Candidates, rows: str, about: FrontAbout) -> list[FrontOutput]:
+    """The best of them with their angles, which stand last in the rows."""
+    graph = about.graph
+    kept = best(made, about, cut=False)
+    angles = graph.cast(graph.without_axes(kept.of(about, graph.cut(rows, 2, -1)), 2), "FP32")
     angles = where(graph, kept.there, angles, np.float32(0))
-    return [*kept.outputs(about), output(angles, "angles", "FP32", spec.most)]
+    return [*kept.outputs(about), output(angles, "angles", "FP32", about.spec.most)]
 
 
 def _overlaps(graph: Graph, turned: str) -> str:

@@ -1,4 +1,4 @@
-"""Boxes that are turned: YOLOv8's and v11's `obb` head. They overlap as the Gaussians that they stand for.
+"""Boxes that are turned: the `obb` head of YOLOv8 and later. They overlap as the Gaussians that they stand for.
 
 As in Ultralytics ("fast NMS") a box goes if any better one overlaps it, though that one goes, too.
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from tritonpm.core.tensors import Array
 from tritonpm.meaning.decode.about import About, Outputs, activated
+from tritonpm.meaning.decode.yolo import ranked
 from tritonpm.meaning.objects import Detection
 
 _LITTLE = 1e-7
@@ -39,6 +40,15 @@ def yolov8_obb(outputs: Outputs, about: About) -> tuple[Detection, ...]:
     return tuple(
         about.detection(box, best[index], classes[index], angle=float(rows[index, -1]))
         for index, box in zip(kept, corners, strict=True)
+    )
+
+
+def yolov10_obb(outputs: Outputs, about: About) -> tuple[Detection, ...]:
+    """Rows of centre, size, score, class, angle, each object once. The box is the one before it is turned."""
+    rows = ranked(outputs, about)
+    corners = replace(about, spec=replace(about.spec, boxes="cxcywh", space="input")).corners(rows[:, :4])
+    return tuple(
+        about.detection(box, row[4], int(row[5]), angle=float(row[6])) for box, row in zip(corners, rows, strict=True)
     )
 
 
