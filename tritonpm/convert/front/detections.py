@@ -39,12 +39,10 @@ def yolov10(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     """Rows of corners, score, class, then mask coefficients or keypoints, each object once."""
     graph, rows, keypoints = about.graph, outputs["predictions"], about.spec.keypoints
     kept = best(end_to_end(rows, about), about)
-    if about.spec.kind == "yolov10-pose" and keypoints:
-        return [*kept.outputs(about), *_keypoints(kept, graph.cut(rows, 2, 6), about, *keypoints)]
-    return [
-        *kept.outputs(about),
-        *_masks(kept, graph.cut(rows, 2, 6) if "prototypes" in outputs else "", outputs, about),
-    ]
+    more = graph.cut(rows, 2, 6) if about.spec.kind != "yolov10" else ""
+    if about.spec.kind == "yolov10-pose":
+        return [*kept.outputs(about), *(_keypoints(kept, more, about, *keypoints) if keypoints else [])]
+    return [*kept.outputs(about), *_masks(kept, more, outputs, about)]
 
 
 def end_to_end(rows: str, about: FrontAbout) -> Candidates:
