@@ -68,6 +68,24 @@ def test_rows_that_are_not_independent(tmp_path: Path, graph: str, said: str) ->
     assert said in axis.reason
 
 
+def test_what_a_batch_shares_and_no_input_turned_is_only_declared(tmp_path: Path) -> None:
+    """In a function of the model's own, too."""
+    graph = "g (float[N,4] x) => (float[N,4] y) { y = own.f(x, w, h) }"
+    function = (
+        '<domain: "own", opset_import: ["" : 17]> f (x, w, h) => (y) { l = MatMul(x, w) m = ReduceMean<axes=[0]>(l) '
+        "c = Greater(m, h) n = Neg(x) y = Where(c, n, x) }"
+    )
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17, "own" : 1]> {graph} {function}')
+    weights = {"w": np.full((4, 1), 1e-4, np.float32), "h": np.array(1e7, np.float32)}
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in weights.items())
+    onnx.save(model, tmp_path / "model.onnx")
+    axis, _ = proved(tmp_path / "model.onnx")
+    assert axis.kind == "declared"
+    assert "was the same for every input that was tried; samples for which" in axis.reason
+    assert axis.power is not None
+    assert axis.power.tried == axis.power.noticed + 1
+
+
 @pytest.mark.parametrize(
     ("graph", "said"),
     [

@@ -158,9 +158,33 @@ def test_turned_boxes_suppress_by_the_gaussians_they_stand_for() -> None:
     assert_allclose([*vars(found[0].box).values()], [30 - 18.75, 40 - 3.125, 30 + 18.75, 40 + 3.125], rtol=1e-4)  # type: ignore[union-attr]
 
 
+def test_a_turned_box_goes_if_a_better_one_overlaps_it_whether_that_one_stays_or_not() -> None:
+    """Ultralytics' "fast NMS"."""
+    row = [[50.0 + 3 * step, 50.0, 12.0, 6.0, 0.9 - step / 10, 0.0, 0.5] for step in range(3)]  # each beside the next
+    (one,) = objects({"o": np.array(row, np.float32).T[np.newaxis]}, kind="yolov8-obb", iou=0.5)
+    assert isinstance(one, Detection)
+    assert one.score == pytest.approx(0.9)
+    assert len(objects({"o": np.array(row[::2], np.float32).T[np.newaxis]}, kind="yolov8-obb", iou=0.5)) == 2
+
+
 def test_yolov10_is_taken_as_it_is() -> None:
     rows = [[*in_input(*NUT), 0.6, 1], [*in_input(*BOLT), 0.9, 0], [0, 0, 5, 5, 0.1, 0]]
     assert seen(objects({"o": np.array([rows], np.float32)}, kind="yolov10")) == BOTH
+
+
+def test_yolov10_brings_keypoints_angles_and_masks() -> None:
+    row = [*in_input(*BOLT), 0.9, 0]
+    points = np.concatenate([np.array([[*in_input(20, 30, 40, 50)]]).reshape(2, 2), [[0.9], [0.1]]], axis=1)
+    (posed,) = objects({"o": np.array([[[*row, *points.ravel()]]], np.float32)}, kind="yolov10-pose", keypoints=[2, 3])
+    (turned,) = objects({"o": np.array([[[*centred(*BOLT), 0.9, 0, 0.5]]], np.float32)}, kind="yolov10-obb")
+    answer = {"o": np.array([[[*row, 1.0]]], np.float32), "p": np.ones((1, 1, 8, 16), np.float32)}
+    (whole,) = objects(answer, kind="yolov10-segment", outputs={"predictions": "o", "prototypes": "p"})
+    assert isinstance(posed, Detection) and isinstance(turned, Detection) and isinstance(whole, Detection)
+    assert_allclose(posed.keypoints, [[20, 30, 0.9], [40, 50, 0.1]], rtol=1e-4)
+    assert turned.angle == 0.5
+    assert_allclose([*vars(turned.box).values()], BOLT, rtol=1e-4)
+    assert whole.mask is not None
+    assert whole.mask.sum() == pytest.approx(whole.box.area, rel=0.1)
 
 
 def test_efficient_nms_counts_its_rows() -> None:

@@ -57,6 +57,8 @@ def test_ultralytics_detection() -> None:
         ({"end2end": "True"}, "yolov10"),
         ({"task": "segment"}, None),  # with one output, which is no segmentation head
         ({"task": "segment", "args": "{'nms': True}"}, None),
+        ({"task": "pose", "kpt_shape": "[17, 3]", "end2end": "True"}, "yolov10-pose"),
+        ({"task": "obb", "args": "{'nms': True}"}, "yolov10-obb"),
         ({"description": "Ultralytics rtdetr-l model"}, None),
         ({"task": "depth"}, None),
     ],
@@ -64,7 +66,7 @@ def test_ultralytics_detection() -> None:
 def test_ultralytics_tasks(change: dict[str, str], kind: str | None) -> None:
     then = read(YOLO, ULTRALYTICS | change)[2]
     assert (then.kind if then else None) == kind
-    if kind == "yolov8-pose":
+    if kind and kind.endswith("-pose"):
         assert then and then.keypoints == (17, 3)
 
 
@@ -72,6 +74,8 @@ def test_ultralytics_segmentation_has_prototypes() -> None:
     heads = signature({"images": IMAGE}, {"output0": ("batch", 38, 4200), "output1": ("batch", 32, 80, 160)})
     then = read(heads, ULTRALYTICS | {"task": "segment"})[2]
     assert then and then.outputs == {"predictions": "output0", "prototypes": "output1"}
+    inside = read(heads, ULTRALYTICS | {"task": "segment", "end2end": "True"})[2]
+    assert inside and (inside.kind, inside.outputs) == ("yolov10-segment", then.outputs)
 
 
 def test_ultralytics_classifies_as_torchvision_does() -> None:

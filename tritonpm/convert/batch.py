@@ -24,7 +24,7 @@ from tritonpm.core.types import BatchAxis, Format, Power, Signature, Stage, Tens
 from tritonpm.core.units import GIB, human
 from tritonpm.settings.settings import Settings
 
-PROOF = "5"  # the version of the proof: a change in what is rewritten or proved is a new one
+PROOF = "6"  # the version of the proof: a change in what is rewritten or proved is a new one
 RUNNABLE = (Format.ONNX, Format.OPENVINO)
 LARGEST_BATCH = Settings().max_batch_size  # that is proved where no other one is asked for
 LARGEST = 2 * GIB  # bytes of a model's files that are worth loading a few times only to know its batch axis

@@ -10,7 +10,7 @@ from typing import Any
 
 from tritonpm.convert import rewrite, runtimes, verify
 from tritonpm.convert.batch import LOADED
-from tritonpm.convert.branches import never_turned
+from tritonpm.convert.branches import unseen
 from tritonpm.convert.graph_values import GraphValues, graph_values
 from tritonpm.convert.inputs import Clock, Kind, Maker, NoInputsError, Row
 from tritonpm.convert.running import NotRunnableError, Run, StatefulError
@@ -65,7 +65,7 @@ def attempt(request: dict[str, Any], folder: Path) -> dict[str, Any]:
             made = {"rewritten": str(rewritten)}
         power = verify.require_rows(original, batchable, rows, trial.stream, largest, clock)
         elsewhere = trial.elsewhere(batchable)
-        power = _with_branches(power, never_turned(format, Path(made.get("rewritten", model)), rows.batches(largest)))
+        power = _with_hidden(power, unseen(format, Path(made.get("rewritten", model)), rows.rows, largest))
         left_out = [kind for kind in rows.refused if kind != _SAMPLE.name]
         return {**_judged(largest, prefix, power, elsewhere, left_out), **made}
     except (NotRunnableError, NoInputsError, PackageError) as error:
@@ -74,9 +74,8 @@ def attempt(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         return {"verdict": "refuted", "reason": str(error)}
 
 
-def _with_branches(power: Power, unturned: tuple[str, ...]) -> Power:
-    """Less where a branch was never, or always, taken: what the other side does with a batch is not known."""
-    told = tuple(f"its condition {name!r} was the same for every input that was tried" for name in unturned)
+def _with_hidden(power: Power, told: tuple[str, ...]) -> Power:
+    """Less where something of the graph did not show: what it does with a batch is not known."""
     return replace(power, tried=power.tried + len(told), blind=power.blind + told)
 
 

@@ -66,12 +66,6 @@ class RunRows:
         if not self.rows:
             raise NoInputsError(f"it does not run with its samples ({failure})")
 
-    def batches(self, largest: int) -> Iterator[Row]:
-        """Each row alone, and as a batch of nothing else."""
-        for row in self.rows:
-            yield row
-            yield {name: np.repeat(array, largest, axis=0) for name, array in row.items()}
-
     def drop(self, index: int) -> None:
         """Forget a row."""
         del self.rows[index], self.answers[index]

@@ -166,7 +166,8 @@ def _listed(graph: Operators, raw: Raw, spec: Decode) -> FoundBoxes:
 
 READERS: Mapping[str, Callable[[Operators, Raw, Decode], FoundBoxes]] = {
     **dict.fromkeys(("yolov5", "yolov5-segment", "yolov8", "yolov8-segment", "yolov8-pose"), _yolo),
-    "yolov10": _yolov10, "efficient-nms": _efficient_nms, "boxes": _listed,
+    **dict.fromkeys(("yolov10", "yolov10-segment", "yolov10-pose"), _yolov10),
+    "efficient-nms": _efficient_nms, "boxes": _listed,
 }  # fmt: skip
 
 

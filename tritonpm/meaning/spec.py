@@ -21,8 +21,8 @@ Layout = Literal["NCHW", "NHWC", "CHW", "HWC"]
 Told = Literal["input-size", "picture-size", "picture-size-wh", "scale-factor", "pixel-mask"]
 Kind = Literal[
     "classification", "multi-label", "yolov5", "yolov5-segment", "yolov8", "yolov8-segment", "yolov8-pose",
-    "yolov8-obb", "yolov10", "efficient-nms", "boxes", "ssd", "detr", "semantic-segmentation", "anomaly-map",
-    "ocr-detection", "ocr-recognition", "embedding", "regression",
+    "yolov8-obb", "yolov10", "yolov10-segment", "yolov10-pose", "yolov10-obb", "efficient-nms", "boxes", "ssd", "detr",
+    "semantic-segmentation", "anomaly-map", "ocr-detection", "ocr-recognition", "embedding", "regression",
 ]  # fmt: skip
 Activation = Literal["none", "sigmoid", "softmax"]
 BoxFormat = Literal["xyxy", "xywh", "cxcywh", "yxyx"]
@@ -93,6 +93,9 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "yolov8-pose": ("predictions",),
     "yolov8-obb": ("predictions",),
     "yolov10": ("predictions",),
+    "yolov10-segment": ("predictions", "prototypes"),
+    "yolov10-pose": ("predictions",),
+    "yolov10-obb": ("predictions",),
     "efficient-nms": ("count", "boxes", "scores", "classes"),
     "boxes": ("boxes", "scores?", "classes?", "masks?", "keypoints?"),
     "ssd": ("predictions",),
@@ -105,8 +108,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "regression": ("values",),
 }
 DETECTIONS = frozenset(
-    {"yolov5", "yolov5-segment", "yolov8", "yolov8-segment", "yolov8-pose", "yolov8-obb", "yolov10", "efficient-nms",
-     "boxes", "ssd", "detr", "ocr-detection"}
+    {"yolov5", "yolov5-segment", "yolov8", "yolov8-segment", "yolov8-pose", "yolov8-obb", "yolov10",
+     "yolov10-segment", "yolov10-pose", "yolov10-obb", "efficient-nms", "boxes", "ssd", "detr", "ocr-detection"}
 )  # fmt: skip
 
 # The kinds that speak of a picture as a whole, or of no picture: where it lies in the input is nothing to them.

@@ -123,8 +123,13 @@ def classes(*shape: int) -> Array:
     return np.floor(some(*shape) * 5)
 
 
+def end_to_end() -> Array:
+    """Rows of corners, score and class."""
+    return np.concatenate([corners(), some(2, 50, 1), classes(2, 50, 1)], axis=2)
+
+
 LISTED: dict[str, tuple[Decode, dict[str, Array]]] = {
-    "yolov10": (Decode("yolov10"), {"y": np.concatenate([corners(), some(2, 50, 1), classes(2, 50, 1)], axis=2)}),
+    "yolov10": (Decode("yolov10"), {"y": end_to_end()}),
     "efficient-nms": (Decode("efficient-nms"), {"count": np.array([[3], [0]], np.int32), "boxes": corners(),
                                                "scores": some(2, 50), "classes": classes(2, 50).astype(np.int32)}),
     "boxes": (Decode("boxes", space="unit", score=0.5), {"boxes": corners() / 96, "scores": some(2, 50),
@@ -200,6 +205,8 @@ def test_keypoints(values: int) -> None:
     made = np.concatenate([columns(1), some(2, 5 * values, 400) * 96], axis=1)
     assert all(require_same(Decode("yolov8-pose", keypoints=(5, values), most=7), {"output0": made}))
     assert all(require_same(Decode("yolov8-pose", keypoints=(5, values), most=500), {"output0": made}))
+    rows = np.concatenate([end_to_end(), some(2, 50, 5 * values) * 96], axis=2)
+    assert all(require_same(Decode("yolov10-pose", keypoints=(5, values), most=70), {"output0": rows}))
 
 
 @pytest.mark.parametrize("opset", [pytest.param(LEAST_OPSET, marks=pytest.mark.long), OPSET])
@@ -215,6 +222,17 @@ def test_keypoints(values: int) -> None:
 def test_turned_boxes(spec: Decode, opset: int) -> None:
     made = np.concatenate([columns(power=2.0), some(2, 1, 400) * 3 - 1], axis=1)
     assert any(require_same(spec, {"output0": made}, opset=opset)) == (spec.score < 1)
+
+
+def test_turned_boxes_end_to_end() -> None:
+    made = np.concatenate([end_to_end(), some(2, 50, 1) * 3 - 1], axis=2)
+    assert all(require_same(Decode("yolov10-obb", most=30), {"output0": made}))
+
+
+def test_masks_end_to_end() -> None:
+    made = np.concatenate([end_to_end(), some(2, 50, DEPTH) - np.float32(0.5)], axis=2)
+    spec = Decode("yolov10-segment", outputs={"predictions": "p", "prototypes": "q"})
+    assert all(require_same(spec, {"p": made, "q": prototypes()}, LETTERBOX))
 
 
 def test_ssd_of_one_picture() -> None:

@@ -61,6 +61,23 @@ def _upto(limit: int) -> dict[str, np.ndarray]:
     return {**{name: np.array(value, np.int64) for name, value in scalar.items()}, "axis": _ONE}
 
 
+_FAR = "l = MatMul(x, w)"  # so small that what is asked of it lies beyond what anybody tries
+
+
+def _far(limit: float) -> dict[str, np.ndarray]:
+    return {"w": np.full((4, 1), 1e-4, np.float32), "h": np.array(limit, np.float32)}
+
+
+def _unrolled(rows: int) -> str:
+    """Each row by itself, as loops over a batch are exported."""
+    filled = "s = Shape<start=0, end=1>(x) d = Sub(e, s) f = Concat<axis=0>(d, m) n = ConstantOfShape(f) p = Concat<axis=0>(x, n) "
+    alone = "".join(
+        f"r{i} = Gather(p, i{i}) c{i} = Greater(r{i}, t) g{i} = Neg(r{i}) h{i} = Where(c{i}, r{i}, g{i}) u{i} = Unsqueeze(h{i}, z) "
+        for i in range(rows)
+    )
+    return f"{filled}{alone} a = Concat<axis=0>({', '.join(f'u{i}' for i in range(rows))}) y = Slice(a, w, s, z)"
+
+
 def _if(condition: str) -> str:
     return _row(
         f"{condition} y = If(c) <then_branch = t () => (float[N,4] a) {{ a = Neg(x) }}, "
@@ -158,11 +175,23 @@ WRONG_BATCHED: Mapping[str, tuple[str, dict[str, np.ndarray]]] = {
              "f = Cast<to=1>(k) g = Mul(f, h) s = ReduceSum(g, o) y = Mul(x, s)"),
         {"d": _i(4), "v": np.array([0, 1], np.float32), "z": _AXIS, "m": np.array(3, np.float32), "o": _ONE}),
     "condition on how many of a batch are bright": (
-        _if("b = Greater(x, h) f = Cast<to=1>(b) m = ReduceSum<keepdims=0>(f) c = Greater(m, k)"),
+        _if("o = Greater(x, h) f = Cast<to=1>(o) m = ReduceSum<keepdims=0>(f) c = Greater(m, k)"),
         {"h": np.array(0.5, np.float32), "k": np.array(20, np.float32)}),
+    "mask by the mean over the rows": (
+        _row(f"{_FAR} m = ReduceMean<axes=[0]>(l) c = Greater(m, h) n = Neg(x) y = Where(c, n, x)"), _far(1e7)),
+    "mask multiplied in, its number a weight": (
+        _row(f"{_FAR} s = Sigmoid(l) m = ReduceMean<axes=[0]>(s) c = Less(m, h) f = Cast<to=1>(c) o = Mul(f, h) g = Add(o, h) d = Div(g, h) "
+             "y = Mul(x, d)"), _far(-1)),
+    "what the largest has beyond a number": (_row(f"{_FAR} m = ReduceMax<keepdims=0>(l) d = Sub(m, h) r = Relu(d) y = Add(x, r)"), _far(1e7)),
+    "rows beside the mean of all and a number": (
+        _row(f"{_FAR} m = ReduceMean<axes=[0]>(l) t = Add(m, h) c = Greater(x, t) n = Neg(x) y = Where(c, n, x)"), _far(1e30)),
+    "mask by the first row": (
+        _row(f"{_FAR} f = Gather(l, i) m = ReduceMax<keepdims=0>(f) c = Greater(m, h) n = Neg(x) y = Where(c, n, x)"), {"i": _ZERO, **_far(1e7)}),
+    "mask by the sum of the ids": (
+        "g (int32[N,4] x) => (int32[N,4] y) { m = ReduceMax<keepdims=0>(x) t = Div(m, k) c = Greater(t, h) n = Mul(x, d) y = Where(c, n, x) }",
+        {"k": np.array(2**16, np.int32), "h": np.array(2**15, np.int32), "d": np.array(2, np.int32)}),
     "condition that nothing turns": (
-        _if("l = MatMul(x, w) m = ReduceMax<keepdims=0>(l) c = Greater(m, h)"),
-        {"w": np.full((4, 1), 1e-4, np.float32), "h": np.array(1e7, np.float32)}),
+        _if(f"{_FAR} m = ReduceMax<keepdims=0>(l) c = Greater(m, h)"), _far(1e7)),
     "how often a batch has it": (
         "g (int64[N,1] x) => (int64[N,1] y) { u, i, n, c = Unique<sorted=1>(x) r = Gather(c, n) y = Reshape(r, s) }",
         {"s": _i(-1, 1)}),
@@ -245,6 +274,25 @@ RIGHT_BATCHED: Mapping[str, tuple[str, dict[str, np.ndarray]]] = {
         "g (float[N,4] x) => (float[N,4] y) { s = Shape<start=0, end=1>(x) n = Squeeze(s) c = Greater(n, z) "
         "y = If(c) <then_branch = t () => (float[N,4] a) { a = Neg(x) }, else_branch = e () => (float[N,4] b) { b = Identity(x) }> }",
         {"z": np.array(0, np.int64)}),
+    "mean of the weights' rows": (_row("m = ReduceMean<axes=[0], keepdims=0>(w) y = Sub(x, m)"), {"w": _w(6, 4)}),
+    "time before the batch": (
+        "g (float[N,5,4] x) => (float[N,4] y) { t = Transpose<perm=[1, 0, 2]>(x) m = ReduceMean<axes=[0], keepdims=0>(t) "
+        "l = ReduceMax<axes=[0], keepdims=0>(t) y = Sub(l, m) }", {}),
+    "cut to the longest row": (
+        "g (float[N,9] x, int64[N,1] l) => (float[N,1] y) { k = Clip(l, o, e) m = ReduceMax<keepdims=0>(k) r = Range(z, m, i) c = Less(r, k) "
+        "u = Unsqueeze(m, a) s = Slice(x, a, u, b) f = Cast<to=1>(c) p = Mul(s, f) y = ReduceSum(p, b) }",
+        {"z": np.array(0, np.int64), "i": np.array(1, np.int64), "o": np.array(1, np.int64), "e": np.array(9, np.int64), "a": _ZERO, "b": _ONE}),
+    "the same on either side": (
+        _row("m = ReduceMax<keepdims=0>(x) c = Greater(m, h) a = Abs(x) n = Neg(x) p = Max(x, n) y = Where(c, a, p)"),
+        {"h": np.array(0.99, np.float32)}),
+    "what is not zero, put back": (
+        _row("n = NonZero(x) i = Transpose<perm=[1, 0]>(n) v = GatherND(x, i) s = Shape(x) z = ConstantOfShape(s) r = Relu(v) y = ScatterND(z, i, r)"), {}),
+    "unrolled for 8, and filled up to that": (_row(_unrolled(8)), {
+        **{f"i{n}": np.array(n, np.int64) for n in range(8)}, "z": _ZERO, "e": _i(8), "w": np.zeros(1, np.int64), "m": _i(4),
+        "t": np.array(0.5, np.float32)}),
+    "sizes from shapes": (
+        "g (float[N,4,6] x) => (float[N,24] y) { s = Shape(x) b = Gather(s, z) u = Unsqueeze(b, a) t = Concat<axis=0>(u, m) y = Reshape(x, t) }",
+        {"z": np.array(0, np.int64), "a": _ZERO, "m": _i(-1)}),
     "flags": ("g (bool[N,4] x) => (bool[N,4] y) { y = Not(x) }", {}),
     "double": ("g (double[N,4] x) => (double[N,4] y) { y = Sqrt(a) }".replace("y = Sqrt(a)", "a = Abs(x) y = Sqrt(a)"), {}),
     "label": ("g (float[N,4] x) => (int64[N] y) { y = ArgMax<axis=1, keepdims=0>(x) }", {}),

@@ -36,10 +36,20 @@ def yolov8(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
 
 
 def yolov10(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
-    """Rows of corners, score and class, each object once."""
-    graph, rows = about.graph, outputs["predictions"]
+    """Rows of corners, score, class, then mask coefficients or keypoints, each object once."""
+    graph, rows, keypoints = about.graph, outputs["predictions"], about.spec.keypoints
+    kept = best(end_to_end(rows, about), about)
+    more = graph.cut(rows, 2, 6) if about.spec.kind != "yolov10" else ""
+    if about.spec.kind == "yolov10-pose":
+        return [*kept.outputs(about), *(_keypoints(kept, more, about, *keypoints) if keypoints else [])]
+    return [*kept.outputs(about), *_masks(kept, more, outputs, about)]
+
+
+def end_to_end(rows: str, about: FrontAbout) -> Candidates:
+    """The boxes of v10 as they are."""
+    graph = about.graph
     scores, classes = (graph.without_axes(graph.cut(rows, 2, n, n + 1), 2) for n in (4, 5))
-    return best(_listed(graph.cut(rows, 2, 0, 4), scores, classes, about), about).outputs(about)
+    return _listed(graph.cut(rows, 2, 0, 4), scores, classes, about)
 
 
 def efficient_nms(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:

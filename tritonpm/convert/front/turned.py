@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tritonpm.convert.front.about import (
@@ -14,6 +16,7 @@ from tritonpm.convert.front.about import (
     output,
     where,
 )
+from tritonpm.convert.front.detections import end_to_end
 from tritonpm.convert.front.graph import Graph
 from tritonpm.convert.front.rows import Candidates, best, taken
 
@@ -34,15 +37,27 @@ def yolov8_obb(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     rows = graph.op("Concat", graph.cut(columns, 1, 0, 4), graph.cut(columns, 1, -1), axis=1)
     turned = taken(graph, graph.cast(graph.op("Transpose", rows, perm=[0, 2, 1]), "FP32"), index)
     classes = graph.op("GatherElements", classes, index, axis=1)
-    rivals = graph.op("GreaterOrEqual", _overlaps(graph, turned), np.float32(spec.iou))
+    rivals = graph.op("Greater", _overlaps(graph, turned), np.float32(spec.iou))
     if not spec.agnostic:
         rivals = graph.op("And", rivals, graph.op("Equal", graph.with_axes(classes, 2), graph.with_axes(classes, 1)))
-    scores = where(graph, _kept(graph, rivals, scores), scores, np.float32(-1))
+    scores = where(graph, _kept(graph, rivals), scores, np.float32(-1))
     boxes = graph.cut(turned, 2, 0, 4)
-    kept = best(Candidates(boxes, scores, graph.cast(classes, "INT32"), "?", "cxcywh", "input"), about, cut=False)
-    angles = graph.without_axes(kept.of(about, graph.cut(turned, 2, 4)), 2)
+    return _angled(Candidates(boxes, scores, graph.cast(classes, "INT32"), "?", "cxcywh", "input"), turned, about)
+
+
+def yolov10_obb(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
+    """Rows of centre, size, score, class, angle, each object once. The box is the one before it is turned."""
+    made = replace(end_to_end(outputs["predictions"], about), form="cxcywh", space="input")
+    return _angled(made, outputs["predictions"], about)
+
+
+def _angled(made: Candidates, rows: str, about: FrontAbout) -> list[FrontOutput]:
+    """The best of them with their angles, which stand last in the rows."""
+    graph = about.graph
+    kept = best(made, about, cut=False)
+    angles = graph.cast(graph.without_axes(kept.of(about, graph.cut(rows, 2, -1)), 2), "FP32")
     angles = where(graph, kept.there, angles, np.float32(0))
-    return [*kept.outputs(about), output(angles, "angles", "FP32", spec.most)]
+    return [*kept.outputs(about), output(angles, "angles", "FP32", about.spec.most)]
 
 
 def _overlaps(graph: Graph, turned: str) -> str:
@@ -80,22 +95,9 @@ def _product(graph: Graph, first: str, *others: str | np.generic) -> str:
     return first
 
 
-def _kept(graph: Graph, rivals: str, scores: str) -> str:
-    """Which of [n, k], the best first, stay: those that no better one which stays is a rival of.
-
-    All stay at first; then each is held against those that stay now, until nothing changes: after so many rounds as
-    rivals stand behind one another, each time at least one more is settled.
-    """
-    count = graph.shape(scores, 1, 2)
-    numbers = graph.counted(count)
+def _kept(graph: Graph, rivals: str) -> str:
+    """Which of [n, k], the best first, stay: those that no better one is a rival of, whether that one stays or not."""
+    numbers = graph.counted(graph.shape(rivals, 1, 2))
     better = graph.op("Less", graph.with_axes(numbers, 1), numbers)  # [which, than which]
-    there = graph.op("GreaterOrEqual", scores, np.float32(0))
     against = graph.cast(graph.op("And", rivals, better), "FP32")
-    inner = Graph(f"{graph.prefix}loop/", graph.opset)
-    state = f"{inner.prefix}kept"
-    worse = inner.op("Greater", inner.op("MatMul", inner.with_axes(state, 1), against), np.float32(0))
-    now = inner.cast(inner.op("And", inner.op("Not", inner.without_axes(worse, 1)), there), "FP32")
-    moved = inner.op("ReduceMax", inner.op("Abs", inner.op("Sub", now, state)), keepdims=0)
-    body = inner.body(state, now, inner.op("Greater", moved, np.float32(0)))
-    kept = graph.op("Loop", graph.without_axes(count, 0), np.bool_(True), graph.cast(there, "FP32"), body=body)
-    return str(graph.op("Greater", kept, np.float32(0)))
+    return str(graph.op("Not", graph.cast(graph.largest(against, 1), "BOOL")))

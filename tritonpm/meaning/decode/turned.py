@@ -1,4 +1,6 @@
-"""Boxes that are turned: YOLOv8's and v11's `obb` head. They overlap as the Gaussians that they stand for.
+"""Boxes that are turned: the `obb` head of YOLOv8 and later. They overlap as the Gaussians that they stand for.
+
+As in Ultralytics ("fast NMS") a box goes if any better one overlaps it, though that one goes, too.
 
 Source: "Gaussian Bounding Boxes and Probabilistic Intersection-over-Union" (arXiv 2106.06072), which Ultralytics uses.
 """
@@ -11,6 +13,7 @@ import numpy as np
 
 from tritonpm.core.tensors import Array
 from tritonpm.meaning.decode.about import About, Outputs, activated
+from tritonpm.meaning.decode.yolo import ranked
 from tritonpm.meaning.objects import Detection
 
 _LITTLE = 1e-7
@@ -24,17 +27,28 @@ def yolov8_obb(outputs: Outputs, about: About) -> tuple[Detection, ...]:
     counted = np.flatnonzero(best >= spec.score)
     order = counted[np.argsort(-best[counted], kind="stable")]
     turned = np.concatenate([rows[:, :4], rows[:, -1:]], axis=1)
-    kept: list[int] = []
-    while len(order) and len(kept) < spec.most:
-        first, order = int(order[0]), order[1:]
-        kept.append(first)
-        rivals = overlap(turned[first], turned[order]) >= spec.iou
-        order = order[~(rivals if spec.agnostic else rivals & (classes[order] == classes[first]))]
+    there, kept = np.ones(len(order), bool), list[int]()
+    for place, index in enumerate(order):
+        if len(kept) == spec.most:
+            break
+        if there[place]:
+            kept.append(int(index))
+        rivals = overlap(turned[index], turned[order[place + 1 :]]) > spec.iou
+        there[place + 1 :] &= ~(rivals if spec.agnostic else rivals & (classes[order[place + 1 :]] == classes[index]))
     about = replace(about, spec=replace(spec, boxes="cxcywh", space="input"))
     corners = about.corners(rows[kept, :4])
     return tuple(
         about.detection(box, best[index], classes[index], angle=float(rows[index, -1]))
         for index, box in zip(kept, corners, strict=True)
+    )
+
+
+def yolov10_obb(outputs: Outputs, about: About) -> tuple[Detection, ...]:
+    """Rows of centre, size, score, class, angle, each object once. The box is the one before it is turned."""
+    rows = ranked(outputs, about)
+    corners = replace(about, spec=replace(about.spec, boxes="cxcywh", space="input")).corners(rows[:, :4])
+    return tuple(
+        about.detection(box, row[4], int(row[5]), angle=float(row[6])) for box, row in zip(corners, rows, strict=True)
     )
 
 

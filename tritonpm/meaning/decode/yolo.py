@@ -37,12 +37,24 @@ def yolov8(outputs: Outputs, about: About) -> tuple[Detection, ...]:
 
 
 def yolov10(outputs: Outputs, about: About) -> tuple[Detection, ...]:
-    """Rows of corners, score and class, each object once."""
+    """Rows of corners, score, class, then mask coefficients or keypoints, each object once."""
+    rows, prototypes, keypoints = ranked(outputs, about), outputs.get("prototypes"), about.spec.keypoints
+    corners = about.cut(about.corners(rows[:, :4]))
+    points: Sequence[tuple[tuple[float, ...], ...]] = [()] * len(rows)
+    if about.spec.kind == "yolov10-pose" and keypoints:
+        points = keypoints_of(rows[:, 6:].reshape(len(rows), *keypoints), about)
+    masks = [None] * len(rows) if prototypes is None else _masks(rows[:, 6:], prototypes, corners, about)
+    return tuple(
+        about.detection(box, row[4], int(row[5]), mask=mask, keypoints=own)
+        for box, row, mask, own in zip(corners, rows, masks, points, strict=True)
+    )
+
+
+def ranked(outputs: Outputs, about: About) -> Array:
+    """The rows of v10 whose score counts, best first."""
     rows = np.asarray(outputs["predictions"], np.float64)
     rows = rows[rows[:, 4] >= about.spec.score]
-    rows = rows[np.argsort(-rows[:, 4], kind="stable")][: about.spec.most]
-    corners = about.cut(about.corners(rows[:, :4]))
-    return tuple(about.detection(box, row[4], int(row[5])) for box, row in zip(corners, rows, strict=True))
+    return rows[np.argsort(-rows[:, 4], kind="stable")][: about.spec.most]
 
 
 def _detections(

@@ -54,17 +54,15 @@ def _cropped(size: list[int]) -> dict[str, object]:
 
 
 def _decoded(task: str, said: Mapping[str, Any], sources: Sources) -> dict[str, object]:
-    """{} for what is exported in a way of its own: RT-DETR, and all but boxes with the NMS inside."""
+    """{} for what is exported in a way of its own: RT-DETR."""
     arguments = value_of(said.get("args"))
     inside = truth(said.get("end2end")) or (isinstance(arguments, Mapping) and truth(arguments.get("nms")))
     outputs = [tensor.name for tensor in sources.signature.outputs]
-    if task not in _KINDS or "rtdetr" in str(said.get("description", "")).lower() or (inside and task != "detect"):
-        return {} if task != "classify" else {"kind": "classification"}
-    if inside:
-        return {"kind": "yolov10"}
+    if task not in _KINDS or "rtdetr" in str(said.get("description", "")).lower():
+        return {}
     decoded: dict[str, object] = {"kind": _KINDS[task]}
     if task != "classify":
-        decoded["iou"] = 0.7
+        decoded |= {"kind": _KINDS[task].replace("yolov8", "yolov10")} if inside else {"iou": 0.7}
     if task == "segment":
         if len(outputs) != 2:
             return {}
