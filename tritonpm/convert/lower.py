@@ -2,19 +2,20 @@
 where it is older than ONNX Runtime's kernels; and with sizes of 0, which Triton's config cannot say, left open.
 
 The stamps alone where nothing newer is used; an operator whose newer version only takes more keeps its name; one that
-is new is replaced by what ONNX itself defines it to be; of types that the older one does not take it gets wider ones;
-at last ONNX's version converter is tried. Whether what comes out answers as before, `lower_proof` must say.
+is new is replaced by what ONNX itself defines it to be; of types that the older one does not take, or that the runtime
+has no kernel for, it gets wider ones (`widen`); at last ONNX's version converter is tried. Whether what comes out
+answers as before, `lower_proof` must say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tritonpm.convert.widen import is_taken, widen
 from tritonpm.core.types import Needs
-from tritonpm.package.opsets import ML, ONNX, Opsets, graphs, limit, say_defaults, settle, variable_of
+from tritonpm.package.opsets import ML, ONNX, Opsets, graphs, limit, say_defaults, settle
 
 OLDEST_OPSET = 7  # of which ONNX Runtime has all kernels; of older ones it has some
 
@@ -64,11 +65,18 @@ class LoweringSteps:
 
 
 def lower(
-    source: Path, target: Path, limits: Needs, without: frozenset[str] = frozenset(), *, raised: bool = False
+    source: Path,
+    target: Path,
+    limits: Needs,
+    without: frozenset[str] = frozenset(),
+    *,
+    raised: bool = False,
+    onnxruntime: str = "",
 ) -> LoweringSteps:
     """Write the model of `source` as `target`, beside it, within `limits`; operators `without` are replaced too.
 
-    `raised`: it is of an older opset than `OLDEST_OPSET`, and is made one of that first.
+    `raised`: it is of an older opset than `OLDEST_OPSET`, and is made one of that first; `onnxruntime`: the version
+    that is to have a kernel on a CPU for every operator, as far as that can be.
     Raises NotLowerableError, NotRaisableError.
     """
     import onnx
@@ -79,24 +87,26 @@ def lower(
         model, changes.converted = _raised(model), True
     changes.opened |= _opened(model)
     model = inliner.inline_local_functions(model) if model.functions else model
-    for round in range(_ROUNDS):
+    for _ in range(_ROUNDS):
         opsets = Opsets.of(model, limits)
+        if wider := widen(opsets, onnxruntime):
+            changes.cast |= wider
+            continue
         newer = opsets.newer()
-        stuck = [node for node in newer if not opsets.says_the_same(node) or opsets.untaken(node)]
-        stuck += [node for node in opsets.nodes() if node.op_type in without and _is_defined(opsets, node)]
-        if not stuck:
-            break
-        if round == _ROUNDS - 1:
-            raise _refusal(opsets, stuck[0])
-        if defined := {(node.domain, node.op_type) for node in stuck if _is_defined(opsets, node)}:
+        unsaid = [node for node in newer if not opsets.says_the_same(node)]
+        untaken = [node for node in newer if opsets.says_the_same(node) and not is_taken(opsets, node, "")]
+        lacking = [n for n in opsets.nodes() if n.op_type in without or not is_taken(opsets, n, onnxruntime)]
+        if defined := {(n.domain, n.op_type) for n in (*unsaid, *untaken, *lacking) if opsets.definition(n)}:
             model = expanded(model, opsets, defined)
             changes.expanded |= {name for _, name in defined}
-            continue
-        unsaid = [node for node in stuck if not opsets.says_the_same(node)]
-        if unsaid:
+        elif unsaid:
             model, changes.converted = _converted(opsets, unsaid[0]), True
-            continue
-        changes.cast |= _widened(opsets)
+        elif untaken:
+            raise _refusal(opsets, untaken[0])
+        else:  # what the runtime still lacks it will tell
+            break
+    else:
+        raise _refusal(opsets, next(iter((*unsaid, *untaken, *lacking))))
     for node in newer:
         settle(node, opsets.old(node), opsets.new(node))
         changes.kept.add(node.op_type)
@@ -134,12 +144,6 @@ def chance(model: Path) -> str:
     training = 3  # inputs of a Dropout that may drop
     drawn = (n.op_type for n in nodes if n.op_type in _DRAWING or (n.op_type == "Dropout" and len(n.input) >= training))
     return next(drawn, "")
-
-
-def _is_defined(opsets: Opsets, node: Any) -> bool:
-    """Whether ONNX says what the operator is, in terms of others."""
-    new = opsets.new(node)
-    return new is not None and bool(new.has_function or new.has_context_dependent_function)
 
 
 def _refusal(opsets: Opsets, node: Any) -> NotLowerableError:
@@ -184,42 +188,6 @@ def _opened(model: Any) -> set[str]:
 def _has_data_outside(model: Any) -> bool:
     """Whether weights lie in other files, of which the converter loses track."""
     return any(tensor.external_data for graph in graphs(model.graph) for tensor in graph.initializer)
-
-
-def _widened(opsets: Opsets) -> set[str]:
-    """Operators between casts, where their older version does not take the type. Raises NotLowerableError."""
-    done, newer = set(), {id(node) for node in opsets.newer()}
-    for graph in list(graphs(opsets.model.graph)):
-        nodes = []
-        for node in graph.node:
-            kinds = opsets.untaken(node) if id(node) in newer else {}
-            nodes += list(_between_casts(opsets, node, kinds)) if kinds else [node]
-            done |= {node.op_type} if kinds else set()
-        copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
-        del graph.node[:]
-        graph.node.extend(copies)
-    return done
-
-
-def _between_casts(opsets: Opsets, node: Any, kinds: dict[str, str]) -> Iterator[Any]:
-    from onnx import TensorProto, helper
-
-    wider = {variable: opsets.wider(node, variable, own) for variable, own in kinds.items()}
-    if not all(wider.values()):
-        raise _refusal(opsets, node)
-    old, after = opsets.old(node), []
-    stem = next(filter(None, node.output), node.op_type)
-    for place, name in enumerate(node.input):
-        if name and (kind := wider.get(variable_of(old.inputs, place))):
-            node.input[place] = f"{stem}_wider_{place}"
-            yield helper.make_node("Cast", [name], [node.input[place]], to=TensorProto.DataType.Value(kind.upper()))
-    for place, name in enumerate(node.output):
-        if name and (variable := variable_of(old.outputs, place)) in wider:
-            node.output[place] = f"{name}_wider"
-            own = TensorProto.DataType.Value(kinds[variable].upper())
-            after.append(helper.make_node("Cast", [node.output[place]], [name], to=own))
-    yield node
-    yield from after
 
 
 def _stamp(model: Any, limits: Needs) -> None:

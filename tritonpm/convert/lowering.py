@@ -1,6 +1,7 @@
 """Models rewritten so that a Triton release serves them, by `convert.lower_proof` in a process of its own.
 
-Those that are too new are made older, those older than ONNX Runtime's kernels newer, and sizes of 0 are left open.
+Those that are too new are made older, those older than ONNX Runtime's kernels newer, operators that it has no kernel
+for others, and sizes of 0 are left open.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tritonpm.core.releases import Release
 from tritonpm.core.sandbox import EndedError
 from tritonpm.core.types import Format, Needs, Signature, Stage, Tensor
 from tritonpm.core.units import GIB
+from tritonpm.package.kernels import within
 
 SECONDS = 300.0  # for a small model, and once more for each GiB
 _LOWER = "tritonpm.convert.lower_proof:answer"
@@ -41,10 +43,19 @@ def too_new(stage: Stage, release: Release) -> bool:
     return newer and stage.format is Format.ONNX and stage.config is None
 
 
-def unfit(stage: Stage, release: Release) -> bool:
-    """Whether a stage's model may have to be rewritten before the release serves it."""
+def unfit(stage: Stage, release: Release, gpus: bool) -> bool:
+    """Whether a stage's model may have to be rewritten before the release serves it; GPUs have kernels of their own."""
     ours = stage.format is Format.ONNX and stage.config is None
-    return ours and (too_new(stage, release) or _old(stage) or opened(stage.signature) != stage.signature)
+    return ours and (_refused_as_it_is(stage, release) or _old(stage) or (not gpus and lacks_kernels(stage, release)))
+
+
+def _refused_as_it_is(stage: Stage, release: Release) -> bool:
+    return too_new(stage, release) or opened(stage.signature) != stage.signature
+
+
+def lacks_kernels(stage: Stage, release: Release) -> bool:
+    """Whether the release's ONNX Runtime lacks one on a CPU for some operator of a stage's model, as it came."""
+    return bool(release.onnxruntime) and any(within(release.onnxruntime, span) for span in stage.needs.kernels)
 
 
 def opened(signature: Signature) -> Signature:
@@ -70,16 +81,19 @@ def lower(
     release: Release,
     workdir: Path,
     apart: Apart | None = None,
+    *,
+    gpus: bool = False,
 ) -> LoweredModel | None:
     """The stage's model as the release takes it, proved to answer as before, in `workdir`; None where that is as it is.
 
     `workdir` is an empty folder; `files` says where the stage's files lie, by package path; `apart` is a process to do
-    it in, else one is started.
+    it in, else one is started. `gpus`: operators that have no kernel on a CPU stay.
     Raises PackageError where it cannot be, with the operator and the first release that takes it.
     """
     opset = max(stage.needs.opset, OLDEST_OPSET if _old(stage) else 0)
     limits = Needs(min(release.ir, stage.needs.ir), min(release.opset, opset), release.ml)
     size = sum(files[path].stat().st_size for path in stage.files)
+    kernels = not gpus and (too_new(stage, release) or lacks_kernels(stage, release))
     request = {
         "model": str(laid_out(stage, files, workdir / "model")),
         "limits": asdict(limits),
@@ -88,7 +102,9 @@ def lower(
         "samples": [str(path) for path in samples],
         "run": size <= LARGEST,
         "old": _old(stage),
-        "other": too_new(stage, release) or opened(stage.signature) != stage.signature,
+        "other": _refused_as_it_is(stage, release),
+        "onnxruntime": release.onnxruntime if kernels else "",
+        "here": release.name == releases.EMBEDDED,
     }
     memory, seconds = min(MEMORY, LEAST_MEMORY + COPIES * size), SECONDS * (1 + size / GIB)
     with nullcontext(apart) if apart else Apart() as process:
@@ -135,9 +151,11 @@ def _asked(needs: Needs) -> str:
 
 
 def _sentence(asked: Needs, limits: Needs, release: Release, answer: Mapping[str, Any]) -> str:
-    made = Needs(limits.ir, limits.opset, asked.ml)
+    made = replace(asked, ir=limits.ir, opset=limits.opset)
     proof = answer["proof"]
     how = answer["how"]
+    if answer["kernels"]:
+        how = f"made for {release.title}: {how}"
     if made != asked:
         how = f"made {_asked(made)} for {release.title}, from {_asked(asked)}: {how}"
     if proof["state"] == "unverified":

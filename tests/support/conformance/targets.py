@@ -90,9 +90,8 @@ def older(case: onnx_cases.Case, target: Release, folder: Path) -> tuple[str, st
     source, lowered = folder / "source.onnx", folder / "older.onnx"
     source.write_bytes(case.model.SerializeToString())
     try:
-        how = made(source, lowered, Needs(target.ir, target.opset, target.ml), True, _is_ancient(case.model))[
-            0
-        ].sentence
+        limits, ancient = Needs(target.ir, target.opset, target.ml), _is_ancient(case.model)
+        how = made(source, lowered, limits, True, ancient, target.onnxruntime)[0].sentence
     except (NotLowerableError, NotRaisableError, NotRunnableError) as error:
         return "refused", str(error)
     try:
