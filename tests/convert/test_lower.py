@@ -107,7 +107,11 @@ def test_a_type_that_the_older_operator_does_not_take_is_made_wider(tmp_path: Pa
     ("nodes", "operator", "first"),
     [
         ("i = BitCast <to = 6> (x) y = BitCast <to = 1> (i)", "BitCast came with opset 26", "serve it with 26.07"),
-        ("a = Constant <value = int64 {1}> () y = CumProd(x, a)", "CumProd came with opset 26", "serve it with 26.07"),
+        (
+            "i = BitCast <to = 6> (x) j = Cast <to = 6> (x) k = Add(i, j) y = Cast <to = 1> (k)",
+            "BitCast came with",
+            "26.07",
+        ),
     ],
 )
 def test_what_cannot_be_made_older_names_the_operator_and_the_first_release(
@@ -193,7 +197,8 @@ def test_what_wraps_around_still_does_in_a_wider_type(tmp_path: Path, operator: 
     [
         ("y = Add(x, x)", "int8", OLD, "made for Triton 24.10: Add run in a wider type; proved equal on"),
         ("y = Max(x, x)", "int16", embedded(), "made for the embedded Triton 2.51.0: Max run in a wider type"),
-        ("b = Less(x, x) y = Where(b, x, x)", "uint64", OLD, None),  # the sign is what decides
+        ("b = Less(x, x) y = Where(b, x, x)", "uint64", OLD, "made for Triton 24.10: Less replaced by"),
+        ("y = Div(x, x)", "uint64", OLD, None),
         ("y = Gemm(x, w)", "int32", OLD, None),
         ("y = Add(x, x)", "float", OLD, None),
     ],
@@ -209,6 +214,14 @@ def test_what_has_no_kernel_for_its_type_is_run_in_a_wider_one(
     (tmp_path / "gpu").mkdir()
     assert asked(model, {path.name: path}, [], target, tmp_path / "gpu", gpus=True) is None
     assert not unfit(model, target, gpus=True)
+
+
+def test_an_older_version_of_an_operator_may_have_the_kernel(tmp_path: Path) -> None:
+    text = '<ir_version: 10, opset_import: ["": 22]> g (float[1,2,4,4] x) => (float[1,2,1,1] y) { y = GlobalLpPool(x) }'
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    result = made(tmp_path / "m.onnx", embedded())
+    assert result is not None and versions(result.path) == (10, 21)
+    assert "made IR 10, opset 21 for the embedded Triton 2.51.0, from IR 10, opset 22" in result.sentence
 
 
 def test_a_size_of_zero_is_left_open(tmp_path: Path) -> None:

@@ -2,18 +2,19 @@
 where it is older than ONNX Runtime's kernels; and with sizes of 0, which Triton's config cannot say, left open.
 
 The stamps alone where nothing newer is used; an operator whose newer version only takes more keeps its name; one that
-is new is replaced by what ONNX itself defines it to be; of types that the older one does not take, or that the runtime
-has no kernel for, it gets wider ones (`widen`); at last ONNX's version converter is tried. Whether what comes out
-answers as before, `lower_proof` must say.
+is new is replaced by what it is in terms of others (`definitions`); of types that the older one does not take, or that
+the runtime has no kernel for, it gets wider ones (`widen`), or an older version; at last ONNX's version converter is
+tried. Whether what comes out answers as before, `lower_proof` must say.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tritonpm.convert.widen import is_taken, widen
+from tritonpm.convert.definitions import definition, means_more
+from tritonpm.convert.widen import is_taken, may_be_taken, widen
 from tritonpm.core.types import Needs
 from tritonpm.package.opsets import ML, ONNX, Opsets, graphs, limit, say_defaults, settle
 
@@ -44,6 +45,7 @@ class LoweringSteps:
     expanded: set[str] = field(default_factory=set)
     cast: set[str] = field(default_factory=set)
     converted: bool = False
+    opset: int = 0  # that it is of now
     opened: set[str] = field(default_factory=set)  # inputs and outputs that had a size of 0
 
     @property
@@ -87,32 +89,61 @@ def lower(
         model, changes.converted = _raised(model), True
     changes.opened |= _opened(model)
     model = inliner.inline_local_functions(model) if model.functions else model
+    for deeper in (True, False):
+        made = type(model).FromString(model.SerializeToString())
+        steps = replace(changes, kept=set(), expanded=set(), cast=set(), opset=limits.opset)
+        try:
+            onnx.save(_within(made, limits, without, onnxruntime, steps, deeper=deeper), target)
+        except NotLowerableError:
+            if steps.opset == limits.opset:
+                raise
+        else:
+            return steps
+    raise AssertionError("the second way goes no deeper")
+
+
+def _within(
+    model: Any, limits: Needs, without: frozenset[str], onnxruntime: str, changes: LoweringSteps, *, deeper: bool
+) -> Any:
+    """The model within these limits, and how; `deeper`: of an opset that is older still, where that one has kernels."""
     for _ in range(_ROUNDS):
         opsets = Opsets.of(model, limits)
         if wider := widen(opsets, onnxruntime):
             changes.cast |= wider
             continue
         newer = opsets.newer()
-        unsaid = [node for node in newer if not opsets.says_the_same(node)]
+        unsaid = [node for node in newer if not opsets.says_the_same(node) or means_more(opsets, node)]
         untaken = [node for node in newer if opsets.says_the_same(node) and not is_taken(opsets, node, "")]
-        lacking = [n for n in opsets.nodes() if n.op_type in without or not is_taken(opsets, n, onnxruntime)]
-        if defined := {(n.domain, n.op_type) for n in (*unsaid, *untaken, *lacking) if opsets.definition(n)}:
+        lacking = [node for node in opsets.nodes() if not is_taken(opsets, node, onnxruntime)]
+        told = [node for node in opsets.nodes() if node.op_type in without]
+        if defined := {(n.domain, n.op_type) for n in (*unsaid, *untaken, *lacking, *told) if definition(opsets, n)}:
             model = expanded(model, opsets, defined)
             changes.expanded |= {name for _, name in defined}
         elif unsaid:
             model, changes.converted = _converted(opsets, unsaid[0]), True
         elif untaken:
             raise _refusal(opsets, untaken[0])
+        elif deeper and (opset := _older(opsets, lacking, onnxruntime)):
+            limits = replace(limits, opset=opset)
+            changes.opset = opset
         else:  # what the runtime still lacks it will tell
             break
     else:
-        raise _refusal(opsets, next(iter((*unsaid, *untaken, *lacking))))
+        raise _refusal(opsets, next(iter((*unsaid, *untaken, *lacking, *told))))
     for node in newer:
         settle(node, opsets.old(node), opsets.new(node))
         changes.kept.add(node.op_type)
     _stamp(model, limits)
-    onnx.save(model, target)
-    return changes
+    return model
+
+
+def _older(opsets: Opsets, lacking: list[Any], onnxruntime: str) -> int:
+    """An opset for whose versions of these operators there are kernels; 0 where there is none."""
+    versions = [opsets.old(node).since_version for node in lacking if node.domain in ONNX]
+    if not versions or len(versions) < len(lacking) or min(versions) <= OLDEST_OPSET:
+        return 0
+    older = replace(opsets, limits=replace(opsets.limits, opset=min(versions) - 1))
+    return older.limits.opset if all(may_be_taken(older, node, onnxruntime) for node in lacking) else 0
 
 
 def expanded(model: Any, opsets: Opsets, names: set[tuple[str, str]]) -> Any:
@@ -121,7 +152,7 @@ def expanded(model: Any, opsets: Opsets, names: set[tuple[str, str]]) -> Any:
 
     for graph in graphs(model.graph):
         for number, node in enumerate(graph.node):
-            if (node.domain, node.op_type) in names and (function := opsets.definition(node)) is not None:
+            if (node.domain, node.op_type) in names and (function := definition(opsets, node)) is not None:
                 say_defaults(node, opsets.new(node))
                 function.domain, function.name = _OURS, f"{node.op_type}_{len(model.functions)}"
                 for opset in function.opset_import:  # else it is not written out
@@ -154,7 +185,7 @@ def _converted(opsets: Opsets, node: Any) -> Any:
     """By ONNX's version converter. Raises NotLowerableError: it does not know the way."""
     from onnx import version_converter
 
-    if node.domain == ML or opsets.imported[""] <= opsets.limits.opset or _has_data_outside(opsets.model):
+    if node.domain not in ONNX or opsets.imported[""] <= opsets.limits.opset or _has_data_outside(opsets.model):
         raise _refusal(opsets, node)
     try:
         return version_converter.convert_version(opsets.model, opsets.limits.opset)

@@ -150,4 +150,6 @@ def _rewritten(source: Path, asked: Mapping[str, Any], raised: bool) -> dict[str
         return {"refused": f"rewritten, it answers otherwise: {proof.reason}"}
     if proof.state == "unverified" and changes.rewritten:
         return {"refused": f"rewritten, it could not be proved equal: {proof.reason}"}
-    return {"model": str(target), "how": changes.sentence, "proof": asdict(proof), "rewritten": changes.rewritten}
+    rewritten = bool(changes.kept or changes.rewritten)
+    made_of = {"model": str(target), "opset": changes.opset, "rewritten": rewritten}
+    return {**made_of, "how": changes.sentence, "proof": asdict(proof)}

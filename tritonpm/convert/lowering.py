@@ -121,7 +121,7 @@ def lower(
         raise _refused(stage, release, what, needs=Needs(opset=0 if domain else version, ml=version if domain else 0))
     if "refused" in answer:
         raise _refused(stage, release, answer["refused"], needs=stage.needs)
-    return LoweredModel(Path(answer["model"]), _sentence(stage.needs, limits, release, answer))
+    return LoweredModel(Path(answer["model"]), _sentence(stage.needs, limits.ir, release, answer))
 
 
 def _refused(stage: Stage, release: Release, why: str, *, needs: Needs) -> PackageError:
@@ -150,11 +150,11 @@ def _asked(needs: Needs) -> str:
     return f"IR {needs.ir}, opset {needs.opset}"
 
 
-def _sentence(asked: Needs, limits: Needs, release: Release, answer: Mapping[str, Any]) -> str:
-    made = replace(asked, ir=limits.ir, opset=limits.opset)
+def _sentence(asked: Needs, ir: int, release: Release, answer: Mapping[str, Any]) -> str:
+    made = replace(asked, ir=ir, opset=answer["opset"] or asked.opset)
     proof = answer["proof"]
     how = answer["how"]
-    if answer["kernels"]:
+    if answer["kernels"] and made == asked:
         how = f"made for {release.title}: {how}"
     if made != asked:
         how = f"made {_asked(made)} for {release.title}, from {_asked(asked)}: {how}"

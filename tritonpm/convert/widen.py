@@ -54,10 +54,17 @@ def is_taken(opsets: Opsets, node: Any, onnxruntime: str) -> bool:
     return not (old and new) or _takes(opsets, node, opsets.binding(node, old), onnxruntime)
 
 
+def may_be_taken(opsets: Opsets, node: Any, onnxruntime: str) -> bool:
+    """The same, in a wider type if not in its own."""
+    return opsets.says_the_same(node) and (
+        is_taken(opsets, node, onnxruntime) or bool(_wider(opsets, node, onnxruntime))
+    )
+
+
 def _takes(opsets: Opsets, node: Any, binding: dict[str, str], onnxruntime: str) -> bool:
     old = opsets.old(node)
     allowed = {row.type_param_str: row.allowed_type_strs for row in old.type_constraints}
-    if any(f"tensor({kind})" not in allowed.get(variable, (f"tensor({kind})",)) for variable, kind in binding.items()):
+    if any(f"tensor({kind})" not in allowed.get(variable, (variable,)) for variable, kind in binding.items()):
         return False
     if not onnxruntime:
         return True

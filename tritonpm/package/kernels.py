@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from tritonpm.core.types import Needs
-from tritonpm.package.opsets import Opsets, whole
+from tritonpm.package.opsets import PREVIEW, Opsets, whole
 
 TYPES = (
     "float", "float16", "double", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
     "bool", "string", "complex64", "complex128", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz",
     "int4", "uint4", "float4e2m1", "int2", "uint2",
 )  # fmt: skip
-_PREVIEW = "ai.onnx.preview"  # domains of operators that ONNX Runtime has none of
 _FACTS = Path(__file__).with_suffix(".json")
 
 
@@ -87,7 +86,7 @@ def lacks(path: Path) -> Iterator[Lack]:
     model = whole(path)
     opsets, own = Opsets.of(model, Needs()), {function.name for function in model.functions}
     for node in opsets.nodes():
-        if node.domain.startswith(_PREVIEW):
+        if node.domain.startswith(PREVIEW):
             yield Lack(f"{node.op_type} of {node.domain}", 0, (), "..")
         elif node.op_type not in own and (schema := opsets.new(node)) is not None:
             yield from of_node(node, schema, opsets.binding(node, schema))

@@ -16,12 +16,13 @@ from tritonpm.core.units import MIB
 
 ONNX = ("", "ai.onnx")
 ML = "ai.onnx.ml"
+PREVIEW = "ai.onnx.preview"  # of which no runtime has anything
 _MOST = 512 * MIB  # of a model whose operators are looked at one by one
 
 
 def limit(domain: str, limits: Needs) -> int:
     """The newest opset of a domain of ONNX's own."""
-    return limits.opset if domain in ONNX else limits.ml
+    return limits.opset if domain in ONNX else limits.ml if domain == ML else 0
 
 
 def schema(operator: str, opset: int, domain: str) -> Any:
@@ -80,7 +81,7 @@ class Opsets:
     def new(self, node: Any) -> Any:
         """The schema that a node was written for; None for an operator that is not ONNX's."""
         domain = "" if node.domain in ONNX else node.domain
-        return schema(node.op_type, self.imported.get(domain, 0), domain) if domain in ("", ML) else None
+        return schema(node.op_type, self.imported.get(domain, 0), domain) if domain in ("", ML, PREVIEW) else None
 
     def old(self, node: Any) -> Any:
         """The schema that it is to be of; None where the operator is not there yet."""
@@ -88,13 +89,14 @@ class Opsets:
         return None if found is None or found.deprecated else found
 
     def binding(self, node: Any, version: Any) -> dict[str, str]:
-        """The types that the type variables of that version of a node's operator are bound to, as far as known."""
+        """The types that the type variables of that version of a node's operator are bound to, as far as known.
+
+        Of an input or output that takes but one type that type stands for the variable.
+        """
         found = {}
-        variables = {row.type_param_str for row in version.type_constraints}
         for formals, names in ((version.inputs, node.input), (version.outputs, node.output)):
             for place, name in enumerate(names):
-                variable = variable_of(formals, place)
-                if variable in variables and (own := self.type_of(name)):
+                if (variable := variable_of(formals, place)) and (own := self.type_of(name)):
                     found[variable] = own
         return found
 

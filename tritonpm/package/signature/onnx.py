@@ -26,7 +26,7 @@ _TYPES = {
     **{name: name for name in DTYPES if name not in ("FP32", "FP64", "FP16", "BF16", "BYTES")},
 }  # fmt: skip
 _DOMAINS = {
-    "", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training",
+    "", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview", "ai.onnx.preview.training",
     "com.microsoft", "com.microsoft.nchwc", "com.microsoft.experimental", "com.ms.internal.nhwc",
 }  # fmt: skip
 
