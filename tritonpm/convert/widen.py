@@ -82,12 +82,18 @@ def _wider(opsets: Opsets, node: Any, onnxruntime: str) -> dict[str, tuple[str, 
     if not own or _takes(opsets, node, own, onnxruntime):
         return {}
     choices = [(kind, *_wider_kinds(node.op_type, kind)) for kind in own.values()]
-    ways = sorted(product(*(range(len(kinds)) for kinds in choices)), key=lambda way: (sum(map(bool, way)), sum(way)))
+    ways = sorted(product(*(range(len(kinds)) for kinds in choices)), key=lambda way: _strangeness(own, choices, way))
     for way in ways[1:]:
         chosen = {name: kinds[place] for name, kinds, place in zip(own, choices, way, strict=True)}
         if _takes(opsets, node, chosen, onnxruntime):
             return {name: (own[name], kind) for name, kind in chosen.items() if kind != own[name]}
     return {}
+
+
+def _strangeness(own: dict[str, str], choices: list[tuple[str, ...]], way: tuple[int, ...]) -> tuple[int, ...]:
+    """What is the less, the rather it is tried: types torn apart, how many become others, and by how much."""
+    changes = {(kind, kinds[place]) for kind, kinds, place in zip(own.values(), choices, way, strict=True)}
+    return len(changes) - len(set(own.values())), sum(map(bool, way)), sum(way)
 
 
 def _wider_kinds(operator: str, kind: str) -> tuple[str, ...]:

@@ -162,7 +162,7 @@ def bare(case: onnx_cases.Case) -> list[dict[str, Any]]:
     """What onnxruntime alone answers. Raises whatever it raises."""
     import onnxruntime
 
-    if _has_bfloat16(case):
+    if has_bfloat16(case):
         return _bare_in_bfloat16(case)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -172,7 +172,8 @@ def bare(case: onnx_cases.Case) -> list[dict[str, Any]]:
     return [{n: sent(a) for n, a in zip(names, session.run(names, dict(given)), strict=True)} for given, _ in case.sets]
 
 
-def _has_bfloat16(case: onnx_cases.Case) -> bool:
+def has_bfloat16(case: onnx_cases.Case) -> bool:
+    """Whether a tensor that is sent or answered is of that type."""
     tensors = (*case.model.graph.input, *case.model.graph.output)
     return any(value.type.tensor_type.elem_type == TensorProto.BFLOAT16 for value in tensors)
 
