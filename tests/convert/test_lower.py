@@ -155,7 +155,7 @@ def test_a_lowering_that_answers_otherwise_is_refused(tmp_path: Path, monkeypatc
     request = {
         "model": str(path), "limits": {"ir": 10, "opset": 21, "ml": 5}, "inputs": [["x", "FP32", [3, 4], False]],
         "values": {}, "samples": [], "run": True,
-        "old": False, "other": True, "onnxruntime": "", "here": False,
+        "old": False, "other": True, "onnxruntime": "", "here": False, "bounded": [],
     }  # fmt: skip
     said = json.loads(lower_proof.answer(json.dumps(request).encode(), tmp_path, lambda *_: None))
     assert "rewritten, it answers otherwise" in said["refused"]

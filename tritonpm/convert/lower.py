@@ -89,17 +89,17 @@ def lower(
         model, changes.converted = _raised(model), True
     changes.opened |= _opened(model)
     model = inliner.inline_local_functions(model) if model.functions else model
-    for deeper in (True, False):
-        made = type(model).FromString(model.SerializeToString())
-        steps = replace(changes, kept=set(), expanded=set(), cast=set(), opset=limits.opset)
-        try:
-            onnx.save(_within(made, limits, without, onnxruntime, steps, deeper=deeper), target)
-        except NotLowerableError:
-            if steps.opset == limits.opset:
-                raise
-        else:
-            return steps
-    raise AssertionError("the second way goes no deeper")
+    kept = model.SerializeToString()
+    steps = replace(changes, opset=limits.opset)
+    try:
+        made = _within(model, limits, without, onnxruntime, steps, deeper=True)
+    except NotLowerableError:
+        if steps.opset == limits.opset:
+            raise
+        steps = replace(changes, opset=limits.opset, kept=set(), expanded=set(), cast=set())
+        made = _within(type(model).FromString(kept), limits, without, onnxruntime, steps, deeper=False)
+    onnx.save(made, target)
+    return steps
 
 
 def _within(

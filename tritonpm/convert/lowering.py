@@ -1,7 +1,7 @@
 """Models rewritten so that a Triton release serves them, by `convert.lower_proof` in a process of its own.
 
 Those that are too new are made older, those older than ONNX Runtime's kernels newer, operators that it has no kernel
-for others, and sizes of 0 are left open.
+for others, and sizes of 0, and those with a largest in OpenVINO's models, are left open.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ def too_new(stage: Stage, release: Release) -> bool:
 
 def unfit(stage: Stage, release: Release, gpus: bool) -> bool:
     """Whether a stage's model may have to be rewritten before the release serves it; GPUs have kernels of their own."""
-    ours = stage.format is Format.ONNX and stage.config is None
-    return ours and (_refused_as_it_is(stage, release) or _old(stage) or (not gpus and lacks_kernels(stage, release)))
+    if stage.config is not None or stage.format is not Format.ONNX:
+        return bool(_bounded(stage))
+    return _refused_as_it_is(stage, release) or _old(stage) or (not gpus and lacks_kernels(stage, release))
 
 
 def _refused_as_it_is(stage: Stage, release: Release) -> bool:
@@ -58,10 +59,16 @@ def lacks_kernels(stage: Stage, release: Release) -> bool:
     return bool(release.onnxruntime) and any(within(release.onnxruntime, span) for span in stage.needs.kernels)
 
 
+def _bounded(stage: Stage) -> list[str]:
+    """The inputs of an OpenVINO model whose open sizes have a largest."""
+    return [tensor.name for tensor in stage.signature.inputs if tensor.bounds and stage.config is None]
+
+
 def opened(signature: Signature) -> Signature:
-    """With sizes of 0, which Triton's config cannot say, left open."""
+    """With sizes of 0, which Triton's config cannot say, left open, and without bounds, which it cannot say either."""
 
     def open_sizes(tensor: Tensor) -> Tensor:
+        tensor = replace(tensor, bounds=())
         if tensor.shape is None or 0 not in tensor.shape:
             return tensor
         return replace(tensor, shape=tuple(size or f"{tensor.name}_{place}" for place, size in enumerate(tensor.shape)))
@@ -104,6 +111,7 @@ def lower(
         "old": _old(stage),
         "other": _refused_as_it_is(stage, release),
         "onnxruntime": release.onnxruntime if kernels else "",
+        "bounded": _bounded(stage),
         "here": release.name == releases.EMBEDDED,
     }
     memory, seconds = min(MEMORY, LEAST_MEMORY + COPIES * size), SECONDS * (1 + size / GIB)

@@ -87,6 +87,7 @@ class Tensor:
     shape: Shape | None
     optional: bool = False
     layout: str = ""  # e.g. "NCHW", where the model file records it
+    bounds: tuple[tuple[int, int, int], ...] = ()  # (place, least, most) of open sizes that the file gives a largest
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def lacks(path: Path) -> Iterator[Lack]:
     model = whole(path)
     opsets, own = Opsets.of(model, Needs()), {function.name for function in model.functions}
     for node in opsets.nodes():
-        if node.domain.startswith(PREVIEW):
+        if str(node.domain).startswith(PREVIEW):
             yield Lack(f"{node.op_type} of {node.domain}", 0, (), "..")
         elif node.op_type not in own and (schema := opsets.new(node)) is not None:
             yield from of_node(node, schema, opsets.binding(node, schema))

@@ -26,12 +26,12 @@ def limit(domain: str, limits: Needs) -> int:
 
 
 def schema(operator: str, opset: int, domain: str) -> Any:
-    """Of an operator in that opset; None where it has none."""
+    """Of an operator in that opset; None where it has none, or is no text."""
     from onnx import defs
 
     try:
         return defs.get_schema(operator, opset, "" if domain in ONNX else domain)
-    except defs.SchemaError:
+    except (defs.SchemaError, TypeError):  # what is not UTF-8 comes as bytes
         return None
 
 
