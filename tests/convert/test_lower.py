@@ -224,6 +224,37 @@ def test_an_older_version_of_an_operator_may_have_the_kernel(tmp_path: Path) -> 
     assert "made IR 10, opset 21 for the embedded Triton 2.51.0, from IR 10, opset 22" in result.sentence
 
 
+@pytest.mark.parametrize(
+    ("nodes", "kind", "x", "z"),
+    [
+        ('y = BitShift <direction = "RIGHT"> (x, z)', "int8", [-128, -1, 64, 127], [1, 9, -1, 3]),
+        ('y = BitShift <direction = "LEFT"> (x, z)', "int16", [-3, 1, 255, 8], [2, 15, 16, -4]),
+        ("y = Mod <fmod = 0> (x, z)", "float", [-7.5, 7.5, -0.25, 3.0], [2.0, -2.0, np.inf, 1.0]),
+        ("a = Constant <value = int64 {-1}> () h = CumProd <exclusive = 1, reverse = 1> (x, a) y = Mul(h, z)", "int32",
+         [2, 3, -1, 4], [1, 1, 1, 1]),
+        ("h = BitCast <to = 4> (x) i = BitCast <to = 5> (h) y = Add(i, z)", "int16", [-1, 5, -32768, 7], [1, 1, 1, 1]),
+    ],
+)  # fmt: skip
+def test_what_onnx_defines_in_words_only_is_written_in_other_operators(
+    tmp_path: Path, nodes: str, kind: str, x: list[float], z: list[float]
+) -> None:
+    path = built(tmp_path / "m.onnx", nodes, kind=kind, more=f", {kind}[3,4] z")
+    lower(path, tmp_path / "o.onnx", Needs(10, 21, 5), onnxruntime="1.19.2")
+    assert operators_without(tmp_path / "o.onnx", "1.19.2") == []
+    dtype = {"float": np.float32}.get(kind, kind)
+    given = {"x": np.resize(np.array(x, dtype), (3, 4)), "z": np.resize(np.array(z, dtype), (3, 4))}
+    want, got = reference(path)(given)["y"], load(Format.ONNX, tmp_path / "o.onnx")(given)["y"]
+    np.testing.assert_array_equal(got, want)
+
+
+def test_a_recurrent_layer_with_the_batch_first_gets_transpositions(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["": 14]> g (float[3,5,2] x, float[1,18,2] w, float[1,18,6] r) =>
+    (float[3,5,1,6] y, float[3,1,6] h) { y, h = GRU<hidden_size = 6, layout = 1>(x, w, r) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    result = made(tmp_path / "m.onnx", embedded())
+    assert result is not None and "GRU replaced" in result.sentence and "proved equal" in result.sentence
+
+
 def test_a_size_of_zero_is_left_open(tmp_path: Path) -> None:
     text = '<ir_version: 8, opset_import: ["": 18]> g (float[2,0] x, float[2,3] z) => (float[2,w] y) { y = Concat<axis=1>(x, z) }'
     onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
