@@ -387,6 +387,14 @@ def test_refusals(refused, case):
     assert REFUSALS[case][2] in refused[case]
 
 
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_an_output_that_stands_twice_is_answered_once(triton, backend):
+    text = xy(backend, batch=4, more='output { name: "y" data_type: TYPE_FP32 dims: [3] }')
+    triton.load(f"output-twice-{backend}", one("Neg"), text)
+    answer = triton.infer(f"output-twice-{backend}", x=np.ones((2, 3), np.float32))
+    assert (answer["y"] == -1).all()
+
+
 def test_bf16_beside_text(triton):
     """From Python, ONNX Runtime takes no text beside BF16; compiled, it does, as in the native backend."""
     names = ["BF16", "STRING"]

@@ -190,6 +190,11 @@ def test_guesses_grow_with_the_dynamic_dimensions_and_stay_small() -> None:
     assert shapes("n", "a", "b", "c", "d") == [(1, 4, 4, 4, 4), (1, 32, 32, 32, 32)]
 
 
+def test_the_last_guesses_are_texts_that_are_numbers() -> None:
+    first, last = guesses((Tensor("x", "BYTES", ("n", 2)),), batch=1)
+    assert first["x"][0, 0].startswith(b"text ") and all(text.isdigit() for text in last["x"].ravel())
+
+
 def test_guesses_hold_what_is_said_of_values() -> None:
     tensors = (Tensor("ids", "INT64", ("n", 64)), Tensor("word", "BYTES", ("n", 8)), Tensor("x", "FP16", ("n", 64)))
     said = {"ids": Values(5, 9), "word": Values(texts=("ok", "NG")), "x": Values(-2, -1)}

@@ -14,6 +14,7 @@ from tests.support.workspaces import files_of, opened
 from tritonpm.core.errors import NameTakenError, PackageError, RuleError, UnsafeError
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
+from tritonpm.operations.lint import lint
 from tritonpm.operations.list import packages
 from tritonpm.operations.render import render
 from tritonpm.operations.set import change
@@ -61,7 +62,7 @@ def test_settings_of_an_adopted_folder_are_its_own(context: Context, tmp_path: P
 @pytest.mark.parametrize(
     ("kind", "body", "words"),
     [
-        ("bfloat16", "y = Add(x, x)", "uses Add (opset 14, bfloat16), which ONNX Runtime"),
+        ("double", "y = Hardmax(x)", "uses Hardmax (opset 13, double), which ONNX Runtime"),
         ("string", 'y = StringNormalizer<case_change_action = "LOWER">(x)', "locale-gen en_US.UTF-8"),
     ],
 )
@@ -73,6 +74,30 @@ def test_what_the_runtime_would_not_start_is_said(
     said: list[str] = []
     import_package(opened(context.workspace.root, warn=said.append), tmp_path / "m.onnx")
     assert [sentence for sentence in said if words in sentence], said
+
+
+def test_bounds_of_an_openvino_model_are_left_open(context: Context, tmp_path: Path) -> None:
+    """As Triton's config must; a folder in which they are not is none that the native backend loads."""
+    import numpy as np
+    import openvino as ov
+    from openvino import opset13
+
+    x = opset13.parameter(ov.PartialShape([2, ov.Dimension(1, 8)]), np.float32, name="x")
+    y = opset13.relu(x)
+    y.output(0).set_names({"y"})
+    x.output(0).set_names({"x"})
+    ov.save_model(ov.Model([y], [x]), tmp_path / "m.xml")
+    import_package(context, tmp_path / "m.xml")
+    render(context, "m", tmp_path / "out")
+    folder = tmp_path / "out/m"
+    assert "the bounds of x are left open" in (folder / "config.pbtxt").read_text()
+    assert [finding for finding in lint(folder) if finding.level == "error"] == []
+    written = folder / "1/model.xml"
+    written.write_text(written.read_text().replace('"2,?"', '"2,1..8"'))
+    [finding] = [finding for finding in lint(folder) if finding.level == "error"]
+    assert finding.sentence == "dim 2 of the input 'x' is 1..8 in the model file, and -1 in the config"
+    (folder / "config.pbtxt").write_text((folder / "config.pbtxt").read_text().replace("dims: [2, -1]", "dims: [2, 4]"))
+    assert [finding for finding in lint(folder) if finding.level == "error"] == []
 
 
 OVERRIDE = """name: "m"

@@ -116,6 +116,12 @@ def test_hashes_are_demanded_where_it_says_them(context: Context, index: Path, t
     alone = f"only-in-its-environment==1.5 --hash=sha256:{digest}\n"
     with pytest.raises(PackageError, match="it names no numpy, without which no model starts"):
         import_package(context, requiring(tmp_path / "prepare", alone), allow_code=True)
+    newer = wheel(tmp_path, "numpy", "2.9.1", {"numpy/__init__.py": b""})
+    pinned = f"numpy @ {newer.as_uri()} --hash=sha256:{hashlib.sha256(newer.read_bytes()).hexdigest()}\n"
+    with pytest.raises(
+        PackageError, match=r"it names numpy==2\.9\.1, and the server's Python backend takes numpy<2 only"
+    ):
+        import_package(context, requiring(tmp_path / "newer", alone + pinned), allow_code=True)
 
 
 @pytest.mark.usefixtures("from_index")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import onnx
 import pytest
 
+from tests.support.releases.kernels import joined
 from tritonpm.core.errors import TritonpmError
 from tritonpm.package.needs import locales, operators_without
 
@@ -54,6 +56,12 @@ def graph(body: str, inputs: str = "float[2,4,3] x", output: str = "float[2,4,3]
             "y = ReverseSequence<batch_axis = 0, time_axis = 1>(x, n)", "float[4,4] x, int64[4] n", "float[4,4] y", 10,
             {}, ("1.19.2", NEWEST),
         ),
+        ('y = BitShift<direction = "LEFT">(x, x)', "uint8[4] x", "uint8[4] y", 17, {}, ("1.19.2", NEWEST)),
+        (
+            'y = BitShift<direction = "LEFT">(x, x)', "uint16[4] x", "uint16[4] y", 17,
+            {"1.19.2": "BitShift (opset 11, uint16)", NEWEST: "BitShift (opset 11, uint16)"}, (),
+        ),
+        ("y = ai.onnx.ml.LinearRegressor<coefficients = [2.0]>(x)", "float[4,1] x", "float[4,1] y", 17, {}, ("1.19.2", NEWEST)),
     ],
 )  # fmt: skip
 def test_what_a_version_does_not_load(
@@ -62,6 +70,13 @@ def test_what_a_version_does_not_load(
     path = written(tmp_path, graph(body, inputs, output, opset))
     assert {version: operators_without(path, version) for version in refused} == {v: [s] for v, s in refused.items()}
     assert {version: operators_without(path, version) for version in loaded} == {version: [] for version in loaded}
+
+
+def test_what_may_have_been_made_up_badly_is_not_said_to_be_refused(tmp_path: Path) -> None:
+    """A node whose attribute the runtime finds wrong says nothing of the types that it has kernels for."""
+    seen = [[["T=uint8", "@direction"], None], [["T=uint16", "@direction"], False]]
+    (tmp_path / "1.19.2.json").write_text(json.dumps({"BitShift": {"11": seen}}))
+    assert joined(tmp_path) == {"BitShift": {"11": {"T=uint16": ".."}}}
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,8 @@ class Model:
                 self.refuse(f"{field} is filled in by the native backends only")
         if self.config.get("sequence_batching", {}).get("state"):
             self.refuse("implicit state is kept by the native backends only")
-        for kind, tensors in (("input", self.inputs), ("output", self.outputs)):
-            if len(tensors) < len(self.config[kind]):
-                self.refuse(f"an {kind} stands twice in the config")
+        if len(self.inputs) < len(self.config["input"]):
+            self.refuse("an input stands twice in the config")
         for name, tensor in self.inputs.items():
             self._check(
                 "input", name, tensor, inputs, lambda file, configured: -1 in (file, configured) or file == configured
@@ -119,8 +118,8 @@ class Model:
                 self.refuse(f"input '{name}' cannot be optional where max_batch_size is not 0")
             if tensor.get("optional") and name not in optional:
                 self.refuse(f"input '{name}' is optional in the config, but the model file needs it")
-        for name, tensor in self.outputs.items():
-            self._check("output", name, tensor, outputs, outputs_agree)
+        for tensor in self.config["output"]:
+            self._check("output", tensor["name"], tensor, outputs, outputs_agree)
         given = {*self.inputs, *optional, *(name for name, _ in self._controls())}
         for name in inputs:
             if name not in given:

@@ -2,19 +2,21 @@
 where it is older than ONNX Runtime's kernels; and with sizes of 0, which Triton's config cannot say, left open.
 
 The stamps alone where nothing newer is used; an operator whose newer version only takes more keeps its name; one that
-is new is replaced by what ONNX itself defines it to be; of types that the older one does not take it gets wider ones;
-at last ONNX's version converter is tried. Whether what comes out answers as before, `lower_proof` must say.
+is new is replaced by what it is in terms of others (`definitions`); of types that the older one does not take, or that
+the runtime has no kernel for, it gets wider ones (`widen`), or an older version; at last ONNX's version converter is
+tried. Whether what comes out answers as before, `lower_proof` must say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tritonpm.convert.definitions import definition, means_more
+from tritonpm.convert.widen import is_taken, may_be_taken, widen
 from tritonpm.core.types import Needs
-from tritonpm.package.opsets import ML, ONNX, Opsets, graphs, limit, say_defaults, settle, variable_of
+from tritonpm.package.opsets import ML, ONNX, Opsets, graphs, limit, say_defaults, settle
 
 OLDEST_OPSET = 7  # of which ONNX Runtime has all kernels; of older ones it has some
 
@@ -43,6 +45,7 @@ class LoweringSteps:
     expanded: set[str] = field(default_factory=set)
     cast: set[str] = field(default_factory=set)
     converted: bool = False
+    opset: int = 0  # that it is of now
     opened: set[str] = field(default_factory=set)  # inputs and outputs that had a size of 0
 
     @property
@@ -64,11 +67,18 @@ class LoweringSteps:
 
 
 def lower(
-    source: Path, target: Path, limits: Needs, without: frozenset[str] = frozenset(), *, raised: bool = False
+    source: Path,
+    target: Path,
+    limits: Needs,
+    without: frozenset[str] = frozenset(),
+    *,
+    raised: bool = False,
+    onnxruntime: str = "",
 ) -> LoweringSteps:
     """Write the model of `source` as `target`, beside it, within `limits`; operators `without` are replaced too.
 
-    `raised`: it is of an older opset than `OLDEST_OPSET`, and is made one of that first.
+    `raised`: it is of an older opset than `OLDEST_OPSET`, and is made one of that first; `onnxruntime`: the version
+    that is to have a kernel on a CPU for every operator, as far as that can be.
     Raises NotLowerableError, NotRaisableError.
     """
     import onnx
@@ -79,30 +89,61 @@ def lower(
         model, changes.converted = _raised(model), True
     changes.opened |= _opened(model)
     model = inliner.inline_local_functions(model) if model.functions else model
-    for round in range(_ROUNDS):
+    kept = model.SerializeToString()
+    steps = replace(changes, opset=limits.opset)
+    try:
+        made = _within(model, limits, without, onnxruntime, steps, deeper=True)
+    except NotLowerableError:
+        if steps.opset == limits.opset:
+            raise
+        steps = replace(changes, opset=limits.opset, kept=set(), expanded=set(), cast=set())
+        made = _within(type(model).FromString(kept), limits, without, onnxruntime, steps, deeper=False)
+    onnx.save(made, target)
+    return steps
+
+
+def _within(
+    model: Any, limits: Needs, without: frozenset[str], onnxruntime: str, changes: LoweringSteps, *, deeper: bool
+) -> Any:
+    """The model within these limits, and how; `deeper`: of an opset that is older still, where that one has kernels."""
+    for _ in range(_ROUNDS):
         opsets = Opsets.of(model, limits)
+        if wider := widen(opsets, onnxruntime):
+            changes.cast |= wider
+            continue
         newer = opsets.newer()
-        stuck = [node for node in newer if not opsets.says_the_same(node) or opsets.untaken(node)]
-        stuck += [node for node in opsets.nodes() if node.op_type in without and _is_defined(opsets, node)]
-        if not stuck:
-            break
-        if round == _ROUNDS - 1:
-            raise _refusal(opsets, stuck[0])
-        if defined := {(node.domain, node.op_type) for node in stuck if _is_defined(opsets, node)}:
+        unsaid = [node for node in newer if not opsets.says_the_same(node) or means_more(opsets, node)]
+        untaken = [node for node in newer if opsets.says_the_same(node) and not is_taken(opsets, node, "")]
+        lacking = [node for node in opsets.nodes() if not is_taken(opsets, node, onnxruntime)]
+        told = [node for node in opsets.nodes() if node.op_type in without]
+        if defined := {(n.domain, n.op_type) for n in (*unsaid, *untaken, *lacking, *told) if definition(opsets, n)}:
             model = expanded(model, opsets, defined)
             changes.expanded |= {name for _, name in defined}
-            continue
-        unsaid = [node for node in stuck if not opsets.says_the_same(node)]
-        if unsaid:
+        elif unsaid:
             model, changes.converted = _converted(opsets, unsaid[0]), True
-            continue
-        changes.cast |= _widened(opsets)
+        elif untaken:
+            raise _refusal(opsets, untaken[0])
+        elif deeper and (opset := _older(opsets, lacking, onnxruntime)):
+            limits = replace(limits, opset=opset)
+            changes.opset = opset
+        else:  # what the runtime still lacks it will tell
+            break
+    else:
+        raise _refusal(opsets, next(iter((*unsaid, *untaken, *lacking, *told))))
     for node in newer:
         settle(node, opsets.old(node), opsets.new(node))
         changes.kept.add(node.op_type)
     _stamp(model, limits)
-    onnx.save(model, target)
-    return changes
+    return model
+
+
+def _older(opsets: Opsets, lacking: list[Any], onnxruntime: str) -> int:
+    """An opset for whose versions of these operators there are kernels; 0 where there is none."""
+    versions = [opsets.old(node).since_version for node in lacking if node.domain in ONNX]
+    if not versions or len(versions) < len(lacking) or min(versions) <= OLDEST_OPSET:
+        return 0
+    older = replace(opsets, limits=replace(opsets.limits, opset=min(versions) - 1))
+    return older.limits.opset if all(may_be_taken(older, node, onnxruntime) for node in lacking) else 0
 
 
 def expanded(model: Any, opsets: Opsets, names: set[tuple[str, str]]) -> Any:
@@ -111,7 +152,7 @@ def expanded(model: Any, opsets: Opsets, names: set[tuple[str, str]]) -> Any:
 
     for graph in graphs(model.graph):
         for number, node in enumerate(graph.node):
-            if (node.domain, node.op_type) in names and (function := opsets.definition(node)) is not None:
+            if (node.domain, node.op_type) in names and (function := definition(opsets, node)) is not None:
                 say_defaults(node, opsets.new(node))
                 function.domain, function.name = _OURS, f"{node.op_type}_{len(model.functions)}"
                 for opset in function.opset_import:  # else it is not written out
@@ -136,12 +177,6 @@ def chance(model: Path) -> str:
     return next(drawn, "")
 
 
-def _is_defined(opsets: Opsets, node: Any) -> bool:
-    """Whether ONNX says what the operator is, in terms of others."""
-    new = opsets.new(node)
-    return new is not None and bool(new.has_function or new.has_context_dependent_function)
-
-
 def _refusal(opsets: Opsets, node: Any) -> NotLowerableError:
     return NotLowerableError(node.op_type, opsets.new(node).since_version, "" if node.domain in ONNX else node.domain)
 
@@ -150,7 +185,7 @@ def _converted(opsets: Opsets, node: Any) -> Any:
     """By ONNX's version converter. Raises NotLowerableError: it does not know the way."""
     from onnx import version_converter
 
-    if node.domain == ML or opsets.imported[""] <= opsets.limits.opset or _has_data_outside(opsets.model):
+    if node.domain not in ONNX or opsets.imported[""] <= opsets.limits.opset or _has_data_outside(opsets.model):
         raise _refusal(opsets, node)
     try:
         return version_converter.convert_version(opsets.model, opsets.limits.opset)
@@ -184,42 +219,6 @@ def _opened(model: Any) -> set[str]:
 def _has_data_outside(model: Any) -> bool:
     """Whether weights lie in other files, of which the converter loses track."""
     return any(tensor.external_data for graph in graphs(model.graph) for tensor in graph.initializer)
-
-
-def _widened(opsets: Opsets) -> set[str]:
-    """Operators between casts, where their older version does not take the type. Raises NotLowerableError."""
-    done, newer = set(), {id(node) for node in opsets.newer()}
-    for graph in list(graphs(opsets.model.graph)):
-        nodes = []
-        for node in graph.node:
-            kinds = opsets.untaken(node) if id(node) in newer else {}
-            nodes += list(_between_casts(opsets, node, kinds)) if kinds else [node]
-            done |= {node.op_type} if kinds else set()
-        copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
-        del graph.node[:]
-        graph.node.extend(copies)
-    return done
-
-
-def _between_casts(opsets: Opsets, node: Any, kinds: dict[str, str]) -> Iterator[Any]:
-    from onnx import TensorProto, helper
-
-    wider = {variable: opsets.wider(node, variable, own) for variable, own in kinds.items()}
-    if not all(wider.values()):
-        raise _refusal(opsets, node)
-    old, after = opsets.old(node), []
-    stem = next(filter(None, node.output), node.op_type)
-    for place, name in enumerate(node.input):
-        if name and (kind := wider.get(variable_of(old.inputs, place))):
-            node.input[place] = f"{stem}_wider_{place}"
-            yield helper.make_node("Cast", [name], [node.input[place]], to=TensorProto.DataType.Value(kind.upper()))
-    for place, name in enumerate(node.output):
-        if name and (variable := variable_of(old.outputs, place)) in wider:
-            node.output[place] = f"{name}_wider"
-            own = TensorProto.DataType.Value(kinds[variable].upper())
-            after.append(helper.make_node("Cast", [node.output[place]], [name], to=own))
-    yield node
-    yield from after
 
 
 def _stamp(model: Any, limits: Needs) -> None:

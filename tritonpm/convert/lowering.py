@@ -1,6 +1,7 @@
 """Models rewritten so that a Triton release serves them, by `convert.lower_proof` in a process of its own.
 
-Those that are too new are made older, those older than ONNX Runtime's kernels newer, and sizes of 0 are left open.
+Those that are too new are made older, those older than ONNX Runtime's kernels newer, operators that it has no kernel
+for others, and sizes of 0, and those with a largest in OpenVINO's models, are left open.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tritonpm.core.releases import Release
 from tritonpm.core.sandbox import EndedError
 from tritonpm.core.types import Format, Needs, Signature, Stage, Tensor
 from tritonpm.core.units import GIB
+from tritonpm.package.kernels import within
 
 SECONDS = 300.0  # for a small model, and once more for each GiB
 _LOWER = "tritonpm.convert.lower_proof:answer"
@@ -41,16 +43,32 @@ def too_new(stage: Stage, release: Release) -> bool:
     return newer and stage.format is Format.ONNX and stage.config is None
 
 
-def unfit(stage: Stage, release: Release) -> bool:
-    """Whether a stage's model may have to be rewritten before the release serves it."""
-    ours = stage.format is Format.ONNX and stage.config is None
-    return ours and (too_new(stage, release) or _old(stage) or opened(stage.signature) != stage.signature)
+def unfit(stage: Stage, release: Release, gpus: bool) -> bool:
+    """Whether a stage's model may have to be rewritten before the release serves it; GPUs have kernels of their own."""
+    if stage.config is not None or stage.format is not Format.ONNX:
+        return bool(_bounded(stage))
+    return _refused_as_it_is(stage, release) or _old(stage) or (not gpus and lacks_kernels(stage, release))
+
+
+def _refused_as_it_is(stage: Stage, release: Release) -> bool:
+    return too_new(stage, release) or opened(stage.signature) != stage.signature
+
+
+def lacks_kernels(stage: Stage, release: Release) -> bool:
+    """Whether the release's ONNX Runtime lacks one on a CPU for some operator of a stage's model, as it came."""
+    return bool(release.onnxruntime) and any(within(release.onnxruntime, span) for span in stage.needs.kernels)
+
+
+def _bounded(stage: Stage) -> list[str]:
+    """The inputs of an OpenVINO model whose open sizes have a largest."""
+    return [tensor.name for tensor in stage.signature.inputs if tensor.bounds and stage.config is None]
 
 
 def opened(signature: Signature) -> Signature:
-    """With sizes of 0, which Triton's config cannot say, left open."""
+    """With sizes of 0, which Triton's config cannot say, left open, and without bounds, which it cannot say either."""
 
     def open_sizes(tensor: Tensor) -> Tensor:
+        tensor = replace(tensor, bounds=())
         if tensor.shape is None or 0 not in tensor.shape:
             return tensor
         return replace(tensor, shape=tuple(size or f"{tensor.name}_{place}" for place, size in enumerate(tensor.shape)))
@@ -70,16 +88,19 @@ def lower(
     release: Release,
     workdir: Path,
     apart: Apart | None = None,
+    *,
+    gpus: bool = False,
 ) -> LoweredModel | None:
     """The stage's model as the release takes it, proved to answer as before, in `workdir`; None where that is as it is.
 
     `workdir` is an empty folder; `files` says where the stage's files lie, by package path; `apart` is a process to do
-    it in, else one is started.
+    it in, else one is started. `gpus`: operators that have no kernel on a CPU stay.
     Raises PackageError where it cannot be, with the operator and the first release that takes it.
     """
     opset = max(stage.needs.opset, OLDEST_OPSET if _old(stage) else 0)
     limits = Needs(min(release.ir, stage.needs.ir), min(release.opset, opset), release.ml)
     size = sum(files[path].stat().st_size for path in stage.files)
+    kernels = not gpus and (too_new(stage, release) or lacks_kernels(stage, release))
     request = {
         "model": str(laid_out(stage, files, workdir / "model")),
         "limits": asdict(limits),
@@ -88,7 +109,10 @@ def lower(
         "samples": [str(path) for path in samples],
         "run": size <= LARGEST,
         "old": _old(stage),
-        "other": too_new(stage, release) or opened(stage.signature) != stage.signature,
+        "other": _refused_as_it_is(stage, release),
+        "onnxruntime": release.onnxruntime if kernels else "",
+        "bounded": _bounded(stage),
+        "here": release.name == releases.EMBEDDED,
     }
     memory, seconds = min(MEMORY, LEAST_MEMORY + COPIES * size), SECONDS * (1 + size / GIB)
     with nullcontext(apart) if apart else Apart() as process:
@@ -105,7 +129,7 @@ def lower(
         raise _refused(stage, release, what, needs=Needs(opset=0 if domain else version, ml=version if domain else 0))
     if "refused" in answer:
         raise _refused(stage, release, answer["refused"], needs=stage.needs)
-    return LoweredModel(Path(answer["model"]), _sentence(stage.needs, limits, release, answer))
+    return LoweredModel(Path(answer["model"]), _sentence(stage.needs, limits.ir, release, answer))
 
 
 def _refused(stage: Stage, release: Release, why: str, *, needs: Needs) -> PackageError:
@@ -134,10 +158,12 @@ def _asked(needs: Needs) -> str:
     return f"IR {needs.ir}, opset {needs.opset}"
 
 
-def _sentence(asked: Needs, limits: Needs, release: Release, answer: Mapping[str, Any]) -> str:
-    made = Needs(limits.ir, limits.opset, asked.ml)
+def _sentence(asked: Needs, ir: int, release: Release, answer: Mapping[str, Any]) -> str:
+    made = replace(asked, ir=ir, opset=answer["opset"] or asked.opset)
     proof = answer["proof"]
     how = answer["how"]
+    if answer["kernels"] and made == asked:
+        how = f"made for {release.title}: {how}"
     if made != asked:
         how = f"made {_asked(made)} for {release.title}, from {_asked(asked)}: {how}"
     if proof["state"] == "unverified":

@@ -74,8 +74,14 @@ def made(request: EnvironmentRequest, folder: Path) -> EnvironmentAnswer:
         return EnvironmentAnswer(refused=_reason(folder / "worker.log") or f"pip ended with {code}")
     installed = json.loads(report.read_bytes())["install"]
     packages = sorted((_named(one), _locked(one)) for one in installed)
-    if not any(name.startswith("numpy==") for name, _ in packages):
+    numpy = next((name for name, _ in packages if name.startswith("numpy==")), "")
+    if not numpy:
         return EnvironmentAnswer(refused="it names no numpy, without which no model starts")
+    _, below, limit = request.numpy.partition("<")
+    if below and int(numpy.removeprefix("numpy==").partition(".")[0]) >= int(limit):
+        return EnvironmentAnswer(
+            refused=f"it names {numpy}, and the server's Python backend takes {request.numpy} only"
+        )
     _move_programs(root)
     (root / "bin/activate").write_text(_ACTIVATE)
     head = f"# What requirements.txt was built into, for Python {PYTHON} on {sysconfig.get_platform()}\n"

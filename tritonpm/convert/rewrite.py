@@ -162,6 +162,16 @@ def _int64(values: list[int]) -> Any:
     return helper.make_tensor("value", TensorProto.INT64, [len(values)], values)
 
 
+def unbound(source: Path, target: Path) -> None:
+    """Leave open the sizes of an IR's inputs that have a largest: Triton's backend takes no open one with a largest."""
+    from defusedxml import ElementTree
+
+    tree = ElementTree.parse(source)
+    for data in tree.iterfind("layers/layer[@type='Parameter']/data"):
+        data.set("shape", ",".join("?" if ".." in size else size for size in data.get("shape", "").split(",")))
+    tree.write(target, encoding="utf-8", xml_declaration=True)
+
+
 def _rewrite_openvino(source: Path, target: Path) -> None:
     """Free the parameters' first dimensions in the .xml: shapes behind them are inferred, weights stay in the .bin."""
     from defusedxml import ElementTree

@@ -114,7 +114,7 @@ def _ask_in_bfloat16(session: Any, names: list[str], inputs: Mapping[str, Array]
     def value(array: Array) -> Any:
         if array.dtype != bfloat16:
             return OrtValue.ortvalue_from_numpy(array)
-        return OrtValue.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(array), TensorProto.BFLOAT16)
+        return OrtValue.ortvalue_from_numpy_with_onnx_type(np.asarray(array, order="C"), TensorProto.BFLOAT16)
 
     def array(value: Any) -> Array:
         if value.element_type() != TensorProto.BFLOAT16:

@@ -152,9 +152,9 @@ def _to_file(name: str, array: Array) -> Array:
 
 def synthesize(
     tensors: Sequence[Tensor], *, batch: int | None = None, seed: int = 0, size: int = _DYNAMIC_SIZE,
-    said: Mapping[str, Values] | None = None,
+    said: Mapping[str, Values] | None = None, digits: bool = False,
 ) -> dict[str, Array]:  # fmt: skip
-    """Plausible inputs for the tensors that are not optional: FP in [0, 1), integers 0 or 1, short texts.
+    """Plausible inputs for the tensors that are not optional: FP in [0, 1), integers 0 or 1, short texts, or `digits`.
 
     What is `said` of an input's values holds instead.
     The first dimension is `batch` where that is given, and 1 where it is dynamic; any other dynamic dimension is
@@ -164,7 +164,8 @@ def synthesize(
     wanted = {t.name: t for t in tensors if not t.optional}
     shapes = sized(tensors, batch=batch, size=size)
     return {
-        name: _filled(random, tensor.dtype, shapes[name], (said or {}).get(name)) for name, tensor in wanted.items()
+        name: _filled(random, tensor.dtype, shapes[name], (said or {}).get(name), digits)
+        for name, tensor in wanted.items()
     }
 
 
@@ -178,13 +179,18 @@ def sized(tensors: Sequence[Tensor], *, batch: int | None, size: int) -> dict[st
 def guesses(
     tensors: Sequence[Tensor], *, batch: int | None = None, seed: int = 0, said: Mapping[str, Values] | None = None
 ) -> Iterator[dict[str, Array]]:
-    """Synthesized inputs, with ever larger dynamic dimensions: a model with convolutions refuses small ones."""
-    tried: list[int] = []
-    for size in SIZES:
-        elements = sum(math.prod(_sized(t.shape or (), batch, {}, size)) for t in tensors)
-        if not tried or (elements not in tried and elements <= _MOST_ELEMENTS):
-            tried.append(elements)
-            yield synthesize(tensors, batch=batch, seed=seed, size=size, said=said)
+    """Synthesized inputs, with ever larger dynamic dimensions: a model with convolutions refuses small ones.
+
+    At last with texts that are numbers, for a model that takes no others.
+    """
+    texts = any(t.dtype == "BYTES" and not t.optional for t in tensors)
+    for digits in (False, True) if texts else (False,):
+        tried: list[int] = []
+        for size in SIZES:
+            elements = sum(math.prod(_sized(t.shape or (), batch, {}, size)) for t in tensors)
+            if not tried or (elements not in tried and elements <= _MOST_ELEMENTS):
+                tried.append(elements)
+                yield synthesize(tensors, batch=batch, seed=seed, size=size, said=said, digits=digits)
 
 
 def as_served(arrays: Mapping[str, Array], tensors: Sequence[Tensor]) -> dict[str, Array]:
@@ -213,7 +219,9 @@ def between(random: np.random.Generator, dtype: str, shape: tuple[int, ...], low
     return np.asarray(low + (high - low) * random.random(shape)).astype(kind)
 
 
-def _filled(random: np.random.Generator, dtype: str, shape: tuple[int, ...], said: Values | None) -> Array:
+def _filled(
+    random: np.random.Generator, dtype: str, shape: tuple[int, ...], said: Values | None, digits: bool
+) -> Array:
     kind = numpy_dtype(dtype)
     if said and said.low is not None and said.high is not None and kind.kind in "iufV":
         return between(random, dtype, shape, said.low, said.high)
@@ -223,7 +231,8 @@ def _filled(random: np.random.Generator, dtype: str, shape: tuple[int, ...], sai
     if kind.kind in "fV":
         return np.asarray(random.random(shape)).astype(kind)
     if kind.kind == "O":
-        texts = [b"text %d" % number for number in random.integers(0, 1 << 30, int(np.prod(shape)))]
+        text = b"%d" if digits else b"text %d"
+        texts = [text % number for number in random.integers(0, 1 << 30, int(np.prod(shape)))]
         return np.array(texts, dtype=np.object_).reshape(shape)
     return np.asarray(random.integers(0, 2, shape), dtype=kind)
 

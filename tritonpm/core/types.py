@@ -87,6 +87,7 @@ class Tensor:
     shape: Shape | None
     optional: bool = False
     layout: str = ""  # e.g. "NCHW", where the model file records it
+    bounds: tuple[tuple[int, int, int], ...] = ()  # (place, least, most) of open sizes that the file gives a largest
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,15 @@ class Signature:
 class Needs:
     """What a model file asks of its runtime; 0: nothing, or it is not known.
 
-    Of an ONNX model its IR and the opsets of ai.onnx and ai.onnx.ml, of OpenVINO's its layers' newest opset.
+    Of an ONNX model its IR and the opsets of ai.onnx and ai.onnx.ml, of OpenVINO's its layers' newest opset; `kernels`
+    is which versions of ONNX Runtime lack one on a CPU for some operator, in spans as in kernels.json.
     """
 
     ir: int = 0
     opset: int = 0
     ml: int = 0
     openvino: int = 0
+    kernels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

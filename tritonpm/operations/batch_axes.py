@@ -15,7 +15,6 @@ from tritonpm.core.files import digest_of
 from tritonpm.core.types import BatchAxis, File, Package, Stage
 
 if TYPE_CHECKING:
-    from tritonpm.core.releases import Release
     from tritonpm.operations.context import Context
     from tritonpm.settings.settings import Settings
 
@@ -38,7 +37,7 @@ def batch_axes(
     """
     axes = {}
     for stage in package.stages:
-        key = _key(package, stage, context.release)
+        key = _key(context, package, stage)
         known = context.catalogue.axis(key)
         axis = known if known and (not known.artefact or context.blobs.has(known.artefact)) else None
         asked = settings.for_stage(stage.name).max_batch_size if settings else 0
@@ -57,7 +56,7 @@ def in_blobs(context: Context) -> Place:
     return lambda file: context.blobs.path(file.digest)
 
 
-def _key(package: Package, stage: Stage, release: Release) -> str:
+def _key(context: Context, package: Package, stage: Stage) -> str:
     """Over all that a proof depends on but the batch: the model's files, what it is tried on, what it is made for.
 
     The first word is the content that keeps what was rewritten (see `catalogue.references`).
@@ -65,12 +64,15 @@ def _key(package: Package, stage: Stage, release: Release) -> str:
     from tritonpm.convert.batch import PROOF
     from tritonpm.convert.lowering import unfit
 
+    release = context.release
     files = [package.file(path).digest for path in stage.files]
     samples = [package.file(sample.inputs).digest for sample in stage.samples]
     parts = [files, samples, stage.values, stage.model]
     content = hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
     kept = package.file(stage.model).digest if stage.model else package.digest
-    older = f"{release.ir}.{release.opset}.{release.ml}" if unfit(stage, release) else ""
+    older = ""
+    if unfit(stage, release, gpus := bool(context.target.gpus)):
+        older = f"{release.ir}.{release.opset}.{release.ml} {'gpu' if gpus else release.onnxruntime}"
     return f"{kept} {content} {PROOF} {stage.format.value} {'adopted' if stage.config else older}"
 
 
@@ -90,9 +92,9 @@ def _proved(
     with context.progress(f"Proving the batch axis of {stage.name}"), context.workspace.scratch("axis") as folder:
         files = {path: place(package.file(path)) for path in stage.files}
         samples = [place(package.file(sample.inputs)) for sample in stage.samples]
-        older, signature = None, stage.signature
-        if unfit(stage, context.release):
-            older = lower(stage, files, samples, context.release, _fresh(folder / "lowering"), apart)
+        older, signature, gpus = None, stage.signature, bool(context.target.gpus)
+        if unfit(stage, context.release, gpus):
+            older = lower(stage, files, samples, context.release, _fresh(folder / "lowering"), apart, gpus=gpus)
         if older:
             files[stage.model], stage = older.path, replace(stage, signature=opened(signature))
         trial = _fresh(folder / "trial")

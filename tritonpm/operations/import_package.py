@@ -76,7 +76,7 @@ def import_package(
         revision_of(context, package, chosen, axes, place)
         require_readable(context, package, chosen, place)
         _require_machine(context, package, chosen, profile, ignore=ignore_requirements)
-        told = [f"{package.name}: {sentence}" for sentence in foretold(context, package, chosen, place)]
+        told = [f"{package.name}: {sentence}" for sentence in foretold(context, package, chosen, axes, place)]
         with changing(context, f"import {package.name}"):
             _require_free(context, package, digest, canary_of)
             for file in package.files:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from tritonpm.core.errors import RuleError
 from tritonpm.core.files import link_or_copy
-from tritonpm.core.types import File, Format, Package
+from tritonpm.core.types import BatchAxis, File, Format, Package
 from tritonpm.settings.backend import backend_of
 from tritonpm.settings.settings import Settings
 
@@ -42,10 +42,14 @@ def require_readable(
 
 
 def foretold(
-    context: Context, package: Package, settings: Settings, place: Callable[[File], Path] | None = None
+    context: Context,
+    package: Package,
+    settings: Settings,
+    axes: Mapping[str, BatchAxis],
+    place: Callable[[File], Path] | None = None,
 ) -> Iterator[str]:
     """What of the ONNX models keeps, or may keep, the ONNX Runtime of the release that is meant from starting them."""
-    from tritonpm.convert.lowering import unfit
+    from tritonpm.convert.lowering import lacks_kernels
     from tritonpm.package.needs import locale_sentence, locales, operators_without
 
     release = context.release
@@ -56,7 +60,11 @@ def foretold(
         file = package.file(stage.model)
         path = place(file) if place else context.blobs.path(file.digest)
         yield from (locale_sentence(f"stage {stage.name}", locale) for locale in locales(path))
-        if own.device != "cpu" or not release.onnxruntime or unfit(stage, release):  # what is rewritten is run
+        if own.device != "cpu" or not release.onnxruntime:
+            continue
+        if artefact := axes[stage.name].artefact:  # rewritten: it may use others
+            path = context.blobs.path(artefact)
+        elif not lacks_kernels(stage, release):
             continue
         for operator in operators_without(path, release.onnxruntime):
             runtime = f"ONNX Runtime {release.onnxruntime} of {release.title}"

@@ -242,7 +242,10 @@ def _given(config: Any) -> dict[str, Any]:
 
 def _told(model: Signature, inferred: bool = False) -> FileTensors:
     inputs, outputs, overridable = (
-        {t.name: Told(config_dtype(t.dtype), None if t.shape is None else dims(t.shape), t.layout) for t in side}
+        {
+            t.name: Told(config_dtype(t.dtype), None if t.shape is None else dims(t.shape), t.layout, t.bounds)
+            for t in side
+        }
         for side in (model.inputs, model.outputs, model.overridable)
     )
     return FileTensors(inputs, outputs, overridable, inferred)

@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+from tritonpm.core.types import Needs
+from tritonpm.package.opsets import PREVIEW, Opsets, whole
 
 TYPES = (
     "float", "float16", "double", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
@@ -54,12 +58,48 @@ def facts(node: Any, schema: Any, binding: Mapping[str, str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def refused(schema: Any, known: frozenset[str], onnxruntime: tuple[int, ...]) -> tuple[str, ...] | None:
-    """The facts for which that version does not load a node of an operator; None where it does."""
+@dataclass(frozen=True)
+class Lack:
+    """An operator of a model that some versions of ONNX Runtime do not load, and for which of its facts."""
+
+    operator: str
+    opset: int  # with which this version of it came; 0: no version is loaded
+    facts: tuple[str, ...]
+    span: str
+
+    def concerns(self, onnxruntime: str) -> bool:
+        """Whether that version is one of them."""
+        return within(onnxruntime, self.span)
+
+    def __str__(self) -> str:
+        if not self.opset:
+            return self.operator
+        about = ", ".join(filter(None, (f"opset {self.opset}", words(self.facts))))
+        return f"{self.operator} ({about})"
+
+
+def lacks(path: Path) -> Iterator[Lack]:
+    """What of an ONNX model's operators is not loaded by some version; of its functions' bodies nothing is said.
+
+    Raises PackageError for one that cannot be read.
+    """
+    model = whole(path)
+    opsets, own = Opsets.of(model, Needs()), {function.name for function in model.functions}
+    for node in opsets.nodes():
+        if str(node.domain).startswith(PREVIEW):
+            yield Lack(f"{node.op_type} of {node.domain}", 0, (), "..")
+        elif node.op_type not in own and (schema := opsets.new(node)) is not None:
+            yield from of_node(node, schema, opsets.binding(node, schema))
+
+
+def of_node(node: Any, schema: Any, binding: Mapping[str, str]) -> Iterator[Lack]:
+    """The same of one node, with its type variables bound so."""
     name = f"{schema.domain}:{schema.name}" if schema.domain else schema.name
-    rows: dict[str, str] = _facts().get(name, {}).get(str(schema.since_version), {})
-    lacking = (tuple(row.split()) for row, span in rows.items() if within(onnxruntime, span))
-    return next((row for row in lacking if known.issuperset(row)), None)
+    rows = _facts().get(name, {}).get(str(schema.since_version), {})
+    known = facts(node, schema, binding) if rows else frozenset()
+    for row, span in rows.items():
+        if known.issuperset(row.split()):
+            yield Lack(schema.name, schema.since_version, tuple(row.split()), span)
 
 
 def words(row: tuple[str, ...]) -> str:
@@ -76,10 +116,10 @@ def _word(fact: str) -> str:
     return kind if kind in TYPES and name[:1].isupper() else fact.replace(">0", " > 0").replace("=", " = ")
 
 
-def within(version: tuple[int, ...], span: str) -> bool:
+def within(version: str, span: str) -> bool:
     """Whether a version is one of those that a row of kernels.json names."""
     since, _, until = span.partition("..")
-    return _numbers(since) <= version and (not until or version < _numbers(until))
+    return _numbers(since) <= _numbers(version) and (not until or _numbers(version) < _numbers(until))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -34,11 +34,15 @@ _CHOICES = {  # of the openvino backend, which writes what it is given in small 
 
 
 class Told(NamedTuple):
-    """A tensor as the model file tells it: config dtype, dims (None: unknown rank) and layout ("" or as "NCHW")."""
+    """A tensor as the model file tells it: config dtype, dims (None: unknown rank) and layout ("" or as "NCHW").
+
+    `bounds` are (place, least, most) of dims that are open and have a largest.
+    """
 
     dtype: str
     dims: Dims | None
     layout: str = ""
+    bounds: tuple[tuple[int, int, int], ...] = ()
 
 
 class FileTensors(NamedTuple):
@@ -238,6 +242,23 @@ def _openvino(config: Config, model: FileTensors, embedded: bool) -> Iterator[Pr
     for name, tensor in model.inputs.items() if entries else ():
         if tensor.dims is None:
             yield "", f"the input {name!r} has no rank in the model file, which OpenVINO does not run"
+    if not embedded:
+        yield from _openvino_bounds(config, model)
+
+
+def _openvino_bounds(config: Config, model: FileTensors) -> Iterator[Problem]:
+    """An open dim that has a largest takes sizes between its least and that one alone, and not -1; of a batch any."""
+    batched = config.get("max_batch_size", 0) > 0
+    for number, entry in enumerate(config.get("input", ())):
+        told = model.inputs.get(entry.get("name", ""))
+        dims = ([-1] if batched else []) + said(entry) if "dims" in entry else []
+        for place, least, most in told.bounds if told and len(dims) == len(told.dims or ()) else ():
+            if not least < dims[place] < most and not (batched and dims[place] == -1):
+                subject = f"dim {place + 1} of the input {entry['name']!r}"
+                yield (
+                    f"input[{number}]",
+                    f"{subject} is {least}..{most} in the model file, and {dims[place]} in the config",
+                )
 
 
 def _openvino_completed(kind: str, told: Mapping[str, Told], size: int, embedded: bool) -> Iterator[Problem]:

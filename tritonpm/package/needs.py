@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
-from tritonpm.core.errors import PackageError
 from tritonpm.core.types import Format, Needs
-from tritonpm.core.units import MIB
 from tritonpm.package.limits import Limits
 
 DEFAULT_LOCALE = "en_US.UTF-8"  # that ONNX Runtime takes where a model names none
 _LAYER = re.compile(rb'\bversion="opset(\d{1,4})"')
-_PREVIEW = "ai.onnx.preview"  # domains of operators that ONNX Runtime has none of
 _BLOCK = 1 << 20
-_MOST = 512 * MIB  # of a model whose operators are looked at one by one
 _LONGEST = 64  # bytes of what is looked for: it may lie across two blocks
 
 
@@ -42,31 +37,17 @@ def operators_without(path: Path, onnxruntime: str) -> list[str]:
 
     Raises PackageError for a model that cannot be read.
     """
-    from tritonpm.package import kernels
-    from tritonpm.package.opsets import Opsets
+    from tritonpm.package.kernels import lacks
 
-    model, version = _whole(path), tuple(map(int, onnxruntime.split(".")))
-    opsets, own, found = Opsets.of(model, Needs()), {function.name for function in model.functions}, dict[str, None]()
-    for node in opsets.nodes():
-        if node.domain.startswith(_PREVIEW):
-            found[f"{node.op_type} of {node.domain}"] = None
-            continue
-        new = opsets.new(node) if node.op_type not in own else None
-        if new is None:
-            continue
-        known = kernels.facts(node, new, opsets.binding(node))
-        if (lacking := kernels.refused(new, known, version)) is not None:
-            about = ", ".join(filter(None, (f"opset {new.since_version}", kernels.words(lacking))))
-            found[f"{node.op_type} ({about})"] = None
-    return list(found)
+    return list(dict.fromkeys(str(lack) for lack in lacks(path) if lack.concerns(onnxruntime)))
 
 
 def locales(path: Path) -> list[str]:
     """The locales of the machine that an ONNX model's operators ask for. Raises PackageError as above."""
-    from tritonpm.package.opsets import graphs
+    from tritonpm.package.opsets import graphs, whole
 
     found = dict[str, None]()
-    for node in (node for graph in graphs(_whole(path).graph) for node in graph.node):
+    for node in (node for graph in graphs(whole(path).graph) for node in graph.node):
         if node.op_type == "StringNormalizer":
             said = {attribute.name: attribute for attribute in node.attribute}
             folded = "is_case_sensitive" not in said or not said["is_case_sensitive"].i
@@ -81,18 +62,3 @@ def locale_sentence(what: str, locale: str) -> str:
         f"{what} has a StringNormalizer, for which ONNX Runtime needs the locale {locale} of the machine that serves; "
         f"generate it where it is missing, as in NVIDIA's container: locale-gen {locale}"
     )
-
-
-def _whole(path: Path) -> Any:
-    """A model with what its nodes are connected by; its weights are read, too. Raises PackageError."""
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    if path.stat().st_size > _MOST:
-        return onnx.ModelProto()
-    try:
-        return onnx.load(path, load_external_data=False)
-    except DecodeError:
-        raise PackageError(
-            "is not an ONNX model, or is cut off", where=path.name, do="export or copy it again"
-        ) from None

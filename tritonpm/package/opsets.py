@@ -7,32 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from tritonpm.core.errors import PackageError
 from tritonpm.core.types import Needs
+from tritonpm.core.units import MIB
 
 ONNX = ("", "ai.onnx")
 ML = "ai.onnx.ml"
-# What an operator that does not take a type may be given in its place: it holds all that the type does.
-_WIDER = {
-    "float16": ("float", "double"), "bfloat16": ("float", "double"), "float": ("double",),
-    "int8": ("int16", "int32", "int64"), "int16": ("int32", "int64"), "int32": ("int64",),
-    "uint8": ("uint16", "uint32", "uint64"), "uint16": ("uint32", "uint64"), "uint32": ("uint64",),
-}  # fmt: skip
+PREVIEW = "ai.onnx.preview"  # of which no runtime has anything
+_MOST = 512 * MIB  # of a model whose operators are looked at one by one
 
 
 def limit(domain: str, limits: Needs) -> int:
     """The newest opset of a domain of ONNX's own."""
-    return limits.opset if domain in ONNX else limits.ml
+    return limits.opset if domain in ONNX else limits.ml if domain == ML else 0
 
 
 def schema(operator: str, opset: int, domain: str) -> Any:
-    """Of an operator in that opset; None where it has none."""
+    """Of an operator in that opset; None where it has none, or is no text."""
     from onnx import defs
 
     try:
         return defs.get_schema(operator, opset, "" if domain in ONNX else domain)
-    except defs.SchemaError:
+    except (defs.SchemaError, TypeError):  # what is not UTF-8 comes as bytes
         return None
 
 
@@ -43,6 +42,25 @@ def graphs(graph: Any) -> Iterator[Any]:
         for attribute in node.attribute:
             for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
                 yield from graphs(inner)
+
+
+def whole(path: Path) -> Any:
+    """A model with what its nodes are connected by; its weights are read, too. Raises PackageError."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    if path.stat().st_size > _MOST:
+        return onnx.ModelProto()
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError:
+        raise PackageError(
+            "is not an ONNX model, or is cut off", where=path.name, do="export or copy it again"
+        ) from None
+    for tensor in model.graph.initializer:
+        if len(tensor.raw_data) > MIB:  # of no meaning for types, and inferred with in copies
+            tensor.ClearField("raw_data")
+    return model
 
 
 @dataclass
@@ -63,21 +81,22 @@ class Opsets:
     def new(self, node: Any) -> Any:
         """The schema that a node was written for; None for an operator that is not ONNX's."""
         domain = "" if node.domain in ONNX else node.domain
-        return schema(node.op_type, self.imported.get(domain, 0), domain) if domain in ("", ML) else None
+        return schema(node.op_type, self.imported.get(domain, 0), domain) if domain in ("", ML, PREVIEW) else None
 
     def old(self, node: Any) -> Any:
         """The schema that it is to be of; None where the operator is not there yet."""
         found = schema(node.op_type, limit(node.domain, self.limits), node.domain)
         return None if found is None or found.deprecated else found
 
-    def binding(self, node: Any) -> dict[str, str]:
-        """The types that the type variables of a node's operator are bound to, as far as they are known."""
-        new, found = self.new(node), {}
-        variables = {row.type_param_str for row in new.type_constraints}
-        for formals, names in ((new.inputs, node.input), (new.outputs, node.output)):
+    def binding(self, node: Any, version: Any) -> dict[str, str]:
+        """The types that the type variables of that version of a node's operator are bound to, as far as known.
+
+        Of an input or output that takes but one type that type stands for the variable.
+        """
+        found = {}
+        for formals, names in ((version.inputs, node.input), (version.outputs, node.output)):
             for place, name in enumerate(names):
-                variable = variable_of(formals, place)
-                if variable in variables and (own := self.type_of(name)):
+                if (variable := variable_of(formals, place)) and (own := self.type_of(name)):
                     found[variable] = own
         return found
 
@@ -86,13 +105,14 @@ class Opsets:
         import onnx
 
         new, opset = self.new(node), self.imported.get("" if node.domain in ONNX else node.domain, 0)
-        if new.has_function:
-            text = new.get_function_with_opset_version(max(v for v in new.function_opset_versions if v <= opset))
-        elif new.has_context_dependent_function:
-            versions = [v for v in new.context_dependent_function_opset_versions if v <= opset]
+        if new is None:
+            return None
+        if version := max((v for v in new.function_opset_versions if v <= opset), default=0):
+            text = new.get_function_with_opset_version(version)
+        elif version := max((v for v in new.context_dependent_function_opset_versions if v <= opset), default=0):
             kinds = [self.protos.get(name, onnx.TypeProto()) for name in node.input]
             text = new.get_context_dependent_function_with_opset_version(
-                max(versions), node.SerializeToString(), [kind.SerializeToString() for kind in kinds]
+                version, node.SerializeToString(), [kind.SerializeToString() for kind in kinds]
             )
         else:
             return None
@@ -128,23 +148,6 @@ class Opsets:
         optional = all(name or _may_be_left_out(old.inputs, place) for place, name in enumerate(node.input))
         return known and fits and required and optional
 
-    def untaken(self, node: Any) -> dict[str, str]:
-        """The type variables of the older version that are bound to types which it does not take."""
-        old, found = self.old(node), {}
-        constraints = {row.type_param_str: row.allowed_type_strs for row in old.type_constraints}
-        for formals, names in ((old.inputs, node.input), (old.outputs, node.output)):
-            for place, name in enumerate(names):
-                formal = _formal(formals, place)
-                own = self.type_of(name)
-                if formal and own and f"tensor({own})" not in constraints.get(formal.type_str, (formal.type_str,)):
-                    found[formal.type_str] = own
-        return found
-
-    def wider(self, node: Any, variable: str, own: str) -> str:
-        """A wider type that the older version takes for a variable; "" where there is none."""
-        rows = {row.type_param_str: row.allowed_type_strs for row in self.old(node).type_constraints}
-        return next((kind for kind in _WIDER.get(own, ()) if f"tensor({kind})" in rows.get(variable, ())), "")
-
 
 def settle(node: Any, old: Any, new: Any) -> None:
     """Say what the newer version takes unsaid where the older one takes something else, and no more than that knows."""
@@ -155,6 +158,15 @@ def settle(node: Any, old: Any, new: Any) -> None:
             node.attribute.append(described.default_value)
     for attribute in [attribute for attribute in node.attribute if attribute.name not in old.attributes]:
         node.attribute.remove(attribute)
+
+
+def settled(node: Any, old: Any, new: Any) -> Any:
+    """A node as `settle` leaves it; the node itself where there is nothing to settle."""
+    if old.since_version == new.since_version:
+        return node
+    copy = type(node).FromString(node.SerializeToString())
+    settle(copy, old, new)
+    return copy
 
 
 def say_defaults(node: Any, new: Any) -> None:

@@ -48,6 +48,20 @@ _CHOICES = {  # what an attribute may say instead of what it says unsaid
 _DTYPE = {"Cast": "to", "BitCast": "to"} | dict.fromkeys(
     ("EyeLike", "RandomUniformLike", "RandomNormalLike", "Bernoulli"), "dtype"
 )
+_NEEDED: dict[str, dict[str, Any]] = {  # attributes without which a kernel does not start
+    "BitShift": {"direction": "LEFT"},
+    "Imputer": {"imputed_value_floats": [1.0], "replaced_value_float": 0.0},
+    "LinearRegressor": {"coefficients": [1.0]},
+    "MaxRoiPool": {"pooled_shape": [1, 1]},
+    "SVMRegressor": {
+        "coefficients": [1.0], "kernel_params": [0.0] * 3, "n_supports": 1, "rho": [1.0], "support_vectors": [1.0],
+    },
+    "TreeEnsembleClassifier": {
+        "class_ids": [0], "class_nodeids": [0], "class_treeids": [0], "class_weights": [1.0], "classlabels_int64s": [0],
+        "nodes_falsenodeids": [0], "nodes_featureids": [0], "nodes_modes": ["LEAF"], "nodes_nodeids": [0],
+        "nodes_treeids": [0], "nodes_truenodeids": [0], "nodes_values": [0.0],
+    },
+}  # fmt: skip
 _MACHINE = "ocale"  # in a refusal: of what the machine has not
 _LACKING = ("an implementation for", "find kernel", "Type Error", "Unrecognized attribute", "not supported")
 _OF_TYPES = {"dtype", "output_datatype", "output_dtype", "precision", "softmax_precision", "stash_type", "to"}
@@ -154,7 +168,8 @@ def _model(schema: Any, usage: Usage, binding: dict[str, str]) -> Any:
     names = ["" if formal.name in kept else f"i{place}" for place, formal in enumerate(inputs)]
     required = {name: row.type.name for name, row in schema.attributes.items() if row.required}
     kind = _kind(inputs[0], binding) if inputs else TensorProto.FLOAT
-    given = {name: _required(name, row, kind) for name, row in required.items()} | usage.attributes
+    given = {name: _required(name, row, kind) for name, row in required.items()}
+    given |= _NEEDED.get(schema.name, {}) | usage.attributes
     results = [helper.make_tensor_value_info(f"o{n}", _kind(f, binding), None) for n, f in enumerate(outputs)]
     if schema.name in _DTYPE:
         given[_DTYPE[schema.name]] = results[0].type.tensor_type.elem_type
@@ -265,10 +280,15 @@ def joined(folder: Path) -> dict[str, dict[str, dict[str, str]]]:
 
 
 def _rows(seen: dict[frozenset[str], dict[str, bool | None]]) -> Iterator[tuple[str, str]]:
-    """Of all that some versions do not load as few facts as no node has that one of these loads."""
+    """Of all that some versions do not load as few facts as no node has that one of these loads, or may load."""
     spans = {known: _span(loads) for known, loads in seen.items()}
     for span in sorted({span for span in spans.values() if span}):
-        others = [known for known, loads in seen.items() if any(own and _within(v, span) for v, own in loads.items())]
+        others = [
+            known
+            for known, loads in seen.items()
+            if any(own is not False and _within(v, span) for v, own in loads.items())
+            and not (spans[known] and None in loads.values())
+        ]
         waiting = [known for known, own in spans.items() if own == span]
         while waiting:
             row = _apart(waiting, others)
@@ -291,7 +311,7 @@ def _span(loads: dict[str, bool | None]) -> str:
 
 
 def _within(version: str, span: str) -> bool:
-    return kernels.within(_numbers(version), span)
+    return kernels.within(version, span)
 
 
 def _apart(waiting: list[frozenset[str]], others: list[frozenset[str]]) -> frozenset[str]:

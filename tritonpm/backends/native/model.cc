@@ -213,12 +213,9 @@ void Model::Check(const std::vector<Described>& inputs, const std::vector<Descri
       Refuse("warm-up '" + sample["name"].text() + "' has " + std::to_string(rows) + " rows, more than max_batch_size");
     }
   }
-  for (const auto* tensors : {&inputs_, &outputs_}) {
-    std::set<std::string> names;
-    for (const Configured& tensor : *tensors) names.insert(tensor.name);
-    if (names.size() < tensors->size()) {
-      Refuse(std::string("an ") + (tensors == &inputs_ ? "input" : "output") + " stands twice in the config");
-    }
+  std::set<std::string> names;
+  for (const Configured& tensor : inputs_) {
+    if (!names.insert(tensor.name).second) Refuse("an input stands twice in the config");
   }
   std::set<std::string> given = optional;
   for (const Configured& tensor : inputs_) {
@@ -232,6 +229,9 @@ void Model::Check(const std::vector<Described>& inputs, const std::vector<Descri
     given.insert(tensor.name);
   }
   for (const Configured& tensor : outputs_) CheckOne("output", tensor, outputs, outputs_agree);
+  names.clear();  // one that stands twice is answered once
+  auto again = [&names](const Configured& tensor) { return !names.insert(tensor.name).second; };
+  outputs_.erase(std::remove_if(outputs_.begin(), outputs_.end(), again), outputs_.end());
   for (const Control& control : Controls()) given.insert(control.name);
   for (const Described& tensor : inputs) {
     if (!given.count(tensor.name)) {

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from tritonpm.core.errors import PackageError, UnsafeError
 from tritonpm.core.types import DTYPES, Dim, Needs, Shape, Signature, Tensor
+from tritonpm.package.kernels import lacks
 from tritonpm.package.labels import from_metadata
 from tritonpm.package.limits import Limits
 from tritonpm.package.paths import problem
@@ -24,7 +26,7 @@ _TYPES = {
     **{name: name for name in DTYPES if name not in ("FP32", "FP64", "FP16", "BF16", "BYTES")},
 }  # fmt: skip
 _DOMAINS = {
-    "", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training",
+    "", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview", "ai.onnx.preview.training",
     "com.microsoft", "com.microsoft.nchwc", "com.microsoft.experimental", "com.ms.internal.nhwc",
 }  # fmt: skip
 
@@ -66,7 +68,8 @@ def read(path: Path, where: str, limits: Limits) -> ReadModel:
     ends = {name for value in model.graph.output for name in [value.name]}
     softmax = any(node.op_type == "Softmax" and ends & set(node.output) for node in model.graph.node)
     signature = Signature(inputs, outputs, from_metadata(metadata), overridable)
-    return ReadModel(signature, external, metadata, softmax, _needs(model))
+    asked = replace(_needs(model), kernels=tuple(sorted({lack.span for lack in lacks(path)})))
+    return ReadModel(signature, external, metadata, softmax, asked)
 
 
 def needs(path: Path, where: str, limits: Limits) -> Needs:

@@ -24,6 +24,7 @@ _TYPES = {"STRING": "BYTES", "BOOL": "BOOL", "BOOLEAN": "BOOL"} | {
     (name.replace("UINT", "U").replace("INT", "I")): name for name in DTYPES if name not in ("BYTES", "BOOL")
 }
 _VERSIONS = ("10", "11")
+_BOUNDED = re.compile(r"(\d{0,18})\.\.(\d{1,18})", re.ASCII)  # an open size that has a largest
 _AGAIN = "convert or copy it again"
 _DEPTH, _ALIVE = 100, 200_000  # elements one in another, and elements of a layer that has not ended
 
@@ -164,7 +165,8 @@ def _take_layer(net: _Net, layer: Any) -> None:
         data = layer.find("data")
         dynamic_rank = data is not None and data.get("shape") == "..."
         name = _name(net, "input", net.names.get((number, port.get("id", "")), "") if port is not None else "", own)
-        net.inputs.append(_tensor(net, "input", name, port, None if dynamic_rank else _dims(port)))
+        tensor = _tensor(net, "input", name, port, None if dynamic_rank else _dims(port))
+        net.inputs.append(replace(tensor, bounds=_bounds("" if data is None else data.get("shape", ""))))
     elif kind == "Result":
         port = layer.find("input/port")
         kept = None if port is None else _copied(port)
@@ -197,6 +199,12 @@ def _dims(port: Any) -> Shape:
         return ()
     sizes = [(dim.text or "").strip() for dim in port.findall("dim")]
     return tuple(int(size) if re.fullmatch(r"\d{1,18}", size, re.ASCII) else "?" for size in sizes)
+
+
+def _bounds(shape: str) -> tuple[tuple[int, int, int], ...]:
+    """Of "?,1..8,3" those of the second: (1, 1, 8)."""
+    found = ((place, _BOUNDED.fullmatch(size.strip())) for place, size in enumerate(shape.split(",")))
+    return tuple((place, int(match[1] or 0), int(match[2])) for place, match in found if match)
 
 
 def _tensor(net: _Net, side: str, name: str, port: Any, shape: Shape | None) -> Tensor:
