@@ -105,10 +105,9 @@ def _file(path: Path) -> Iterator[Any]:
     except FileNotFoundError:
         raise NotFoundError("there is no such file", where=str(path), do="check the path") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = str(error).splitlines()[0]
-        raise PackageError(
-            f"is not a picture that can be read ({reason})", where=path.name, do="give a PNG or JPEG"
-        ) from None
+        known = not isinstance(error, UnidentifiedImageError)  # which says no more than that
+        what = "is not a picture that can be read" + (f" ({str(error).splitlines()[0]})" if known else "")
+        raise PackageError(what, where=path.name, do="give a PNG or JPEG") from None
 
 
 def as_png(picture: Array, side: int | None = None) -> bytes:
