@@ -20,6 +20,9 @@ export function listen() {
   setInterval(() => { if (!document.hidden && document.getElementById("listing")) changed(); }, 10000); // its traffic
   document.addEventListener("htmx:afterSettle", refresh);
   document.addEventListener("htmx:responseError", ({ detail }) => { if (detail.target.id === "state") location.reload(); }); // it is gone
+  const server = document.getElementById("server");
+  server.addEventListener("htmx:timeout", () => lost(true)); // a cable that is out says nothing
+  server.addEventListener("htmx:afterOnLoad", () => { if (stream.readyState === EventSource.OPEN) lost(false); });
   document.addEventListener("focusout", () => setTimeout(changedLater, 50));
   document.addEventListener("toggle", () => setTimeout(changedLater, 50), true);
 }
