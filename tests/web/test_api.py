@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -206,11 +207,13 @@ def test_a_file_is_inspected_and_nothing_is_kept(site: Site, tmp_path: Path) -> 
 
 def test_projects_are_named_before_anything_goes(site: Site, tmp_path: Path) -> None:
     site.done(site.upload(zipped(tmp_path / "in", scaled(17.0), "used")))
-    site.http.put(f"{API}/packages/used/projects/LINE-3", json={"ttl": 60}).raise_for_status()
-    assert site.get("/packages", params={"project": "LINE-3"})["total"] == 1
+    project = "LINE-3 / 装配线"
+    lease = f"{API}/packages/used/projects/{quote(project, safe='')}"
+    site.http.put(lease, json={"ttl": 60}).raise_for_status()
+    assert site.get("/packages", params={"project": project})["total"] == 1
     refused = site.http.delete(f"{API}/packages/used")
-    assert (refused.status_code, "LINE-3" in refused.json()["detail"]) == (409, True)
-    assert site.http.delete(f"{API}/packages/used/projects/LINE-3").status_code == 204
+    assert (refused.status_code, project in refused.json()["detail"]) == (409, True)
+    assert site.http.delete(lease).status_code == 204
     assert site.http.delete(f"{API}/packages/used").status_code == 204
 
 

@@ -65,6 +65,10 @@ def test_the_page_says_that_triton_is_gone_and_starts_it(site: Site) -> None:
         header, status = page.locator("#server .status"), page.locator("#package-p .status").first
         expect(header).to_contain_text("Triton 2")
         expect(status).to_have_text("Loaded")
+        os.kill(server(site).pid, signal.SIGSTOP)
+        expect(header).to_have_text("Triton does not answer")
+        os.kill(server(site).pid, signal.SIGCONT)
+        expect(header).to_contain_text("Triton 2")
         kill(site)
         expect(header).to_have_text("Triton does not run")
         expect(status).to_have_text("Ready")

@@ -56,6 +56,16 @@ def test_a_page_whose_server_is_gone_says_so_until_it_is_back(shop: Site, browse
             page.goto("about:blank")
 
 
+def test_a_page_whose_server_is_silent_says_so(shop: Site, browser: Browser) -> None:
+    with opened(browser, shop.url, expected="^htmx:") as page:
+        page.goto("/packages")
+        banner = page.get_by_role("alert").filter(has_text="The page's server does not answer")
+        page.route("**/server", lambda route: None)  # as with a cable that is out
+        expect(banner).to_be_visible()
+        page.unroute("**/server")
+        expect(banner).to_have_count(0)
+
+
 def test_a_reload_in_the_middle_of_an_operation_loses_nothing_of_it(shop: Site, browser: Browser) -> None:
     with opened(browser, shop.url, expected="404") as page:  # of an icon, which a style sheet names none of
         page.goto("/static/style.css")  # where nothing runs that would say that it is not watched, once it has ended

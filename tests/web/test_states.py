@@ -22,7 +22,7 @@ from tritonpm.operations.set import change
 from tritonpm.operations.show import show
 
 pytestmark = pytest.mark.server
-CHANGED = "Changed since revision 1"
+CHANGED = "Changed"
 
 
 def context(site: Site) -> Context:
@@ -50,7 +50,7 @@ def test_what_is_wanted_and_not_proved_is_said_and_loaded(live: Site, browser: B
         assert show(context(live), "wanted").proved == 2
         page.goto("/packages/wanted")
         change(context(live), "wanted", {"max_batch_size": 2})
-        expect(page.locator("#state .drift summary")).to_have_text("Changed since revision 2")
+        expect(page.locator("#state .drift summary")).to_have_attribute("title", re.compile("since revision 2"))
         expect(page.locator("#state")).to_contain_text("proved: 2")
         page.locator("#state").get_by_role("button", name="Load the change").click()
         expect(page.locator("#state .drift")).to_have_count(0)
@@ -82,6 +82,8 @@ def test_every_setting_is_shown_and_taken_back(live: Site, browser: Browser, tmp
         chosen = page.locator("#settings-of table")
         expect(chosen.get_by_role("row", name="second max_batch_size 4")).to_be_visible()
         expect(chosen).to_contain_text("colour: blue")
+        key = page.locator("#configs-of details[open] .code .key").first
+        assert key.evaluate("(it) => getComputedStyle(it).display") == "inline"
         chosen.get_by_role("button", name="Unset max_batch_size second").click()
         expect(chosen).not_to_contain_text("second")
         chosen.get_by_role("button", name="Empty preferred_batch_sizes").click()

@@ -7,11 +7,17 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 def human(size: float) -> str:
     """A size for a sentence: 3 bytes, 1.5 MiB."""
+    value, unit = in_unit(size)
+    return f"{value:.4g} {unit}"
+
+
+def in_unit(size: float) -> tuple[float, str]:
+    """A size in the unit in which it is read: 1.5, MiB."""
     for unit in ("bytes", "KiB", "MiB"):
         if size < KIB:
-            return f"{size:.4g} {unit}"
+            return size, unit
         size /= KIB
-    return f"{size:.4g} GiB"
+    return size, "GiB"
 
 
 def number_of(number: int, what: str) -> str:

@@ -17,6 +17,7 @@ from tritonpm.core.tensors import Array
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 MOST_PIXELS = 1 << 26  # 8192 x 8192: unpacked and prepared, each takes 16 bytes
+_INSTEAD = "give a PNG or JPEG"
 _SENT_AS_THEY_ARE = ("JPEG", "MPO", "PNG")  # Pillow's formats that a server decodes; an MPO begins with a JPEG
 _ORIENTATION, _TURNED = 0x0112, range(5, 9)  # EXIF's tag, and those of its values that swap the sides
 
@@ -104,11 +105,11 @@ def _file(path: Path) -> Iterator[Any]:
             yield image
     except FileNotFoundError:
         raise NotFoundError("there is no such file", where=str(path), do="check the path") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError:  # which says no more than that
+        raise PackageError("is not a picture that can be read", where=path.name, do=_INSTEAD) from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = str(error).splitlines()[0]
-        raise PackageError(
-            f"is not a picture that can be read ({reason})", where=path.name, do="give a PNG or JPEG"
-        ) from None
+        raise PackageError(f"is not a picture that can be read ({reason})", where=path.name, do=_INSTEAD) from None
 
 
 def as_png(picture: Array, side: int | None = None) -> bytes:

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,8 +37,10 @@ def has_server(context: Context) -> bool:
 
 
 @contextmanager
-def connect(context: Context, protocol: str = "http", *, load_timeout: float = 600.0) -> Iterator[Client]:
-    """A connection. Raises ServerError where there is no server to connect to."""
+def connect(
+    context: Context, protocol: str = "http", *, load_timeout: float = 600.0, timeout: float | None = None
+) -> Iterator[Client]:
+    """A connection; `timeout` (seconds) is for who waits less. Raises ServerError where there is no server."""
     connection, seen = Connection.to(context.server), None
     with ExitStack() as around:
         if connection is None:
@@ -49,6 +52,8 @@ def connect(context: Context, protocol: str = "http", *, load_timeout: float = 6
             url = server.http if protocol == "http" else server.grpc
             wanted = restricted.headers(server.arguments)
             connection, seen = Connection(url, wanted, grpc=server.grpc), partial(stubs.abandoned, server)
+        if timeout is not None:
+            connection = replace(connection, timeout=min(timeout, connection.timeout))
         client = around.enter_context(Client.of(connection, protocol=protocol, load_timeout=load_timeout))
         client.abandoned = seen
         yield client

@@ -25,6 +25,7 @@ _TRIED = re.compile(r"[,，][^,，{}]*\{s\.\w+\}[^:：,，]*")  # ", not 2"
 _OF_QUOTED = re.compile(
     r"""(?:(?:its|the) (?P<kind>[a-z ]+) )?(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?: (?P<rest>.+))?"""
 )
+_BETWEEN_HANZI = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")  # blanks are for words of other scripts
 _NUMBER = r"\d[\d.,]*"  # what a place named `count` holds
 _PLACED = re.compile(
     r"(?P<place>\(top level\)|line \d+|[\w./\[\]-]+): (?P<rest>.+)"
@@ -144,7 +145,8 @@ def _template(sentence: str) -> SentenceTemplate:
 def _filled(sentence: str, values: Mapping[str, str]) -> str:
     """A sentence with its places filled; a rule's are fields of what it looks at, which nobody has here."""
     parsed = string.Formatter().parse(sentence)
-    return "".join(literal + ("" if place is None else values[place]) for literal, place, _, _ in parsed)
+    filled = "".join(literal + ("" if place is None else values[place]) for literal, place, _, _ in parsed)
+    return _BETWEEN_HANZI.sub("", filled)
 
 
 def _joined(mark: str, code: str) -> str:

@@ -61,7 +61,8 @@ def task_shown(task: LongTask, say: Language) -> LongTask:
     problem = task.problem and problem_shown(task.problem, say)
     notes = tuple(in_page_words(say.told(note), say) for note in task.notes)
     by = named(task.by, say)
-    return replace(task, step=say.told(task.step), result=say.told(task.result), notes=notes, problem=problem, by=by)
+    step = in_page_words(say.told(task.step), say)
+    return replace(task, step=step, result=say.told(task.result), notes=notes, problem=problem, by=by)
 
 
 class LongTasks:

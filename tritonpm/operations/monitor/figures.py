@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tritonpm.core.units import human
+from tritonpm.core.units import in_unit
 from tritonpm.hardware.nvml import Gpus, GpuSample, Mig
 from tritonpm.operations.monitor.snapshot import Snapshot, Usage
 
@@ -61,8 +61,11 @@ def duration(micros: float | None) -> str:
 
 
 def size(count: int | None) -> str:
-    """Bytes."""
-    return UNKNOWN if count is None else human(count)
+    """Bytes, in the unit in which they are read."""
+    if count is None:
+        return UNKNOWN
+    value, unit = in_unit(count)
+    return f"{number(value)} {unit}"
 
 
 def memory(usage: Usage) -> int:

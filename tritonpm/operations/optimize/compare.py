@@ -230,8 +230,8 @@ def _alternating(
     Raises ServerError where a request fails, or too few rounds could be measured; JobCancelledError.
     """
     rates: Rates = {side.name: [] for side, _ in there}
-    started, names = time.monotonic(), ", ".join(rates)
-    with context.progress(f"Measuring {names} with {load.words}") as report:
+    started, names = time.monotonic(), ", ".join(name for name in rates if name != BEFORE)
+    with context.progress(f"Measuring {names} beside what it had, with {load.words}") as report:
         for number in range(ROUNDS + 1):
             if time.monotonic() - started > (_LONG if number > FEWEST_PAIRS else _LONGEST):
                 break

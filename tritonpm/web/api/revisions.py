@@ -85,14 +85,14 @@ def projects(site: TheSite) -> list[Lease]:
         return all_projects(context)
 
 
-@router.put("/packages/{name}/projects/{project}", tags=["projects"])
+@router.put("/packages/{name}/projects/{project:path}", tags=["projects"])
 def use(site: TheSite, name: str, project: str, body: UseRequest | None = None) -> Lease:
     """A project uses a package; said again, it is renewed."""
     with site.open() as context:
         return use_package(context, name, project, (body or UseRequest()).ttl)
 
 
-@router.delete("/packages/{name}/projects/{project}", tags=["projects"], status_code=204)
+@router.delete("/packages/{name}/projects/{project:path}", tags=["projects"], status_code=204)
 def release(site: TheSite, name: str, project: str) -> Response:
     """A project does not use a package any more."""
     with site.open() as context:

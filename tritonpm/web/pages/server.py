@@ -25,6 +25,7 @@ from tritonpm.web.tasks import RUNNING
 
 router = APIRouter()
 _LINES = 500  # of the log
+_PATIENCE = 3.0  # seconds after which Triton does not answer: the header is looked at every five
 
 
 @router.get("/server", response_class=HTMLResponse)
@@ -35,7 +36,7 @@ def server(request: Request, site: TheSite) -> HTMLResponse:
     with site.open() as context:
         try:
             if has_server(context):
-                with connect(context) as client:
+                with connect(context, timeout=_PATIENCE) as client:
                     state, version = ("live", client.server_version()) if client.live() else ("not live", "")
         except TritonpmError:
             state = "not live"

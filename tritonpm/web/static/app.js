@@ -133,6 +133,22 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   htmx.trigger(elt, "change");
 });
 
+// What was chosen is named beside its button, in the page's language.
+document.addEventListener("change", ({ target }) => {
+  const chosen = target.closest("label.file")?.querySelector(".chosen");
+  if (chosen) chosen.textContent = [...target.files].map(({ name }) => name).join(", ") || t("No file chosen");
+});
+
+document.addEventListener("dragover", (event) => { if (event.target.closest("label.file")) event.preventDefault(); });
+
+document.addEventListener("drop", (event) => {
+  const input = event.target.closest("label.file")?.querySelector("input:enabled");
+  if (!input || event.defaultPrevented) return;
+  event.preventDefault();
+  input.files = event.dataTransfer.files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+});
+
 // Samples are kept at once: the form that they are chosen in is drawn anew with every change of it.
 document.addEventListener("change", (event) => {
   const { calibration } = event.target.dataset;

@@ -20,6 +20,9 @@ export function listen() {
   setInterval(() => { if (!document.hidden && document.getElementById("listing")) changed(); }, 10000); // its traffic
   document.addEventListener("htmx:afterSettle", refresh);
   document.addEventListener("htmx:responseError", ({ detail }) => { if (detail.target.id === "state") location.reload(); }); // it is gone
+  const server = document.getElementById("server");
+  server.addEventListener("htmx:timeout", () => lost(true)); // a cable that is out says nothing
+  server.addEventListener("htmx:afterOnLoad", () => { if (stream.readyState === EventSource.OPEN) lost(false); });
   document.addEventListener("focusout", () => setTimeout(changedLater, 50));
   document.addEventListener("toggle", () => setTimeout(changedLater, 50), true);
 }
@@ -188,15 +191,14 @@ function show(operation) {
   const place = document.querySelector(`[data-doing="${CSS.escape(operation.package)}"]`);
   if (!place) return;
   place.hidden = operation.state !== "running";
-  place.querySelector("small").textContent = operation.step || t("Waiting");
-  bar(place.querySelector("progress"), operation);
+  stepped(place, operation, operation.step);
 }
 
 function seenJob(job) {
   showJob(job);
   if (job.state === "running" || !jobs.delete(job.id)) return;
   const values = { name: job.package, reason: job.reason };
-  if (job.state === "done") toast(job.measures ? t("{name} was measured.", values) : [t("{name} was optimised.", values), ...job.comparison].join("\n"));
+  if (job.state === "done") toast(job.measures ? t("{name} was measured.", values) : [t("{name} was optimised.", values), ...job.comparison.map((line) => `– ${line}`)].join("\n"));
   else if (job.measures && job.state !== "cancelled") toast(t("{name} was not measured: {reason}", values), { kind: "failed" });
   else if (job.state !== "cancelled") toast(t("{name} was not optimised, and its settings are what they were: {reason}", values), { kind: "failed" });
   changed();
@@ -205,8 +207,14 @@ function seenJob(job) {
 function showJob(job) {
   const place = document.querySelector(`[data-job="${job.id}"].job`);
   if (!place) return;
-  place.querySelector("small").textContent = job.stage ? `${job.stage}: ${job.step}` : job.step;
-  bar(place.querySelector("progress"), job);
+  stepped(place, job, job.stage ? `${job.stage}: ${job.step}` : job.step);
+}
+
+// On one line: a row keeps its height while its step changes.
+function stepped(place, what, step) {
+  const small = place.querySelector("small");
+  small.textContent = small.title = step || t("Waiting");
+  bar(place.querySelector("progress"), what);
 }
 
 // How long a job has run.

@@ -54,7 +54,7 @@ export function localised(page) {
 }
 
 export function sentenceOf(problem) {
-  const title = problem.type === "urn:tritonpm:busy" ? "" : problem.title + t(". "); // which of all that may be busy it is, the rest says
+  const title = problem.type === "urn:tritonpm:busy" ? "" : problem.title + t(": "); // which of all that may be busy it is, the rest says
   const where = problem.where ? problem.where + t(": ") : "";
   const help = problem.do ? t(" ({text})", { text: problem.do }) : "";
   return `${title}${where}${problem.detail}${help}`;

@@ -49,7 +49,7 @@ function counted() {
   const again = document.getElementById("show-imports");
   again.hidden = !panel().hidden || left === 0;
   again.textContent = tn("{count} import", "{count} imports", left);
-  document.getElementById("import-all").hidden = document.querySelectorAll("#uploads form button[value=import]").length < 2;
+  document.getElementById("import-all").hidden = importable().length < 2;
   if (left === 0) panel().hidden = true;
   const forms = [...document.querySelectorAll("#uploads form")];
   sessionStorage.setItem(KEPT, JSON.stringify(forms.map(({ dataset }) => ({ id: dataset.incoming, name: dataset.filename }))));
@@ -61,8 +61,13 @@ function again(name, id) {
   preview(one, id).catch(() => gone(one.item));
 }
 
+// What is being imported is hidden.
+function importable() {
+  return [...document.querySelectorAll("#uploads form:not([hidden]) button[value=import]")];
+}
+
 function importAll() {
-  for (const made of document.querySelectorAll("#uploads form button[value=import]")) made.click();
+  for (const made of importable()) made.click();
 }
 
 function hasFiles(event) {
@@ -179,6 +184,7 @@ function busy(one, form, now) {
   one.progress.hidden = !now;
   one.progress.removeAttribute("value");
   one.state.textContent = now ? t("Reading and checking") : "";
+  counted();
 }
 
 // A file of which nothing can be imported.
