@@ -206,14 +206,8 @@ def agreement(
     for trial in inputs:
         if clock and clock.over and seen.tried:
             break
-        try:
-            want = original(trial.arrays)
-        except RunFailedError as error:
-            seen.refusal = str(error)
-            seen.refused[trial.what] = None
-            continue
-        if not trial.usual and not _finite(want):
-            seen.refused[trial.what] = None
+        want = _original_answer(original, trial, seen)
+        if want is None:
             continue
         one, got = Measured(task, meant=meant), dict[str, Array]()
         try:
@@ -239,6 +233,19 @@ def agreement(
     if not seen.tried:
         raise UnverifiableError(f"the original itself answers none of the inputs ({seen.refusal or 'there are none'})")
     return _concluded(measured, seen, precision, bounds, given=bool(tolerances))
+
+
+def _original_answer(original: Run, trial: Trial, seen: _Seen) -> Inputs | None:
+    """What the original says; None where it refuses, or has no number for an unusual input."""
+    try:
+        want = original(trial.arrays)
+    except RunFailedError as error:
+        seen.refusal = str(error)
+    else:
+        if trial.usual or _finite(want):
+            return want
+    seen.refused[trial.what] = None
+    return None
 
 
 def _concluded(

@@ -122,12 +122,12 @@ def answer(request: bytes, folder: Path, report: Report) -> bytes:
     except NotLowerableError as error:
         return json.dumps({"operator": error.operator, "needs": error.needs, "domain": error.domain}).encode()
     except NotRunnableError as error:
-        return json.dumps({"refused": f"rewritten, {error}"}).encode()
+        return json.dumps({"refused": f"what it is rewritten to could not be proved equal: {error}"}).encode()
     proof = Agreement("unverified", "it is too large") if after is None else Agreement("verified")
     if after is not None and (changes.kept or changes.rewritten):
         proof = _proved(source, target, after, asked, changes)
     if proof.state == "failed":
-        return json.dumps({"refused": f"rewritten, it answers otherwise: {proof.reason}"}).encode()
+        return json.dumps({"refused": f"what it is rewritten to answers otherwise: {proof.reason}"}).encode()
     if proof.state == "unverified" and changes.rewritten:
-        return json.dumps({"refused": f"rewritten, it could not be proved equal: {proof.reason}"}).encode()
+        return json.dumps({"refused": f"what it is rewritten to could not be proved equal: {proof.reason}"}).encode()
     return json.dumps({"model": str(target), "how": changes.sentence, "proof": asdict(proof)}).encode()

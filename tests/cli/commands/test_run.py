@@ -96,7 +96,9 @@ def test_from_a_model_to_an_answer(folder: Path) -> None:
 def test_what_is_refused_leaves_nothing(folder: Path) -> None:
     (folder / "broken.onnx").write_bytes(b"no model")
     before = sorted(folder.iterdir())
-    assert "broken.onnx" in typed(folder, "run", "broken.onnx", code=3).stderr
+    refused = typed(folder, "run", "broken.onnx", code=3)
+    assert "broken.onnx" in refused.stderr
+    assert "Created" not in refused.stdout + refused.stderr  # it is not there any more
     assert "no such file" in typed(folder, "run", "nothing.onnx", code=5).stderr
     assert "would lie in the package" in typed(folder, "run", ".", code=2).stderr
     typed(folder, "run", "broken.onnx", "-w", "line/3", code=3)

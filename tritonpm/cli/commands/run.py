@@ -70,11 +70,10 @@ def _import(app: App, source: str, options: dict[str, Any]) -> str:
     """Bring the package in, into a workspace that is made where there is none; its name."""
     from tritonpm.operations.run import brought_in, workspace_for
 
-    with workspace_for(source, app.workspace) as (app.workspace, made):
-        if made:
-            app.say(f"Created a workspace in {app.workspace}.")
-        with app.open() as context:
-            package, imported = brought_in(context, source, **options)
+    with workspace_for(source, app.workspace) as (app.workspace, made), app.open() as context:
+        package, imported = brought_in(context, source, **options)
+    if made:  # and it stays: what could not be imported takes it away
+        app.say(f"Created a workspace in {app.workspace}.")
     app.say(f"{'Imported' if imported else 'Using'} {package.name} ({package.type}, {package.digest[:19]}).")
     for note in package.notes:
         app.advise(f"Note: {note}")
