@@ -33,6 +33,11 @@ def test_listing_imports_nothing_heavy(workspace: Path) -> None:
     assert said.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("listed", ["list", "jobs", "projects", "perf list", "token list", "context list"])
+def test_an_empty_list_says_what_fills_it(listed: str, workspace: Path) -> None:
+    assert "`tritonpm " in streams(*listed.split(), workspace=workspace)[1]
+
+
 @pytest.mark.server
 def test_the_whole_way(package: Path, workspace: Path, tmp_path: Path) -> None:
     assert "Imported bolts" in run_apart("import", package, workspace=workspace)
@@ -139,12 +144,25 @@ def test_completion(shell: str) -> None:
     assert "_TRITONPM_COMPLETE" in run("completion", shell)
 
 
-def test_completion_knows_the_commands() -> None:
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("tritonpm unl", "plain,unload"),
+        ("tritonpm show bo", "plain,bolts"),
+        ("tritonpm perf run bo", "plain,bolts"),
+        ("tritonpm run mod", "file,mod"),
+        ("tritonpm pull pack", "file,pack"),
+    ],
+)
+def test_completion_knows_commands_packages_and_files(typed: str, offered: str, package: Path, workspace: Path) -> None:
+    if "show" in typed or "perf" in typed:
+        run("import", package, workspace=workspace)
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "TRITONPM_WORKSPACE": str(workspace)}
     said = subprocess.run(
         TRITONPM, capture_output=True, text=True, check=False,
-        env={**os.environ, "_TRITONPM_COMPLETE": "bash_complete", "COMP_WORDS": "tritonpm unl", "COMP_CWORD": "1"},
-    ).stdout  # fmt: skip
-    assert "unload" in said
+        env={**os.environ, "_TRITONPM_COMPLETE": "bash_complete", **words},
+    )  # fmt: skip
+    assert (said.stdout.splitlines(), said.stderr) == ([offered], "")
 
 
 def test_schema_is_json() -> None:

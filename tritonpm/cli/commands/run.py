@@ -10,7 +10,7 @@ import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.headings import SETTINGS
-from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, LOAD_TIMEOUT, PROFILE, on_ports
+from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, LOAD_TIMEOUT, PROFILE, SOURCE, on_ports
 from tritonpm.cli.output import echo, facts, table
 from tritonpm.cli.setting_options import setting_options
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     """,
     headings=SETTINGS,
 )
-@click.argument("source")
+@SOURCE
 @click.option("--name", help="The package's name [default: the manifest's, or the file's].")
 @click.option("--detach", is_flag=True, help="Return once it answers; `tritonpm stop` stops the server.")
 @on_ports

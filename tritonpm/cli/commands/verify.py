@@ -45,4 +45,4 @@ def _emit(app: App, damages: list[Damage]) -> None:
 
     rows = ((damage.kind, damage.name, damage.sentence) for damage in damages)
     heads = ("KIND", "WHAT", "PROBLEM")
-    app.emit("Damages", damages, lambda: table(heads, rows) if damages else app.say("All is whole."))
+    app.emit("Damages", damages, lambda: table(heads, rows) if damages else app.say("Nothing is damaged."))

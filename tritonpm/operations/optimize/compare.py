@@ -16,7 +16,7 @@ from tritonpm.convert.plan import ACCELERATED
 from tritonpm.core.errors import OptimisationError, ServerError, TritonpmError
 from tritonpm.operations.artefacts import stages
 from tritonpm.operations.optimize.candidates import candidates, incomparable, is_automatic, what_it_had
-from tritonpm.operations.optimize.decision import BEFORE, Decision, batching_words, best
+from tritonpm.operations.optimize.decision import BEFORE, Decision, batching_words, best, named
 from tritonpm.operations.optimize.workload import ComparisonRequest, Loads, loads_for
 from tritonpm.operations.private_server import alone, place
 from tritonpm.operations.probe import probe
@@ -230,7 +230,7 @@ def _alternating(
     Raises ServerError where a request fails, or too few rounds could be measured; JobCancelledError.
     """
     rates: Rates = {side.name: [] for side, _ in there}
-    started, names = time.monotonic(), ", ".join(rates)
+    started, names = time.monotonic(), ", ".join(map(named, rates))
     with context.progress(f"Measuring {names} with {load.words}") as report:
         for number in range(ROUNDS + 1):
             if time.monotonic() - started > (_LONG if number > FEWEST_PAIRS else _LONGEST):
