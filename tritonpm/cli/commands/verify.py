@@ -27,7 +27,7 @@ def verify_command(app: App, repository: str | None) -> None:
         damages = verify(context)
     _emit(app, damages)
     if any(damage.kind != "foreign" for damage in damages):
-        raise TritonpmError("something is not as it was", do="`tritonpm doctor --fix` makes it again from the blobs")
+        raise TritonpmError("something is damaged", do="`tritonpm doctor --fix` restores it from the blobs")
 
 
 def verify_elsewhere(app: App, repository: str) -> None:
