@@ -14,6 +14,7 @@ import yaml
 
 from tests.support.command import TRITONPM, run, run_apart, streams
 from tests.support.repositories import BASE, model
+from tritonpm.core.exit_codes import PIPE_CLOSED
 from tritonpm.core.tensors import load_npz
 
 
@@ -31,6 +32,17 @@ def test_listing_imports_nothing_heavy(workspace: Path) -> None:
     code = f"import sys; sys.argv = ['tritonpm', 'list', '-w', {str(workspace)!r}]\nfrom tritonpm.cli.main import main\ntry: main()\nexcept SystemExit: print(sorted({{'numpy','onnx','pydantic','tritonclient','grpc','openvino','msgspec','rich','rich_click','psutil','tritonpm.core.types'}} & set(sys.modules)))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("typed", ["--help", "list", "list -o json"])
+def test_a_reader_who_goes_is_no_failure_of_the_command(typed: str, workspace: Path) -> None:
+    command = [*TRITONPM, *typed.split(), "-w", str(workspace)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == PIPE_CLOSED
 
 
 @pytest.mark.parametrize("listed", ["list", "jobs", "projects", "perf list", "token list", "context list"])

@@ -56,14 +56,14 @@ def run_command(
     name = _import(app, source, options)
     with app.open() as context, server_for(context, detach=detach, **ports) as (server, started):
         view = run(context, name, server, started=started, timeout=timeout)
-        app.emit("Run", view, lambda: _describe(app, view))
-        sys.stdout.flush()  # whoever reads it, reads it now
-        app.advise(_end(view, detach))
-        if started and not detach:
+        if attached := started and not detach:
+            _tell(app, view, detach)
             with suppress(KeyboardInterrupt):
                 supervise(context, app.advise)
-    if started and not detach:
+    if attached:
         app.advise("Stopped.")
+    else:  # a reader who has gone (`| head`) does not end the server
+        _tell(app, view, detach)
 
 
 def _import(app: App, source: str, options: dict[str, Any]) -> str:
@@ -78,6 +78,12 @@ def _import(app: App, source: str, options: dict[str, Any]) -> str:
     for note in package.notes:
         app.advise(f"Note: {note}")
     return package.name
+
+
+def _tell(app: App, view: Run, detach: bool) -> None:
+    app.emit("Run", view, lambda: _describe(app, view))
+    sys.stdout.flush()  # whoever reads it, reads it now
+    app.advise(_end(view, detach))
 
 
 def _describe(app: App, view: Run) -> None:
