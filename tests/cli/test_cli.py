@@ -14,6 +14,7 @@ import yaml
 
 from tests.support.command import TRITONPM, run, run_apart, streams
 from tests.support.repositories import BASE, model
+from tritonpm.core.exit_codes import PIPE_CLOSED
 from tritonpm.core.tensors import load_npz
 
 
@@ -31,6 +32,22 @@ def test_listing_imports_nothing_heavy(workspace: Path) -> None:
     code = f"import sys; sys.argv = ['tritonpm', 'list', '-w', {str(workspace)!r}]\nfrom tritonpm.cli.main import main\ntry: main()\nexcept SystemExit: print(sorted({{'numpy','onnx','pydantic','tritonclient','grpc','openvino','msgspec','rich','rich_click','psutil','tritonpm.core.types'}} & set(sys.modules)))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("typed", ["--help", "list", "list -o json"])
+def test_a_reader_who_goes_is_no_failure_of_the_command(typed: str, workspace: Path) -> None:
+    command = [*TRITONPM, *typed.split(), "-w", str(workspace)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == PIPE_CLOSED
+
+
+@pytest.mark.parametrize("listed", ["list", "jobs", "projects", "perf list", "token list", "context list"])
+def test_an_empty_list_says_what_fills_it(listed: str, workspace: Path) -> None:
+    assert "`tritonpm " in streams(*listed.split(), workspace=workspace)[1]
 
 
 @pytest.mark.server
@@ -139,12 +156,25 @@ def test_completion(shell: str) -> None:
     assert "_TRITONPM_COMPLETE" in run("completion", shell)
 
 
-def test_completion_knows_the_commands() -> None:
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("tritonpm unl", "plain,unload"),
+        ("tritonpm show bo", "plain,bolts"),
+        ("tritonpm perf run bo", "plain,bolts"),
+        ("tritonpm run mod", "file,mod"),
+        ("tritonpm pull pack", "file,pack"),
+    ],
+)
+def test_completion_knows_commands_packages_and_files(typed: str, offered: str, package: Path, workspace: Path) -> None:
+    if "show" in typed or "perf" in typed:
+        run("import", package, workspace=workspace)
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "TRITONPM_WORKSPACE": str(workspace)}
     said = subprocess.run(
         TRITONPM, capture_output=True, text=True, check=False,
-        env={**os.environ, "_TRITONPM_COMPLETE": "bash_complete", "COMP_WORDS": "tritonpm unl", "COMP_CWORD": "1"},
-    ).stdout  # fmt: skip
-    assert "unload" in said
+        env={**os.environ, "_TRITONPM_COMPLETE": "bash_complete", **words},
+    )  # fmt: skip
+    assert (said.stdout.splitlines(), said.stderr) == ([offered], "")
 
 
 def test_schema_is_json() -> None:

@@ -33,6 +33,7 @@ for module in pkgutil.walk_packages(tritonpm.__path__, "tritonpm.", onerror=lamb
 _TYPED = (
     ("init .", ""), ("config", ""), ("import PACKAGE", ""), ("import x.keras", "server"), ("import hf://org/net", "hub"),
     ("import models:/net/1", "mlflow"), ("list", ""), ("show bolts", ""), ("client bolts", ""), ("run MODEL --name nuts", "server"),
+    ("run MODEL -w fresh", "server"),
     ("inspect PACKAGE", ""), ("rename bolts nuts", ""), ("rename nuts bolts", ""), ("export bolts --output b.zip", ""),
     ("set bolts --max-batch-size 4", ""), ("set bolts --mode performance --instances auto", "server"),
     ("declare > tritonpm.yaml", ""), ("plan", ""), ("apply", ""), ("use bolts --project line", ""), ("projects", ""),
@@ -114,6 +115,7 @@ def test_every_command_without_any_extra(tmp_path: Path, package: Path) -> None:
         if "Traceback" in err or code not in CODES or not sentence:
             wrong.append((typed, code, out, err))
     assert wrong == []
+    assert not (tmp_path / "work/fresh").exists()  # a workspace that `run` did not begin
 
 
 @pytest.mark.parametrize(

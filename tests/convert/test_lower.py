@@ -158,7 +158,7 @@ def test_a_lowering_that_answers_otherwise_is_refused(tmp_path: Path, monkeypatc
         "old": False, "other": True, "onnxruntime": "", "here": False, "bounded": [],
     }  # fmt: skip
     said = json.loads(lower_proof.answer(json.dumps(request).encode(), tmp_path, lambda *_: None))
-    assert "rewritten, it answers otherwise" in said["refused"]
+    assert "what it is rewritten to answers otherwise" in said["refused"]
 
 
 def test_what_is_older_than_the_runtimes_kernels_is_made_newer(tmp_path: Path) -> None:

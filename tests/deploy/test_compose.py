@@ -180,15 +180,22 @@ def test_what_a_deployment_builds_from_is_enough_for_the_wheel(tmp_path: Path) -
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
+        contents = [archive.read(name) for name in packed if archive.getinfo(name).file_size]
         archive.extractall(tmp_path / "site")
     here = {path.relative_to(ROOT / "templates") for path in (ROOT / "templates").rglob("*.j2")}
     assert {f"tritonpm/_templates/{path}" for path in here} <= packed
     assert {"tritonpm/backends/onnxruntime/model.py", "tritonpm/_source/Dockerfile"} <= packed
     assert not [name for name in packed if name.startswith(("tests", "examples"))]
-    code = "from tritonpm.repository.templates import packaged; print(packaged())"
+    assert len(contents) == len(set(contents))  # check-wheel-contents refuses a wheel that has a file twice
+    code = """
+from tritonpm.deploy.sources import sources
+from tritonpm.repository.templates import packaged
+print(packaged(), *{name.partition("/")[0] for name, path in sources() if path.is_file()})
+"""
     command = [sys.executable, "-c", code]
-    told = subprocess.run(command, cwd=tmp_path / "site", check=True, capture_output=True, text=True).stdout.strip()
-    assert Path(told) == tmp_path / "site/tritonpm/_templates"
+    told = subprocess.run(command, cwd=tmp_path / "site", check=True, capture_output=True, text=True).stdout.split()
+    assert Path(told[0]) == tmp_path / "site/tritonpm/_templates"
+    assert {*told[1:]} == copied  # of the wheel, too
 
 
 def test_yaml_has_no_surprises() -> None:

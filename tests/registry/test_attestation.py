@@ -147,7 +147,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "unsigned": (unsigned, "by no trusted signer"),
     "wrong signer": (by_somebody_else, "by no trusted signer"),
     "wrong signer, right name": (under_the_trusted_name, "by no trusted signer"),
-    "for another digest": (of_another_content, "of another content"),
+    "for another digest": (of_another_content, "for other content"),
     "a signature replayed": (a_signature_replayed, "by no trusted signer"),
     "other release": (lambda p: signed(p, replace(RECORD, release="25.06")), "was proved on Triton 25.06, and Triton 26"),
     "no release": (lambda p: signed(p, replace(RECORD, release="")), "was proved on a server of version 2.70.0"),

@@ -611,7 +611,7 @@ onnx_file("external-length-too-short", PackageError, "ends past the end of 'w.bi
           **{"w.bin": bytes(12)})  # fmt: skip
 TWICE = external("w.bin")
 TWICE.graph.initializer[0].external_data.add(key="location", value="../w")
-onnx_file("external-two-places", UnsafeError, "lie in two places", TWICE, **{"w.bin": bytes(12)})
+onnx_file("external-two-places", UnsafeError, "lies in two places", TWICE, **{"w.bin": bytes(12)})
 OUTSIDE = external("../w").graph.initializer[0]
 DEFAULTED = model(functions=[helper.make_function(
     "f", "F", ["a"], ["b"], [helper.make_node("Identity", ["a"], ["b"])], [helper.make_opsetid("", 17)],
@@ -716,7 +716,7 @@ ir(
     "its input 'x' is NF4, which Triton has no type for",
     IR.replace('"FP32" names="x"', '"NF4" names="x"'),
 )
-ir("weights-nowhere", PackageError, "has weights at no place in its .bin", IR.replace('offset="0"', 'offset="-1"'))
+ir("weights-nowhere", PackageError, "has weights that are nowhere in its .bin", IR.replace('offset="0"', 'offset="-1"'))
 case("plan-wrong-magic", PackageError, "is not a TensorRT plan", file("a.plan", b"x" * 99))
 case(
     "torch-pickle",

@@ -85,7 +85,7 @@ TOGETHER = (
     "digits: max batch size 16 has no effect: the openvino backend refuses partial batches, so Triton does not combine "
     "requests of stage 'digits'; for an ONNX model `--optimizer ort-openvino` keeps batching",
     "stage digits: 2 instances share 2 cores, 1 thread each",
-    "openvino has 0.97 × the throughput of before (95 % 0.41 to 1.85) with 4 requests of 1 row in flight",
+    "openvino has 0.97 × the throughput of the previous version (95 % 0.41 to 1.85) with 4 requests of 1 row in flight",
     "Measuring openvino, ort-openvino beside what it had, with 4 in flight",
     "run one by one and in batches of up to 16, equal row by row (48 of 48 damages noticed)",
     "1 sample, batch 1 of them, batch 32 of them",

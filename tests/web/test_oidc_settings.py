@@ -22,8 +22,8 @@ def test_a_file_is_read_with_its_secret(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("", "says nothing"), ("- 1", "says nothing"), ("{", "says nothing"), (f"{GOOD}colour: red", "unknown field `colour`"),
-    (GOOD.replace("https", "http"), "not https"), (GOOD.replace("mlops", "1"), "says nothing"),
+    ("", "does not say"), ("- 1", "does not say"), ("{", "does not say"), (f"{GOOD}colour: red", "unknown field `colour`"),
+    (GOOD.replace("https", "http"), "not https"), (GOOD.replace("mlops", "1"), "does not say"),
     (GOOD.replace("view", "root"), "Invalid enum value 'root'"), (f"{GOOD}scopes: [email]", "lacks the scope openid"),
     (f"{GOOD}hours: 0", "hours"), (f"{GOOD}url: 'javascript:x'", "neither http nor https"),
     (f"{GOOD}client_secret_file: nowhere", "cannot be read"), (f"{GOOD}client_secret_file: empty", "is empty"),

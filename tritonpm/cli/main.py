@@ -37,7 +37,7 @@ def _run() -> int:
     from tritonpm.core.files import system_error
     from tritonpm.core.user_config import adopt
 
-    app = App()
+    app, stdout = App(), sys.stdout
     try:
         _require_text()
         adopt()
@@ -54,8 +54,10 @@ def _run() -> int:
         return app.fail(_in_words(error), exit_code(error))
     except (KeyboardInterrupt, click.Abort):
         return app.fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # the reader of a pipe has gone: nothing is left to say to it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit) as error:  # the reader of a pipe has gone: nothing is left to say to it
+        if isinstance(error, SystemExit) and sys.stdout is stdout:  # click wraps it in that case, and ends with 1
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
         return PIPE_CLOSED
     except OSError as error:
         if app.debug:

@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from tritonpm.cli.amounts import ABOVE_0, LIMIT, WAIT
+from tritonpm.cli.completing import files, packages
 
-NAME = click.argument("name", metavar="NAME")
+NAME = click.argument("name", metavar="NAME", shell_complete=packages)
+SOURCE = click.argument("source", shell_complete=files)  # a path or an address
 PROFILE = click.option(
     "--profile", default="", metavar="NAME", envvar="TRITONPM_PROFILE",
     help="The site's profile, mech-vision or mech-vision:VERSION [TRITONPM_PROFILE].",

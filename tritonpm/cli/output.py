@@ -23,6 +23,13 @@ def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     click.echo(harmless(text, lines=True), err=err, nl=nl)
 
 
+def moment(iso: str) -> str:
+    """A moment as tables show it, in local time."""
+    from datetime import datetime
+
+    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
 def envelope(kind: str, data: object, form: str) -> str:
     """`data` (frozen dataclasses, mappings, sequences) as `{"apiVersion", "kind", "data"}` in JSON or YAML."""
     import msgspec

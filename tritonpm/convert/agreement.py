@@ -207,14 +207,8 @@ def agreement(
     for trial in inputs:
         if clock and clock.over and seen.tried:
             break
-        try:
-            want = original(trial.arrays)
-        except RunFailedError as error:
-            seen.refusal = str(error)
-            seen.refused[trial.what] = None
-            continue
-        if not trial.usual and not _finite(want):
-            seen.refused[trial.what] = None
+        want = _original_answer(original, trial, seen)
+        if want is None:
             continue
         one, got = Measured(task, meant=meant), dict[str, Array]()
         try:
@@ -249,6 +243,19 @@ def _untried(seen: _Seen, precision: str) -> Agreement:
         raise UnverifiableError(f"the original itself answers none of the inputs ({seen.refusal or 'there are none'})")
     reason = f"what the original answers to made-up inputs hangs on less than {precision} holds ({seen.excused})"
     return Agreement("unverified", reason=f"{reason}; samples would settle it")
+
+
+def _original_answer(original: Run, trial: Trial, seen: _Seen) -> Inputs | None:
+    """What the original says; None where it refuses, or has no number for an unusual input."""
+    try:
+        want = original(trial.arrays)
+    except RunFailedError as error:
+        seen.refusal = str(error)
+    else:
+        if trial.usual or _finite(want):
+            return want
+    seen.refused[trial.what] = None
+    return None
 
 
 def _concluded(

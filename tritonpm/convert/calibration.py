@@ -120,7 +120,7 @@ def _split(path: Path, signature: Signature, arrays: Row) -> Iterator[Row]:
             raise ConversionError(
                 f"its array {tensor.name!r} has {len(arrays[tensor.name])} rows, and the model takes {first}",
                 where=path.name,
-                do="save it so",
+                do="save it with as many",
             )
     yield arrays
 

@@ -48,7 +48,7 @@ def weights_noticed(
             else:
                 (hidden if inner else unseen).append(name)
     blind = [*hidden, *(unseen if len(unseen) > seen else ())]
-    told = tuple(f"another weight {name!r} would go unnoticed" for name in blind)
+    told = tuple(f"a different weight {name!r} would go unnoticed" for name in blind)
     power, known = Power(seen, seen + len(unseen) + len(hidden), told), result.power
     power = replace(power, noticed=known.noticed + power.noticed, tried=known.tried + power.tried, inputs=known.inputs)
     if blind:

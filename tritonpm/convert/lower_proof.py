@@ -160,14 +160,14 @@ def _rewritten(source: Path, asked: Mapping[str, Any], raised: bool) -> dict[str
     except NotLowerableError as error:
         return {"operator": error.operator, "needs": error.needs, "domain": error.domain}
     except NotRunnableError as error:
-        return {"refused": f"rewritten, {error}"}
+        return {"refused": f"what it is rewritten to could not be proved equal: {error}"}
     proof = Agreement("unverified", "it is too large") if after is None else Agreement("verified")
     if after is not None and (changes.kept or changes.rewritten):
         proof = _proved(source, target, after, asked, changes)
     if proof.state == "failed":
-        return {"refused": f"rewritten, it answers otherwise: {proof.reason}"}
+        return {"refused": f"what it is rewritten to answers otherwise: {proof.reason}"}
     if proof.state == "unverified" and changes.rewritten:
-        return {"refused": f"rewritten, it could not be proved equal: {proof.reason}"}
+        return {"refused": f"what it is rewritten to could not be proved equal: {proof.reason}"}
     rewritten = bool(changes.kept or changes.rewritten)
     made_of = {"model": str(target), "opset": changes.opset, "rewritten": rewritten}
     return {**made_of, "how": changes.sentence, "proof": asdict(proof)}

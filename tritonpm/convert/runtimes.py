@@ -142,7 +142,7 @@ def _openvino(path: Path) -> Run:
 
     model = openvino.Core().read_model(str(path))
     if model.get_sinks():
-        raise StatefulError("it keeps a state between requests")
+        raise StatefulError("it keeps state between requests")
     compiled = compile_openvino(model)
     names = [output.get_any_name() for output in compiled.outputs]
 

@@ -106,7 +106,7 @@ def _runner(plan: Path) -> Any:
     try:
         from polygraphy.backend.trt import EngineFromBytes, TrtRunner
     except ImportError:
-        raise NotRunnableError(f"polygraphy is not installed, which runs engines; {install('tensorrt')}") from None
+        raise NotRunnableError(f"polygraphy, which runs engines, is not installed; {install('tensorrt')}") from None
     runner = TrtRunner(EngineFromBytes(plan.read_bytes()))
     runner.activate()
     return runner

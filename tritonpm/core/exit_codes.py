@@ -35,6 +35,7 @@ KINDS: tuple[tuple[int, str, tuple[type[TritonpmError], ...]], ...] = (
     (7, "this machine lacks something: an extra, memory, disk", (RequirementError, CapacityError, StorageError)),
     (8, "a registry or cluster is absent, or refused", (RegistryError, DeploymentError)),
     (INTERRUPTED, "interrupted", ()),
+    (PIPE_CLOSED, "the reader of its output has gone", ()),
 )
 CODES = frozenset(code for code, _, _ in KINDS)
 

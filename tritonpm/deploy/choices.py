@@ -86,7 +86,7 @@ class Choices:
             raise UsageError(
                 f"Triton {self.triton_version!r} is not a release that is safe to deploy",
                 where="--triton-version",
-                do=f"take {TRITON_FLOOR} or later; earlier ones lack security fixes",
+                do=f"use {TRITON_FLOOR} or later; earlier ones lack security fixes",
             )
         for option, image in (("--triton-image", self.image), ("--manager-image", self.manager_image)):
             if not _PINNED.fullmatch(image):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 FOLDER = "manager"  # of a deployment: what its image is built of
-_FILES = ("Dockerfile", "LICENSE", "NOTICE", "README.md", "hatch_build.py", "pyproject.toml", "requirements.lock")
+_FILES = ("Dockerfile", "README.md", "hatch_build.py", "pyproject.toml", "requirements.lock")
+_LICENCES = ("LICENSE", "NOTICE")
 _LEFT_OUT = {"__pycache__", "_source", "_templates"}
 
 
@@ -24,8 +26,16 @@ def sources() -> Iterator[tuple[str, Path]]:
     base = kept if kept.is_dir() else _PACKAGE.parent
     for name in _FILES:
         yield name, base / name
+    for name in _LICENCES:
+        yield name, _of_the_wheel(name) if kept.is_dir() else base / name
     for folder, place in (("templates", packaged()), ("tritonpm", _PACKAGE)):
         for path in sorted(place.rglob("*")):
             inside = path.relative_to(place)
             if path.is_file() and not _LEFT_OUT & {*inside.parts} and path.suffix not in (".pyc", ".so"):
                 yield f"{folder}/{inside}", path
+
+
+def _of_the_wheel(licence: str) -> Path:
+    """Where pip has put it: a wheel's licences lie in its dist-info."""
+    listed = metadata.files("tritonpm") or ()
+    return next(Path(str(file.locate())) for file in listed if file.match(f"licenses/{licence}"))

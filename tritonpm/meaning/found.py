@@ -103,7 +103,7 @@ def _in_pixels(graph: Operators, corners: str, raw: Raw, spec: Decode) -> str:
 def _size(raw: Raw, role: str, axis: int) -> int:
     size = raw.shapes[role][axis]
     if not isinstance(size, int):
-        raise ValueError(f"how many {role} there are the model does not say ({size})")
+        raise ValueError(f"the model does not say how many {role} there are ({size})")
     return size
 
 

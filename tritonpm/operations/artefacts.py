@@ -77,14 +77,12 @@ def stages(context: Context, record: Record) -> tuple[OptimisationView, ...]:
 
 def require_calibrated(record: Record, asked: Iterable[Work]) -> None:
     """Raise OptimisationError where a work is calibrated on samples, and there are none."""
-    from tritonpm.convert.calibration import GIVE
-
     for work in asked:
         if work.needs_samples and not (work.settings.calibration or work.stage.samples or record.package.samples):
             raise OptimisationError(
                 "INT8 is calibrated on samples, and the package has none",
                 where=f"{record.package.name}, stage {work.stage.name}",
-                do=GIVE,
+                do=f"`tritonpm optimize {record.package.name} --calibration FOLDER` takes .npz files and images",
             )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tritonpm.core.types import Package, RepositoryFile, Revision
 from tritonpm.core.units import human
 from tritonpm.operations.history import as_it_was
+from tritonpm.repository.member_names import stage_of
 
 if TYPE_CHECKING:
     from tritonpm.catalogue import Record
@@ -81,9 +82,9 @@ def _files(revision: Revision) -> dict[str, RepositoryFile]:
     """By path; a member's folder goes by its stage, since its name holds the digest of its content."""
     files = {}
     for model in revision.models:
-        stage = model.name.rpartition(".")[0].rpartition(".")[2]
+        folder = stage_of(model.name) or model.name
         for file in model.files:
-            files[f"{stage or revision.name}/{file.path}"] = file
+            files[f"{folder}/{file.path}"] = file
     return files
 
 

@@ -19,8 +19,9 @@ from tritonpm.triton.installation import CARRIER
 def doctor(profile: str = "") -> list[Check]:
     """Every check, in the order in which a newcomer needs them; `profile` is the site's, such as mech-vision."""
     serves = _is_there(CARRIER)
+    server = [_server(needed=serves), *([_compiled()] if serves else ())]  # they are the embedded server's
     tools = [*(_package(*row, serves=serves) for row in _PACKAGES), _tensorrt(), _perf_analyzer()]
-    return [_python(), _server(needed=serves), _compiled(), *tools, _memory(), _gpu(), *_requirements(profile)]
+    return [_python(), *server, *tools, _memory(), _gpu(), *_requirements(profile)]
 
 
 # package, what it is for, whether who asked for the embedded server needs it
@@ -68,8 +69,8 @@ def _server(*, needed: bool) -> Check:
         server = find()
     except ServerError as error:
         return Check("tritonserver", False, "", f"to serve here: {error}", needed=needed)
-    version = f" {server.version}" if server.version else ""
-    return Check("tritonserver", True, f"{server.source}{version} ({server.binary})")
+    version = f"{server.version}, " if server.version else ""
+    return Check("tritonserver", True, f"{version}{server.source} ({server.binary})")
 
 
 def _compiled() -> Check:
@@ -77,7 +78,7 @@ def _compiled() -> Check:
 
     lacking = [f"{name}: {reason}" for name in compiled.NAMES if (reason := compiled.why_not(name))]
     serve = os.environ.get(compiled.VARIABLE) != "python"
-    what = "they serve" if serve else f"Python-based ones serve, as {compiled.VARIABLE} asks"
+    what = "used" if serve else f"Python-based ones serve, as {compiled.VARIABLE} asks"
     without = f"{'; '.join(lacking)}; Python-based ones serve, which cost more time and memory"
     return Check("compiled backends", not lacking, "" if lacking else what, without if lacking else "", needed=False)
 

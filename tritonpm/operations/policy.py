@@ -123,7 +123,7 @@ def read(context: Context) -> Policy:
         _require_none_meant(context, last)
         return Policy(str(path))
     policy = _policy(path)
-    requirement, meant = _requirement(policy), f"`tritonpm policy set {path.name}` if that is meant"
+    requirement, meant = _requirement(policy), f"`tritonpm policy set {path.name}` if that is intended"
     if last and not last.trusts(requirement):
         what = "trusts keys or certificates that it did not trust before, or theirs were exchanged"
         raise PackageError(what, where=str(path), do=meant)

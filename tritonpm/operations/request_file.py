@@ -97,9 +97,9 @@ def _bytes(value: Any) -> bytes:
 def _numbers(given: Array, kind: np.dtype[Any]) -> Array:
     """Numbers of a type. Raises ValueError where the type does not hold one of them."""
     if given.dtype.kind not in "biuf" or (kind.kind == "b") != (given.dtype.kind == "b" or not given.size):
-        raise ValueError(f"there is {given.dtype.name} among them")
+        raise ValueError(f"{given.dtype.name} values are among them")
     if kind.kind in "iu" and given.size:
         bounds = np.iinfo(kind)
         if given.dtype.kind == "f" or int(given.min()) < bounds.min or int(given.max()) > bounds.max:
-            raise ValueError("one of them is none that it holds")
+            raise ValueError("one of them does not fit that type")
     return given.astype(kind)

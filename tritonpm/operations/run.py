@@ -26,6 +26,7 @@ from tritonpm.operations.stop import stop
 from tritonpm.operations.supervise import ended_with_us
 from tritonpm.package.paths import is_name
 from tritonpm.registry import is_address
+from tritonpm.triton.installation import find as find_server
 
 if TYPE_CHECKING:
     from tritonpm.core.types import Tensor
@@ -60,7 +61,7 @@ def workspace_for(source: str, named: Path | None) -> Iterator[tuple[Path, bool]
     """The folder that was named or is around the current one, made a workspace where it is none; whether it was made.
 
     Where the block fails, what was made is taken away. Raises NotFoundError where there is no such source, UsageError
-    where the workspace would lie in it.
+    where the workspace would lie in it, ServerError where it would have no server.
     """
     there = not is_address(source)
     if there and not Path(source).exists():
@@ -72,6 +73,7 @@ def workspace_for(source: str, named: Path | None) -> Iterator[tuple[Path, bool]
     if fresh and there and Path(source).is_dir() and root.is_relative_to(Path(source).resolve()):
         raise UsageError("the workspace would lie in the package", where=str(root), do="name another folder with -w")
     if fresh:
+        find_server()  # before anything is written
         init(root)
     try:
         yield root, fresh

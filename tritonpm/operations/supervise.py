@@ -194,7 +194,7 @@ def _hanging_ended(context: Context, server: embedded.Server, say: Say) -> Itera
             if embedded.answers(server, within=HANGS):
                 answered = time.monotonic()
             elif server.alive and time.monotonic() - answered > HANGS:
-                say(f"tritonserver has answered nobody for {HANGS:g} s; it is ended")
+                say(f"tritonserver has not answered for {HANGS:g} s; it is ended")
                 embedded.end(server, context.workspace.server, timeout=_GRACE)
 
     Thread(target=watch, daemon=True).start()

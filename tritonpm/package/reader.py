@@ -148,7 +148,7 @@ def _inferred(tree: Tree, name: str | None, allow_code: bool, limits: Limits) ->
         raise PackageError(
             "is a whole model repository",
             where=tree.where,
-            do="take in all its models with `tritonpm adopt`, or import one of its folders",
+            do="adopt all its models with `tritonpm adopt`, or import one of its folders",
         )
     elif len(models) == 1:
         named = name or name_from(tree.stem)

@@ -100,7 +100,7 @@ def size(array: Array) -> int:
 def _split(sample: Row) -> list[Row]:
     lengths = {len(array) for array in sample.values()}
     if len(lengths) > 1:
-        raise PackageError(f"a sample's inputs have {sorted(lengths)} rows", do="give every input of a sample as many")
+        raise PackageError(f"a sample's inputs have {sorted(lengths)} rows", do="give all its inputs the same number")
     return [{name: array[i] for name, array in sample.items()} for i in range(lengths.pop() if lengths else 0)]
 
 

@@ -102,7 +102,7 @@ def require_attested(package: Path, policy: AttestationPolicy) -> ProofRecord:
     """What is attested of a .zip, and enough. Raises as `attested`, SignatureError where none says enough."""
     reason, do = "", ""
     for record in attested(package, policy.trust):
-        do = "have it loaded so, and pushed again with --attest"
+        do = "load it that way, and push it again with --attest"
         if policy.release not in ("", record.release):
             was = f"Triton {record.release}" if record.release else f"a server of version {record.server}"
             reason = f"was proved on {was}, and Triton {policy.release} is required"
@@ -138,7 +138,7 @@ def attested(package: Path, trust: Trust) -> list[ProofRecord]:
         if digest in (subject.digest.get("sha256") for subject in statement.subject):
             records.append(record)
         else:
-            reason = "has an attestation that is of another content"
+            reason = "has an attestation for other content"
     if not records:
         raise SignatureError(reason, where=str(package), do=_ASK)
     return records

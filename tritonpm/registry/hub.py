@@ -201,7 +201,7 @@ def _made(hub: HubModel, folder: Path, target: Path, task: DownloadTask) -> Path
     except sandbox.EndedError as error:
         raise RegistryError(f"Optimum's export {error}", where=hub.where, do="export it elsewhere") from None
     if why := msgspec.json.decode(raw, type=str):
-        raise RegistryError(f"Optimum does not export it: {why}", where=hub.where, do="export it by its own means")
+        raise RegistryError(f"Optimum does not export it: {why}", where=hub.where, do="export it with its own tools")
     target.mkdir()
     for path in (folder / "export").iterdir():
         if path.name.endswith(_KEPT):

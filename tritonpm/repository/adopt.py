@@ -105,7 +105,7 @@ def _open_batch(config: Any, notes: list[str]) -> None:
         sample.batch_size = min(1, sample.batch_size)
     config.max_batch_size = 0
     config.ClearField("dynamic_batching")
-    notes.append("max_batch_size 0: an input has one value a row, and an empty batch of such would end the server")
+    notes.append("max_batch_size 0: an input has one value a row, and an empty batch of these would end the server")
 
 
 def _regroup(config: Any, settings: Settings) -> None:

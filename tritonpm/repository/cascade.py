@@ -207,7 +207,7 @@ def _said_outputs(package: Package, inputs: Mapping[str, Tensor]) -> Iterator[tu
                 raise _refused(package, what, "correct its `outputs`")
             if public in inputs:
                 what = f"output {name!r} of stage {stage.name} is called {public!r}, as an input of the package is"
-                raise _refused(package, what, "call it otherwise in `outputs`")
+                raise _refused(package, what, "give it another name in `outputs`")
             yield public, stage.name, tensors[name]
 
 

@@ -131,7 +131,7 @@ def _batch(stage: Stage, settings: Settings, axis: BatchAxis, backend: str, note
     elif single_rows(axis.signature or stage.signature, axis):
         notes.append(
             f"stage {stage.name} has max_batch_size 0 and a batch dimension of its own: an input has one value a row, "
-            "and an empty batch of such would end the server"
+            "and an empty batch of these would end the server"
         )
     elif axis.kind == "declared" and stage.config is None and not settings.dynamic_batching:
         why = f"its batch axis is only declared, {axis.reason}"

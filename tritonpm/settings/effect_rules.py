@@ -70,7 +70,7 @@ EFFECT_RULES: tuple[Rule, ...] = (
         "single-rows",
         _single_rows,
         "max batch size {s.max_batch_size} has no effect: an input of stage {stage.name!r} has one value a row, and an "
-        "empty batch of such would end the server, so Triton does not combine its requests",
+        "empty batch of these would end the server, so Triton does not combine its requests",
         "send many rows in one request, or export the input with a second dimension of 1",
         level="warning",
     ),

@@ -84,7 +84,7 @@ EXPORTER_RULES: tuple[Rule, ...] = (
         "mech-dlk-slow-detection",
         lambda c: _ours(c) and c.stage.task is Task.OBJECT_DETECTION and c.settings.device == "cpu"
         and _version(c.package) == _SWITCHING and c.stage.max_instances == 1,
-        "a detection of Mech-DLK {package.exporter_version} with at most one instance an image is slow on the CPU",
+        "a detection of Mech-DLK {package.exporter_version} with at most one instance per image is slow on the CPU",
         "use a GPU type where there is one",
         level="warning",
     ),

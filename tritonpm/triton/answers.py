@@ -28,13 +28,13 @@ def sound(method: str, answer: object) -> dict[str, Any]:
     if isinstance(answer, list):
         answer = {"models": answer}
     if not isinstance(answer, dict) or _has_null(answer):
-        raise ValueError("it is no message of Triton's")
+        raise ValueError("it is not a message of Triton's")
     if method == "get_model_config":
         _read(answer.get("config", answer), None, ("ensemble_scheduling.step.model_name",))
     elif method in _MESSAGES:
         _read(answer, *_MESSAGES[method])
     elif not isinstance(answer.get("settings", answer), dict):  # flat over HTTP
-        raise ValueError("its settings are none")
+        raise ValueError("its settings are not an object")
     return answer
 
 

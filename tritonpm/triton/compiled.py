@@ -76,7 +76,7 @@ def chosen(name: str) -> Compiled | None:
         if choice == AUTO:
             return None
         what = f"the compiled {name} backend does not run here: {reason}"
-        raise ServerError(what, where=f"${VARIABLE}", do="say python there") from None
+        raise ServerError(what, where=f"${VARIABLE}", do="set it to python") from None
 
 
 def wanted() -> str:
@@ -84,7 +84,8 @@ def wanted() -> str:
     choice = os.environ.get(VARIABLE) or AUTO
     known = (AUTO, *KINDS)
     if choice not in known:
-        raise ServerError(f"there are no {choice} backends", where=f"${VARIABLE}", do=f"say {', '.join(known)}")
+        allowed = ", ".join(known)
+        raise ServerError(f"there are no {choice} backends", where=f"${VARIABLE}", do=f"set it to one of {allowed}")
     return choice
 
 

@@ -54,7 +54,7 @@ def headers_of(pairs: Iterable[str]) -> dict[str, str]:
         if not equals or not _HEADER_NAME.fullmatch(name):
             raise UsageError("a header is given as NAME=VALUE", where="--server-header")
         if not _HEADER_VALUE.fullmatch(value):
-            raise UsageError(f"the header {name} has characters that none may have", where="--server-header")
+            raise UsageError(f"the header {name} has characters that no header may have", where="--server-header")
         sent[name.lower()] = value  # gRPC takes no capitals
     return sent
 

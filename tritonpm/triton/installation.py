@@ -70,9 +70,9 @@ def _native(binary: Path, source: str) -> Installation:
 
 def _carried() -> Installation:
     spec = util.find_spec("pytriton")
-    advice = f"install the carrier with `{install('server')}` (Linux x86-64, Python 3.10 to 3.12)"
+    advice = f"install one with `{install('server')}` (Linux x86-64, Python 3.10 to 3.12)"
     if spec is None or not spec.submodule_search_locations:
-        raise ServerError("no tritonserver was found on this machine", do=f"{advice} or name one with --tritonserver")
+        raise ServerError("no tritonserver was found on this machine", do=f"{advice}, or name one in {VARIABLE}")
     package = Path(spec.submodule_search_locations[0])
     root = package / "tritonserver"
     stub = root / "python_backend_stubs" / f"{sys.version_info[0]}.{sys.version_info[1]}" / "triton_python_backend_stub"

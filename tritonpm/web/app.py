@@ -141,7 +141,7 @@ def _http(request: Request, error: Exception) -> Response:
 def _bug(request: Request, error: Exception) -> Response:
     """Starlette raises it again once this is sent, so that the log has its traceback."""
     return JSONResponse(
-        msgspec.to_builtins(plain_problem(500, "A bug of ours", "the log of the page says more")),
+        msgspec.to_builtins(plain_problem(500, "A bug in tritonpm", "the log of the page says more")),
         500, media_type=MEDIA_TYPE,
     )  # fmt: skip
 

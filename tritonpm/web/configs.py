@@ -11,6 +11,7 @@ from tritonpm.core.types import Revision
 from tritonpm.operations.artefacts import made
 from tritonpm.operations.context import Context
 from tritonpm.operations.render import revision_of
+from tritonpm.repository.member_names import stage_of
 
 # One group a kind of token; the group's name is the class in the style sheet.
 _TOKEN = re.compile(
@@ -62,8 +63,7 @@ def _texts(revision: Revision) -> dict[str, str]:
     """By stage, since a member's name holds the digest of its content."""
     texts = {}
     for model in revision.models:
-        stage = model.name.removeprefix(revision.name).rpartition(".")[0].strip(".")
-        texts[stage] = next((file.text or "" for file in model.files if file.path == "config.pbtxt"), "")
+        texts[stage_of(model.name)] = next((file.text or "" for file in model.files if file.path == "config.pbtxt"), "")
     return texts
 
 

@@ -83,59 +83,62 @@ class Listener(socket.socket):
             connection.close()
 
 
-def protocol(connections: Connections) -> type[H11Protocol]:
+class _Deadlines(H11Protocol):
     """HTTP/1.1 as uvicorn speaks it, with deadlines for the client."""
 
-    class Deadlines(H11Protocol):
-        _head: asyncio.TimerHandle | None = None
-        _unread: asyncio.TimerHandle | None = None
+    admitted: Connections
+    _head: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._peer: Peer = transport.get_extra_info("peername") or ()
-            self._note()
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._peer: Peer = transport.get_extra_info("peername") or ()
+        self._note()
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            connections.ended(self._peer)
-            for timer in (self._head, self._unread):
-                if timer:
-                    timer.cancel()
-            super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.admitted.ended(self._peer)
+        for timer in (self._head, self._unread):
+            if timer:
+                timer.cancel()
+        super().connection_lost(exc)
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self._note()
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._note()
 
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            self._note()
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._note()
 
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            connections.waits(self._peer, for_client=True)
-            self._unread = self._timer(UNREAD)
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.admitted.waits(self._peer, for_client=True)
+        self._unread = self._timer(UNREAD)
 
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            if self._unread:
-                self._unread.cancel()
-            self._note()
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread:
+            self._unread.cancel()
+        self._note()
 
-        def _note(self) -> None:
-            """Who waits for whom; the head of a request has its deadline from its first byte, or the first of all."""
-            sends = self.conn.their_state is h11.SEND_BODY
-            useless = sends and self.cycle.response_complete  # the rest of a body that nobody reads
-            expected = useless or self.conn.their_state is h11.IDLE
-            connections.waits(self._peer, expected or sends)
-            between = self.timeout_keep_alive_task is not None  # two requests: uvicorn has a deadline for that
-            if expected and not between and self._head is None:
-                self._head = self._timer(HEADERS)
-            elif not expected and self._head is not None:
-                self._head.cancel()
-                self._head = None
+    def _note(self) -> None:
+        """Who waits for whom; the head of a request has its deadline from its first byte, or the first of all."""
+        sends = self.conn.their_state is h11.SEND_BODY
+        useless = sends and self.cycle.response_complete  # the rest of a body that nobody reads
+        expected = useless or self.conn.their_state is h11.IDLE
+        self.admitted.waits(self._peer, expected or sends)
+        between = self.timeout_keep_alive_task is not None  # two requests: uvicorn has a deadline for that
+        if expected and not between and self._head is None:
+            self._head = self._timer(HEADERS)
+        elif not expected and self._head is not None:
+            self._head.cancel()
+            self._head = None
 
-        def _timer(self, seconds: float) -> asyncio.TimerHandle:
-            end: Callable[[], None] = self.transport.abort
-            return self.loop.call_later(seconds, end)
+    def _timer(self, seconds: float) -> asyncio.TimerHandle:
+        end: Callable[[], None] = self.transport.abort
+        return self.loop.call_later(seconds, end)
 
-    return Deadlines
+
+def protocol(connections: Connections) -> type[H11Protocol]:
+    """What uvicorn makes for each of these connections."""
+    return type("Deadlines", (_Deadlines,), {"admitted": connections})

@@ -67,7 +67,7 @@ def read_oidc(file: Path) -> OidcSettings:
         what = f"cannot be read ({error.strerror})"
         raise UsageError(what, where=str(error.filename or file), do="check --oidc") from None
     except (msgspec.ValidationError, ManifestError, UnicodeDecodeError) as error:
-        raise UsageError(f"says nothing of how to sign in ({error})", where=str(file), do=do) from None
+        raise UsageError(f"does not say how to sign in ({error})", where=str(file), do=do) from None
     if settings.client_secret_file and not secret.strip():
         raise UsageError("is empty", where=settings.client_secret_file, do="put the client's secret there")
     if why := _wrong(settings):

@@ -115,7 +115,7 @@ class LongTasks:
             self._change(number, state=FAILED, problem=problem_of(system_error(error), self.root))
         except BaseException:
             log.exception("task %s", number)
-            self._change(number, state=FAILED, problem=plain_problem(500, "A bug of ours", "see the page's log"))
+            self._change(number, state=FAILED, problem=plain_problem(500, "A bug in tritonpm", "see the page's log"))
             raise
         else:
             notes = tuple(shown(sentence, self.root) for sentence in dict.fromkeys(warned))

@@ -22,11 +22,11 @@ def test_publish_verify_and_prune_elsewhere(tmp_path: Path) -> None:
     (served,) = told["data"][0]["versions"]
     assert (elsewhere / "bolts" / served / "model.onnx").read_bytes() == scaled(2.0)
     assert "0 files sent" in run("publish", "bolts", "--repository", elsewhere, workspace=root)
-    assert run("verify", "--repository", elsewhere) == "All is whole.\n"
+    assert run("verify", "--repository", elsewhere) == "Nothing is damaged.\n"
     (elsewhere / "bolts" / served / "model.onnx").write_bytes(b"x" * len(scaled(2.0)))
     assert "`tritonpm publish --anew`" in run("verify", "--repository", elsewhere, code=1)
     run("publish", "bolts", "--anew", "--repository", elsewhere, workspace=root)
-    assert run("verify", "--repository", elsewhere) == "All is whole.\n"
+    assert run("verify", "--repository", elsewhere) == "Nothing is damaged.\n"
     run("upgrade", "bolts", single(tmp_path / "two", scaled(3.0), name="bolts"), workspace=root)
     pruned = run("publish", "bolts", "--repository", elsewhere, "--prune", 1, workspace=root)
     assert pruned.endswith("Deleted 1 revision and 1 file.\n")

@@ -18,6 +18,7 @@ from tests.support.command import TRITONPM
 from tests.support.models import scaled
 from tests.support.waiting import PATIENCE
 from tests.support.workspaces import opened
+from tritonpm.core.exit_codes import PIPE_CLOSED
 from tritonpm.operations.server import own_server
 from tritonpm.operations.stop import stop
 
@@ -93,10 +94,24 @@ def test_from_a_model_to_an_answer(folder: Path) -> None:
     typed(folder, "stop")
 
 
+@pytest.mark.server
+def test_a_reader_who_goes_does_not_end_the_server(folder: Path) -> None:
+    command = [*TRITONPM, "run", "model.onnx", "--detach"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        while not process.stdout.readline().startswith(b"Imported"):
+            pass
+        process.stdout.close()
+    assert process.returncode == PIPE_CLOSED
+    assert own_server(opened(folder)) is not None
+
+
 def test_what_is_refused_leaves_nothing(folder: Path) -> None:
     (folder / "broken.onnx").write_bytes(b"no model")
     before = sorted(folder.iterdir())
-    assert "broken.onnx" in typed(folder, "run", "broken.onnx", code=3).stderr
+    refused = typed(folder, "run", "broken.onnx", code=3)
+    assert "broken.onnx" in refused.stderr
+    assert "Created" not in refused.stdout + refused.stderr  # it is not there any more
     assert "no such file" in typed(folder, "run", "nothing.onnx", code=5).stderr
     assert "would lie in the package" in typed(folder, "run", ".", code=2).stderr
     typed(folder, "run", "broken.onnx", "-w", "line/3", code=3)

@@ -11,7 +11,9 @@ import pytest
 from tests.support.repositories import MODEL
 from tests.support.ruled import NAMES
 from tests.support.workspaces import opened, publish
+from tritonpm.cli.commands.set import trial_sentences
 from tritonpm.cli.main import main
+from tritonpm.operations.autoscale import InstanceTrial
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 from tritonpm.settings.settings import Settings
@@ -167,7 +169,7 @@ def test_an_unreadable_record_costs_that_one_alone(root: Path, typed: Typed) -> 
     code, _, err = typed("remove", "p")
     assert (code, "no files were deleted" in err) == (0, True)
     assert typed("remove", "c")[:2] == (0, "Removed c.\n")
-    assert typed("verify")[:2] == (0, "All is whole.\n")
+    assert typed("verify")[:2] == (0, "Nothing is damaged.\n")
     assert list((root / ".tritonpm/blobs/sha256").glob("*/*")) == []
 
 
@@ -187,3 +189,15 @@ def test_a_published_package_whose_revision_cannot_be_read_is_removed_with_its_f
     assert {"c", "p"} <= {path.name for path in (root / "model_repository").iterdir()}
     assert typed("remove", "c")[0] == 0
     assert {path.name for path in (root / "model_repository").iterdir()} == {"p", "c.mine"}
+
+
+def test_what_instances_brought_is_told_as_it_was_measured() -> None:
+    one, two, four = InstanceTrial(1, 745.2, None), InstanceTrial(2, 1122.0, 1.163), InstanceTrial(4, 1130.0, 1.01)
+    said = list(trial_sentences([one, two, four]))
+    assert said[:2] == [
+        "1 instance: 745 infer/s",
+        "2 instances: 1122 infer/s, 1.16 × that of 1 instance measured in turn",
+    ]
+    assert said[-1] == "2 are kept: more bring less than 5%."
+    assert list(trial_sentences([one, two]))[-1] == "2 are kept: more are not tried on this machine."
+    assert list(trial_sentences([one, InstanceTrial(2, 750.0, 1.01)]))[-1] == "1 is kept: more bring less than 5%."

@@ -46,7 +46,7 @@ def test_what_is_gained_and_lost_is_said() -> None:
     won = Decision(Settings(), "openvino", True, (against("openvino", 1.42, 1.31, 1.55, 64),), "the load was named")
     assert won.sentences == (
         "openvino is what it gets: it gains, and loses under none of the loads",
-        "openvino has 1.42 × the throughput of before (95 % 1.31 to 1.55) with 64 requests of 1 row in flight",
+        "openvino has 1.42 × the throughput of the previous version (95 % 1.31 to 1.55) with 64 requests of 1 row in flight",
         "the load was named",
     )
     lost = Decision(

@@ -123,7 +123,9 @@ def test_int8_without_samples_is_refused_before_anything_runs(context: Context, 
     bare.write_bytes(scaled(2.0))
     import_package(context, bare)
     settings = to_optimise_for(context, "bare", {"precision": "INT8"})
-    with pytest.raises(OptimisationError, match=r"calibrated on samples.*--calibration FOLDER"):
+    with pytest.raises(
+        OptimisationError, match=r"calibrated on samples.*`tritonpm optimize bare --calibration FOLDER`"
+    ):
         start(context, "bare", settings)
     assert list_jobs(context) == []
 

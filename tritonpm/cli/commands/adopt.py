@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tritonpm.cli.app import App, command, for_a_release, on_its_server, pass_app, reading
+from tritonpm.cli.completing import files
 from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS
 from tritonpm.cli.output import echo, table
 from tritonpm.core.errors import PackageError
@@ -29,7 +30,7 @@ CANNOT = "Settings, optimising, live switches, roll-backs, canaries, projects an
     tritonpm adopt https://triton.site:8000 --server-token-file token --server-ca site.pem
     """,
 )
-@click.argument("repository")
+@click.argument("repository", shell_complete=files)
 @ALLOW_CODE
 @IGNORE_REQUIREMENTS
 @for_a_release

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -30,9 +29,12 @@ def audit_command(app: App, package: str, who: str, last: int) -> None:
         entries, _ = audit_page(context, 1, last, package=package, who=who)
     columns = ("WHEN", "WHO", "ROLE", "FROM", "ACTION", "PACKAGE", "DETAIL", "OUTCOME")
     app.emit("Audit", entries, lambda: table(columns, map(_row, entries), ("DETAIL", "ROLE", "FROM")))
+    if not entries:
+        app.advise("Nothing has been done yet.")
 
 
 def _row(entry: AuditView) -> tuple[str, ...]:
-    when = datetime.fromisoformat(entry.at).strftime("%Y-%m-%d %H:%M:%S")
+    from tritonpm.cli.output import moment
+
     outcome = f"{entry.outcome}: {entry.reason}" if entry.reason else entry.outcome
-    return (when, entry.who, entry.role, entry.origin, entry.action, entry.package, entry.detail, outcome)
+    return (moment(entry.at), entry.who, entry.role, entry.origin, entry.action, entry.package, entry.detail, outcome)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.completing import files
 from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.options import ALLOW_CODE, NAME
 from tritonpm.cli.output import echo
@@ -23,7 +24,7 @@ from tritonpm.cli.setting_options import setting_options
     headings=SETTINGS,
 )
 @NAME
-@click.argument("source", required=False, metavar="[SOURCE]")
+@click.argument("source", required=False, metavar="[SOURCE]", shell_complete=files)
 @ALLOW_CODE
 @setting_options
 @on_a_server

@@ -72,6 +72,8 @@ def list_command(app: App) -> None:
         for name, fleet in known.contexts.items()
     )  # fmt: skip
     app.emit("Contexts", known, lambda: table(("", "CONTEXT", "SERVERS", "PACKAGES", "REPOSITORY"), rows))
+    if not known.contexts:
+        app.advise("No contexts yet; `tritonpm context add NAME --url URL` creates one.")
 
 
 @command("use", examples="tritonpm context use prod")

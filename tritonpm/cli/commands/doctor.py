@@ -29,7 +29,7 @@ def doctor_command(app: App, rebuild_catalogue: bool, fix: bool, profile: str) -
             app.say(f"Repaired {damage.name}, which {damage.sentence}.")
         for damage in left:
             app.advise(f"{damage.name} {damage.sentence}.")
-        app.say(f"{len(mended)} repaired, {len(left)} left.")
+        app.say(f"{len(mended)} repaired, {len(left)} left." if mended or left else "Nothing is damaged.")
         return
     if rebuild_catalogue:
         from tritonpm.catalogue import find

@@ -10,7 +10,7 @@ import click
 from tritonpm.cli.app import App, F, Group, command, on_a_context, pass_app, reading
 from tritonpm.cli.fleet_sync import synchronise
 from tritonpm.cli.headings import SETTINGS
-from tritonpm.cli.options import ALLOW_CODE, NAME
+from tritonpm.cli.options import ALLOW_CODE, NAME, SOURCE
 from tritonpm.cli.output import echo
 from tritonpm.cli.setting_options import UNSET, Words, named, setting_options
 from tritonpm.fleet.waves import Pace
@@ -95,7 +95,7 @@ def load_command(app: App, name: str, servers: tuple[str, ...], pace: Pace) -> N
 
 @command("upgrade", examples="tritonpm fleet upgrade bolts bolts-2.zip --wave 10% --soak 30")
 @NAME
-@click.argument("source")
+@SOURCE
 @ALLOW_CODE
 @at_a_pace
 @on_a_context

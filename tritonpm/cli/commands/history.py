@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tritonpm.cli.app import App, command, pass_app, reading
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 @pass_app
 def history_command(app: App, name: str) -> None:
     """List the revisions, in the order in which `rollback` goes back."""
-    from tritonpm.cli.output import table
+    from tritonpm.cli.output import moment, table
     from tritonpm.operations.history import history
 
     with app.open() as context:
@@ -27,7 +26,7 @@ def history_command(app: App, name: str) -> None:
     columns = ("", "REVISION", "VERSION", "MODE", "DEVICE", "BATCH", "PRECISION", "PUBLISHED", "DIGEST", "ROLLBACK")
     rows = (
         ("*" if e.current else "", e.number, e.version, e.mode, e.device, e.max_batch_size, e.precision,
-         datetime.fromisoformat(e.published).strftime("%Y-%m-%d %H:%M:%S"), e.digest[:16], _way_back(e, changed))
+         moment(e.published), e.digest[:16], _way_back(e, changed))
         for e in revisions
     )  # fmt: skip
     app.emit("History", revisions, lambda: table(columns, rows))

@@ -8,7 +8,7 @@ import click
 
 from tritonpm.cli.app import App, command, for_a_release, pass_app, reading
 from tritonpm.cli.headings import SETTINGS
-from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, PROFILE
+from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, PROFILE, SOURCE
 from tritonpm.cli.output import echo
 from tritonpm.cli.setting_options import setting_options
 
@@ -24,7 +24,7 @@ from tritonpm.cli.setting_options import setting_options
     """,
     headings=SETTINGS,
 )
-@click.argument("source")
+@SOURCE
 @click.option("--name", help="The package's name [default: the manifest's, or the file's].")
 @ALLOW_CODE
 @PROFILE

@@ -17,4 +17,4 @@ def init_command(app: App, folder: Path | None) -> None:
     from tritonpm.operations.init import init
 
     root, fresh = init(folder or app.workspace or Path.cwd())
-    app.say(f"Created a workspace in {root}." if fresh else f"{root} already is a workspace; nothing was changed.")
+    app.say(f"Created a workspace in {root}." if fresh else f"{root} is already a workspace; nothing was changed.")

@@ -48,13 +48,13 @@ def jobs_command(app: App, action: str, job: int | None) -> None:
 
 
 def _list(app: App, jobs: list[JobView]) -> None:
-    from tritonpm.cli.output import table
+    from tritonpm.cli.output import moment, table
 
     columns = ("JOB", "PACKAGE", "STATE", "STAGE", "STEP", "DONE", "SINCE", "REASON OR COMPARISON")
     rows = (
         (
             job.id, job.package, job.state, job.stage, job.step, f"{job.done}/{job.total}" if job.total else "",
-            job.created, job.reason or "; ".join(job.comparison[:1]),
+            moment(job.created), job.reason or "; ".join(job.comparison[:1]),
         )
         for job in jobs
     )  # fmt: skip

@@ -62,7 +62,7 @@ def optimize_command(
     from tritonpm.operations.show import show
 
     if not compare and (concurrency or batch_size):
-        raise click.UsageError("--concurrency and --batch-size are of the comparison; leave --no-compare out")
+        raise click.UsageError("--concurrency and --batch-size are for the comparison; leave --no-compare out")
     comparison = ComparisonRequest(concurrency, batch_size) if compare else None
     memory = int(memory_limit * GIB) if memory_limit else None
     with app.open() as context:

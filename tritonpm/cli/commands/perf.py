@@ -10,6 +10,7 @@ import click
 
 from tritonpm.cli.amounts import ABOVE_0
 from tritonpm.cli.app import App, Group, command, on_a_server, pass_app, reading
+from tritonpm.cli.options import NAME
 from tritonpm.perf.measurement import SHARED_MEMORY
 
 _GRPC_OR_HTTP = ("grpc", "http")
@@ -109,7 +110,7 @@ def perf_command() -> None:
     tritonpm perf bolts --instances 1,2,4 -o json
     """,
 )
-@click.argument("name", metavar="NAME")
+@NAME
 @click.option("--concurrency", type=NumberSeries(int), default="1,2,4", show_default=True, help="Requests in flight.")
 @click.option("--request-rate", "rates", type=NumberSeries(float), help="Requests/s instead of requests in flight.")
 @click.option("-b", "--batch-size", "batches", type=NumberSeries(int), default="1", show_default=True)

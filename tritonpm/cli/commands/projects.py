@@ -18,3 +18,5 @@ def projects_command(app: App) -> None:
     columns = ("PROJECT", "PACKAGE", "SECONDS LEFT")
     rows = ((e.project, e.package, f"{e.left:.0f}") for e in sorted(leases, key=lambda e: (e.project, e.package)))
     app.emit("ProjectList", leases, lambda: table(columns, rows))
+    if not leases:
+        app.advise("No project uses any package; `tritonpm use NAME --project PROJECT` declares one.")

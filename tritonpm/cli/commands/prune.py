@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tritonpm.cli.app import App, command, pass_app
+from tritonpm.cli.completing import packages
 from tritonpm.cli.options import REPOSITORY
 from tritonpm.cli.store_output import say_pruned
 from tritonpm.core.errors import UsageError
@@ -19,7 +20,7 @@ from tritonpm.core.units import number_of
     tritonpm prune bolts --keep 0 --repository s3://bucket/models
     """,
 )
-@click.argument("name", metavar="NAME", required=False, default="")
+@click.argument("name", metavar="NAME", required=False, default="", shell_complete=packages)
 @click.option("--keep", type=click.IntRange(0), default=10, show_default=True, help="How many revisions to keep.")
 @REPOSITORY
 @pass_app

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
+from tritonpm.cli.completing import packages
 from tritonpm.cli.output import echo
 from tritonpm.cli.store_output import say_pruned
 from tritonpm.core.units import number_of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     tritonpm publish bolts --repository /srv/models
     """,
 )
-@click.argument("names", metavar="[NAME…]", nargs=-1)
+@click.argument("names", metavar="[NAME…]", nargs=-1, shell_complete=packages)
 @click.option("--repository", metavar="URL", required=True, help="s3://BUCKET/PREFIX, gs://…, as://…, or a folder.")
 @click.option("--anew", is_flag=True, help="Also send what is there already, for example after `verify` found damage.")
 @click.option(

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.completing import files
 from tritonpm.cli.headings import SETTINGS
 from tritonpm.cli.live_output import say_switched
 from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, PROFILE
@@ -24,7 +25,7 @@ from tritonpm.cli.setting_options import setting_options
     """,
     headings=SETTINGS,
 )
-@click.argument("url")
+@click.argument("url", shell_complete=files)
 @click.option("--digest", default="", metavar="sha256:…", help="The digest of the .zip; required for https://.")
 @click.option("--name", help="The package's name [default: the manifest's].")
 @click.option("--upgrade", metavar="NAME", help="Replace this package; live if it is loaded.")

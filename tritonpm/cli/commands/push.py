@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.completing import files
 from tritonpm.cli.options import NAME
 from tritonpm.cli.output import echo
 from tritonpm.cli.signing_options import CERTIFICATE, CHAIN, KEY, signer_of
@@ -27,7 +28,7 @@ PACKAGE, MODELPACK, IMAGE = "package", "modelpack", "image"
     """,
 )
 @NAME
-@click.argument("url")
+@click.argument("url", shell_complete=files)
 @KEY
 @CERTIFICATE
 @CHAIN

@@ -10,7 +10,7 @@ import click
 
 from tritonpm.cli.app import App, command, pass_app, reading
 from tritonpm.cli.headings import SETTINGS
-from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, LOAD_TIMEOUT, PROFILE, on_ports
+from tritonpm.cli.options import ALLOW_CODE, IGNORE_REQUIREMENTS, LOAD_TIMEOUT, PROFILE, SOURCE, on_ports
 from tritonpm.cli.output import echo, facts, table
 from tritonpm.cli.setting_options import setting_options
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     """,
     headings=SETTINGS,
 )
-@click.argument("source")
+@SOURCE
 @click.option("--name", help="The package's name [default: the manifest's, or the file's].")
 @click.option("--detach", is_flag=True, help="Return once it answers; `tritonpm stop` stops the server.")
 @on_ports
@@ -56,29 +56,34 @@ def run_command(
     name = _import(app, source, options)
     with app.open() as context, server_for(context, detach=detach, **ports) as (server, started):
         view = run(context, name, server, started=started, timeout=timeout)
-        app.emit("Run", view, lambda: _describe(app, view))
-        sys.stdout.flush()  # whoever reads it, reads it now
-        app.advise(_end(view, detach))
-        if started and not detach:
+        if attached := started and not detach:
+            _tell(app, view, detach)
             with suppress(KeyboardInterrupt):
                 supervise(context, app.advise)
-    if started and not detach:
+    if attached:
         app.advise("Stopped.")
+    else:  # a reader who has gone (`| head`) does not end the server
+        _tell(app, view, detach)
 
 
 def _import(app: App, source: str, options: dict[str, Any]) -> str:
     """Bring the package in, into a workspace that is made where there is none; its name."""
     from tritonpm.operations.run import brought_in, workspace_for
 
-    with workspace_for(source, app.workspace) as (app.workspace, made):
-        if made:
-            app.say(f"Created a workspace in {app.workspace}.")
-        with app.open() as context:
-            package, imported = brought_in(context, source, **options)
+    with workspace_for(source, app.workspace) as (app.workspace, made), app.open() as context:
+        package, imported = brought_in(context, source, **options)
+    if made:  # and it stays: what could not be imported takes it away
+        app.say(f"Created a workspace in {app.workspace}.")
     app.say(f"{'Imported' if imported else 'Using'} {package.name} ({package.type}, {package.digest[:19]}).")
     for note in package.notes:
         app.advise(f"Note: {note}")
     return package.name
+
+
+def _tell(app: App, view: Run, detach: bool) -> None:
+    app.emit("Run", view, lambda: _describe(app, view))
+    sys.stdout.flush()  # whoever reads it, reads it now
+    app.advise(_end(view, detach))
 
 
 def _describe(app: App, view: Run) -> None:

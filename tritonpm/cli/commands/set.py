@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -75,12 +76,19 @@ def _measured(
 
     others = {field: value for field, value in changes.items() if field != "instances"}
     chosen, trials = instances_that_pay(context, name, others, stage=stage, unset=unset)
-    _say_trials(app, chosen["instances"], trials)
+    for sentence in trial_sentences(trials):
+        app.advise(sentence)
     return chosen
 
 
-def _say_trials(app: App, count: Any, trials: list[InstanceTrial]) -> None:
+def trial_sentences(trials: Sequence[InstanceTrial]) -> Iterator[str]:
+    """What was tried, and why so many are kept; two numbers are compared window by window, of the same minute."""
     for trial in trials:
-        growth = f", {trial.growth - 1:+.1%}" if trial.growth is not None else ""
-        app.advise(f"{number_of(trial.instances, 'instance')}: {trial.throughput:.0f} infer/s{growth}")
-    app.advise(f"{count} {'are' if count > 1 else 'is'} kept: more bring less than {GROWTH - 1:.0%}.")
+        fewer = number_of(trial.instances // 2, "instance")
+        growth = f", {trial.growth:.2f} × that of {fewer} measured in turn" if trial.growth is not None else ""
+        yield f"{number_of(trial.instances, 'instance')}: {trial.throughput:.0f} infer/s{growth}"
+    last = trials[-1]
+    enough = last.growth is not None and last.growth < GROWTH
+    count = trials[-2].instances if enough else last.instances
+    why = f"more bring less than {GROWTH - 1:.0%}" if enough else "more are not tried on this machine"
+    yield f"{count} {'are' if count > 1 else 'is'} kept: {why}."

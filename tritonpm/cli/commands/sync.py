@@ -19,10 +19,12 @@ def sync_command(app: App) -> None:
     from tritonpm.core.errors import ServerError
     from tritonpm.operations.sync import sync
 
-    failed = []
+    failed, done = [], ""
     with app.open() as context:
         for done, name, reason in sync(context):
             app.say(f"{name} could not be {done}: {reason}" if reason else f"{done.capitalize()} {name}.")
             failed += [name] if reason else []
+    if not done:
+        app.say("Nothing to do.")
     if failed:
         raise ServerError(f"{', '.join(failed)} could not be synchronised", do="see `tritonpm status`")

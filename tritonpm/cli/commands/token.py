@@ -68,6 +68,8 @@ def list_command(app: App, file: Path | None) -> None:
         for each in known
     )
     app.emit("Tokens", known, lambda: table(("NAME", "ROLE", "CREATED", "EXPIRES"), rows))
+    if not known:
+        app.advise("No tokens yet; `tritonpm token add NAME` makes one.")
 
 
 @command("remove", examples="tritonpm token remove line-3")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.completing import packages
 from tritonpm.cli.options import PROTOCOL
 from tritonpm.cli.server_settings import CHANGES, say_settings
 
@@ -12,7 +13,7 @@ from tritonpm.cli.server_settings import CHANGES, say_settings
 @command(
     "tracing", examples="tritonpm tracing\ntritonpm tracing bolts --set trace_level=TIMESTAMPS --set trace_rate=100"
 )
-@click.argument("name", metavar="[NAME]", required=False, default="")
+@click.argument("name", metavar="[NAME]", required=False, default="", shell_complete=packages)
 @CHANGES
 @PROTOCOL
 @on_a_server

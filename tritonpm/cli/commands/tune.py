@@ -11,6 +11,7 @@ import click
 
 from tritonpm.cli.amounts import ABOVE_0
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
+from tritonpm.cli.options import NAME
 from tritonpm.cli.output import echo
 from tritonpm.cli.setting_options import Words
 from tritonpm.core.units import number_of
@@ -80,7 +81,7 @@ class Precisions(Words):
     tritonpm tune bolts --objective cost --price 0.9 -o json
     """,
 )
-@click.argument("name", metavar="NAME")
+@NAME
 @click.option("--objective", type=click.Choice(_OBJECTIVES), default="throughput", show_default=True)
 @click.option(
     "--max-p99", type=DurationType(), help="The latency that 99 out of 100 requests must stay below, e.g. 50ms."

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import click
-
 from tritonpm.cli.app import App, command, on_a_server, pass_app, reading
 from tritonpm.cli.live_output import say_switched
-from tritonpm.cli.options import ALLOW_CODE, NAME
+from tritonpm.cli.options import ALLOW_CODE, NAME, SOURCE
 
 
 @command("upgrade", examples="tritonpm upgrade bolts bolts-2.zip\ntritonpm upgrade bolts models:/bolts/4")
 @NAME
-@click.argument("source")
+@SOURCE
 @ALLOW_CODE
 @on_a_server
 @reading

@@ -28,7 +28,7 @@ def use_command(app: App, name: str, project: str, ttl: float, release: bool) ->
     with app.open() as context:
         if release:
             there = use.release(context, name, project)
-            app.say(f"{project} does not use {name} any more." if there else f"{project} did not use {name}.")
+            app.say(f"{project} no longer uses {name}." if there else f"{project} did not use {name}.")
             return
         use.use(context, name, project, ttl)
     app.say(f"{project} uses {name} for {ttl:g} s; repeat it within that time to extend it (--ttl asks for longer).")

@@ -27,7 +27,7 @@ def verify_command(app: App, repository: str | None) -> None:
         damages = verify(context)
     _emit(app, damages)
     if any(damage.kind != "foreign" for damage in damages):
-        raise TritonpmError("something is not as it was", do="`tritonpm doctor --fix` makes it again from the blobs")
+        raise TritonpmError("something is damaged", do="`tritonpm doctor --fix` restores it from the blobs")
 
 
 def verify_elsewhere(app: App, repository: str) -> None:
@@ -45,4 +45,4 @@ def _emit(app: App, damages: list[Damage]) -> None:
 
     rows = ((damage.kind, damage.name, damage.sentence) for damage in damages)
     heads = ("KIND", "WHAT", "PROBLEM")
-    app.emit("Damages", damages, lambda: table(heads, rows) if damages else app.say("All is whole."))
+    app.emit("Damages", damages, lambda: table(heads, rows) if damages else app.say("Nothing is damaged."))

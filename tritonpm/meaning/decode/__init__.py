@@ -69,7 +69,7 @@ def _of_kind(outputs: Outputs, spec: Decode) -> Iterator[None]:
         yield
     except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
         shapes = ", ".join(f"{role} {list(array.shape)}" for role, array in outputs.items())
-        raise ValueError(f"the outputs ({shapes}) are none of kind {spec.kind} ({error})") from None
+        raise ValueError(f"the outputs ({shapes}) are not those of kind {spec.kind} ({error})") from None
 
 
 def _there(one: Object) -> bool:

@@ -61,11 +61,7 @@ def convert(
     """
     from tritonpm.package.tree import plain
 
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        what = "exists already, and is not an empty folder"
-        raise PackageError(what, where=str(output), do="choose another --output")
-    if not source.exists():
-        raise NotFoundError("there is no such file or folder", where=str(source), do="check the path")
+    _require_places(source, output)
     with plain(source) as path:
         model = _model(path)
         steps = _steps(source, model.format, target, precision)
@@ -92,6 +88,15 @@ def convert(
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".tritonpm-convert-", dir=output.parent) as scratch:
             return _moved(_answer_of(request, Path(scratch), time_limit, progress), Path(scratch), output, precision)
+
+
+def _require_places(source: Path, output: Path) -> None:
+    """Raise PackageError where something is at `output` already, NotFoundError where nothing is at `source`."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        what = "exists already, and is not an empty folder"
+        raise PackageError(what, where=str(output), do="choose another --output")
+    if not source.exists():
+        raise NotFoundError("there is no such file or folder", where=str(source), do="check the path")
 
 
 def _moved(answer: Answer, scratch: Path, output: Path, precision: str) -> ConversionView:

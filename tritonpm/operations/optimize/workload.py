@@ -48,7 +48,7 @@ def loads_for(context: Context, name: str, request: ComparisonRequest, *, joins:
     usual = (few, MANY) if joins and few < MANY else (few,)
     return Loads(
         tuple(Workload(concurrency) for concurrency in usual),
-        "the load is the usual one, since nobody asks it now",
+        "it has no traffic now, so the load was the default one",
         True,
     )
 

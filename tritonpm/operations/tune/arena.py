@@ -17,6 +17,7 @@ from tritonpm.operations.render import revision_of, trial_revision
 from tritonpm.perf.counters import counts
 from tritonpm.perf.measurement import Workload
 from tritonpm.repository.config import instances
+from tritonpm.repository.member_names import stage_of
 from tritonpm.tune.reading import Reading
 from tritonpm.tune.search import Refused
 from tritonpm.tune.space import Candidate, Choice, settings_of
@@ -159,5 +160,5 @@ def _shared(measurement: Measurement, work: float, record: Record) -> dict[str, 
         return {record.package.stages[0].name: work}
     computes = [stage.compute_input + stage.compute + stage.compute_output for stage in measurement.stages]
     whole = sum(computes) or 1.0
-    names = [stage.model.rpartition(".")[0] for stage in measurement.stages]
+    names = [stage_of(stage.model) for stage in measurement.stages]
     return {name: work * compute / whole for name, compute in zip(names, computes, strict=True)}

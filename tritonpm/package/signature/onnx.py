@@ -225,7 +225,7 @@ def _external(model: Any, where: str) -> Iterator[tuple[Any, dict[str, str]]]:
         if tensor.data_location == tensor.EXTERNAL or tensor.external_data:
             facts = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
             if len(facts) < len(tensor.external_data):
-                raise UnsafeError(f"the external data of {tensor.name!r} lie in two places", where=where,
+                raise UnsafeError(f"the external data of {tensor.name!r} lies in two places", where=where,
                                   do="export it again")  # fmt: skip
             yield tensor, facts
 

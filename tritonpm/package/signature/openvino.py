@@ -146,7 +146,7 @@ def _check_layer(net: _Net, layer: Any) -> None:
     if layer.get("type") == "Const" and data is not None:
         numbers = [data.get("offset", "0"), data.get("size", "0")]
         if not all(re.fullmatch(r"\d{1,19}", number, re.ASCII) for number in numbers):
-            raise PackageError("has weights at no place in its .bin", where=net.where, do=_AGAIN)
+            raise PackageError("has weights that are nowhere in its .bin", where=net.where, do=_AGAIN)
         if int(numbers[1]):
             net.weights = max(net.weights, sum(map(int, numbers)))
 

@@ -1,4 +1,4 @@
-"""Who asks, and who did what."""
+"""Who is asking, and who did what."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CallerView:
 
 @router.get("/me")
 def me(caller: Caller) -> CallerView:
-    """Who asks, and what they may."""
+    """Who is asking, and what they may do."""
     operations = tuple(name for name, needed in NEEDS.items() if caller.role.covers(needed))
     return CallerView(caller.name, caller.role, caller.way, operations)
 

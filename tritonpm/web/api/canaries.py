@@ -48,7 +48,7 @@ async def begin_with_content(
     allow_code: AllowCode = False,
     beside: ChangesBeside = "",
 ) -> LongTask:
-    """Serve another content beside a package, as NAME-canary; the body is the file, `changes` are settings."""
+    """Serve other content beside a package, as NAME-canary; the body is the file, `changes` are settings."""
     changes = changes_in(beside)
     upload = await received(site, request, filename)
 
@@ -61,7 +61,7 @@ async def begin_with_content(
 
 @router.post("/packages/{name}/canary/compare")
 def compare(site: TheSite, say: Say, name: str) -> CanaryComparison:
-    """Ask a package and its canary with the package's samples, and tell how they differ."""
+    """Send a package's samples to it and to its canary, and compare the answers."""
     with site.open() as context:
         return comparison_shown(compare_canary(context, name), site.root, say)
 
@@ -84,7 +84,7 @@ def promote(site: TheSite, name: str) -> LongTask:
 
 @router.post("/packages/{name}/abort", status_code=202)
 def abort(site: TheSite, name: str) -> LongTask:
-    """Give the canary up; its package serves on."""
+    """Discard the canary; its package keeps serving."""
     _require(site, name)
 
     def work(context: Context) -> str:

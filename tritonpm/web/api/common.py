@@ -23,13 +23,13 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": why, "content": {MEDIA_TYPE: {}}}
     for status, why in (
         (400, "The request makes no sense"),
-        (401, "The token is missing, or another one"),
-        (403, "The role of who asks does not cover it, or another site's page asks"),
+        (401, "The token is missing, or not a valid one"),
+        (403, "The caller's role does not allow it, or another site's page is asking"),
         (404, "No such package, job or revision"),
         (408, "The body came too slowly"),
         (409, "Taken, in use, or busy"),
         (413, "The body is too large"),
-        (421, "The host is none of this page's"),
+        (421, "The host is not one of this page's"),
         (422, "Refused, with the reason"),
         (429, "Too many requests from one address"),
         (502, "Triton is absent, or did not do what it was asked to"),

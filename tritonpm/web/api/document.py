@@ -23,12 +23,12 @@ TAGS = {
     "serving": "Triton itself, and what is loaded on it.",
     "jobs": "Optimisations: processes that compile models and prove that they answer as before.",
     "revisions": "What was published of a package, and the way back.",
-    "canaries": "What shall come after a package, served beside it first.",
+    "canaries": "What is to replace a package, served beside it first.",
     "projects": "Who uses what.",
-    "inference": "Ask a package, and be told what its answer means.",
-    "monitor": "What machine, GPUs and packages do.",
+    "inference": "Send a package a request, and see what the answer means.",
+    "monitor": "What the machine, its GPUs and the packages are doing.",
     "events": "What happens, as it happens.",
-    "audit": "Who asks, and who did what.",
+    "audit": "Who is asking, and who did what.",
 }
 
 

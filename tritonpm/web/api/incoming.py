@@ -35,7 +35,7 @@ class ImportRequest(Body):
 
 @router.post("/incoming/packages", status_code=201, openapi_extra=RAW)
 async def hand_in(site: TheSite, say: Say, request: Request, filename: FileName) -> IncomingPackage:
-    """Hand a file in and be told what it holds; it waits, for at most an hour, until it is imported or discarded."""
+    """Upload a file and see what it holds; it waits, for at most an hour, until it is imported or discarded."""
     held = HeldUpload(await received(site, request, filename), filename)
     try:
         view = await run_in_threadpool(looked_at, site, held, say)

@@ -35,7 +35,7 @@ Number = Annotated[int, fastapi.Path(ge=1, description=_SAMPLE)]
 Row = Annotated[int, Query(ge=0, description="Which row of its input, from 0.")]
 Side = Annotated[int | None, Query(ge=16, le=1024, description="The longest side in pixels; else as large as it is.")]
 Owner = Annotated[str, Query(max_length=200, description="The package whose sample it is, where not NAME itself.")]
-Version = Annotated[str, Query(pattern="^[0-9]{0,18}$", description="Of an earlier content that is still served.")]
+Version = Annotated[str, Query(pattern="^[0-9]{0,18}$", description="Of earlier content that is still served.")]
 
 
 @router.post("/packages/{name}/infer", openapi_extra=_RAW)

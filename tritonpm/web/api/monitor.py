@@ -22,7 +22,7 @@ def snapshots(site: TheSite, last: Annotated[int, Query(ge=1, le=1000)] = 1) -> 
 @router.get("/monitor/history")
 def columns(
     site: TheSite, after: Annotated[int, Query(ge=0)] = 0,
-    minutes: Annotated[Literal["15", "60", "1440"], Query(description="Of more than 15 the means.")] = "15",
+    minutes: Annotated[Literal["15", "60", "1440"], Query(description="Of more than 15, the means.")] = "15",
 ) -> FigureHistory:  # fmt: skip
     """The figures of the last minutes as columns, since the page began; of 15 those with a number above `after`."""
     return site.history(int(minutes), after)

@@ -34,7 +34,7 @@ router = APIRouter(tags=["packages"], route_class=Accepting)
 
 
 Sort = Annotated[
-    str, Query(pattern=f"^-?({'|'.join(listing.SORTS)})$", description="Of the list, - before it for down.")
+    str, Query(pattern=f"^-?({'|'.join(listing.SORTS)})$", description="What to sort by; with - before it, descending.")
 ]
 
 
@@ -54,7 +54,7 @@ class NewName(Body):
 def packages(
     site: TheSite, say: Say,
     q: Annotated[str, Query(description="Words in the name, type, version, stages or projects.")] = "",
-    type: Annotated[str, Query(description="As `types` of the answer has them.")] = "", project: str = "",
+    type: Annotated[str, Query(description="One of the answer's `types`.")] = "", project: str = "",
     mode: Mode = "", device: Device = "", precision: Precision = "", status: Status = "", sort: Sort = "name",
     page: Annotated[int, Query(ge=1)] = 1, size: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 50,
 ) -> ListPage:  # fmt: skip
@@ -89,7 +89,7 @@ async def upgrade(
     site: TheSite, request: Request, name: str, filename: FileName, allow_code: AllowCode = False,
     beside: ChangesBeside = "",
 ) -> LongTask:  # fmt: skip
-    """Put another content under the same name, with `changes` to its settings; where the package is loaded, live."""
+    """Put other content under the same name, with `changes` to its settings; where the package is loaded, live."""
     changes = changes_in(beside)
     upload = await received(site, request, filename)
 

@@ -15,7 +15,7 @@ router = APIRouter(tags=["packages"])
 
 @router.get("/policy")
 def policy(site: TheSite) -> PolicyView:
-    """What packages must be to come in; 422 where nothing does, with the reason."""
+    """What is required of packages; 422 where that lets nothing in, with the reason."""
     with site.open() as context:
         view = read(context).view()
     keys, certificates = (tuple(shown(path, site.root) for path in paths) for paths in (view.keys, view.certificates))

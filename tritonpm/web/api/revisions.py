@@ -87,14 +87,14 @@ def projects(site: TheSite) -> list[Lease]:
 
 @router.put("/packages/{name}/projects/{project:path}", tags=["projects"])
 def use(site: TheSite, name: str, project: str, body: UseRequest | None = None) -> Lease:
-    """A project uses a package; said again, it is renewed."""
+    """Declare that a project uses a package; repeat it to renew that."""
     with site.open() as context:
         return use_package(context, name, project, (body or UseRequest()).ttl)
 
 
 @router.delete("/packages/{name}/projects/{project:path}", tags=["projects"], status_code=204)
 def release(site: TheSite, name: str, project: str) -> Response:
-    """A project does not use a package any more."""
+    """A project no longer uses a package."""
     with site.open() as context:
         release_package(context, name, project)
     return Response(status_code=204)

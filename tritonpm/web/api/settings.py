@@ -70,7 +70,7 @@ def check(site: TheSite, say: Say, name: str, body: Changes) -> SettingChoices:
 async def calibrate(
     site: TheSite, say: Say, request: Request, name: str, filename: FileName, stage: str | None = None
 ) -> PackageDetails:
-    """What INT8 is calibrated on: an .npz of inputs, an image, or a .zip of such, in place of what there was."""
+    """What INT8 is calibrated on: an .npz of inputs, an image, or a .zip of these, in place of what was there."""
     with await received(site, request, filename, SAMPLES) as upload:
         return await run_in_threadpool(_calibrated, site, say, name, stage, upload.path)
 

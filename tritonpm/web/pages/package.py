@@ -73,7 +73,7 @@ def package(request: Request, site: TheSite, say: Say, name: str) -> HTMLRespons
 def code(request: Request, site: TheSite, say: Say, name: str, language: str) -> HTMLResponse:
     """Code that asks the package, or why there is none in that language."""
     if language not in LANGUAGES:
-        raise NotFoundError(f"there is no code in {language}", do=f"take one of {', '.join(LANGUAGES)}")
+        raise NotFoundError(f"there is no client code in {language}", do=f"take one of {', '.join(LANGUAGES)}")
     with site.open() as context:
         try:
             asked = client_code(context, name, language)
