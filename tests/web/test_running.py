@@ -56,6 +56,7 @@ def test_others_reach_it_with_tokens_of_a_file(workspace: Path, tmp_path: Path) 
         assert client.get(me, headers={"authorization": f"Bearer {token}"}).status_code == 401
         process.terminate()
         said = process.communicate(timeout=PATIENCE)[1]
+        assert process.returncode == 0
     assert "a wrong token came from 127.0.0.1" in said
     assert token not in said
 

@@ -22,7 +22,7 @@ def differences(context: Context, name: str, one: int, other: int | None) -> Ite
     """Two revisions, configs line by line and files by their digests. Raises NotFoundError."""
     catalogue = context.catalogue
     wanted = other or next((kept.number for kept in catalogue.history(name) if kept.current), 0)
-    before, after = (_files(catalogue.kept(name, number).revision) for number in (one, wanted))
+    before, after = (_files(catalogue.kept(name, number).revision, name) for number in (one, wanted))
     for path in sorted(before.keys() | after.keys()):
         old, new = before.get(path), after.get(path)
         if old != new:
@@ -78,11 +78,13 @@ def _plain(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _files(revision: Revision) -> dict[str, RepositoryFile]:
-    """By path; a member's folder goes by its stage, since its name holds the digest of its content."""
+def _files(revision: Revision, package: str) -> dict[str, RepositoryFile]:
+    """By path; a member's folder goes by its stage, since its name holds the digest of its content, all others by the
+    package's name, which may have been another then.
+    """
     files = {}
     for model in revision.models:
-        folder = stage_of(model.name) or model.name
+        folder = stage_of(model.name) or package
         for file in model.files:
             files[f"{folder}/{file.path}"] = file
     return files

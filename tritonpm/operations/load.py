@@ -266,7 +266,7 @@ def load_proved(context: Context, name: str, *, timeout: float = TIMEOUT, only_w
         if proved is None:  # another tritonpm has renamed or removed it meanwhile
             raise NotFoundError(f"{name} no longer has a proved revision", do=f"`tritonpm load {name}`")
         if only_wanted and not context.catalogue.get(name).wanted:
-            raise NotFoundError(f"{name} was unloaded meanwhile", do=f"`tritonpm load {name}`, if it shall be loaded")
+            raise NotFoundError(f"{name} was unloaded meanwhile", do=f"`tritonpm load {name}`, if it is to be loaded")
         record = as_proved(context, name)
         return bring(context, client, record, proved.revision, probe=proved.probed, timeout=timeout)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -58,7 +59,9 @@ class Page:
         """Serve until Ctrl-C or SIGTERM."""
         gc.collect()
         gc.freeze()  # what is there stays: to look through it again would hold up every tenth list for 80 ms
-        with suppress(KeyboardInterrupt):  # uvicorn has ended by then, and raises it once more
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):  # uvicorn has ended by then, and raises the signal once more
             self._server.run(sockets=[self._socket])
 
     @contextmanager
