@@ -210,6 +210,7 @@ def test_many_are_done_at_once_and_one_is_not_done_twice(pins: Site, browser: Br
         expect(group).to_be_hidden()
         expect(page.locator(".toast.failed")).to_have_count(2)  # no Triton runs here
         expect(page.locator(".toast").first.get_by_role("button", name="Start Triton")).to_be_visible()
+        expect(page.locator(".toast p").first).to_have_text("No server is running for this workspace")
         assert len(asked) == 2
         row(page, "several-1").get_by_role("button", name="Load several-1").dblclick()
         expect(page.locator(".toast.failed")).to_have_count(3)
