@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, JSHandle, Page, sync_playwright
 
 from tests.support.models import quadrants
 from tritonpm.core.tensors import save_npz
@@ -74,9 +74,9 @@ def too_wide(page: Page) -> list[str]:
     return list(page.evaluate(script, ["html", "main", "dialog"]))
 
 
-def drop(page: Page, name: str, content: bytes) -> None:
-    """Drop a file onto the page, as a hand would."""
-    transfer = page.evaluate_handle(
+def dragged(page: Page, name: str, content: bytes) -> JSHandle:
+    """A file in a hand over the page."""
+    return page.evaluate_handle(
         """([name, content]) => {
           const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
           const transfer = new DataTransfer();
@@ -85,6 +85,11 @@ def drop(page: Page, name: str, content: bytes) -> None:
         }""",
         [name, base64.b64encode(content).decode()],
     )
+
+
+def drop(page: Page, name: str, content: bytes) -> None:
+    """Drop a file onto the page, as a hand would."""
+    transfer = dragged(page, name, content)
     page.dispatch_event("main", "dragenter", {"dataTransfer": transfer})
     page.locator("#drop").wait_for(state="visible")
     page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})

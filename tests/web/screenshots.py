@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from tests.support.browser import chromium, detecting, opened
 from tests.support.workspaces import opened as opened_workspace
@@ -30,10 +30,11 @@ from tritonpm.web.security import access
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"
-EXAMPLES = ("digits", "digits-cascade")
+EXAMPLES = {"digits": 0.02, "digits-cascade": 0.05, "parts-inspection": 0.1}  # seconds between two requests, at first
 MOST = 300_000  # bytes of a picture
 WATCHED = 60.0  # seconds of load that the monitor shows
-WINDOW = {"width": 1440, "height": 780}
+WINDOW: ViewportSize = {"width": 1440, "height": 780}
+TALL: ViewportSize = {"width": 1440, "height": 900}
 
 
 def filled(context: Context, folder: Path) -> None:
@@ -41,12 +42,13 @@ def filled(context: Context, folder: Path) -> None:
     for name in EXAMPLES:
         import_package(context, ROOT / "examples" / "packages" / f"{name}.zip")
         load(context, name)
-    import_package(context, detecting(folder / "bolts"), changes={"optimizer": "openvino", "precision": "FP16"})
-    ensure(context, "bolts")
-    publish(context, "bolts")
-    import_package(context, detecting(folder / "nuts", "nuts"))
+    screws = detecting(folder / "screws", "screws-station-4")
+    import_package(context, screws, changes={"optimizer": "openvino", "precision": "FP16"})
+    ensure(context, "screws-station-4")
+    publish(context, "screws-station-4")
+    import_package(context, detecting(folder / "caps", "bottle-caps"))
     change_live(context, "digits-cascade", {"precision": "FP16", "optimizer": "openvino"})
-    for name, project in (("digits", "LINE-3"), ("digits-cascade", "LINE-3"), ("digits-cascade", "LINE-7")):
+    for name, project in (("digits", "LINE-3"), ("digits-cascade", "LINE-7"), ("parts-inspection", "LINE-3")):
         use(context, name, project, 3600)
 
 
@@ -61,9 +63,7 @@ def asked(root: Path) -> Iterator[None]:
                 with suppress(TritonpmError):
                     infer(context, name, None, None)
 
-    threads = [
-        threading.Thread(target=ask, args=(name, pause)) for name, pause in zip(EXAMPLES, (0.02, 0.05), strict=True)
-    ]
+    threads = [threading.Thread(target=ask, args=asking) for asking in EXAMPLES.items()]
     for thread in threads:
         thread.start()
     try:
@@ -87,10 +87,13 @@ def taken(page: Page, name: str) -> None:
 def pictures(browser: Browser, url: str) -> None:
     """All of them."""
     with opened(browser, url, viewport=WINDOW, locale="en") as page:
-        page.goto("/packages/digits")
+        page.goto("/packages/parts-inspection")
         page.get_by_role("button", name="Run").click()
-        page.locator("#try-answer table").first.wait_for()
+        page.locator("#try-answer canvas").first.wait_for()
+        page.set_viewport_size(TALL)
+        page.locator(".tabs").evaluate("(it) => it.scrollIntoView()")
         taken(page, "package")
+        page.set_viewport_size(WINDOW)
         page.goto("/monitor")
         page.wait_for_timeout(WATCHED * 1000)
         taken(page, "monitor")

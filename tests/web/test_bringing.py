@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.browser import detecting, found_by_axe, opened, too_wide
+from tests.support.browser import detecting, dragged, found_by_axe, opened, too_wide
 from tests.support.models import scaled
 from tests.support.page import API, Site, zipped
 
@@ -154,13 +154,16 @@ def pins(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
 def test_a_new_version_keeps_what_was_chosen_for_it(pins: Site, browser: Browser, tmp_path: Path) -> None:
     newer = zipped(tmp_path / "in", scaled(12.5), "pins")
     with opened(browser, pins.url) as page:
-        page.goto("/packages/pins")
-        page.locator("#state details.menu summary").click()
-        page.get_by_role("button", name="New version…").click()
+        page.goto("/packages")
+        row(page, "pins").locator("details.menu summary").click()
+        row(page, "pins").get_by_role("button", name="New version…").click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_label("Run mode").select_option(label="Performance")
         chooser = dialog.get_by_label("Package or model file")
         expect(dialog.locator("label.file")).to_contain_text("Choose a file No file chosen")
+        page.dispatch_event("label.file", "drop", {"dataTransfer": dragged(page, "fallen.zip", b"")})
+        expect(dialog.locator("label.file")).to_contain_text("fallen.zip")
+        expect(page.locator("#uploads li")).to_have_count(0)
         chooser.set_input_files(newer)
         expect(dialog.locator("label.file")).to_contain_text(newer.name)
         chooser.focus()
@@ -210,6 +213,7 @@ def test_many_are_done_at_once_and_one_is_not_done_twice(pins: Site, browser: Br
         expect(group).to_be_hidden()
         expect(page.locator(".toast.failed")).to_have_count(2)  # no Triton runs here
         expect(page.locator(".toast").first.get_by_role("button", name="Start Triton")).to_be_visible()
+        expect(page.locator(".toast p").first).to_have_text("No server is running for this workspace")
         assert len(asked) == 2
         row(page, "several-1").get_by_role("button", name="Load several-1").dblclick()
         expect(page.locator(".toast.failed")).to_have_count(3)

@@ -67,6 +67,10 @@ def test_the_page_says_that_triton_is_gone_and_starts_it(site: Site) -> None:
         expect(status).to_have_text("Loaded")
         os.kill(server(site).pid, signal.SIGSTOP)
         expect(header).to_have_text("Triton does not answer")
+        header.click()  # which leads to the server's page
+        expect(page.locator(".problem")).to_have_text("Triton does not answer")
+        page.go_back()
+        expect(header).to_have_text("Triton does not answer")
         os.kill(server(site).pid, signal.SIGCONT)
         expect(header).to_contain_text("Triton 2")
         kill(site)

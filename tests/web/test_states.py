@@ -23,6 +23,11 @@ from tritonpm.operations.show import show
 
 pytestmark = pytest.mark.server
 CHANGED = "Changed"
+WATCHED = """() => {
+  const look = () => { window.withheld ||= document.querySelector("[data-do=cancel]:disabled") !== null; };
+  window.withheld = false;
+  new MutationObserver(look).observe(document.body, { childList: true, subtree: true, attributes: true });
+}"""
 
 
 def context(site: Site) -> Context:
@@ -130,6 +135,10 @@ def test_precisions_are_measured_and_one_is_chosen(live: Site, browser: Browser,
         expect(half).to_contain_text("not measured")
         expect(half).to_contain_text("not made yet")
         page.get_by_role("button", name="Measure", exact=True).click()
+        expect(page.locator("#state [data-do=cancel]")).to_be_enabled()
+        page.evaluate(WATCHED)
+        live.done(live.post("/packages/measured/load"))
+        assert page.evaluate("window.withheld") is False  # what may take long can be cancelled, whatever else is done
         expect(page.locator(".toast", has_text="measured was measured.")).to_be_visible(timeout=240_000)
         expect(half).to_contain_text("inferences a second")
         expect(half).to_contain_text("requests in flight (95 %:")

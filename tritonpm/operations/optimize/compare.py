@@ -231,7 +231,7 @@ def _alternating(
     """
     rates: Rates = {side.name: [] for side, _ in there}
     started, names = time.monotonic(), ", ".join(name for name in rates if name != BEFORE)
-    with context.progress(f"Measuring {names} beside what it had, with {load.words}") as report:
+    with context.progress(f"Measuring {names} with {load.words}") as report:
         for number in range(ROUNDS + 1):
             if time.monotonic() - started > (_LONG if number > FEWEST_PAIRS else _LONGEST):
                 break

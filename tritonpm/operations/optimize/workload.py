@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LOOK = 1.0  # seconds over which the running server's statistics are read
 MANY = 32  # requests in flight, for a package whose requests Triton may join
-AS_SERVED = "the load is the one that it is served with now"
+AS_SERVED = "the load is the one that it serves now"
 _MOST = 128  # requests in flight: each is a thread of ours
 
 

@@ -25,21 +25,16 @@ from tritonpm.web.tasks import RUNNING
 
 router = APIRouter()
 _LINES = 500  # of the log
+_SILENT = "not live"
 _PATIENCE = 3.0  # seconds after which Triton does not answer: the header is looked at every five
 
 
 @router.get("/server", response_class=HTMLResponse)
 def server(request: Request, site: TheSite) -> HTMLResponse:
     """Whether Triton runs, whether one that has ended is started again, and how much of it is loaded."""
-    state, version = "stopped", ""
     loaded = wanted = 0
     with site.open() as context:
-        try:
-            if has_server(context):
-                with connect(context, timeout=_PATIENCE) as client:
-                    state, version = ("live", client.server_version()) if client.live() else ("not live", "")
-        except TritonpmError:
-            state = "not live"
+        state, version = _answers(context)
         if site.server is None:
             loaded, wanted = _loaded(context)
     return rendered(
@@ -48,6 +43,17 @@ def server(request: Request, site: TheSite) -> HTMLResponse:
         starting=any(task.kind == "start" and task.state == RUNNING for task in site.tasks.all()),
         meters=list(_meters(site)), restarts=restarts(site.workspace.server) if site.server is None else None,
     )  # fmt: skip
+
+
+def _answers(context: Context) -> tuple[str, str]:
+    """Whether Triton answers soon: its state and version."""
+    if not has_server(context):
+        return "stopped", ""
+    try:
+        with connect(context, timeout=_PATIENCE) as client:
+            return ("live", client.server_version()) if client.live() else (_SILENT, "")
+    except TritonpmError:
+        return _SILENT, ""
 
 
 def _loaded(context: Context) -> tuple[int, int]:
@@ -76,8 +82,10 @@ def stopping(request: Request, site: TheSite, say: Say) -> HTMLResponse:
     with site.open() as context:
         loaded = [view.name for view in list_packages(context.catalogue) if view.serves]
         users: dict[str, list[str]] = {}
-        with suppress(ServerError):  # which may just be why it is ended
-            users = {name: [say.told(user) for user in names] for name, names in users_of_all(context).items()}
+        with suppress(ServerError):
+            if _answers(context)[0] != _SILENT:  # which may just be why it is ended
+                used = users_of_all(context)
+                users = {name: [say.told(user) for user in names] for name, names in used.items()}
     return rendered(request, "stop.html", loaded=loaded, users=users)
 
 
@@ -88,10 +96,13 @@ def triton(request: Request, site: TheSite, say: Say) -> HTMLResponse:
     with site.open() as context:
         if own := own_server(context):
             addresses = {"HTTP": own.http, "gRPC": own.grpc, "Metrics": own.metrics}
-        try:
-            view = status_shown(status(context), site.root, say)
-        except ServerError as error:
-            reason = say.told(shown(error.what, site.root))
+        if _answers(context)[0] == _SILENT:
+            reason = say("Triton does not answer")
+        else:
+            try:
+                view = status_shown(status(context), site.root, say)
+            except ServerError as error:
+                reason = say.told(shown(error.what, site.root))
     return rendered(request, "triton.html", view=view, reason=reason, addresses=addresses)
 
 

@@ -2,7 +2,7 @@
 import { call, Refused } from "./api.js";
 import { bell, recorded } from "./history.js";
 import { begin, observed, observing } from "./monitor.js";
-import { localised, sentenceOf, t, toast } from "./say.js";
+import { localised, NO_SERVER, sentenceOf, t, toast } from "./say.js";
 
 const watched = new Map(); // operation id → what to do when it has ended
 const jobs = new Set(); // ids of the optimisations that this page has started
@@ -172,7 +172,7 @@ function seen(operation) {
 
 // What helps, where a click does it.
 export function helpFor(problem) {
-  if (problem.type !== "urn:tritonpm:no-server") return null;
+  if (problem.type !== NO_SERVER) return null;
   return { text: t("Start Triton"), run: async () => follow(await call("POST", "/server/start")) };
 }
 
@@ -187,7 +187,7 @@ export function refresh() {
 
 function show(operation) {
   const row = document.querySelector(`[data-name="${CSS.escape(operation.package)}"]:has(> .actions)`);
-  for (const button of row?.querySelectorAll(".actions > [data-do]") ?? []) button.disabled = operation.state === "running";
+  for (const button of row?.querySelectorAll(".actions > [data-do]:not([data-do=cancel])") ?? []) button.disabled = operation.state === "running";
   const place = document.querySelector(`[data-doing="${CSS.escape(operation.package)}"]`);
   if (!place) return;
   place.hidden = operation.state !== "running";

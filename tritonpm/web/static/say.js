@@ -53,7 +53,10 @@ export function localised(page) {
   for (const time of page.querySelectorAll("main time[datetime], dialog time[datetime]")) time.textContent = format.format(new Date(time.dateTime));
 }
 
+export const NO_SERVER = "urn:tritonpm:no-server"; // a button starts it
+
 export function sentenceOf(problem) {
+  if (problem.type === NO_SERVER) return problem.title;
   const title = problem.type === "urn:tritonpm:busy" ? "" : problem.title + t(": "); // which of all that may be busy it is, the rest says
   const where = problem.where ? problem.where + t(": ") : "";
   const help = problem.do ? t(" ({text})", { text: problem.do }) : "";

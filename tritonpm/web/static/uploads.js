@@ -26,8 +26,9 @@ export function receiving() {
   drop.addEventListener("dragleave", () => { drop.hidden = true; });
   document.addEventListener("drop", (event) => {
     if (!hasFiles(event)) return;
-    event.preventDefault();
     drop.hidden = true;
+    if (event.defaultPrevented) return; // it fell on a field that takes a file
+    event.preventDefault();
     take(event.dataTransfer.files);
   });
 }
