@@ -1,11 +1,13 @@
-"""A package's own IR is rendered so that it computes in FP32 wherever it is served, unless bf16 is asked for."""
+"""A package's own IR computes in FP32 wherever it is served, unless bf16 is asked for; what OpenVINO alters is told."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx.parser
 import openvino as ov
 import pytest
 from openvino import opset8 as op
@@ -64,3 +66,15 @@ def test_an_adopted_folder_is_given_back_as_it_came(context: Context, ir: Path, 
     )
     import_package(context, tmp_path / "net")
     assert rendered(context, "net", tmp_path / "one").read_bytes() == ir.read_bytes()
+
+
+def test_openvino_by_name_says_what_it_computes_otherwise(context: Context, tmp_path: Path) -> None:
+    graph = "g (int64[N,4] x) => (int64[N,4] y) { y = Add(x, x) }"
+    onnx.save(onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {graph}'), tmp_path / "ids.onnx")
+    import_package(context, tmp_path / "ids.onnx", name="ids")
+    told: list[str] = []
+    change(replace(context, warn=told.append), "ids", {"backend": "openvino"})
+    assert [line for line in told if "INT64 reaches arithmetic (Add), and OpenVINO computes it in 32 bits" in line]
+    told.clear()
+    change(replace(context, warn=told.append), "ids", {"backend": "onnxruntime"})
+    assert not [line for line in told if "INT64" in line]

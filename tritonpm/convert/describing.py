@@ -9,20 +9,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from tritonpm.convert import runtimes
+from tritonpm.convert.narrowed import narrowed
 from tritonpm.convert.openvino_ir import plain
 from tritonpm.convert.running import NotRunnableError
 from tritonpm.core.apart import Apart, Report
 from tritonpm.core.sandbox import EndedError
 from tritonpm.core.scratch import temporary
-from tritonpm.core.types import Signature, Tensor
+from tritonpm.core.types import Format, Signature, Tensor, Values
 from tritonpm.core.units import GIB
 
 _SECONDS, _MEMORY = 60.0, 4 * GIB  # for one model
-_OUTPUTS, _READS = (f"tritonpm.convert.describing:{name}" for name in ("outputs_of", "openvino_says"))
+_OUTPUTS, _READS, _ALTERS = (
+    f"tritonpm.convert.describing:{name}" for name in ("outputs_of", "openvino_says", "openvino_alters")
+)
 Outputs = Mapping[str, list[int | str]]  # name → shape
 
 
@@ -48,6 +51,21 @@ def refused_by_openvino(model: Path) -> str:
             return apart.ask(_READS, str(model).encode(), folder, seconds=_SECONDS, memory=_MEMORY).decode()
         except EndedError as error:
             return f"reading it {error}"
+
+
+def altered_by_openvino(model: Path, said: Mapping[str, Values]) -> str:
+    """Why OpenVINO answers otherwise than an ONNX model; "": the graph gives no reason. `said` is of its inputs."""
+    request = json.dumps({"model": str(model), "values": {name: asdict(values) for name, values in said.items()}})
+    with Apart() as apart, temporary("describe") as folder, suppress(EndedError):
+        return apart.ask(_ALTERS, request.encode(), folder, seconds=_SECONDS, memory=_MEMORY).decode()
+    return ""
+
+
+def openvino_alters(request: bytes, folder: Path, report: Report) -> bytes:
+    """What OpenVINO computes otherwise of one model."""
+    asked = json.loads(request)
+    said = {name: Values(**values) for name, values in asked["values"].items()}
+    return narrowed(Format.ONNX, Path(asked["model"]), said).encode()
 
 
 def openvino_says(request: bytes, folder: Path, report: Report) -> bytes:

@@ -112,6 +112,9 @@ DETECTIONS = frozenset(
      "yolov10-segment", "yolov10-pose", "yolov10-obb", "efficient-nms", "boxes", "ssd", "detr", "ocr-detection"}
 )  # fmt: skip
 
+# The kinds whose objects have at least a pixel in their mask: Ultralytics drops the others.
+OF_PIXELS = frozenset({"yolov8-segment", "yolov10-segment"})
+
 # The kinds that speak of a picture as a whole, or of no picture: where it lies in the input is nothing to them.
 PLACELESS = frozenset({"classification", "multi-label", "ocr-recognition", "embedding", "regression"})
 

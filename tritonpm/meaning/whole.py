@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tritonpm.core.tensors import Array
-from tritonpm.meaning.decode import decoded, pictures_of, undropped
+from tritonpm.meaning.decode import decoded, pictures_of, there, undropped
 from tritonpm.meaning.geometry import Geometry, identity
 from tritonpm.meaning.objects import Detection, Object, Objects
 from tritonpm.meaning.stage_answer import StageAnswer
@@ -47,7 +47,7 @@ def _with_rows(
         for place, objects in enumerate(undropped(own, row.decode, row.labels, [identity(*row.size)] * len(boxes))):
             said[place] += objects
     answered = iter([replace(box, answers=tuple(one)) for box, one in zip(boxes, said, strict=True)])
-    return [[one for one in (next(answered) for _ in objects) if one.box.area > 0] for objects in whole]
+    return [[one for one in (next(answered) for _ in objects) if there(one, part.decode)] for objects in whole]
 
 
 def without_answers(objects: Objects) -> Objects:

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 def require_readable(
     context: Context, package: Package, settings: Settings, place: Callable[[File], Path] | None = None
 ) -> None:
-    """Raise RuleError where OpenVINO shall serve an ONNX model and cannot read it; `place` says where the files lie."""
-    from tritonpm.convert.describing import refused_by_openvino
+    """Raise RuleError where OpenVINO shall serve an ONNX model and cannot read it; `place` says where the files lie.
+
+    Where it can and computes it otherwise, that is told.
+    """
+    from tritonpm.convert.describing import altered_by_openvino, refused_by_openvino
 
     for stage in package.stages:
         own = settings.for_stage(stage.name)
@@ -32,13 +35,17 @@ def require_readable(
                 target = folder / PurePosixPath(path)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 link_or_copy(place(file) if place else context.blobs.path(file.digest), target)
-            reason = refused_by_openvino(folder / PurePosixPath(stage.model))
+            model = folder / PurePosixPath(stage.model)
+            reason = refused_by_openvino(model)
+            altered = "" if reason else altered_by_openvino(model, stage.values)
         if reason:
             raise RuleError(
                 f"OpenVINO cannot read the model of stage {stage.name}: {reason}",
                 where=package.name,
                 do="leave it to onnxruntime, without --backend",
             )
+        if altered:
+            context.warn(f"{package.name}: stage {stage.name} may answer otherwise than its model: {altered}.")
 
 
 def foretold(

@@ -229,10 +229,16 @@ def test_turned_boxes_end_to_end() -> None:
     assert all(require_same(Decode("yolov10-obb", most=30), {"output0": made}))
 
 
-def test_masks_end_to_end() -> None:
+def test_masks_end_to_end_and_none_without_a_pixel() -> None:
     made = np.concatenate([end_to_end(), some(2, 50, DEPTH) - np.float32(0.5)], axis=2)
     spec = Decode("yolov10-segment", outputs={"predictions": "p", "prototypes": "q"})
-    assert all(require_same(spec, {"p": made, "q": prototypes()}, LETTERBOX))
+    before = require_same(spec, {"p": made, "q": prototypes()}, LETTERBOX)
+    made[:, ::3, 6:] = 0
+    assert [
+        a > b > 0 for a, b in zip(before, require_same(spec, {"p": made, "q": prototypes()}, LETTERBOX), strict=True)
+    ]
+    made[1, :, 6:] = 0
+    assert require_same(spec, {"p": made, "q": prototypes()}, LETTERBOX)[1] == 0
 
 
 def test_ssd_of_one_picture() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tritonpm.convert.conversion import ConversionError
 from tritonpm.convert.front.about import FrontAbout, FrontOutput, Outputs, activated, least_above, output, where
 from tritonpm.convert.front.graph import Graph
-from tritonpm.convert.front.masks import mixed, of_boxes, of_input
+from tritonpm.convert.front.masks import mixed, of_boxes, of_input, with_pixels
 from tritonpm.convert.front.rows import Best, Candidates, best, corners_of
+from tritonpm.meaning.spec import OF_PIXELS
 
 
 def yolov5(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
@@ -18,7 +21,7 @@ def yolov5(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     scores = graph.op("Mul", graph.cut(rows, 2, 5, -more or None), graph.cut(rows, 2, 4, 5))
     scores = graph.op("Transpose", scores, perm=[0, 2, 1])
     kept = best(_suppressed(graph.cut(rows, 2, 0, 4), scores, about, 1), about)
-    return [*kept.outputs(about), *_masks(kept, graph.cut(rows, 2, -more) if more else "", outputs, about)]
+    return _masked(kept, graph.cut(rows, 2, -more) if more else "", outputs, about)
 
 
 def yolov8(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
@@ -32,7 +35,7 @@ def yolov8(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     rest = graph.op("Transpose", graph.cut(columns, 1, -more), perm=[0, 2, 1]) if more else ""
     if about.spec.kind == "yolov8-pose":
         return [*kept.outputs(about), *(_keypoints(kept, rest, about, *keypoints) if keypoints else [])]
-    return [*kept.outputs(about), *_masks(kept, rest, outputs, about)]
+    return _masked(kept, rest, outputs, about)
 
 
 def yolov10(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
@@ -42,7 +45,7 @@ def yolov10(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     more = graph.cut(rows, 2, 6) if about.spec.kind != "yolov10" else ""
     if about.spec.kind == "yolov10-pose":
         return [*kept.outputs(about), *(_keypoints(kept, more, about, *keypoints) if keypoints else [])]
-    return [*kept.outputs(about), *_masks(kept, more, outputs, about)]
+    return _masked(kept, more, outputs, about)
 
 
 def end_to_end(rows: str, about: FrontAbout) -> Candidates:
@@ -179,13 +182,17 @@ def _keypoints(kept: Best, flat: str, about: FrontAbout, count: int, values: int
     return [output(points, "keypoints", "FP32", most, count, values)]
 
 
-def _masks(kept: Best, coefficients: str, outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
-    """Each object's mask: a mix of the prototypes, within its box."""
+def _masked(kept: Best, coefficients: str, outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
+    """The rows and each object's mask: a mix of the prototypes, within its box."""
     if not coefficients:
-        return []
+        return kept.outputs(about)
     found = kept.found(about)
     own = mixed(about.graph.cast(found.of(about, coefficients), "FP32"), outputs["prototypes"], about)
-    return [of_input(own, found, about, _level(about), within=found.corners)]
+    masks = of_input(own, found, about, _level(about), within=found.corners)
+    if about.spec.kind not in OF_PIXELS:
+        return [*kept.outputs(about), masks]
+    kept, tensor = with_pixels(kept, masks.tensor, about)
+    return [*kept.outputs(about), replace(masks, tensor=tensor)]
 
 
 def _level(about: FrontAbout) -> np.float32:

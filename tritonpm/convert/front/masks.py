@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tritonpm.convert.front.about import HEIGHT, WIDTH, FrontAbout, FrontOutput, output
+from tritonpm.convert.front.about import HEIGHT, WIDTH, FrontAbout, FrontOutput, output, where
 from tritonpm.convert.front.graph import Graph
-from tritonpm.convert.front.rows import Best
+from tritonpm.convert.front.rows import Best, taken
 
 _SIDES = (HEIGHT, (1, 3)), (WIDTH, (0, 2))  # among the corners: where they begin and end along each axis
 
@@ -73,3 +73,18 @@ def _given(
         inside = graph.op("And", graph.op("GreaterOrEqual", centres, start), graph.op("LessOrEqual", centres, end))
         belongs = graph.op("And", belongs, graph.with_axes(inside, 3 if axis == HEIGHT else 2))
     return output(belongs, "masks", "BOOL", "objects", "height", "width")
+
+
+def with_pixels(kept: Best, masks: str, about: FrontAbout) -> tuple[Best, str]:
+    """Without the objects whose mask [n, k, height, width] is empty; the others move up, and their masks with them."""
+    graph, most = about.graph, about.spec.most
+    seen = graph.largest(graph.largest(graph.cast(masks, "FP32"), 3), 2)
+    seen = graph.op("Pad", seen, np.array([0, 0, 0, most], np.int64), np.float32(0), mode="constant")
+    seen = graph.cut(seen, 1, 0, most)
+    scores = where(graph, graph.op("Greater", seen, np.float32(0)), kept.scores, np.float32(-1))
+    scores, order = graph.op("TopK", scores, np.array([most], np.int64), axis=1, results=2)
+    moved = {name: taken(graph, getattr(kept, name), order) for name in ("corners", "whole", "classes", "index")}
+    kept = Best(scores=scores, there=graph.op("GreaterOrEqual", scores, np.float32(0)), **moved)
+    count = graph.shape(kept.found(about).scores, 1, 2)
+    first = graph.op("Slice", order, np.zeros(1, np.int64), count, np.ones(1, np.int64))
+    return kept, taken(graph, masks, first)

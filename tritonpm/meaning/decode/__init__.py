@@ -12,7 +12,7 @@ from tritonpm.meaning.decode import detr, listed, maps, ocr, turned, whole, yolo
 from tritonpm.meaning.decode.about import About, Outputs
 from tritonpm.meaning.geometry import Geometry
 from tritonpm.meaning.objects import Detection, Object, Objects
-from tritonpm.meaning.spec import ROLES, Decode
+from tritonpm.meaning.spec import OF_PIXELS, ROLES, Decode
 from tritonpm.meaning.stages import tensor_of
 
 Decoder = Callable[[Outputs, About], Objects]
@@ -46,13 +46,14 @@ def decoded(
     answer: Mapping[str, Array], spec: Decode, labels: tuple[str, ...], geometries: Sequence[Geometry]
 ) -> tuple[Objects, ...]:
     """What each picture of a request holds. Raises ValueError where the answer is not what the package says of it."""
-    return tuple(tuple(filter(_there, objects)) for objects in undropped(answer, spec, labels, geometries))
+    pictures = undropped(answer, spec, labels, geometries)
+    return tuple(tuple(one for one in objects if there(one, spec)) for objects in pictures)
 
 
 def undropped(
     answer: Mapping[str, Array], spec: Decode, labels: tuple[str, ...], geometries: Sequence[Geometry]
 ) -> tuple[Objects, ...]:
-    """As `decoded`, with the boxes that have no part in the picture: rows of other tensors may belong to them."""
+    """As `decoded`, with the boxes that are not there: rows of other tensors may belong to them."""
     outputs = _by_role(answer, spec)
     with _of_kind(outputs, spec), np.errstate(invalid="ignore", over="ignore"):
         rows = _rows(outputs, spec, len(geometries))
@@ -72,9 +73,11 @@ def _of_kind(outputs: Outputs, spec: Decode) -> Iterator[None]:
         raise ValueError(f"the outputs ({shapes}) are not those of kind {spec.kind} ({error})") from None
 
 
-def _there(one: Object) -> bool:
-    """Not so a box that has no part in the picture, as one in what was filled up around it."""
-    return not isinstance(one, Detection) or one.box.area > 0
+def there(one: Object, spec: Decode) -> bool:
+    """Not so a box that has no part in the picture, as one in what was filled up around it; nor one without pixels."""
+    if not isinstance(one, Detection):
+        return True
+    return one.box.area > 0 and (one.mask is None or spec.kind not in OF_PIXELS or bool(one.mask.any()))
 
 
 def pictures_of(answer: Mapping[str, Array], spec: Decode) -> int:
