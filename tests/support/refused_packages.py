@@ -243,6 +243,8 @@ case("neither", PackageError, "is neither a package (.zip or folder) nor a model
 case("only-converted", PackageError, "nothing here serves keras as it is", file("bolts.keras", GOOD))
 case("saved-model", PackageError, "nothing here serves saved-model as it is",
      lambda root: folder(root / "d", {"saved_model.pb": b"\b\1", "variables/variables.index": b"\0"}))  # fmt: skip
+case("paddle-3", PackageError, "is in PaddlePaddle 3's own format, which OpenVINO does not read",
+     file("bolts.json", b'{"base_code":{"magic":"pir","trainable":true,"version":4},"program":{}}'))  # fmt: skip
 case("mech-dlk", PackageError, "is an archive of Mech-DLK, which only its own SDK reads", file("bolts.dlkpackC", GOOD))
 case("empty-zip-file", PackageError, "is neither a package", file("bolts.zip", b""))
 case(

@@ -253,12 +253,11 @@ def _openvino_bounds(config: Config, model: FileTensors) -> Iterator[Problem]:
         told = model.inputs.get(entry.get("name", ""))
         dims = ([-1] if batched else []) + said(entry) if "dims" in entry else []
         for place, least, most in told.bounds if told and len(dims) == len(told.dims or ()) else ():
-            if not least < dims[place] < most and not (batched and dims[place] == -1):
-                subject = f"dim {place + 1} of the input {entry['name']!r}"
-                yield (
-                    f"input[{number}]",
-                    f"{subject} is {least}..{most} in the model file, and {dims[place]} in the config",
-                )
+            dim = dims[place]
+            if not least < dim < most and not (batched and dim == -1):
+                file, name = f"{least}..{most}", entry["name"]
+                sentence = f"dim {place + 1} of the input {name!r} is {file} in the model file, and {dim} in the config"
+                yield f"input[{number}]", sentence
 
 
 def _openvino_completed(kind: str, told: Mapping[str, Told], size: int, embedded: bool) -> Iterator[Problem]:

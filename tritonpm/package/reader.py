@@ -24,7 +24,7 @@ from tritonpm.package.limits import Limits
 from tritonpm.package.manifest import Manifest, SampleEntry, StageEntry, ValuesEntry
 from tritonpm.package.paths import NAME_RULE, is_name, name_from, require_name
 from tritonpm.package.samples import check as check_sample
-from tritonpm.package.signature import SAVED_MODEL, SPEAKING, format_of, inspect_model, to_convert
+from tritonpm.package.signature import SAVED_MODEL, SPEAKING, format_of, inspect_model
 from tritonpm.package.tree import Tree
 
 _INFERRED_STAGE = "model"
@@ -154,7 +154,8 @@ def _inferred(tree: Tree, name: str | None, allow_code: bool, limits: Limits) ->
         named = name or name_from(tree.stem)
         stage |= {"model": models[0]}
     elif SAVED_MODEL in tree.files:
-        raise PackageError("nothing here serves saved-model as it is", where=tree.where, do=to_convert(tree.where))
+        raise PackageError("nothing here serves saved-model as it is", where=tree.where,
+                           do="unpack it and import the folder, which is converted on its way in")  # fmt: skip
     else:
         raise PackageError("holds neither package.yaml, nor one model, nor a Triton model folder", where=tree.where,
                            do="add a package.yaml")  # fmt: skip

@@ -17,6 +17,9 @@ from tritonpm.package.signature import format_of, require_served
 from tritonpm.package.signature.onnx import external_locations
 from tritonpm.package.staging import Progress, Staging, linked, opened, stage_file, stage_folder
 
+_HEAD = 64  # bytes of a file that may be none of ours
+_PADDLE = b'"magic":"pir"'  # in the head of a program in PaddlePaddle 3's JSON
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -84,7 +87,11 @@ def stage(source: Path, root: Path, limits: Limits, progress: Progress) -> Tree:
     else:
         require_served(named.name, staging.where)
         with opened(real, staging.where) as stream:
-            if not is_zip(stream.read(4)):
+            head = stream.read(_HEAD)
+            if _PADDLE in head:
+                what = "is in PaddlePaddle 3's own format, which OpenVINO does not read"
+                raise PackageError(what, where=staging.where, do="save it as .pdmodel, with FLAGS_enable_pir_api=0")
+            if not is_zip(head[:4]):
                 raise PackageError("is neither a package (.zip or folder) nor a model", where=staging.where,
                                    do="provide a .zip, a folder, .onnx, .xml, .plan, .pt or .pt2")  # fmt: skip
             folder = stage_archive(stream, staging)
