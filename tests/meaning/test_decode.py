@@ -181,6 +181,12 @@ def test_yolov10_brings_keypoints_angles_and_masks() -> None:
     (whole,) = objects(answer, kind="yolov10-segment", outputs={"predictions": "o", "prototypes": "p"})
     assert isinstance(posed, Detection) and isinstance(turned, Detection) and isinstance(whole, Detection)
     assert_allclose(posed.keypoints, [[20, 30, 0.9], [40, 50, 0.1]], rtol=1e-4)
+    points[:, :2] = [[-1e4, 1e4], [1e4, -1e4]]
+    (outside,) = objects(
+        {"o": np.array([[[*row, *points.ravel()]]], np.float32)}, kind="yolov10-pose", keypoints=[2, 3]
+    )
+    assert isinstance(outside, Detection)
+    assert_allclose(np.array(outside.keypoints)[:, :2], [[0, 100], [200, 0]])
     assert turned.angle == 0.5
     assert_allclose([*vars(turned.box).values()], BOLT, rtol=1e-4)
     assert whole.mask is not None

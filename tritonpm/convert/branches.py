@@ -160,21 +160,22 @@ class _Asked:
         The copy lies beside the model, where its weights may be.
         """
         import onnx
+        from google.protobuf.message import EncodeError
 
         outputs, count = list(self.graph.output), len(self.graph.node)
         self.graph.node.extend(onnx.helper.make_node("Shape", [name], [f"{_SIZES}{name}"]) for name in sizes_of)
         del self.graph.output[:]
         self.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
         path = self.model.with_name(f"asked-{self.model.name}")
-        onnx.save(self.proto, path)
-        del self.graph.output[:], self.graph.node[count:]
-        self.graph.output.extend(outputs)
         try:
+            onnx.save(self.proto, path)
             run = runtimes.load(Format.ONNX, path)
-        except NotRunnableError:
+        except (NotRunnableError, ValueError, EncodeError):  # larger than protobuf takes
             return
         finally:
-            path.unlink()
+            path.unlink(missing_ok=True)
+            del self.graph.output[:], self.graph.node[count:]
+            self.graph.output.extend(outputs)
         for batch in batches:
             try:
                 yield run(batch)

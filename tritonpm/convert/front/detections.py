@@ -83,7 +83,7 @@ def boxes(outputs: Outputs, about: FrontAbout) -> list[FrontOutput]:
     if "keypoints" in outputs:
         points = about.size("keypoints", 2), about.size("keypoints", 3)
         flat = graph.op("Reshape", outputs["keypoints"], np.array([0, 0, points[0] * points[1]], np.int64))
-        more += _keypoints(kept, flat, about, *points)
+        more += _keypoints(kept, flat, about, *points, cut=False)
     if "masks" in outputs:
         masks = outputs["masks"] if len(about.shape("masks")) == 4 else graph.without_axes(outputs["masks"], 2)
         found, threshold = kept.found(about), np.float32(spec.threshold)
@@ -170,12 +170,16 @@ def _suppressed(boxes: str, scores: str, about: FrontAbout, axis: int) -> Candid
     return Candidates(boxes, scores, graph.cast(classes, "INT32"), rows, "xyxy", "input")
 
 
-def _keypoints(kept: Best, flat: str, about: FrontAbout, count: int, values: int) -> list[FrontOutput]:
-    """Keypoints [n, m, count · values] of the input, in the picture."""
+def _keypoints(
+    kept: Best, flat: str, about: FrontAbout, count: int, values: int, *, cut: bool = True
+) -> list[FrontOutput]:
+    """Keypoints [n, m, count · values] of the input, in the picture; `cut` at its edges."""
     graph, most = about.graph, about.spec.most
     points = graph.cast(kept.of(about, flat), "FP32")
     points = graph.op("Reshape", points, np.array([0, most * count, values], np.int64))
     placed = about.to_picture(graph.cut(points, 2, 0, 2), times=1)
+    if cut:
+        placed = graph.op("Max", graph.op("Min", placed, about.pair(0, times=1)), np.float32(0))
     points = graph.op("Concat", placed, graph.cut(points, 2, 2), axis=2) if values > 2 else placed
     points = graph.op("Reshape", points, np.array([0, most, count, values], np.int64))
     points = where(graph, graph.with_axes(kept.there, 2, 3), points, np.float32(0))

@@ -55,7 +55,11 @@ def _listed(
     painted: Sequence[Array | None] = [None] * len(kept)
     if masks is not None:
         painted = [_mask(masks[index], box, about) for index, box in zip(kept, whole, strict=True)]
-    points = [()] * len(kept) if keypoints is None else keypoints_of(np.asarray(keypoints, np.float64)[kept], about)
+    points = (
+        [()] * len(kept)
+        if keypoints is None
+        else keypoints_of(np.asarray(keypoints, np.float64)[kept], about, cut=False)
+    )
     return tuple(
         about.detection(box, scores[index], int(classes[index]), mask=mask, keypoints=one)
         for index, box, mask, one in zip(kept, corners, painted, points, strict=True)

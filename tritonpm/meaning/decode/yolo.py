@@ -79,9 +79,11 @@ def _detections(
     )
 
 
-def keypoints_of(points: Array, about: About) -> list[tuple[tuple[float, ...], ...]]:
-    """Keypoints [n, k, 2 or 3] of the input, in the picture."""
-    placed = np.concatenate([about.geometry.to_picture(points[..., :2]), points[..., 2:]], axis=-1)
+def keypoints_of(points: Array, about: About, *, cut: bool = True) -> list[tuple[tuple[float, ...], ...]]:
+    """Keypoints [n, k, 2 or 3] of the input, in the picture; `cut` at its edges, as Ultralytics does."""
+    places = about.geometry.to_picture(points[..., :2])
+    places = np.clip(places, 0, about.geometry.picture[::-1]) if cut else places
+    placed = np.concatenate([places, points[..., 2:]], axis=-1)
     return [tuple(tuple(float(value) for value in point) for point in one) for one in placed]
 
 
