@@ -49,7 +49,7 @@ def envelope(kind: str, data: object, form: str) -> str:
 _COLOURS = {
     "loaded": "green", "READY": "green", "done": "green", "optimising": "yellow", "running": "yellow",
     "LOADING": "yellow",
-    "failed": "red", "UNAVAILABLE": "red", "interrupted": "red",
+    "failed": "red", "interrupted": "red",  # a model that was unloaded is UNAVAILABLE, and nothing is wrong with it
 }  # fmt: skip
 _APART = 2  # blanks between two columns
 
