@@ -170,7 +170,7 @@ def provided() -> Iterator[Provider]:
     provider = Provider()
     server = make_server("127.0.0.1", 0, application(provider), threaded=True)
     provider.issuer = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
         yield provider

@@ -51,7 +51,7 @@ def served() -> Iterator[S3]:
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # it tells of every request that we cut
     application = DomainDispatcherApplication(create_backend_app)
     server = make_server("127.0.0.1", 0, partial(_whole_requests, application), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
         found = S3(server.server_port)
@@ -180,7 +180,7 @@ def refusing(code: str, status: int) -> Iterator[int]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Refusal)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
         yield server.server_port
