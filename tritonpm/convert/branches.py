@@ -29,7 +29,7 @@ def unseen(format: Format, model: Path, rows: Sequence[Row], largest: int) -> tu
     """What these rows, alone and in batches, did not show of it: a sentence each."""
     if format is not Format.ONNX:
         return ()
-    asked = _Asked.of(model)
+    asked = _AskedInside.of(model)
     flow = DataFlow.of(asked.graph)
     shared, mixed = _shared(asked, flow, rows, largest)
     continuous, back = flow.continuous(shared), flow.brought_back(shared, mixed)
@@ -90,7 +90,7 @@ def _repeated(row: Row, count: int) -> Row:
     return {name: np.repeat(array, count, axis=0) for name, array in row.items()}
 
 
-def _shared(asked: _Asked, flow: DataFlow, rows: Sequence[Row], largest: int) -> tuple[dict[str, bool], set[str]]:
+def _shared(asked: _AskedInside, flow: DataFlow, rows: Sequence[Row], largest: int) -> tuple[dict[str, bool], set[str]]:
     """The tensors that are as large for one row less, whether each holds floats, and those that several rows make."""
     if largest < 2 or not (inside := flow.inside):
         return {}, set()
@@ -133,14 +133,14 @@ def _changed(one: Array, other: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _AskedInside:
     """A model that is asked for what lies inside of it."""
 
     proto: Any
     model: Path
 
     @classmethod
-    def of(cls, model: Path) -> _Asked:
+    def of(cls, model: Path) -> _AskedInside:
         """Without functions of its own, in which conditions could hide."""
         import onnx.inliner
 
