@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -41,22 +41,22 @@ def described(models: Iterable[Path]) -> dict[Path, Outputs]:
     return outputs
 
 
-def refused_by_openvino(model: Path) -> str:
-    """Why OpenVINO cannot read an ONNX model ("": it can, or is not installed here).
+def refused_by_openvino(model: Path, apart: Apart | None = None) -> str:
+    """Why OpenVINO cannot read an ONNX model ("": it can, or is not installed here); `apart` is a process to ask.
 
     The native openvino backend of 25.03 and before ends the whole server over such a model.
     """
-    with Apart() as apart, temporary("describe") as folder:
+    with nullcontext(apart) if apart else Apart() as process, temporary("describe") as folder:
         try:
-            return apart.ask(_READS, str(model).encode(), folder, seconds=_SECONDS, memory=_MEMORY).decode()
+            return process.ask(_READS, str(model).encode(), folder, seconds=_SECONDS, memory=_MEMORY).decode()
         except EndedError as error:
             return f"reading it {error}"
 
 
-def altered_by_openvino(model: Path, said: Mapping[str, Values]) -> str:
+def altered_by_openvino(model: Path, said: Mapping[str, Values], apart: Apart) -> str:
     """Why OpenVINO answers otherwise than an ONNX model; "": the graph gives no reason. `said` is of its inputs."""
     request = json.dumps({"model": str(model), "values": {name: asdict(values) for name, values in said.items()}})
-    with Apart() as apart, temporary("describe") as folder, suppress(EndedError):
+    with temporary("describe") as folder, suppress(EndedError):
         return apart.ask(_ALTERS, request.encode(), folder, seconds=_SECONDS, memory=_MEMORY).decode()
     return ""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from tritonpm.core.apart import Apart
 from tritonpm.core.errors import RuleError
 from tritonpm.core.files import link_or_copy
 from tritonpm.core.types import BatchAxis, File, Format, Package
@@ -29,15 +30,15 @@ def require_readable(
         own = settings.for_stage(stage.name)
         if stage.config or stage.format is not Format.ONNX or own.optimised or backend_of(stage, own) != "openvino":
             continue
-        with context.workspace.scratch("readable") as folder:
+        with context.workspace.scratch("readable") as folder, Apart() as apart:
             for path in stage.files:
                 file = package.file(path)
                 target = folder / PurePosixPath(path)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 link_or_copy(place(file) if place else context.blobs.path(file.digest), target)
             model = folder / PurePosixPath(stage.model)
-            reason = refused_by_openvino(model)
-            altered = "" if reason else altered_by_openvino(model, stage.values)
+            reason = refused_by_openvino(model, apart)
+            altered = "" if reason else altered_by_openvino(model, stage.values, apart)
         if reason:
             raise RuleError(
                 f"OpenVINO cannot read the model of stage {stage.name}: {reason}",

@@ -86,7 +86,7 @@ def keep_supervised(context: Context) -> bool:
     return lost or embedded.supervised(state)
 
 
-def supervising(context: Context) -> list[str]:
+def supervisor_command(context: Context) -> list[str]:
     """The command that keeps the workspace's own server alive."""
     return python.module("tritonpm.operations.supervise", str(context.workspace.root))
 
@@ -97,7 +97,7 @@ def supervise_detached(context: Context) -> None:
     require_file(place)
     with place.open("ab") as log:
         subprocess.Popen(
-            supervising(context),
+            supervisor_command(context),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Keeps the embedded server alive, as a process of its own (`server.supervising`) or within `tritonpm serve`.
+"""Keeps the embedded server alive, as a process of its own (`server.supervisor_command`) or within `tritonpm serve`.
 
 A server that ends without having been told to is started again, on the same addresses, after a pause that grows; what
 was proved is loaded again, but for a package that ends the server each time: that one is set aside by name. A server
@@ -27,7 +27,7 @@ from tritonpm.operations.left_over import unload_rehearsals
 from tritonpm.operations.on_demand import Idle
 from tritonpm.operations.revive import stubs_replaced
 from tritonpm.operations.serve import load_all_proved, load_missing, serve, set_aside, start_again
-from tritonpm.operations.server import await_server, own_server, supervise_detached, supervising
+from tritonpm.operations.server import await_server, own_server, supervise_detached, supervisor_command
 from tritonpm.operations.stop import unload_recorded
 from tritonpm.triton import embedded
 from tritonpm.triton.log import size
@@ -228,7 +228,7 @@ def _again(context: Context, before: embedded.Server, say: Say) -> embedded.Serv
 def _succeeded(context: Context) -> Iterator[Callable[[], None]]:
     """Somebody waits to take over; what is yielded replaces them where they were killed. At the end nobody waits."""
     lock = embedded.supervisor_lock(context.workspace.server)
-    command = [sys.executable, "-I", "-S", successor.__file__, str(lock), *supervising(context)]
+    command = [sys.executable, "-I", "-S", successor.__file__, str(lock), *supervisor_command(context)]
     waiting: list[subprocess.Popen[bytes]] = []
 
     def replace() -> None:

@@ -172,7 +172,7 @@ def _joined(graph: Graph, first: str, second: str, count: str) -> str:
     now = inner.op("Min", now, known)
     changed = inner.cast(inner.op("Not", inner.op("Equal", now, state)), "INT32")
     again = inner.cast(inner.op("ReduceMax", changed, keepdims=0), "BOOL")
-    body = inner.body(state, now, again, dtype="INT64")
+    body = inner.body(state, now, again)
     return str(graph.op("Loop", graph.without_axes(count, 0), np.bool_(True), graph.counted(count), body=body))
 
 
@@ -242,7 +242,7 @@ def _hull(graph: Graph, points: _Points) -> str:
     pairs = inner.op("Concat", inner.with_axes(state, 1), inner.with_axes(between, 1), axis=1)
     both = inner.op("Reshape", pairs, inner.op("Concat", np.array([-1], np.int64), points.count, axis=0))
     again = inner.cast(inner.op("ReduceMax", further, keepdims=0), "BOOL")
-    body = inner.body(state, both, again, dtype="INT64")
+    body = inner.body(state, both, again)
     return str(graph.op("Loop", np.int64(_ROUNDS), np.bool_(True), first, body=body))
 
 

@@ -97,14 +97,14 @@ class Graph:
 
         self.nodes.append(helper.make_node("Identity", [tensor], [name]))
 
-    def body(self, state: str, after: str, again: str, dtype: str = "FP32") -> Any:
-        """The graph as what a Loop repeats: `state` [n, k] or [n] becomes `after`, as long as `again` holds."""
+    def body(self, state: str, after: str, again: str) -> Any:
+        """The graph as what a Loop repeats: `state` (INT64) becomes `after`, as long as `again` holds."""
         from onnx import TensorProto, helper
 
         infos = helper.make_tensor_value_info
         told = infos(f"{self.prefix}round", TensorProto.INT64, []), infos(f"{self.prefix}go", TensorProto.BOOL, [])
-        inputs = [*told, infos(state, element_type(dtype), None)]
-        outputs = [infos(again, TensorProto.BOOL, []), infos(after, element_type(dtype), None)]
+        inputs = [*told, infos(state, TensorProto.INT64, None)]
+        outputs = [infos(again, TensorProto.BOOL, []), infos(after, TensorProto.INT64, None)]
         return helper.make_graph(self.nodes, "body", inputs, outputs, list(self.constants.values()))
 
     def each(self, inputs: Mapping[str, str], dtype: str) -> Any:

@@ -49,7 +49,7 @@ class Decision:
         if self.stays:
             lines.insert(0, "nothing was better than what it had, which stays")
         elif self.automatic:
-            lines.insert(0, f"{named(self.chosen)} is what it gets: it gains, and loses under none of the loads")
+            lines.insert(0, f"{_named(self.chosen)} is what it gets: it gains, and loses under none of the loads")
         elif self.loses:
             lines.append("it is slower than before: --optimizer auto keeps what is better")
         if self.batching and not self.stays:
@@ -117,7 +117,7 @@ def of_settings(jobs: Jobs, name: str, settings: Settings) -> Decision | None:
     return decision if decision and decision.settings == settings else None
 
 
-def named(candidate: str) -> str:
+def _named(candidate: str) -> str:
     """A candidate, for a person."""
     return {_ORIGINAL: "the model as it came", BEFORE: "the previous version"}.get(candidate, candidate)
 
@@ -127,6 +127,6 @@ def _words(comparison: Comparison) -> str:
     rows = f"{load.batch} row{'s' * (load.batch != 1)}"
     requests = f"{load.concurrency} request{'s' * (load.concurrency != 1)}"
     return (
-        f"{named(comparison.b)} has {ratio.ratio:.2f} × the throughput of {named(comparison.a)} "
+        f"{_named(comparison.b)} has {ratio.ratio:.2f} × the throughput of {_named(comparison.a)} "
         f"(95 % {ratio.low:.2f} to {ratio.high:.2f}) with {requests} of {rows} in flight"
     )
