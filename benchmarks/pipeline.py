@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.serving import machine
 from tritonpm.meaning.decode import decoded
 from tritonpm.meaning.geometry import Geometry
-from tritonpm.meaning.preprocess import placed
+from tritonpm.meaning.placing import placed
 from tritonpm.meaning.spec import Decode, Preprocess, decode, preprocess
 from tritonpm.operations.context import open_context
 from tritonpm.operations.import_package import import_package

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.models import colours, quadrants
+from tests.support.models import colours, quadrants, showing
 from tests.support.workspaces import publish
 from tritonpm import client as clients
 from tritonpm.core.errors import InferenceError, PackageError, UnsafeError
 from tritonpm.core.tensors import Array
 from tritonpm.meaning.objects import Classification
-from tritonpm.meaning.pictures import encoded, read_picture
+from tritonpm.meaning.pictures import encoded, made_up, read_picture
+from tritonpm.meaning.preprocess import prepare
+from tritonpm.meaning.spec import preprocess
 from tritonpm.operations.context import Context
 from tritonpm.operations.deploy import deployment
 from tritonpm.operations.import_package import import_package
@@ -158,6 +160,42 @@ def test_a_detector_and_a_model_of_one_picture(
         answer = client.infer("it", rows(file(red), file(0 * red)))
         assert answer["count"].ravel().tolist() == [1, 0]
         assert answer["boxes"][0, 0].tolist() == [0, 0, 32, 32]
+
+
+PLACED = [
+    {"resize": "letterbox", "size": [40, 56], "fill": 114},
+    {"resize": "letterbox", "size": [56, 40], "antialias": True, "colour": "BGR", "position": "top-left"},
+    {"resize": "shortest-side", "shortest": 48, "size": [40, 40], "antialias": True},
+    {"resize": "shortest-side", "shortest": 20, "size": [40, 40], "fill": 7, "enlarge": False},
+    {"resize": "stretch", "size": [30, 30], "interpolation": "nearest"},
+]
+WHOLE = {"resize": "stretch", "size": [40, 56], "interpolation": "bicubic", "antialias": True}
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("said", [*PLACED, WHOLE], ids=lambda said: f"{said['resize']} {len(said)}")
+def test_a_picture_lies_in_the_input_as_everywhere(context: Context, tmp_path: Path, said: dict[str, object]) -> None:
+    """To a grey level, which rounding is; only what is resized elsewhere travels as it is."""
+    height, width = said["size"]  # type: ignore[misc]
+    (tmp_path / "it.onnx").write_bytes(showing(height, width))
+    import_package(context, tmp_path / "it.onnx")
+    change(context, "it", {"serve": "encoded", "preprocess": said, "decode": {"kind": "regression"}})
+    load(context, "it")
+    rendered = "\n".join(path.read_text() for path in context.workspace.repository.glob("pixels*/config.pbtxt"))
+    assert ('key: "placed"' in rendered) == (said != WHOLE)
+    spec = preprocess(said)
+    with connect(context, "grpc") as client:
+        for number, size in enumerate(((40, 56), (37, 91), (480, 333), (11, 200), (300, 20), (1, 1))):
+            shown = [made_up(*size, seed=number + row) for row in range(2)]
+            answer = client.infer("it", rows(*(file(one) for one in shown)))
+            for row, picture in enumerate(shown):
+                plainly, rounded = (
+                    prepare(picture, spec, {"x": "FP32"}, whole_numbers=whole).inputs["x"].ravel()
+                    for whole in (False, said != WHOLE)
+                )
+                assert (np.abs(answer["values"][row] - rounded) > 0.02).mean() < 0.06, size  # halves, up or down
+                assert np.abs(answer["values"][row] - plainly).max() <= 1.01, size
 
 
 def test_what_decodes_is_adopted_as_ours_and_nothing_like_it_is(classifier: Context, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,8 @@ import numpy as np
 from tritonpm.core.tensors import Array, numpy_dtype
 from tritonpm.core.types import Signature
 from tritonpm.meaning.geometry import Geometry
-from tritonpm.meaning.resampling import resized
+from tritonpm.meaning.placing import placed
+from tritonpm.meaning.resampling import in_whole_numbers, resized
 from tritonpm.meaning.spec import MOST_SIDE, Preprocess
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue in grey: ITU-R 601, as Pillow has it
@@ -25,14 +25,15 @@ class Prepared:
     geometry: Geometry
 
 
-def prepare(picture: Array, spec: Preprocess, dtypes: Mapping[str, str]) -> Prepared:
+def prepare(picture: Array, spec: Preprocess, dtypes: Mapping[str, str], *, whole_numbers: bool = False) -> Prepared:
     """One picture, UINT8 [height, width, 3] of red, green, blue or [height, width] of grey, as the model's inputs.
 
-    `dtypes` are those of the model's inputs by name.
+    `dtypes` are those of the model's inputs by name; `whole_numbers`: what is resized is rounded to grey levels.
     """
     height, width = picture.shape[:2]
     (tall, wide), (canvas_tall, canvas_wide), (top, left) = placed(height, width, spec)
-    pixels = resized(_coloured(picture, spec.colour), (tall, wide), spec.interpolation, antialias=spec.antialias)
+    resize = in_whole_numbers if whole_numbers else resized
+    pixels = _coloured(resize(picture, (tall, wide), spec.interpolation, antialias=spec.antialias), spec.colour)
     canvas = _pasted(pixels, (canvas_tall, canvas_wide), (top, left), spec.fill)
     scaled = (canvas * np.float32(spec.scale) - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
     geometry = Geometry((height, width), (canvas_tall, canvas_wide), (tall / height, wide / width), (top, left))
@@ -63,62 +64,9 @@ def stretched(signature: Signature) -> Preprocess | None:
     )  # fmt: skip
 
 
-def placed(height: int, width: int, spec: Preprocess) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    """(sides that the picture is resized to, sides of the input, where the picture's corner is in it)."""
-    sides = _sides(height, width, spec)
-    if spec.resize == "shortest-side" and spec.size:
-        offset = tuple(round((whole - side) / 2) for whole, side in zip(spec.size, sides, strict=True))
-        return sides, spec.size, (offset[0], offset[1])
-    if spec.resize in ("letterbox", "height") and spec.size:
-        canvas = spec.size if spec.resize == "letterbox" else (spec.size[0], max(spec.size[1], sides[1]))
-        free = canvas[0] - sides[0], canvas[1] - sides[1]
-        return sides, canvas, (free[0] // 2, free[1] // 2) if spec.position == "centre" else (0, 0)
-    return sides, sides, (0, 0)
-
-
-def _sides(height: int, width: int, spec: Preprocess) -> tuple[int, int]:
-    if spec.resize == "none" or (spec.size is None and spec.shortest is None):
-        return height, width
-    if spec.resize == "shortest-side":
-        return _multiple(_shortest(height, width, spec), spec)
-    tall, wide = spec.size or (height, width)
-    if spec.resize == "stretch":
-        return tall, wide
-    if spec.resize == "height":
-        return tall, max(1, math.ceil(width * tall / height))
-    ratio = _bounded(min(tall / height, wide / width), spec)
-    sides = max(1, round(height * ratio)), max(1, round(width * ratio))
-    return _multiple(sides, spec) if spec.resize == "fit" else sides
-
-
-def _shortest(height: int, width: int, spec: Preprocess) -> tuple[int, int]:
-    """Both sides, as torchvision and transformers round them: the longer one down."""
-    short, long = min(height, width), max(height, width)
-    shortest = float(spec.shortest or short)
-    if spec.longest and long / short * shortest > spec.longest:
-        shortest = spec.longest * short / long
-    shortest = short * _bounded(shortest / short, spec)
-    one, other = max(1, round(shortest)), max(1, int(shortest * long / short + 1e-9))
-    return (one, other) if height <= width else (other, one)
-
-
-def _bounded(ratio: float, spec: Preprocess) -> float:
-    if (ratio > 1 and not spec.enlarge) or (ratio < 1 and not spec.reduce):
-        return 1.0
-    return ratio
-
-
-def _multiple(sides: tuple[int, int], spec: Preprocess) -> tuple[int, int]:
-    def near(side: int) -> int:
-        times = math.ceil(side / spec.multiple) if spec.multiple_above else round(side / spec.multiple)
-        return max(1, times) * spec.multiple
-
-    return near(sides[0]), near(sides[1])
-
-
 def _coloured(picture: Array, colour: str) -> Array:
     """[height, width, channels] in float."""
-    pixels = picture.astype(np.float32)
+    pixels = picture.astype(np.float32, copy=False)
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., np.newaxis], 3, axis=2) if colour != "GRAY" else pixels[..., np.newaxis]
     elif colour == "GRAY":

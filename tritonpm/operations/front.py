@@ -20,12 +20,12 @@ from tritonpm.convert.front.pieces import objects as objects_piece
 from tritonpm.convert.front.pieces import pictures as pictures_piece
 from tritonpm.core.errors import RenderError
 from tritonpm.core.files import digest_of_bytes
-from tritonpm.core.types import Agreement, BatchAxis, File, Format, Optimised, Package, Signature, Stage, Task, Tensor
+from tritonpm.core.types import Agreement, BatchAxis, File, Format, Optimised, Package, Signature, Stage, Task
 from tritonpm.core.units import GIB
-from tritonpm.meaning import served
 from tritonpm.operations.artefacts import kept_artefact
 from tritonpm.operations.batch_axes import Place
 from tritonpm.operations.front_crops import cut_from_pictures, cuts_out
+from tritonpm.operations.front_encoded import PIXELS, decoder, parameters, resizes, takes_placed, with_decoded
 from tritonpm.operations.meanings import meaning_of
 from tritonpm.package import members
 from tritonpm.repository.cascade import wire
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tritonpm.meaning.spec import Decode, Preprocess
     from tritonpm.operations.context import Context
 
-PICTURES, OBJECTS, PIXELS = "pictures", "objects", "pixels"
+PICTURES, OBJECTS = "pictures", "objects"
 _VERSION = b"1"  # of how a model and its front are joined
 FOLDER = "front\0"  # a path that no package can have of its own
 # Of all that is put around: it is small, and takes pictures as they come, of whatever size.
@@ -77,31 +77,29 @@ def fronted(
         whole = replace(plain, optimised={**optimised, package.stages[0].name: one}) if one else _around(context, plain)
     except ConversionError as error:
         raise RenderError(error.what, where=package.name, do=error.do) from None
-    encoded = settings.for_stage(package.stages[0].name).serve == ENCODED
-    return _decoding(context, whole, axes[package.stages[0].name]) if encoded else whole
+    return _decoding(context, whole, plain) if _takes_files(plain) else whole
 
 
-def _decoding(context: Context, whole: Fronted, model: BatchAxis) -> Fronted:
+def _takes_files(plain: Fronted) -> bool:
+    return plain.settings.for_stage(plain.package.stages[0].name).serve == ENCODED
+
+
+def _decoding(context: Context, whole: Fronted, plain: Fronted) -> Fronted:
     """With what decodes before all else; the first stage takes its pixels then."""
     package, first = whole.package, whole.package.stages[0]
     name = _free(PIXELS, {stage.name for stage in package.stages})
-    file, axis = _kept(context, members.FILE, members.source(members.ENCODED)), _axis(model)
-    rows = "batch" if axis.kind != "none" else 1
-    signature = Signature((_rows(served.ENCODED, rows),), (_rows(replace(served.PIXELS, name=PIXELS), rows),))
-    stage = Stage(name, Task.PREPROCESSING, Format.OTHER, file.path, (file.path,), signature)
-    stages = (stage, *(replace(one, bindings=_of_pixels(one, first, name)) for one in package.stages))
+    file = _kept(context, members.FILE, members.source(members.ENCODED))
+    axis = _axis(plain.axes[plain.package.stages[0].name])
+    spec = _known(plain)[0] if takes_placed(_served(first, whole.axes, whole.optimised)) else None
+    decoding = decoder(name, file, "batch" if axis.kind != "none" else 1, spec)
+    own = {**_PYTHON, "parameters": parameters(spec) if spec else {}}
+    stages = (decoding, *(with_decoded(one, first, decoding) for one in package.stages))
     return replace(
         whole,
         package=replace(package, stages=stages, files=(*package.files, file)),
-        settings=replace(whole.settings, stages={**whole.settings.stages, name: _PYTHON}),
+        settings=replace(whole.settings, stages={**whole.settings.stages, name: own}),
         axes={**whole.axes, name: axis},
     )
-
-
-def _of_pixels(stage: Stage, first: Stage, pixels: str) -> tuple[tuple[str, str], ...]:
-    """A stage's bindings, with what was decoded in place of the picture: of the first, and of what cuts out of it."""
-    bound = ((served.IMAGE, served.IMAGE),) if stage == first else stage.bindings
-    return tuple((one, f"{pixels}.{PIXELS}" if source == served.IMAGE else source) for one, source in bound)
 
 
 def _one_model(context: Context, plain: Fronted, place: Place) -> Optimised | None:
@@ -126,7 +124,8 @@ def _one_model(context: Context, plain: Fronted, place: Place) -> Optimised | No
         return None
     if opset < least_opset(_known(plain)[1].kind):
         return None
-    before, behind = _before(plain, opset), _behind(plain, opset)
+    behind = _behind(plain, opset)
+    before = _before(plain, behind, opset)
     source = made.files[0].digest if made else axis.artefact or file.digest
     key = digest_of_bytes(b"".join((_VERSION, source.encode(), before.model, behind.model)))
     if kept := kept_artefact(context, key):
@@ -145,16 +144,17 @@ def _around(context: Context, plain: Fronted) -> Fronted:
     first, last = package.stages[0], package.stages[-1]
     taken = {stage.name for stage in package.stages}
     pictures, objects = _free(PICTURES, taken), _free(OBJECTS, taken)
-    before = _before(plain)
+    behind = None if cuts_out(package) else _behind(plain)
+    before = _before(plain, behind)
     pieces = {pictures: before}
     stages = [_stage(pictures, before, Task.PREPROCESSING, {}), *_bound(package, pictures, before)]
-    if cuts_out(package):  # the cascade itself says what is in a picture, and in its pixels
+    if behind is None:  # the cascade itself says what is in a picture, and in its pixels
         signatures = {stage.name: _served(stage, axes, optimised) for stage in package.stages}
         cutting = cut_from_pictures(package, settings, signatures, stages, (pictures, FOLDER))
         stages = [cutting[one.name][0] if one.name in cutting else one for one in stages]
         models = {name: piece.model for name, (_, piece) in cutting.items()}
     else:
-        pieces[objects] = behind = _behind(plain)
+        pieces[objects] = behind
         sources = {
             MODEL + tensor.name: f"{last.name}.{tensor.name}" for tensor in _served(last, axes, optimised).outputs
         }
@@ -172,12 +172,13 @@ def _around(context: Context, plain: Fronted) -> Fronted:
     )
 
 
-def _before(plain: Fronted, opset: int = OPSET) -> FrontModel:
+def _before(plain: Fronted, behind: FrontModel | None, opset: int = OPSET) -> FrontModel:
     """What makes the first stage's inputs of pictures. Raises ConversionError where nothing says how."""
     first = plain.package.stages[0]
     preprocess, _ = _known(plain)
     return pictures_piece(
         preprocess, _served(first, plain.axes, plain.optimised), batched=plain.axes[first.name].kind != "none",
+        placed=_takes_files(plain) and behind is not None and resizes(plain.package, preprocess, behind.signature),
         opset=opset,
     )  # fmt: skip
 
@@ -243,7 +244,3 @@ def _axis(model: BatchAxis) -> BatchAxis:
     if model.kind == "none":
         return BatchAxis("none", model.reason)
     return BatchAxis("proved", "every picture is handled for itself")
-
-
-def _rows(tensor: Tensor, rows: str | int) -> Tensor:
-    return replace(tensor, shape=(rows, *(tensor.shape or ())[1:]))

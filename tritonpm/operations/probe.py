@@ -20,9 +20,10 @@ from tritonpm.meaning.decode import decoded
 from tritonpm.meaning.matching import matched
 from tritonpm.meaning.predict import required
 from tritonpm.meaning.preprocess import prepare
-from tritonpm.meaning.served import answered, request, sent
+from tritonpm.meaning.served import answered, request, sent, takes_encoded
 from tritonpm.meaning.whole import decoded_whole, without_answers
 from tritonpm.operations.artefacts import made as made_of
+from tritonpm.operations.front_encoded import resizes
 from tritonpm.operations.meanings import hands_in_pictures, meaning_of
 from tritonpm.operations.sample_inputs import made_up, pictures_of, samples_of
 from tritonpm.settings.settings import PRECISIONS
@@ -81,7 +82,9 @@ def _probe_pictures(
     for answer in answers:
         _require_finite(answer)
     signature = record.package.stages[0].signature
-    prepared = [prepare(picture, first, {t.name: t.dtype for t in signature.inputs}) for picture in pictures]
+    dtypes = {tensor.name: tensor.dtype for tensor in signature.inputs}
+    whole = takes_encoded(served) and resizes(record.package, first, served)
+    prepared = [prepare(picture, first, dtypes, whole_numbers=whole) for picture in pictures]
     try:
         references = _references(context, record, [dict(one.inputs) for one in prepared])
     except OptimisationError as error:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
-_FOLDER = Path(__file__).parents[1] / "backends" / "members"
+_HOME = Path(__file__).parents[1]
+_FOLDER = _HOME / "backends" / "members"
+_TAKEN = re.compile(r"^from tritonpm\.meaning\.(\w+) import .+\n", re.MULTILINE)  # imports nothing of tritonpm itself
 FILE = "model.py"  # what the Python backend runs of a version folder
 ENCODED = "encoded"  # decodes JPEG and PNG; needs Pillow
 
 
 @cache
 def source(name: str) -> bytes:
-    """The program of that name."""
-    return (_FOLDER / f"{name}.py").read_bytes()
+    """The program of that name, and in it the modules of ours that it takes from: where it runs is no tritonpm."""
+    return _TAKEN.sub(_within, (_FOLDER / f"{name}.py").read_text("utf-8")).encode()
+
+
+def _within(line: re.Match[str]) -> str:
+    module = (_HOME / "meaning" / f"{line[1]}.py").read_text("utf-8")
+    return module.replace("from __future__ import annotations\n", "")
 
 
 def is_ours(file: Path) -> bool:

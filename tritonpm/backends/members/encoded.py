@@ -1,21 +1,29 @@
 """The model of Triton's Python backend that decodes JPEG and PNG before a front: `serve: encoded`.
 
-Rendered into the repository as it is, so that NVIDIA's container runs the same; it imports nothing of tritonpm, and
-needs Pillow where Triton runs. `image` is BYTES [n, 1], `pixels` UINT8 [n, height, width, 3] of red, green and blue.
+Rendered into the repository with what it takes of `tritonpm.meaning` in it, so that NVIDIA's container runs the same;
+it needs Pillow where Triton runs. `image` is BYTES [n, 1], `pixels` UINT8 [n, height, width, 3] of red, green and blue:
+the pictures as they are or, where the parameter `placed` says how, as they lie in the model's input. Then `places` is
+FP64 [n, 8]: heights and widths of the picture, of the input, of a pixel's step and of the picture's corner.
 """
 
 from __future__ import annotations
 
 import io
+import json
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
+
+from tritonpm.meaning.placing import placed
+from tritonpm.meaning.resampling import resized
 
 try:
     from PIL import Image, ImageOps
@@ -26,6 +34,7 @@ except ImportError:
 FORMATS = ("JPEG", "PNG")
 MOST_PIXELS = 1 << 26  # of the pictures of one request together: 192 MiB when they are decoded
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit above is stricter
+Decoded = tuple[tuple[int, int], NDArray[np.uint8], NDArray[np.float64]]  # sides of the picture, pixels, places
 
 
 class RefusedError(Exception):
@@ -37,6 +46,8 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """As many threads as there are cores: Pillow decodes without Python's lock."""
+        said = json.loads(args["model_config"]).get("parameters", {}).get("placed")
+        self.spec = _spec(json.loads(said["string_value"])) if said else None
         self.pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
@@ -45,34 +56,42 @@ class TritonPythonModel:
         A bad picture is the error of its own request only, and only the pictures of one request are of one size.
         """
         begun = [self._begun(pb_utils.get_input_tensor_by_name(one, "image").as_numpy().ravel()) for one in requests]
-        return [_answer(one) for one in begun]
+        return [self._answer(one) for one in begun]
 
     def finalize(self) -> None:
         """End the threads."""
         self.pool.shutdown()
 
-    def _begun(self, rows: Sequence[bytes]) -> list[Future[NDArray[np.uint8]]] | RefusedError:
+    def _begun(self, rows: Sequence[bytes]) -> list[Future[Decoded]] | RefusedError:
         try:
             images = [_opened(row, number) for number, row in enumerate(rows)]
             if (total := sum(image.width * image.height for image in images)) > MOST_PIXELS:
                 raise RefusedError(f"the pictures of one request have {total} pixels, and may have {MOST_PIXELS}")
         except RefusedError as refusal:
             return refusal
-        return [self.pool.submit(_pixels, image, number) for number, image in enumerate(images)]
+        return [self.pool.submit(_decoded, image, number, self.spec) for number, image in enumerate(images)]
+
+    def _answer(self, begun: list[Future[Decoded]] | RefusedError) -> Any:
+        try:
+            if isinstance(begun, RefusedError):
+                raise begun
+            sizes, pixels, places = zip(*(one.result() for one in begun), strict=True)
+            if len(set(sizes)) > 1:
+                listed = ", ".join(f"{width} x {height}" for height, width in sorted(set(sizes)))
+                raise RefusedError(f"the pictures of one request are of one size, not of {listed}")
+        except RefusedError as refusal:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(refusal)))
+        given = {"pixels": pixels, "places": places} if self.spec else {"pixels": pixels}
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, _together(rows)) for name, rows in given.items()])
 
 
-def _answer(begun: list[Future[NDArray[np.uint8]]] | RefusedError) -> Any:
-    try:
-        if isinstance(begun, RefusedError):
-            raise begun
-        pictures = [one.result() for one in begun]
-        if len(sizes := {picture.shape[:2] for picture in pictures}) > 1:
-            listed = ", ".join(f"{width} x {height}" for height, width in sorted(sizes))
-            raise RefusedError(f"the pictures of one request are of one size, not of {listed}")
-    except RefusedError as refusal:
-        return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(refusal)))
-    together = pictures[0][np.newaxis] if len(pictures) == 1 else np.stack(pictures)
-    return pb_utils.InferenceResponse([pb_utils.Tensor("pixels", together)])
+def _spec(said: Mapping[str, Any]) -> SimpleNamespace:
+    """How the picture comes to lie in the input, as `placed` and `resized` read it."""
+    return SimpleNamespace(**{**said, "size": tuple(said["size"]) if said["size"] else None})
+
+
+def _together(rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return rows[0][np.newaxis] if len(rows) == 1 else np.stack(rows)
 
 
 def _opened(encoded: bytes, number: int) -> Any:
@@ -83,13 +102,58 @@ def _opened(encoded: bytes, number: int) -> Any:
         raise RefusedError(f"picture {number} is not a JPEG or PNG of {len(encoded)} bytes") from None
 
 
-def _pixels(image: Any, number: int) -> NDArray[np.uint8]:
+def _decoded(image: Any, number: int, spec: Any) -> Decoded:
     """As it is meant to be seen, whatever turn a camera noted; of 16 bits of grey the upper ones."""
     try:
         ImageOps.exif_transpose(image, in_place=True)  # which copies only what is turned
         if image.mode.startswith("I"):
             image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
-        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)
+        image = image if image.mode == "RGB" else image.convert("RGB")
+        size = image.height, image.width
+        return size, *(_placed(image, size, spec) if spec else (np.asarray(image, np.uint8), np.empty(0)))
     except Exception as error:
         reason = " ".join(str(error).split())
         raise RefusedError(f"picture {number} cannot be decoded ({reason})") from None
+
+
+def _placed(image: Any, size: tuple[int, int], spec: Any) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The picture resized and on its canvas, or what is cut out of it, and where it lies there."""
+    sides, canvas, corner = placed(*size, spec)
+    if max(sides[0] * sides[1], canvas[0] * canvas[1]) > MOST_PIXELS:
+        raise ValueError(f"it becomes {sides[1]} x {sides[0]} pixels, more than {MOST_PIXELS}")
+    part, there = [], []
+    for side, room, start in zip(sides, canvas, corner, strict=True):
+        part.append((max(0, -start), min(side, room - start)))
+        there.append(slice(max(0, start), max(0, start) + part[-1][1] - part[-1][0]))
+    pixels = _resized(image, size, sides, (part[0], part[1]), spec)
+    if pixels.shape[:2] != canvas:
+        whole = np.full((*canvas, 3), int(spec.fill), np.uint8)
+        whole[there[0], there[1]] = pixels
+        pixels = whole
+    steps = sides[0] / size[0], sides[1] / size[1]
+    return pixels, np.array([*size, *canvas, *steps, *corner], np.float64)
+
+
+def _resized(
+    image: Any, size: tuple[int, int], sides: tuple[int, int], part: tuple[tuple[int, int], tuple[int, int]], spec: Any
+) -> NDArray[np.uint8]:
+    """A part of the resized picture, in whole numbers as all who read files have it."""
+    if spec.interpolation == "bilinear" and spec.antialias and sides != size:  # Pillow's own, which is much faster
+        return _averaged(image, size, sides, part)
+    pixels = resized(np.asarray(image), sides, spec.interpolation, antialias=spec.antialias, part=part)
+    return np.rint(pixels).astype(np.uint8)
+
+
+def _averaged(
+    image: Any, size: tuple[int, int], sides: tuple[int, int], part: tuple[tuple[int, int], tuple[int, int]]
+) -> NDArray[np.uint8]:
+    """First along the width, then along the height: by itself Pillow has chosen otherwise from its release 13 on."""
+    (top, left), (bottom, right) = zip(*part, strict=True)
+    steps = size[0] / sides[0], size[1] / sides[1]
+    upper, lower = top * steps[0], min(bottom * steps[0], size[0])
+    reach = max(steps[0], 1.0) + 1
+    first, end = max(0, math.floor(upper - reach)), min(size[0], math.ceil(lower + reach))
+    along = left * steps[1], first, min(right * steps[1], size[1]), end
+    image = image.resize((right - left, end - first), Image.Resampling.BILINEAR, along)
+    down = 0, upper - first, right - left, lower - first
+    return np.asarray(image.resize((right - left, bottom - top), Image.Resampling.BILINEAR, down))

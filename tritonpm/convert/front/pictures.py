@@ -17,6 +17,7 @@ from tritonpm.core.tensors import numpy_dtype
 from tritonpm.meaning.preprocess import LUMA
 from tritonpm.meaning.spec import Preprocess
 
+MASK = "pixel-mask"  # told of the picture's own sides, which its place does not hold
 GEOMETRY = 8  # numbers: height and width of the picture, of the input, of a pixel's step, of the offset
 Pair = tuple[str, str]  # of scalars in double precision: along height, along width
 
@@ -31,13 +32,23 @@ class Placed:
     offset: Pair
 
 
-def prepared(graph: Graph, image: str, spec: Preprocess, name: str, dtypes: Mapping[str, str]) -> dict[str, str]:
-    """The model's inputs by name, of UINT8 [n, height, width, 3]; "" is where the pictures lie, FP64 [n, GEOMETRY]."""
-    at = _placed(graph, image, spec)
-    pixels = _pasted(graph, _coloured(graph, _resized(graph, image, at, spec), spec.colour), at, spec.fill)
-    made = {name: _laid_out(graph, pixels, spec, dtypes[name]), "": _told(graph, image, at)}
+def prepared(
+    graph: Graph, image: str, spec: Preprocess, name: str, dtypes: Mapping[str, str], places: str = ""
+) -> dict[str, str]:
+    """The model's inputs by name, of UINT8 [n, height, width, 3]; "" is where the pictures lie, FP64 [n, GEOMETRY].
+
+    With `places`, which are that, the pictures are resized and on their canvas already.
+    """
+    if places:
+        at, pixels = None, graph.op("Transpose", graph.cast(image, "FP32"), perm=[0, 3, 1, 2])
+        pixels = _coloured(graph, pixels, spec.colour)
+    else:
+        at = _placed(graph, image, spec)
+        pixels = _pasted(graph, _coloured(graph, _resized(graph, image, at, spec), spec.colour), at, spec.fill)
+        places = _told(graph, image, at)
+    made = {name: _laid_out(graph, pixels, spec, dtypes[name]), "": places}
     for other, what in spec.geometry.items():
-        value = _beside(graph, image, at, what)
+        value = _mask(graph, image, at) if what == MASK and at else _beside(graph, places, what)
         made[other] = graph.cast(value if spec.layout[0] == "N" else graph.without_axes(value, 0), dtypes[other])
     return made
 
@@ -270,27 +281,25 @@ def _laid_out(graph: Graph, pixels: str, spec: Preprocess, dtype: str) -> str:
 
 
 def _told(graph: Graph, image: str, at: Placed) -> str:
-    """FP64 [n, GEOMETRY]."""
+    """The same for each picture, FP64 [n, GEOMETRY]."""
     steps = tuple(graph.op("Div", side, size) for side, size in zip(at.sides, at.picture, strict=True))
-    return _rows(graph, image, *at.picture, *at.canvas, *steps, *at.offset)
-
-
-def _rows(graph: Graph, image: str, *numbers: str) -> str:
-    """The same numbers for each picture."""
+    numbers = (*at.picture, *at.canvas, *steps, *at.offset)
     row = graph.op("Concat", *(graph.with_axes(one, 0) for one in numbers), axis=0)
     shape = graph.op("Concat", graph.shape(image, 0, 1), np.array([len(numbers)], np.int64), axis=0)
     return str(graph.op("Expand", row, shape))
 
 
-def _beside(graph: Graph, image: str, at: Placed, what: str) -> str:
-    """What an input beside the picture is told."""
-    if what == "pixel-mask":
-        sizes = _uncut(graph, at)
-        shape = graph.op("Concat", graph.shape(image, 0, 1), np.ones(1, np.int64), *sizes, axis=0)
-        return graph.without_axes(_pasted(graph, graph.op("Expand", np.ones(1, np.float32), shape), at, 0.0), 1)
-    steps = tuple(graph.op("Div", side, size) for side, size in zip(at.sides, at.picture, strict=True))
-    told = {"input-size": at.canvas, "picture-size": at.picture, "picture-size-wh": at.picture[::-1]}
-    return _rows(graph, image, *told.get(what, steps))
+def _beside(graph: Graph, places: str, what: str) -> str:
+    """What an input beside the picture is told of where it lies."""
+    first = {"input-size": 2, "scale-factor": 4}.get(what, 0)
+    told = graph.cut(places, 1, first, first + 2)
+    return str(graph.op("Gather", told, np.array([1, 0], np.int64), axis=1)) if what == "picture-size-wh" else told
+
+
+def _mask(graph: Graph, image: str, at: Placed) -> str:
+    """1 where the picture is in the input."""
+    shape = graph.op("Concat", graph.shape(image, 0, 1), np.ones(1, np.int64), *_uncut(graph, at), axis=0)
+    return graph.without_axes(_pasted(graph, graph.op("Expand", np.ones(1, np.float32), shape), at, 0.0), 1)
 
 
 def _uncut(graph: Graph, at: Placed) -> list[str]:

@@ -15,6 +15,7 @@ from tritonpm.meaning.spec import ROLES, Decode, Preprocess
 from tritonpm.meaning.stages import tensor_of
 
 PLACES = "picture_geometry"  # from the one piece to the other
+PLACED = "places"  # the same, from whoever has placed the pictures to the first piece
 MODEL, RAW = "model.", "raw."  # before the names of the model's tensors: between it and the pieces, and for clients
 # The outputs that models of one picture give without a batch axis: with one they have three.
 _OF_ONE = {"boxes": ("boxes",), "efficient-nms": ("boxes",), "ocr-recognition": ("scores",)}
@@ -28,22 +29,26 @@ class FrontModel:
     signature: Signature
 
 
-def pictures(spec: Preprocess, signature: Signature, *, batched: bool, opset: int = OPSET) -> FrontModel:
-    """From `IMAGE` (UINT8 [n, height, width, 3]) to a model's inputs. Raises ConversionError where they do not fit."""
+def pictures(
+    spec: Preprocess, signature: Signature, *, batched: bool, placed: bool = False, opset: int = OPSET
+) -> FrontModel:
+    """From `IMAGE` (UINT8 [n, height, width, 3]) to a model's inputs.
+
+    With `placed` it is resized already, and `PLACED` says where it lies. Raises ConversionError where they do not fit.
+    """
     tensors = {tensor.name: tensor for tensor in signature.inputs}
     name = spec.input or next(name for name in tensors if name not in spec.geometry)
     _require_size(spec, tensors[name])
     graph, rows = Graph("pictures/", opset), "batch" if batched else 1
-    made = prepared(graph, IMAGE, spec, name, {name: tensor.dtype for name, tensor in tensors.items()})
-    outputs = []
+    dtypes = {name: tensor.dtype for name, tensor in tensors.items()}
+    made = prepared(graph, IMAGE, spec, name, dtypes, PLACED if placed else "")
+    places, outputs = Tensor(PLACES, "FP64", ("batch", GEOMETRY)), []
     for tensor, value in made.items():
-        described = Tensor(PLACES, "FP64", ("batch", GEOMETRY))
-        if tensor:
-            described = replace(tensors[tensor], name=MODEL + tensor)
+        described = replace(tensors[tensor], name=MODEL + tensor) if tensor else places
         graph.give(value, described.name)
         outputs.append(_fixed(described, rows))
-    image = _fixed(PIXELS, rows)
-    return FrontModel(graph.model([image], outputs), Signature((image,), tuple(outputs)))
+    inputs = [_fixed(one, rows) for one in (PIXELS, replace(places, name=PLACED))[: 2 if placed else 1]]
+    return FrontModel(graph.model(inputs, outputs), Signature(tuple(inputs), tuple(outputs)))
 
 
 def objects(

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from tritonpm.meaning.decode.about import About, Outputs, activated
+from tritonpm.meaning.laid_over import laid_over
 from tritonpm.meaning.objects import Detection
-from tritonpm.meaning.resampling import laid_over
 
 
 def detr(outputs: Outputs, about: About) -> tuple[Detection, ...]:

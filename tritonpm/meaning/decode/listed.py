@@ -9,8 +9,8 @@ import numpy as np
 from tritonpm.core.tensors import Array
 from tritonpm.meaning.decode.about import About, Outputs, activated
 from tritonpm.meaning.decode.yolo import keypoints_of, within
+from tritonpm.meaning.laid_over import between, laid_over
 from tritonpm.meaning.objects import Detection
-from tritonpm.meaning.resampling import between, laid_over
 
 
 def efficient_nms(outputs: Outputs, about: About) -> tuple[Detection, ...]:

@@ -6,8 +6,8 @@ import numpy as np
 
 from tritonpm.core.tensors import Array
 from tritonpm.meaning.decode.about import About, Outputs, activated
+from tritonpm.meaning.laid_over import laid_over
 from tritonpm.meaning.objects import Anomaly, Segmentation
-from tritonpm.meaning.resampling import laid_over
 
 
 def semantic_segmentation(outputs: Outputs, about: About) -> tuple[Segmentation, ...]:

@@ -13,8 +13,8 @@ import numpy as np
 
 from tritonpm.core.tensors import Array
 from tritonpm.meaning.decode.about import About, Outputs, activated, suppressed
+from tritonpm.meaning.laid_over import laid_over
 from tritonpm.meaning.objects import Detection
-from tritonpm.meaning.resampling import laid_over
 
 
 def yolov5(outputs: Outputs, about: About) -> tuple[Detection, ...]:
