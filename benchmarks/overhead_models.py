@@ -1,4 +1,4 @@
-"""The models of overhead.py: each with its config, what is sent, and a twin that answers at once."""
+"""The models of overhead.py: each with its config, what is sent, and two twins that answer at once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.serving import resnet50
+from tritonpm.triton import compiled
 
 _FLOOR = '''"""Answers at once with zeros, or with empty texts."""
 import json
@@ -37,6 +38,9 @@ class TritonPythonModel:
                   for name, dtype, dims in self.outputs}
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in arrays.items()])
 '''
+FLOOR, LIMIT = "floor_", "limit_"  # before the names of twins: of a model.py, and of a backend in C++
+_LIBRARY = "libtriton_limit.so"
+_SOURCE = Path(__file__).parent / "limit.cc"
 _random = np.random.default_rng(0)
 
 
@@ -70,7 +74,7 @@ class Case:
 
 
 def cases(repository: Path) -> list[Case]:
-    """Write every model and its twin; the rows of the table."""
+    """Write every model and its twins, which need `limit` beside the repository; the rows of the table."""
     digits = dense(64, 32, 10)
     mlp = dense(784, 512, 512, 10)
     image = {"x": _random.random((1, 28, 28), np.float32)}
@@ -89,6 +93,12 @@ def cases(repository: Path) -> list[Case]:
             repository, "resnet50", "ResNet-50", resnet50(), {"gpu_0/data_0": _random.random((3, 224, 224), np.float32)}
         ),
     ]
+
+
+def limit(folder: Path) -> Path:
+    """Compile the backend that answers at once. Raises UnfitError."""
+    sources = (_SOURCE, compiled.SOURCES / "json.cc")
+    return compiled.compile_library(sources, folder / _LIBRARY, f"-I{compiled.SOURCES}")
 
 
 def small(repository: Path, count: int) -> list[str]:
@@ -172,10 +182,11 @@ def _configured(repository: Path, name: str, backend: str, model: onnx.ModelProt
     (repository / name / "config.pbtxt").write_text(
         f'backend: "{backend}"\ndefault_model_filename: "model.onnx"\n{text}'
     )
-    twin = repository / f"floor_{name}"
-    (twin / "1").mkdir(parents=True)
-    (twin / "1/model.py").write_text(_FLOOR)
-    (twin / "config.pbtxt").write_text(f'backend: "python"\n{text}')
+    for twin, backend in ((f"{FLOOR}{name}", "python"), (f"{LIMIT}{name}", "limit")):
+        (repository / twin / "1").mkdir(parents=True)
+        (repository / twin / "config.pbtxt").write_text(f'backend: "{backend}"\n{text}')
+    (repository / f"{FLOOR}{name}" / "1/model.py").write_text(_FLOOR)
+    (repository / f"{LIMIT}{name}" / _LIBRARY).symlink_to(repository.parent / _LIBRARY)
 
 
 def _tensors(key: str, tensors: Any) -> str:
@@ -188,12 +199,12 @@ def _tensors(key: str, tensors: Any) -> str:
 
 
 def _cascade(repository: Path) -> Case:
-    """Two small models, one after the other, as an ensemble; its twin is one of two twins."""
+    """Two small models, one after the other, as an ensemble; its twins are of twins."""
     models = {"first": dense(64, 64, 32), "second": dense(32, 32, 10)}
     for name, model in models.items():
         _file(repository / name, model)
         _configured(repository, name, "onnxruntime", model)
-    for prefix in ("", "floor_"):
+    for prefix in ("", FLOOR, LIMIT):
         steps = (
             f'step {{ model_name: "{prefix}first" model_version: -1 input_map {{ key: "x" value: "x" }} '
             'output_map { key: "y" value: "between" } }\n'

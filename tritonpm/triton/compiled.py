@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -161,9 +162,14 @@ def place() -> Path:
 
 def build(name: str, folder: Path, *flags: str) -> Path:
     """Compile a backend into `folder`. Raises UnfitError."""
-    compiler, library = _compiler(), folder / _file(name)
-    sources = [str(SOURCES / f"{source}.cc") for source in (*_SHARED, *_BACKENDS[name].sources)]
-    command = [compiler, *FLAGS, *flags, *sources, "-o", str(library), "-ldl", "-pthread"]
+    sources = [SOURCES / f"{source}.cc" for source in (*_SHARED, *_BACKENDS[name].sources)]
+    return compile_library(sources, folder / _file(name), *flags)
+
+
+def compile_library(sources: Sequence[Path], library: Path, *flags: str) -> Path:
+    """Compile sources into a shared library. Raises UnfitError."""
+    compiler = _compiler()
+    command = [compiler, *FLAGS, *flags, *map(str, sources), "-o", str(library), "-ldl", "-pthread"]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=_COMPILES, check=False)
     except subprocess.TimeoutExpired:

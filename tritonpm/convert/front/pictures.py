@@ -18,6 +18,7 @@ from tritonpm.meaning.preprocess import LUMA
 from tritonpm.meaning.spec import Preprocess
 
 MASK = "pixel-mask"  # told of the picture's own sides, which its place does not hold
+BLOCK = 8  # pixels that are averaged together: of more, more of the weights are 0
 GEOMETRY = 8  # numbers: height and width of the picture, of the input, of a pixel's step, of the offset
 Pair = tuple[str, str]  # of scalars in double precision: along height, along width
 
@@ -128,27 +129,13 @@ def _multiple(graph: Graph, side: str, spec: Preprocess) -> str:
 
 
 def _resized(graph: Graph, image: str, at: Placed, spec: Preprocess) -> str:
-    """FP32 [n, 3, tall, wide], without what is cut off.
-
-    First along the height, where whole rows are read as bytes, then along the width, which is made rows for it: what
-    is read and multiplied lies in long runs.
-    """
+    """FP32 [n, 3, tall, wide], without what is cut off."""
     if at.sides == at.picture:
         return str(graph.op("Transpose", graph.cast(image, "FP32"), perm=[0, 3, 1, 2]))
     kernel = _kernel(spec)
-    rows, columns = (_wanted(graph, at, axis, kernel) for axis in (0, 1))
-    if spec.resize == "shortest-side" and spec.size:  # what is cut off need not be read
-        first = graph.op("ReduceMin", columns.index, keepdims=0)
-        end = graph.op("Add", graph.op("ReduceMax", columns.index, keepdims=0), np.int64(1))
-        bounds = graph.with_axes(first, 0), graph.with_axes(end, 0), np.array([2], np.int64)
-        image = graph.op("Slice", image, *bounds)
-        columns = replace(columns, index=graph.op("Sub", columns.index, first))
-    tall = _gathered(graph, image, rows)  # [n, tall, width · 3]
-    tall = graph.op("Reshape", tall, np.array([0, 0, -1, 3], np.int64))
-    turned = graph.op("Transpose", tall, perm=[0, 2, 3, 1])  # [n, width, 3, tall]
-    wide = _gathered(graph, turned, columns)
-    wide = graph.op("Reshape", wide, np.array([0, 0, 3, -1], np.int64))
-    return str(graph.op("Transpose", wide, perm=[0, 2, 3, 1]))
+    if kernel.mean:
+        return _averaged(graph, image, at, kernel, cut=spec.resize == "shortest-side" and spec.size is not None)
+    return _interpolated(graph, image, at, kernel)
 
 
 @dataclass(frozen=True)
@@ -163,51 +150,135 @@ class Kernel:
         """Half of its width."""
         return {"nearest": 0.0, "area": 0.5, "bilinear": 1.0, "bicubic": 2.0}[self.shape]
 
+    @property
+    def taps(self) -> int:
+        """Of how many pixels each is made, where they are not averaged."""
+        return max(1, int(2 * self.support))
+
 
 def _kernel(spec: Preprocess) -> Kernel:
-    return Kernel(spec.interpolation, spec.interpolation == "area" or spec.antialias)
+    averages = spec.antialias and spec.interpolation != "nearest"
+    return Kernel(spec.interpolation, spec.interpolation == "area" or averages)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The pixels that each wanted one is made of, INT64 [wanted, n], and their weights, FP32; "": it is the one."""
+    """Pixels that are wanted along an axis: those that they are made of, INT64 [m, k], and their weights, FP32.
+
+    Interpolated, m are the wanted ones, and the weights [m, k]. Averaged, m are blocks of BLOCK of them, which share
+    the k that they are made of; the weights are [m, BLOCK, k], and `count` is how many are wanted in all.
+    """
 
     index: str
     weights: str
+    count: str = ""
 
 
-def _gathered(graph: Graph, values: str, wanted: Wanted) -> str:
-    """The second axis resampled, and those behind it as one: FP32 [n, wanted, …]."""
+def _interpolated(graph: Graph, image: str, at: Placed, kernel: Kernel) -> str:
+    """Of a fixed number of pixels: only those are read, and as bytes until a row has its new length."""
+    rows, columns = (_taps(graph, at, axis, kernel) for axis in (0, 1))
+    read = graph.op("Gather", image, graph.op("Reshape", rows.index, np.array([-1], np.int64)), axis=1)
+    parts = []
+    for tap in range(kernel.taps):
+        index = graph.without_axes(graph.cut(columns.index, 1, tap, tap + 1), 1)
+        part = graph.cast(graph.op("Gather", read, index, axis=2), "FP32")  # [n, tall · taps, wide, 3]
+        if kernel.taps > 1:  # a weight for each colour: what is multiplied lies side by side
+            weights = graph.op("Expand", graph.cut(columns.weights, 1, tap, tap + 1), np.array([1, 3], np.int64))
+            part = graph.op("Mul", part, weights)
+        parts.append(part)
+    wide = parts[0]
+    for part in parts[1:]:
+        wide = graph.op("Add", wide, part)
+    if kernel.taps > 1:
+        length = graph.op("Mul", graph.shape(wide, 2, 3), np.int64(3))
+        shape = graph.op("Concat", np.array([0, -1, kernel.taps], np.int64), length, axis=0)
+        wide = graph.op("MatMul", graph.with_axes(rows.weights, 1), graph.op("Reshape", wide, shape))
+        wide = graph.op("Reshape", wide, np.array([0, 0, -1, 3], np.int64))
+    return str(graph.op("Transpose", wide, perm=[0, 3, 1, 2]))
+
+
+def _averaged(graph: Graph, image: str, at: Placed, kernel: Kernel, *, cut: bool) -> str:
+    """Of all pixels, first along the height, then along the width, which is made rows for it.
+
+    What is read and multiplied lies in long runs.
+    """
+    rows, columns = (_windows(graph, at, axis, kernel) for axis in (0, 1))
+    if cut:  # what is cut off need not be read
+        first = graph.op("ReduceMin", columns.index, keepdims=0)
+        end = graph.op("Add", graph.op("ReduceMax", columns.index, keepdims=0), np.int64(1))
+        bounds = graph.with_axes(first, 0), graph.with_axes(end, 0), np.array([2], np.int64)
+        image = graph.op("Slice", image, *bounds)
+        columns = replace(columns, index=graph.op("Sub", columns.index, first))
+    tall = _mean(graph, image, rows)  # [n, tall, width · 3]
+    tall = graph.op("Reshape", tall, np.array([0, 0, -1, 3], np.int64))
+    turned = graph.op("Transpose", tall, perm=[0, 2, 3, 1])  # [n, width, 3, tall]
+    wide = _mean(graph, turned, columns)
+    wide = graph.op("Reshape", wide, np.array([0, 0, 3, -1], np.int64))
+    wide = graph.op("Transpose", wide, perm=[0, 2, 3, 1])
+    ends = graph.op("Concat", rows.count, columns.count, axis=0)
+    return str(graph.op("Slice", wide, np.array([0, 0], np.int64), ends, np.array([2, 3], np.int64)))
+
+
+def _mean(graph: Graph, values: str, wanted: Wanted) -> str:
+    """The second axis averaged, in whole blocks, and those behind it as one: FP32 [n, blocks · BLOCK, …]."""
     flat = graph.op("Reshape", values, np.array([0, 0, -1], np.int64))
-    parts = graph.cast(graph.op("Gather", flat, wanted.index, axis=1), "FP32")  # [n, wanted, window, …]
-    if wanted.weights:
-        parts = graph.op("MatMul", graph.with_axes(wanted.weights, 1), parts)
-    return graph.without_axes(parts, 2)
+    parts = graph.cast(graph.op("Gather", flat, wanted.index, axis=1), "FP32")  # [n, blocks, read, …]
+    made = graph.op("MatMul", wanted.weights, parts)
+    shape = graph.op("Concat", np.array([0, -1], np.int64), graph.shape(flat, 2, 3), axis=0)
+    return str(graph.op("Reshape", made, shape))
 
 
-def _wanted(graph: Graph, at: Placed, axis: int, kernel: Kernel) -> Wanted:
-    """Along one axis, of the pixels that are not cut off."""
+def _bounds(graph: Graph, at: Placed, axis: int) -> tuple[str, str, str, str]:
+    """Along one axis: where what is not cut off begins and ends, the picture's size, and how much of it a pixel is."""
     size, side, room, offset = (pair[axis] for pair in (at.picture, at.sides, at.canvas, at.offset))
     start = graph.op("Max", graph.op("Neg", offset), _double(0))
     end = graph.op("Min", side, graph.op("Sub", room, offset))
-    ratio, last = graph.op("Div", size, side), graph.op("Sub", size, _double(1))
+    return start, end, size, graph.op("Div", size, side)
+
+
+def _taps(graph: Graph, at: Placed, axis: int, kernel: Kernel) -> Wanted:
+    """Between pixels: the same number of them everywhere."""
+    start, end, size, ratio = _bounds(graph, at, axis)
+    last = graph.op("Sub", size, _double(1))
     steps = graph.op("Range", start, end, _double(1))
     centres = graph.with_axes(graph.op("Mul", graph.op("Add", steps, _double(0.5)), ratio), 1)
     if kernel.shape == "nearest":
         return Wanted(graph.cast(graph.op("Min", graph.op("Floor", centres), last), "INT64"), "")
-    stretched = graph.op("Max", ratio, _double(1)) if kernel.mean else graph.constant(_double(1))
+    first = graph.op("Floor", graph.op("Sub", centres, _double(0.5)))
+    first = graph.op("Sub", first, _double(kernel.support - 1))
+    pixels = graph.op("Add", first, np.arange(kernel.taps, dtype=np.float64))
+    share = _shares(graph, pixels, centres, graph.constant(_double(1)), size, kernel)
+    return Wanted(_within(graph, pixels, last), _normal(graph, share, 1))
+
+
+def _windows(graph: Graph, at: Placed, axis: int, kernel: Kernel) -> Wanted:
+    """Of all pixels: in blocks, so that what is read overlaps little, and a block's mean is one product of matrices."""
+    start, end, size, ratio = _bounds(graph, at, axis)
+    last, count = graph.op("Sub", size, _double(1)), graph.op("Sub", end, start)
+    blocks = graph.op("Range", _double(0), graph.op("Ceil", graph.op("Div", count, _double(BLOCK))), _double(1))
+    firsts = graph.with_axes(graph.op("Add", graph.op("Mul", blocks, _double(BLOCK)), start), 1)
+    centres = graph.op("Mul", graph.op("Add", firsts, np.arange(BLOCK) + 0.5), ratio)  # [blocks, BLOCK]
+    stretched = graph.op("Max", ratio, _double(1))
     half = graph.op("Mul", stretched, _double(kernel.support))
-    first = graph.op("Floor", graph.op("Sub", centres, half))
-    window = graph.op("Add", graph.op("Ceil", graph.op("Mul", half, _double(2))), _double(1))
-    if not kernel.mean:  # between pixels: the same number of them everywhere
-        first = graph.op("Floor", graph.op("Sub", centres, _double(0.5)))
-        first = graph.op("Sub", first, _double(kernel.support - 1))
-        window = graph.constant(_double(2 * kernel.support))
-    pixels = graph.op("Add", first, graph.op("Range", _double(0), window, _double(1)))
-    share = _shares(graph, pixels, centres, stretched, size, kernel)
-    whole = graph.op("ReduceSum", share, np.array([1], np.int64), keepdims=1)
-    index = graph.op("Max", graph.op("Min", pixels, last), _double(0))
-    return Wanted(graph.cast(index, "INT64"), graph.cast(graph.op("Div", share, whole), "FP32"))
+    read = graph.op("Add", graph.op("Mul", ratio, _double(BLOCK - 1)), graph.op("Mul", half, _double(2)))
+    read = graph.op("Add", graph.op("Ceil", read), _double(1))
+    begin = graph.op("Floor", graph.op("Sub", graph.cut(centres, 1, 0, 1), half))
+    pixels = graph.op("Add", begin, graph.op("Range", _double(0), read, _double(1)))  # [blocks, read]
+    ends = graph.with_axes(pixels, 1), graph.with_axes(centres, 2)
+    share = _shares(graph, *ends, stretched, size, kernel)
+    weights = _normal(graph, share, 2)
+    return Wanted(_within(graph, pixels, last), weights, graph.with_axes(graph.cast(count, "INT64"), 0))
+
+
+def _within(graph: Graph, pixels: str, last: str) -> str:
+    """Pixels beyond an edge are the one at it."""
+    return graph.cast(graph.op("Max", graph.op("Min", pixels, last), _double(0)), "INT64")
+
+
+def _normal(graph: Graph, share: str, axis: int) -> str:
+    """Weights that are one together."""
+    whole = graph.op("ReduceSum", share, np.array([axis], np.int64), keepdims=1)
+    return graph.cast(graph.op("Div", share, whole), "FP32")
 
 
 def _shares(graph: Graph, pixels: str, centres: str, stretched: str, size: str, kernel: Kernel) -> str:
