@@ -34,7 +34,7 @@ except ImportError:
 FORMATS = ("JPEG", "PNG")
 MOST_PIXELS = 1 << 26  # of the pictures of one request together: 192 MiB when they are decoded
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit above is stricter
-Decoded = tuple[tuple[int, int], NDArray[np.uint8], NDArray[np.float64]]  # sides of the picture, pixels, places
+Decoded = tuple[NDArray[np.uint8], NDArray[np.float64]]  # pixels and places
 
 
 class RefusedError(Exception):
@@ -53,7 +53,7 @@ class TritonPythonModel:
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Decode the pictures of all requests side by side, and answer each request for itself.
 
-        A bad picture is the error of its own request only, and only the pictures of one request are of one size.
+        A bad picture is the error of its own request only. What is handed on of one request is of one size.
         """
         begun = [self._begun(pb_utils.get_input_tensor_by_name(one, "image").as_numpy().ravel()) for one in requests]
         return [self._answer(one) for one in begun]
@@ -75,10 +75,11 @@ class TritonPythonModel:
         try:
             if isinstance(begun, RefusedError):
                 raise begun
-            sizes, pixels, places = zip(*(one.result() for one in begun), strict=True)
-            if len(set(sizes)) > 1:
-                listed = ", ".join(f"{width} x {height}" for height, width in sorted(set(sizes)))
-                raise RefusedError(f"the pictures of one request are of one size, not of {listed}")
+            pixels, places = zip(*(one.result() for one in begun), strict=True)
+            if len(sizes := {one.shape[:2] for one in pixels}) > 1:
+                listed = ", ".join(f"{width} x {height}" for height, width in sorted(sizes))
+                resized = " when they are resized" if self.spec else ""
+                raise RefusedError(f"the pictures of one request are of one size{resized}, not of {listed}")
         except RefusedError as refusal:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(refusal)))
         given = {"pixels": pixels, "places": places} if self.spec else {"pixels": pixels}
@@ -109,8 +110,7 @@ def _decoded(image: Any, number: int, spec: Any) -> Decoded:
         if image.mode.startswith("I"):
             image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
         image = image if image.mode == "RGB" else image.convert("RGB")
-        size = image.height, image.width
-        return size, *(_placed(image, size, spec) if spec else (np.asarray(image, np.uint8), np.empty(0)))
+        return _placed(image, (image.height, image.width), spec) if spec else (np.asarray(image), np.empty(0))
     except Exception as error:
         reason = " ".join(str(error).split())
         raise RefusedError(f"picture {number} cannot be decoded ({reason})") from None
