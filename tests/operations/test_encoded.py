@@ -170,6 +170,7 @@ PLACED = [
     {"resize": "shortest-side", "shortest": 20, "size": [40, 40], "fill": 7, "enlarge": False},
     {"resize": "stretch", "size": [30, 30], "interpolation": "nearest"},
 ]
+GROWING = {"resize": "shortest-side", "shortest": 500}  # without an end: a line becomes endless
 WHOLE = {"resize": "stretch", "size": [40, 56], "interpolation": "bicubic", "antialias": True}
 
 
@@ -200,6 +201,19 @@ def test_a_picture_lies_in_the_input_as_everywhere(context: Context, tmp_path: P
         if said == WHOLE:
             with pytest.raises(InferenceError, match="of one size, not of 8 x 8, 20 x 30"):
                 client.infer("it", rows(file(plain(0)), file(plain(0, 8, 8))))
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("server")
+def test_a_picture_that_would_become_too_large_is_refused(context: Context, tmp_path: Path) -> None:
+    (tmp_path / "it.onnx").write_bytes(showing("height", "width"))
+    import_package(context, tmp_path / "it.onnx")
+    change(context, "it", {"serve": "encoded", "preprocess": GROWING, "decode": {"kind": "regression"}})
+    load(context, "it")
+    with connect(context, "grpc") as client:
+        with pytest.raises(InferenceError, match="it becomes 50000 x 500 pixels, more than 16777216"):
+            client.infer("it", rows(file(plain(0, 10, 1000))))
+        assert client.infer("it", rows(file(plain(1, 5, 5))))["values"].shape == (1, 3 * 500 * 500)
 
 
 def test_what_decodes_is_adopted_as_ours_and_nothing_like_it_is(classifier: Context, tmp_path: Path) -> None:

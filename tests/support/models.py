@@ -106,12 +106,12 @@ def colours(batch: str | int = "batch", *, source: str = "images", pooled: bool 
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
 
 
-def showing(height: int, width: int) -> bytes:
+def showing(height: int | str, width: int | str) -> bytes:
     """A model that gives back the picture that it is given, as one row of numbers."""
     graph = helper.make_graph(
         [helper.make_node("Flatten", ["x"], ["y"])], "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, height, width])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3 * height * width])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", "pixels"])],
     )  # fmt: skip
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
 

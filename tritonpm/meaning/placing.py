@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tritonpm.meaning.spec import Preprocess
 
+MOST_PLACED = 1 << 24  # pixels that a picture may become where it is decoded: 192 MiB while they are computed
+
 
 def placed(height: int, width: int, spec: Preprocess) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
     """(sides that the picture is resized to, sides of the input, where the picture's corner is in it)."""

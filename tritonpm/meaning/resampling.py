@@ -27,10 +27,10 @@ def resized(
         if pixels.shape[axis] == size:
             pixels = pixels[first:end] if axis == 0 else pixels[:, first:end]
             continue
-        taps, weights = _taps(pixels.shape[axis], size, interpolation, antialias=antialias)
-        needed, taps = np.unique(taps[first:end], return_inverse=True)  # no other pixel is read
+        taps, weights = _taps(pixels.shape[axis], size, interpolation, (first, end), antialias=antialias)
+        needed, taps = np.unique(taps, return_inverse=True)  # no other pixel is read
         pixels = pixels if len(needed) == pixels.shape[axis] else np.take(pixels, needed, axis=axis)
-        plans[axis] = taps.reshape(end - first, -1), weights[first:end]
+        plans[axis] = taps.reshape(end - first, -1), weights
     for axis, (taps, weights) in plans.items():
         pixels = _gathered(pixels, axis, taps, weights)
     return pixels.astype(np.float32, copy=False)
@@ -42,7 +42,8 @@ def in_whole_numbers(pixels: Array, sides: tuple[int, int], interpolation: str, 
         return np.clip(np.rint(resized(pixels, sides, interpolation, antialias=False)), 0, 255)
     for axis in (1, 0):
         if pixels.shape[axis] != sides[axis]:
-            taps, weights = _taps(pixels.shape[axis], sides[axis], interpolation, antialias=True)
+            whole = 0, sides[axis]
+            taps, weights = _taps(pixels.shape[axis], sides[axis], interpolation, whole, antialias=True)
             fixed = np.floor(weights * _FIXED + 0.5) / _FIXED
             pixels = np.clip(np.floor(_gathered(pixels, axis, taps, fixed, "float64") + 0.5), 0, 255)
     return pixels.astype(np.float32)
@@ -57,12 +58,12 @@ def _gathered(pixels: Array, axis: int, taps: Array, weights: Array, kind: str =
     return total
 
 
-def _taps(size: int, wanted: int, interpolation: str, *, antialias: bool) -> tuple[Array, Array]:
-    """For each pixel that is wanted the pixels it is made of [wanted, n], and the weight of each."""
+def _taps(size: int, wanted: int, interpolation: str, part: tuple[int, int], *, antialias: bool) -> tuple[Array, Array]:
+    """For each pixel of a part of those wanted the pixels it is made of [part, n], and the weight of each."""
     ratio = size / wanted
-    centres = (np.arange(wanted) + 0.5) * ratio
+    centres = (np.arange(*part) + 0.5) * ratio
     if interpolation == "nearest":
-        return np.minimum(np.floor(centres).astype(int), size - 1)[:, np.newaxis], np.ones((wanted, 1))
+        return np.minimum(np.floor(centres).astype(int), size - 1)[:, np.newaxis], np.ones((len(centres), 1))
     if interpolation == "area":
         return _areas(size, centres, max(ratio, 1.0))
     stretched = max(ratio, 1.0) if antialias else 1.0

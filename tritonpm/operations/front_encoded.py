@@ -6,6 +6,7 @@ What decodes resizes, too, wherever it can: a model's input is a tenth of a larg
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from tritonpm.convert.front.pictures import GEOMETRY, MASK
 from tritonpm.convert.front.pieces import PLACED
 from tritonpm.core.types import Dim, Format, Signature, Stage, Task, Tensor
 from tritonpm.meaning import served
+from tritonpm.meaning.placing import MOST_PLACED
 from tritonpm.operations.front_crops import cuts_out
 
 if TYPE_CHECKING:
@@ -36,9 +38,10 @@ def resizes(package: Package, spec: Preprocess, answers: Signature) -> bool:
     """
     exact = spec.interpolation in ("nearest", "bilinear") and spec.resize != "none"
     filled = 0 <= spec.fill <= 255 and spec.fill == int(spec.fill)
+    small = math.prod(spec.size or ()) <= MOST_PLACED
     each = any(one.name in _OF_EACH_PIXEL and len(one.shape or ()) > 2 for one in answers.outputs)
     needed = each or cuts_out(package) or MASK in spec.geometry.values()
-    return exact and filled and not needed
+    return exact and filled and small and not needed
 
 
 def takes_placed(signature: Signature) -> bool:

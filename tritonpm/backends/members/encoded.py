@@ -22,7 +22,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-from tritonpm.meaning.placing import placed
+from tritonpm.meaning.placing import MOST_PLACED, placed
 from tritonpm.meaning.resampling import resized
 
 try:
@@ -119,8 +119,8 @@ def _decoded(image: Any, number: int, spec: Any) -> Decoded:
 def _placed(image: Any, size: tuple[int, int], spec: Any) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """The picture resized and on its canvas, or what is cut out of it, and where it lies there."""
     sides, canvas, corner = placed(*size, spec)
-    if max(sides[0] * sides[1], canvas[0] * canvas[1]) > MOST_PIXELS:
-        raise ValueError(f"it becomes {sides[1]} x {sides[0]} pixels, more than {MOST_PIXELS}")
+    if canvas[0] * canvas[1] > MOST_PLACED:
+        raise ValueError(f"it becomes {canvas[1]} x {canvas[0]} pixels, more than {MOST_PLACED}")
     part, there = [], []
     for side, room, start in zip(sides, canvas, corner, strict=True):
         part.append((max(0, -start), min(side, room - start)))
