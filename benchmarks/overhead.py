@@ -171,9 +171,8 @@ def compare(case: Case, running: dict[str, Served], in_flight: int, seconds: flo
             sides[side].append(running[kind].figures(name, case.row, case.batch, in_flight, seconds))
         for kind, served in running.items():
             sides[kind].append(served.figures(case.name, case.row, case.batch, in_flight, seconds))
-        if case.file:
-            sides["raw"].append(raw(case, in_flight, seconds / 2))
-    return {side: Figures.median(figures) for side, figures in sides.items() if figures}
+        sides["raw"].append(raw(case, in_flight, seconds / 2))
+    return {side: Figures.median(figures) for side, figures in sides.items()}
 
 
 def report(
@@ -206,7 +205,7 @@ def report(
             against = [
                 _ratio(of, sides["floor"].rate if side in KINDS else 0.0),
                 _ratio(of, best),
-                _ratio(of, sides["raw"].rate if side != "raw" and "raw" in sides else 0.0),
+                _ratio(of, sides["raw"].rate if side != "raw" else 0.0),
             ]
             times = [f"{value:.2f}" if value else "" for value in (of.p50, of.p99)]
             cells = [name, str(batch), str(in_flight), side, f"{of.rate:.0f}", *against, *times, f"{of.cpu:.0f}"]
@@ -216,8 +215,7 @@ def report(
 
 def best_of(sides: Mapping[str, Figures]) -> float:
     """Inferences a second of a backend that costs nothing: the server's and the runtime's times together."""
-    taken = [1 / sides[side].rate for side in ("limit", "raw") if side in sides]
-    return 1 / sum(taken)
+    return 1 / sum(1 / sides[side].rate for side in ("limit", "raw"))
 
 
 def _ratio(of: Figures, to: float) -> str:

@@ -52,7 +52,7 @@ class Case:
     title: str
     batch: int
     row: dict[str, np.ndarray]
-    file: Path | None  # None for an ensemble, which no bare runtime runs
+    files: tuple[Path, ...]  # of an ensemble several, one after the other
     runtime: str = "onnxruntime"
 
     def raw(self) -> Callable[[], object]:
@@ -62,15 +62,26 @@ class Case:
             import openvino as ov
 
             options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-            compiled = ov.Core().compile_model(str(self.file), "CPU", options)
-            return lambda: compiled.create_infer_request().infer(inputs, share_inputs=True, share_outputs=True)
+            model = ov.Core().compile_model(str(self.files[0]), "CPU", options)
+            return lambda: model.create_infer_request().infer(inputs, share_inputs=True, share_outputs=True)
         import onnxruntime as ort
 
         inputs = {
             name: array.astype(str).astype(object) if array.dtype == object else array for name, array in inputs.items()
         }
-        session = ort.InferenceSession(str(self.file), providers=["CPUExecutionProvider"])
-        return lambda: session.run(None, inputs)
+        sessions = [ort.InferenceSession(str(file), providers=["CPUExecutionProvider"]) for file in self.files]
+
+        def call() -> object:
+            fed = inputs
+            for session in sessions:
+                fed = {"x" if name == "y" else name: made for name, made in _named(session, session.run(None, fed))}
+            return fed
+
+        return call
+
+
+def _named(session: Any, made: list[Any]) -> list[tuple[str, Any]]:
+    return list(zip((output.name for output in session.get_outputs()), made, strict=True))
 
 
 def cases(repository: Path) -> list[Case]:
@@ -164,7 +175,7 @@ def _case(
 ) -> Case:  # fmt: skip
     file = _file(repository / name, model)
     _configured(repository, name, backend, model)
-    return Case(name, title, batch, row, file, backend)
+    return Case(name, title, batch, row, (file,), backend)
 
 
 def _file(folder: Path, model: onnx.ModelProto) -> Path:
@@ -201,8 +212,8 @@ def _tensors(key: str, tensors: Any) -> str:
 def _cascade(repository: Path) -> Case:
     """Two small models, one after the other, as an ensemble; its twins are of twins."""
     models = {"first": dense(64, 64, 32), "second": dense(32, 32, 10)}
+    files = tuple(_file(repository / name, model) for name, model in models.items())
     for name, model in models.items():
-        _file(repository / name, model)
         _configured(repository, name, "onnxruntime", model)
     for prefix in ("", FLOOR, LIMIT):
         steps = (
@@ -219,4 +230,4 @@ def _cascade(repository: Path) -> Case:
             'output { name: "y" data_type: TYPE_FP32 dims: [ 10 ] }\n'
             f"ensemble_scheduling {{ {steps} }}\n"
         )
-    return Case("cascade", "cascade of two", 1, {"x": _random.random(64, np.float32)}, None)
+    return Case("cascade", "cascade of two", 1, {"x": _random.random(64, np.float32)}, files)
