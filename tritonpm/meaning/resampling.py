@@ -27,7 +27,7 @@ def resized(
         if pixels.shape[axis] == size:
             pixels = pixels[first:end] if axis == 0 else pixels[:, first:end]
             continue
-        taps, weights = _taps(pixels.shape[axis], size, interpolation, (first, end), antialias=antialias)
+        taps, weights = taps_of(pixels.shape[axis], size, interpolation, (first, end), antialias=antialias)
         needed, taps = np.unique(taps, return_inverse=True)  # no other pixel is read
         pixels = pixels if len(needed) == pixels.shape[axis] else np.take(pixels, needed, axis=axis)
         plans[axis] = taps.reshape(end - first, -1), weights
@@ -43,7 +43,7 @@ def in_whole_numbers(pixels: Array, sides: tuple[int, int], interpolation: str, 
     for axis in (1, 0):
         if pixels.shape[axis] != sides[axis]:
             whole = 0, sides[axis]
-            taps, weights = _taps(pixels.shape[axis], sides[axis], interpolation, whole, antialias=True)
+            taps, weights = taps_of(pixels.shape[axis], sides[axis], interpolation, whole, antialias=True)
             fixed = np.floor(weights * _FIXED + 0.5) / _FIXED
             pixels = np.clip(np.floor(_gathered(pixels, axis, taps, fixed, "float64") + 0.5), 0, 255)
     return pixels.astype(np.float32)
@@ -58,7 +58,9 @@ def _gathered(pixels: Array, axis: int, taps: Array, weights: Array, kind: str =
     return total
 
 
-def _taps(size: int, wanted: int, interpolation: str, part: tuple[int, int], *, antialias: bool) -> tuple[Array, Array]:
+def taps_of(
+    size: int, wanted: int, interpolation: str, part: tuple[int, int], *, antialias: bool
+) -> tuple[Array, Array]:
     """For each pixel of a part of those wanted the pixels it is made of [part, n], and the weight of each."""
     ratio = size / wanted
     centres = (np.arange(*part) + 0.5) * ratio

@@ -50,6 +50,7 @@ _OWN = {
     "backend": "onnxruntime",
     "parameters": {"intra_op_thread_count": "1"},  # many small operators, between which other threads would wait
 }
+_SPINNING = "session.intra_op.allow_spinning"  # ONNX Runtime's threads, waiting for more
 # What decodes is handed all requests that wait, and decodes them side by side, each with an answer of its own.
 _PYTHON = {**_APART, "backend": "python", "dynamic_batching": True, "queue_delay_us": 0}
 
@@ -167,9 +168,19 @@ def _around(context: Context, plain: Fronted) -> Fronted:
     return replace(
         plain,
         package=replace(package, stages=tuple(stages), files=(*package.files, *files)),
-        settings=replace(settings, stages={**settings.stages, **dict.fromkeys(pieces, _OWN)}),
+        settings=replace(settings, stages={**_calm(plain), **dict.fromkeys(pieces, _OWN)}),
         axes={**axes, **{name: _axis(axes[own[name]]) for name in pieces}},
     )
+
+
+def _calm(plain: Fronted) -> dict[str, Mapping[str, object]]:
+    """The settings of the package's own stages: on a CPU they do not spin while another member has work to do."""
+    stages = dict(plain.settings.stages)
+    for stage in plain.package.stages:
+        settings = plain.settings.for_stage(stage.name)
+        if not settings.on_gpu and backend_of(stage, settings, plain.optimised.get(stage.name)) == "onnxruntime":
+            stages[stage.name] = {**stages.get(stage.name, {}), "parameters": {_SPINNING: "0", **settings.parameters}}
+    return stages
 
 
 def _before(plain: Fronted, behind: FrontModel | None, opset: int = OPSET) -> FrontModel:

@@ -23,8 +23,11 @@ import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
 from tritonpm.meaning.placing import MOST_PLACED, placed
-from tritonpm.meaning.resampling import resized
+from tritonpm.meaning.resampling import resized, taps_of
 
+os.environ.setdefault(
+    "PILLOW_BLOCKS_MAX", "8"
+)  # of 16 MiB, kept for the next picture: new memory costs more than to decode
 try:
     from PIL import Image, ImageOps
 except ImportError:
@@ -34,6 +37,8 @@ except ImportError:
 FORMATS = ("JPEG", "PNG")
 MOST_PIXELS = 1 << 26  # of the pictures of one request together: 192 MiB when they are decoded
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit above is stricter
+_NEAR = 1e-6  # of a pixel: what is nearer to a whole number is one
+Pair = tuple[int, int]  # along height, along width
 Decoded = tuple[NDArray[np.uint8], NDArray[np.float64]]  # pixels and places
 
 
@@ -116,7 +121,7 @@ def _decoded(image: Any, number: int, spec: Any) -> Decoded:
         raise RefusedError(f"picture {number} cannot be decoded ({reason})") from None
 
 
-def _placed(image: Any, size: tuple[int, int], spec: Any) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+def _placed(image: Any, size: Pair, spec: Any) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """The picture resized and on its canvas, or what is cut out of it, and where it lies there."""
     sides, canvas, corner = placed(*size, spec)
     if canvas[0] * canvas[1] > MOST_PLACED:
@@ -134,19 +139,39 @@ def _placed(image: Any, size: tuple[int, int], spec: Any) -> tuple[NDArray[np.ui
     return pixels, np.array([*size, *canvas, *steps, *corner], np.float64)
 
 
-def _resized(
-    image: Any, size: tuple[int, int], sides: tuple[int, int], part: tuple[tuple[int, int], tuple[int, int]], spec: Any
-) -> NDArray[np.uint8]:
+def _resized(image: Any, size: Pair, sides: Pair, part: tuple[Pair, Pair], spec: Any) -> NDArray[np.uint8]:
     """A part of the resized picture, in whole numbers as all who read files have it."""
-    if spec.interpolation == "bilinear" and spec.antialias and sides != size:  # Pillow's own, which is much faster
-        return _averaged(image, size, sides, part)
+    smaller = all(side <= whole for side, whole in zip(sides, size, strict=True))
+    if spec.interpolation == "bilinear" and sides != size:  # large pictures are not handed to NumPy, which copies twice
+        if spec.antialias:
+            return _averaged(image, size, sides, part)
+        if smaller:
+            return _interpolated(image, size, sides, part)
     pixels = resized(np.asarray(image), sides, spec.interpolation, antialias=spec.antialias, part=part)
     return np.rint(pixels).astype(np.uint8)
 
 
-def _averaged(
-    image: Any, size: tuple[int, int], sides: tuple[int, int], part: tuple[tuple[int, int], tuple[int, int]]
-) -> NDArray[np.uint8]:
+def _interpolated(image: Any, size: Pair, sides: Pair, part: tuple[Pair, Pair]) -> NDArray[np.uint8]:
+    """Of four pixels each, which Pillow picks: above and below, left and right of where a pixel's centre lies."""
+    steps = size[0] / sides[0], size[1] / sides[1]
+    (top, left), (bottom, right) = zip(*part, strict=True)
+    upper, lefter = top * steps[0] - 0.5 + _NEAR, left * steps[1] - 0.5 + _NEAR
+    (_, heights), (_, widths) = (
+        taps_of(size[axis], sides[axis], "bilinear", part[axis], antialias=False) for axis in (0, 1)
+    )
+    heights, widths = (weights.T.astype(np.float32)[..., np.newaxis] for weights in (heights, widths))
+
+    def picked(below: int, beside: int) -> NDArray[np.float32]:
+        way = steps[1], 0, lefter + beside, 0, steps[0], upper + below
+        return np.asarray(image.transform((right - left, bottom - top), Image.Transform.AFFINE, way), np.float32)
+
+    down = heights[..., np.newaxis]
+    columns = [picked(0, beside) * down[0] + picked(1, beside) * down[1] for beside in (0, 1)]
+    pixels: NDArray[np.uint8] = np.rint(columns[0] * widths[0] + columns[1] * widths[1]).astype(np.uint8)
+    return pixels
+
+
+def _averaged(image: Any, size: Pair, sides: Pair, part: tuple[Pair, Pair]) -> NDArray[np.uint8]:
     """First along the width, then along the height: by itself Pillow has chosen otherwise from its release 13 on."""
     (top, left), (bottom, right) = zip(*part, strict=True)
     steps = size[0] / sides[0], size[1] / sides[1]
