@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.repositories import ensemble, model
@@ -210,6 +210,9 @@ def stranger() -> Iterator[tuple[Client, list[bytes]]]:
 
 
 @given(answer=_ANSWERS)
+@example(answer={"sequence_batching": ""})
+@example(answer={"input": [[]]})
+@example(answer={"parameters": {"a": []}})
 def test_whatever_a_stranger_answers_is_one_sentence(stranger: tuple[Client, list[bytes]], answer: object) -> None:
     client, said = stranger
     said[0] = json.dumps(answer).encode()

@@ -57,9 +57,27 @@ def _read(told: object, message: str | None, needed: Iterable[str]) -> None:
         read = ParseDict(told, empty, ignore_unknown_fields=True)
     except (ParseError, TypeError, AttributeError) as error:  # the last two of values that are of no JSON of a message
         raise ValueError(str(error)) from None
+    if _hollow(told, empty.DESCRIPTOR):
+        raise ValueError("it has a text or a list where an object belongs")
     for path in needed:
         if not all(_at(read, path.split("."))):
             raise ValueError(f"it lacks {path}")
+
+
+def _hollow(told: Any, message: Any) -> bool:
+    """Whether an empty text or list stands for an object in what was read, which protobuf takes for an empty one."""
+    for field in message.fields:
+        if field.message_type is None:
+            continue
+        for value in (told[name] for name in {field.name, field.json_name} if name in told):
+            inner, objects = field.message_type, [value]
+            if inner.GetOptions().map_entry:
+                inner, objects = inner.fields_by_name["value"].message_type, list(value.values())
+            elif not field.has_presence:  # it is repeated
+                objects = value
+            if inner and any(not isinstance(one, dict) or _hollow(one, inner) for one in objects):
+                return True
+    return False
 
 
 def _at(message: Any, path: Sequence[str]) -> Iterator[Any]:
