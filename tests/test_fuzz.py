@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fuzz.seeds import CORPUS, seeds
 from fuzz.targets import TARGETS, tried
 
+_LONG, _DEAR = pytest.mark.long, ("rest",)  # asks a whole page each time
 NUMBERS = st.integers(0, 1 << 16)
 
 
@@ -28,7 +29,7 @@ def test_what_it_starts_from_reaches_the_parser(target: str) -> None:
     assert any(read) or target == "policy"  # whose keys are not there
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [pytest.param(one, marks=_LONG if one in _DEAR else ()) for one in TARGETS])
 def test_nothing_is_a_bug(target: str) -> None:
     contents = kept(target)
 

@@ -16,7 +16,7 @@ from tests.support.workspaces import opened
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.init import init
 
-KILLS = int(os.environ.get("TRITONPM_KILLS", "12"))
+KILLS = int(os.environ.get("TRITONPM_KILLS", "6"))
 LOOP = """
 import sys
 from pathlib import Path

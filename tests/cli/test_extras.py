@@ -105,6 +105,7 @@ def test_every_module_is_imported_without_any_extra(tmp_path: Path) -> None:
     assert "tritonpm.web.app fastapi" in ended.stdout  # it is an environment without extras
 
 
+@pytest.mark.long
 def test_every_command_without_any_extra(tmp_path: Path, package: Path) -> None:
     assert {typed.split()[0] for typed, _ in _TYPED} == set(COMMANDS)
     answers = ran(tmp_path, environment(tmp_path, ()), [typed for typed, _ in _TYPED], package)

@@ -138,7 +138,7 @@ def test_whatever_is_typed_is_a_sentence(path: tuple[str, ...], place: Path) -> 
     readable = any("--format" in param.opts for param in command.params)
 
     @settings(
-        max_examples=EXAMPLES or 12, derandomize=not EXAMPLES, database=None,
+        max_examples=EXAMPLES or 8, derandomize=not EXAMPLES, database=None,
         phases=[Phase.generate, Phase.shrink] if EXAMPLES else [Phase.generate], suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(command_line(command, NAMES, paths, NEVER), st.sampled_from(["", "json"]))

@@ -84,6 +84,7 @@ def stepped(tmp_path: Path, **given: str) -> list[int]:
     return codes
 
 
+@pytest.mark.long
 def test_the_action_lints_and_plans(tmp_path: Path) -> None:
     model(tmp_path / "model_repository")
     (tmp_path / "p.onnx").write_bytes(MODEL)

@@ -17,6 +17,7 @@ from tests.support.waiting import PATIENCE
 TRITONPM = Path(sysconfig.get_path("scripts")) / "tritonpm"
 
 
+@pytest.mark.long
 @pytest.mark.server
 def test_a_module_of_the_working_folder_does_not_run(tmp_path: Path) -> None:
     """Of the import's, the job's, the supervisor's and the backends' processes none looks for modules there."""

@@ -53,6 +53,7 @@ def test_a_framework_s_model_answers_as_the_framework_did(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"model.xml", "model.bin"}
 
 
+@pytest.mark.long
 def test_a_torch_export_keeps_its_names_and_is_verified(tmp_path: Path) -> None:
     import torch
 
@@ -73,6 +74,7 @@ def test_a_torch_export_keeps_its_names_and_is_verified(tmp_path: Path) -> None:
     assert view.agreement.inputs.endswith("batch 8")
 
 
+@pytest.mark.long
 def test_fp16_weights_halve_the_file_and_the_layout_of_an_image_is_recorded_on_inputs_only(tmp_path: Path) -> None:
     import openvino
 
@@ -95,7 +97,9 @@ def test_a_folder_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
         to_openvino(tmp_path / "m.onnx", tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", ["net.keras", "net.tflite", "net.pdmodel", "net.onnx"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("net.keras", marks=pytest.mark.long), "net.tflite", "net.pdmodel", "net.onnx"]
+)
 def test_garbage_is_refused_and_nothing_is_left(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"this is no model at all" * 10)
     with pytest.raises((OptimisationError, PackageError)):

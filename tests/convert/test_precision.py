@@ -194,6 +194,7 @@ def test_an_image_becomes_the_input_that_the_model_takes(tmp_path: Path) -> None
         calibration.rows(Artefact(Format.ONNX, tmp_path, flat), red)
 
 
+@pytest.mark.long
 def test_images_calibrate_and_prove_a_conversion(tmp_path: Path) -> None:
     from PIL import Image
 

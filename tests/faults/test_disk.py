@@ -173,10 +173,9 @@ def ran(
         shutil.rmtree(place / str(number))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "way", [pytest.param("sync", marks=pytest.mark.long), "small", *(OF_ITS_OWN if can_mount() else [])]
-)
+@pytest.mark.parametrize("way", ["sync", "small", *(OF_ITS_OWN if can_mount() else [])])
 def test_a_disk_that_fails_at_any_write_leaves_old_or_new(template: Path, way: str) -> None:
     before = state(template)
     after, chances = {}, {}

@@ -100,6 +100,7 @@ def snapshot(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["modes", *([pytest.param("mount", marks=pytest.mark.long)] if can_mount() else [])])
 def test_what_reads_works_and_what_writes_is_a_sentence(place: Path, tmp_path: Path, way: str) -> None:
     before = snapshot(place / "ws")

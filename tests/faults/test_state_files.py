@@ -109,7 +109,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     ("named", "damage"),
-    [pytest.param(*case, marks=[pytest.mark.long] if number % 2 else []) for number, case in enumerate(CASES)],
+    [pytest.param(*case, marks=[pytest.mark.long] if number % 4 else []) for number, case in enumerate(CASES)],
 )
 def test_a_command_works_or_says_why(whole: Path, tmp_path: Path, named: str, damage: str) -> None:
     root = tmp_path / "workspace"

@@ -121,8 +121,9 @@ def test_import_refuses_what_lint_refuses(repository: Path, name: str) -> None:
         require_loadable(repository / name / "config.pbtxt", name, embedded())
 
 
+@pytest.mark.long
 @pytest.mark.server
-@pytest.mark.parametrize("kind", ["compiled", pytest.param("python", marks=pytest.mark.long)])
+@pytest.mark.parametrize("kind", ["compiled", "python"])
 def test_our_backends_say_what_the_native_ones_say(
     repository: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,7 @@ def test_instances_are_measured_on_a_server_that_goes_again(context: Context, tm
     assert not list(context.workspace.repository.iterdir())
 
 
+@pytest.mark.long
 @pytest.mark.server
 def test_a_package_that_is_used_is_changed_live(served: Context) -> None:
     refused = typed(served, "set", "p", "--instances", "auto")

@@ -196,6 +196,7 @@ def test_the_address_is_that_of_the_server(context: Context) -> None:
     assert "secret" not in str(code)
 
 
+@pytest.mark.long
 @pytest.mark.server
 @pytest.mark.parametrize("name", [pytest.param(name, marks=_rest(name)) for name in (*TELLING, "halves")])
 def test_cpp_is_code(context: Context, name: str, tmp_path: Path) -> None:

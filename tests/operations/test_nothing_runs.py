@@ -46,6 +46,7 @@ def packages(tmp_path: Path, bait: Path) -> dict[str, Path]:
     return corpus(tmp_path / "in", kinds, bait)
 
 
+@pytest.mark.long
 def test_nothing_of_a_package_runs(tmp_path: Path, packages: dict[str, Path]) -> None:
     """And the tracer would see it: of the two that may run code, the library is mapped and the Python runs."""
     model = {"config.pbtxt": CONFIG, "1/model.onnx": MODEL}

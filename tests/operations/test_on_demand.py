@@ -133,6 +133,7 @@ def heavy(mebibytes: int, weight: float) -> bytes:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
 
 
+@pytest.mark.long
 def test_what_runs_in_the_server_itself_takes_that_by_which_it_grew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

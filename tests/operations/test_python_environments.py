@@ -110,6 +110,7 @@ def test_requirements_become_an_environment_that_is_a_file_of_the_package(contex
     assert np.array_equal(answer["y"], np.full((2, 4), 6, np.float32))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("from_index")
 def test_hashes_are_demanded_where_it_says_them(context: Context, index: Path, tmp_path: Path) -> None:
     digest = hashlib.sha256(next(index.glob("only*.whl")).read_bytes()).hexdigest()

@@ -93,7 +93,7 @@ def test_a_sample_that_would_not_fit_is_refused(tmp_path, reader, sample, dtype,
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (lambda: identity(inputs=100_000), "100001 inputs and outputs"),
+        pytest.param(lambda: identity(inputs=100_000), "100001 inputs and outputs", marks=pytest.mark.long),
         (lambda: identity(shape=["n"] * 1_000_000), "1000000 dimensions"),
     ],
 )

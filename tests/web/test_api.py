@@ -151,6 +151,7 @@ def test_a_package_is_optimised_with_progress_and_cancelled(site: Site, tmp_path
     assert site.post(f"/jobs/{again['id']}/cancel")["state"] in ("cancelled", "done")
 
 
+@pytest.mark.long
 def test_a_job_that_was_cancelled_is_resumed(site: Site, tmp_path: Path) -> None:
     site.done(site.upload(zipped(tmp_path / "in", scaled(21.0), "again")))
     job = site.post("/packages/again/optimise", {"changes": {"precision": "FP16"}})
@@ -169,6 +170,7 @@ def ended(site: Site, job: dict[str, Any]) -> dict[str, Any]:
     return until(lambda: now if (now := site.get(path))["state"] != "running" else None, job)
 
 
+@pytest.mark.long
 def test_int8_is_calibrated_on_what_is_handed_in(site: Site, tmp_path: Path) -> None:
     model = dense(tmp_path / "model.onnx", layers=1, width=WIDTH).read_bytes()
     site.done(site.upload(zipped(tmp_path / "in", model, "eight")))
@@ -231,6 +233,7 @@ def quiet(heard: list[str]) -> None:
     until(lambda: looks() >= 3)
 
 
+@pytest.mark.long
 def test_events_tell_what_others_do_also_after_another_catalogue(start: Start, tmp_path: Path) -> None:
     fresh = start()
     # With snapshots there is always something that ends the listening.

@@ -104,6 +104,7 @@ def test_no_body_and_no_number_in_a_path_is_a_bug(known: Site) -> None:
     assert len(files_of(context)) <= len(before)
 
 
+@pytest.mark.long
 def test_what_is_no_setting_is_refused_and_what_is_one_is_read_back(known: Site) -> None:
     def sent(method: str, path: str, body: object) -> int:
         text = json.dumps(body).encode()

@@ -277,6 +277,7 @@ def test_configure_keeps_the_focus_and_its_buttons_in_sight(pins: Site, browser:
         expect(dialog.get_by_label("Optimizer")).to_be_visible()  # what was unfolded stays so
 
 
+@pytest.mark.long
 def test_the_panel_of_imports_fits_and_axe_finds_nothing_serious(pins: Site, browser: Browser, tmp_path: Path) -> None:
     taken = zipped(tmp_path / "taken", scaled(72.5), "pins")
     files = [detecting(tmp_path / "in", "panes"), taken, program(tmp_path / "net.pt2")]

@@ -65,6 +65,7 @@ def test_a_load_is_in_the_history_and_in_the_table(live: Site, tmp_path: Path) -
     assert all(number > last for number in live.get("/monitor/history", params={"after": last})["numbers"])
 
 
+@pytest.mark.long
 def test_gpus_are_shown_with_what_they_do_not_tell(tmp_path: Path) -> None:
     run("init", tmp_path / "w")
     library = variables(build(tmp_path / "nvml"), pid=4242)

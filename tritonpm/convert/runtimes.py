@@ -70,6 +70,7 @@ def _session(path: Path) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a small model's threads wait, mostly
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

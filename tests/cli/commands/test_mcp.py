@@ -83,6 +83,7 @@ def test_a_change_needs_the_digest_of_a_plan_that_still_holds(root: Path) -> Non
     agent(root, does)
 
 
+@pytest.mark.long
 @pytest.mark.server
 def test_a_declaration_is_planned_and_loaded_then_rolled_back(tmp_path: Path) -> None:
     with served(tmp_path / "workspace") as context:

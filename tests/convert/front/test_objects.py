@@ -44,7 +44,7 @@ def require_same(
     )
     piece = objects(spec, Signature((), tensors), labels, batched=several, opset=opset)
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level, options.intra_op_num_threads = 3, 1
     session = ort.InferenceSession(piece.model, options)
     lies = np.array([[*g.picture, *g.input, *g.scale, *g.offset] for g in geometries])
     known = {PLACES: lies, **{MODEL + name: array for name, array in answer.items()}}

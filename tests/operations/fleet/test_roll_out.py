@@ -171,7 +171,8 @@ with open_context(Path(root), warn=hear) as context:
 """
 
 
-@pytest.mark.parametrize("moment", ["Moving", pytest.param("Proving", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("moment", ["Moving", "Proving"])
 def test_a_killed_manager_is_finished_or_undone(site: Site, served: Served, moment: str) -> None:
     with under_load(site, "p") as seen:
         arguments = [sys.executable, "-c", UPGRADE, site.root, "p", served.source, f"{moment} p, wave 2"]

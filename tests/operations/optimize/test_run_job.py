@@ -226,6 +226,7 @@ def test_a_cancelled_job_leaves_the_package_as_it_was(context: Context, tmp_path
     assert resume(context, job.id) > job.id
 
 
+@pytest.mark.long
 def test_kills_leave_no_half_state(context: Context, tmp_path: Path) -> None:
     """The job's process and its worker die at random moments; each time the state is old or new, and it goes on."""
     import_package(context, single(tmp_path / "in", scaled(2.0)))

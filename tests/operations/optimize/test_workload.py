@@ -61,6 +61,7 @@ def test_what_is_named_comes_first_and_what_is_usual_last(context: Context) -> N
     )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.server
 def test_a_package_is_compared_under_the_load_that_it_is_served_with(context: Context) -> None:
     serve(context, None, **QUICKLY)

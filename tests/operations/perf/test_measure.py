@@ -200,6 +200,7 @@ def test_a_region_of_somebody_else_is_left_alone(context: Context) -> None:
         foreign.unlink()
 
 
+@pytest.mark.long
 def test_instances_are_tried_on_a_server_of_our_own(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(compiled.VARIABLE, "python")  # a process each, whose memory is its own
     found = measure(context, "bare", Sweep((Workload(seconds=BRIEF),), instances=(1, 2)))
