@@ -138,18 +138,22 @@ def test_a_classifier_takes_files_and_outlives_bad_ones(classifier: Context, tmp
 
 @pytest.mark.server
 @pytest.mark.usefixtures("server")
-@pytest.mark.parametrize(("backend", "batch"), [("openvino", "batch"), ("onnxruntime", 1)])
+@pytest.mark.parametrize(("backend", "batch"), [("openvino", "batch"), ("onnxruntime", "batch"), ("onnxruntime", 1)])
 def test_a_detector_and_a_model_of_one_picture(
     context: Context, tmp_path: Path, backend: str, batch: str | int
 ) -> None:
-    """Where the front is apart: five models; where the batch is fixed and cannot be freed, one picture a request."""
+    """With the front apart and joined; where the batch is fixed and cannot be freed, one picture a request."""
     one = batch == 1
     (tmp_path / "it.onnx").write_bytes(colours(batch=1) if one else quadrants())
     import_package(context, tmp_path / "it.onnx")
     change(
         context,
         "it",
-        {**(ENCODED if one else {"serve": "encoded"}), "backend": backend, "max_batch_size": 1 if one else 8},
+        {
+            **(ENCODED if one else {"serve": "encoded", "threads": 1}),
+            "backend": backend,
+            "max_batch_size": 1 if one else 8,
+        },
     )
     load(context, "it")
     red = np.zeros((64, 64, 3), np.uint8)
@@ -161,6 +165,8 @@ def test_a_detector_and_a_model_of_one_picture(
         answer = client.infer("it", rows(file(red), file(0 * red)))
         assert answer["count"].ravel().tolist() == [1, 0]
         assert answer["boxes"][0, 0].tolist() == [0, 0, 32, 32]
+        larger = client.infer("it", rows(file(red), file(red.repeat(2, axis=0).repeat(2, axis=1))))
+        assert larger["boxes"][:, 0].tolist() == [[0, 0, 32, 32], [0, 0, 64, 64]]  # each in its own pixels
 
 
 PLACED = [
