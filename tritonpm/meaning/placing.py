@@ -18,7 +18,7 @@ def placed(height: int, width: int, spec: Preprocess) -> tuple[tuple[int, int], 
     """(sides that the picture is resized to, sides of the input, where the picture's corner is in it)."""
     sides = _sides(height, width, spec)
     if spec.resize == "shortest-side" and spec.size:
-        offset = tuple(round((whole - side) / 2) for whole, side in zip(spec.size, sides, strict=True))
+        offset = tuple(round((whole - side) / 2) for whole, side in zip(spec.size, sides))
         return sides, spec.size, (offset[0], offset[1])
     if spec.resize in ("letterbox", "height") and spec.size:
         canvas = spec.size if spec.resize == "letterbox" else (spec.size[0], max(spec.size[1], sides[1]))

@@ -12,7 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     from tritonpm.core.tensors import Array
 
-Part = tuple[tuple[int, int], tuple[int, int]]  # (first, end) along height, along width
+    Part = tuple[tuple[int, int], tuple[int, int]]  # (first, end) along height, along width
+
 _FIXED = 1 << 22  # of which Pillow's weights are multiples
 _SUPPORT = {"bilinear": 1.0, "bicubic": 2.0}  # how far a kernel reaches, in pixels of the source
 

@@ -9,7 +9,7 @@ from pathlib import Path
 _HOME = Path(__file__).parents[1]
 _FOLDER = _HOME / "backends" / "members"
 _TAKEN = re.compile(r"^from tritonpm\.meaning\.(\w+) import .+\n", re.MULTILINE)  # imports nothing of tritonpm itself
-_LEFT_OUT = re.compile(r"^from __future__ import .+\n|^if TYPE_CHECKING:\n(?:    .+\n)+", re.MULTILINE)
+_LEFT_OUT = re.compile(r"^from __future__ import .+\n|^if TYPE_CHECKING:\n(?:    .+\n|\n(?=    ))+", re.MULTILINE)
 FILE = "model.py"  # what the Python backend runs of a version folder
 ENCODED = "encoded"  # decodes JPEG and PNG; needs Pillow
 

@@ -4,6 +4,7 @@ Rendered into the repository with what it takes of `tritonpm.meaning` in it, so 
 it needs Pillow where Triton runs. `image` is BYTES [n, 1], `pixels` UINT8 [n, height, width, 3] of red, green and blue:
 the pictures as they are or, where the parameter `placed` says how, as they lie in the model's input. Then `places` is
 FP64 [n, 8]: heights and widths of the picture, of the input, of a pixel's step and of the picture's corner.
+The oldest images have Python 3.8, which this and what it takes keep to.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -38,8 +39,10 @@ FORMATS = ("JPEG", "PNG")
 MOST_PIXELS = 1 << 26  # of the pictures of one request together: 192 MiB when they are decoded
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit above is stricter
 _NEAR = 1e-6  # of a pixel: what is nearer to a whole number is one
-Pair = tuple[int, int]  # along height, along width
-Decoded = tuple[NDArray[np.uint8], NDArray[np.float64]]  # pixels and places
+
+if TYPE_CHECKING:
+    Pair = tuple[int, int]  # along height, along width
+    Decoded = tuple[NDArray[np.uint8], NDArray[np.float64]]  # pixels and places
 
 
 class RefusedError(Exception):
@@ -80,7 +83,7 @@ class TritonPythonModel:
         try:
             if isinstance(begun, RefusedError):
                 raise begun
-            pixels, places = zip(*(one.result() for one in begun), strict=True)
+            pixels, places = zip(*(one.result() for one in begun))
             if len(sizes := {one.shape[:2] for one in pixels}) > 1:
                 listed = ", ".join(f"{width} x {height}" for height, width in sorted(sizes))
                 resized = " when they are resized" if self.spec else ""
@@ -127,7 +130,7 @@ def _placed(image: Any, size: Pair, spec: Any) -> tuple[NDArray[np.uint8], NDArr
     if canvas[0] * canvas[1] > MOST_PLACED:
         raise ValueError(f"it becomes {canvas[1]} x {canvas[0]} pixels, more than {MOST_PLACED}")
     part, there = [], []
-    for side, room, start in zip(sides, canvas, corner, strict=True):
+    for side, room, start in zip(sides, canvas, corner):
         part.append((max(0, -start), min(side, room - start)))
         there.append(slice(max(0, start), max(0, start) + part[-1][1] - part[-1][0]))
     pixels = _resized(image, size, sides, (part[0], part[1]), spec)
@@ -141,7 +144,7 @@ def _placed(image: Any, size: Pair, spec: Any) -> tuple[NDArray[np.uint8], NDArr
 
 def _resized(image: Any, size: Pair, sides: Pair, part: tuple[Pair, Pair], spec: Any) -> NDArray[np.uint8]:
     """A part of the resized picture, in whole numbers as all who read files have it."""
-    smaller = all(side <= whole for side, whole in zip(sides, size, strict=True))
+    smaller = all(side <= whole for side, whole in zip(sides, size))
     if spec.interpolation == "bilinear" and sides != size:  # large pictures are not handed to NumPy, which copies twice
         if spec.antialias:
             return _averaged(image, size, sides, part)
@@ -154,7 +157,7 @@ def _resized(image: Any, size: Pair, sides: Pair, part: tuple[Pair, Pair], spec:
 def _interpolated(image: Any, size: Pair, sides: Pair, part: tuple[Pair, Pair]) -> NDArray[np.uint8]:
     """Of four pixels each, which Pillow picks: above and below, left and right of where a pixel's centre lies."""
     steps = size[0] / sides[0], size[1] / sides[1]
-    (top, left), (bottom, right) = zip(*part, strict=True)
+    (top, left), (bottom, right) = zip(*part)
     upper, lefter = top * steps[0] - 0.5 + _NEAR, left * steps[1] - 0.5 + _NEAR
     (_, heights), (_, widths) = (
         taps_of(size[axis], sides[axis], "bilinear", part[axis], antialias=False) for axis in (0, 1)
@@ -180,7 +183,7 @@ def _interpolated(image: Any, size: Pair, sides: Pair, part: tuple[Pair, Pair]) 
 
 def _averaged(image: Any, size: Pair, sides: Pair, part: tuple[Pair, Pair]) -> NDArray[np.uint8]:
     """First along the width, then along the height: by itself Pillow has chosen otherwise from its release 13 on."""
-    (top, left), (bottom, right) = zip(*part, strict=True)
+    (top, left), (bottom, right) = zip(*part)
     steps = size[0] / sides[0], size[1] / sides[1]
     upper, lower = top * steps[0], min(bottom * steps[0], size[0])
     reach = max(steps[0], 1.0) + 1
