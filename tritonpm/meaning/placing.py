@@ -27,6 +27,12 @@ def placed(height: int, width: int, spec: Preprocess) -> tuple[tuple[int, int], 
     return sides, sides, (0, 0)
 
 
+def seen(side: int, room: int, start: int) -> tuple[slice, slice]:
+    """Along one axis: what is seen of a resized picture that begins at `start` of an input, and where it is there."""
+    first, end = max(0, -start), max(0, min(side, room - start))
+    return slice(first, end), slice(max(0, start), max(0, min(room, start + side)))
+
+
 def _sides(height: int, width: int, spec: Preprocess) -> tuple[int, int]:
     if spec.resize == "none" or (spec.size is None and spec.shortest is None):
         return height, width

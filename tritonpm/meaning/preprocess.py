@@ -10,7 +10,7 @@ import numpy as np
 from tritonpm.core.tensors import Array, numpy_dtype
 from tritonpm.core.types import Signature
 from tritonpm.meaning.geometry import Geometry
-from tritonpm.meaning.placing import placed
+from tritonpm.meaning.placing import placed, seen
 from tritonpm.meaning.resampling import in_whole_numbers, resized
 from tritonpm.meaning.spec import MOST_SIDE, Preprocess
 
@@ -79,11 +79,8 @@ def _pasted(pixels: Array, canvas: tuple[int, int], at: tuple[int, int], fill: f
     if pixels.shape[:2] == canvas and at == (0, 0):
         return pixels
     whole = np.full((*canvas, pixels.shape[2]), fill, np.float32)
-    target, source = [], []
-    for start, size, room in zip(at, pixels.shape[:2], canvas, strict=True):
-        target.append(slice(max(0, start), max(0, min(room, start + size))))
-        source.append(slice(max(0, -start), max(0, min(size, room - start))))
-    whole[target[0], target[1]] = pixels[source[0], source[1]]
+    rows, columns = (seen(*one) for one in zip(pixels.shape[:2], canvas, at, strict=True))
+    whole[rows[1], columns[1]] = pixels[rows[0], columns[0]]
     return whole
 
 

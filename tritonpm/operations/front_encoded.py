@@ -66,14 +66,9 @@ def decoder(name: str, file: File, rows: Dim, spec: Preprocess | None) -> Stage:
 
 def with_decoded(stage: Stage, first: Stage, decoding: Stage) -> Stage:
     """A stage that takes what was decoded in place of the picture: the first, and what cuts out of it."""
-    bound = stage.bindings
+    given = {PIXELS: served.IMAGE, PLACED: PLACED}  # output → input of the first
     if stage == first:
-        given = {served.IMAGE: PIXELS, PLACED: PLACED}
-        bound = tuple((name, source) for name, source in given.items() if source in _outputs(decoding))
-        return replace(stage, bindings=tuple((name, f"{decoding.name}.{source}") for name, source in bound))
+        outputs = [tensor.name for tensor in decoding.signature.outputs]
+        return replace(stage, bindings=tuple((given[name], f"{decoding.name}.{name}") for name in outputs))
     picture = f"{decoding.name}.{PIXELS}"
-    return replace(stage, bindings=tuple((name, picture if of == served.IMAGE else of) for name, of in bound))
-
-
-def _outputs(stage: Stage) -> set[str]:
-    return {tensor.name for tensor in stage.signature.outputs}
+    return replace(stage, bindings=tuple((name, picture if of == served.IMAGE else of) for name, of in stage.bindings))

@@ -23,12 +23,11 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-from tritonpm.meaning.placing import MOST_PLACED, placed
+from tritonpm.meaning.placing import MOST_PLACED, placed, seen
 from tritonpm.meaning.resampling import resized, taps_of
 
-os.environ.setdefault(
-    "PILLOW_BLOCKS_MAX", "8"
-)  # of 16 MiB, kept for the next picture: new memory costs more than to decode
+# Of 16 MiB each, kept for the next picture: to get new memory costs more than to decode.
+os.environ.setdefault("PILLOW_BLOCKS_MAX", "8")
 try:
     from PIL import Image, ImageOps
 except ImportError:
@@ -129,14 +128,12 @@ def _placed(image: Any, size: Pair, spec: Any) -> tuple[NDArray[np.uint8], NDArr
     sides, canvas, corner = placed(*size, spec)
     if canvas[0] * canvas[1] > MOST_PLACED:
         raise ValueError(f"it becomes {canvas[1]} x {canvas[0]} pixels, more than {MOST_PLACED}")
-    part, there = [], []
-    for side, room, start in zip(sides, canvas, corner):
-        part.append((max(0, -start), min(side, room - start)))
-        there.append(slice(max(0, start), max(0, start) + part[-1][1] - part[-1][0]))
-    pixels = _resized(image, size, sides, (part[0], part[1]), spec)
+    rows, columns = (seen(*one) for one in zip(sides, canvas, corner))
+    part = (rows[0].start, rows[0].stop), (columns[0].start, columns[0].stop)
+    pixels = _resized(image, size, sides, part, spec)
     if pixels.shape[:2] != canvas:
         whole = np.full((*canvas, 3), int(spec.fill), np.uint8)
-        whole[there[0], there[1]] = pixels
+        whole[rows[1], columns[1]] = pixels
         pixels = whole
     steps = sides[0] / size[0], sides[1] / size[1]
     return pixels, np.array([*size, *canvas, *steps, *corner], np.float64)
@@ -144,11 +141,10 @@ def _placed(image: Any, size: Pair, spec: Any) -> tuple[NDArray[np.uint8], NDArr
 
 def _resized(image: Any, size: Pair, sides: Pair, part: tuple[Pair, Pair], spec: Any) -> NDArray[np.uint8]:
     """A part of the resized picture, in whole numbers as all who read files have it."""
-    smaller = all(side <= whole for side, whole in zip(sides, size))
     if spec.interpolation == "bilinear" and sides != size:  # large pictures are not handed to NumPy, which copies twice
         if spec.antialias:
             return _averaged(image, size, sides, part)
-        if smaller:
+        if sides[0] <= size[0] and sides[1] <= size[1]:
             return _interpolated(image, size, sides, part)
     pixels = resized(np.asarray(image), sides, spec.interpolation, antialias=spec.antialias, part=part)
     return np.rint(pixels).astype(np.uint8)
