@@ -22,8 +22,10 @@ from tritonpm.package import reader
 source, staging, file_size = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 import onnx, tritonclient.grpc.model_config_pb2
 
-FRESH = True  # a process for each import
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def most():  # bytes; getrusage's figure is at least that of the process which started this one
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) << 10
+
+before = most()
 if file_size:
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
 try:
@@ -33,8 +35,7 @@ try:
         outcome = read(source, staging).name
 except TritonpmError as error:
     outcome = f"{type(error).__name__}: {error}"
-grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-print(json.dumps([outcome, grown * 1024]))
+print(json.dumps([outcome, most() - before]))
 """
 
 
@@ -166,7 +167,7 @@ def test_xml_with_millions_of_elements_is_not_kept(tmp_path: Path) -> None:
         folder(tmp_path, {"n.xml": text, "n.bin": bytes(12)}) / "n.xml", tmp_path / "s", "signature"
     )
     assert outcome == "openvino"
-    assert grown < 48 * MIB
+    assert grown < 96 * MIB  # a quarter of a million: what a MiB of text is parsed ahead to
 
 
 def test_a_forest_with_millions_of_numbers(tmp_path: Path) -> None:

@@ -18,9 +18,12 @@ from onnx import TensorProto, helper
 
 from tests.support.archives import IR, MODEL, PLAN, external, folder, model, value
 from tritonpm.core.errors import PackageError
-from tritonpm.core.types import Format, Tensor, dims
+from tritonpm.core.types import Format, Needs, Tensor, dims
 from tritonpm.package import Limits, read, read_signature
 from tritonpm.package.labels import from_metadata
+from tritonpm.package.opsets import Opsets
+from tritonpm.package.signature import inspect_model
+from tritonpm.package.signature.onnx import skimmed
 from tritonpm.package.signature.wire import relocate
 
 LIGHT = sorted(Path(onnx.__file__).parent.glob("backend/test/data/light/*.onnx"))
@@ -109,6 +112,31 @@ def test_the_walk_keeps_what_onnx_reads(tmp_path: Path) -> None:
     assert (
         read_signature(written(tmp_path, large))[1] == read_signature(folder(tmp_path, {"n.onnx": MODEL}) / "n.onnx")[1]
     )
+
+
+@pytest.mark.parametrize("path", LIGHT, ids=[path.stem for path in LIGHT])
+def test_types_are_those_of_the_whole_model(path: Path) -> None:
+    """What follows from a graph without its weights is what follows from it with them."""
+
+    def types(model: Any) -> list[tuple[str, dict[str, str]]]:
+        opsets = Opsets.of(model, Needs())
+        return [(node.op_type, opsets.binding(node, opsets.new(node))) for node in opsets.nodes()]
+
+    assert types(skimmed(path, path.name, Limits())) == types(onnx.load(path))
+
+
+@pytest.mark.parametrize(
+    ("ending", "is_one"),
+    [
+        ("y = Softmax(x)", True),
+        ("y = Relu(x)", False),
+        ("p = Softmax(x) y = Relu(p)", False),
+    ],
+)
+def test_a_model_that_ends_in_a_softmax_is_known_by_it(ending: str, is_one: bool, tmp_path: Path) -> None:
+    text = f'<ir_version: 8, opset_import: ["" : 17]> g (float[2,3] x) => (float[2,3] y) {{ {ending} }}'
+    path = written(tmp_path, onnx.parser.parse_model(text))
+    assert inspect_model(path, "it", Limits()).softmax is is_one
 
 
 def as_openvino_sees(path: Path) -> list[tuple[str, int | None]]:

@@ -27,7 +27,7 @@ from tritonpm.core.apart import Report
 from tritonpm.core.scratch import temporary
 from tritonpm.core.tensors import Array, load_npz
 from tritonpm.core.types import Agreement, Format, Needs, Tensor, Values
-from tritonpm.package.kernels import lacks
+from tritonpm.package.needs import operators_without
 
 SECONDS = 30.0  # after which no more inputs are tried
 _WITHOUT = re.compile(r"find (?:an implementation|kernel) for (?:\w+\.)*(\w+)\(\d+\)")
@@ -115,7 +115,7 @@ def _proved(source: Path, target: Path, after: Run, request: Mapping[str, Any], 
 
 
 def _served(model: Path, onnxruntime: str) -> bool:
-    return not any(lack.concerns(onnxruntime) for lack in lacks(model))
+    return not operators_without(model, onnxruntime)
 
 
 def _loads(model: Path) -> bool:

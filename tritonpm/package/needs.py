@@ -38,16 +38,19 @@ def operators_without(path: Path, onnxruntime: str) -> list[str]:
     Raises PackageError for a model that cannot be read.
     """
     from tritonpm.package.kernels import lacks
+    from tritonpm.package.signature.onnx import skimmed
 
-    return list(dict.fromkeys(str(lack) for lack in lacks(path) if lack.concerns(onnxruntime)))
+    model = skimmed(path, path.name, Limits())
+    return list(dict.fromkeys(str(lack) for lack in lacks(model) if lack.concerns(onnxruntime)))
 
 
 def locales(path: Path) -> list[str]:
     """The locales of the machine that an ONNX model's operators ask for. Raises PackageError as above."""
-    from tritonpm.package.opsets import graphs, whole
+    from tritonpm.package.opsets import graphs
+    from tritonpm.package.signature.onnx import skimmed
 
     found = dict[str, None]()
-    for node in (node for graph in graphs(whole(path).graph) for node in graph.node):
+    for node in (node for graph in graphs(skimmed(path, path.name, Limits()).graph) for node in graph.node):
         if node.op_type == "StringNormalizer":
             said = {attribute.name: attribute for attribute in node.attribute}
             folded = "is_case_sensitive" not in said or not said["is_case_sensitive"].i

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from tritonpm.core.errors import PackageError
 from tritonpm.core.types import Needs
-from tritonpm.core.units import MIB
 
 ONNX = ("", "ai.onnx")
 ML = "ai.onnx.ml"
 PREVIEW = "ai.onnx.preview"  # of which no runtime has anything
-_MOST = 512 * MIB  # of a model whose operators are looked at one by one
 
 
 def limit(domain: str, limits: Needs) -> int:
@@ -42,25 +38,6 @@ def graphs(graph: Any) -> Iterator[Any]:
         for attribute in node.attribute:
             for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
                 yield from graphs(inner)
-
-
-def whole(path: Path) -> Any:
-    """A model with what its nodes are connected by; its weights are read, too. Raises PackageError."""
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    if path.stat().st_size > _MOST:
-        return onnx.ModelProto()
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except DecodeError:
-        raise PackageError(
-            "is not an ONNX model, or is cut off", where=path.name, do="export or copy it again"
-        ) from None
-    for tensor in model.graph.initializer:
-        if len(tensor.raw_data) > MIB:  # of no meaning for types, and inferred with in copies
-            tensor.ClearField("raw_data")
-    return model
 
 
 @dataclass

@@ -68,7 +68,7 @@ def read(path: Path, where: str, limits: Limits) -> ReadModel:
     ends = {name for value in model.graph.output for name in [value.name]}
     softmax = any(node.op_type == "Softmax" and ends & set(node.output) for node in model.graph.node)
     signature = Signature(inputs, outputs, from_metadata(metadata), overridable)
-    asked = replace(_needs(model), kernels=tuple(sorted({lack.span for lack in lacks(path)})))
+    asked = replace(_needs(model), kernels=tuple(sorted({lack.span for lack in lacks(model)})))
     return ReadModel(signature, external, metadata, softmax, asked)
 
 

@@ -1,7 +1,8 @@
 """The small part of an ONNX file: everything but the weights, found by walking the protobuf wire format.
 
-A multi-gigabyte model is mapped, never read: of each message only the fields named in `_KEEP` are copied, nested
-messages of `_INSIDE` are walked, and everything else (payloads above all) is stepped over by its length.
+A multi-gigabyte model is mapped, never read: of each message only the fields named in `_KEEP` are copied, and the short
+ones of `_KEEP_SMALL`; nested messages of `_INSIDE` are walked, and everything else (payloads above all) is stepped over
+by its length.
 Source: the protobuf encoding document; field numbers from onnx.proto.
 """
 
@@ -29,19 +30,27 @@ _INSIDE = {
 _KEEP = {
     "model": {1, 2, 8, 14},  # ir_version, producer_name, opset_import, metadata_props
     "training": set(),
-    "graph": {11, 12},  # input, output
+    "graph": {11, 12, 13},  # input, output, value_info
     "function": {1, 9, 10},  # name, opset_import, domain
-    "node": {4, 7},  # op_type, domain
-    "attribute": {1, 20},  # name, type
+    "node": {1, 2, 4, 7},  # input, output, op_type, domain
+    "attribute": {1, 2, 3, 20},  # name, f, i, type
     "sparse": set(),
     "tensor": {1, 2, 8, 13, 14},  # dims, data_type, name, external_data, data_location
 }
+_RUN_OF_NUMBERS = 0  # in place of a field's number: no field has it
+# What the types of a graph may follow from: texts, numbers and shapes that nodes are told.
+_KEEP_SMALL = {
+    "attribute": {4, 7, 8, 14, _RUN_OF_NUMBERS},  # s, floats, ints, tp
+    "tensor": {5, 7, 9},  # int32_data, int64_data, raw_data
+}
+_SMALL = 1024  # bytes
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 _CHUNK = MIB
 _DEPTH = 100  # protobuf's own limit
-# Runs of unpacked floats (field 7) and ints (field 8) in an attribute: a forest of decision trees has millions of them.
-_RUN = re.compile(rb"(?:\x3d[\s\S]{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f])+")
+# Unpacked floats (field 7) and ints (field 8) in an attribute: a forest of decision trees has millions of them. So many
+# at a time, since `re` remembers each.
+_RUN = re.compile(rb"(?:\x3d[\s\S]{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f]){1,4096}")
 
 
 @dataclass
@@ -67,27 +76,29 @@ class _Walk:
         raise self.broken()
 
     def fields(self, at: int, end: int, kind: str, depth: int) -> Iterator[tuple[int, int, int, int]]:
-        """(where it begins, its tag, where its body begins, where it ends) of each field that is not one of a run."""
+        """(where it begins, its tag, where its body begins, where it ends) of each field; a run of numbers is one."""
         if depth > _DEPTH:
             raise UnsafeError(f"is nested more than {_DEPTH} deep", where=self.where, do="export it again")
         while at < end:
-            if kind == "attribute" and (run := _RUN.match(self.data, at, end)):
-                at = run.end()
-                continue
             start = at
+            while kind == "attribute" and (run := _RUN.match(self.data, at, end)):
+                at = run.end()
+            if at > start:
+                yield start, _RUN_OF_NUMBERS, start, at
+                continue
             tag, at = self.varint(at, end)
             body, at = self._field(tag & 7, at, end)
             yield start, tag, body, at
 
     def message(self, at: int, end: int, kind: str, depth: int) -> bytes:
         """The message between `at` and `end` without what is not kept."""
-        inside, keep, parts = _INSIDE[kind], _KEEP[kind], []
+        inside, keep, short, parts = _INSIDE[kind], _KEEP[kind], _KEEP_SMALL.get(kind, set()), []
         for start, tag, body, after in self.fields(at, end, kind, depth):
             number = tag >> 3
             if number in inside and tag & 7 == _BYTES:
                 small = self.message(body, after, inside[number], depth + 1)
                 parts += [self.data[start : start + 1] if tag < 0x80 else _encoded(tag), _encoded(len(small)), small]
-            elif number in keep:
+            elif number in keep or (number in short and after - start <= _SMALL):
                 self._spend(after - start)
                 parts.append(self.data[start:after])
         return b"".join(parts)
