@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -79,6 +80,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def pytest_configure() -> None:
     """Ctrl-C reaches what tests start also where the suite runs in the background, which ignores it and hands that on."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Modules all of whose tests are long are not even imported without them: torch and scikit-learn take seconds."""
+    if config.option.markexpr != "not long" or collection_path.suffix != ".py":
+        return None
+    return bool(re.search(r"^pytestmark = .*\bmark\.long\b", collection_path.read_text(encoding="utf-8"), re.M)) or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -47,6 +47,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 import parts
 import train_parts
 
+pytestmark = [pytest.mark.long, pytest.mark.server]
+
 TRIED = train_parts.Effort(96, 4, 1)  # not good at it, but the same everywhere
 TAUGHT = train_parts.Effort(300, 10, 14)  # a third of what the example itself does
 MAP, OVERLAP, RIGHT = 0.85, 0.75, 0.85  # mean average precision at IoU 0.5; mean IoU; share of defects told right
@@ -104,8 +106,6 @@ def require_same(got: Objects, wanted: list[tuple[Detection, list[float]]]) -> N
         assert best.name == parts.DEFECTS[int(np.argmax(chances))]
 
 
-@pytest.mark.long
-@pytest.mark.server
 def test_the_cascade_answers_as_plain_numpy_does(
     served: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,8 +152,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.server
-@pytest.mark.long
 @pytest.mark.parametrize("precision", ["FP32", "FP16", "INT8"])
 def test_as_good_in_each_precision(served: Context, trained: Path, precision: str) -> None:
     scenes = parts.scenes(100, train_parts.TEST)
@@ -173,8 +171,6 @@ def test_as_good_in_each_precision(served: Context, trained: Path, precision: st
         assert package == "parts-detector" or quality[2] >= RIGHT
 
 
-@pytest.mark.server
-@pytest.mark.long
 def test_no_less_good_where_crops_are_of_the_picture(served: Context, trained: Path) -> None:
     """Of pictures three times as large, too, of which the detector is given a third."""
     scenes = parts.scenes(100, train_parts.TEST)
@@ -198,8 +194,6 @@ def test_no_less_good_where_crops_are_of_the_picture(served: Context, trained: P
         assert quality[2] >= max(RIGHT, before[2] - 0.02)
 
 
-@pytest.mark.server
-@pytest.mark.long
 def test_the_verdict_is_right_nearly_always(served: Context, trained: Path) -> None:
     name = "parts-inspection"
     if name not in {entry.name for entry in served.catalogue.packages()}:
@@ -224,7 +218,6 @@ def without_scores(model: bytes) -> bytes:
     return bytes(made.SerializeToString())
 
 
-@pytest.mark.long
 def test_a_detector_whose_scores_are_zeroed_is_refused_as_int8(trained: Path) -> None:
     package = inspect(trained / "parts-detector.zip")
     with zipfile.ZipFile(trained / "parts-detector.zip") as files:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mlflow.deployments
 import pytest
 
 from tests.support.archives import CONFIG, MODEL
@@ -26,6 +25,8 @@ from tritonpm.registry.transfer import Bounds
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "store").as_uri())
+    import mlflow  # a second and a half, with scikit-learn
+
     return mlflow.MlflowClient()
 
 
@@ -67,6 +68,8 @@ def test_what_is_not_there_or_not_to_be_trusted(
 @pytest.mark.server
 @pytest.mark.long
 def test_mlflow_deploys_here(client: object, tmp_path: Path) -> None:
+    import mlflow.deployments
+
     version = logged(client, tmp_path / "a", "bolts", {"onnx": {"data": "model.onnx"}}, {"model.onnx": scaled(2.0)})
     with served(tmp_path / "deployed") as context:
         target = f"tritonpm:{context.workspace.root}"

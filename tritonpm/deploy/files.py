@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ class BundleFile:
     path: str
     text: str
 
-    @property
+    @cached_property
     def objects(self) -> list[Any]:
         """What it says: the YAML documents, or the one JSON value."""
         import yaml
 
-        return [document for document in yaml.safe_load_all(self.text) if document is not None]
+        from tritonpm.package.document import loader
+
+        return [document for document in yaml.load_all(self.text, Loader=loader()) if document is not None]
 
 
 def render(template: str, path: str, values: Mapping[str, object], own: Path | None = None) -> BundleFile:

@@ -38,7 +38,7 @@ def load(raw: bytes, where: str, limits: Limits) -> Any:
     if len(raw) > limits.manifest:
         raise ManifestError([("", f"is longer than {human(limits.manifest)}")], where=where)
     try:
-        return _fold(yaml.parse(raw.decode("utf-8-sig"), Loader=_loader()), where, limits)
+        return _fold(yaml.parse(raw.decode("utf-8-sig"), Loader=loader()), where, limits)
     except UnicodeDecodeError:
         raise ManifestError([("", "is not UTF-8")], where=where) from None
     except yaml.MarkedYAMLError as error:
@@ -48,7 +48,8 @@ def load(raw: bytes, where: str, limits: Limits) -> Any:
         raise ManifestError([("", "is not YAML (it holds control characters)")], where=where) from None
 
 
-def _loader() -> Any:
+def loader() -> Any:
+    """What YAML is read with: libyaml, ten times faster, where PyYAML has it."""
     return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
