@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -35,12 +35,11 @@ from tritonpm.web.api import (
     serving,
     settings,
 )
-from tritonpm.web.api.common import PREFIX, PROBLEMS, language_of
-from tritonpm.web.api.document import document, operation_id
+from tritonpm.web.api.common import PREFIX, language_of
+from tritonpm.web.api.document import document
 from tritonpm.web.callers import Callers
 from tritonpm.web.language import HERE
 from tritonpm.web.problems import MEDIA_TYPE, Problem, plain_problem, problem_of, problem_shown
-from tritonpm.web.roles import allowed
 from tritonpm.web.security import LOGIN, Buckets, Guard, PageAccess
 from tritonpm.web.sessions import Sessions
 from tritonpm.web.site import Site
@@ -59,14 +58,14 @@ def create(
     site = Site(workspace, server, metrics)
     app = FastAPI(
         title="tritonpm", version=__version__, openapi_url=f"{PREFIX}/openapi.json",
-        docs_url=None, redoc_url=None, lifespan=_lifespan, generate_unique_id_function=operation_id,
+        docs_url=None, redoc_url=None, lifespan=_lifespan,
         description="tritonpm over HTTP: every use case of the command line.", summary="Packages for Triton",
     )  # fmt: skip
     app.openapi = partial(document, app)  # type: ignore[method-assign]
     app.state.site = site
-    for module in API:
-        app.include_router(module.router, prefix=PREFIX, responses=PROBLEMS, dependencies=[Depends(allowed)])
-    app.include_router(pages.router, include_in_schema=False)
+    app.router.routes += [
+        route for router in (*(module.router for module in API), *pages.ROUTERS) for route in router.routes
+    ]
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.add_exception_handler(TritonpmError, _told)
     app.add_exception_handler(OSError, _refused_by_the_system)

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from tritonpm.core.roles import Role
 from tritonpm.operations.audit import AuditView, audit_page
-from tritonpm.web.api.common import PREFIX, Caller, Say, TheSite
+from tritonpm.web.api.common import PREFIX, Caller, Say, TheSite, new_router
 from tritonpm.web.listing import MOST_ROWS
 from tritonpm.web.present import audit_shown
 from tritonpm.web.roles import NEEDS
 
-router = APIRouter(tags=["audit"])
+router = new_router("audit")
 
 
 @dataclass(frozen=True)

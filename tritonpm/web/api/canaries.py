@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from tritonpm.operations import canary
 from tritonpm.operations.canary_comparison import CanaryComparison, compare_canary
@@ -18,6 +18,7 @@ from tritonpm.web.api.common import (
     Say,
     TheSite,
     changes_in,
+    new_router,
 )
 from tritonpm.web.api.packages import started
 from tritonpm.web.present import comparison_shown
@@ -25,7 +26,7 @@ from tritonpm.web.quarantine import received
 from tritonpm.web.site import Site
 from tritonpm.web.tasks import LongTask
 
-router = APIRouter(tags=["canaries"], route_class=Accepting)
+router = new_router("canaries", Accepting)
 
 
 @router.post("/packages/{name}/canary", status_code=202)

@@ -6,37 +6,17 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 
 from tritonpm.catalogue.audit import Actor
 from tritonpm.core.errors import UsageError
 from tritonpm.web.language import COOKIE, Language, negotiated
-from tritonpm.web.problems import MEDIA_TYPE, Problem
-from tritonpm.web.roles import actor_of
+from tritonpm.web.roles import actor_of, allowed
 from tritonpm.web.site import Site
 
 PREFIX = "/api/v1"
-# What every endpoint may answer besides what it is for.
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": why, "content": {MEDIA_TYPE: {}}}
-    for status, why in (
-        (400, "The request makes no sense"),
-        (401, "The token is missing, or not a valid one"),
-        (403, "The caller's role does not allow it, or another site's page is asking"),
-        (404, "No such package, job or revision"),
-        (408, "The body came too slowly"),
-        (409, "Taken, in use, or busy"),
-        (413, "The body is too large"),
-        (421, "The host is not one of this page's"),
-        (422, "Refused, with the reason"),
-        (429, "Too many requests from one address"),
-        (502, "Triton is absent, or did not do what it was asked to"),
-        (503, "Too little memory is free"),
-        (507, "The disk is full"),
-    )
-}
 
 
 class Accepting(APIRoute):
@@ -55,6 +35,19 @@ class Accepting(APIRoute):
             return response
 
         return handle
+
+
+def operation_id(route: APIRoute) -> str:
+    """What a generator names the function: that of ours."""
+    return route.name
+
+
+def new_router(tag: str, route_class: type[APIRoute] = APIRoute) -> APIRouter:
+    """Whose routes are whole as they are made: of a router that is included FastAPI makes each a second time."""
+    return APIRouter(
+        prefix=PREFIX, tags=[tag], dependencies=[Depends(allowed)], route_class=route_class,
+        generate_unique_id_function=operation_id,
+    )  # fmt: skip
 
 
 def _site(request: Request) -> Site:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
 
 from tritonpm.web.api.common import PREFIX
+from tritonpm.web.problems import MEDIA_TYPE, Problem
 from tritonpm.web.roles import NEEDS
 from tritonpm.web.sessions import SESSION
 
@@ -31,10 +32,24 @@ TAGS = {
     "audit": "Who is asking, and who did what.",
 }
 
-
-def operation_id(route: APIRoute) -> str:
-    """What a generator names the function: that of ours."""
-    return route.name
+# What every endpoint may answer besides what it is for. Here and not with each route: FastAPI makes a validator for
+# each answer of each route, which takes a second, and none is ever asked.
+_PROBLEMS = {
+    400: "The request makes no sense",
+    401: "The token is missing, or not a valid one",
+    403: "The caller's role does not allow it, or another site's page is asking",
+    404: "No such package, job or revision",
+    408: "The body came too slowly",
+    409: "Taken, in use, or busy",
+    413: "The body is too large",
+    421: "The host is not one of this page's",
+    422: "Refused, with the reason",
+    429: "Too many requests from one address",
+    502: "Triton is absent, or did not do what it was asked to",
+    503: "Too little memory is free",
+    507: "The disk is full",
+}
+_FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")  # of its 422, which is not ours
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -45,6 +60,10 @@ def document(app: FastAPI) -> dict[str, Any]:
             for operation in methods.values():
                 _completed(operation)
                 operation["x-role"] = NEEDS[operation["operationId"]].value
+        schemas = made["components"]["schemas"]
+        schemas[Problem.__name__] = TypeAdapter(Problem).json_schema()
+        for name in _FASTAPIS_OWN:
+            schemas.pop(name, None)
         made["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
         made["components"]["securitySchemes"] = {
             "token": {"type": "http", "scheme": "bearer"},
@@ -56,6 +75,8 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 def _completed(operation: dict[str, Any]) -> None:
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
+    operation["responses"] |= {str(code): {"description": why, "content": content} for code, why in _PROBLEMS.items()}
     if accepted := operation["responses"].get("202"):
         accepted["headers"] = {"Location": _LOCATION}
     for parameter in operation.get("parameters", ()):

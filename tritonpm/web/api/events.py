@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from tritonpm.core.errors import BusyError, NotFoundError
-from tritonpm.web.api.common import Say, TheSite
+from tritonpm.web.api.common import Say, TheSite, new_router
 from tritonpm.web.tasks import LongTask, task_shown
 
-router = APIRouter(tags=["events"])
+router = new_router("events")
 
 
 @router.get("/events", response_class=StreamingResponse)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from tritonpm.operations.context import Context
 from tritonpm.operations.import_package import import_package
 from tritonpm.operations.upgrade import upgrade
-from tritonpm.web.api.common import RAW, Accepting, AllowCode, Body, FileName, Say, TheSite
+from tritonpm.web.api.common import RAW, Accepting, AllowCode, Body, FileName, Say, TheSite, new_router
 from tritonpm.web.held import HeldUpload
 from tritonpm.web.incoming import IncomingPackage, looked_at
 from tritonpm.web.quarantine import received
 from tritonpm.web.tasks import LongTask
 
-router = APIRouter(tags=["packages"], route_class=Accepting)
+router = new_router("packages", Accepting)
 
 
 class ImportRequest(Body):

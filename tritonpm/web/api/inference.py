@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import fastapi
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from tritonpm.core.units import MIB
 from tritonpm.meaning.pictures import as_png
 from tritonpm.operations.seen import sample_picture, seen
 from tritonpm.web.answers import AnswerView, told
-from tritonpm.web.api.common import Say, TheSite
+from tritonpm.web.api.common import Say, TheSite, new_router
 from tritonpm.web.language import Language
 from tritonpm.web.quarantine import inputs_of
 from tritonpm.web.site import Site
 
-router = APIRouter(tags=["inference"])
+router = new_router("inference")
 _MOST_INPUT = 128 * MIB  # of one inference: on its way to Triton it is in memory about four times
 _RAW = {
     "requestBody": {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import Field
 
 from tritonpm.operations.context import Context
@@ -23,13 +23,13 @@ from tritonpm.operations.optimize.jobs import resume as resume_job
 from tritonpm.operations.optimize.precisions import PrecisionView
 from tritonpm.operations.optimize.precisions import precisions as package_precisions
 from tritonpm.operations.optimize.workload import ComparisonRequest
-from tritonpm.web.api.common import PREFIX, Accepting, Changes, Say, TheSite
+from tritonpm.web.api.common import PREFIX, Accepting, Changes, Say, TheSite, new_router
 from tritonpm.web.language import Language
 from tritonpm.web.listing import MOST_ROWS
 from tritonpm.web.present import job_shown, precision_shown
 from tritonpm.web.site import Site
 
-router = APIRouter(tags=["jobs"], route_class=Accepting)
+router = new_router("jobs", Accepting)
 
 
 class OptimiseRequest(Changes):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from tritonpm.operations.monitor.snapshot import Snapshot
-from tritonpm.web.api.common import TheSite
+from tritonpm.web.api.common import TheSite, new_router
 from tritonpm.web.observed import FigureHistory
 
-router = APIRouter(tags=["monitor"])
+router = new_router("monitor")
 
 
 @router.get("/monitor")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import Field
 from starlette.background import BackgroundTask
@@ -21,7 +21,18 @@ from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.show import show as show_package
 from tritonpm.operations.upgrade import upgrade as upgrade_package
 from tritonpm.web import listing
-from tritonpm.web.api.common import RAW, Accepting, AllowCode, Body, ChangesBeside, FileName, Say, TheSite, changes_in
+from tritonpm.web.api.common import (
+    RAW,
+    Accepting,
+    AllowCode,
+    Body,
+    ChangesBeside,
+    FileName,
+    Say,
+    TheSite,
+    changes_in,
+    new_router,
+)
 from tritonpm.web.held import Upload
 from tritonpm.web.language import Language
 from tritonpm.web.listing import MOST_ROWS, ListPage, page_shown
@@ -30,7 +41,7 @@ from tritonpm.web.quarantine import received
 from tritonpm.web.site import Site
 from tritonpm.web.tasks import LongTask
 
-router = APIRouter(tags=["packages"], route_class=Accepting)
+router = new_router("packages", Accepting)
 
 
 Sort = Annotated[

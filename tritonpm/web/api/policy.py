@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fastapi import APIRouter
-
 from tritonpm.operations.policy import PolicyView, read
-from tritonpm.web.api.common import TheSite
+from tritonpm.web.api.common import TheSite, new_router
 from tritonpm.web.problems import shown
 
-router = APIRouter(tags=["packages"])
+router = new_router("packages")
 
 
 @router.get("/policy")

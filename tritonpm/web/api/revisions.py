@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import PlainTextResponse
 from pydantic import Field
 
@@ -18,10 +18,10 @@ from tritonpm.operations.render import wanted_revision
 from tritonpm.operations.rollback import rollback
 from tritonpm.operations.use import release as release_package
 from tritonpm.operations.use import use as use_package
-from tritonpm.web.api.common import Accepting, Body, TheSite
+from tritonpm.web.api.common import Accepting, Body, TheSite, new_router
 from tritonpm.web.tasks import LongTask
 
-router = APIRouter(tags=["revisions"], route_class=Accepting)
+router = new_router("revisions", Accepting)
 
 
 class RollbackRequest(Body):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from tritonpm.operations import usage
@@ -15,12 +15,12 @@ from tritonpm.operations.status import status as server_status
 from tritonpm.operations.stop import stop as stop_server
 from tritonpm.operations.supervise import start as start_server
 from tritonpm.operations.unload import unload as unload_package
-from tritonpm.web.api.common import Accepting, Body, Say, TheSite
+from tritonpm.web.api.common import Accepting, Body, Say, TheSite, new_router
 from tritonpm.web.present import status_shown
 from tritonpm.web.statistics import ModelStatistics, statistics_of
 from tritonpm.web.tasks import LongTask
 
-router = APIRouter(tags=["serving"], route_class=Accepting)
+router = new_router("serving", Accepting)
 
 
 class LoadRequest(Body):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
@@ -15,7 +15,7 @@ from tritonpm.operations.set import change_live, choose
 from tritonpm.operations.show import PackageDetails
 from tritonpm.operations.show import show as show_package
 from tritonpm.operations.usage import require_unused
-from tritonpm.web.api.common import RAW, Accepting, Changes, FileName, Say, TheSite
+from tritonpm.web.api.common import RAW, Accepting, Changes, FileName, Say, TheSite, new_router
 from tritonpm.web.choices import Chooser, SettingChoices
 from tritonpm.web.language import Language
 from tritonpm.web.present import details_shown
@@ -23,7 +23,7 @@ from tritonpm.web.quarantine import SAMPLES, received, unpacked
 from tritonpm.web.site import Site
 from tritonpm.web.tasks import LongTask
 
-router = APIRouter(tags=["settings"], route_class=Accepting)
+router = new_router("settings", Accepting)
 
 
 class SettingsChange(Changes):

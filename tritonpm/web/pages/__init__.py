@@ -1,7 +1,5 @@
 """The pages, as HTML: they show what the API's views hold, and change nothing."""
 
-from fastapi import APIRouter
-
 from tritonpm.web.pages import activity as _activity
 from tritonpm.web.pages import canary as _canary
 from tritonpm.web.pages import dialogs as _dialogs
@@ -13,8 +11,8 @@ from tritonpm.web.pages import server as _server
 from tritonpm.web.pages import tables as _tables
 from tritonpm.web.pages.render import failed
 
-router = APIRouter()
-for _module in (_list, _incoming, _canary, _dialogs, _package, _monitor, _server, _tables, _activity):
-    router.include_router(_module.router)
+ROUTERS = tuple(
+    module.router for module in (_list, _incoming, _canary, _dialogs, _package, _monitor, _server, _tables, _activity)
+)
 
-__all__ = ["failed", "router"]
+__all__ = ["ROUTERS", "failed"]

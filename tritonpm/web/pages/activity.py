@@ -16,7 +16,7 @@ from tritonpm.web.pages.render import rendered
 from tritonpm.web.present import audit_shown
 from tritonpm.web.site import Site
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 _ROWS = 50
 # What is recorded, in words; what is not here is shown as it is: a request, a command.
 ACTIONS = {

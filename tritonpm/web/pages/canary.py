@@ -20,7 +20,7 @@ from tritonpm.web.roles import actor_of
 from tritonpm.web.site import Site
 from tritonpm.web.statistics import statistics_of
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 
 @dataclass(frozen=True)

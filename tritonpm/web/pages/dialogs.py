@@ -28,7 +28,7 @@ from tritonpm.web.present import package_shown
 from tritonpm.web.quarantine import SAMPLES, SUFFIXES
 from tritonpm.web.site import Site
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 _NUMBERS = ("instances", "max_batch_size", "queue_delay_us", "idle_seconds", "kept_versions")
 _LIMITED = ("instances", "max_batch_size", "kept_versions")  # what some packages cannot have more than one of
 _TRIED = ("mode", "device", "precision", "optimizer", "backend")  # of a canary

@@ -13,7 +13,7 @@ from tritonpm.web.pictures import described
 from tritonpm.web.roles import allowed
 from tritonpm.web.setting_rows import in_words
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 _TASKS = tuple(task.value for task in Task)
 # What nothing here serves as it is, by the names that it has in the field.
 _FORMATS = {

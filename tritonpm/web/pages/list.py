@@ -26,7 +26,7 @@ from tritonpm.web.listing import ListPage, page_shown
 from tritonpm.web.pages.render import of_tasks, rendered
 from tritonpm.web.site import Site
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 _POINTS = 30  # of the line of requests
 _IN_PLACE = ("mode", "device")
 Text = Annotated[str, Query(max_length=200)]

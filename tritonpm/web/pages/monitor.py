@@ -14,7 +14,7 @@ from tritonpm.web.api.common import TheSite
 from tritonpm.web.pages.render import rendered
 from tritonpm.web.problems import shown
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 
 @dataclass(frozen=True)

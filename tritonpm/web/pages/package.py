@@ -33,7 +33,7 @@ from tritonpm.web.present import details_shown, job_shown, precision_shown
 from tritonpm.web.setting_rows import setting_rows
 from tritonpm.web.statistics import shares, statistics_of
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 TABS = {
     "overview": "Overview", "performance": "Efficiency", "versions": "Versions", "config": "Configuration",
     "activity": "Activity",

@@ -23,7 +23,7 @@ from tritonpm.web.problems import shown
 from tritonpm.web.site import Site
 from tritonpm.web.tasks import RUNNING
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 _LINES = 500  # of the log
 _SILENT = "not live"
 _PATIENCE = 3.0  # seconds after which Triton does not answer: the header is looked at every five

@@ -13,7 +13,7 @@ from tritonpm.web.api.common import Say, TheSite
 from tritonpm.web.pages.render import rendered
 from tritonpm.web.present import job_shown
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 _ROWS = 50
 
 
