@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.support import networks
+from tests.support.command import TRITONPM
 from tests.support.converting import quiet
 from tests.support.repositories import MODEL
 from tritonpm.convert import runtimes
@@ -122,3 +125,21 @@ def onnx_open_ended() -> bytes:
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", "Concaty_dim_1"])
     graph = helper.make_graph([helper.make_node("Concat", ["x", "x"], ["y"], axis=1)], "g", [x], [y])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+def test_nobody_is_told_of_a_conversion(tmp_path: Path) -> None:
+    """OpenVINO's converter, and NNCF, tell their makers where nothing keeps them from it; the kernel sees all they say."""
+    model = networks.convolution(tmp_path / "net.onnx")
+    (tmp_path / "samples").mkdir()
+    shape = [size if isinstance(size, int) else 4 for size in read_signature(model)[1].inputs[0].shape or ()]
+    name = read_signature(model)[1].inputs[0].name
+    np.savez(tmp_path / "samples/a.npz", **{name: np.random.default_rng(0).random(shape, np.float32)})
+    arguments = ["convert", model, "--to", "openvino", "--precision", "int8", "--calibration", tmp_path / "samples"]
+    tracer = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", tmp_path / "calls"]
+    variables = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD", "JENKINS_URL")}
+    command = [*tracer, *TRITONPM, *arguments, "--output", tmp_path / "out"]
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls  # the processes speak with each other
+    assert not [call for call in calls if "AF_INET" in call]

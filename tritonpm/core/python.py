@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
-# Before anything else is imported: the empty entry is the working folder.
-_RUN = "import sys; sys.path[:] = filter(None, sys.path); import runpy; \
+# Before anything else is imported: the empty entry is the working folder, and OpenVINO's converter and NNCF tell Google
+# Analytics what they do where they find that module.
+_RUN = "import sys; sys.path[:] = filter(None, sys.path); sys.modules['openvino_telemetry'] = None; import runpy; \
 runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 
 

@@ -14,6 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # ours is shown
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would tell its makers what it is used for
+
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -49,7 +52,6 @@ def fetch(url: str, folder: Path, task: DownloadTask) -> Path:
         do = "name it models:/NAME/VERSION or models:/NAME@ALIAS"
         raise UsageError("is not an address of a model", where=where, do=do)
     told = match.groupdict()
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # ours is shown
     tracking = _server(told.get("host") or "")
     registry = tracking if told.get("host") else mlflow.get_registry_uri()
     with _speaking(where):
