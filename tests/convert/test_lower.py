@@ -37,7 +37,7 @@ def built(
 
 def stage(path: Path) -> Stage:
     signature = read_signature(path)[1]
-    asked = replace(needs(path, Format.ONNX), kernels=tuple({lack.span for lack in lacks(path)}))
+    asked = replace(needs(path, Format.ONNX), kernels=tuple({lack.span for lack in lacks(onnx.load(path))}))
     return Stage("s", Task.OTHER, Format.ONNX, path.name, (path.name,), signature, needs=asked)
 
 
