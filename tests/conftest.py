@@ -18,10 +18,11 @@ from tests.support.running import Running
 from tritonpm.core.apart import Apart
 from tritonpm.triton import compiled, embedded
 
+SOON = "not long"  # what script/test runs without --all
 MODULES = 20  # that share a process: what one leaves in its memory counts against the limits of the next
 # How long an example takes says how busy the machine is, and fails nothing.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
+settings.register_profile("soon", settings.get_profile("any machine"), max_examples=40)  # CI tries hypothesis's hundred
 
 
 @pytest.fixture(scope="session")
@@ -77,14 +78,17 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         embedded.stop(server, root / "state", timeout=15)
 
 
-def pytest_configure() -> None:
-    """Ctrl-C reaches what tests start also where the suite runs in the background, which ignores it and hands that on."""
+def pytest_configure(config: pytest.Config) -> None:
+    """The tests that are not long try less of what they make up.
+
+    Ctrl-C reaches what tests start also where the suite runs in the background, which ignores it and hands that on."""
+    settings.load_profile("soon" if config.option.markexpr == SOON else "any machine")
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Modules all of whose tests are long are not even imported without them: torch and scikit-learn take seconds."""
-    if config.option.markexpr != "not long" or collection_path.suffix != ".py":
+    if config.option.markexpr != SOON or collection_path.suffix != ".py":
         return None
     return bool(re.search(r"^pytestmark = .*\bmark\.long\b", collection_path.read_text(encoding="utf-8"), re.M)) or None
 

@@ -47,6 +47,7 @@ def test_a_sample_of_onnx_cases_is_served_right(server: Context) -> None:
     assert packages(server.catalogue) == []
 
 
+@pytest.mark.long  # ONNX makes all two thousand cases to give one
 @pytest.mark.server
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_refusal_says_who_forces_it(server: Context, name: str) -> None:
@@ -54,7 +55,9 @@ def test_a_refusal_says_who_forces_it(server: Context, name: str) -> None:
     assert (verdict.verdict, verdict.by) == ("refused", REFUSED[name]), verdict
 
 
-@pytest.mark.parametrize("name", ["node/test_add", "simple/test_expand_shape_model1"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("node/test_add", marks=pytest.mark.long), "simple/test_expand_shape_model1"]
+)
 def test_what_is_made_older_for_a_release_answers_as_onnx_expects(name: str, tmp_path: Path) -> None:
     assert targets.older(onnx_cases.load(name), release("24.10"), tmp_path)[0] == "passed"
 

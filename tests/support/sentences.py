@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,10 @@ _WORDS = (
 )  # fmt: skip
 
 
-def sentences() -> list[str]:
+@cache
+def sentences() -> tuple[str, ...]:
     """All of them, each once."""
-    return list(dict.fromkeys(_all()))
+    return tuple(dict.fromkeys(_all()))
 
 
 def _all() -> Iterator[str]:
@@ -80,12 +82,14 @@ def documented(document: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(said()))
 
 
+@cache
 def made_elsewhere() -> set[str]:
     """The shapes of the sentences that other rooms make, places in them as {}: errors, progress, results."""
     made = {shape(text) for path in sorted(ROOT.rglob("*.py")) for text in _texts(ast.parse(path.read_text("utf-8")))}
     return made | set(map(shape, _COMPOSED))
 
 
+@cache
 def results() -> set[str]:
     """The shapes of what the REST API's operations come to."""
     trees = (ast.parse(path.read_text("utf-8")) for path in sorted((HERE / "api").glob("*.py")))
@@ -93,11 +97,16 @@ def results() -> set[str]:
     return {shape(text) for node in returned for text in _texts(node) if text.endswith(".") and not text[0].isspace()}
 
 
-def refusals() -> Iterator[tuple[str, str]]:
+@cache
+def refusals() -> tuple[tuple[str, str], ...]:
     """What errors say happened: the file below tritonpm/, and the sentence with its places, where it stands there.
 
     Without what is put together of other sentences alone.
     """
+    return tuple(_refusals())
+
+
+def _refusals() -> Iterator[tuple[str, str]]:
     for path in sorted(ROOT.rglob("*.py")):
         place = str(path.relative_to(ROOT))
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

@@ -15,11 +15,13 @@ import psutil
 
 from tritonpm.core.errors import ServerError
 from tritonpm.triton import liveness
+from tritonpm.triton.leaving import Leaving
 from tritonpm.triton.server import Server, forget, region_prefix, running, tell_to_stop
 
 EXIT_TIMEOUT = 20  # seconds that tritonserver gives requests in flight at SIGTERM
 KILLED = 60.0  # seconds that the kernel may take for a KILL: a loaded machine frees gigabytes slowly
 _LOOK_EVERY, _WATCH_EVERY = 0.02, 0.3  # seconds
+_MOMENT = 2.0  # seconds in which a server ends that has unloaded its last model
 _STUB = "triton_python_backend_stub"
 
 
@@ -29,14 +31,14 @@ def stop(server: Server, state: Path, *, timeout: float = EXIT_TIMEOUT + 10.0) -
     Raises ServerError where not even KILL ends it.
     """
     tell_to_stop(state)
-    end(server, state, timeout=timeout)
+    end(server, state, timeout=timeout, leaving=Leaving.of(server))
     forget(state)
 
 
-def end(server: Server, state: Path, *, timeout: float) -> None:
+def end(server: Server, state: Path, *, timeout: float, leaving: Leaving | None = None) -> None:
     """As `stop`, but whoever supervises the server may start it again."""
     # One that has ended has a number that may be another process's by now, even another server's.
-    if _signal(server, signal.SIGTERM) and not _ended(server, timeout):
+    if _signal(server, signal.SIGTERM) and not _ended(server, timeout, leaving):
         _signal(server, signal.SIGKILL)
         if not _ended(server, KILLED):
             raise ServerError(
@@ -128,9 +130,13 @@ def _signal(server: Server, number: int) -> bool:
     return True
 
 
-def _ended(server: Server, timeout: float) -> bool:
-    """Whether it has ended within so many seconds. A zombie has: its parent may never look, as pid 1 of a container."""
+def _ended(server: Server, timeout: float, leaving: Leaving | None = None) -> bool:
+    """Whether it has ended within so many seconds, or a moment after there was nothing more to wait for.
+
+    A zombie has ended: its parent may never look, as pid 1 of a container.
+    """
     deadline = time.monotonic() + timeout
+    looked = time.monotonic()
     while True:
         try:
             if os.waitpid(server.pid, os.WNOHANG)[0]:  # a child of ours is waited for to its very end
@@ -138,6 +144,11 @@ def _ended(server: Server, timeout: float) -> bool:
         except ChildProcessError:
             if not server.alive:
                 return True
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > deadline:
             return False
+        if leaving and now > looked + _WATCH_EVERY:
+            looked = now
+            if leaving.done():
+                leaving, deadline = None, min(deadline, now + _MOMENT)
         time.sleep(_LOOK_EVERY)

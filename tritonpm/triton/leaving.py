@@ -1,0 +1,72 @@
+"""Whether a server that was told to end has let go of all its models, by what it says in its log.
+
+After a load that failed while an earlier content of the model served, Triton 2.51 counts one more model than there is,
+and waits at its end for that one, with nothing in flight, until its exit timeout is over.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tritonpm.triton.log import size, tail
+from tritonpm.triton.server import Server
+
+_PATIENCE = 2.0  # seconds for an answer of a server that is to end
+_UNLOADED = re.compile(rb"successfully unloaded '([^\n]*)' version (\d+)")
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """The models, with their versions, that a server has to unload before it ends; None where it does not say."""
+
+    models: frozenset[tuple[str, str]] | None
+    log: Path
+    offset: int  # of the log, when they were asked for
+
+    @classmethod
+    def of(cls, server: Server) -> Leaving:
+        """Asked of the server itself."""
+        log = Path(server.log)
+        offset = size(log)
+        try:
+            return cls(frozenset(_models(server.http)), log, offset)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # silent, restricted, or not Triton's answer
+            return cls(None, log, offset)
+
+    def done(self) -> bool:
+        """Whether the log says of each that it was unloaded, which it is when the last request to it was answered."""
+        if self.models is None or size(self.log) <= self.offset:
+            return False
+        said = {(name.decode(), version.decode()) for name, version in _UNLOADED.findall(self._since())}
+        return self.models <= said
+
+    def _since(self) -> bytes:
+        return tail(self.log, size(self.log) - self.offset)
+
+
+def _models(http: str) -> Iterator[tuple[str, str]]:
+    """Those that can be asked, even if their folder is gone, and those that are on their way."""
+    for model in _asked(http, "GET", "/v2/models/stats")["model_stats"]:
+        yield model["name"], model["version"]
+    for model in _asked(http, "POST", "/v2/repository/index"):
+        if model.get("state", "UNAVAILABLE") != "UNAVAILABLE":
+            yield model["name"], model["version"]
+
+
+def _asked(address: str, method: str, path: str) -> Any:
+    from http.client import HTTPConnection, HTTPException
+
+    host, _, port = address.rpartition(":")
+    connection = HTTPConnection("127.0.0.1" if host == "0.0.0.0" else host, int(port), timeout=_PATIENCE)  # noqa: S104
+    try:
+        connection.request(method, path)
+        return json.loads(connection.getresponse().read())
+    except HTTPException as error:
+        raise OSError(str(error)) from None
+    finally:
+        connection.close()
