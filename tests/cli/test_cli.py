@@ -50,6 +50,7 @@ def test_an_empty_list_says_what_fills_it(listed: str, workspace: Path) -> None:
     assert "`tritonpm " in streams(*listed.split(), workspace=workspace)[1]
 
 
+@pytest.mark.long
 @pytest.mark.server
 def test_the_whole_way(package: Path, workspace: Path, tmp_path: Path) -> None:
     assert "Imported bolts" in run_apart("import", package, workspace=workspace)

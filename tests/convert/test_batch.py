@@ -21,6 +21,7 @@ from tritonpm.package import read_signature
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 DIVERSE = ("light_densenet121", "light_inception_v1", "light_shufflenet", "light_squeezenet")  # of nine
+QUICK = ("light_shufflenet", "light_squeezenet")
 
 
 def write(folder: Path, graph: str, *, ir: int = 8, opset: int = 17, **weights: np.ndarray) -> Path:
@@ -179,7 +180,9 @@ def test_a_batch_of_one_that_cannot_be_freed_stays(tmp_path: Path, graph: str) -
     assert "with a batch of" in axis.reason or "in a batch of" in axis.reason
 
 
-@pytest.mark.parametrize("name", DIVERSE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.long) for name in DIVERSE]
+)
 def test_the_light_networks_are_made_batchable(tmp_path: Path, name: str) -> None:
     """The weights of most are all alike, and so are their answers, which proves nothing."""
     model = LIGHT / f"{name}.onnx"

@@ -127,6 +127,7 @@ def onnx_open_ended() -> bytes:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
 
 
+@pytest.mark.long
 def test_nobody_is_told_of_a_conversion(tmp_path: Path) -> None:
     """OpenVINO's converter, and NNCF, tell their makers where nothing keeps them from it; the kernel sees all they say."""
     model = networks.convolution(tmp_path / "net.onnx")

@@ -135,7 +135,7 @@ def test_external_weights_and_branches_are_converted(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", INT8)
+@pytest.mark.parametrize("name", [pytest.param("openvino-int8", marks=pytest.mark.long), "onnx-int8"])
 def test_max_drop_leaves_what_is_sensitive_in_floating_point(name: str, tmp_path: Path) -> None:
     """The second layer has one input a thousand times the others: eight bits lose all the others."""
     random = np.random.default_rng(0)

@@ -210,6 +210,7 @@ def test_a_server_that_is_stopped_in_the_middle_of_changes(context: Context) -> 
     print(f"{STOPS} stops of the server in the middle of changes, {told} sentences, nothing lost")
 
 
+@pytest.mark.long
 def test_a_stub_that_dies_with_what_it_was_asked_holds_no_unload(context: Context, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     slowly = f"        import pathlib, time; time.sleep(600 * pathlib.Path({str(flag)!r}).exists())\n"
@@ -225,6 +226,7 @@ def test_a_stub_that_dies_with_what_it_was_asked_holds_no_unload(context: Contex
     load(context, "slow")
 
 
+@pytest.mark.long
 def test_a_port_that_somebody_else_took_meanwhile_is_waited_for(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:

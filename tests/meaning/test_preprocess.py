@@ -41,6 +41,7 @@ def test_area_as_pillow_where_it_gets_smaller(sides: tuple[int, int]) -> None:
     assert_allclose(even, PICTURE[:36, :52].reshape(18, 2, 26, 2, 3).mean(axis=(1, 3)), rtol=1e-5)
 
 
+@pytest.mark.long  # torch takes seconds to import
 @pytest.mark.parametrize(
     ("method", "antialias"), [("bilinear", False), ("bilinear", True), ("bicubic", False), ("bicubic", True)]
 )

@@ -87,6 +87,7 @@ def test_a_folder_brings_its_meaning_and_the_same_model_is_the_same_package(cont
     assert context.catalogue.get("one").package.stages[0].signature.labels == ("a", "b", "c")
 
 
+@pytest.mark.long
 def test_what_is_refused_before_or_instead_of_a_conversion(
     context: Context, programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

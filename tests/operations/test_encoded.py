@@ -209,6 +209,7 @@ def test_a_picture_lies_in_the_input_as_everywhere(context: Context, tmp_path: P
                 client.infer("it", rows(file(plain(0)), file(plain(0, 8, 8))))
 
 
+@pytest.mark.long
 @pytest.mark.server
 @pytest.mark.usefixtures("server")
 def test_a_picture_that_would_become_too_large_is_refused(context: Context, tmp_path: Path) -> None:

@@ -182,6 +182,7 @@ def test_what_is_asked_for_while_the_server_is_down_for_a_moment_waits_for_it(co
     assert "p-canary" not in {entry.name for entry in context.catalogue.packages()}
 
 
+@pytest.mark.long
 def test_a_canary_in_which_the_server_is_killed_is_made_or_is_not(context: Context, tmp_path: Path) -> None:
     contents = [(single(tmp_path / "five", scaled(5.0)), 5.0), (single(tmp_path / "bad", logarithm()), 0.0)]
     contents.append((single(tmp_path / "two", scaled(2.0)), 2.0))
@@ -300,6 +301,7 @@ def started(context: Context) -> Context:
     return context
 
 
+@pytest.mark.long
 def test_what_reads_the_output_may_end_serve(context: Context) -> None:
     stop(context, 15)
     until(lambda: not keepers(context))

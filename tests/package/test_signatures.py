@@ -26,7 +26,11 @@ from tritonpm.package.signature import inspect_model
 from tritonpm.package.signature.onnx import skimmed
 from tritonpm.package.signature.wire import relocate
 
-LIGHT = sorted(Path(onnx.__file__).parent.glob("backend/test/data/light/*.onnx"))
+SMALL = ("light_densenet121", "light_shufflenet", "light_squeezenet")
+LIGHT = [
+    pytest.param(path, id=path.stem, marks=() if path.stem in SMALL else pytest.mark.long)
+    for path in sorted(Path(onnx.__file__).parent.glob("backend/test/data/light/*.onnx"))
+]
 TYPES = {
     "tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": "FP16", "tensor(int64)": "INT64",
     "tensor(int32)": "INT32", "tensor(string)": "BYTES", "tensor(bool)": "BOOL", "tensor(uint8)": "UINT8",
@@ -37,7 +41,7 @@ def written(tmp_path: Path, made: onnx.ModelProto) -> Path:
     return folder(tmp_path, {"m.onnx": made.SerializeToString()}) / "m.onnx"
 
 
-@pytest.mark.parametrize("path", LIGHT, ids=[path.stem for path in LIGHT])
+@pytest.mark.parametrize("path", LIGHT)
 def test_real_networks_read_as_onnxruntime_reads_them(path: Path) -> None:
     format, signature = read_signature(path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -114,7 +118,7 @@ def test_the_walk_keeps_what_onnx_reads(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("path", LIGHT, ids=[path.stem for path in LIGHT])
+@pytest.mark.parametrize("path", LIGHT)
 def test_types_are_those_of_the_whole_model(path: Path) -> None:
     """What follows from a graph without its weights is what follows from it with them."""
 

@@ -107,6 +107,7 @@ def test_what_a_killed_server_had_loaded_is_not_loaded(site: Site) -> None:
     assert opened_workspace(site.root).catalogue.get("p").wanted  # so it comes back with the next server
 
 
+@pytest.mark.long
 def test_start_is_well_where_the_supervisor_is_quicker(site: Site) -> None:
     site.done(site.post("/server/start"))
     site.done(site.post("/packages/p/load"))

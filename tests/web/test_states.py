@@ -125,6 +125,7 @@ def test_a_roll_back_begins_with_what_served_before(live: Site, browser: Browser
     assert show(context(live), "back").proved == 1
 
 
+@pytest.mark.long
 def test_precisions_are_measured_and_one_is_chosen(live: Site, browser: Browser, tmp_path: Path) -> None:
     model = dense(tmp_path / "model.onnx", layers=3, width=WIDTH).read_bytes()
     loaded(live, tmp_path / "in", model, "measured")
