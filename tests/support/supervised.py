@@ -67,7 +67,7 @@ def kill_server(context: Context) -> embedded.Server:
 
 def kill_stub(context: Context, model: str, number: int = signal.SIGKILL) -> None:
     """A signal to one of the processes that answer for a model."""
-    pid = next(pid for pid, of in stubs(running(context)).items() if of.startswith(model))
+    pid = next(pid for pid, of in stubs(running(context)).items() if of.partition(".")[0] == model)
     os.kill(pid, number)
     until(lambda: pid not in stubs(running(context)))
 
