@@ -152,12 +152,8 @@ class Watcher:
         from tritonpm.web.present import job_shown
 
         state = self._current()
-        try:
-            with self.site.open() as context:
-                known = context.catalogue.jobs
-                jobs = {job.id: job_view(job, known.last_event(job.id)) for job in known.busy().values()}
-        except TritonpmError:  # told to whoever asks for the list; the next look may go well
-            jobs = {}
+        # That a job has begun stands in the catalogue; how far it is, in a file of its own.
+        jobs = self._jobs_now() if anew or self.jobs or state is None or state != self._state else {}
         for number, view in jobs.items():
             if self.jobs.get(number) != view:
                 self.site.hub.publish("job", partial(job_shown, view, self.site.root))
@@ -167,6 +163,14 @@ class Watcher:
         if anew or state != self._state or jobs.keys() != self.jobs.keys() or server != self._server:
             self.site.hub.publish("packages", _nothing)
         self._state, self.jobs, self._server = state, jobs, server
+
+    def _jobs_now(self) -> dict[int, JobView]:
+        try:
+            with self.site.open() as context:
+                known = context.catalogue.jobs
+                return {job.id: job_view(job, known.last_event(job.id)) for job in known.busy().values()}
+        except TritonpmError:  # told to whoever asks for the list; the next look may go well
+            return {}
 
     def _server_now(self) -> tuple[Server | None, bool, str]:
         """The workspace's own server, told by /proc, whether it is supervised, and what the last snapshot says of it.
