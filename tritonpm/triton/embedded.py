@@ -20,6 +20,7 @@ from tritonpm.triton import compiled, launch, liveness
 from tritonpm.triton.ending import EXIT_TIMEOUT, end, end_child, guarded, stop, sweep
 from tritonpm.triton.installation import Installation, environment, find, prepare_backends
 from tritonpm.triton.log import last_words, reasons, rotate, size, why_ended
+from tritonpm.triton.plain_http import ask
 from tritonpm.triton.process_table import listening
 from tritonpm.triton.server import (
     LOCK,
@@ -367,13 +368,6 @@ def _wait_live(process: subprocess.Popen[bytes], ports: dict[str, int], timeout:
 
 
 def _live(host: str, port: int, timeout: float) -> bool:
-    from http.client import HTTPConnection, HTTPException
-
-    connection = HTTPConnection("127.0.0.1" if host == "0.0.0.0" else host, port, timeout=timeout)  # noqa: S104
-    try:
-        connection.request("GET", "/v2/health/live")
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
+    with suppress(OSError):
+        return ask("GET", host, port, "/v2/health/live", timeout=timeout)[0] == 200
+    return False

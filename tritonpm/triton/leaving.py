@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from tritonpm.triton.log import size, tail
+from tritonpm.triton.plain_http import ask
 from tritonpm.triton.server import Server
 
 _PATIENCE = 2.0  # seconds for an answer of a server that is to end
-_UNLOADED = re.compile(rb"successfully unloaded '([^\n]*)' version (\d+)")
+_UNLOADED = re.compile(r"successfully unloaded '([^\n]*)' version (\d+)")
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,8 @@ class Leaving:
         """Whether the log says of each that it was unloaded, which it is when the last request to it was answered."""
         if self.models is None or size(self.log) <= self.offset:
             return False
-        said = {(name.decode(), version.decode()) for name, version in _UNLOADED.findall(self._since())}
-        return self.models <= said
-
-    def _since(self) -> bytes:
-        return tail(self.log, size(self.log) - self.offset)
+        written = tail(self.log, size(self.log) - self.offset).decode(errors="replace")
+        return self.models <= set(_UNLOADED.findall(written))
 
 
 def _models(http: str) -> Iterator[tuple[str, str]]:
@@ -59,14 +57,5 @@ def _models(http: str) -> Iterator[tuple[str, str]]:
 
 
 def _asked(address: str, method: str, path: str) -> Any:
-    from http.client import HTTPConnection, HTTPException
-
     host, _, port = address.rpartition(":")
-    connection = HTTPConnection("127.0.0.1" if host == "0.0.0.0" else host, int(port), timeout=_PATIENCE)  # noqa: S104
-    try:
-        connection.request(method, path)
-        return json.loads(connection.getresponse().read())
-    except HTTPException as error:
-        raise OSError(str(error)) from None
-    finally:
-        connection.close()
+    return json.loads(ask(method, host, int(port), path, timeout=_PATIENCE)[1])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from tritonpm.core.errors import ServerError, UsageError
-from tritonpm.core.units import MIB
+from tritonpm.triton.plain_http import ask
 from tritonpm.triton.statistics import ServerCounters, by_metrics
-
-_LIMIT = 32 * MIB  # bytes of an answer
 
 
 def scrape(address: str, *, timeout: float = 2.0) -> ServerCounters:
@@ -23,17 +21,10 @@ def endpoint(address: str) -> tuple[str, int]:
 
 
 def _fetch(address: str, timeout: float) -> str:
-    from http.client import HTTPConnection, HTTPException
-
-    connection = HTTPConnection(*endpoint(address), timeout=timeout)
     try:
-        connection.request("GET", "/metrics")
-        answer = connection.getresponse()
-        text = answer.read(_LIMIT).decode(errors="replace")
-    except (OSError, HTTPException) as error:
+        status, body = ask("GET", *endpoint(address), "/metrics", timeout=timeout)
+    except OSError as error:
         raise ServerError(f"no metrics were returned ({error})", where=address) from None
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise ServerError(f"no metrics were returned (HTTP {answer.status})", where=address)
-    return text
+    if status != 200:
+        raise ServerError(f"no metrics were returned (HTTP {status})", where=address)
+    return body.decode(errors="replace")
